@@ -1,0 +1,88 @@
+# Everything installs into .venv from the locks in requirements/. `make help` lists the targets.
+
+PYTHON ?= python3
+UV ?= uv
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Two installs into one .venv must never overlap, whatever -j says.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench up down clean lock
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: $(VENV)/.run ## install what the server needs into .venv
+
+run: setup ## serve a small demo world on 127.0.0.1:8000
+	@exec $(BIN)/starling serve --demo
+
+# Add $(VENV)/.streaming here once the streaming profile has tests.
+test: $(VENV)/.test ## run every test
+	$(BIN)/python -m pytest -q -rs $(TESTS)
+
+check: $(VENV)/.test ## format, lint, types and import contracts
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.test ## format the code and sort its imports
+	$(BIN)/ruff check --quiet --fix .
+	$(BIN)/ruff format --quiet .
+
+bench: $(VENV)/.bench ## measure beside the peers; writes docs/benchmarks.md
+	$(BIN)/python -m tests.bench
+
+up: $(VENV)/.streaming ## start the streaming profile
+	$(BIN)/starling up
+
+down: $(VENV)/.streaming ## stop the streaming profile
+	$(BIN)/starling down
+
+clean: ## remove .venv and every cache; data/ stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- installing: one stamp a lock, so that a second call costs nothing ----
+
+# $(call is,EXPRESSION) is non-empty when the expression holds in $(PYTHON).
+is = $(shell $(PYTHON) -c 'import sys; print("yes" if $(1) else "")' 2>/dev/null)
+
+$(VENV)/.python:
+	$(if $(call is,sys.version_info >= (3$(comma) 11)),,$(error Starling needs Python 3.11 or newer, and '$(PYTHON)' is $(or $(shell $(PYTHON) --version 2>&1),not there); name another with: make PYTHON=python3.12))
+	$(if $(call is,__import__("importlib.util").util.find_spec("ensurepip")),,$(error '$(PYTHON)' cannot make a virtual environment; on Debian: apt-get install python3-venv))
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+comma := ,
+
+# The program itself is installed editable; setuptools is locked, so this asks no network.
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/.python
+	@echo "installing $< into $(VENV)"
+	@$(PIP) install --require-hashes -r $<
+	@$(PIP) install --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(VENV)/.%: requirements/%.txt | $(VENV)/.run
+	@echo "installing $< into $(VENV)"
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+# ---- locking: versions.txt chooses one version of everything, the others are cut from it ----
+
+COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--no-emit-index-url --no-annotate --no-header
+CUT = $(COMPILE) --generate-hashes --constraints requirements/versions.txt
+
+lock: ## write requirements/ anew (needs uv; UPGRADE=--upgrade takes newer versions)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	$(COMPILE) $(UPGRADE) --all-extras -o requirements/versions.txt
+	$(CUT) -o requirements/run.txt
+	$(CUT) -o requirements/streaming.txt --extra streaming
+	$(CUT) -o requirements/analysis.txt --extra analysis
+	$(CUT) -o requirements/test.txt --extra analysis --extra test --extra lint
+	$(CUT) -o requirements/bench.txt --extra analysis --extra bench

@@ -1,0 +1,1 @@
+"""What may happen: pure deciders and the handler that appends what they decide."""

@@ -1,0 +1,1 @@
+"""What happened: event types, ids, codec and the log port. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""The outside world and the assembly: settings, wiring, entry points. Nobody imports it."""

@@ -1,0 +1,1 @@
+"""Local engines for tests and for `make up`."""

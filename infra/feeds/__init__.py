@@ -1,0 +1,1 @@
+"""Adapters of the feed that carries the log to stream processors."""

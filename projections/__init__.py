@@ -1,0 +1,1 @@
+"""What readers see: projections, their tables and their queries side by side."""

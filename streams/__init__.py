@@ -1,0 +1,1 @@
+"""Moving events into views: the batch step and everything that runs it."""

@@ -1,0 +1,1 @@
+"""What Starling promises, as runnable sentences."""

@@ -1,0 +1,1 @@
+"""Behaviour of one module at a time."""
