@@ -53,7 +53,7 @@ clean: ## remove .venv and every cache; data/ stays
 is = $(shell $(PYTHON) -c 'import sys; print("yes" if $(1) else "")' 2>/dev/null)
 
 $(VENV)/.python:
-	$(if $(call is,sys.version_info >= (3$(comma) 11)),,$(error Starling needs Python 3.11 or newer, and '$(PYTHON)' is $(or $(shell $(PYTHON) --version 2>&1),not there); name another with: make PYTHON=python3.12))
+	$(if $(call is,sys.version_info >= (3$(comma) 11)),,$(error Starling needs Python 3.11 or newer, and '$(PYTHON)' is $(or $(shell command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1),not there); name another with: make PYTHON=python3.12))
 	$(if $(call is,__import__("importlib.util").util.find_spec("ensurepip")),,$(error '$(PYTHON)' cannot make a virtual environment; on Debian: apt-get install python3-venv))
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
