@@ -1,0 +1,188 @@
+"""The generator of ordinary ids beside a clock set by hand."""
+
+import threading
+import time
+
+import pytest
+
+from events.id_generator import HELD_MS, Snowflake
+from events.snowflake import (
+    EPOCH_MS,
+    LAST_MS,
+    PER_MS,
+    ClockWentBack,
+    MachineIdLost,
+    OutOfLayout,
+    Parts,
+    decode,
+)
+from tests.clocks import HandClock
+
+NOW = 1700000000000
+
+
+def test_ids_of_one_millisecond_count_up_and_carry_time_and_machine() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(7, clock, clock.wait)
+    assert [decode(ids.next()) for _ in range(3)] == [Parts(NOW, 7, n) for n in range(3)]
+    clock.ms += 5
+    assert decode(ids.next()) == Parts(NOW + 5, 7, 0)
+    assert ids.last_ms == NOW + 5
+
+
+def test_a_full_millisecond_waits_for_the_next() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(0, clock, clock.wait)
+    made = [ids.next() for _ in range(PER_MS)]
+    assert clock.waited == 0
+    assert decode(made[-1]) == Parts(NOW, 0, 4095)
+    assert decode(ids.next()) == Parts(NOW + 1, 0, 0)
+    assert clock.waited > 0
+
+
+def test_a_batch_fills_each_millisecond_that_passes() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(3, clock, clock.wait)
+    made = ids.take(3 * PER_MS + 1)
+    assert len(made) == 3 * PER_MS + 1
+    assert [decode(made[n * PER_MS]) for n in range(4)] == [Parts(NOW + n, 3, 0) for n in range(4)]
+    assert clock() == NOW + 3
+
+
+def test_a_batch_uses_the_milliseconds_in_which_its_thread_did_not_run() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(0, clock, lambda seconds: clock.wait(0.010))
+    made = ids.take(11 * PER_MS)
+    assert {decode(each).ms for each in made} == set(range(NOW, NOW + 11))
+    assert clock() == NOW + 10
+    clock.ms += 100
+    assert decode(ids.take(1)[0]).ms == NOW + 110, "the next batch starts at its own time"
+
+
+def test_an_empty_batch_is_empty_and_a_negative_one_refused() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(0, clock, clock.wait)
+    assert ids.take(0) == []
+    with pytest.raises(ValueError, match="can't take -1 ids"):
+        ids.take(-1)
+
+
+def test_a_clock_that_goes_back_ten_seconds_is_held_at_the_newest_millisecond() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(0, clock, clock.wait)
+    ids.next()
+    clock.ms -= HELD_MS
+    assert decode(ids.next()) == Parts(NOW, 0, 1)
+    clock.ms += HELD_MS + 1
+    assert decode(ids.next()) == Parts(NOW + 1, 0, 0)
+
+
+def test_a_held_millisecond_that_is_full_moves_on_with_the_clock_and_no_faster() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(0, clock, clock.wait)
+    ids.next()
+    clock.ms -= 4000
+    for _ in range(50):
+        made = ids.take(PER_MS)
+        assert decode(made[-1]).ms - clock() <= 4000
+    assert decode(made[-1]).ms >= NOW + 49
+
+
+def test_a_clock_further_back_refuses_until_it_has_caught_up() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(0, clock, clock.wait)
+    first = ids.next()
+    clock.ms -= HELD_MS + 1
+    for _ in range(2):
+        with pytest.raises(ClockWentBack, match=r"10\.0 s behind .* set the clock right"):
+            ids.next()
+        with pytest.raises(ClockWentBack):
+            ids.take(5)
+    clock.ms += 1
+    assert ids.next() == first + 1
+
+
+def test_a_start_waits_past_the_newest_time_in_the_log() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(0, clock, clock.wait, not_before_ms=NOW + 2500)
+    assert clock.waited == pytest.approx(2.501)
+    assert decode(ids.next()) == Parts(NOW + 2501, 0, 0)
+
+
+def test_a_start_far_before_the_newest_time_in_the_log_is_refused() -> None:
+    clock = HandClock(NOW)
+    with pytest.raises(ClockWentBack, match="wait until it has passed that time"):
+        Snowflake(0, clock, clock.wait, not_before_ms=NOW + HELD_MS + 1)
+    assert clock.waited == 0
+
+
+@pytest.mark.parametrize("machine", [-1, 1008, 1023, 1024])
+def test_a_machine_id_that_is_not_ordinary_is_refused(machine: int) -> None:
+    clock = HandClock(NOW)
+    with pytest.raises(OutOfLayout, match="made by machines 0-1007"):
+        Snowflake(machine, clock, clock.wait)
+
+
+def test_a_clock_outside_the_layout_is_refused() -> None:
+    for ms in (EPOCH_MS - 1, LAST_MS + 1):
+        clock = HandClock(ms)
+        with pytest.raises(OutOfLayout, match="check the clock"):
+            Snowflake(0, clock, clock.wait, until_ms=LAST_MS + 2).next()
+
+
+def test_no_id_is_made_at_or_after_the_end_of_the_lease() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(5, clock, clock.wait, until_ms=NOW + 2)
+    ids.next()
+    clock.ms = NOW + 1
+    ids.next()
+    clock.ms = NOW + 2
+    for _ in range(2):
+        with pytest.raises(MachineIdLost, match=f"machine id 5 was held until {NOW + 2}"):
+            ids.next()
+    ids.allow_until(NOW + 30_000)
+    assert decode(ids.next()) == Parts(NOW + 2, 5, 0)
+
+
+def test_a_batch_does_not_run_over_the_end_of_the_lease() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(5, clock, clock.wait, until_ms=NOW + 2)
+    with pytest.raises(MachineIdLost):
+        ids.take(2 * PER_MS + 1)
+
+
+def test_a_revoked_generator_stops_within_the_same_millisecond_even_if_the_clock_goes_back() -> (
+    None
+):
+    clock = HandClock(NOW)
+    ids = Snowflake(5, clock, clock.wait)
+    ids.next()
+    ids.allow_until(0)
+    with pytest.raises(MachineIdLost):
+        ids.next()
+    clock.ms -= 1000
+    with pytest.raises(MachineIdLost):
+        ids.take(1)
+
+
+def test_threads_share_a_generator_without_making_an_id_twice() -> None:
+    ids = Snowflake(1, lambda: time.time_ns() // 1_000_000, time.sleep)
+    together = threading.Barrier(4)
+    made: list[list[int]] = [[] for _ in range(4)]
+
+    def make(mine: list[int], batches: bool) -> None:
+        together.wait()
+        for _ in range(40):
+            mine.extend(ids.take(500) if batches else [ids.next() for _ in range(500)])
+
+    threads = [
+        threading.Thread(target=make, args=(mine, number % 2 == 0))
+        for number, mine in enumerate(made)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for mine in made:
+        assert mine == sorted(mine), "in each thread ids only grow"
+    assert len(set().union(*made)) == 4 * 40 * 500
