@@ -1,0 +1,89 @@
+"""Bytes <-> events.
+
+An event's data is one JSON object, ids as decimal strings. Old versions are lifted by upcasters:
+`UPCASTERS[(name, version)]` takes the JSON object of that version and gives that of the next, so
+an event stored years ago is read as if it had been stored today. The log is never rewritten.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from events.recorded import Recorded, Stored
+from events.schema import ID_FIELDS, STORED, Event
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+UPCASTERS: Final[dict[tuple[str, int], Upcaster]] = {}
+"""None yet: every type is at its first version."""
+
+
+class UnknownEvent(Exception):
+    """The log holds an event of a name or version that this program doesn't know.
+
+    A newer Starling wrote it: upgrade before reading this log.
+    """
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: Event) -> tuple[str, int, bytes]:
+    """(stored name, version, JSON bytes) of an event."""
+    name, version = STORED[type(event)]
+    fields = {
+        field: str(value) if field in ID_FIELDS and value is not None else value
+        for field in event.__struct_fields__
+        if (value := getattr(event, field)) is not None
+    }
+    return name, version, _encoder.encode(fields)
+
+
+class Codec:
+    """Decodes by a vocabulary and its upcasters; `CODEC` is the one of this program."""
+
+    def __init__(
+        self,
+        stored: Mapping[type[Event], tuple[str, int]],
+        upcasters: Mapping[tuple[str, int], Upcaster],
+    ) -> None:
+        self._upcasters = upcasters
+        self._types = {name: (version, kind) for kind, (name, version) in stored.items()}
+        self._current = {
+            # Ids are strings in JSON: not strict, so that msgspec reads them as integers.
+            (name, version): msgspec.json.Decoder(kind, strict=False).decode
+            for kind, (name, version) in stored.items()
+        }
+
+    def event(self, name: str, version: int, data: bytes) -> Event:
+        """The event of a stored name, version and JSON bytes, lifted to today's version.
+
+        Raises `UnknownEvent`, or `msgspec.ValidationError` where the bytes don't fit the type.
+        """
+        decode = self._current.get((name, version))
+        if decode is not None:
+            return decode(data)
+        return self._lift(name, version, data)
+
+    def recorded(self, stored: Stored) -> Recorded:
+        """A row of the log with its event decoded; raises as `event`."""
+        position, id, stream, version, name, schema, actor, causation, correlation, data = stored
+        decode = self._current.get((name, schema))
+        event = decode(data) if decode is not None else self._lift(name, schema, data)
+        return Recorded(position, id, stream, version, actor, causation, correlation, event)
+
+    def _lift(self, name: str, version: int, data: bytes) -> Event:
+        if name not in self._types:
+            raise UnknownEvent(f"no event type is stored as {name!r}; a newer Starling wrote it")
+        newest, kind = self._types[name]
+        fields = msgspec.json.decode(data)
+        while version < newest:
+            fields = self._upcasters[(name, version)](fields)
+            version += 1
+        if version > newest:
+            raise UnknownEvent(f"{name} has version {version} here, this program knows {newest}")
+        return msgspec.convert(fields, kind, strict=False)
+
+
+CODEC: Final = Codec(STORED, UPCASTERS)

@@ -1,0 +1,215 @@
+"""What can happen, with the names and versions under which the log stores it.
+
+An event is a frozen struct of plain values. Its Python name may change; its stored name may not.
+Fields named in `ID_FIELDS` are Snowflake ids: `int` here, decimal strings in JSON, because a
+reader in another language may not have 64-bit integers.
+
+Time is not a field: an event happened at the time inside its id (see `events.recorded`).
+"""
+
+from typing import Final
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened. Subclasses are the vocabulary of the log."""
+
+
+class HandleClaimed(Event, frozen=True):
+    """`user` took the name `handle` (already folded). Stream: `handle-<handle>`."""
+
+    handle: str
+    user: int
+
+
+class UserRegistered(Event, frozen=True):
+    """An account came to be. Stream: `user-<user>`."""
+
+    user: int
+    handle: str
+    name: str
+    bio: str = ""
+
+
+class RegistrationAbandoned(Event, frozen=True):
+    """A claim of a handle whose registration never followed was given up. Stream: `user-<user>`.
+
+    Only on logs that can't append to two streams at once: it makes the late half of the
+    abandoned registration conflict, so that two accounts can't end with one handle.
+    """
+
+    user: int
+    handle: str
+
+
+class ProfileChanged(Event, frozen=True):
+    """The profile's shown values from now on, all of them. Stream: `user-<user>`."""
+
+    user: int
+    name: str
+    bio: str
+
+
+class UserDeleted(Event, frozen=True):
+    """The account ended; its handle stays taken for ever. Stream: `user-<user>`."""
+
+    user: int
+    handle: str
+
+
+class PostCreated(Event, frozen=True):
+    """A post, or a comment where `reply_to` names the post it answers. Stream: `post-<post>`.
+
+    `hashtags` and `mentions` stand as written, without their marker, in order of appearance.
+    `media` are ids of the media store.
+    """
+
+    post: int
+    author: int
+    text: str
+    reply_to: int | None = None
+    hashtags: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
+
+
+class PostEdited(Event, frozen=True):
+    """The post's text and what is in it from now on. Stream: `post-<post>`."""
+
+    post: int
+    author: int
+    text: str
+    hashtags: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+
+
+class PostDeleted(Event, frozen=True):
+    """The author took the post away. Stream: `post-<post>`."""
+
+    post: int
+    author: int
+    reply_to: int | None = None
+
+
+class PostLiked(Event, frozen=True):
+    """`user` likes `post`, which `author` wrote. Stream: `like-<post>-<user>`."""
+
+    post: int
+    user: int
+    author: int
+
+
+class PostUnliked(Event, frozen=True):
+    """`user` no longer likes `post`. Stream: `like-<post>-<user>`."""
+
+    post: int
+    user: int
+    author: int
+
+
+class PostRetweeted(Event, frozen=True):
+    """`user` passed `post` on to their followers. Stream: `retweet-<post>-<user>`."""
+
+    post: int
+    user: int
+    author: int
+
+
+class PostUnretweeted(Event, frozen=True):
+    """`user` took the retweet back. Stream: `retweet-<post>-<user>`."""
+
+    post: int
+    user: int
+    author: int
+
+
+class UserFollowed(Event, frozen=True):
+    """`follower` follows `followee`. Stream: `follow-<followee>-<follower>`.
+
+    `blocks` counts the blocks between the two, in either direction, that the decision had seen.
+    A later block raises that count, and so ends this follow without an event of its own
+    (`docs/adr/0005`).
+    """
+
+    followee: int
+    follower: int
+    blocks: int = 0
+
+
+class UserUnfollowed(Event, frozen=True):
+    """`follower` no longer follows `followee`. Stream: `follow-<followee>-<follower>`."""
+
+    followee: int
+    follower: int
+
+
+class UserBlocked(Event, frozen=True):
+    """`blocker` blocks `blocked`; follows between them end. Stream: `block-<blocker>-<blocked>`.
+
+    `count` is how many blocks this stream holds, with this one: 1 the first time.
+    """
+
+    blocker: int
+    blocked: int
+    count: int = 1
+
+
+class UserUnblocked(Event, frozen=True):
+    """The block ended; follows that it ended stay ended. Stream: `block-<blocker>-<blocked>`."""
+
+    blocker: int
+    blocked: int
+
+
+class UserMuted(Event, frozen=True):
+    """`muter` doesn't want to see `muted`. Stream: `mute-<muter>-<muted>`."""
+
+    muter: int
+    muted: int
+
+
+class UserUnmuted(Event, frozen=True):
+    """The mute ended. Stream: `mute-<muter>-<muted>`."""
+
+    muter: int
+    muted: int
+
+
+STORED: Final[dict[type[Event], tuple[str, int]]] = {
+    HandleClaimed: ("handle-claimed", 1),
+    UserRegistered: ("user-registered", 1),
+    RegistrationAbandoned: ("registration-abandoned", 1),
+    ProfileChanged: ("profile-changed", 1),
+    UserDeleted: ("user-deleted", 1),
+    PostCreated: ("post-created", 1),
+    PostEdited: ("post-edited", 1),
+    PostDeleted: ("post-deleted", 1),
+    PostLiked: ("post-liked", 1),
+    PostUnliked: ("post-unliked", 1),
+    PostRetweeted: ("post-retweeted", 1),
+    PostUnretweeted: ("post-unretweeted", 1),
+    UserFollowed: ("user-followed", 1),
+    UserUnfollowed: ("user-unfollowed", 1),
+    UserBlocked: ("user-blocked", 1),
+    UserUnblocked: ("user-unblocked", 1),
+    UserMuted: ("user-muted", 1),
+    UserUnmuted: ("user-unmuted", 1),
+}
+"""The stored name and the current version of every event type."""
+
+ID_FIELDS: Final = frozenset(
+    {
+        "user",
+        "post",
+        "author",
+        "reply_to",
+        "followee",
+        "follower",
+        "blocker",
+        "blocked",
+        "muter",
+        "muted",
+    }
+)
+"""Fields that hold Snowflake ids, whatever the event."""

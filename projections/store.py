@@ -1,0 +1,105 @@
+"""The port to the read models: the tables of one projection at one version, in some database.
+
+A store is thrown away and rebuilt without a thought, but never lies: rows and the position up to
+which they were projected change in one transaction.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from projections.tables import Key, Row, Table, Tally
+
+
+class StoreError(Exception):
+    """A store's refusal.
+
+    StoreError
+      StoreUnavailable    it can't be reached now; try again later
+      Superseded          another writer moved this store's position on: stop writing
+    """
+
+
+class StoreUnavailable(StoreError):
+    """The database behind the store can't be reached or is too slow now."""
+
+
+class Superseded(StoreError):
+    """The store's position is not where this writer left it: somebody else writes here too."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one batch of events does to a projection's tables, each key once."""
+
+    puts: dict[Table[Any], dict[Key, tuple[Any, ...]]] = field(default_factory=dict)
+    deletes: dict[Table[Any], set[Key]] = field(default_factory=dict)
+    adds: dict[Tally[Any], dict[Key, list[int]]] = field(default_factory=dict)
+    """Under each key, what to add to the count columns, in their order."""
+
+    def __bool__(self) -> bool:
+        return bool(self.puts or self.deletes or self.adds)
+
+
+class ReadStore(Protocol):
+    """The tables of one projection at one version."""
+
+    async def position(self) -> int:
+        """The position up to which the rows were projected; 0 before the first."""
+        ...
+
+    async def get(self, table: Table[Row] | Tally[Row], key: Key) -> Row | None:
+        """The row with a key."""
+        ...
+
+    async def get_many(
+        self, table: Table[Row] | Tally[Row], keys: Collection[Key]
+    ) -> Mapping[Key, Row]:
+        """The rows of those keys that there are, in one round trip."""
+        ...
+
+    async def scan(
+        self,
+        table: Table[Row] | Tally[Row],
+        prefix: Key = (),
+        *,
+        index: tuple[str, ...] | None = None,
+        above: Any = None,
+        below: Any = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[Row]:
+        """Rows in the order of the key, or of one of the table's indexes.
+
+        `prefix` fixes the first columns of that order; `above` and `below` bound the next one, both
+        exclusive; `limit` counts rows.
+        """
+        ...
+
+    async def apply(self, changes: Changes, after: int, position: int) -> bool:
+        """Make the changes and move the position from `after` to `position`, both or neither.
+
+        False, and nothing changes, where the store is at `position` or beyond: the batch was
+        applied before. Raises `Superseded` where the store is neither there nor at `after`.
+        """
+        ...
+
+    async def clear(self) -> None:
+        """Back to empty tables at position 0."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        ...
+
+
+class Views(Protocol):
+    """The stores that readers should ask: for each projection, its current version."""
+
+    def store(self, projection: str) -> ReadStore:
+        """The store of a projection's current version."""
+        ...
+
+    def position(self, projection: str) -> int:
+        """How far that store is known to be: cheap, and never more than it is."""
+        ...

@@ -1,0 +1,48 @@
+"""Tables of read models, declared once and made real by every store.
+
+A row is a `NamedTuple`: its fields are the columns, its first `key` fields the key. Columns are
+`int`, `str`, `bytes` or `float`, each optionally `| None`. Stores keep those names, so that people
+can look at the tables with the tools that they know.
+
+A `Table` holds rows that a projection reads and replaces. A `Tally` holds counts that it only ever
+adds to: additions commute, so several partitions may count into one row without reading it, and a
+store is free to keep such a row in parts and sum them when it is read.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table(Generic[Row]):
+    """Rows with a unique key, which are put and deleted.
+
+    `indexes` name the columns of further orders in which the table can be scanned.
+    """
+
+    name: str
+    row: type[Row]
+    key: int
+    indexes: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All column names, in order."""
+        return tuple(self.row.__annotations__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally(Generic[Row]):
+    """Rows of counts under a unique key, which are added to. A row of all zeros may be absent."""
+
+    name: str
+    row: type[Row]
+    key: int
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All column names, in order."""
+        return tuple(self.row.__annotations__)
