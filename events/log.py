@@ -96,6 +96,14 @@ class Append:
     key: Key | None = None
 
 
+class Remembered(NamedTuple):
+    """What the first request with an idempotency key came to, and how to know that request."""
+
+    fingerprint: bytes
+    result: int
+    position: int
+
+
 class Appended(NamedTuple):
     """What came of an append: `position` of its last event, or of the head where it had none."""
 
@@ -165,8 +173,8 @@ class EventLog(Protocol):
         """The largest id in the log (below a bound); 0 in an empty log."""
         ...
 
-    def result_of(self, key: str) -> int | None:
-        """The result that an idempotency key led to, or None where it was never seen."""
+    def remembered(self, key: str) -> Remembered | None:
+        """What an idempotency key led to, or None where it was never seen."""
         ...
 
     def head(self) -> int:
