@@ -144,10 +144,10 @@ class Snowflake:
 
     def _open(self, ms: int, now: int) -> None:
         if ms >= self._until_ms:
+            held = f"was held until {self._until_ms} ms" if self._until_ms else "was given up"
             raise MachineIdLost(
-                f"machine id {self._machine} was held until {self._until_ms} ms and it is "
-                f"{ms} ms: its lease was not renewed in time or was taken by another process; "
-                "renew it or start again with a new one"
+                f"machine id {self._machine} {held} and it is {ms} ms: its lease was not renewed "
+                "in time, was taken by another process or released; start again with a new one"
             )
         self._unused = compose(ms, self._machine, 0)
         self._full = self._unused + PER_MS

@@ -144,6 +144,16 @@ def test_no_id_is_made_at_or_after_the_end_of_the_lease() -> None:
     assert decode(ids.next()) == Parts(NOW + 2, 5, 0)
 
 
+def test_the_end_of_the_lease_is_compared_with_the_time_in_the_id_and_not_with_the_clock() -> None:
+    clock = HandClock(NOW)
+    ids = Snowflake(5, clock, clock.wait, until_ms=NOW + 1)
+    ids.next()
+    clock.ms -= 5000
+    assert len(ids.take(PER_MS - 1)) == PER_MS - 1
+    with pytest.raises(MachineIdLost):
+        ids.next()
+
+
 def test_a_batch_does_not_run_over_the_end_of_the_lease() -> None:
     clock = HandClock(NOW)
     ids = Snowflake(5, clock, clock.wait, until_ms=NOW + 2)

@@ -1,0 +1,34 @@
+"""The SQLite store of machine-id leases."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from infra.leases.lease import LeaseStoreDown
+from infra.leases.sqlite import SqliteLeases
+from tests.conformance.lease_store import LATER, NOW, LeaseStoreConformance, OpenStore
+
+
+class TestSqliteLeases(LeaseStoreConformance):
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> OpenStore:
+        return lambda: SqliteLeases(tmp_path / "leases.sqlite")
+
+
+def test_a_folder_that_is_not_there_is_a_store_that_is_down(tmp_path: Path) -> None:
+    store = SqliteLeases(tmp_path / "absent" / "leases.sqlite")
+    with pytest.raises(LeaseStoreDown, match="absent"):
+        store.take(range(1), "me", NOW, LATER)
+
+
+def test_a_file_that_another_process_never_lets_go_is_a_store_that_is_down(tmp_path: Path) -> None:
+    path = tmp_path / "leases.sqlite"
+    store = SqliteLeases(path, patience_seconds=0.01)
+    grant = store.take(range(1), "me", NOW, LATER)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LeaseStoreDown, match="locked"):
+            store.extend(grant, LATER + 1)
+    store.extend(grant, LATER + 1)
