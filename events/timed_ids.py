@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 
 from events.snowflake import IMPORT_MACHINES, PER_MS, MachineIdLost, OutOfLayout, compose
 
-HighestId = Callable[[int, int], int | None]
-"""(first, last) -> the highest id in the log that lies in this range, ends included; or None."""
+IdsBetween = Callable[[int, int], Sequence[int]]
+"""(first, last) -> the ids in the log from first to last, both included, in order."""
 
 
 class TimedIds:
     """Makes ids at given times, in any order and any number, with machine ids kept for imports.
 
     What makes them unique, also over restarts: the first time that a ms is asked for, the log is
-    asked for the highest id of that ms and machine, and the sequence goes on from there; from
+    asked for the ids of that ms and machine, and the sequence goes on from the highest; from
     then on it is counted in memory. So these have to hold:
 
     - No other process uses the same machine ids meanwhile (a lease; `holds` says whether it is
@@ -27,7 +27,7 @@ class TimedIds:
     def __init__(
         self,
         machines: Sequence[int],
-        highest: HighestId,
+        ids_between: IdsBetween,
         holds: Callable[[], bool] = lambda: True,
     ) -> None:
         """Raises OutOfLayout unless `machines` are one or more of 1008-1023."""
@@ -39,7 +39,7 @@ class TimedIds:
             )
         self._lock = threading.Lock()
         self._machines = distinct
-        self._highest = highest
+        self._ids_between = ids_between
         self._holds = holds
         self._used: dict[int, int] = {}  # ms -> how many of its ids are taken, over all machines
         self._beyond: dict[int, int] = {}  # a full ms -> a later ms, all between being full too
@@ -86,7 +86,7 @@ class TimedIds:
         for index in reversed(range(len(self._machines))):
             machine = self._machines[index]
             first = compose(ms, machine, 0)
-            highest = self._highest(first, first + PER_MS - 1)
-            if highest is not None:
-                return index * PER_MS + highest - first + 1
+            taken = self._ids_between(first, first + PER_MS - 1)
+            if taken:
+                return index * PER_MS + taken[-1] - first + 1
         return 0

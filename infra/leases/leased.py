@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from events.id_generator import Snowflake
 from events.snowflake import IMPORT_MACHINES, ORDINARY_MACHINES
-from events.timed_ids import HighestId, TimedIds
+from events.timed_ids import IdsBetween, TimedIds
 from infra.leases.lease import LeaseLost, LeaseStoreDown, MachineLease
 
 _log = logging.getLogger(__name__)
@@ -46,11 +46,11 @@ def leased_snowflake(
 
 @contextmanager
 def leased_timed_ids(
-    acquire: Acquire, highest: HighestId, machine_count: int = 1
+    acquire: Acquire, ids_between: IdsBetween, machine_count: int = 1
 ) -> Iterator[TimedIds]:
     """A generator for imports, with `machine_count` machine ids: 4,096 ids a ms for each.
 
-    `highest` asks the log, see TimedIds. Raises what `acquire` raises.
+    `ids_between` asks the log, see TimedIds. Raises what `acquire` raises.
     """
     with ExitStack() as stack:
         leases: list[MachineLease] = []
@@ -61,7 +61,7 @@ def leased_timed_ids(
             stack.enter_context(kept(lease, lambda until_ms: None))
         yield TimedIds(
             [lease.machine for lease in leases],
-            highest,
+            ids_between,
             lambda: all(lease.holds() for lease in leases),
         )
 

@@ -176,8 +176,8 @@ def test_a_generator_that_can_not_start_gives_its_machine_id_back(
 
 def test_two_importers_hold_different_machine_ids(acquire: Process, clock: HandClock) -> None:
     with (
-        leased_timed_ids(acquire, lambda first, last: None, machine_count=2) as one,
-        leased_timed_ids(acquire, lambda first, last: None) as other,
+        leased_timed_ids(acquire, lambda first, last: [], machine_count=2) as one,
+        leased_timed_ids(acquire, lambda first, last: []) as other,
     ):
         assert decode(one.at(NOW)).machine == 1008
         assert decode(other.at(NOW)).machine == 1010

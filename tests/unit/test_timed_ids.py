@@ -22,21 +22,21 @@ class Log:
         assert snowflake not in self.ids, "the unique index would refuse this"
         self.ids.add(snowflake)
 
-    def highest(self, first: int, last: int) -> int | None:
+    def ids_between(self, first: int, last: int) -> list[int]:
         """What TimedIds asks."""
         self.asked += 1
-        return max((each for each in self.ids if first <= each <= last), default=None)
+        return sorted(each for each in self.ids if first <= each <= last)
 
 
 def test_an_id_carries_the_time_that_was_given_and_an_import_machine() -> None:
-    ids = TimedIds([1008], Log().highest)
+    ids = TimedIds([1008], Log().ids_between)
     assert decode(ids.at(MS)) == (MS, 1008, 0)
     assert decode(ids.at(MS - 86_400_000)) == (MS - 86_400_000, 1008, 0)
     assert decode(ids.at(MS)) == (MS, 1008, 1)
 
 
 def test_ids_of_one_time_increase_through_all_machines_and_then_into_the_next_millisecond() -> None:
-    ids = TimedIds([1009, 1008], Log().highest)
+    ids = TimedIds([1009, 1008], Log().ids_between)
     made = [ids.at(MS) for _ in range(2 * PER_MS + 1)]
     assert made == sorted(set(made))
     assert decode(made[PER_MS]) == (MS, 1009, 0)
@@ -46,7 +46,7 @@ def test_ids_of_one_time_increase_through_all_machines_and_then_into_the_next_mi
 
 def test_a_time_asked_for_without_end_is_still_found_room_for_without_walking_through_all() -> None:
     log = Log()
-    ids = TimedIds([1008], log.highest)
+    ids = TimedIds([1008], log.ids_between)
     made = {ids.at(MS) for _ in range(20 * PER_MS)}
     assert len(made) == 20 * PER_MS
     assert log.asked == 20, "each millisecond is looked up once"
@@ -55,7 +55,7 @@ def test_a_time_asked_for_without_end_is_still_found_room_for_without_walking_th
 def test_a_restart_goes_on_after_what_the_log_holds() -> None:
     log = Log()
     for _ in range(3):
-        ids = TimedIds([1008], log.highest)
+        ids = TimedIds([1008], log.ids_between)
         for _ in range(2):
             log.append(ids.at(MS))
     assert log.ids == {compose(MS, 1008, n) for n in range(6)}
@@ -70,7 +70,7 @@ def test_runs_with_changing_machines_never_make_an_id_that_the_log_holds(
     chance = random.Random(7)
     log = Log()
     for machines in ([1008], [1008, 1009], [1009], [1023, 1008], [1008, 1009, 1023]):
-        ids = TimedIds(machines, log.highest)
+        ids = TimedIds(machines, log.ids_between)
         for _ in range(3):
             for _ in range(200):
                 log.append(ids.at(MS + chance.randrange(3)))
@@ -82,18 +82,18 @@ def test_a_full_millisecond_in_the_log_is_stepped_over() -> None:
     log = Log()
     log.append(compose(MS, 1008, PER_MS - 1))
     log.append(compose(MS + 1, 1008, PER_MS - 1))
-    assert decode(TimedIds([1008], log.highest).at(MS)) == (MS + 2, 1008, 0)
+    assert decode(TimedIds([1008], log.ids_between).at(MS)) == (MS + 2, 1008, 0)
 
 
 def test_a_log_that_can_not_be_asked_makes_no_id() -> None:
-    answers: list[int | None] = [None]
+    answers: list[list[int]] = [[]]
 
-    def highest(first: int, last: int) -> int | None:
+    def ids_between(first: int, last: int) -> list[int]:
         if not answers:
             raise ConnectionError("the log is away")
         return answers.pop()
 
-    ids = TimedIds([1008], highest)
+    ids = TimedIds([1008], ids_between)
     ids.at(MS)
     with pytest.raises(ConnectionError):
         ids.at(MS + 1)
@@ -104,18 +104,18 @@ def test_a_log_that_can_not_be_asked_makes_no_id() -> None:
 
 def test_a_time_before_the_layout_begins_is_refused() -> None:
     with pytest.raises(OutOfLayout, match="the given time"):
-        TimedIds([1008], Log().highest).at(EPOCH_MS - 1)
+        TimedIds([1008], Log().ids_between).at(EPOCH_MS - 1)
 
 
 @pytest.mark.parametrize("machines", [[], [1007], [1008, 5], [1024]])
 def test_machine_ids_outside_the_import_block_are_refused(machines: list[int]) -> None:
     with pytest.raises(OutOfLayout, match="1008-1023"):
-        TimedIds(machines, Log().highest)
+        TimedIds(machines, Log().ids_between)
 
 
 def test_without_the_lease_no_id_is_made() -> None:
     held = True
-    ids = TimedIds([1008], Log().highest, lambda: held)
+    ids = TimedIds([1008], Log().ids_between, lambda: held)
     ids.at(MS)
     held = False
     with pytest.raises(MachineIdLost, match="start the import again"):
