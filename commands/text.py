@@ -1,0 +1,159 @@
+"""What a post's text says: its length, its hashtags, whom it mentions.
+
+The rules are those of twitter-text (github.com/twitter/twitter-text), held by its conformance
+cases in tests/real. We depart from them where users differ: a mention names a possible handle, so
+it has 2-30 characters and a longer run names nobody (there 1-20, and what is longer is cut); it is
+never looked for in a URL; and there are no lists, so that `@anna/friends` mentions anna.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import regex
+from twitter_text import extract_urls_with_indices
+
+LONGEST = 280
+"""The most characters (code points after NFC) that a post may have; the fewest are 1."""
+
+
+class Span(NamedTuple):
+    """A hashtag or a mention: `name` without its sign, and where it stands, sign included.
+
+    `slug` is what follows a mention like a path (`/friends` in `@anna/friends`) and belongs to
+    where it stands, not to its name.
+    """
+
+    name: str
+    start: int
+    end: int
+    slug: str = ""
+
+
+class Entities(NamedTuple):
+    """Hashtags and mentions without their signs, as written, in the order of the text.
+
+    What is written twice is in it twice.
+    """
+
+    hashtags: tuple[str, ...]
+    mentions: tuple[str, ...]
+
+
+_HASH, _AT = "#\uff03", "@\uff20"  # each in half and full width
+
+# Letters, marks and digits of any script, and what may stand between the letters of a word:
+# underscore, ZWNJ, ZWJ, Cyrillic kavyka, Hebrew maqaf, geresh and gershayim, fullwidth tilde, wave
+# dash, the voiced sound marks, double hyphen, katakana middle dot, ditto mark, the two Tibetan
+# tsheg, middle dot.
+_BETWEEN = (
+    r"_\u200c\u200d\ua67e\u05be\u05f3\u05f4\uff5e\u301c"
+    r"\u309b\u309c\u30a0\u30fb\u3003\u0f0b\u0f0c\xb7"
+)
+_IN_TAG = rf"\p{{L}}\p{{M}}\p{{Nd}}{_BETWEEN}"
+_NO_LETTER = rf"\p{{Nd}}{_BETWEEN}"
+
+# Variation selectors are marks, yet after one (an emoji ends there) a tag may begin; before one,
+# or before the keycap U+20E3, the sign is part of an emoji. Everything after the sign is
+# possessive: 'http' in '#http://' must not shrink to a shorter tag that would be allowed.
+_HASHTAG = regex.compile(
+    rf"(?V1)(?<![[{_IN_TAG}&]--[\ufe0e\ufe0f]])[{_HASH}](?![\ufe0f\u20e3])"
+    rf"(?=[{_NO_LETTER}]*+[\p{{L}}\p{{M}}])(?P<name>[{_IN_TAG}]++)(?![{_HASH}]|://)"
+)
+
+# Before the sign: nothing that makes it an email address or a word of its own, or RT. After the
+# name: no accented Latin letter, as the name would be a word cut short.
+_MENTION = regex.compile(
+    rf"(?V1)(?:(?<![A-Za-z0-9_!#$%&*{_AT}])|(?<=(?<![A-Za-z0-9_+~.\-])[Rr][Tt]))[{_AT}]"
+    r"(?P<name>[A-Za-z0-9_]{2,30}+)(?![A-Za-z0-9_])(?P<slug>(?:/[A-Za-z][A-Za-z0-9_\-]{0,24}+)?+)"
+    rf"(?![{_AT}]|[[\p{{Latin}}&&[\xc0-\u02af\u1e00-\u1eff]]\u02bb\u0300-\u036f]|://)"
+)
+
+_WORD = regex.compile(r"\S+")
+_SIGN = regex.compile(f"[{_HASH}{_AT}]")
+_LABEL = regex.compile(r"[^.\s]\.(?=[^.\s])")
+_MOST_LABELS = 16
+
+
+def normalise(text: str) -> str:
+    """The text as it is stored: in NFC and otherwise untouched, white space at its ends too."""
+    return unicodedata.normalize("NFC", text)
+
+
+def length(text: str) -> int:
+    """How many characters the text counts: code points after NFC, a URL as long as it is."""
+    return len(normalise(text))
+
+
+def hashtags(text: str) -> list[Span]:
+    """Where the hashtags stand that are not part of a URL."""
+    found = _tags(text)
+    return _outside(_urls(text), found) if found else found
+
+
+def mentions(text: str) -> list[Span]:
+    """Where the mentions stand that are not part of a URL, whether or not such users exist."""
+    found = _names(text)
+    return _outside(_urls(text), found) if found else found
+
+
+def entities(text: str) -> Entities:
+    """What `hashtags` and `mentions` find, as names."""
+    tags, names = _tags(text), _names(text)
+    if tags or names:
+        urls = _urls(text)
+        tags, names = _outside(urls, tags), _outside(urls, names)
+    return Entities(tuple(tag.name for tag in tags), tuple(name.name for name in names))
+
+
+def fold(tag: str) -> str:
+    """The form under which a hashtag is looked up and counted: `Straße` and `STRASSE` are one.
+
+    NFKC and case folding, since half and full width, ligatures and letters of mathematics are how
+    a word is typed and not what it says. Two results are mended, so that a folded tag is always a
+    tag itself: the fullwidth tilde becomes the wave dash that it is confused with, not an ASCII
+    tilde, and the spaces that a few ligatures and voiced sound marks leave go. The joiners stay:
+    in Persian they tell words apart.
+    """
+    if tag.isascii():
+        return tag.lower()
+    wide = unicodedata.normalize("NFKC", tag.replace("\uff5e", "\u301c")).casefold()
+    return unicodedata.normalize("NFKC", wide).replace(" ", "")
+
+
+def _tags(text: str) -> list[Span]:
+    if _HASH[0] not in text and _HASH[1] not in text:
+        return []
+    return [Span(hit["name"], *hit.span()) for hit in _HASHTAG.finditer(text)]
+
+
+def _names(text: str) -> list[Span]:
+    if _AT[0] not in text and _AT[1] not in text:
+        return []
+    return [Span(hit["name"], *hit.span(), hit["slug"]) for hit in _MENTION.finditer(text)]
+
+
+def _urls(text: str) -> list[tuple[int, int]]:
+    """Where URLs stand that could hold a sign. A URL has a dot, no white space, and signs in it
+    come after its scheme, path or query began: other words are not worth the slow search.
+    """
+    if "." not in text or ("/" not in text and "?" not in text):
+        return []
+    return [url for word in _WORD.finditer(text) for url in _urls_in(word[0], word.start())]
+
+
+def _urls_in(word: str, at: int) -> Iterator[tuple[int, int]]:
+    if "." not in word or ("/" not in word and "?" not in word) or not _SIGN.search(word):
+        return
+    # The search takes the square of the number of labels, 140 ms for 'a.a.a...' of 280
+    # characters, and 2 ms at the bound: more than any real address has counts as one URL unseen.
+    if len(_LABEL.findall(word)) > _MOST_LABELS:
+        yield at, at + len(word)
+        return
+    for url in extract_urls_with_indices(word):
+        start, end = url["indices"]
+        yield at + start, at + end
+
+
+def _outside(urls: list[tuple[int, int]], spans: Iterable[Span]) -> list[Span]:
+    return [s for s in spans if not any(start <= s.start < end for start, end in urls)]
