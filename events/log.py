@@ -33,6 +33,7 @@ class LogError(Exception):
     LogError
       WrongVersion      the stream is not at the expected version: read again, decide again
       KeyReused         the idempotency key belongs to another request
+      IdTaken           an event has an id that the log holds already
       LogUnavailable    nothing was decided; try again later
     """
 
@@ -52,6 +53,17 @@ class KeyReused(LogError):
     def __init__(self, key: str) -> None:
         super().__init__(f"idempotency key {key!r} was used for another request")
         self.key = key
+
+
+class IdTaken(LogError):
+    """An event of the append has an id that the log holds already; nothing was written.
+
+    Two processes made ids with one machine id, or an append was repeated without a key.
+    """
+
+    def __init__(self, ids: tuple[int, ...]) -> None:
+        super().__init__(f"the log holds an event with one of these ids already: {ids}")
+        self.ids = ids
 
 
 class LogUnavailable(LogError):
@@ -134,8 +146,9 @@ class EventLog(Protocol):
     def features(self) -> LogFeatures: ...
 
     async def append(self, append: Append) -> Appended:
-        """Append, durably. Raises `WrongVersion`, `KeyReused`, `LogUnavailable`.
+        """Append, durably. Raises `KeyReused`, `WrongVersion`, `IdTaken`, `LogUnavailable`.
 
+        Where several apply, the first of these. A write without events only checks its version.
         Appends that wait at the same time may share a commit; each has an outcome of its own.
         Appends that one event loop hands over in an order are tried in that order.
         """
