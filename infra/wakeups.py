@@ -1,0 +1,157 @@
+"""Bells between the processes of one data folder, so that nobody polls.
+
+A process that waits for news of a topic binds a UNIX datagram socket in a folder that all of them
+know; whoever has news sends one byte to each socket there. The byte says only *look again*: there
+may be one too many, and several may come as one, but none is missing for a waiter who first
+listens and then looks, which is what `wait` does. Sockets of processes that were killed refuse the
+next byte and are removed.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+import socket
+import stat
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+LONGEST_FOLDER: Final = 60
+"""Bytes. The path of a UNIX socket has about 100, and its name takes up to 40 of them."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Wakeups:
+    """The bells of one data folder. Any thread may ring; any event loop may wait."""
+
+    def __init__(self, data: Path) -> None:
+        self._folder = _socket_folder(data.resolve())
+        self._ears: dict[tuple[AbstractEventLoop, str], _Ear] = {}
+
+    def notify(self, topic: str) -> None:
+        """Make every process that waits for `topic` look again.
+
+        Takes about 20 microseconds and 5 more for each process that waits. Never raises: whoever
+        has news has done their part; what went wrong is logged.
+        """
+        try:
+            names = [name for name in os.listdir(self._folder) if name.startswith(f"{topic}.")]
+            if names:
+                # A socket of its own, for what nobody has read counts against its sender: one
+                # stopped process would keep this process from waking all others.
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+                    bell.setblocking(False)
+                    for name in names:
+                        _ring(bell, self._folder / name)
+        except FileNotFoundError:
+            return  # nobody ever waited
+        except OSError as error:
+            _logger.warning("cannot wake the processes that wait for %r: %s", topic, error)
+
+    async def wait(self, topic: str, ready: Callable[[], bool], timeout: float) -> bool:
+        """Sleep until `ready()`; False if `timeout` seconds pass first. Raises `OSError`.
+
+        `ready` is asked at once, after each ring and at the end; it must be quick.
+        """
+        if ready():
+            return True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        ear = self._ears.get((loop, topic))
+        if ear is None:
+            ear = self._ears[(loop, topic)] = _Ear(self._folder, topic, loop)
+        ear.waits += 1
+        try:
+            while not ready():
+                if loop.time() >= end:
+                    return False
+                await ear.sleep(end)
+            return True
+        finally:
+            ear.waits -= 1
+            if ear.waits == 0:
+                del self._ears[(loop, topic)]
+                ear.close()
+
+
+class _Ear:
+    """A socket that wakes all who wait for one topic on one event loop, while any do."""
+
+    def __init__(self, folder: Path, topic: str, loop: AbstractEventLoop) -> None:
+        self.waits = 0
+        self._loop = loop
+        self._asleep: set[Future[None]] = set()
+        _make_private(folder)
+        name = f"{topic}.{os.getpid()}.{secrets.token_hex(4)}"
+        self._path = folder / name
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            # Between its appearance in the folder and the end of bind() a socket refuses; under
+            # its own name nobody must see it do so, or they would remove it.
+            hidden = folder / f".{name}"
+            self._socket.bind(str(hidden))
+            hidden.rename(self._path)
+            loop.add_reader(self._socket, self._hear)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    async def sleep(self, end: float) -> None:
+        """Until the bell rings, or the loop's clock shows `end`."""
+        woken: Future[None] = self._loop.create_future()
+        timer = self._loop.call_at(end, _wake, woken)
+        self._asleep.add(woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+            self._asleep.discard(woken)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(1)
+        for woken in self._asleep:
+            _wake(woken)
+
+
+def _wake(woken: "Future[None]") -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
+def _ring(bell: socket.socket, path: Path) -> None:
+    try:
+        bell.sendto(b".", str(path))
+    except BlockingIOError:
+        return  # it has not heard the last ones yet, so it will look
+    except FileNotFoundError:
+        return  # it stopped waiting
+    except ConnectionRefusedError:
+        path.unlink(missing_ok=True)  # its process was killed
+
+
+def _socket_folder(data: Path) -> Path:
+    """In the data folder, or where that is too long a path for a socket, one that it determines."""
+    folder = data / "wake"
+    if len(os.fsencode(folder)) <= LONGEST_FOLDER:
+        return folder
+    return Path("/tmp") / f"starling-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else, so nothing can wait there")
