@@ -1,0 +1,182 @@
+"""The log in this process's memory: the reference for every other adapter.
+
+Plain lists and dicts under one lock, written to be obviously right. It is what tests of everything
+else run on; nothing of it survives the process.
+"""
+
+import asyncio
+import threading
+from asyncio import AbstractEventLoop, Future
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Collection
+from typing import Final
+
+from events.codec import encode
+from events.log import (
+    START,
+    Append,
+    Appended,
+    IdTaken,
+    Key,
+    KeyReused,
+    LogFeatures,
+    LogUnavailable,
+    Remembered,
+    WrongVersion,
+)
+from events.recorded import Stored
+
+
+class MemoryLog:
+    """`EventLog` in memory, for any number of threads and event loops of one process."""
+
+    features: Final = LogFeatures(
+        durable=False, many_streams=True, local_reads=True, many_processes=False
+    )
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._events: list[Stored] = []  # the event at position p is at index p - 1
+        self._streams: dict[str, list[Stored]] = {}
+        self._by_id: dict[int, Stored] = {}
+        self._ids: list[int] = []  # in order
+        self._keys: dict[str, Remembered] = {}
+        self._asleep: dict[Future[None], AbstractEventLoop] = {}
+        self._closed = False
+
+    async def append(self, append: Append) -> Appended:
+        """As `EventLog.append`."""
+        with self._lock:
+            self._refuse_if_closed()
+            if append.key is not None and append.key.name in self._keys:
+                return self._repeated(append.key)
+            new = self._checked(append)
+            for stored in new:
+                self._events.append(stored)
+                self._streams.setdefault(stored.stream, []).append(stored)
+                self._by_id[stored.id] = stored
+                insort(self._ids, stored.id)
+            appended = Appended(append.result, self.head())
+            if append.key is not None:
+                self._keys[append.key.name] = Remembered(append.key.fingerprint, *appended[:2])
+            if new:
+                self._wake_all()
+            return appended
+
+    def read_stream(self, stream: str, after: int = 0) -> list[Stored]:
+        """As `EventLog.read_stream`."""
+        with self._lock:
+            self._refuse_if_closed()
+            return self._streams.get(stream, [])[after:]
+
+    def read_all(
+        self,
+        after: int = START,
+        *,
+        types: Collection[str] | None = None,
+        limit: int = 1000,
+        until: int | None = None,
+    ) -> list[Stored]:
+        """As `EventLog.read_all`."""
+        with self._lock:
+            self._refuse_if_closed()
+            found = self._events[after:until]
+        if types is not None:
+            found = [stored for stored in found if stored.type in types]
+        return found[:limit]
+
+    def find(self, id: int) -> Stored | None:
+        """As `EventLog.find`."""
+        with self._lock:
+            self._refuse_if_closed()
+            return self._by_id.get(id)
+
+    def ids_between(self, first: int, last: int) -> list[int]:
+        """As `EventLog.ids_between`."""
+        with self._lock:
+            self._refuse_if_closed()
+            return self._ids[bisect_left(self._ids, first) : bisect_right(self._ids, last)]
+
+    def newest_id(self, below: int | None = None) -> int:
+        """As `EventLog.newest_id`."""
+        with self._lock:
+            self._refuse_if_closed()
+            count = len(self._ids) if below is None else bisect_left(self._ids, below)
+            return self._ids[count - 1] if count else 0
+
+    def remembered(self, key: str) -> Remembered | None:
+        """As `EventLog.remembered`."""
+        with self._lock:
+            self._refuse_if_closed()
+            return self._keys.get(key)
+
+    def head(self) -> int:
+        """As `EventLog.head`."""
+        with self._lock:
+            self._refuse_if_closed()
+            return len(self._events)
+
+    async def wait(self, after: int, timeout: float) -> bool:
+        """As `EventLog.wait`."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while True:
+            woken: Future[None] = loop.create_future()
+            with self._lock:
+                if self.head() > after:
+                    return True
+                if loop.time() >= end:
+                    return False
+                self._asleep[woken] = loop
+            timer = loop.call_at(end, _wake, woken)
+            try:
+                await woken
+            finally:
+                timer.cancel()
+                with self._lock:
+                    self._asleep.pop(woken, None)
+
+    def close(self) -> None:
+        """As `EventLog.close`; who waits for news is woken and refused."""
+        with self._lock:
+            self._closed = True
+            self._wake_all()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise LogUnavailable("the log in memory is closed")
+
+    def _repeated(self, key: Key) -> Appended:
+        fingerprint, result, position = self._keys[key.name]
+        if fingerprint != key.fingerprint:
+            raise KeyReused(key.name)
+        return Appended(result, position, repeated=True)
+
+    def _checked(self, append: Append) -> list[Stored]:
+        """The rows of an append that may happen. Raises `WrongVersion`, `IdTaken`."""
+        versions: dict[str, int] = {}
+        new: list[Stored] = []
+        for stream, expected, events in append.writes:
+            if versions.get(stream, len(self._streams.get(stream, []))) != expected:
+                raise WrongVersion(stream, expected)
+            versions[stream] = expected + len(events)
+            for version, (id, event) in enumerate(events, start=expected + 1):
+                name, schema, data = encode(event)
+                position = len(self._events) + len(new) + 1
+                envelope = append.actor, append.causation, append.correlation
+                new.append(Stored(position, id, stream, version, name, schema, *envelope, data))
+        ids = tuple(stored.id for stored in new)
+        if len(set(ids)) < len(ids) or any(id in self._by_id for id in ids):
+            raise IdTaken(ids)
+        return new
+
+    def _wake_all(self) -> None:
+        for woken, loop in self._asleep.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, woken)
+        self._asleep.clear()
+
+
+def _wake(woken: "Future[None]") -> None:
+    if not woken.done():
+        woken.set_result(None)

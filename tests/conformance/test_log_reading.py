@@ -1,0 +1,153 @@
+"""What every event log promises to its readers: order, filters, ids, keys, waiting."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from events.log import START, Append, Appended, EventLog, Key, KeyReused, Remembered, WrongVersion
+from tests.conformance.logs import ACTOR, FIRST_ID, LOGS, liking, outcomes, posting
+
+
+@pytest.fixture(params=LOGS)
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
+    log = LOGS[request.param](tmp_path)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+async def filled(log: EventLog) -> EventLog:
+    """Posts 0 to 9, each followed by a like with an id that is 100 more."""
+    for number in range(10):
+        await log.append(posting(number))
+        await log.append(liking(f"like-{number}-1", 0, 100 + number))
+    return log
+
+
+def numbers(log: EventLog, after: int = START, limit: int = 1000, **choice: object) -> list[int]:
+    return [e.id - FIRST_ID for e in log.read_all(after, limit=limit, **choice)]  # type: ignore[arg-type]
+
+
+async def test_positions_ascend_and_reading_goes_on_where_it_stopped(filled: EventLog) -> None:
+    whole = filled.read_all()
+    positions = [e.position for e in whole]
+    assert positions == sorted(set(positions))
+    assert positions[0] > START
+    assert positions[-1] == filled.head()
+    pages, after = [], START
+    while page := filled.read_all(after, limit=3):
+        pages += page
+        after = page[-1].position
+    assert pages == whole
+    assert filled.read_all(filled.head()) == []
+
+
+async def test_a_reader_can_choose_types_and_an_end(filled: EventLog) -> None:
+    whole = filled.read_all()
+    assert numbers(filled, types={"post-liked"}) == list(range(100, 110))
+    assert numbers(filled, types=["post-liked", "post-created"]) == numbers(filled)
+    assert numbers(filled, types=["post-liked"], limit=2) == [100, 101]
+    assert numbers(filled, types=["user-muted"]) == numbers(filled, types=()) == []
+    assert numbers(filled, until=whole[2].position) == [0, 100, 1]
+    assert numbers(filled, after=whole[0].position, until=whole[2].position) == [100, 1]
+    assert numbers(filled, whole[3].position, until=whole[2].position) == []
+
+
+async def test_events_are_found_by_id(filled: EventLog) -> None:
+    found = filled.find(FIRST_ID + 103)
+    assert found is not None
+    assert found.stream == "like-3-1"
+    assert filled.find(FIRST_ID + 50) is filled.find(-1) is filled.find(1 << 70) is None
+    assert filled.ids_between(FIRST_ID + 8, FIRST_ID + 101) == [
+        FIRST_ID + number for number in (8, 9, 100, 101)
+    ]
+    assert len(filled.ids_between(-(1 << 70), 1 << 70)) == 20
+    assert filled.newest_id() == FIRST_ID + 109
+    assert filled.newest_id(below=FIRST_ID + 105) == FIRST_ID + 104
+    assert filled.newest_id(below=FIRST_ID + 100) == FIRST_ID + 9
+    assert filled.newest_id(below=FIRST_ID) == 0
+    assert filled.newest_id(below=1 << 70) == FIRST_ID + 109
+
+
+async def test_ids_need_not_grow_with_positions(log: EventLog) -> None:
+    for number in (5, 3, 9, 1):
+        await log.append(posting(number))
+    assert numbers(log) == [5, 3, 9, 1]
+    assert [id - FIRST_ID for id in log.ids_between(0, 1 << 62)] == [1, 3, 5, 9]
+
+
+async def test_a_repeated_key_gives_the_first_result_and_writes_nothing(log: EventLog) -> None:
+    first = await log.append(posting(1, key="k"))
+    await log.append(posting(2))
+    again = await log.append(posting(1, key="k"))
+    assert again == Appended(first.result, first.position, repeated=True)
+    other = await log.append(liking("like-1-1", 5, 7, key=Key("k", b"hello")))
+    assert other == again
+    assert numbers(log) == [1, 2]
+    assert log.remembered("k") == Remembered(b"hello", first.result, first.position)
+    assert log.remembered("other") is None
+
+
+async def test_a_key_with_another_fingerprint_is_refused(log: EventLog) -> None:
+    await log.append(posting(1, key="k"))
+    with pytest.raises(KeyReused) as refused:
+        await log.append(posting(2, key="k", text="another"))
+    assert refused.value.key == "k"
+    assert numbers(log) == [1]
+
+
+async def test_a_refused_append_does_not_use_up_its_key(log: EventLog) -> None:
+    await log.append(posting(1))
+    with pytest.raises(WrongVersion):
+        await log.append(posting(1, key="k"))
+    assert log.remembered("k") is None
+    assert (await log.append(posting(2, key="k"))).repeated is False
+
+
+async def test_a_key_is_remembered_without_any_event(log: EventLog) -> None:
+    await log.append(posting(1))
+    nothing = Append((), ACTOR, 42, 43, key=Key("k", b"f"))
+    assert await log.append(nothing) == Appended(42, log.head())
+    await log.append(posting(2))
+    assert await log.append(nothing) == Appended(42, log.read_all()[0].position, repeated=True)
+    assert log.remembered("k") == Remembered(b"f", 42, log.read_all()[0].position)
+    assert numbers(log) == [1, 2]
+
+
+async def test_one_key_sent_many_times_at_once_is_done_once(log: EventLog) -> None:
+    done = await outcomes(*(log.append(posting(number, key="k")) for number in range(50)))
+    appended = [outcome for outcome in done if isinstance(outcome, Appended)]
+    assert len(appended) == 50
+    assert [outcome.repeated for outcome in appended].count(False) == 1
+    assert len({(outcome.result, outcome.position) for outcome in appended}) == 1
+    assert len(numbers(log)) == 1
+
+
+async def test_waiting_ends_with_the_append(log: EventLog) -> None:
+    first = await log.append(posting(1))
+    assert await log.wait(START, 0)
+    waiting = [asyncio.ensure_future(log.wait(first.position, 60)) for _ in range(5)]
+    while not all(task.done() for task in waiting):
+        if log.head() == first.position:
+            await asyncio.sleep(0)
+            await log.append(posting(2))
+        await asyncio.sleep(0)
+    assert all(task.result() for task in waiting)
+
+
+async def test_waiting_ends_with_its_time(log: EventLog) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    assert not await log.wait(log.head(), 0.05)
+    assert 0.04 < loop.time() - began < 10
+
+
+async def test_a_cancelled_wait_leaves_nothing(log: EventLog) -> None:
+    waiting = asyncio.ensure_future(log.wait(log.head(), 60))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert isinstance((await outcomes(waiting))[0], asyncio.CancelledError)
+    await log.append(posting(1))
+    assert await log.wait(START, 60)
