@@ -129,7 +129,7 @@ class UserFollowed(Event, frozen=True):
 
     `blocks` counts the blocks between the two, in either direction, that the decision had seen.
     A later block raises that count, and so ends this follow without an event of its own
-    (`docs/adr/0005`).
+    (`docs/adr/0006`).
     """
 
     followee: int

@@ -1,0 +1,110 @@
+"""Settings: the environment read once, checked, and passed on as a value.
+
+Nothing else reads the environment. Options of the command line win over it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+class WrongSetting(Exception):
+    """A setting that can't be meant; the message names it and says what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can choose. The names of the environment are in `docs/operations.md`."""
+
+    data: Path = Path("data")
+    """Folder of the log, the views, the rings and the media."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    """API processes."""
+    log: str = "sqlite"
+    """`sqlite`, or the address of an EventStoreDB: `esdb://host:2113?tls=false`."""
+    views: str = "sqlite"
+    """`sqlite`, or the address of a MongoDB: `mongodb://...`."""
+    kafka: str | None = None
+    """Bootstrap servers; set, the relay publishes and Faust workers project."""
+    secret: str | None = None
+    """What signs tokens; None for the one kept in the data folder."""
+
+    @property
+    def log_file(self) -> Path:
+        """The log of record."""
+        return self.data / "log.sqlite"
+
+    @property
+    def accounts_file(self) -> Path:
+        """Emails and password hashes, which never enter the log."""
+        return self.data / "accounts.sqlite"
+
+    @property
+    def leases_file(self) -> Path:
+        """Who uses which machine id."""
+        return self.data / "leases.sqlite"
+
+    @property
+    def views_folder(self) -> Path:
+        """One database for each projection and version, and which of them are current."""
+        return self.data / "views"
+
+    @property
+    def board_file(self) -> Path:
+        """The page by which the projector tells API processes what is new."""
+        return self.data / "board"
+
+    @property
+    def rings_folder(self) -> Path:
+        """Home timelines of active readers."""
+        return self.data / "home"
+
+
+def read(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that an environment asks for. Raises `WrongSetting`."""
+    default = Settings()
+    return checked(
+        Settings(
+            data=Path(environment.get("STARLING_DATA") or default.data),
+            host=environment.get("STARLING_HOST") or default.host,
+            port=_number(environment, "STARLING_PORT", default.port),
+            workers=_number(environment, "STARLING_WORKERS", default.workers),
+            log=environment.get("STARLING_LOG") or default.log,
+            views=environment.get("STARLING_VIEWS") or default.views,
+            kafka=environment.get("STARLING_KAFKA") or None,
+            secret=environment.get("STARLING_SECRET") or None,
+        )
+    )
+
+
+def checked(settings: Settings) -> Settings:
+    """The same settings, if every one of them can be meant. Raises `WrongSetting`."""
+    if not 0 <= settings.port <= 65535:
+        raise WrongSetting(f"the port (STARLING_PORT) must be 0-65535, not {settings.port}")
+    if not 1 <= settings.workers <= 64:
+        raise WrongSetting(f"workers (STARLING_WORKERS) must be 1-64, not {settings.workers}")
+    _address("STARLING_LOG", settings.log, "esdb")
+    _address("STARLING_VIEWS", settings.views, "mongodb")
+    if settings.secret is not None and len(settings.secret) < 16:
+        raise WrongSetting("STARLING_SECRET must have at least 16 characters")
+    return settings
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name)
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise WrongSetting(f"{name} must be a whole number, not {text!r}") from None
+
+
+def _address(name: str, value: str, scheme: str) -> None:
+    if value != "sqlite" and urlsplit(value).scheme != scheme:
+        # The value may hold a password: it is not repeated here.
+        raise WrongSetting(f"{name} must be 'sqlite' or an address that begins with {scheme}://")
