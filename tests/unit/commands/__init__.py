@@ -1,0 +1,1 @@
+"""Every rule of every command, and how commands are done."""

@@ -1,0 +1,127 @@
+"""Rules of accounts."""
+
+import pytest
+
+from commands.errors import Conflict, Invalid, NotAllowed
+from commands.user import ChangeProfile, DeleteAccount, Register
+from events.schema import (
+    HandleClaimed,
+    ProfileChanged,
+    RegistrationAbandoned,
+    UserDeleted,
+    UserRegistered,
+)
+from tests.unit.commands.given import ANNA, BEN, NEW, NOBODY, PEOPLE
+
+NOT_YET = 0
+
+
+def test_a_registration_claims_the_handle_and_then_makes_the_account() -> None:
+    NOBODY.when(Register("dora", "Dora", "Hi"), NOT_YET).then(
+        HandleClaimed("dora", NEW), UserRegistered(NEW, "dora", "Dora", "Hi")
+    )
+
+
+def test_a_handle_is_folded_to_lower_case() -> None:
+    NOBODY.when(Register("Do_Ra9", "Dora"), NOT_YET).then(
+        HandleClaimed("do_ra9", NEW), UserRegistered(NEW, "do_ra9", "Dora")
+    )
+
+
+@pytest.mark.parametrize("handle", ["anna", "ANNA"])
+def test_a_handle_is_given_once_whatever_its_case(handle: str) -> None:
+    PEOPLE.when(Register(handle, "Other"), NOT_YET).rejected("handle-taken", Conflict)
+
+
+def test_the_handle_of_a_deleted_account_stays_taken() -> None:
+    gone = PEOPLE.and_then(UserDeleted(ANNA, "anna"))
+    gone.when(Register("anna", "Other"), NOT_YET).rejected("handle-taken", Conflict)
+
+
+@pytest.mark.parametrize(
+    "handle",
+    ["", "a", "a" * 31, "an na", "an-na", "ännа", "@anna", "anna\n", "\u212aelvin", "\u0661\u0662"],
+)
+def test_a_handle_is_2_to_30_ascii_letters_digits_and_underscores(handle: str) -> None:
+    NOBODY.when(Register(handle, "Dora"), NOT_YET).rejected("handle-invalid", Invalid)
+
+
+@pytest.mark.parametrize("handle", ["ab", "a" * 30, "__", "42"])
+def test_handles_at_the_bounds_are_fine(handle: str) -> None:
+    NOBODY.when(Register(handle, "Dora"), NOT_YET).then(
+        HandleClaimed(handle, NEW), UserRegistered(NEW, handle, "Dora")
+    )
+
+
+def test_a_claim_without_a_registration_is_taken_over_after_giving_the_first_up() -> None:
+    orphan = NOBODY.and_then(HandleClaimed("dora", 77))
+    orphan.when(Register("dora", "Dora"), NOT_YET).then(
+        RegistrationAbandoned(77, "dora"),
+        HandleClaimed("dora", NEW),
+        UserRegistered(NEW, "dora", "Dora"),
+    )
+
+
+def test_a_claim_that_was_given_up_already_is_taken_over_at_once() -> None:
+    abandoned = NOBODY.and_then(HandleClaimed("dora", 77), RegistrationAbandoned(77, "dora"))
+    abandoned.when(Register("dora", "Dora"), NOT_YET).then(
+        HandleClaimed("dora", NEW), UserRegistered(NEW, "dora", "Dora")
+    )
+
+
+def test_name_and_bio_are_trimmed_and_composed() -> None:
+    NOBODY.when(Register("dora", " Zoe\u0301 ", "  a\nb "), NOT_YET).then(
+        HandleClaimed("dora", NEW), UserRegistered(NEW, "dora", "Zo\xe9", "a\nb")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "bio", "code"),
+    [
+        ("", "", "name-empty"),
+        ("  \t", "", "name-empty"),
+        ("n" * 51, "", "name-too-long"),
+        ("a\nb", "", "name-invalid"),
+        ("a\0b", "", "name-invalid"),
+        ("a", "b" * 501, "bio-too-long"),
+        ("a", "b\0", "bio-invalid"),
+    ],
+)
+def test_names_and_bios_beyond_their_bounds_are_refused(name: str, bio: str, code: str) -> None:
+    NOBODY.when(Register("dora", name, bio), NOT_YET).rejected(code, Invalid)
+    PEOPLE.when(ChangeProfile(name, bio)).rejected(code, Invalid)
+
+
+def test_names_and_bios_at_their_bounds_are_fine() -> None:
+    PEOPLE.when(ChangeProfile("e\u0301" * 50, "b" * 500)).then(
+        ProfileChanged(ANNA, "\xe9" * 50, "b" * 500)
+    )
+
+
+def test_a_change_of_one_value_keeps_the_other() -> None:
+    PEOPLE.when(ChangeProfile(name="Ann")).then(ProfileChanged(ANNA, "Ann", "About Anna"))
+    PEOPLE.when(ChangeProfile(bio="")).then(ProfileChanged(ANNA, "Anna", ""))
+
+
+def test_a_second_change_builds_on_the_first() -> None:
+    changed = PEOPLE.and_then(ProfileChanged(ANNA, "Ann", "New"))
+    changed.when(ChangeProfile(bio="Newer")).then(ProfileChanged(ANNA, "Ann", "Newer"))
+
+
+def test_a_profile_that_is_so_already_makes_no_event() -> None:
+    PEOPLE.when(ChangeProfile()).then_nothing()
+    PEOPLE.when(ChangeProfile(" Anna ", "About Anna")).then_nothing()
+    PEOPLE.when(ChangeProfile("Ann")).twice()
+
+
+def test_an_account_is_deleted_once() -> None:
+    PEOPLE.when(DeleteAccount()).then(UserDeleted(ANNA, "anna"))
+    PEOPLE.when(DeleteAccount()).twice()
+
+
+def test_a_deleted_or_unknown_account_changes_nothing() -> None:
+    gone = PEOPLE.and_then(UserDeleted(ANNA, "anna"))
+    gone.when(ChangeProfile("Ann")).rejected("account-deleted", NotAllowed)
+    gone.when(ChangeProfile("Ann"), BEN).then(ProfileChanged(BEN, "Ann", ""))
+    NOBODY.when(ChangeProfile("Ann")).rejected("account-unknown", NotAllowed)
+    NOBODY.when(DeleteAccount()).rejected("account-unknown", NotAllowed)
