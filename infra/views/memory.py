@@ -1,0 +1,192 @@
+"""Read models in memory: the reference of what a store does, and the place for throw-away views.
+
+Rows live in a dictionary under their key. An order that was scanned once is kept as a sorted list,
+so that scans cost what they return.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args, get_type_hints
+
+from projections.store import Changes, StoreError, StoreUnavailable, Superseded
+from projections.tables import Key, Row, Table, Tally
+
+AnyTable = Table[Any] | Tally[Any]
+Order = tuple[str, ...]
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def _placed(value: Any) -> tuple[Any, ...]:
+    """A value as it sorts: None before everything else."""
+    return (0,) if value is None else (1, value)
+
+
+def _behind(placed: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What sorts right after a placed value, before every greater one."""
+    return (*placed, 0)
+
+
+@dataclass(slots=True)
+class _Held:
+    """One table: its rows, and the orders in which somebody scanned it."""
+
+    table: AnyTable
+    rows: dict[Key, Any] = field(default_factory=dict)
+    orders: dict[Order, list[tuple[Any, ...]]] = field(default_factory=dict)
+
+    required: tuple[bool, ...] = ()
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(self.table.row)
+        self.required = tuple(
+            type(None) not in get_args(hints[column]) for column in self.table.columns
+        )
+
+    def check(self, row: tuple[Any, ...]) -> None:
+        """Refuse what a database would refuse."""
+        for value, required in zip(row, self.required, strict=True):
+            if (value is None and required) or (type(value) is int and value not in _INT64):
+                raise StoreError(f"{row} does not fit the table {self.table.name}")
+
+    def order(self, index: Order | None) -> Order:
+        key = self.table.columns[: self.table.key]
+        if index is None:
+            return key
+        if not isinstance(self.table, Table) or index not in self.table.indexes:
+            raise KeyError(f"{self.table.name} has no index {index}")
+        return index + tuple(column for column in key if column not in index)
+
+    def place(self, order: Order, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Where a row stands in an order; its key comes last, to find it by."""
+        columns = self.table.columns
+        return (*(_placed(row[columns.index(c)]) for c in order), row[: self.table.key])
+
+    def sorted(self, order: Order) -> list[tuple[Any, ...]]:
+        if order not in self.orders:
+            self.orders[order] = sorted(self.place(order, row) for row in self.rows.values())
+        return self.orders[order]
+
+    def put(self, row: tuple[Any, ...]) -> None:
+        self.drop(row[: self.table.key])
+        self.rows[row[: self.table.key]] = row
+        for order, places in self.orders.items():
+            insort(places, self.place(order, row))
+
+    def drop(self, key: Key) -> None:
+        row = self.rows.pop(key, None)
+        if row is not None:
+            for order, places in self.orders.items():
+                del places[bisect_left(places, self.place(order, row))]
+
+    def add(self, key: Key, counts: Sequence[int]) -> None:
+        row = self.rows.get(key)
+        old = row[len(key) :] if row is not None else (0,) * len(counts)
+        new = (a + b for a, b in zip(old, counts, strict=True))
+        self.put(self.table.row(*key, *new))
+
+
+class MemoryStore:
+    """The tables of one projection at one version, in this process and gone with it."""
+
+    def __init__(self, tables: Sequence[AnyTable]) -> None:
+        self._held = {table: _Held(table) for table in tables}
+        self._position = 0
+        self._closed = False
+
+    async def position(self) -> int:
+        """The position up to which the rows were projected; 0 before the first."""
+        self._open()
+        return self._position
+
+    async def get(self, table: Table[Row] | Tally[Row], key: Key) -> Row | None:
+        """The row with a key."""
+        self._open()
+        row: Row | None = self._held[table].rows.get(key)
+        return row
+
+    async def get_many(
+        self, table: Table[Row] | Tally[Row], keys: Collection[Key]
+    ) -> Mapping[Key, Row]:
+        """The rows of those keys that there are."""
+        self._open()
+        rows = self._held[table].rows
+        return {key: rows[key] for key in keys if key in rows}
+
+    async def scan(
+        self,
+        table: Table[Row] | Tally[Row],
+        prefix: Key = (),
+        *,
+        index: tuple[str, ...] | None = None,
+        above: Any = None,
+        below: Any = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[Row]:
+        """Rows in the order of the key or of an index; see the port."""
+        self._open()
+        held = self._held[table]
+        places = held.sorted(held.order(index))
+        start = tuple(map(_placed, prefix))
+        if above is not None:
+            first = bisect_left(places, (*start, _behind(_placed(above))))
+        elif below is not None:
+            # A bound leaves out rows that have None there, as in SQL.
+            first = bisect_left(places, (*start, _behind(_placed(None))))
+        else:
+            first = bisect_left(places, start)
+        if below is not None:
+            last = bisect_left(places, (*start, _placed(below)))
+        elif start:
+            last = bisect_left(places, (*start[:-1], _behind(start[-1])))
+        else:
+            last = len(places)
+        found = places[first:last]
+        if descending:
+            found.reverse()
+        return [held.rows[place[-1]] for place in found[:limit]]
+
+    async def apply(self, changes: Changes, after: int, position: int) -> bool:
+        """Make the changes and move the position; see the port."""
+        self._open()
+        if self._position >= position:
+            return False
+        if self._position != after:
+            raise Superseded(f"the store is at {self._position}, not at {after}")
+        self._check(changes)
+        for table, keys in changes.deletes.items():
+            for key in keys:
+                self._held[table].drop(key)
+        for table, rows in changes.puts.items():
+            for row in rows.values():
+                self._held[table].put(row)
+        for tally, sums in changes.adds.items():
+            for key, counts in sums.items():
+                self._held[tally].add(key, counts)
+        self._position = position
+        return True
+
+    async def clear(self) -> None:
+        """Back to empty tables at position 0."""
+        self._open()
+        self._held = {table: _Held(table) for table in self._held}
+        self._position = 0
+
+    async def close(self) -> None:
+        """Forget everything. Closing twice is harmless."""
+        self._closed = True
+
+    def _check(self, changes: Changes) -> None:
+        """Find what can't be applied before anything was."""
+        named: set[AnyTable] = {*changes.deletes, *changes.puts, *changes.adds}
+        if unknown := named - self._held.keys():
+            raise KeyError(unknown)
+        for table, rows in changes.puts.items():
+            for row in rows.values():
+                self._held[table].check(row)
+
+    def _open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("this store was closed")

@@ -1,0 +1,220 @@
+"""Read models in SQLite: one file for one projection at one version.
+
+The file is made of real tables, so `sqlite3 FILE` shows a read model as it is. It is in WAL mode:
+readers in other processes are never blocked and never block. A commit is not fsynced (a view can
+be made anew from the log), but rows and position always fit together, whatever was cut off.
+
+A store belongs to one thread at a time. Its methods are `async` as the port says, and never wait.
+"""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from infra.views.statements import Statements
+from projections.store import Changes, StoreError, StoreUnavailable, Superseded
+from projections.tables import Key, Row, Table, Tally
+
+# Statements of get_many exist for these numbers of keys; the last keys of a shorter list are NULL.
+_MANY = (1, 2, 4, 8, 16, 20, 32, 40, 64, 128, 256, 512)
+_POSITION = 'CREATE TABLE "position" ("position" INTEGER NOT NULL)'
+_WAL_PAGES = 16_000  # 64 MB before a checkpoint: pages that change often are written back once
+_BUSY_SECONDS = 5.0
+
+AnyTable = Table[Any] | Tally[Any]
+
+
+class SqliteStore:
+    """The tables of one projection at one version, in a file."""
+
+    def __init__(self, connection: sqlite3.Connection, tables: Sequence[AnyTable]) -> None:
+        self._connection = connection
+        self._sql = {table: Statements(table) for table in tables}
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        tables: Sequence[AnyTable],
+        read_only: bool = False,
+        cache_mb: int = 64,
+    ) -> Self:
+        """Open the file, making what isn't there (a read-only one must be there).
+
+        Raises `StoreUnavailable` where that can't be done, `StoreError` where the file has other
+        tables than these.
+        """
+        try:
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
+                uri=True,
+                isolation_level=None,
+                timeout=_BUSY_SECONDS,
+                cached_statements=1024,
+                check_same_thread=False,
+            )
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(f"{path}: {error}") from error
+        store = cls(connection, tables)
+        try:
+            store._prepare(read_only, cache_mb)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise StoreUnavailable(f"{path}: {error}") from error
+        except StoreError:
+            connection.close()
+            raise
+        return store
+
+    def _prepare(self, read_only: bool, cache_mb: int) -> None:
+        execute = self._connection.execute
+        execute(f"PRAGMA cache_size = -{cache_mb * 1024}")
+        execute("PRAGMA temp_store = MEMORY")
+        if not read_only:
+            execute("PRAGMA journal_mode = WAL")
+            execute("PRAGMA synchronous = NORMAL")
+            execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+            execute(f"PRAGMA journal_size_limit = {_WAL_PAGES * 4096}")
+            execute("BEGIN IMMEDIATE")
+        there = dict(execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+        wanted = {"position": _POSITION}
+        for sql in self._sql.values():
+            wanted |= sql.create
+        if not there and not read_only:
+            for create in wanted.values():
+                execute(create)
+            execute("INSERT INTO position VALUES (0)")
+        elif there != wanted:
+            wrong = sorted(n for n in there.keys() | wanted if there.get(n) != wanted.get(n))
+            raise StoreError(
+                f"a view on disk differs from the program in {', '.join(wrong)}: raise the "
+                "version of its projection, or delete the file and it will be made anew"
+            )
+        if not read_only:
+            execute("COMMIT")
+
+    async def position(self) -> int:
+        """The position up to which the rows were projected; 0 before the first."""
+        position: int = self._rows("SELECT position FROM position", ())[0][0]
+        return position
+
+    async def get(self, table: Table[Row] | Tally[Row], key: Key) -> Row | None:
+        """The row with a key."""
+        rows = self._rows(self._sql[table].get, key)
+        return tuple.__new__(table.row, rows[0]) if rows else None
+
+    async def get_many(
+        self, table: Table[Row] | Tally[Row], keys: Collection[Key]
+    ) -> Mapping[Key, Row]:
+        """The rows of those keys that there are, in one statement for each 512 keys."""
+        sql, width, kind, make = self._sql[table], table.key, table.row, tuple.__new__
+        found: dict[Key, Row] = {}
+        # In key order, neighbours on disk are asked for one after another.
+        wanted = sorted(keys) if len(keys) > 1 else list(keys)
+        for start in range(0, len(wanted), _MANY[-1]):
+            part = wanted[start : start + _MANY[-1]]
+            size = next(size for size in _MANY if size >= len(part))
+            parameters = [value for key in part for value in key]
+            parameters += [None] * ((size - len(part)) * width)
+            for row in self._rows(sql.many(size), parameters):
+                found[row[:width]] = make(kind, row)
+        return found
+
+    async def scan(
+        self,
+        table: Table[Row] | Tally[Row],
+        prefix: Key = (),
+        *,
+        index: tuple[str, ...] | None = None,
+        above: Any = None,
+        below: Any = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[Row]:
+        """Rows in the order of the key or of an index; see the port."""
+        parameters = list(prefix)
+        if above is not None:
+            parameters.append(above)
+        if below is not None:
+            parameters.append(below)
+        parameters.append(-1 if limit is None else limit)
+        sql = self._sql[table].scan(
+            len(prefix), index, above is not None, below is not None, descending
+        )
+        kind, make = table.row, tuple.__new__
+        return [make(kind, row) for row in self._rows(sql, parameters)]
+
+    async def apply(self, changes: Changes, after: int, position: int) -> bool:
+        """Make the changes and move the position, in one transaction; see the port."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            stored = await self.position()
+            if stored >= position:
+                self._connection.execute("ROLLBACK")
+                return False
+            if stored != after:
+                raise Superseded(f"the store is at {stored}, not at {after}: another one writes it")
+            self._write(changes)
+            self._connection.execute("UPDATE position SET position = ?", (position,))
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, OverflowError) as error:
+            self._undo()
+            raise self._refusal(error) from error
+        except BaseException:
+            self._undo()
+            raise
+        return True
+
+    async def clear(self) -> None:
+        """Back to empty tables at position 0."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for sql in self._sql.values():
+                self._connection.execute(sql.clear)
+            self._connection.execute("UPDATE position SET position = 0")
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, OverflowError) as error:
+            self._undo()
+            raise self._refusal(error) from error
+        except BaseException:
+            self._undo()
+            raise
+
+    async def close(self) -> None:
+        """Let go of the file. Closing twice is harmless."""
+        self._closed = True
+        self._connection.close()
+
+    def _write(self, changes: Changes) -> None:
+        many = self._connection.executemany
+        for table, gone in changes.deletes.items():
+            many(self._sql[table].delete, sorted(gone))
+        for table, rows in changes.puts.items():
+            many(self._sql[table].put, map(rows.__getitem__, sorted(rows)))
+        for tally, counts in changes.adds.items():
+            many(self._sql[tally].add, _summands(counts))
+
+    def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._refusal(error) from error
+
+    def _undo(self) -> None:
+        if not self._closed and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _refusal(self, error: sqlite3.Error | OverflowError) -> StoreError:
+        """What the port calls this error."""
+        if self._closed:
+            return StoreUnavailable("this store was closed")
+        if isinstance(error, sqlite3.OperationalError):
+            return StoreUnavailable(str(error))
+        return StoreError(f"a row does not fit its table: {error}")
+
+
+def _summands(counts: dict[Key, list[int]]) -> Iterable[tuple[Any, ...]]:
+    for key in sorted(counts):
+        yield (*key, *counts[key])

@@ -1,0 +1,248 @@
+"""What every read store does, whatever holds it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from projections.store import Changes, ReadStore, StoreError, StoreUnavailable, Superseded
+from projections.tables import Table
+from tests.conformance.stores import (
+    ADAPTERS,
+    COUNTS,
+    NAMES,
+    NOTES,
+    SEEN,
+    SINGLES,
+    Adapter,
+    Count,
+    Named,
+    Note,
+    Seen,
+    Single,
+    adding,
+    deleting,
+    putting,
+)
+
+LEAST, MOST = -(2**63), 2**63 - 1
+
+
+@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
+def adapter(request: pytest.FixtureRequest) -> Adapter:
+    found: Adapter = request.param
+    return found
+
+
+@pytest.fixture
+async def store(adapter: Adapter, tmp_path: Path) -> AsyncIterator[ReadStore]:
+    opened = await adapter.open(tmp_path)
+    yield opened
+    await opened.close()
+
+
+async def test_a_new_store_is_empty_and_at_position_0(store: ReadStore) -> None:
+    assert await store.position() == 0
+    assert await store.get(SINGLES, (1,)) is None
+    assert await store.get_many(NOTES, [(1, "a"), (2, "b")]) == {}
+    assert await store.scan(COUNTS) == []
+
+
+async def test_a_row_comes_back_as_it_was_put(store: ReadStore) -> None:
+    rows = [
+        Note(1, "a", None, b"\x00\xff", 0.5),
+        Note(LEAST, "", "g", b"", -1e300),
+        Note(MOST, "ünï 🐦\0x", "", b"x", 0.0),
+    ]
+    assert await store.apply(putting(NOTES, rows), 0, 5)
+    assert await store.position() == 5
+    for row in rows:
+        found = await store.get(NOTES, row[:2])
+        assert found == row
+        assert isinstance(found, Note)
+        assert type(found.real) is float
+
+
+async def test_get_many_gives_the_rows_that_there_are(store: ReadStore) -> None:
+    await store.apply(putting(SEEN, [Seen(n % 7, n) for n in range(2000)]), 0, 1)
+    wanted = {(n % 7, n) for n in range(1000, 3000)}
+    found = await store.get_many(SEEN, wanted)
+    assert found == {(n % 7, n): Seen(n % 7, n) for n in range(1000, 2000)}
+    assert await store.get_many(SEEN, []) == {}
+    assert all(isinstance(row, Seen) for row in found.values())
+
+
+@pytest.mark.parametrize("many", [1, 2, 3, 20, 21, 511, 512, 513, 1500])
+async def test_get_many_takes_any_number_of_keys(store: ReadStore, many: int) -> None:
+    await store.apply(putting(SINGLES, [Single(n) for n in range(2000)]), 0, 1)
+    found = await store.get_many(SINGLES, [(n,) for n in range(many)])
+    assert found == {(n,): Single(n) for n in range(many)}
+
+
+async def test_a_put_replaces_the_row_with_its_key(store: ReadStore) -> None:
+    await store.apply(putting(SINGLES, [Single(1, 7, "old"), Single(2, 7, "other")]), 0, 1)
+    await store.apply(putting(SINGLES, [Single(1, None, "new")]), 1, 2)
+    assert await store.scan(SINGLES) == [Single(1, None, "new"), Single(2, 7, "other")]
+    assert await store.scan(SINGLES, (7,), index=("parent",)) == [Single(2, 7, "other")]
+    assert await store.scan(SINGLES, (None,), index=("parent",)) == [Single(1, None, "new")]
+
+
+async def test_one_batch_can_delete_one_row_and_put_another(store: ReadStore) -> None:
+    await store.apply(putting(SEEN, [Seen(1, 1), Seen(1, 2)]), 0, 1)
+    changes = Changes(puts={SEEN: {(1, 3): Seen(1, 3)}}, deletes={SEEN: {(1, 1), (9, 9)}}, adds={})
+    await store.apply(changes, 1, 2)
+    assert await store.scan(SEEN) == [Seen(1, 2), Seen(1, 3)]
+
+
+async def test_a_row_can_come_back_after_it_was_deleted(store: ReadStore) -> None:
+    await store.apply(putting(NAMES, [Named("a", 1)]), 0, 1)
+    await store.apply(deleting(NAMES, ("a",)), 1, 2)
+    assert await store.get(NAMES, ("a",)) is None
+    await store.apply(putting(NAMES, [Named("a", 2)]), 2, 3)
+    assert await store.get(NAMES, ("a",)) == Named("a", 2)
+
+
+async def test_counts_add_up_from_zero(store: ReadStore) -> None:
+    await store.apply(adding(COUNTS, ("x", 1, 2, 0), ("x", 2, 1, 1)), 0, 1)
+    await store.apply(adding(COUNTS, ("x", 1, -5, 3), ("y", 1, MOST, LEAST)), 1, 2)
+    assert await store.get(COUNTS, ("x", 1)) == Count("x", 1, -3, 3)
+    assert await store.scan(COUNTS, ("x",)) == [Count("x", 1, -3, 3), Count("x", 2, 1, 1)]
+    found = await store.get_many(COUNTS, [("y", 1), ("y", 2)])
+    assert found == {("y", 1): Count("y", 1, MOST, LEAST)}
+
+
+async def test_bounds_of_a_scan_are_exclusive(store: ReadStore) -> None:
+    await store.apply(putting(SEEN, [Seen(u, p) for u in (1, 2, 3) for p in range(10)]), 0, 1)
+
+    async def posts(**asked: int | bool | None) -> list[int]:
+        rows = await store.scan(SEEN, (2,), **asked)  # type: ignore[arg-type]
+        assert {row.user for row in rows} <= {2}
+        return [row.post for row in rows]
+
+    assert await posts() == list(range(10))
+    assert await posts(above=3) == [4, 5, 6, 7, 8, 9]
+    assert await posts(below=3) == [0, 1, 2]
+    assert await posts(above=3, below=6) == [4, 5]
+    assert await posts(above=3, below=4) == []
+    assert await posts(above=6, below=3) == []
+    assert await posts(below=5, limit=2) == [0, 1]
+    assert await posts(below=5, limit=2, descending=True) == [4, 3]
+    assert await posts(above=5, limit=2, descending=True) == [9, 8]
+    assert await posts(limit=0) == []
+    assert await posts(above=MOST) == []
+    assert await posts(below=LEAST) == []
+
+
+async def test_a_scan_of_everything_is_bounded_by_the_first_column(store: ReadStore) -> None:
+    await store.apply(putting(SEEN, [Seen(u, p) for u in (1, 2, 3) for p in (1, 2)]), 0, 1)
+    assert await store.scan(SEEN, above=1, below=3) == [Seen(2, 1), Seen(2, 2)]
+    assert await store.scan(SEEN, above=1, limit=3) == [Seen(2, 1), Seen(2, 2), Seen(3, 1)]
+    assert await store.scan(SEEN, (2, 2)) == [Seen(2, 2)]
+    assert await store.scan(SEEN, (2, 5)) == []
+
+
+async def test_a_scan_along_an_index_ends_with_the_key(store: ReadStore) -> None:
+    keys = {"g": [(2, "c"), (1, "d")], "h": [(2, "a"), (1, "b"), (1, "ah")]}
+    rows = [Note(*key, group) for group, there in keys.items() for key in there]
+    await store.apply(putting(NOTES, rows), 0, 1)
+    by = ("group", "order")
+    found = [(row.order, row.select) for row in await store.scan(NOTES, ("g",), index=by)]
+    assert found == [(1, "d"), (2, "c")]
+    newest = await store.scan(NOTES, ("h",), index=by, descending=True, limit=2)
+    assert [(row.order, row.select) for row in newest] == [(2, "a"), (1, "b")]
+    assert [r.select for r in await store.scan(NOTES, ("h", 1), index=by)] == ["ah", "b"]
+    assert [r.order for r in await store.scan(NOTES, ("h",), index=by, above=1)] == [2]
+    assert [r.select for r in await store.scan(NOTES, ("h", 1), index=by, above="ah")] == ["b"]
+
+
+async def test_none_sorts_first_and_a_bound_leaves_it_out(store: ReadStore) -> None:
+    await store.apply(putting(SINGLES, [Single(1, 5), Single(2), Single(3, -5)]), 0, 1)
+    by = ("parent",)
+    assert [r.id for r in await store.scan(SINGLES, index=by)] == [2, 3, 1]
+    assert [r.id for r in await store.scan(SINGLES, index=by, below=6)] == [3, 1]
+    assert [r.id for r in await store.scan(SINGLES, index=by, above=-6)] == [3, 1]
+    assert [r.id for r in await store.scan(SINGLES, (None,), index=by, above=1)] == [2]
+
+
+async def test_text_is_ordered_by_its_bytes_and_numbers_by_size(store: ReadStore) -> None:
+    names = ["a", "B", "Z", "aa", "ä", "é", "￿", "\U00010000", "", "a\0"]
+    await store.apply(putting(NAMES, [Named(name, 1) for name in names]), 0, 1)
+    found = [row.name for row in await store.scan(NAMES)]
+    assert found == sorted(names, key=str.encode)
+    numbers = [MOST, 0, -1, 10, 9, LEAST]
+    await store.apply(putting(SINGLES, [Single(n) for n in numbers]), 1, 2)
+    assert [row.id for row in await store.scan(SINGLES)] == sorted(numbers)
+
+
+async def test_a_batch_that_was_applied_changes_nothing_a_second_time(store: ReadStore) -> None:
+    assert await store.apply(adding(COUNTS, ("x", 1, 1, 1)), 0, 10)
+    assert not await store.apply(adding(COUNTS, ("x", 1, 1, 1)), 0, 10)
+    assert not await store.apply(adding(COUNTS, ("x", 1, 1, 1)), 0, 7)
+    assert await store.get(COUNTS, ("x", 1)) == Count("x", 1, 1, 1)
+    assert await store.position() == 10
+
+
+@pytest.mark.parametrize("after", [0, 9, 11])
+async def test_a_writer_that_lost_track_is_refused(store: ReadStore, after: int) -> None:
+    await store.apply(Changes(), 0, 10)
+    with pytest.raises(Superseded):
+        await store.apply(putting(SINGLES, [Single(1)]), after, 20)
+    assert await store.position() == 10
+    assert await store.scan(SINGLES) == []
+    assert await store.apply(putting(SINGLES, [Single(1)]), 10, 20)
+
+
+@pytest.mark.parametrize("wrong", [(2, None, None), (MOST + 1, None, "x")], ids=["none", "big"])
+async def test_a_batch_with_a_row_that_does_not_fit_leaves_nothing(
+    store: ReadStore, wrong: tuple[object, ...]
+) -> None:
+    await store.apply(putting(SINGLES, [Single(1, text="before")]), 0, 1)
+    changes = putting(SINGLES, [Single(1, text="after"), wrong])
+    changes.deletes[SEEN] = {(1, 1)}
+    changes.adds[COUNTS] = {("x", 1): [1, 1]}
+    with pytest.raises(StoreError):
+        await store.apply(changes, 1, 2)
+    assert await store.position() == 1
+    assert await store.scan(SINGLES) == [Single(1, text="before")]
+    assert await store.scan(COUNTS) == []
+    assert await store.apply(Changes(), 1, 2)
+
+
+async def test_a_batch_for_a_table_of_another_store_leaves_nothing(store: ReadStore) -> None:
+    changes = putting(SINGLES, [Single(1)])
+    changes.puts[Table("strange", Seen, key=2)] = {(1, 1): Seen(1, 1)}
+    with pytest.raises(KeyError):
+        await store.apply(changes, 0, 1)
+    assert await store.position() == 0
+    assert await store.scan(SINGLES) == []
+
+
+async def test_clear_empties_every_table(store: ReadStore) -> None:
+    await store.apply(putting(SINGLES, [Single(1)]), 0, 1)
+    await store.apply(adding(COUNTS, ("x", 1, 1, 1)), 1, 2)
+    await store.clear()
+    assert await store.position() == 0
+    assert await store.scan(SINGLES) == []
+    assert await store.scan(COUNTS) == []
+    assert await store.apply(putting(SINGLES, [Single(2)]), 0, 1)
+
+
+async def test_a_closed_store_refuses_and_closes_twice(store: ReadStore) -> None:
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreUnavailable):
+        await store.position()
+    with pytest.raises(StoreUnavailable):
+        await store.apply(Changes(), 0, 1)
+
+
+async def test_a_persistent_store_finds_its_rows_again(adapter: Adapter, tmp_path: Path) -> None:
+    first = await adapter.open(tmp_path)
+    await first.apply(putting(NOTES, [Note(1, "a", "g")]), 0, 1)
+    await first.apply(adding(COUNTS, ("x", 1, 1, 2)), 1, 2)
+    await first.close()
+    second = await adapter.open(tmp_path)
+    expected = [Note(1, "a", "g")] if adapter.persistent else []
+    assert await second.scan(NOTES) == expected
+    assert await second.position() == (2 if adapter.persistent else 0)
+    await second.close()

@@ -1,0 +1,1 @@
+"""Each projection by its rows: given these events, expect these rows."""

@@ -1,0 +1,182 @@
+"""What only the SQLite store promises: its file, its plans, its readers, its crashes."""
+
+import asyncio
+import itertools
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.views.sqlite import SqliteStore
+from infra.views.statements import Statements
+from projections.store import Changes, StoreError, StoreUnavailable
+from projections.tables import Table
+from tests.conformance.stores import (
+    COUNTS,
+    NOTES,
+    SEEN,
+    SINGLES,
+    TABLES,
+    Count,
+    Note,
+    Seen,
+    Single,
+    putting,
+)
+from tests.outside import REPOSITORY
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Path]:
+    """The file of an open store."""
+    path = tmp_path / "view #1?.sqlite"
+    store = SqliteStore.open(path, TABLES)
+    yield path
+    store._connection.close()
+
+
+def plan(connection: sqlite3.Connection, sql: str) -> str:
+    parameters = [None] * sql.count("?")
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
+    return "; ".join(row[3] for row in rows)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_no_scan_sorts_or_reads_more_than_it_gives(file: Path, table: Table[Seen]) -> None:
+    statements = Statements(table)
+    connection = sqlite3.connect(file)
+    for index in (None, *getattr(table, "indexes", ())):
+        order = statements.order(index)
+        for prefix, above, below, down in itertools.product(
+            range(len(order) + 1), (True, False), (True, False), (True, False)
+        ):
+            if prefix == len(order) and (above or below):
+                continue
+            how = plan(connection, statements.scan(prefix, index, above, below, down))
+            assert "TEMP B-TREE" not in how
+            if prefix or above or below:
+                assert how.startswith("SEARCH"), how
+    connection.close()
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_row_is_looked_up_by_its_key(file: Path, table: Table[Seen]) -> None:
+    statements = Statements(table)
+    connection = sqlite3.connect(file)
+    for keys in (1, 20, 512):
+        _values, *lookups = plan(connection, statements.many(keys)).split("; SEARCH")
+        assert len(lookups) == 1
+    assert plan(connection, statements.get).startswith("SEARCH")
+    connection.close()
+
+
+def test_people_find_tables_and_columns_with_their_names(file: Path) -> None:
+    connection = sqlite3.connect(file)
+    columns = [row[1:4] for row in connection.execute("PRAGMA table_info(notes)")]
+    assert columns == [
+        ("order", "INTEGER", 1),
+        ("select", "TEXT", 1),
+        ("group", "TEXT", 0),
+        ("where", "BLOB", 1),
+        ("real", "REAL", 1),
+    ]
+    connection.close()
+
+
+async def test_a_reader_sees_each_commit_and_is_not_blocked_by_a_writer(tmp_path: Path) -> None:
+    path = tmp_path / "v.sqlite"
+    writer = SqliteStore.open(path, TABLES)
+    reader = SqliteStore.open(path, TABLES, read_only=True)
+    await writer.apply(putting(SEEN, [Seen(1, 1)]), 0, 1)
+    assert await reader.scan(SEEN) == [Seen(1, 1)]
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("DELETE FROM seen")
+    assert await reader.scan(SEEN) == [Seen(1, 1)]
+    other.execute("ROLLBACK")
+    other.close()
+    with pytest.raises(StoreUnavailable, match="readonly"):
+        await reader.apply(Changes(), 1, 2)
+    await writer.close()
+    assert await reader.get(SEEN, (1, 1)) == Seen(1, 1)
+    await reader.close()
+
+
+async def test_a_reader_can_open_a_file_that_nobody_writes(file: Path) -> None:
+    await SqliteStore.open(file, TABLES).close()
+    reader = SqliteStore.open(file, TABLES, read_only=True)
+    assert await reader.position() == 0
+    await reader.close()
+
+
+def test_a_reader_of_no_file_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        SqliteStore.open(tmp_path / "none.sqlite", TABLES, read_only=True)
+    (tmp_path / "no.sqlite").write_bytes(b"something else, long enough to be looked at" * 50)
+    with pytest.raises(StoreUnavailable):
+        SqliteStore.open(tmp_path / "no.sqlite", TABLES)
+
+
+def test_a_file_of_other_tables_is_refused(file: Path) -> None:
+    changed = [Table("seen", Single, key=1), *(t for t in TABLES if t is not SEEN)]
+    with pytest.raises(StoreError, match="seen: raise the version"):
+        SqliteStore.open(file, changed)
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from infra.views.sqlite import SqliteStore
+from projections.store import Changes
+from tests.conformance.stores import COUNTS, NOTES, SINGLES, TABLES, Note, Single
+
+async def write():
+    store = SqliteStore.open(Path(sys.argv[1]), TABLES)
+    position = await store.position()
+    while True:
+        ids = range(position * 50, position * 50 + 50)
+        changes = Changes(
+            puts={
+                SINGLES: {(n,): Single(n, position) for n in ids},
+                NOTES: {(n, "x"): Note(n, "x", "g") for n in ids},
+            },
+            deletes={NOTES: {(n - 50, "x") for n in ids}},
+            adds={COUNTS: {("all", 1): [50, 1]}},
+        )
+        await store.apply(changes, position, position + 1)
+        position += 1
+        if position % 20 == 0:
+            print(position, flush=True)
+
+asyncio.run(write())
+"""
+
+
+async def check(path: Path, least: int) -> None:
+    """What the writer's batches left is whole, up to the position that the file gives."""
+    store = SqliteStore.open(path, TABLES)
+    position = await store.position()
+    assert position >= least
+    ids = range(position * 50)
+    assert await store.scan(SINGLES) == [Single(n, n // 50) for n in ids]
+    assert await store.scan(NOTES) == [Note(n, "x", "g") for n in ids[-50:]]
+    assert await store.scan(COUNTS) == [Count("all", 1, position * 50, position)]
+    await store.close()
+
+
+def test_rows_and_position_fit_together_after_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "v.sqlite"
+    for _round in range(5):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as writer:
+            assert writer.stdout is not None
+            said = int(writer.stdout.readline())
+            writer.kill()
+        asyncio.run(check(path, said))
