@@ -5,7 +5,8 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.text import entities, fold, hashtags, length, mentions, normalise
+from commands.text import entities, hashtags, length, mentions, normalise
+from events.tags import fold
 
 PIECES = st.sampled_from(
     [

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from commands.text import LONGEST, Span, entities, fold, hashtags, length, mentions, normalise
+from commands.text import LONGEST, Span, entities, hashtags, length, mentions, normalise
+from events.tags import fold
 
 
 def test_a_text_is_stored_composed_and_with_its_white_space() -> None:
