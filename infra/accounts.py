@@ -1,0 +1,102 @@
+"""Accounts in a SQLite file of their own, beside the log.
+
+Writes are rare and must survive power loss: WAL with full synchronisation. Erasing means erasing:
+`secure_delete` overwrites the row, and the write-ahead log is truncated after each removal.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from api.accounts import Account, AccountsUnavailable, EmailTaken
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA secure_delete = ON;
+PRAGMA busy_timeout = 5000;
+CREATE TABLE IF NOT EXISTS accounts (
+    user INTEGER PRIMARY KEY,
+    email TEXT,
+    folded TEXT UNIQUE,
+    password TEXT,
+    created INTEGER NOT NULL
+);
+"""
+
+T = TypeVar("T")
+
+
+class SqliteAccounts:
+    """The accounts of one data folder; several processes may open the same file."""
+
+    def __init__(self, path: Path | str) -> None:
+        """`:memory:` keeps them in memory. Raises `AccountsUnavailable`."""
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise AccountsUnavailable(f"{path}: {error}") from error
+
+    async def of(self, user: int) -> Account | None:
+        """The account of a user."""
+        return await self._run(lambda: self._one("user = ?", user))
+
+    async def with_email(self, email: str) -> Account | None:
+        """The account that has this email address."""
+        return await self._run(lambda: self._one("folded = ?", email.casefold()))
+
+    async def put(self, account: Account) -> None:
+        """Add the account, or replace its user's. Raises `EmailTaken`."""
+        folded = account.email.casefold() if account.email is not None else None
+
+        def write() -> None:
+            self._db.execute(
+                "INSERT INTO accounts (user, email, folded, password, created) VALUES (?,?,?,?,?)"
+                " ON CONFLICT (user) DO UPDATE SET email = excluded.email,"
+                " folded = excluded.folded, password = excluded.password",
+                (account.user, account.email, folded, account.password, account.created),
+            )
+
+        try:
+            await self._run(write)
+        except sqlite3.IntegrityError as error:
+            raise EmailTaken(str(error)) from error
+
+    async def remove(self, user: int) -> None:
+        """Erase the account of a user; no error where there is none."""
+
+        def erase() -> None:
+            self._db.execute("DELETE FROM accounts WHERE user = ?", (user,))
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        await self._run(erase)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _one(self, where: str, value: object) -> Account | None:
+        row = self._db.execute(
+            f"SELECT user, email, password, created FROM accounts WHERE {where}", (value,)
+        ).fetchone()
+        return Account(*row) if row is not None else None
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """In a thread, because a commit waits for the disk."""
+
+        def locked() -> T:
+            with self._lock:
+                return work()
+
+        try:
+            return await asyncio.to_thread(locked)
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise AccountsUnavailable(str(error)) from error
