@@ -6,34 +6,23 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from commands import keys
-from commands.block import Block, Mute, Unblock, Unmute
 from commands.catalog import CATALOG
 from commands.decider import Command
 from commands.errors import Invalid
-from commands.follow import Follow, Unfollow
-from commands.like import Like, Unlike
-from commands.post import Comment, CreatePost, DeletePost, EditPost
+from commands.line_data import SHAPES, Registration
 from commands.references import References
 from commands.request import Request
-from commands.retweet import Retweet, Unretweet
 from commands.times import parse_time
-from commands.user import ChangeProfile, DeleteAccount, Register
+from commands.user import Register
 from events.snowflake import EPOCH_MS, LAST_MS
 
-Reference = str | int
-"""An id may come as a number too."""
 
-
-class _Strict(msgspec.Struct, forbid_unknown_fields=True):
-    pass
-
-
-class Line(_Strict):
+class Line(msgspec.Struct, forbid_unknown_fields=True):
     """One line; `data` is still JSON, to be read once the command is known."""
 
     command: str
@@ -53,93 +42,8 @@ class Credentials(msgspec.Struct, frozen=True):
         return "Credentials(...)"
 
 
-class _Registration(_Strict):
-    handle: str
-    name: str
-    bio: str = ""
-    email: str | None = None
-    password: str | None = None
-
-    def __repr__(self) -> str:
-        return "_Registration(...)"
-
-
-class _NewPost(_Strict):
-    text: str
-    reply_to: Reference | None = None
-    media: tuple[str, ...] = ()
-
-
-class _NewComment(_Strict):
-    post: Reference
-    text: str
-    media: tuple[str, ...] = ()
-
-
-class _Edit(_Strict):
-    post: Reference
-    text: str
-
-
-class _OfPost(_Strict):
-    post: Reference
-
-
-class _OfUser(_Strict):
-    user: Reference
-
-
-def _register(data: _Registration, references: References) -> Command:
-    return Register(data.handle, data.name, data.bio)
-
-
-def _as_it_stands(data: Command, references: References) -> Command:
-    return data
-
-
-def _new_post(data: _NewPost, references: References) -> Command:
-    reply_to = None if data.reply_to is None else references.post(str(data.reply_to))
-    return CreatePost(data.text, reply_to, data.media)
-
-
-def _new_comment(data: _NewComment, references: References) -> Command:
-    return Comment(references.post(str(data.post)), data.text, data.media)
-
-
-def _edit(data: _Edit, references: References) -> Command:
-    return EditPost(references.post(str(data.post)), data.text)
-
-
-def _of_post(command: Callable[[int], Command], data: _OfPost, references: References) -> Command:
-    return command(references.post(str(data.post)))
-
-
-def _of_user(command: Callable[[int], Command], data: _OfUser, references: References) -> Command:
-    return command(references.user(str(data.user)))
-
-
-_SHAPES: Final[dict[str, tuple[type[Any], Callable[[Any, References], Command]]]] = {
-    "register": (_Registration, _register),
-    "change_profile": (ChangeProfile, _as_it_stands),
-    "delete_account": (DeleteAccount, _as_it_stands),
-    "post": (_NewPost, _new_post),
-    "edit_post": (_Edit, _edit),
-    "delete_post": (_OfPost, partial(_of_post, DeletePost)),
-    "comment": (_NewComment, _new_comment),
-    "like": (_OfPost, partial(_of_post, Like)),
-    "unlike": (_OfPost, partial(_of_post, Unlike)),
-    "retweet": (_OfPost, partial(_of_post, Retweet)),
-    "unretweet": (_OfPost, partial(_of_post, Unretweet)),
-    "follow": (_OfUser, partial(_of_user, Follow)),
-    "unfollow": (_OfUser, partial(_of_user, Unfollow)),
-    "block": (_OfUser, partial(_of_user, Block)),
-    "unblock": (_OfUser, partial(_of_user, Unblock)),
-    "mute": (_OfUser, partial(_of_user, Mute)),
-    "unmute": (_OfUser, partial(_of_user, Unmute)),
-}
-
 _line = msgspec.json.Decoder(Line)
-_data = {name: (msgspec.json.Decoder(shape), build) for name, (shape, build) in _SHAPES.items()}
+_data = {name: (msgspec.json.Decoder(shape), build) for name, (shape, build) in SHAPES.items()}
 
 
 def parse(line: bytes) -> Line:
@@ -164,7 +68,7 @@ def command_of(line: Line, references: References) -> Command:
 def credentials_of(line: Line) -> Credentials | None:
     """What a registered account is to sign in with; None for every other command."""
     data, _ = _read(line)
-    return Credentials(data.email, data.password) if isinstance(data, _Registration) else None
+    return Credentials(data.email, data.password) if isinstance(data, Registration) else None
 
 
 def request_of(line: Line, timed: Callable[[int], int], references: References) -> Request:

@@ -26,15 +26,20 @@ from events.log import (
 )
 from events.recorded import Stored
 
+FEATURES: Final = LogFeatures(
+    durable=False, many_streams=True, local_reads=True, many_processes=False
+)
+
 
 class MemoryLog:
-    """`EventLog` in memory, for any number of threads and event loops of one process."""
+    """`EventLog` in memory, for any number of threads and event loops of one process.
 
-    features: Final = LogFeatures(
-        durable=False, many_streams=True, local_reads=True, many_processes=False
-    )
+    With other `features` it stands in for a log that can do less: without `many_streams` it refuses
+    an append to several streams, as a mistake of the caller's.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, features: LogFeatures = FEATURES) -> None:
+        self.features: Final = features
         self._lock = threading.RLock()
         self._events: list[Stored] = []  # the event at position p is at index p - 1
         self._streams: dict[str, list[Stored]] = {}
@@ -154,6 +159,8 @@ class MemoryLog:
 
     def _checked(self, append: Append) -> list[Stored]:
         """The rows of an append that may happen. Raises `WrongVersion`, `IdTaken`."""
+        if len(append.writes) > 1 and not self.features.many_streams:
+            raise ValueError("this log appends to one stream at a time")
         versions: dict[str, int] = {}
         new: list[Stored] = []
         for stream, expected, events in append.writes:
