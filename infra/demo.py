@@ -1,0 +1,154 @@
+"""The demo world: a small town of bird watchers, made from a seed through the ordinary commands.
+
+It gives lines of `starling import`, so what a new user sees first has gone the way that everything
+goes. The follow graph is heavy-tailed, posts lie within the last days, and one hashtag rises in the
+last two hours, so that every page of the API has something to show.
+"""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+HANDLE: Final = "robin"
+PASSWORD: Final = "feathers-and-song"
+DAYS: Final = 7
+POSTS: Final = 320
+HOUR_MS: Final = 3_600_000
+
+BIRDS: Final = (
+    "robin", "wren", "heron", "plover", "swift", "kestrel", "dunnock", "avocet", "siskin", "curlew",
+    "bittern", "osprey", "magpie", "linnet", "turnstone", "fieldfare", "redstart", "goldcrest",
+    "nuthatch", "whimbrel", "shearwater", "lapwing", "treecreeper", "oystercatcher", "firecrest",
+    "wagtail", "sanderling", "goosander", "chiffchaff", "yellowhammer", "merlin", "hobby", "crane",
+    "spoonbill", "wheatear", "stonechat",
+)  # fmt: skip
+PLACES: Final = (
+    "the salt marsh", "the old pier", "the reed beds", "the quarry", "the north wood",
+    "the estuary", "the allotments", "the lighthouse", "the mill pond", "the ridge",
+)  # fmt: skip
+SIGHTINGS: Final = (
+    "Two hours at {place} and finally a {bird}. {tag}",
+    "A {bird} over {place} this morning, low and fast. {tag}",
+    "Nobody at {place} but me and a very loud {bird} {tag}",
+    "Is it early for a {bird} here? Seen at {place}. {tag}",
+    "Counted {n} at {place}, the most this year {tag}",
+    "Fog over {place}. Heard a {bird}, saw nothing. {tag}",
+    "@{other} you were right about {place}: {n} of them, and a {bird} {tag}",
+    "New feeder is up. First guest: a {bird}. {tag}",
+    "Walking to {place} at dawn, who joins? {tag}",
+    "Notebook from {place}: wind from the west, {n} small waders, one {bird}. {tag}",
+)
+ANSWERS: Final = (
+    "Lucky! I waited there all of yesterday.",
+    "Was it ringed?",
+    "Lovely. Which side of the path?",
+    "Same here, only further south.",
+    "@{other} look at this",
+    "Early indeed, but not the first year.",
+    "I'll be there tomorrow.",
+    "Any pictures?",
+    "That makes it the third this week. {tag}",
+)
+TAGS: Final = (
+    "#birding", "#dawnchorus", "#waders", "#patch", "#migration", "#nocmig", "#feeders", "#owls",
+)  # fmt: skip
+RISING: Final = "#MurmurationTonight"
+
+
+def commands(seed: int, now_ms: int) -> Iterator[dict[str, Any]]:
+    """Lines of `starling import`, oldest first; the same for the same seed and time."""
+    town = _Town(random.Random(seed), now_ms)
+    yield from town.register()
+    yield from town.follow()
+    yield from town.live()
+
+
+class _Town:
+    def __init__(self, rng: random.Random, now_ms: int) -> None:
+        self._rng = rng
+        self._now = now_ms
+        self._start = now_ms - DAYS * 24 * HOUR_MS
+        # Zipf: the n-th account is read by about 1/n as many people as the first.
+        self._weights = [1 / (rank + 1) for rank in range(len(BIRDS))]
+        self._posts: list[tuple[str, int]] = []
+        self._number = 0
+
+    def register(self) -> Iterator[dict[str, Any]]:
+        for number, handle in enumerate(BIRDS):
+            data = {
+                "handle": handle,
+                "name": handle.title(),
+                "bio": f"Mostly at {PLACES[number % len(PLACES)]}.",
+            }
+            if handle == HANDLE:
+                data |= {"email": f"{HANDLE}@example.org", "password": PASSWORD}
+            at = self._start + number * 60_000
+            yield {
+                "command": "register",
+                "key": f"demo:user:{handle}",
+                "at": _time(at),
+                "data": data,
+            }
+
+    def follow(self) -> Iterator[dict[str, Any]]:
+        at = self._start + len(BIRDS) * 60_000
+        for handle in BIRDS:
+            wanted = 12 if handle == HANDLE else self._rng.randint(3, 14)
+            for other in sorted(set(self._rng.choices(BIRDS, self._weights, k=wanted)) - {handle}):
+                at += 7_000
+                yield self._line("follow", handle, at, {"user": f"@{other}"})
+
+    def live(self) -> Iterator[dict[str, Any]]:
+        """Posts over the days, each followed by what people make of it."""
+        first = self._start + 2 * HOUR_MS
+        span = self._now - 60_000 - first
+        for at in sorted(first + self._rng.randrange(span) for _ in range(POSTS)):
+            author = self._rng.choices(BIRDS, self._weights)[0]
+            yield from self._post(author, at, self._rng.choice(TAGS))
+        # Twelve people in the last hour and a half: enough to stand out against a quiet week.
+        for number, author in enumerate(self._rng.sample(BIRDS, 12)):
+            at = self._now - 90 * 60_000 + number * 7 * 60_000
+            yield from self._post(author, at, RISING)
+
+    def _post(self, author: str, at: int, tag: str) -> Iterator[dict[str, Any]]:
+        text = self._text(SIGHTINGS, author, tag)
+        post = self._line("post", author, at, {"text": text})
+        self._posts.append((post["key"], at))
+        yield post
+        # Later reactions would land after younger posts; an import need not be in order of time.
+        for _ in range(self._crowd(12)):
+            yield self._reaction("like", post["key"], at)
+        for _ in range(self._crowd(3)):
+            yield self._reaction("retweet", post["key"], at)
+        for _ in range(self._crowd(3)):
+            answer = self._reaction("comment", post["key"], at)
+            answer["data"]["text"] = self._text(ANSWERS, answer["as"][1:], tag)
+            yield answer
+
+    def _crowd(self, most: int) -> int:
+        """Mostly nobody, sometimes many."""
+        return min(most, int(self._rng.paretovariate(1.1)) - 1)
+
+    def _reaction(self, command: str, post: str, at: int) -> dict[str, Any]:
+        later = min(self._now - 1_000, at + int(self._rng.expovariate(1 / (2 * HOUR_MS))) + 1_000)
+        return self._line(command, self._rng.choice(BIRDS), later, {"post": f"key:{post}"})
+
+    def _text(self, choices: tuple[str, ...], author: str, tag: str) -> str:
+        others = [bird for bird in BIRDS if bird != author]
+        return self._rng.choice(choices).format(
+            place=self._rng.choice(PLACES),
+            bird=self._rng.choice(others),
+            other=self._rng.choice(others),
+            n=self._rng.randint(3, 60),
+            tag=tag,
+        )
+
+    def _line(self, command: str, who: str, at: int, data: dict[str, Any]) -> dict[str, Any]:
+        self._number += 1
+        key = f"demo:{self._number}"
+        return {"command": command, "as": f"@{who}", "key": key, "at": _time(at), "data": data}
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
