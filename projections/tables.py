@@ -36,7 +36,10 @@ class Table(Generic[Row]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tally(Generic[Row]):
-    """Rows of counts under a unique key, which are added to. A row of all zeros may be absent."""
+    """Rows of counts under a unique key, which are added to.
+
+    A row of all zeros is as good as none, and may be absent.
+    """
 
     name: str
     row: type[Row]

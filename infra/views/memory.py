@@ -83,8 +83,11 @@ class _Held:
     def add(self, key: Key, counts: Sequence[int]) -> None:
         row = self.rows.get(key)
         old = row[len(key) :] if row is not None else (0,) * len(counts)
-        new = (a + b for a, b in zip(old, counts, strict=True))
-        self.put(self.table.row(*key, *new))
+        new = [a + b for a, b in zip(old, counts, strict=True)]
+        if any(new):
+            self.put(self.table.row(*key, *new))
+        else:
+            self.drop(key)
 
 
 class MemoryStore:

@@ -8,7 +8,7 @@ A store belongs to one thread at a time. Its methods are `async` as the port say
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -194,7 +194,10 @@ class SqliteStore:
         for table, rows in changes.puts.items():
             many(self._sql[table].put, map(rows.__getitem__, sorted(rows)))
         for tally, counts in changes.adds.items():
-            many(self._sql[tally].add, _summands(counts))
+            many(self._sql[tally].add, [(*key, *counts[key]) for key in sorted(counts)])
+            # Only where something was taken away can nothing be left.
+            less = [key for key, added in counts.items() if min(added) < 0 or not any(added)]
+            many(self._sql[tally].spent, sorted(less))
 
     def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         try:
@@ -213,8 +216,3 @@ class SqliteStore:
         if isinstance(error, sqlite3.OperationalError):
             return StoreUnavailable(str(error))
         return StoreError(f"a row does not fit its table: {error}")
-
-
-def _summands(counts: dict[Key, list[int]]) -> Iterable[tuple[Any, ...]]:
-    for key in sorted(counts):
-        yield (*key, *counts[key])

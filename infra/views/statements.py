@@ -74,6 +74,12 @@ class Statements:
         what = ", ".join(f"{quoted(c)} = {quoted(c)} + excluded.{quoted(c)}" for c in counts)
         return self._insert() + f"UPDATE SET {what}"
 
+    @cached_property
+    def spent(self) -> str:
+        """Remove a row of counts that are all zero."""
+        counts = self._columns[len(self._key) :]
+        return f"{self.delete} AND {' AND '.join(f'{quoted(column)} = 0' for column in counts)}"
+
     def many(self, keys: int) -> str:
         """The rows of so many keys, which stand one after another in the parameters.
 

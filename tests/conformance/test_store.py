@@ -111,6 +111,12 @@ async def test_counts_add_up_from_zero(store: ReadStore) -> None:
     assert found == {("y", 1): Count("y", 1, MOST, LEAST)}
 
 
+async def test_counts_that_went_back_to_zero_leave_no_row(store: ReadStore) -> None:
+    await store.apply(adding(COUNTS, ("x", 1, 2, 1), ("x", 2, 1, 1), ("x", 3, 0, 0)), 0, 1)
+    await store.apply(adding(COUNTS, ("x", 1, -2, -1), ("x", 2, -1, 0)), 1, 2)
+    assert await store.scan(COUNTS) == [Count("x", 2, 0, 1)]
+
+
 async def test_bounds_of_a_scan_are_exclusive(store: ReadStore) -> None:
     await store.apply(putting(SEEN, [Seen(u, p) for u in (1, 2, 3) for p in range(10)]), 0, 1)
 

@@ -89,7 +89,9 @@ async def compare(
     every: list[Table[Any] | Tally[Any]] = [*ROWS, COUNTS]
     for table in every:
         rows = await memory.scan(table)
-        assert await sqlite.scan(table) == rows
+        found = await sqlite.scan(table)
+        # A count that came up to zero from below may keep its row.
+        assert [row for row in found if table is not COUNTS or any(row[2:])] == rows
         keys = [row[: table.key] for row in rows]
         assert await sqlite.get_many(table, keys) == dict(zip(keys, rows, strict=True))
 
