@@ -5,7 +5,7 @@ says what it is about. Its *owner* is the user by whom the feed is partitioned: 
 owner keep their order.
 """
 
-from events.recorded import Stored
+from events.recorded import Recorded, Stored
 
 
 def user(user: int) -> str:
@@ -53,7 +53,7 @@ def category(stream: str) -> str:
     return stream.partition("-")[0]
 
 
-def owner(stored: Stored) -> int:
+def owner(stored: Stored | Recorded) -> int:
     """The user by whom this event is partitioned.
 
     It is the actor, except for follows: they belong to the followee, so that an author's posts and

@@ -25,12 +25,14 @@ class Need(NamedTuple):
 class Span(NamedTuple):
     """All rows under a prefix of a key or index that an event's projection will read.
 
-    For rare events only: a deleted account, a block.
+    For rare events only: a deleted account, a block. `below` bounds the column after the prefix,
+    exclusive.
     """
 
     table: Table[Any]
     prefix: Key
     by: tuple[str, ...] | None = None
+    below: Any = None
 
 
 class Projection(Protocol):
@@ -77,13 +79,17 @@ class View:
         """The rows of a declared span, as the events before left them, in no order."""
         table = span.table
         columns = span.by or table.columns[: table.key]
-        places = [table.columns.index(column) for column in columns[: len(span.prefix)]]
-        return [
+        places = [table.columns.index(column) for column in columns]
+        fixed = list(zip(places, span.prefix, strict=False))
+        rows = [
             row
             for row in self.loaded.get(table, {}).values()
-            if row is not None
-            and all(row[p] == v for p, v in zip(places, span.prefix, strict=True))
+            if row is not None and all(row[place] == value for place, value in fixed)
         ]
+        if span.below is not None:
+            bound = places[len(fixed)]
+            rows = [row for row in rows if row[bound] < span.below]
+        return rows
 
     def put(self, table: Table[Row], row: Row) -> None:
         """Add a row, or replace the one with its key."""
@@ -127,7 +133,7 @@ async def load(projection: Projection, store: ReadStore, batch: Sequence[Recorde
         view.loaded[table] = {key: found.get(key) for key in wanted}
     for span in spans:
         rows = view.loaded.setdefault(span.table, {})
-        for row in await store.scan(span.table, span.prefix, index=span.by):
+        for row in await store.scan(span.table, span.prefix, index=span.by, below=span.below):
             rows.setdefault(row[: span.table.key], row)
     return view
 

@@ -1,0 +1,82 @@
+"""Who is who: what an account shows of itself.
+
+All of a user's rows follow from that user's own events alone.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from events.recorded import Recorded
+from events.schema import Event, ProfileChanged, UserDeleted, UserRegistered
+from projections.projection import Need, Span, View
+from projections.store import ReadStore
+from projections.tables import Table, Tally
+
+
+class ProfileRow(NamedTuple):
+    """An account; it was made at the time inside the id `user`.
+
+    A deleted one stays as a tombstone: `deleted` is 1, name and bio are empty.
+    """
+
+    user: int
+    handle: str
+    name: str
+    bio: str
+    deleted: int = 0
+
+
+class HandleRow(NamedTuple):
+    """Whose handle it is, or was: the handle of a deleted account is never given again."""
+
+    handle: str
+    user: int
+
+
+PROFILES: Final[Table[ProfileRow]] = Table("profiles", ProfileRow, key=1)
+HANDLES: Final[Table[HandleRow]] = Table("handles", HandleRow, key=1)
+
+
+class Profiles:
+    """The projection."""
+
+    name = "profiles"
+    version = 1
+    takes: tuple[type[Event], ...] = (UserRegistered, ProfileChanged, UserDeleted)
+    tables: tuple[Table[Any] | Tally[Any], ...] = (PROFILES, HANDLES)
+
+    def needs(self, recorded: Recorded) -> Iterator[Need | Span]:
+        """The profile that the event is about."""
+        event = recorded.event
+        if isinstance(event, UserRegistered | ProfileChanged | UserDeleted):
+            yield Need(PROFILES, (event.user,))
+
+    def project(self, recorded: Recorded, view: View) -> None:
+        """What a registered account shows from now on."""
+        event = recorded.event
+        if isinstance(event, UserRegistered):
+            if view.get(PROFILES, (event.user,)) is None:
+                view.put(PROFILES, ProfileRow(event.user, event.handle, event.name, event.bio))
+                view.put(HANDLES, HandleRow(event.handle, event.user))
+        elif isinstance(event, ProfileChanged):
+            row = view.get(PROFILES, (event.user,))
+            if row is not None and not row.deleted:
+                view.put(PROFILES, row._replace(name=event.name, bio=event.bio))
+        elif isinstance(event, UserDeleted):
+            row = view.get(PROFILES, (event.user,))
+            if row is not None:
+                view.put(PROFILES, row._replace(name="", bio="", deleted=1))
+
+
+async def by_ids(store: ReadStore, users: Collection[int]) -> Mapping[int, ProfileRow]:
+    """The profiles of those users; deleted accounts and unknown ids are absent."""
+    rows = await store.get_many(PROFILES, {(user,) for user in users})
+    return {row.user: row for row in rows.values() if not row.deleted}
+
+
+async def by_handle(store: ReadStore, handle: str) -> ProfileRow | None:
+    """The profile with a (folded) handle; None where nobody has it, or nobody any more."""
+    held = await store.get(HANDLES, (handle,))
+    if held is None:
+        return None
+    return (await by_ids(store, (held.user,))).get(held.user)

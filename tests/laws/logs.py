@@ -1,0 +1,109 @@
+"""Random logs that could have been: random people give random commands to the real deciders.
+
+A step is a tuple of small numbers, so that hypothesis can draw and shrink it. A command that the
+rules refuse leaves no event.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from commands import block, follow, like, post, retweet, user
+from commands.decider import Command
+from commands.errors import Rejected
+from commands.handle import Handler, Request
+from events.codec import CODEC
+from events.recorded import Recorded
+from events.snowflake import compose
+from events.streams import owner
+from infra.logs.memory import MemoryLog
+
+Step = tuple[str, int, int, int]
+
+START_MS = 1_700_000_000_000
+LATER_MS = (0, 1, 16, 700, 60_000, 16 * 60_000, 3 * 3_600_000, 86_400_000, 9 * 86_400_000)
+TEXTS = ("plain", "#cats and #Dogs", "#CATS @u1", "@u2 and @u3", "#birds #birds", "#dogs", "x")
+
+# What a step asks for, given whom (another user) and which (a post) it is about.
+ASKED: dict[str, Callable[[int, int, str], Command]] = {
+    "post": lambda whom, which, text: post.CreatePost(text),
+    "comment": lambda whom, which, text: post.Comment(which, text),
+    "like": lambda whom, which, text: like.Like(which),
+    "retweet": lambda whom, which, text: retweet.Retweet(which),
+    "follow": lambda whom, which, text: follow.Follow(whom),
+    "unlike": lambda whom, which, text: like.Unlike(which),
+    "unretweet": lambda whom, which, text: retweet.Unretweet(which),
+    "unfollow": lambda whom, which, text: follow.Unfollow(whom),
+    "edit_post": lambda whom, which, text: post.EditPost(which, text),
+    "delete_post": lambda whom, which, text: post.DeletePost(which),
+    "block": lambda whom, which, text: block.Block(whom),
+    "unblock": lambda whom, which, text: block.Unblock(whom),
+    "mute": lambda whom, which, text: block.Mute(whom),
+    "unmute": lambda whom, which, text: block.Unmute(whom),
+    "change_profile": lambda whom, which, text: user.ChangeProfile(text, text),
+    "delete_account": lambda whom, which, text: user.DeleteAccount(),
+}
+OFTEN = ("post", "post", "post", "comment", "like", "like", "retweet", "follow", "follow")
+
+
+def steps(most: int = 60) -> st.SearchStrategy[list[Step]]:
+    """What is asked for, by whom, about what, and how much later than the step before."""
+    one = st.tuples(
+        st.sampled_from([*OFTEN, *ASKED]),
+        st.integers(0, 4),
+        st.integers(0, 30),
+        st.sampled_from(LATER_MS),
+    )
+    return st.lists(one, max_size=8) | st.lists(one, min_size=most // 2, max_size=most)
+
+
+async def play(taken: Sequence[Step], people: int = 4) -> list[Recorded]:
+    """The log after some people registered and gave these commands."""
+    log, clock, made = MemoryLog(), [START_MS], [0]
+
+    def new_id() -> int:
+        made[0] += 1
+        # Ids of two machines: they don't quite grow in the order of the log.
+        return compose(clock[0] - made[0] % 2, made[0] % 2, made[0] % 4096)
+
+    handler = Handler(log, new_id)
+    users = []
+    for number in range(people):
+        register = user.Register(f"u{number}", f"User {number}")
+        users.append((await handler.handle(Request(register, 0))).id)
+    posts = [0]
+    done: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+    for name, who, what, later in taken:
+        clock[0] += later
+        actor, about = who % people, (users[what % people], posts[-1 - what % len(posts)])
+        before = done[name.removeprefix("un"), actor] if name.startswith("un") else ()
+        if before:
+            about = before[what % len(before)]
+        command = ASKED[name](*about, TEXTS[what % len(TEXTS)])
+        try:
+            outcome = await handler.handle(Request(command, users[actor]))
+        except Rejected:
+            continue
+        done[name, actor].append(about)
+        if isinstance(command, post.CreatePost | post.Comment):
+            posts.append(outcome.id)
+    return [CODEC.recorded(stored) for stored in log.read_all(limit=1_000_000)]
+
+
+def interleaved(log: Sequence[Recorded], order: Sequence[int]) -> list[Recorded]:
+    """The log with the events of different owners mixed anew, each owner's own in their order.
+
+    `order` is a permutation of the log's places.
+    """
+    mine = defaultdict(list)
+    for recorded in log:
+        mine[owner(recorded)].append(recorded)
+    mixed = [mine[owner(log[place])].pop(0) for place in order]
+    return [recorded._replace(position=place) for place, recorded in enumerate(mixed, 1)]
+
+
+def orders(log: Sequence[Any]) -> st.SearchStrategy[list[int]]:
+    """Permutations of a log's places."""
+    return st.permutations(range(len(log)))

@@ -1,0 +1,45 @@
+"""What the projection `profiles` shows of accounts."""
+
+from events.schema import ProfileChanged, UserDeleted, UserRegistered
+from projections.profiles import HANDLES, PROFILES, HandleRow, ProfileRow, by_handle, by_ids
+from tests.unit.projections.kit import given
+
+ANNA = UserRegistered(1, "anna", "Anna", "About Anna")
+BEN = UserRegistered(2, "ben", "Ben")
+
+
+def test_a_registered_account_has_a_profile_and_a_handle() -> None:
+    given(ANNA, BEN).expect(
+        PROFILES, ProfileRow(1, "anna", "Anna", "About Anna"), ProfileRow(2, "ben", "Ben", "")
+    ).expect(HANDLES, HandleRow("anna", 1), HandleRow("ben", 2))
+
+
+def test_the_newest_change_of_a_profile_counts() -> None:
+    given(ANNA, ProfileChanged(1, "A.", "x"), ProfileChanged(1, "Anne", "")).expect(
+        PROFILES, ProfileRow(1, "anna", "Anne", "")
+    )
+
+
+def test_a_deleted_account_leaves_a_tombstone_and_keeps_its_handle() -> None:
+    given(ANNA, UserDeleted(1, "anna"), ProfileChanged(1, "late", "late")).expect(
+        PROFILES, ProfileRow(1, "anna", "", "", deleted=1)
+    ).expect(HANDLES, HandleRow("anna", 1))
+
+
+def test_a_change_of_an_unknown_account_changes_nothing() -> None:
+    given(ProfileChanged(1, "who", ""), UserDeleted(1, "anna")).expect(PROFILES).expect(HANDLES)
+
+
+def test_a_second_registration_changes_nothing() -> None:
+    given(ANNA, UserDeleted(1, "anna"), ANNA).expect(
+        PROFILES, ProfileRow(1, "anna", "", "", deleted=1)
+    )
+
+
+def test_profiles_are_found_by_id_and_by_handle_unless_they_were_deleted() -> None:
+    history = given(ANNA, BEN, UserDeleted(2, "ben"))
+    anna = ProfileRow(1, "anna", "Anna", "About Anna")
+    assert history.ask(PROFILES, lambda store: by_ids(store, [1, 2, 3])) == {1: anna}
+    assert history.ask(PROFILES, lambda store: by_handle(store, "anna")) == anna
+    assert history.ask(PROFILES, lambda store: by_handle(store, "ben")) is None
+    assert history.ask(PROFILES, lambda store: by_handle(store, "nobody")) is None
