@@ -10,8 +10,9 @@ from events.recorded import Recorded
 from projections.projection import Projection, project
 from projections.store import Changes, ReadStore
 
-Listener = Callable[[Changes], None]
-"""Told of the changes of a batch after they were applied; never told of a batch applied before."""
+Listener = Callable[[Changes, int], None]
+"""Told of the changes of a batch and the position they brought the store to, right after they were
+applied; never told of a batch applied before."""
 
 
 async def step(
@@ -30,5 +31,5 @@ async def step(
     changes = await project(projection, store, batch)
     applied = await store.apply(changes, after, position)
     if applied and listen is not None:
-        listen(changes)
+        listen(changes, position)
     return applied
