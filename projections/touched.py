@@ -1,0 +1,26 @@
+"""What API processes may have cached and must drop when a projection changed it."""
+
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """What a touched id names. Stable numbers: processes of one data folder exchange them."""
+
+    POST = 1
+    """A post: render it anew."""
+    PROFILE = 2
+    """A user: handle, name or the account's end changed."""
+    MARKS = 3
+    """A user: what they liked or retweeted changed."""
+    CONTEXT = 4
+    """A user: whom they follow, block or mute, or who blocks them, changed."""
+    AUTHOR_ENTRIES = 5
+    """A user: their entries changed."""
+    GRAPH = 6
+    """A user: their counts of followers and following changed."""
+    ENTRY = 7
+    """A timeline entry (a post's id or a retweet event's): it vanished."""
+    RETWEETS = 8
+    """A post: who retweeted it changed."""
+    BIG = 9
+    """Always id 0: another author has too many followers for fan-out."""
