@@ -44,8 +44,12 @@ class Changes:
 class ReadStore(Protocol):
     """The tables of one projection at one version."""
 
-    async def position(self) -> int:
-        """The position up to which the rows were projected; 0 before the first."""
+    async def position(self, partition: int = 0) -> int:
+        """The position up to which a partition was projected; 0 before the first.
+
+        Where the log itself is read there is one partition. Of a feed in several, each moves on
+        by itself.
+        """
         ...
 
     async def get(self, table: Table[Row] | Tally[Row], key: Key) -> Row | None:
@@ -76,16 +80,16 @@ class ReadStore(Protocol):
         """
         ...
 
-    async def apply(self, changes: Changes, after: int, position: int) -> bool:
-        """Make the changes and move the position from `after` to `position`, both or neither.
+    async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
+        """Make the changes and move the partition from `after` to `position`, both or neither.
 
-        False, and nothing changes, where the store is at `position` or beyond: the batch was
-        applied before. Raises `Superseded` where the store is neither there nor at `after`.
+        False, and nothing changes, where it is at `position` or beyond: the batch was applied
+        before. Raises `Superseded` where it is neither there nor at `after`.
         """
         ...
 
     async def clear(self) -> None:
-        """Back to empty tables at position 0."""
+        """Back to empty tables, every partition at position 0."""
         ...
 
     async def close(self) -> None:

@@ -22,14 +22,15 @@ async def step(
     after: int,
     position: int,
     listen: Listener | None = None,
+    partition: int = 0,
 ) -> bool:
-    """Project the events between `after` and `position` (those that the projection takes).
+    """Project a partition's events between `after` and `position` (those the projection takes).
 
     False where the store had them already. Raises what the projection raises, and `StoreError`;
     then nothing was applied.
     """
     changes = await project(projection, store, batch)
-    applied = await store.apply(changes, after, position)
+    applied = await store.apply(changes, after, position, partition)
     if applied and listen is not None:
         listen(changes, position)
     return applied

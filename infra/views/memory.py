@@ -95,13 +95,13 @@ class MemoryStore:
 
     def __init__(self, tables: Sequence[AnyTable]) -> None:
         self._held = {table: _Held(table) for table in tables}
-        self._position = 0
+        self._positions: dict[int, int] = {}  # by partition
         self._closed = False
 
-    async def position(self) -> int:
-        """The position up to which the rows were projected; 0 before the first."""
+    async def position(self, partition: int = 0) -> int:
+        """The position up to which a partition was projected; 0 before the first."""
         self._open()
-        return self._position
+        return self._positions.get(partition, 0)
 
     async def get(self, table: Table[Row] | Tally[Row], key: Key) -> Row | None:
         """The row with a key."""
@@ -151,13 +151,13 @@ class MemoryStore:
             found.reverse()
         return [held.rows[place[-1]] for place in found[:limit]]
 
-    async def apply(self, changes: Changes, after: int, position: int) -> bool:
+    async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
         """Make the changes and move the position; see the port."""
-        self._open()
-        if self._position >= position:
+        stored = await self.position(partition)
+        if stored >= position:
             return False
-        if self._position != after:
-            raise Superseded(f"the store is at {self._position}, not at {after}")
+        if stored != after:
+            raise Superseded(f"partition {partition} is at {stored}, not at {after}")
         self._check(changes)
         for table, keys in changes.deletes.items():
             for key in keys:
@@ -168,14 +168,14 @@ class MemoryStore:
         for tally, sums in changes.adds.items():
             for key, counts in sums.items():
                 self._held[tally].add(key, counts)
-        self._position = position
+        self._positions[partition] = position
         return True
 
     async def clear(self) -> None:
-        """Back to empty tables at position 0."""
+        """Back to empty tables, every partition at position 0."""
         self._open()
         self._held = {table: _Held(table) for table in self._held}
-        self._position = 0
+        self._positions.clear()
 
     async def close(self) -> None:
         """Forget everything. Closing twice is harmless."""

@@ -18,7 +18,7 @@ from projections.tables import Key, Row, Table, Tally
 
 # Statements of get_many exist for these numbers of keys; the last keys of a shorter list are NULL.
 _MANY = (1, 2, 4, 8, 16, 20, 32, 40, 64, 128, 256, 512)
-_POSITION = 'CREATE TABLE "position" ("position" INTEGER NOT NULL)'
+_POSITION = 'CREATE TABLE "position" ("partition" INTEGER PRIMARY KEY, "position" INTEGER NOT NULL)'
 _WAL_PAGES = 16_000  # 64 MB before a checkpoint: pages that change often are written back once
 _BUSY_SECONDS = 5.0
 
@@ -85,7 +85,6 @@ class SqliteStore:
         if not there and not read_only:
             for create in wanted.values():
                 execute(create)
-            execute("INSERT INTO position VALUES (0)")
         elif there != wanted:
             wrong = sorted(n for n in there.keys() | wanted if there.get(n) != wanted.get(n))
             raise StoreError(
@@ -95,10 +94,10 @@ class SqliteStore:
         if not read_only:
             execute("COMMIT")
 
-    async def position(self) -> int:
-        """The position up to which the rows were projected; 0 before the first."""
-        position: int = self._rows("SELECT position FROM position", ())[0][0]
-        return position
+    async def position(self, partition: int = 0) -> int:
+        """The position up to which a partition was projected; 0 before the first."""
+        rows = self._rows("SELECT position FROM position WHERE partition = ?", (partition,))
+        return rows[0][0] if rows else 0
 
     async def get(self, table: Table[Row] | Tally[Row], key: Key) -> Row | None:
         """The row with a key."""
@@ -146,18 +145,22 @@ class SqliteStore:
         kind, make = table.row, tuple.__new__
         return [make(kind, row) for row in self._rows(sql, parameters)]
 
-    async def apply(self, changes: Changes, after: int, position: int) -> bool:
+    async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
         """Make the changes and move the position, in one transaction; see the port."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            stored = await self.position()
+            stored = await self.position(partition)
             if stored >= position:
                 self._connection.execute("ROLLBACK")
                 return False
             if stored != after:
-                raise Superseded(f"the store is at {stored}, not at {after}: another one writes it")
+                raise Superseded(
+                    f"partition {partition} is at {stored}, not at {after}: another one writes it"
+                )
             self._write(changes)
-            self._connection.execute("UPDATE position SET position = ?", (position,))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO position VALUES (?, ?)", (partition, position)
+            )
             self._connection.execute("COMMIT")
         except (sqlite3.Error, OverflowError) as error:
             self._undo()
@@ -168,12 +171,12 @@ class SqliteStore:
         return True
 
     async def clear(self) -> None:
-        """Back to empty tables at position 0."""
+        """Back to empty tables, every partition at position 0."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for sql in self._sql.values():
                 self._connection.execute(sql.clear)
-            self._connection.execute("UPDATE position SET position = 0")
+            self._connection.execute("DELETE FROM position")
             self._connection.execute("COMMIT")
         except (sqlite3.Error, OverflowError) as error:
             self._undo()

@@ -1,0 +1,50 @@
+"""Every read store keeps one position for each partition of the feed."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from projections.store import Changes, ReadStore, Superseded
+from tests.conformance.stores import ADAPTERS, COUNTS, SINGLES, Count, Single, adding, putting
+
+
+@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ReadStore]:
+    opened: ReadStore = await request.param.open(tmp_path)
+    yield opened
+    await opened.close()
+
+
+async def test_partitions_move_on_by_themselves(store: ReadStore) -> None:
+    assert await store.apply(putting(SINGLES, [Single(1)]), 0, 10)
+    assert await store.apply(putting(SINGLES, [Single(2)]), 0, 7, 3)
+    assert await store.apply(Changes(), 7, 20, 3)
+    assert [await store.position(p) for p in (0, 1, 3)] == [10, 0, 20]
+    assert await store.position() == 10
+    assert await store.scan(SINGLES) == [Single(1), Single(2)]
+
+
+async def test_a_batch_of_a_partition_is_applied_once(store: ReadStore) -> None:
+    batch = adding(COUNTS, ("likes", 1, 2, 0))
+    assert await store.apply(batch, 0, 5, 2)
+    assert not await store.apply(batch, 0, 5, 2)
+    assert await store.apply(batch, 0, 5, 1)
+    assert await store.get(COUNTS, ("likes", 1)) == Count("likes", 1, 4, 0)
+
+
+async def test_a_writer_that_lost_track_of_its_partition_is_refused(store: ReadStore) -> None:
+    await store.apply(Changes(), 0, 10, 1)
+    await store.apply(Changes(), 0, 8, 2)
+    with pytest.raises(Superseded):
+        await store.apply(putting(SINGLES, [Single(1)]), 8, 20, 1)
+    assert await store.scan(SINGLES) == []
+    assert await store.position(1) == 10
+
+
+async def test_clear_takes_every_partition_back(store: ReadStore) -> None:
+    await store.apply(putting(SINGLES, [Single(1)]), 0, 10, 1)
+    await store.apply(Changes(), 0, 8)
+    await store.clear()
+    assert [await store.position(p) for p in (0, 1)] == [0, 0]
+    assert await store.apply(putting(SINGLES, [Single(1)]), 0, 10, 1)
