@@ -6,10 +6,12 @@ import pytest
 
 from commands.errors import Conflict
 from commands.handle import Outcome, Request
+from commands.like import Like
 from commands.post import Comment, CreatePost, DeletePost, EditPost
 from commands.user import Register
 from events.log import LogUnavailable
-from tests.unit.commands.logs import MeddledLog, handler, happened
+from events.schema import PostCreated
+from tests.unit.commands.logs import MeddledLog, events, handler, happened
 from tests.unit.commands.requests import codes, keyed, liking, people, posting, register
 
 
@@ -74,6 +76,24 @@ async def test_a_key_that_somebody_else_used_for_other_content_meanwhile_is_refu
     assert isinstance(mine, Conflict)
     assert isinstance(comment, Outcome)
     assert happened(log).count("post-created") == 2
+
+
+async def test_what_a_key_refers_to_is_looked_up_again_when_the_key_was_somebody_elses() -> None:
+    log = MeddledLog()
+    do = handler(log)
+    anna, ben = await people(do, "anna", "ben")
+    one, two = [(await do.handle(Request(CreatePost("hi"), anna))).id for _ in range(2)]
+    log.meddlers = [partial(handler(log, first=1000).handle, keyed("l", Like(two), ben))]
+    like, comment = await do.handle_many(
+        [
+            keyed("l", Like(one), ben),
+            lambda references: Request(Comment(references.post("key:l"), "yes"), ben),
+        ]
+    )
+    assert codes([like, comment]) == ["key-reused", "ok"]
+    (written,) = [e.event for e in events(log) if getattr(e.event, "text", "") == "yes"]
+    assert isinstance(written, PostCreated)
+    assert written.reply_to == two
 
 
 async def test_a_log_that_fails_in_the_middle_fails_the_batch() -> None:
