@@ -3,20 +3,29 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from events import streams
-from events.log import Append, EventLog, Key, NewEvent, Write
+from events.log import Append, EventLog, Key, LogFeatures, NewEvent, Write
 from events.schema import PostCreated, PostLiked
 from events.snowflake import first_id_at
 from infra.logs.memory import MemoryLog
 from infra.logs.sqlite import SqliteLog
 
-LOGS: Final[dict[str, Callable[[Path], EventLog]]] = {
-    "memory": lambda folder: MemoryLog(),
-    "sqlite": lambda folder: SqliteLog(folder / "log.sqlite"),
+
+class Adapter(NamedTuple):
+    """How to open the log in a folder, and what it can do."""
+
+    open: Callable[[Path], EventLog]
+    features: LogFeatures
+
+
+LOGS: Final = {
+    "memory": Adapter(lambda folder: MemoryLog(), MemoryLog.features),
+    "sqlite": Adapter(lambda folder: SqliteLog(folder / "log.sqlite"), SqliteLog.features),
 }
-"""Name -> a log in a folder; called twice on one folder, the same log where `many_processes`."""
+MANY_STREAMS: Final = [name for name, log in LOGS.items() if log.features.many_streams]
+MANY_PROCESSES: Final = [name for name, log in LOGS.items() if log.features.many_processes]
 
 FIRST_ID: Final = first_id_at(1_600_000_000_000)
 ACTOR: Final = FIRST_ID - 1
@@ -38,10 +47,10 @@ def posting(number: int, *, key: str | None = None, text: str = "hello") -> Appe
 
 
 def liking(stream: str, expected: int, *numbers: int, key: Key | None = None) -> Append:
-    """An append of one like for each number, all to `stream`."""
+    """An append of one like for each number, all to `stream`, which is `like-<post>-<user>`."""
+    _, post, user = stream.split("-")
     events = tuple(
-        NewEvent(FIRST_ID + number, PostLiked(FIRST_ID, FIRST_ID + number, ACTOR))
-        for number in numbers
+        NewEvent(FIRST_ID + number, PostLiked(int(post), int(user), ACTOR)) for number in numbers
     )
     first = FIRST_ID + numbers[0] if numbers else 0
     return Append((Write(stream, expected, events),), ACTOR, first, first, key=key)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from tests.conformance.logs import (
     ACTOR,
     FIRST_ID,
     LOGS,
+    MANY_STREAMS,
     everything,
     liking,
     outcomes,
@@ -36,17 +37,9 @@ from tests.conformance.logs import (
 
 @pytest.fixture(params=LOGS)
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
-    log = LOGS[request.param](tmp_path)
+    log = LOGS[request.param].open(tmp_path)
     yield log
     log.close()
-
-
-@pytest.fixture
-def joined(log: EventLog) -> Callable[..., Append]:
-    """Puts appends together, for logs that can write several streams at once."""
-    if not log.features.many_streams:
-        pytest.skip("this log appends to one stream at a time")
-    return together
 
 
 async def test_an_event_is_read_back_as_it_was_appended(log: EventLog) -> None:
@@ -108,15 +101,17 @@ async def test_a_write_without_events_only_checks_its_version(log: EventLog) -> 
     assert len(everything(log)) == 1
 
 
-async def test_several_streams_are_written_together_or_not_at_all(
-    log: EventLog, joined: Callable[..., Append]
-) -> None:
+@pytest.mark.parametrize("log", MANY_STREAMS, indirect=True)
+async def test_several_streams_are_written_together_or_not_at_all(log: EventLog) -> None:
     await log.append(liking("like-1-2", 0, 9))
     with pytest.raises(WrongVersion) as refused:
-        await log.append(joined(liking("like-1-1", 0, 1), liking("like-1-2", 0, 2)))
+        await log.append(together(liking("like-1-1", 0, 1), liking("like-1-2", 0, 2)))
     assert refused.value.stream == "like-1-2"
     assert log.read_stream("like-1-1") == []
-    done = await log.append(joined(liking("like-1-1", 0, 1), liking("like-1-2", 1, 2)))
+    with pytest.raises(IdTaken):
+        await log.append(together(liking("like-1-1", 0, 1), liking("like-1-2", 1, 9)))
+    assert log.read_stream("like-1-1") == []
+    done = await log.append(together(liking("like-1-1", 0, 1), liking("like-1-2", 1, 2)))
     assert done.position == log.head()
     assert everything(log)[1:] == [
         (FIRST_ID + 1, "like-1-1", 1),
@@ -124,12 +119,11 @@ async def test_several_streams_are_written_together_or_not_at_all(
     ]
 
 
-async def test_a_later_write_of_an_append_sees_the_earlier_ones(
-    log: EventLog, joined: Callable[..., Append]
-) -> None:
-    await log.append(joined(liking("like-1-1", 0, 1), liking("like-1-1", 1, 2)))
+@pytest.mark.parametrize("log", MANY_STREAMS, indirect=True)
+async def test_a_later_write_of_an_append_sees_the_earlier_ones(log: EventLog) -> None:
+    await log.append(together(liking("like-1-1", 0, 1), liking("like-1-1", 1, 2)))
     with pytest.raises(WrongVersion):
-        await log.append(joined(liking("like-1-1", 2, 3), liking("like-1-1", 2, 4)))
+        await log.append(together(liking("like-1-1", 2, 3), liking("like-1-1", 2, 4)))
     await log.append(liking("like-1-1", 2, 5))
     assert [e.id - FIRST_ID for e in log.read_stream("like-1-1")] == [1, 2, 5]
 
@@ -218,14 +212,12 @@ async def test_a_cancelled_append_disturbs_nobody(log: EventLog) -> None:
     assert {FIRST_ID + 2, FIRST_ID + 3} <= set(log.ids_between(FIRST_ID, FIRST_ID + 3))
 
 
-async def test_an_id_is_never_used_twice(log: EventLog, joined: Callable[..., Append]) -> None:
+async def test_an_id_is_never_used_twice(log: EventLog) -> None:
     await log.append(posting(1))
     with pytest.raises(IdTaken):
         await log.append(liking("like-1-1", 0, 1))
     with pytest.raises(IdTaken):
         await log.append(liking("like-1-1", 0, 2, 2))
-    with pytest.raises(IdTaken):
-        await log.append(joined(liking("like-1-1", 0, 2), liking("like-1-2", 0, 1)))
     assert [id for id, *_ in everything(log)] == [FIRST_ID + 1]
 
 

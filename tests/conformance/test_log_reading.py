@@ -12,7 +12,7 @@ from tests.conformance.logs import ACTOR, FIRST_ID, LOGS, liking, outcomes, post
 
 @pytest.fixture(params=LOGS)
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
-    log = LOGS[request.param](tmp_path)
+    log = LOGS[request.param].open(tmp_path)
     yield log
     log.close()
 
