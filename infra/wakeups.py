@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-LONGEST_FOLDER: Final = 60
-"""Bytes. The path of a UNIX socket has about 100, and its name takes up to 40 of them."""
+LONGEST_FOLDER: Final = 76
+"""Bytes. The path of a UNIX socket has at most 103, and its name takes up to 26 of them."""
 
 _logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Wakeups:
     """The bells of one data folder. Any thread may ring; any event loop may wait."""
 
     def __init__(self, data: Path) -> None:
-        self._folder = _socket_folder(data.resolve())
+        self.folder: Final = _socket_folder(data.resolve())
         self._ears: dict[tuple[AbstractEventLoop, str], _Ear] = {}
 
     def notify(self, topic: str) -> None:
@@ -40,18 +40,18 @@ class Wakeups:
         has news has done their part; what went wrong is logged.
         """
         try:
-            names = [name for name in os.listdir(self._folder) if name.startswith(f"{topic}.")]
+            names = [name for name in os.listdir(self.folder) if name.startswith(f"{topic}.")]
             if names:
                 # A socket of its own, for what nobody has read counts against its sender: one
                 # stopped process would keep this process from waking all others.
                 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
                     bell.setblocking(False)
                     for name in names:
-                        _ring(bell, self._folder / name)
+                        _ring(bell, self.folder / name)
         except FileNotFoundError:
             return  # nobody ever waited
         except OSError as error:
-            _logger.warning("cannot wake the processes that wait for %r: %s", topic, error)
+            _logger.warning("cannot wake whoever waits for %r: %s", topic, error)
 
     async def wait(self, topic: str, ready: Callable[[], bool], timeout: float) -> bool:
         """Sleep until `ready()`; False if `timeout` seconds pass first. Raises `OSError`.
@@ -64,7 +64,7 @@ class Wakeups:
         end = loop.time() + timeout
         ear = self._ears.get((loop, topic))
         if ear is None:
-            ear = self._ears[(loop, topic)] = _Ear(self._folder, topic, loop)
+            ear = self._ears[(loop, topic)] = _Ear(self.folder, topic, loop)
         ear.waits += 1
         try:
             while not ready():
@@ -140,6 +140,8 @@ def _ring(bell: socket.socket, path: Path) -> None:
         return  # it stopped waiting
     except ConnectionRefusedError:
         path.unlink(missing_ok=True)  # its process was killed
+    except OSError as error:
+        _logger.warning("cannot wake whoever waits at %s: %s", path, error)
 
 
 def _socket_folder(data: Path) -> Path:

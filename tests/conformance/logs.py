@@ -21,7 +21,7 @@ class Adapter(NamedTuple):
 
 
 LOGS: Final = {
-    "memory": Adapter(lambda folder: MemoryLog(), MemoryLog.features),
+    "memory": Adapter(lambda folder: MemoryLog(), MemoryLog().features),
     "sqlite": Adapter(lambda folder: SqliteLog(folder / "log.sqlite"), SqliteLog.features),
 }
 MANY_STREAMS: Final = [name for name, log in LOGS.items() if log.features.many_streams]
