@@ -1,8 +1,11 @@
-"""The tables of the projection `posts`."""
+"""The tables of the projection `posts`, and what readers may have made of their rows."""
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from projections.store import Changes
 from projections.tables import Table, Tally
+from projections.touched import Kind
 
 BY_AUTHOR: Final = ("author",)
 BY_POST: Final = ("post", "id")
@@ -71,3 +74,19 @@ RETWEETS: Final[Table[Mark]] = Table("retweets", Mark, key=2, indexes=(BY_POST,)
 GONE: Final[Table[Gone]] = Table("gone", Gone, key=1)
 COUNTS: Final[Tally[Counts]] = Tally("counts", Counts, key=1)
 AUTHORED: Final[Tally[Authored]] = Tally("authored", Authored, key=1)
+
+
+def touches(changes: Changes) -> Iterator[tuple[int, int]]:
+    """What readers must forget after these changes: `Kind` and id."""
+    posts = {post for (post,) in changes.puts.get(POSTS, ())}
+    posts.update(post for (post,) in changes.adds.get(COUNTS, ()))
+    for post in posts:
+        yield Kind.POST, post
+    users: set[int] = set()
+    for table in (LIKES, RETWEETS):
+        users.update(user for user, _ in changes.puts.get(table, ()))
+        users.update(user for user, _ in changes.deletes.get(table, ()))
+    for user in users:
+        yield Kind.MARKS, user
+    for (author,) in changes.adds.get(AUTHORED, ()):
+        yield Kind.GRAPH, author

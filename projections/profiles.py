@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 from events.recorded import Recorded
 from events.schema import Event, ProfileChanged, UserDeleted, UserRegistered
 from projections.projection import Need, Span, View
-from projections.store import ReadStore
+from projections.store import Changes, ReadStore
 from projections.tables import Table, Tally
+from projections.touched import Kind
 
 
 class ProfileRow(NamedTuple):
@@ -80,3 +81,9 @@ async def by_handle(store: ReadStore, handle: str) -> ProfileRow | None:
     if held is None:
         return None
     return (await by_ids(store, (held.user,))).get(held.user)
+
+
+def touches(changes: Changes) -> Iterator[tuple[int, int]]:
+    """What readers must forget after these changes: `Kind` and id."""
+    for (user,) in changes.puts.get(PROFILES, ()):
+        yield Kind.PROFILE, user

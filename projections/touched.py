@@ -17,7 +17,7 @@ class Kind(IntEnum):
     AUTHOR_ENTRIES = 5
     """A user: their entries changed."""
     GRAPH = 6
-    """A user: their counts of followers and following changed."""
+    """A user: their counts of followers, following or posts changed."""
     ENTRY = 7
     """A timeline entry (a post's id or a retweet event's): it vanished."""
     RETWEETS = 8
