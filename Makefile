@@ -20,11 +20,10 @@ setup: $(VENV)/.run ## install what the server needs into .venv
 run: setup ## serve a small demo world on 127.0.0.1:8000
 	@exec $(BIN)/starling serve --demo
 
-# Add $(VENV)/.streaming here once the streaming profile has tests.
-test: $(VENV)/.test ## run every test
+test: $(VENV)/.test $(VENV)/.streaming ## run every test
 	$(BIN)/python -m pytest -q -rs $(TESTS)
 
-check: $(VENV)/.test ## format, lint, types and import contracts
+check: $(VENV)/.test $(VENV)/.streaming ## format, lint, types and import contracts
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
@@ -34,7 +33,7 @@ format: $(VENV)/.test ## format the code and sort its imports
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
 
-bench: $(VENV)/.bench ## measure beside the peers; writes docs/benchmarks.md
+bench: $(VENV)/.bench $(VENV)/.streaming ## measure beside the peers; writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench
 
 up: $(VENV)/.streaming ## start the streaming profile
@@ -44,7 +43,7 @@ down: $(VENV)/.streaming ## stop the streaming profile
 	$(BIN)/starling down
 
 clean: ## remove .venv and every cache; data/ stays
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .engines build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- installing: one stamp a lock, so that a second call costs nothing ----
