@@ -1,0 +1,199 @@
+"""Lines of commands, each answered, whatever becomes of the others."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from api.accounts import Account, AccountsUnavailable
+from api.imports import Imports, LineResult
+from commands.handle import Handler, Outcome, Request
+from commands.lines import Credentials
+from events.log import LogUnavailable
+from events.snowflake import MachineIdLost, first_id_at, time_ms
+from infra.accounts import SqliteAccounts
+from infra.logs.memory import MemoryLog
+
+MAY_2020 = 1_588_291_200_000
+
+
+class Town:
+    """Imports over a log in memory, and what they did around it."""
+
+    def __init__(self) -> None:
+        self.log = MemoryLog()
+        self.accounts = SqliteAccounts(":memory:")
+        self.joined: list[tuple[Request, Credentials]] = []
+        self.leases = 0
+        self.no_lease = False
+        ids = itertools.count(first_id_at(MAY_2020))
+        self.handler = Handler(self.log, lambda: next(ids))
+        self.imports = Imports(self.log, self.handler, self.accounts, self.join, self.importing)
+
+    async def join(self, request: Request, credentials: Credentials) -> Outcome:
+        self.joined.append((request, credentials))
+        outcome = await self.handler.handle(request)
+        await self.accounts.put(Account(outcome.id, credentials.email, credentials.password, 0))
+        return outcome
+
+    @contextmanager
+    def importing(self) -> Iterator[Callable[[int], int]]:
+        if self.no_lease:
+            raise MachineIdLost("all machine ids for imports are held")
+        self.leases += 1
+        sequence = itertools.count()
+        yield lambda unix_ms: first_id_at(unix_ms) + next(sequence)
+
+    async def run(self, *lines: dict[str, Any] | bytes) -> list[LineResult]:
+        raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+        return await self.imports.run(raw)
+
+
+@pytest.fixture
+def town() -> Iterator[Town]:
+    town = Town()
+    yield town
+    town.accounts.close()
+    town.log.close()
+
+
+def register(handle: str, **data: str) -> dict[str, Any]:
+    data = {"handle": handle, "name": handle.title(), **data}
+    return {"command": "register", "key": f"user {handle}", "data": data}
+
+
+def post(handle: str, key: str, text: str = "hello") -> dict[str, Any]:
+    return {"command": "post", "as": f"@{handle}", "key": key, "data": {"text": text}}
+
+
+async def test_a_line_sees_what_the_lines_before_it_made(town: Town) -> None:
+    like = {"command": "like", "as": "@wren", "key": "l", "data": {"post": "key:p"}}
+    results = await town.run(register("wren"), post("wren", "p"), like)
+    assert [result.status for result in results] == [201, 201, 200]
+    assert results[2].id == results[1].id
+    assert [result.key for result in results] == ["user wren", "p", "l"]
+
+
+async def test_positions_are_those_of_the_log(town: Town) -> None:
+    results = await town.run(register("wren"), post("wren", "p"))
+    assert [int(str(result.position)) for result in results][-1] == town.log.head()
+
+
+async def test_lines_sent_again_make_nothing_and_get_the_same_answers(town: Town) -> None:
+    lines = register("wren"), post("wren", "p"), register("heron", password="secret sauce")
+    first = await town.run(*lines)
+    head = town.log.head()
+    assert await town.run(*lines) == first
+    assert town.log.head() == head
+
+
+async def test_a_bad_line_stops_none_after_it(town: Town) -> None:
+    results = await town.run(
+        b"no json",
+        b'{"command": "fly", "key": "k1"}',
+        b'{"command": "post", "key": "k2", "data": {"text": "x", "colour": "red"}}',
+        b'{"command": "register", "key": "k3", "data": {"handle": "w"}}',
+        b'{"command": "post", "as": "@nobody", "key": "k4", "data": {"text": "x"}}',
+        b"\xff\xfe",
+        register("wren"),
+    )
+    assert [result.status for result in results] == [422, 422, 422, 422, 404, 422, 201]
+    assert [result.key for result in results[:6]] == [None, "k1", "k2", "k3", "k4", None]
+    for result in results[:6]:
+        assert result.problem
+        assert result.problem.detail
+        assert not result.id
+
+
+async def test_a_key_with_another_body_is_refused(town: Town) -> None:
+    await town.run(register("wren"), post("wren", "p", "one"))
+    (result,) = await town.run(post("wren", "p", "other"))
+    assert result.status == 422
+    assert result.problem
+    assert result.problem.type == "/problems/key-reused"
+
+
+async def test_only_lines_with_credentials_join(town: Town) -> None:
+    results = await town.run(
+        register("wren"), register("heron", email="h@example.org", password="secret sauce")
+    )
+    assert [result.status for result in results] == [201, 201]
+    assert len(town.joined) == 1
+    account = await town.accounts.of(int(str(results[1].id)))
+    assert account
+    assert account.email == "h@example.org"
+    assert await town.accounts.of(int(str(results[0].id))) is None
+
+
+async def test_who_joins_stays_in_their_place_in_the_order(town: Town) -> None:
+    results = await town.run(
+        register("wren"),
+        post("heron", "too early"),
+        register("heron", password="secret sauce"),
+        post("heron", "in time"),
+    )
+    assert [result.status for result in results] == [201, 404, 201, 201]
+
+
+async def test_deleting_an_account_erases_what_it_signed_in_with(town: Town) -> None:
+    (joined,) = await town.run(register("heron", email="h@example.org", password="secret sauce"))
+    delete = {"command": "delete_account", "as": "@heron", "key": "d"}
+    (deleted,) = await town.run(delete)
+    assert deleted.status == 200
+    assert await town.accounts.of(int(str(joined.id))) is None
+
+
+async def test_erasing_is_made_up_for_when_the_line_is_sent_again(town: Town) -> None:
+    (joined,) = await town.run(register("heron", email="h@example.org", password="secret sauce"))
+    delete = {"command": "delete_account", "as": "@heron", "key": "d"}
+    erase = town.accounts.remove
+
+    async def down(user: int) -> None:
+        raise AccountsUnavailable("the disk is full")
+
+    town.accounts.remove = down  # type: ignore[method-assign]
+    (result,) = await town.run(delete)
+    assert result.status == 503
+    town.accounts.remove = erase  # type: ignore[method-assign]
+    (result,) = await town.run(delete)
+    assert result.status == 200
+    assert await town.accounts.of(int(str(joined.id))) is None
+
+
+async def test_a_line_with_a_time_gets_an_id_of_that_time(town: Town) -> None:
+    at = {"at": "2012-06-01T12:00:00.250Z"}
+    results = await town.run(register("wren") | at, post("wren", "p") | at)
+    assert [time_ms(int(str(result.id))) for result in results] == [1338552000250] * 2
+    assert town.leases == 1
+
+
+async def test_lines_without_a_time_take_no_lease(town: Town) -> None:
+    await town.run(register("wren"), post("wren", "p"))
+    assert town.leases == 0
+
+
+async def test_without_a_machine_id_for_imports_lines_may_be_sent_again(town: Town) -> None:
+    town.no_lease = True
+    line = register("wren") | {"at": "2012-06-01T12:00:00Z"}
+    results = await town.run(line, b"no json")
+    assert [result.status for result in results] == [503, 422]
+    town.no_lease = False
+    assert [result.status for result in await town.run(line)] == [201]
+
+
+async def test_a_log_that_fails_answers_every_open_line(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(append: object) -> None:
+        raise LogUnavailable("the disk is full")
+
+    monkeypatch.setattr(town.log, "append", down)
+    results = await town.run(register("wren"), b"no json", post("wren", "p"))
+    assert [result.status for result in results] == [503, 422, 503]
+
+
+async def test_no_lines_are_no_answers(town: Town) -> None:
+    assert await town.run() == []
