@@ -1,0 +1,156 @@
+"""What commands need, opened from the settings: the log, ids, accounts, the secret.
+
+The half of the assembly that writes. API processes and `starling import` share it; the half that
+reads (views, board, rings) stands on top of it in `infra.wiring`.
+"""
+
+import os
+import secrets
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from api.accounts import Accounts
+from commands.handle import Handler
+from commands.references import References
+from events.log import EventLog
+from events.snowflake import IMPORT_MACHINES, MachineIdLost, compose, decode, first_id_at
+from infra.accounts import SqliteAccounts
+from infra.leases.lease import LeaseError, MachineLease
+from infra.leases.leased import Acquire, leased_snowflake, leased_timed_ids
+from infra.leases.sqlite import SqliteLeases
+from infra.logs.sqlite import SqliteLog
+from infra.settings import Settings, WrongSetting
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSide:
+    """Everything that doing commands takes. `importing` opens a source of ids at given times."""
+
+    log: EventLog
+    handler: Handler
+    references: References
+    accounts: Accounts
+    clock_ms: Callable[[], int]
+    new_id: Callable[[], int]
+    importing: Callable[[], AbstractContextManager[Callable[[int], int]]]
+
+
+def clock_ms() -> int:
+    """The wall clock, in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@contextmanager
+def open_log(settings: Settings) -> Iterator[EventLog]:
+    """The log of record. Raises `LogUnavailable`, and `WrongSetting` for a log of another kind."""
+    if settings.log != "sqlite":
+        raise WrongSetting("STARLING_LOG: this version knows the log 'sqlite' alone")
+    log = SqliteLog(settings.log_file)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+@contextmanager
+def command_side(settings: Settings) -> Iterator[CommandSide]:
+    """The log and all around it, in a data folder that is made where there is none.
+
+    Open it in the process that uses it, after any fork. Raises `OSError`, `LogUnavailable`,
+    `LeaseError`, `AccountsUnavailable`.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with open_log(settings) as log, ids_of_now(settings, log) as new_id:
+        accounts = SqliteAccounts(settings.accounts_file)
+        try:
+            yield CommandSide(
+                log=log,
+                handler=Handler(log, new_id),
+                references=References(log),
+                accounts=accounts,
+                clock_ms=clock_ms,
+                new_id=new_id,
+                importing=partial(ids_at_given_times, settings, log),
+            )
+        finally:
+            accounts.close()
+
+
+@contextmanager
+def ids_of_now(settings: Settings, log: EventLog) -> Iterator[Callable[[], int]]:
+    """Ids for what happens now, with a machine id of this process's own. Raises `LeaseError`."""
+    newest = _newest_ordinary_ms(log, clock_ms())
+    with leased_snowflake(_acquire(settings), clock_ms, time.sleep, newest) as ids:
+        yield ids.next
+
+
+@contextmanager
+def ids_at_given_times(settings: Settings, log: EventLog) -> Iterator[Callable[[int], int]]:
+    """Ids for what happened earlier. Raises `MachineIdLost` where too many import at once."""
+    opened = leased_timed_ids(_acquire(settings), log.ids_between)
+    try:
+        ids = opened.__enter__()
+    except LeaseError as error:
+        # The API knows ids and no leases.
+        raise MachineIdLost(str(error)) from error
+    try:
+        yield ids.at
+    finally:
+        opened.__exit__(None, None, None)
+
+
+def signing_secret(settings: Settings) -> bytes:
+    """What signs tokens: the setting, or the data folder's own, made when first asked for.
+
+    Raises `OSError`.
+    """
+    if settings.secret is not None:
+        return settings.secret.encode()
+    path = settings.data / "secret"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return _make_secret(path)
+
+
+def _make_secret(path: Path) -> bytes:
+    """Several processes may come here at once: the first to link its file wins, for all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file, name = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # readable by its owner alone
+    try:
+        with os.fdopen(file, "w", encoding="ascii") as new:
+            new.write(secrets.token_hex(32))
+            new.flush()
+            os.fsync(new.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(name)
+    finally:
+        Path(name).unlink()
+    return path.read_bytes()
+
+
+def _acquire(settings: Settings) -> Acquire:
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    store = SqliteLeases(settings.leases_file)
+    return partial(MachineLease.acquire, store, owner, clock=clock_ms, monotonic=time.monotonic)
+
+
+def _newest_ordinary_ms(log: EventLog, now_ms: int) -> int:
+    """The time of the newest ordinary id, where that is later than now; otherwise now or earlier.
+
+    Imports may lie in the future, in which nobody has to wait for them.
+    """
+    below: int | None = None
+    now = first_id_at(now_ms)
+    while (newest := log.newest_id(below)) >= now:
+        parts = decode(newest)
+        if parts.machine not in IMPORT_MACHINES:
+            return parts.ms
+        below = compose(parts.ms, IMPORT_MACHINES.start, 0)
+    return 0
