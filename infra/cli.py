@@ -1,0 +1,38 @@
+"""The program `starling`."""
+
+import click
+
+from infra.program.ids import ids
+from infra.program.plain import plain
+from infra.program.simulate import simulate
+from infra.program.token import token
+
+
+class Program(click.Group):
+    """A group whose commands end with one line where the error is nobody's bug."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            line = plain(error)
+            if line is None:
+                raise
+            raise line from error
+
+
+@click.group(cls=Program)
+@click.version_option(package_name="starling")
+def main() -> None:
+    """Starling: an event-sourced backend for a social feed.
+
+    Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 a finding or a failure,
+    2 wrong usage.
+    """
+
+
+for command in (ids, simulate, token):
+    main.add_command(command)

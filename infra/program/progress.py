@@ -1,0 +1,45 @@
+"""A progress bar on stderr, where stderr is a terminal; nothing elsewhere."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Bar:
+    """Shows phases one below the other. Made by `bar`."""
+
+    def __init__(self, add: Callable[[str, float | None], Callable[[float], None]]) -> None:
+        self._add = add
+
+    def phase(self, what: str, total: float | None) -> Callable[[float], None]:
+        """A new line; call the answer with how much of `total` (None: unknown) is done."""
+        return self._add(what, total)
+
+
+@contextmanager
+def bar() -> Iterator[Bar]:
+    """A bar for as long as the block runs."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+        def add(what: str, total: float | None) -> Callable[[float], None]:
+            task = progress.add_task(what, total=total)
+            return lambda done: progress.update(task, completed=done)
+
+        yield Bar(add)
