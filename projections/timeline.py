@@ -214,9 +214,8 @@ def _unretweet(actor: int, post: int, view: View) -> None:
 
 def touches(changes: Changes) -> Iterator[tuple[int, int]]:
     """What readers must forget after these changes: `Kind` and id."""
-    for table in (POSTED, RETWEETS):
-        for (entry,) in changes.deletes.get(table, ()):
-            yield Kind.ENTRY, entry
+    for (entry,) in (*_keys(changes, POSTED), *changes.deletes.get(RETWEETS, ())):
+        yield Kind.ENTRY, entry
     for _, post in _keys(changes, PASSED):
         yield Kind.RETWEETS, post
     for _, follower in _keys(changes, EDGES.alive):

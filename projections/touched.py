@@ -19,7 +19,7 @@ class Kind(IntEnum):
     GRAPH = 6
     """A user: their counts of followers, following or posts changed."""
     ENTRY = 7
-    """A timeline entry (a post's id or a retweet event's): it vanished."""
+    """A timeline entry (a post's id or a retweet event's): it came or went."""
     RETWEETS = 8
     """A post: who retweeted it changed."""
     BIG = 9
