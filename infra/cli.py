@@ -2,8 +2,10 @@
 
 import click
 
+from infra.program.events import events
 from infra.program.ids import ids
 from infra.program.plain import plain
+from infra.program.projections import projections
 from infra.program.simulate import simulate
 from infra.program.token import token
 
@@ -34,5 +36,5 @@ def main() -> None:
     """
 
 
-for command in (ids, simulate, token):
+for command in (events, ids, projections, simulate, token):
     main.add_command(command)

@@ -1,0 +1,49 @@
+"""`starling events`: the log itself."""
+
+import json
+from pathlib import Path
+
+import click
+
+from infra.program.options import data_option, json_option, settings_of_log
+
+
+@click.group()
+def events() -> None:
+    """Look at the log of record."""
+
+
+@events.command()
+@data_option
+@json_option
+def verify(data: Path | None, as_json: bool) -> None:
+    """Check that the log is whole, and print what is wrong, a finding a line.
+
+    Positions ascend, ids are unique, the versions of every stream have no holes, every event
+    decodes and stands in its own stream. Works while a server runs. Exit status 1: findings.
+
+    Example: starling events verify --data data
+    """
+    from infra.command_side import open_log
+    from infra.program.progress import bar
+    from streams.verify import verify as findings_in
+
+    found, events = 0, 0
+    with open_log(settings_of_log(data=data)) as log, bar() as progress:
+        advance = progress.phase("events", None)
+
+        def page(position: int, head: int) -> None:
+            nonlocal events
+            events = head
+            advance(position)
+
+        for finding in findings_in(log, page):
+            found += 1
+            line = (
+                json.dumps(finding._asdict()) if as_json else f"{finding.position}: {finding.what}"
+            )
+            click.echo(line)
+    said = f"{found} findings" if found else "the log is whole"
+    click.echo(f"checked up to position {events}: {said}", err=True)
+    if found:
+        raise click.exceptions.Exit(1)
