@@ -1,0 +1,142 @@
+"""One request, as handlers see it, and what they answer.
+
+It reads the ASGI scope directly: for a page of ready bytes, building the framework's request and
+response objects would cost as much as everything else together.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope
+
+from api.auth import Claims, unauthorized
+from api.errors import Headers, Refused
+
+BODY_LIMIT: Final = 1 << 20
+"""Bytes of an ordinary body."""
+
+T = TypeVar("T")
+
+_JSON: Final = (b"content-type", b"application/json")
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+
+
+class Answer(NamedTuple):
+    """A status, a body made once, and its headers without the length."""
+
+    status: int
+    body: bytes
+    headers: Headers
+
+
+def json_answer(body: bytes, status: int = 200, headers: Headers | None = None) -> Answer:
+    """An answer whose body is JSON already."""
+    return Answer(status, body, [_JSON, *headers] if headers else [_JSON])
+
+
+class Call:
+    """A request: what it carries, and who asks (`claims`, None for a stranger)."""
+
+    __slots__ = ("_query", "_receive", "claims", "params", "scope")
+
+    def __init__(
+        self, scope: Scope, receive: Receive, params: tuple[str, ...], claims: Claims | None = None
+    ) -> None:
+        self.scope = scope
+        self.params = params
+        self.claims = claims
+        self._receive = receive
+        self._query: dict[str, str] | None = None
+
+    @property
+    def viewer(self) -> int:
+        """The user who reads; 0 for a stranger."""
+        return self.claims.user if self.claims is not None else 0
+
+    @property
+    def actor(self) -> int:
+        """The user who asks. Raises `Refused` (401) for a stranger."""
+        if self.claims is None:
+            raise unauthorized("token-missing", "sign in and send 'Authorization: Bearer TOKEN'")
+        return self.claims.user
+
+    @property
+    def address(self) -> str:
+        """Where the request came from."""
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query parameters; of one given twice, the last."""
+        if self._query is None:
+            text = self.scope["query_string"].decode("latin-1")
+            self._query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+        return self._query
+
+    def header(self, name: bytes) -> bytes | None:
+        """A header, its name in lower case."""
+        for key, value in self.scope["headers"]:
+            if key == name:
+                return value  # type: ignore[no-any-return]  # the scope is untyped
+        return None
+
+    async def chunks(self, limit: int) -> AsyncIterator[bytes]:
+        """The body as it comes in. Raises `Refused` (413) beyond `limit` bytes."""
+        self._refuse_announced(limit)
+        size = 0
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Refused(400, "disconnected", "the client went away before all was sent")
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            more = message.get("more_body", False)
+            yield chunk
+
+    async def body(self, limit: int = BODY_LIMIT) -> bytes:
+        """The whole body. Raises as `chunks`."""
+        return b"".join([chunk async for chunk in self.chunks(limit)])
+
+    def _refuse_announced(self, limit: int) -> None:
+        told = self.header(b"content-length")
+        if told is not None and told.isdigit() and int(told) > limit:
+            raise too_large(limit)
+
+    async def read(self, kind: type[T]) -> T:
+        """The JSON body as `kind`. Raises `Refused`: 400 no JSON, 415 another type, 422 unfit."""
+        media = self.header(b"content-type")
+        if media is not None and not media.startswith(b"application/json"):
+            message = "send JSON, with the header 'Content-Type: application/json'"
+            raise Refused(415, "not-json", message)
+        body = await self.body()
+        decoder = _decoders.get(kind)
+        if decoder is None:
+            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+        try:
+            return decoder.decode(body)  # type: ignore[no-any-return]  # one decoder a type
+        except msgspec.ValidationError as error:
+            raise Refused(422, "invalid-body", f"{mend(str(error))}") from error
+        except msgspec.DecodeError as error:
+            raise Refused(400, "malformed-json", f"the body is no JSON: {error}") from error
+
+
+def mend(complaint: str) -> str:
+    """What msgspec says about a body, as a sentence that says what to do."""
+    said, _, path = complaint.partition(" - at `$.")
+    if path:
+        return f"`{path.rstrip('`')}`: {said[0].lower()}{said[1:]}; mend this field"
+    if said.startswith("Object contains unknown field"):
+        return f"{said[0].lower()}{said[1:]}; leave it out (see /docs for the fields)"
+    return f"{said[0].lower()}{said[1:].removesuffix(' - at `$`')}; see /docs for the fields"
+
+
+def too_large(limit: int) -> Refused:
+    """The refusal of a body beyond `limit` bytes; it closes the connection, unread."""
+    message = f"the body is larger than {limit} bytes: send less at once"
+    return Refused(413, "body-too-large", message, [(b"connection", b"close")])
