@@ -29,8 +29,8 @@ class Handler:
         self._at_once = log.features.many_streams
 
     async def handle(self, request: Request) -> Outcome:
-        """Do one command. Raises `Rejected` (`Contended` after too many conflicts) and
-        `LogUnavailable`; after the latter the same key makes it safe to ask again.
+        """Do one command. Raises `Rejected` (`Contended` after too many conflicts) and the log's
+        `LogUnavailable` and `IdTaken`; after those the same key makes it safe to ask again.
         """
         for _ in range(ATTEMPTS):
             # Reads of a distant log must not hold up the loop.
