@@ -33,6 +33,19 @@ class Settings:
     secret: str | None = None
     """What signs tokens; None for the one kept in the data folder."""
 
+    def environment(self) -> dict[str, str]:
+        """The environment from which another process reads the same settings."""
+        return {
+            "STARLING_DATA": str(self.data.absolute()),
+            "STARLING_HOST": self.host,
+            "STARLING_PORT": str(self.port),
+            "STARLING_WORKERS": str(self.workers),
+            "STARLING_LOG": self.log,
+            "STARLING_VIEWS": self.views,
+            "STARLING_KAFKA": self.kafka or "",
+            "STARLING_SECRET": self.secret or "",
+        }
+
     @property
     def log_file(self) -> Path:
         """The log of record."""
