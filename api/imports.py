@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from api.accounts import Accounts
 from api.errors import EXPECTED, Problem, refusal_of
+from api.joining import Joining
 from commands import lines as parsing
 from commands.catalog import CATALOG
 from commands.errors import Rejected
@@ -94,25 +95,32 @@ class Imports:
     async def _do(
         self, todo: list[tuple[int, Line]], timed: IdAt, results: dict[int, LineResult]
     ) -> None:
-        """Together what can be; alone, and in its place, who gets an account to sign in with."""
+        """Ordinary lines in one batch; who gets an account to sign in with in their place."""
         together: list[tuple[int, Line]] = []
+        joining = Joining()
         for index, line in todo:
             try:
                 credentials = _credentials(line)
+                request = credentials and parsing.request_of(line, timed, self._references)
             except Rejected as error:
                 results[index] = _refused(line.key, error)
                 continue
-            if credentials is None:
-                together.append((index, line))
-            else:
+            if credentials and request:
                 await self._batch(together, timed, results)
-                together.clear()
-                results[index] = await self._register(line, credentials, timed)
+                if not joining.takes(request, credentials):
+                    await self._register(joining, results)
+                joining.add(index, line, request, credentials)
+            else:
+                await self._register(joining, results)
+                together.append((index, line))
         await self._batch(together, timed, results)
+        await self._register(joining, results)
 
     async def _batch(
         self, todo: list[tuple[int, Line]], timed: IdAt, results: dict[int, LineResult]
     ) -> None:
+        if not todo:
+            return
         requests: list[Request | Later] = [
             partial(parsing.request_of, line, timed) for _, line in todo
         ]
@@ -125,13 +133,17 @@ class Imports:
                 # Also when it is repeated: the first time may have ended before this.
                 await self._accounts.remove(outcome.id)
             results[index] = _done(line, outcome)
+        todo.clear()
 
-    async def _register(self, line: Line, credentials: Credentials, timed: IdAt) -> LineResult:
-        try:
-            request = parsing.request_of(line, timed, self._references)
-            return _done(line, await self._join(request, credentials))
-        except EXPECTED as error:
-            return _refused(line.key, error)
+    async def _register(self, joining: Joining, results: dict[int, LineResult]) -> None:
+        async def one(index: int, line: Line, request: Request, credentials: Credentials) -> None:
+            try:
+                results[index] = _done(line, await self._join(request, credentials))
+            except EXPECTED as error:
+                results[index] = _refused(line.key, error)
+
+        await asyncio.gather(*(one(*each) for each in joining.people))
+        joining.clear()
 
     @asynccontextmanager
     async def _ids_at(self, lines: list[Line]) -> AsyncIterator[IdAt]:

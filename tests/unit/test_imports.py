@@ -138,6 +138,26 @@ async def test_who_joins_stays_in_their_place_in_the_order(town: Town) -> None:
     assert [result.status for result in results] == [201, 404, 201, 201]
 
 
+async def test_of_two_who_want_one_handle_the_first_line_gets_it(town: Town) -> None:
+    second = register("WREN", email="other@example.org", password="secret sauce") | {"key": "2nd"}
+    results = await town.run(
+        register("heron", password="secret sauce"),
+        register("wren", email="w@example.org", password="secret sauce"),
+        second,
+    )
+    assert [result.status for result in results] == [201, 201, 409]
+    account = await town.accounts.of(int(str(results[1].id)))
+    assert account
+    assert account.email == "w@example.org"
+
+
+async def test_many_can_join_in_one_call(town: Town) -> None:
+    lines = [register(f"bird_{n}", email=f"b{n}@example.org") for n in range(200)]
+    results = await town.run(*lines, post("bird_199", "p"))
+    assert {result.status for result in results} == {201}
+    assert len({result.id for result in results}) == 201
+
+
 async def test_deleting_an_account_erases_what_it_signed_in_with(town: Town) -> None:
     (joined,) = await town.run(register("heron", email="h@example.org", password="secret sauce"))
     delete = {"command": "delete_account", "as": "@heron", "key": "d"}
