@@ -4,6 +4,7 @@ import click
 
 from infra.program.events import events
 from infra.program.ids import ids
+from infra.program.imports import import_
 from infra.program.plain import plain
 from infra.program.projections import projections
 from infra.program.simulate import simulate
@@ -36,5 +37,5 @@ def main() -> None:
     """
 
 
-for command in (events, ids, projections, simulate, token):
+for command in (events, ids, import_, projections, simulate, token):
     main.add_command(command)
