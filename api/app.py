@@ -1,0 +1,78 @@
+"""The API, assembled: ports in, an ASGI application out."""
+
+from importlib import resources
+from importlib.metadata import version
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.telemetry import TelemetryConfig
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api import contract, openapi, relations
+from api.batch import Batches
+from api.commands import Commands
+from api.door import Door
+from api.errors import PROBLEM_TYPE, UNEXPECTED, Refusal, refusal_of_framework
+from api.health import Checks
+from api.metrics import Metrics
+from api.people import People
+from api.ports import Ports
+from api.present import Posts
+from api.queries import Queries
+from api.routes import Routes
+from api.signing import Signing
+
+TITLE: Final = "Starling"
+ABOUT: Final = (
+    "A social feed: commands in, events in a log, timelines out. Ids are strings, times RFC 3339 "
+    "in UTC. Errors are problem documents (RFC 9457) whose `type` is stable."
+)
+
+
+def build(ports: Ports) -> FastAPI:
+    """The application over these ports. The framework serves the documentation and what is not
+    in the table of operations; the table is served by `api.door`.
+    """
+    metrics = Metrics(ports.lag)
+    shown = Posts(ports)
+    people = People(ports)
+    signing = Signing(ports, ports.passwords)
+    commands = Commands(ports, signing, shown)
+    table = contract.operations(
+        commands, Queries(ports, shown, people), Batches(ports, signing), Checks(ports, metrics)
+    )
+    routes = Routes([*table, *relations.operations(ports, commands)])
+    document = openapi.document(routes.operations, TITLE, version("starling"), ABOUT)
+
+    # Its telemetry would look at the environment at every request; `api.metrics` counts instead.
+    quiet: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+    app = FastAPI(title=TITLE, redoc_url=None, telemetry=quiet)
+    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to replace it
+    app.add_middleware(Door, ports=ports, routes=routes, shown=shown, metrics=metrics)
+    app.add_exception_handler(HTTPException, _of_framework)
+    app.add_exception_handler(Exception, _unexpected)
+    page = (resources.files("api") / "web" / "index.html").read_bytes()
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> Response:
+        return Response(page, media_type="text/html")
+
+    return app
+
+
+async def _of_framework(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return _response(refusal_of_framework(error))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """The framework raises the error again after this answer, so that it is in the output."""
+    return _response(UNEXPECTED)
+
+
+def _response(refusal: Refusal) -> Response:
+    response = Response(refusal.body, refusal.status, media_type=PROBLEM_TYPE.decode())
+    response.raw_headers.extend(refusal.headers)
+    return response

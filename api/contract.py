@@ -1,0 +1,149 @@
+"""Every operation of the API in one table, in the order of the documentation."""
+
+from api import paging
+from api.auth import IMPORT, USER
+from api.batch import Batches
+from api.commands import Commands
+from api.health import Checks
+from api.people import READS as USERS
+from api.queries import LISTING, Queries
+from api.routes import Operation
+from api.schemas import (
+    Done,
+    EditedPost,
+    Health,
+    NewComment,
+    NewPost,
+    NewUser,
+    Post,
+    ProfilePatch,
+    Registered,
+    SignIn,
+    Token,
+    Trend,
+    User,
+)
+
+POSTS = ("posts", "profiles")
+
+
+def _accounts(c: Commands, q: Queries) -> list[Operation]:
+    me, user = "/v1/users/me", "/v1/users/{ref}"
+    return [
+        Operation(
+            "POST", "/v1/users", c.register, "Register", Registered, NewUser, made=True,
+            command=True, problems=(409,),
+        ),
+        Operation(
+            "POST", "/v1/sessions", c.sign_in, "Sign in", Token, SignIn, made=True,
+            problems=(401, 429),
+        ),
+        Operation("GET", me, q.me, "Oneself", User, scope=USER, reads=USERS),
+        Operation(
+            "PATCH", me, c.change_profile, "Change oneself", Done, ProfilePatch, scope=USER,
+            command=True, problems=(403, 409),
+        ),
+        Operation("DELETE", me, c.delete_account, "Leave", Done, scope=USER, command=True),
+        Operation("GET", user, q.user, "A user", User, reads=USERS, problems=(404, 422)),
+        Operation(
+            "GET", f"{user}/posts", q.authored, "A user's posts", list[Post], reads=LISTING,
+            pages=paging.POSTS, problems=(404,),
+        ),
+        Operation(
+            "GET", f"{user}/followers", q.followers, "Who follows a user", list[User],
+            reads=USERS, pages=paging.USERS, problems=(404,),
+        ),
+        Operation(
+            "GET", f"{user}/following", q.following, "Whom a user follows", list[User],
+            reads=USERS, pages=paging.USERS, problems=(404,),
+        ),
+    ]  # fmt: skip
+
+
+def _posts(c: Commands, q: Queries) -> list[Operation]:
+    post = "/v1/posts/{id}"
+    return [
+        Operation(
+            "POST", "/v1/posts", c.post, "Post", Post, NewPost, made=True, scope=USER,
+            command=True, problems=(403, 404),
+        ),
+        Operation("GET", post, q.post, "A post", Post, reads=POSTS, problems=(404,)),
+        Operation(
+            "PATCH", post, c.edit_post, "Edit a post of one's own", Done, EditedPost, scope=USER,
+            command=True, problems=(403, 404),
+        ),
+        Operation(
+            "DELETE", post, c.delete_post, "Delete a post of one's own", Done, scope=USER,
+            command=True, problems=(403, 404),
+        ),
+        Operation(
+            "GET", f"{post}/comments", q.comments, "What answers a post", list[Post],
+            reads=LISTING, pages=paging.POSTS, problems=(404,),
+        ),
+        Operation(
+            "POST", f"{post}/comments", c.comment, "Answer a post", Post, NewComment, made=True,
+            scope=USER, command=True, problems=(403, 404),
+        ),
+        Operation(
+            "GET", f"{post}/likes", q.likes, "Who likes a post", list[User],
+            reads=USERS, pages=paging.USERS, problems=(404,),
+        ),
+        Operation(
+            "GET", f"{post}/retweets", q.retweets, "Who retweeted a post", list[User],
+            reads=USERS, pages=paging.USERS, problems=(404,),
+        ),
+    ]  # fmt: skip
+
+
+def _timelines(q: Queries) -> list[Operation]:
+    return [
+        Operation(
+            "GET", "/v1/timelines/home", q.home, "The reader's home timeline", list[Post],
+            scope=USER, reads=LISTING, pages=paging.POSTS,
+        ),
+        Operation(
+            "GET", "/v1/timelines/public", q.public, "Everybody's posts", list[Post],
+            reads=LISTING, pages=paging.POSTS,
+        ),
+        Operation(
+            "GET", "/v1/hashtags/{tag}/posts", q.hashtag, "The posts with a hashtag",
+            list[Post], reads=LISTING, pages=paging.POSTS,
+        ),
+        Operation(
+            "GET", "/v1/trends", q.trends, "Hashtags used more than usual", list[Trend],
+            query=("limit", "at"), reads=("trending",), problems=(422,),
+        ),
+    ]  # fmt: skip
+
+
+def _machines(batches: Batches, checks: Checks) -> list[Operation]:
+    return [
+        Operation(
+            "POST", "/v1/commands", batches.run, "Many commands, one a line", None,
+            scope=IMPORT, problems=(413, 415), media=NDJSON, accepts=NDJSON,
+        ),
+        Operation("GET", "/health/live", checks.live, "Whether the process answers", Health),
+        Operation(
+            "GET", "/health/ready", checks.ready, "Whether the views keep up", Health,
+            problems=(503,),
+        ),
+        Operation(
+            "GET", "/metrics", checks.metrics, "Figures for Prometheus", None,
+            media="text/plain",
+        ),
+    ]  # fmt: skip
+
+
+NDJSON = "application/x-ndjson"
+
+
+def operations(
+    commands: Commands, queries: Queries, batches: Batches, checks: Checks
+) -> list[Operation]:
+    """The table, but for the relations (`api.relations`)."""
+    return [
+        *_accounts(commands, queries),
+        *_posts(commands, queries),
+        *_timelines(queries),
+        *_machines(batches, checks),
+    ]

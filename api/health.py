@@ -1,0 +1,43 @@
+"""Whether the server can do its work, for load balancers and people; and its figures."""
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from api.call import Answer, Call, json_answer
+from api.errors import EXPECTED
+from api.metrics import Metrics
+from api.ports import Ports
+from api.schemas import Behind, Health
+
+_json = msgspec.json.Encoder().encode
+
+
+class Checks:
+    """The handlers of `/health/*` and `/metrics`."""
+
+    def __init__(self, ports: Ports, metrics: Metrics) -> None:
+        self._ports = ports
+        self._metrics = metrics
+
+    async def live(self, call: Call) -> Answer:
+        """The process answers."""
+        return json_answer(_json(Health("live")))
+
+    async def ready(self, call: Call) -> Answer:
+        """200 while the log answers and every projection is near its head, else 503."""
+        try:
+            lags = self._ports.lag()
+        except EXPECTED as error:
+            return json_answer(_json(Health("not ready", detail=str(error))), 503)
+        bound = self._ports.ready_within
+        behind = {lag.projection: Behind(lag.behind, lag.behind <= bound) for lag in lags}
+        if all(one.ready for one in behind.values()):
+            return json_answer(_json(Health("ready", behind)))
+        late = ", ".join(name for name, one in behind.items() if not one.ready)
+        detail = f"more than {bound} events behind: {late}; see 'starling projections status'"
+        return json_answer(_json(Health("not ready", behind, detail)), 503)
+
+    async def metrics(self, call: Call) -> Answer:
+        """The figures of this process."""
+        content_type = (b"content-type", CONTENT_TYPE_LATEST.encode())
+        return Answer(200, self._metrics.text(), [content_type])

@@ -1,0 +1,99 @@
+"""What `/metrics` shows: requests by address and status, their times, and lag, for this process.
+
+Each API process counts for itself, under a label with its process id; on the hot path counting is
+two look-ups and three additions. The text is made by `prometheus_client` when it is asked for.
+"""
+
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from api.ports import Lag
+
+BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Upper ends of the buckets of request times, in seconds."""
+
+LabelsOfRequest = tuple[str, str]
+"""Method and address, with its `{names}`."""
+
+
+class Times:
+    """How long the requests of one operation took, by bucket, and how many had which status."""
+
+    __slots__ = ("buckets", "seconds", "statuses")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(BOUNDS) + 1)
+        self.seconds = 0.0
+        self.statuses: dict[int, int] = {}
+
+    def add(self, status: int, seconds: float) -> None:
+        """Count a request."""
+        self.buckets[bisect_left(BOUNDS, seconds)] += 1
+        self.seconds += seconds
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+
+
+class Metrics(Collector):
+    """The counters of this process."""
+
+    def __init__(self, lag: Callable[[], Sequence[Lag]]) -> None:
+        self._lag = lag
+        self._times: dict[LabelsOfRequest, Times] = {}
+        self._process = str(os.getpid())
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def times(self, method: str, path: str) -> Times:
+        """The counters of an operation."""
+        return self._times.setdefault((method, path), Times())
+
+    def text(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """Nothing up front: what there is depends on what was asked."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Asked by the registry."""
+        labels = ["process", "method", "path"]
+        requests = CounterMetricFamily(
+            "starling_requests", "Requests answered.", labels=[*labels, "status"]
+        )
+        seconds = HistogramMetricFamily(
+            "starling_request_seconds", "From a request's head to its answer.", labels=labels
+        )
+        for (method, path), times in self._times.items():
+            values = [self._process, method, path]
+            for status, count in times.statuses.items():
+                requests.add_metric([*values, str(status)], count)
+            seconds.add_metric(values, _cumulative(times.buckets), times.seconds)
+        yield requests
+        yield seconds
+        lag = GaugeMetricFamily(
+            "starling_projection_lag", "Log positions not yet projected.", labels=["projection"]
+        )
+        for one in self._lag():
+            lag.add_metric([one.projection], one.behind)
+        yield lag
+
+
+def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
+    total = 0
+    found: list[tuple[str, float]] = []
+    for bound, count in zip([*map(str, BOUNDS), "+Inf"], buckets, strict=True):
+        total += count
+        found.append((bound, total))
+    return found

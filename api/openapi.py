@@ -1,0 +1,151 @@
+"""The OpenAPI document, made from the table of operations and the structs in `api.schemas`."""
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from api.errors import Problem
+from api.routes import Operation
+
+Json = dict[str, Any]
+
+REF: Final = "#/components/schemas/{name}"
+_ID: Final = {"type": "string", "pattern": "^[0-9]{1,19}$"}
+
+
+def _query(name: str, schema: Json, text: str) -> Json:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
+
+
+def _header(name: str, schema: Json, text: str) -> Json:
+    return {"name": name, "in": "header", "required": False, "schema": schema, "description": text}
+
+
+PARAMETERS: Final[dict[str, Json]] = {
+    "limit": _query("limit", {"type": "integer", "minimum": 1}, "how many, up to what may be"),
+    "max_id": _query("max_id", _ID, "older than this"),
+    "since_id": _query("since_id", _ID, "newer than this, the newest of them"),
+    "min_id": _query("min_id", _ID, "newer than this, the oldest of them"),
+    "at": _query("at", {"type": "string"}, "as of then: RFC 3339, or an id"),
+    "id": {"name": "id", "in": "path", "required": True, "schema": _ID},
+    "ref": {
+        "name": "ref", "in": "path", "required": True, "description": "an id or an @handle",
+        "schema": {"type": "string", "pattern": "^([0-9]{1,19}|@[A-Za-z0-9_]{2,30})$"},
+    },
+    "tag": {
+        "name": "tag", "in": "path", "required": True, "description": "without its #",
+        "schema": {"type": "string", "minLength": 1},
+    },
+}  # fmt: skip
+
+KEY: Final = _header(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 200},
+    "the same key does the same command once, however often it is sent",
+)
+POSITION: Final = _header(
+    "Starling-Position",
+    {"type": "string", "pattern": "^[0-9]{1,18}$"},
+    "of a command's answer: wait (2 s at most) until its effect can be seen",
+)
+
+_PROBLEM_TEXTS: Final = {
+    400: "The body is no JSON",
+    401: "No token, or one that is not good (any more)",
+    403: "Not this user's to do",
+    404: "No such thing (any more)",
+    409: "It collides with what is there",
+    413: "The body is too large",
+    415: "The body is not of the type that is taken",
+    422: "A field, a parameter or a header makes no sense; `detail` says which",
+    429: "Too many tries",
+    503: "Not now; see Retry-After",
+}
+
+
+def document(operations: Iterable[Operation], title: str, version: str, about: str) -> Json:
+    """The whole document (OpenAPI 3.1)."""
+    operations = list(operations)
+    types = {t for o in operations for t in (o.body, o.answers) if t is not None}
+    ordered = [*sorted(types, key=str), Problem]
+    schemas, components = msgspec.json.schema_components(ordered, ref_template=REF)
+    schema_of = dict(zip(ordered, schemas, strict=True))
+    paths: Json = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(
+            operation, schema_of
+        )
+    bearer = {"type": "http", "scheme": "bearer"}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": about},
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": {"token": bearer}},
+    }
+
+
+def _operation(operation: Operation, schema_of: dict[Any, Any]) -> Json:
+    found: Json = {
+        "operationId": f"{operation.method.lower()}{re.sub('[^a-z]+', '_', operation.path)}",
+        "summary": operation.summary,
+        "tags": [operation.path.strip("/").split("/")[1 if "/v1/" in operation.path else 0]],
+        "parameters": _parameters(operation),
+        "responses": _responses(operation, schema_of),
+    }
+    if operation.scope is not None:
+        found["security"] = [{"token": []}]
+        found["description"] = f"Needs a token with the scope `{operation.scope}`."
+    elif operation.reads:
+        found["security"] = [{}, {"token": []}]
+    if operation.body is not None:
+        content = {"application/json": {"schema": schema_of[operation.body]}}
+        found["requestBody"] = {"required": True, "content": content}
+    elif operation.accepts != "application/json":
+        content = {operation.accepts: {"schema": {"type": "string"}}}
+        found["requestBody"] = {"required": True, "content": content}
+    return found
+
+
+def _parameters(operation: Operation) -> list[Json]:
+    names = re.findall(r"{(\w+)}", operation.path)
+    if operation.pages:
+        names += ["limit", "max_id", "since_id", "min_id"]
+    found = [PARAMETERS[name] for name in (*names, *operation.query)]
+    if operation.command:
+        found.append(KEY)
+    if operation.reads:
+        found.append(POSITION)
+    return found
+
+
+def _responses(operation: Operation, schema_of: dict[Any, Any]) -> Json:
+    status = 201 if operation.made else 200
+    schema = schema_of[operation.answers] if operation.answers is not None else {"type": "string"}
+    success: Json = {
+        "description": HTTPStatus(status).phrase,
+        "content": {operation.media: {"schema": schema}},
+    }
+    headers = {}
+    if operation.command:
+        headers["Starling-Position"] = {"schema": {"type": "string"}}
+    if operation.pages:
+        headers["Link"] = {"schema": {"type": "string"}}
+    if headers:
+        success["headers"] = headers
+    problems = set(operation.problems)
+    if operation.scope is not None:
+        problems |= {401, 403}
+    if operation.reads:
+        problems |= {401, 422, 503}
+    if operation.command:
+        problems |= {422, 503}
+    if operation.body is not None:
+        problems |= {400, 413, 415, 422}
+    content = {"application/problem+json": {"schema": schema_of[Problem]}}
+    return {str(status): success} | {
+        str(problem): {"description": _PROBLEM_TEXTS[problem], "content": content}
+        for problem in sorted(problems)
+    }

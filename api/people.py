@@ -1,0 +1,76 @@
+"""Users as JSON, put together from the views of profiles, posts and followers."""
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import msgspec
+from msgspec import UNSET
+
+from api.ports import Ports
+from api.schemas import User
+from api.times import rfc3339
+from commands.errors import NotFound
+from events.snowflake import time_ms
+from projections import followers, posts, profiles
+
+READS: Final = ("profiles", "posts", "followers")
+"""The views that a user's JSON is made from."""
+
+_json = msgspec.json.Encoder().encode
+
+
+class People:
+    """Renders users for readers."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    async def resolve(self, ref: str) -> int:
+        """The user that an id or `@handle` means (`api.commands.user_ref`). Raises `NotFound`."""
+        if ref.startswith("@"):
+            store = self._ports.views.store("profiles")
+            row = await profiles.by_handle(store, ref[1:].lower())
+            if row is None:
+                raise NotFound("user-not-found", f"nobody is called {ref}; check the handle")
+            return row.user
+        return int(ref)
+
+    async def one(self, user: int, viewer: int) -> User:
+        """A user. Raises `NotFound`."""
+        found = await self.many((user,), viewer)
+        if not found:
+            raise NotFound("user-not-found", f"there is no user {user} (any more); check the id")
+        return found[0]
+
+    async def page(self, users: Iterable[int], viewer: int) -> bytes:
+        """Users as a JSON array, in the order given; those who left are left out."""
+        return _json(await self.many(tuple(users), viewer))
+
+    async def many(self, users: Collection[int], viewer: int) -> list[User]:
+        """Users in the order given, those that there are."""
+        views = self._ports.views
+        rows = await profiles.by_ids(views.store("profiles"), users)
+        follows = views.store("followers")
+        counts = await followers.counts(follows, users)
+        authored = await posts.authored(views.store("posts"), users)
+        followed = await followers.follows(follows, viewer, users) if viewer else set()
+        found: list[User] = []
+        for user in users:
+            row = rows.get(user)
+            if row is None:
+                continue
+            their_followers, following = counts.get(user, (0, 0))
+            found.append(
+                User(
+                    id=str(user),
+                    handle=row.handle,
+                    name=row.name,
+                    bio=row.bio,
+                    followers=their_followers,
+                    following=following,
+                    posts=authored.get(user, 0),
+                    created_at=rfc3339(time_ms(user)),
+                    followed=user in followed if viewer and viewer != user else UNSET,
+                )
+            )
+        return found

@@ -1,0 +1,65 @@
+"""Everything the API needs from elsewhere, in one bundle; `infra.wiring` fills it."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from api.accounts import Accounts
+from api.auth import Tokens
+from api.passwords import Passwords
+from commands.handle import Handler
+from commands.references import References
+from events.log import EventLog
+from projections.home import Home
+from projections.store import Views
+
+
+class Lag(NamedTuple):
+    """How far a projection is: its position, and the log's."""
+
+    projection: str
+    position: int
+    head: int
+
+    @property
+    def behind(self) -> int:
+        """Positions of the log that the projection has not seen yet."""
+        return max(0, self.head - self.position)
+
+
+class WaitFor(Protocol):
+    """Waits until read models have seen a position of the log."""
+
+    def __call__(
+        self, projections: Collection[str], position: int, timeout: float, /
+    ) -> Awaitable[bool]:
+        """True once all of them have; False when `timeout` seconds pass first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside of the API.
+
+    `changes` gives the keys touched since it was last asked (`projections.touched`), or None where
+    everything cached must go; the API is its only caller. `importing` opens a source of ids at
+    given times (Unix ms), for as long as an import runs.
+    """
+
+    log: EventLog
+    handler: Handler
+    references: References
+    views: Views
+    home: Home
+    accounts: Accounts
+    tokens: Tokens
+    clock_ms: Callable[[], int]
+    new_id: Callable[[], int]
+    importing: Callable[[], AbstractContextManager[Callable[[int], int]]]
+    changes: Callable[[], Sequence[tuple[int, int]] | None]
+    wait_for: WaitFor
+    lag: Callable[[], Sequence[Lag]]
+    ready_within: int = 10_000
+    """Log positions that a projection may be behind while the server calls itself ready."""
+    passwords: Passwords = field(default_factory=Passwords)

@@ -1,0 +1,227 @@
+"""Joining, signing in, changing oneself, leaving."""
+
+import httpx
+import msgspec
+import pytest
+
+from api.accounts import Account
+from api.auth import LIFE_DAYS
+from api.schemas import Registered, User
+from tests.e2e.world import PASSWORD, World, person
+
+ADA = {"handle": "Ada", "name": "Ada L.", "email": "ada@example.org", "password": PASSWORD}
+
+
+async def test_a_new_user_is_answered_whole_and_signed_in(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    answer = await stranger.post("/v1/users", json=ADA | {"bio": "Countess"})
+    assert answer.status_code == 201
+    assert answer.headers["Starling-Position"] == str(world.log.head())
+    user = msgspec.json.decode(answer.content, type=Registered)
+    assert (user.handle, user.name, user.bio) == ("ada", "Ada L.", "Countess")
+    assert (user.followers, user.following, user.posts) == (0, 0, 0)
+    assert user.created_at == "2026-02-02T02:40:00.000Z"
+    assert isinstance(user.token, str)
+    mine = await world.client(user.token).get(
+        "/v1/users/me", headers={"Starling-Position": answer.headers["Starling-Position"]}
+    )
+    shown = answer.json()
+    del shown["token"]
+    assert mine.json() == shown
+
+
+async def test_neither_email_nor_password_reaches_the_log(world: World) -> None:
+    await person(world, "ada")
+    written = b"".join(stored.data for stored in world.log.read_all())
+    assert b"example.org" not in written
+    assert PASSWORD.encode() not in written
+    assert b"argon2" not in written
+
+
+async def test_a_taken_handle_is_a_conflict_and_leaves_no_account(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    await person(world, "ada")
+    other = ADA | {"handle": "ADA", "email": "other@example.org"}
+    answer = await stranger.post("/v1/users", json=other)
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/handle-taken")
+    assert await world.accounts.with_email("other@example.org") is None
+
+
+async def test_a_taken_email_is_a_conflict_and_takes_no_handle(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    await person(world, "ada")
+    answer = await stranger.post("/v1/users", json=ADA | {"handle": "eve"})
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/email-taken")
+    answer = await stranger.post("/v1/users", json=ADA | {"handle": "eve", "email": "e@x.org"})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("handle", "a", "handle-invalid"),
+        ("handle", "a b", "handle-invalid"),
+        ("name", " ", "name-empty"),
+        ("email", "nobody", "invalid-body"),
+        ("password", "short", "invalid-body"),
+        ("password", 12345678, "invalid-body"),
+        ("admin", True, "invalid-body"),
+    ],
+)
+async def test_a_field_that_makes_no_sense_is_named(
+    stranger: httpx.AsyncClient, field: str, value: object, code: str
+) -> None:
+    answer = await stranger.post("/v1/users", json=ADA | {field: value})
+    assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/{code}")
+    assert field in answer.json()["detail"]
+
+
+async def test_a_registration_sent_again_with_its_key_is_the_same_one(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    key = {"Idempotency-Key": "k1"}
+    first = await stranger.post("/v1/users", json=ADA, headers=key)
+    head = world.log.head()
+    again = await stranger.post("/v1/users", json=ADA, headers=key)
+    assert again.status_code == 201
+    assert again.json()["id"] == first.json()["id"]
+    assert again.headers["Starling-Position"] == first.headers["Starling-Position"]
+    assert world.log.head() == head
+
+
+async def test_a_registrations_key_gives_no_token_to_who_does_not_know_the_password(
+    stranger: httpx.AsyncClient,
+) -> None:
+    key = {"Idempotency-Key": "k1"}
+    await stranger.post("/v1/users", json=ADA, headers=key)
+    answer = await stranger.post("/v1/users", json=ADA | {"password": "another one"}, headers=key)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/key-reused")
+
+
+async def test_an_account_left_by_a_crash_gives_its_email_back(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    """The account was kept, the user never appended."""
+    orphan = Account(world.ports.new_id(), ADA["email"], None, world.clock())
+    await world.accounts.put(orphan)
+    answer = await stranger.post("/v1/users", json=ADA)
+    assert answer.status_code == 409
+    world.clock.wait(61)
+    answer = await stranger.post("/v1/users", json=ADA)
+    assert answer.status_code == 201
+
+
+async def test_signing_in_takes_the_handle_in_any_case_and_the_password(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    for handle in ("ada", "ADA", "@ada"):
+        body = {"handle": handle, "password": PASSWORD}
+        answer = await stranger.post("/v1/sessions", json=body)
+        assert answer.status_code == 201
+        assert answer.json()["id"] == ada.id
+        assert world.tokens.read(answer.json()["token"].encode()).user == int(ada.id)
+
+
+async def test_a_wrong_password_and_an_unknown_handle_look_alike(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    await person(world, "ada")
+    wrong = await stranger.post("/v1/sessions", json={"handle": "ada", "password": "guess"})
+    unknown = await stranger.post("/v1/sessions", json={"handle": "eve", "password": "guess"})
+    assert wrong.status_code == unknown.status_code == 401
+    assert wrong.json() == unknown.json()
+    assert wrong.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_guessing_is_braked(world: World, stranger: httpx.AsyncClient) -> None:
+    await person(world, "ada")
+    guess = {"handle": "ada", "password": "guess"}
+    statuses = [(await stranger.post("/v1/sessions", json=guess)).status_code for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+    answer = await stranger.post("/v1/sessions", json=guess | {"password": PASSWORD})
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_profile_changes_in_part(world: World) -> None:
+    ada = await person(world, "ada", "Ada")
+    await ada.do("PATCH", "/v1/users/me", {"bio": "Analyst"})
+    await ada.do("PATCH", "/v1/users/me", {"name": "Countess"})
+    me = await ada.ask("/v1/users/me")
+    assert (me["name"], me["bio"], me["handle"]) == ("Countess", "Analyst", "ada")
+
+
+async def test_another_password_takes_the_one_before(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    change = {"password": "battery staple", "email": "countess@example.org"}
+    refused = await ada.http.patch("/v1/users/me", json=change)
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/credentials-wrong")
+    await ada.do("PATCH", "/v1/users/me", change | {"current_password": PASSWORD})
+    signed = await stranger.post(
+        "/v1/sessions", json={"handle": "ada", "password": "battery staple"}
+    )
+    assert signed.status_code == 201
+    assert (await ada.ask("/v1/users/me"))["email"] == "countess@example.org"
+
+
+async def test_the_email_is_shown_to_oneself_alone(world: World) -> None:
+    ada, bob = await person(world, "ada"), await person(world, "bob")
+    assert (await ada.ask("/v1/users/@ada"))["email"] == "ada@example.org"
+    assert "email" not in await bob.ask("/v1/users/@ada")
+    answer = await world.client().get(f"/v1/users/{ada.id}")
+    assert "email" not in answer.json()
+    msgspec.json.decode(answer.content, type=User)
+
+
+async def test_leaving_erases_the_account_and_hides_the_posts(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada, bob = await person(world, "ada"), await person(world, "bob")
+    post = await ada.post("hello")
+    await bob.do("PUT", "/v1/users/@ada/follow")
+    assert len(await bob.ask("/v1/timelines/home")) == 1
+    assert await ada.do("DELETE", "/v1/users/me") == {"id": ada.id, "deleted": True}
+    await world.settle()
+    assert await world.accounts.of(int(ada.id)) is None
+    assert (await stranger.get(f"/v1/users/{ada.id}")).status_code == 404
+    assert (await stranger.get("/v1/users/@ada")).status_code == 404
+    assert (await stranger.get(f"/v1/posts/{post}")).status_code == 404
+    assert await bob.ask("/v1/timelines/home") == []
+    assert await bob.ask(f"/v1/users/{bob.id}/following") == []
+
+
+async def test_a_deleted_accounts_token_is_worthless(world: World) -> None:
+    ada = await person(world, "ada")
+    await ada.do("DELETE", "/v1/users/me")
+    command = await ada.http.post("/v1/posts", json={"text": "ghost"})
+    assert (command.status_code, command.json()["type"]) == (401, "/problems/account-deleted")
+    await world.settle()
+    question = await ada.http.get("/v1/timelines/public")
+    assert (question.status_code, question.json()["type"]) == (401, "/problems/account-gone")
+    again = await ada.http.delete("/v1/users/me")
+    assert again.status_code == 200
+
+
+async def test_a_deleted_account_can_not_sign_in_even_where_its_row_survived_a_crash(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    row = await world.accounts.of(int(ada.id))
+    await ada.do("DELETE", "/v1/users/me")
+    assert row is not None
+    await world.accounts.put(row)
+    answer = await stranger.post("/v1/sessions", json={"handle": "ada", "password": PASSWORD})
+    assert answer.status_code == 401
+
+
+async def test_a_token_expires(world: World) -> None:
+    ada = await person(world, "ada")
+    world.clock.wait(LIFE_DAYS * 24 * 60 * 60)
+    answer = await ada.http.get("/v1/timelines/home")
+    assert (answer.status_code, answer.json()["type"]) == (401, "/problems/token-expired")
