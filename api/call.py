@@ -121,8 +121,8 @@ class Call:
         try:
             return decoder.decode(body)  # type: ignore[no-any-return]  # one decoder a type
         except msgspec.ValidationError as error:
-            raise Refused(422, "invalid-body", f"{mend(str(error))}") from error
-        except msgspec.DecodeError as error:
+            raise Refused(422, "invalid-body", mend(str(error))) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Refused(400, "malformed-json", f"the body is no JSON: {error}") from error
 
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from api.app import build
 from api.auth import Tokens
 from api.passwords import Passwords
-from api.ports import Lag, Ports
+from api.ports import Lag, Ports, WaitFor
 from commands.handle import Handler
 from commands.references import References
 from events.codec import CODEC
@@ -62,8 +62,8 @@ class World:
         self.stores = {p.name: MemoryStore(p.tables) for p in CATALOG}
         self.positions = dict.fromkeys(self.stores, 0)
         self.touched: list[tuple[int, int]] = []
-        self.stalled = False
-        """While True the projector does nothing."""
+        self.waiting: WaitFor = self.settled_at
+        """What waiting for views does; a test may put something else here."""
         new_id = Snowflake(1, self.clock, self.clock.wait, NOON - 1).next
         self.tokens = Tokens(b"the secret of a test", self.clock)
         self.ports = Ports(
@@ -78,7 +78,7 @@ class World:
             new_id=new_id,
             importing=self.importing,
             changes=self.changes,
-            wait_for=self.wait_for,
+            wait_for=lambda names, position, timeout: self.waiting(names, position, timeout),
             lag=self.lag,
             ready_within=10,
             passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
@@ -103,7 +103,7 @@ class World:
         touched, self.touched = self.touched, []
         return touched
 
-    async def wait_for(self, projections: Collection[str], position: int, timeout: float) -> bool:
+    async def settled_at(self, projections: Collection[str], position: int, timeout: float) -> bool:
         """As `Ports.wait_for`."""
         await self.settle()
         return all(self.positions[name] >= position for name in projections)
@@ -115,10 +115,14 @@ class World:
 
     async def settle(self) -> None:
         """Bring every view up to date."""
-        for projection in () if self.stalled else CATALOG:
+        await self.settle_only(*self.stores)
+
+    async def settle_only(self, *names: str) -> None:
+        """Bring some views up to date."""
+        for projection in (one for one in CATALOG if one.name in names):
             head, after = self.log.head(), self.positions[projection.name]
-            names = [STORED[kind][0] for kind in projection.takes]
-            stored = self.log.read_all(after, types=names, limit=1_000_000, until=head)
+            types = [STORED[kind][0] for kind in projection.takes]
+            stored = self.log.read_all(after, types=types, limit=1_000_000, until=head)
 
             def listen(changes: Changes, position: int, name: str = projection.name) -> None:
                 self.touched.extend(TOUCHES[name](changes) if name in TOUCHES else ())

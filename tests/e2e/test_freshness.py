@@ -1,0 +1,111 @@
+"""Reading one's own writes, and whether the server is well."""
+
+import asyncio
+from collections.abc import Collection
+
+import httpx
+import pytest
+
+from tests.e2e.world import World, person, texts
+
+
+async def test_a_query_with_a_commands_position_sees_its_effect(world: World) -> None:
+    ada = await person(world, "ada")
+    made = await ada.http.post("/v1/posts", json={"text": "just now"})
+    behind = await ada.http.get("/v1/timelines/home")
+    assert behind.json() == []
+    position = {"Starling-Position": made.headers["Starling-Position"]}
+    assert texts((await ada.http.get("/v1/timelines/home", headers=position)).json()) == [
+        "just now"
+    ]
+
+
+async def test_a_query_does_not_wait_longer_than_two_seconds(world: World) -> None:
+    ada = await person(world, "ada")
+    made = await ada.http.post("/v1/posts", json={"text": "just now"})
+    waited: list[tuple[Collection[str], int, float]] = []
+
+    async def never(projections: Collection[str], position: int, timeout: float) -> bool:
+        waited.append((projections, position, timeout))
+        return False
+
+    world.waiting = never
+    position = made.headers["Starling-Position"]
+    answer = await ada.http.get("/v1/timelines/home", headers={"Starling-Position": position})
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/views-behind")
+    assert answer.headers["Retry-After"] == "1"
+    ((projections, waited_for, timeout),) = waited
+    assert {"timeline", "posts", "profiles"} <= set(projections)
+    assert (waited_for, timeout) == (int(position), 2.0)
+
+
+@pytest.mark.parametrize("position", ["x", "-1", "", "1.5", "9" * 40, "9999999"])
+async def test_a_position_that_no_command_answered_is_refused(world: World, position: str) -> None:
+    ada = await person(world, "ada")
+    answer = await ada.http.get("/v1/timelines/home", headers={"Starling-Position": position})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-position")
+
+
+async def test_a_post_whose_author_is_not_in_the_views_yet_is_shown_with_its_author(
+    world: World,
+) -> None:
+    ada = await person(world, "ada", "Ada")
+    await ada.post("first words")
+    await world.settle_only("posts", "timeline")
+    answer = await world.client().get("/v1/timelines/public")
+    assert answer.json()[0]["posted_by"]["name"] == "Ada"
+
+
+async def test_a_post_that_only_the_timeline_has_yet_is_waited_for(world: World) -> None:
+    ada = await person(world, "ada", "Ada")
+    await ada.post("first words")
+    await world.settle_only("timeline", "profiles")
+    answer = await world.client().get("/v1/timelines/public")
+    assert texts(answer.json()) == ["first words"]
+
+
+async def test_many_readers_at_once_get_the_same_page(world: World) -> None:
+    ada = await person(world, "ada")
+    for number in range(30):
+        await ada.post(str(number))
+    await world.settle()
+    answers = await asyncio.gather(*(ada.http.get("/v1/timelines/home") for _ in range(20)))
+    assert len({answer.content for answer in answers}) == 1
+
+
+async def test_the_process_is_alive(stranger: httpx.AsyncClient) -> None:
+    answer = await stranger.get("/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "live"})
+
+
+async def test_the_server_is_ready_while_its_views_keep_up(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    await world.settle()
+    for number in range(world.ports.ready_within):
+        await ada.post(str(number))
+    answer = await stranger.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json()["projections"]["posts"] == {"lag": 10, "ready": True}
+    await ada.post("one too many")
+    answer = await stranger.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+    assert "posts" in answer.json()["detail"]
+    await world.settle()
+    assert (await stranger.get("/health/ready")).status_code == 200
+
+
+async def test_metrics_count_requests_by_address_and_status(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    await ada.post("hello")
+    for _ in range(3):
+        await stranger.get("/v1/posts/123456")
+    text = (await stranger.get("/metrics")).text
+    assert 'method="GET",path="/v1/posts/{id}"' in text
+    lines = [line for line in text.splitlines() if 'path="/v1/posts/{id}"' in line]
+    assert any('status="404"} 3.0' in line for line in lines)
+    assert any("_count" in line and line.endswith(" 3.0") for line in lines), lines
+    assert 'starling_projection_lag{projection="posts"} ' in text

@@ -1,0 +1,131 @@
+"""Every way in which the door says no, as a problem document that says what to do."""
+
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from api.call import BODY_LIMIT
+from api.errors import Problem
+from events.log import LogUnavailable
+from tests.e2e.world import World, person
+
+
+def problem(answer: httpx.Response) -> Problem:
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    found = msgspec.json.decode(answer.content, type=Problem)
+    assert found.status == answer.status_code
+    return found
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v1/users/", "/v1/posts/1/x", "/v1"])
+async def test_an_unknown_address_leads_to_the_documentation(
+    stranger: httpx.AsyncClient, path: str
+) -> None:
+    found = problem(await stranger.get(path))
+    assert (found.status, found.type) == (404, "/problems/not-found")
+    assert "/docs" in found.detail
+
+
+async def test_a_wrong_method_is_told_the_right_ones(stranger: httpx.AsyncClient) -> None:
+    answer = await stranger.delete("/v1/posts/1/comments")
+    assert problem(answer).status == 405
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
+
+
+async def test_a_body_that_is_no_json_is_a_bad_request(world: World) -> None:
+    ada = await person(world, "ada")
+    for content in (b"", b"{", b"\xff", b'{"text": "\xff"}', b'{"text": "\\ud800"}', b"[" * 9999):
+        answer = await ada.http.post(
+            "/v1/posts", content=content, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code in (400, 422), content
+        problem(answer)
+
+
+async def test_json_of_another_shape_is_unprocessable(world: World) -> None:
+    ada = await person(world, "ada")
+    for body in (b"[]", b'"text"', b"null", b"1", b'{"text": 1}', b'{"text": "x", "media": "y"}'):
+        answer = await ada.http.post(
+            "/v1/posts", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert (answer.status_code, problem(answer).type) == (422, "/problems/invalid-body")
+
+
+async def test_a_body_of_another_type_is_refused(world: World) -> None:
+    ada = await person(world, "ada")
+    answer = await ada.http.post("/v1/posts", data={"text": "x"})
+    assert (problem(answer).status, problem(answer).type) == (415, "/problems/not-json")
+
+
+async def test_too_large_a_body_is_refused_before_it_is_read(world: World) -> None:
+    ada = await person(world, "ada")
+    read = 0
+
+    async def endless() -> Any:
+        nonlocal read
+        while True:
+            read += 1 << 16
+            yield b" " * (1 << 16)
+
+    answer = await ada.http.post(
+        "/v1/posts", content=endless(), headers={"Content-Type": "application/json"}
+    )
+    assert (problem(answer).status, problem(answer).type) == (413, "/problems/body-too-large")
+    assert read <= BODY_LIMIT + (1 << 16)
+    announced = await ada.http.post(
+        "/v1/posts",
+        content=b"",
+        headers={"Content-Type": "application/json", "Content-Length": str(BODY_LIMIT + 1)},
+    )
+    assert problem(announced).status == 413
+
+
+@pytest.mark.parametrize("header", ["x", "Bearer", "Bearer x", "Bearer a.b", "Basic YTpi", ""])
+@pytest.mark.parametrize("path", ["/v1/timelines/home", "/v1/timelines/public"])
+async def test_a_token_that_is_none_is_refused_also_where_none_is_needed(
+    stranger: httpx.AsyncClient, header: str, path: str
+) -> None:
+    answer = await stranger.get(path, headers={"Authorization": header})
+    assert problem(answer).status == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_a_token_without_the_scope_of_users_gives_no_commands(world: World) -> None:
+    ada = await person(world, "ada")
+    analyst = world.client(world.tokens.issue(int(ada.id), ("analyst",)))
+    answer = await analyst.post("/v1/posts", json={"text": "x"})
+    assert (problem(answer).status, problem(answer).type) == (403, "/problems/scope-missing")
+
+
+async def test_a_log_that_fails_makes_a_command_worth_repeating(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await person(world, "ada")
+
+    async def fail(append: object) -> None:
+        raise LogUnavailable("the disk is full")
+
+    monkeypatch.setattr(world.log, "append", fail)
+    answer = await ada.http.post("/v1/posts", json={"text": "x"})
+    assert problem(answer).status == 503
+    assert answer.headers["Retry-After"] == "1"
+    assert "Idempotency-Key" in problem(answer).detail
+
+
+async def test_a_fault_of_ours_is_a_problem_without_details(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(viewer: int, page: object) -> None:
+        raise RuntimeError("the secret is 12345")
+
+    monkeypatch.setattr(world.ports.home, "read", fail)
+    ada = await person(world, "ada")
+    transport = httpx.ASGITransport(world.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://test", headers=ada.http.headers, trust_env=False
+    ) as client:
+        answer = await client.get("/v1/timelines/home")
+    assert (problem(answer).status, problem(answer).type) == (500, "/problems/internal-error")
+    assert "12345" not in answer.text
