@@ -7,6 +7,7 @@ every change that earlier events of the batch made.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from events.recorded import Recorded
@@ -63,12 +64,28 @@ class Projection(Protocol):
         ...
 
 
+@lru_cache(maxsize=256)
+def _fixed(table: Table[Any], by: tuple[str, ...] | None, columns: int) -> tuple[int, ...]:
+    """Where the first columns of an order stand in a row."""
+    order = by or table.columns[: table.key]
+    return tuple(table.columns.index(column) for column in order[:columns])
+
+
+def _bounded(span: Span) -> int:
+    """Where the column stands that a span bounds."""
+    return _fixed(span.table, span.by, len(span.prefix) + 1)[-1]
+
+
 @dataclass(slots=True)
 class View:
     """The rows a batch has loaded and changed. Reading what was not declared in `needs` raises."""
 
     loaded: dict[Table[Any], dict[Key, Any]] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
+    _grouped: dict[Table[Any], dict[tuple[int, ...], dict[Key, dict[Key, None]]]] = field(
+        default_factory=dict
+    )
+    """For tables with spans: the keys of all rows, by what stands in the columns that spans fix."""
 
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row with this key, as the events before left it."""
@@ -77,19 +94,29 @@ class View:
 
     def scan(self, span: Span) -> list[Any]:
         """The rows of a declared span, as the events before left them, in no order."""
-        table = span.table
-        columns = span.by or table.columns[: table.key]
-        places = [table.columns.index(column) for column in columns]
-        fixed = list(zip(places, span.prefix, strict=False))
+        loaded = self.loaded[span.table]
+        fixed = _fixed(span.table, span.by, len(span.prefix))
+        keys = self._grouped[span.table][fixed].get(span.prefix, ())
         rows = [
             row
-            for row in self.loaded.get(table, {}).values()
-            if row is not None and all(row[place] == value for place, value in fixed)
+            for row in map(loaded.__getitem__, keys)
+            if row is not None and tuple(row[place] for place in fixed) == span.prefix
         ]
-        if span.below is not None:
-            bound = places[len(fixed)]
-            rows = [row for row in rows if row[bound] < span.below]
-        return rows
+        if span.below is None:
+            return rows
+        bounded = _bounded(span)
+        return [row for row in rows if row[bounded] < span.below]
+
+    def group(self, span: Span) -> None:
+        """Make `scan` find the rows of a span among those that are loaded and that will be put."""
+        groups = self._grouped.setdefault(span.table, {})
+        fixed = _fixed(span.table, span.by, len(span.prefix))
+        if fixed not in groups:
+            groups[fixed] = {}
+            for key, row in self.loaded[span.table].items():
+                if row is not None:
+                    prefix = tuple(row[place] for place in fixed)
+                    groups[fixed].setdefault(prefix, {})[key] = None
 
     def put(self, table: Table[Row], row: Row) -> None:
         """Add a row, or replace the one with its key."""
@@ -98,6 +125,9 @@ class View:
         self.changes.puts.setdefault(table, {})[key] = row
         if gone := self.changes.deletes.get(table):
             gone.discard(key)
+        if groups := self._grouped.get(table):
+            for fixed, group in groups.items():
+                group.setdefault(tuple(row[place] for place in fixed), {})[key] = None
 
     def delete(self, table: Table[Any], key: Key) -> None:
         """Remove the row with this key; no error where there is none."""
@@ -120,21 +150,27 @@ class View:
 async def load(projection: Projection, store: ReadStore, batch: Sequence[Recorded]) -> View:
     """A view with everything that the batch's events need, in one round trip a table."""
     keys: dict[Table[Any], set[Key]] = {}
-    spans: set[Span] = set()
+    spans: dict[Span, None] = {}
     for recorded in batch:
         for need in projection.needs(recorded):
-            if isinstance(need, Span):
-                spans.add(need)
+            if isinstance(need, Need):
+                table, key = need
+                wanted = keys.get(table)
+                if wanted is None:
+                    wanted = keys[table] = set()
+                wanted.add(key)
             else:
-                keys.setdefault(need.table, set()).add(need.key)
+                spans[need] = None
     view = View()
     for table, wanted in keys.items():
-        found = await store.get_many(table, wanted)
-        view.loaded[table] = {key: found.get(key) for key in wanted}
+        rows = view.loaded[table] = dict.fromkeys(wanted)
+        rows.update(await store.get_many(table, wanted))
+    for table, prefix, by, below in spans:
+        rows = view.loaded.setdefault(table, {})
+        for row in await store.scan(table, prefix, index=by, below=below):
+            rows.setdefault(row[: table.key], row)
     for span in spans:
-        rows = view.loaded.setdefault(span.table, {})
-        for row in await store.scan(span.table, span.prefix, index=span.by, below=span.below):
-            rows.setdefault(row[: span.table.key], row)
+        view.group(span)
     return view
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.views.sqlite import SqliteStore
+from infra.views.sqlite import AnyTable, SqliteStore
 from infra.views.statements import Statements
+from projections.catalog import CATALOG
 from projections.store import Changes, StoreError, StoreUnavailable
 from projections.tables import Table
 from tests.conformance.stores import (
@@ -38,16 +39,28 @@ def file(tmp_path: Path) -> Iterator[Path]:
     store._connection.close()
 
 
+def opened(folder: Path, table: AnyTable) -> tuple[Statements, sqlite3.Connection]:
+    """What a store says about a table, and a connection to say it on."""
+    SqliteStore.open(folder / "v.sqlite", [table])._connection.close()
+    return Statements(table), sqlite3.connect(folder / "v.sqlite")
+
+
 def plan(connection: sqlite3.Connection, sql: str) -> str:
     parameters = [None] * sql.count("?")
     rows = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
     return "; ".join(row[3] for row in rows)
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_no_scan_sorts_or_reads_more_than_it_gives(file: Path, table: Table[Seen]) -> None:
-    statements = Statements(table)
-    connection = sqlite3.connect(file)
+EVERY_TABLE = pytest.mark.parametrize(
+    "table",
+    [*TABLES, *(table for projection in CATALOG for table in projection.tables)],
+    ids=lambda table: table.name,
+)
+
+
+@EVERY_TABLE
+def test_no_scan_sorts_or_reads_more_than_it_gives(tmp_path: Path, table: AnyTable) -> None:
+    statements, connection = opened(tmp_path, table)
     for index in (None, *getattr(table, "indexes", ())):
         order = statements.order(index)
         for prefix, above, below, down in itertools.product(
@@ -62,10 +75,9 @@ def test_no_scan_sorts_or_reads_more_than_it_gives(file: Path, table: Table[Seen
     connection.close()
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_row_is_looked_up_by_its_key(file: Path, table: Table[Seen]) -> None:
-    statements = Statements(table)
-    connection = sqlite3.connect(file)
+@EVERY_TABLE
+def test_every_row_is_looked_up_by_its_key(tmp_path: Path, table: AnyTable) -> None:
+    statements, connection = opened(tmp_path, table)
     for keys in (1, 20, 512):
         _values, *lookups = plan(connection, statements.many(keys)).split("; SEARCH")
         assert len(lookups) == 1
@@ -129,7 +141,7 @@ def test_a_file_of_other_tables_is_refused(file: Path) -> None:
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from infra.views.sqlite import SqliteStore
+from infra.views.sqlite import AnyTable, SqliteStore
 from projections.store import Changes
 from tests.conformance.stores import COUNTS, NOTES, SINGLES, TABLES, Note, Single
 

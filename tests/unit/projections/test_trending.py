@@ -8,7 +8,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from events.schema import Event, PostCreated, PostDeleted, PostEdited, UserDeleted
-from projections.trending import TAGGED, USAGE, USES, TaggedRow, Usage, UseRow, quarter_of
+from projections.trending import (
+    TAGGED,
+    USAGE,
+    USES,
+    TaggedRow,
+    Usage,
+    UseRow,
+    looks_back,
+    quarter_of,
+)
 from projections.trends import Trend, Use, trends
 from tests.unit.projections.kit import NOON, given, id_at
 
@@ -68,9 +77,8 @@ def test_a_deleted_account_no_longer_counts_and_never_again() -> None:
 
 
 def test_what_is_older_than_eight_days_goes_when_its_author_uses_a_tag_again() -> None:
-    # Noon is a whole number of 16 ms, and so are these minutes: this post looks back.
-    now = post(9 * DAY, 1, "now")
-    assert now.post >> 22 != 0
+    posts = (post(9 * DAY, 1, "now", number=number) for number in range(100))
+    now = next(one for one in posts if looks_back(one.post))
     old, kept = post(0, 1, "cats"), post(1 * DAY + 15, 1, "cats", number=1)
     others = post(0, 2, "cats")
     quarters = 24 * 4
@@ -85,6 +93,12 @@ def test_what_is_older_than_eight_days_goes_when_its_author_uses_a_tag_again() -
         TaggedRow(1, now.post, '["now"]'),
         TaggedRow(2, others.post, '["cats"]'),
     )
+
+
+def test_about_one_id_in_sixteen_looks_back_whatever_their_rhythm() -> None:
+    for step in (1, 16, 1 << 12, 1 << 22, 1000 << 22, 2880 << 22):
+        looking = sum(looks_back(id_at(0) + number * step) for number in range(16_000))
+        assert 800 < looking < 1200
 
 
 def trending(*events: Event, minutes: float = 0, limit: int = 10) -> list[Trend]:

@@ -1,0 +1,129 @@
+"""Projecting the whole log into all views, beside `eventsourcing` feeding one counter.
+
+Ours reads, decodes and projects a log of the mission's mix into every view of the catalog. The peer
+is the library's own way to keep a view: a tracking recorder on SQLite, as it comes, that counts.
+"""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate, event
+from eventsourcing.persistence import Tracking
+from eventsourcing.sqlite import SQLiteDatastore, SQLiteTrackingRecorder
+
+from infra.logs.sqlite import SqliteLog
+from infra.views.sqlite import SqliteStore
+from projections.catalog import CATALOG
+from streams.runner import Follower, Runner
+from tests.bench.result import Result
+from tests.bench.worlds import write
+
+EVENTS = 100_000
+PEER_EVENTS = 5_000
+TARGET = 12.0
+
+
+def measure(runs: int) -> list[Result]:
+    """Events a second, each run beside one of the peer."""
+    ours, peer = [], []
+    with tempfile.TemporaryDirectory(prefix="starling-bench-") as folder:
+        asyncio.run(_fill(Path(folder)))
+        env = _filled_peer(Path(folder))
+        for run in range(runs):
+            ours.append(asyncio.run(_project(Path(folder), run)))
+            peer.append(_count(env, Path(folder, f"counts-{run}.sqlite")))
+    return [
+        Result.of_runs(
+            f"projecting a log of {EVENTS:,} events",
+            (f"all {len(CATALOG)} views", ours),
+            ("eventsourcing, one counter", peer),
+            target=TARGET,
+            unit="events/s",
+        )
+    ]
+
+
+async def _fill(folder: Path) -> None:
+    log = SqliteLog(folder / "log.sqlite")
+    await write(log, EVENTS, users=EVENTS // 50)
+    log.close()
+
+
+async def _project(folder: Path, run: int) -> float:
+    """Events a second from an empty view of everything to a current one."""
+    log = SqliteLog(folder / "log.sqlite")
+    followers = [
+        Follower(one, SqliteStore.open(folder / f"{one.name}-{run}.sqlite", one.tables))
+        for one in CATALOG
+    ]
+    runner = Runner(log, followers)
+    started = time.perf_counter()
+    await runner.start()
+    assert await runner.catch_up() == log.head()
+    rate = EVENTS / (time.perf_counter() - started)
+    for follower in followers:
+        await follower.store.close()
+    log.close()
+    return rate
+
+
+class _Like(Aggregate):
+    """The peer's event: one like."""
+
+    @event("Created")
+    def __init__(self, post: int, user: int) -> None:
+        self.post = post
+        self.user = user
+
+
+class _Counter(SQLiteTrackingRecorder):
+    """A view of one row, counted up in one transaction with the position."""
+
+    def __init__(self, datastore: SQLiteDatastore, **names: Any) -> None:
+        super().__init__(datastore, **names)
+        self.create_table_statements.append(
+            "CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, events INTEGER)"
+        )
+
+    def count(self, tracking: Tracking) -> None:
+        with self.datastore.transaction(commit=True) as cursor:
+            self._insert_tracking(cursor, tracking)
+            cursor.execute(
+                "INSERT INTO counter VALUES ('likes', 1) "
+                "ON CONFLICT (name) DO UPDATE SET events = events + 1"
+            )
+
+
+def _filled_peer(folder: Path) -> dict[str, str]:
+    env = {
+        "PERSISTENCE_MODULE": "eventsourcing.sqlite",
+        "SQLITE_DBNAME": str(folder / "peer.sqlite"),
+    }
+    app = Application[UUID](env)
+    app.save(*(_Like(post=number, user=number) for number in range(PEER_EVENTS)))
+    app.close()
+    return env
+
+
+def _count(env: dict[str, str], counts: Path) -> float:
+    """Events a second of the peer: the library has no subscription to SQLite, so it is asked."""
+    app = Application[UUID](env)
+    view = _Counter(SQLiteDatastore(str(counts)))
+    view.create_table()
+    started = time.perf_counter()
+    seen = 0
+    while notifications := app.recorder.select_notifications(start=seen + 1, limit=1000):
+        for notification in notifications:
+            app.mapper.to_domain_event(notification)
+            view.count(Tracking(app.name, notification.id))
+            seen = notification.id
+    assert seen == PEER_EVENTS
+    rate = PEER_EVENTS / (time.perf_counter() - started)
+    app.close()
+    view.datastore.close()
+    return rate
