@@ -24,6 +24,6 @@ def starling(
         capture_output=True,
         cwd=cwd,
         env=environment(**settings),
-        timeout=60,
+        timeout=300,
         check=False,
     )

@@ -1,0 +1,54 @@
+"""The views that a fresh projection of a log gives: what live ones are compared with."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from events.log import EventLog
+from infra.views.current import CurrentFiles
+from infra.views.sqlite import SqliteStore
+from projections.catalog import CATALOG
+from projections.store import ReadStore
+from streams.runner import Follower, Runner
+
+Rows = Mapping[str, list[tuple[Any, ...]]]
+"""The rows of every table, by `projection.table`, in the order of their keys."""
+
+
+@asynccontextmanager
+async def fresh_views(log: EventLog, folder: Path) -> AsyncIterator[dict[str, ReadStore]]:
+    """The views of everything that the log holds now, made in an empty folder."""
+    async with AsyncExitStack() as stack:
+        stores: dict[str, ReadStore] = {}
+        for projection in CATALOG:
+            path = folder / f"{projection.name}.sqlite"
+            stores[projection.name] = SqliteStore.open(path, projection.tables)
+            stack.push_async_callback(stores[projection.name].close)
+        followers = [Follower(each, stores[each.name]) for each in CATALOG]
+        runner = Runner(log, followers)
+        await runner.start()
+        await runner.catch_up()
+        yield stores
+
+
+@asynccontextmanager
+async def live_views(folder: Path) -> AsyncIterator[dict[str, ReadStore]]:
+    """The current views in the `views` folder of a server, for reading."""
+    async with AsyncExitStack() as stack:
+        stores: dict[str, ReadStore] = {}
+        for projection in CATALOG:
+            path = CurrentFiles(folder).path(projection.name)
+            assert path, f"{projection.name} has no view"
+            stores[projection.name] = SqliteStore.open(path, projection.tables, read_only=True)
+            stack.push_async_callback(stores[projection.name].close)
+        yield stores
+
+
+async def all_rows(stores: Mapping[str, ReadStore]) -> Rows:
+    """Every row of every table."""
+    return {
+        f"{projection.name}.{table.name}": await stores[projection.name].scan(table)
+        for projection in CATALOG
+        for table in projection.tables
+    }
