@@ -38,7 +38,7 @@ def build(ports: Ports) -> FastAPI:
     shown = Posts(ports)
     people = People(ports)
     signing = Signing(ports, ports.passwords)
-    commands = Commands(ports, signing, shown)
+    commands = Commands(ports, signing, shown, people)
     table = contract.operations(
         commands, Queries(ports, shown, people), Batches(ports, signing), Checks(ports, metrics)
     )

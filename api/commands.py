@@ -7,6 +7,7 @@ import msgspec
 from api.auth import USER, unauthorized
 from api.call import Answer, Call, json_answer
 from api.errors import Headers
+from api.people import People
 from api.ports import Ports
 from api.present import Posts
 from api.schemas import (
@@ -21,17 +22,14 @@ from api.schemas import (
     Token,
 )
 from api.signing import Signing
-from api.times import id_in, rfc3339
+from api.times import id_in
 from commands import keys
 from commands.decider import Command
 from commands.errors import Invalid, NotAllowed, NotFound
 from commands.handle import Outcome, Request
 from commands.lines import Credentials
 from commands.post import Comment, CreatePost, DeletePost, EditPost
-from commands.sight import Sight
-from commands.user import ACCOUNT, ChangeProfile, DeleteAccount, Register
-from events import streams
-from events.snowflake import time_ms
+from commands.user import ChangeProfile, DeleteAccount, Register
 
 _json = msgspec.json.Encoder().encode
 
@@ -41,8 +39,9 @@ _GONE: Final = ("account-deleted", "account-unknown")
 class Commands:
     """Does what clients ask for; each method is a handler of `api.routes`."""
 
-    def __init__(self, ports: Ports, signing: Signing, shown: Posts) -> None:
+    def __init__(self, ports: Ports, signing: Signing, shown: Posts, people: People) -> None:
         self._ports = ports
+        self._people = people
         self._signing = signing
         self._shown = shown
 
@@ -67,20 +66,9 @@ class Commands:
         outcome = await self._signing.join(
             Request(command, 0, key), Credentials(new.email, new.password)
         )
-        user = outcome.id
-        account = Sight(self._ports.log)(streams.user(user), ACCOUNT)
-        answer = Registered(
-            id=str(user),
-            handle=account.handle,
-            name=account.name,
-            bio=account.bio,
-            followers=0,
-            following=0,
-            posts=0,
-            created_at=rfc3339(time_ms(user)),
-            email=new.email,
-            token=self._ports.tokens.issue(user),
-        )
+        user = self._people.new(outcome.id)
+        token = self._ports.tokens.issue(outcome.id)
+        answer = Registered(**msgspec.structs.asdict(user) | {"email": new.email, "token": token})
         return json_answer(_json(answer), 201, position_of(outcome))
 
     async def sign_in(self, call: Call) -> Answer:

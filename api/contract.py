@@ -41,7 +41,7 @@ def _accounts(c: Commands, q: Queries) -> list[Operation]:
         Operation("GET", me, q.me, "Oneself", User, scope=USER, reads=USERS),
         Operation(
             "PATCH", me, c.change_profile, "Change oneself", Done, ProfilePatch, scope=USER,
-            command=True, problems=(403, 409),
+            command=True, problems=(403, 409, 429),
         ),
         Operation("DELETE", me, c.delete_account, "Leave", Done, scope=USER, command=True),
         Operation("GET", user, q.user, "A user", User, reads=USERS, problems=(404, 422)),

@@ -59,11 +59,13 @@ class Door:
 
     async def _answer(self, operation: Operation, call: Call) -> Answer:
         self._shown.refresh()
-        token = call.header(b"authorization")
-        if token is not None:
-            call.claims = await self._claims(token, operation)
-        elif operation.scope is not None:
-            raise unauthorized("token-missing", "sign in and send 'Authorization: Bearer TOKEN'")
+        if operation.scope is not None or operation.reads:
+            token = call.header(b"authorization")
+            if token is not None:
+                call.claims = await self._claims(token, operation)
+            elif operation.scope is not None:
+                message = "sign in and send 'Authorization: Bearer TOKEN'"
+                raise unauthorized("token-missing", message)
         if operation.reads:
             position = call.header(b"starling-position")
             if position is not None:

@@ -105,7 +105,7 @@ def _operation(operation: Operation, schema_of: dict[Any, Any]) -> Json:
         found["requestBody"] = {"required": True, "content": content}
     elif operation.accepts != "application/json":
         content = {operation.accepts: {"schema": {"type": "string"}}}
-        found["requestBody"] = {"required": True, "content": content}
+        found["requestBody"] = {"required": False, "content": content}
     return found
 
 

@@ -6,10 +6,14 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
+from api.auth import unauthorized
 from api.ports import Ports
 from api.schemas import User
 from api.times import rfc3339
 from commands.errors import NotFound
+from commands.sight import Sight
+from commands.user import ACCOUNT
+from events import streams
 from events.snowflake import time_ms
 from projections import followers, posts, profiles
 
@@ -41,6 +45,31 @@ class People:
         if not found:
             raise NotFound("user-not-found", f"there is no user {user} (any more); check the id")
         return found[0]
+
+    async def oneself(self, user: int) -> User:
+        """A signed-in user, from the log where the views don't have the account yet.
+
+        Raises `Refused` (401) where there is no such account.
+        """
+        found = await self.many((user,), user)
+        return found[0] if found else self.new(user)
+
+    def new(self, user: int) -> User:
+        """A user as the log has them, before anything was counted. Raises `Refused` (401)."""
+        account = Sight(self._ports.log)(streams.user(user), ACCOUNT)
+        if not account.registered or account.deleted:
+            message = f"there is no account {user} (any more); register or sign in again"
+            raise unauthorized("account-unknown", message)
+        return User(
+            id=str(user),
+            handle=account.handle,
+            name=account.name,
+            bio=account.bio,
+            followers=0,
+            following=0,
+            posts=0,
+            created_at=rfc3339(time_ms(user)),
+        )
 
     async def page(self, users: Iterable[int], viewer: int) -> bytes:
         """Users as a JSON array, in the order given; those who left are left out."""

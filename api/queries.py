@@ -40,7 +40,7 @@ class Queries:
 
     async def me(self, call: Call) -> Answer:
         """Oneself, with the email address."""
-        user = await self._people.one(call.actor, call.actor)
+        user = await self._people.oneself(call.actor)
         account = await self._ports.accounts.of(call.actor)
         user.email = account.email if account is not None else None
         return json_answer(_json(user))

@@ -14,8 +14,9 @@ Handle = Callable[[Call], Awaitable[Answer]]
 class Operation:
     """One method of one address. `{name}` in `path` stands for one segment.
 
-    `scope` is what a token must carry; with None strangers may ask, and a token only personalises.
-    `reads` are the projections that must have seen the `Starling-Position` of a request.
+    `scope` is what a token must carry; with None strangers may ask, and a token only personalises
+    what is read. `reads` are the projections that must have seen the `Starling-Position` of a
+    request.
     """
 
     method: str

@@ -31,6 +31,15 @@ async def test_a_new_user_is_answered_whole_and_signed_in(
     assert mine.json() == shown
 
 
+async def test_one_can_look_at_oneself_before_any_view_has_the_account(world: World) -> None:
+    ada = await person(world, "ada", "Ada")
+    me = (await ada.http.get("/v1/users/me")).json()
+    assert (me["id"], me["name"], me["email"]) == (ada.id, "Ada", "ada@example.org")
+    nobody = world.client(world.tokens.issue(12345))
+    answer = await nobody.get("/v1/users/me")
+    assert (answer.status_code, answer.json()["type"]) == (401, "/problems/account-unknown")
+
+
 async def test_neither_email_nor_password_reaches_the_log(world: World) -> None:
     await person(world, "ada")
     written = b"".join(stored.data for stored in world.log.read_all())

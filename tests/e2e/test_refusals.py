@@ -9,7 +9,7 @@ import pytest
 from api.call import BODY_LIMIT
 from api.errors import Problem
 from events.log import LogUnavailable
-from tests.e2e.world import World, person
+from tests.e2e.world import PASSWORD, World, person
 
 
 def problem(answer: httpx.Response) -> Problem:
@@ -129,3 +129,11 @@ async def test_a_fault_of_ours_is_a_problem_without_details(
         answer = await client.get("/v1/timelines/home")
     assert (problem(answer).status, problem(answer).type) == (500, "/problems/internal-error")
     assert "12345" not in answer.text
+
+
+async def test_a_stale_token_does_not_keep_anybody_from_signing_in(world: World) -> None:
+    await person(world, "ada")
+    stale = world.client("a.stale.token")
+    answer = await stale.post("/v1/sessions", json={"handle": "ada", "password": PASSWORD})
+    assert answer.status_code == 201
+    assert (await stale.get("/health/live")).status_code == 200

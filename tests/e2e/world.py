@@ -147,6 +147,7 @@ class Person:
         self.world = world
         self.id: str = user["id"]
         self.handle: str = user["handle"]
+        self.token = token
         self.http = world.client(token)
 
     async def ask(self, path: str, **query: Any) -> Any:
