@@ -49,7 +49,7 @@ def test_no_request_breaks_the_server_and_answers_fit_the_document(
         token = asyncio.run(person(WORLD, f"user{next(newcomers)}")).token
     # Some rules can't be said in a schema: that text has 280 characters after NFC, say. And a
     # batch is accepted whatever its lines are: each is refused in its own answer.
-    untold = [positive_data_acceptance]
+    untold: list[Any] = [positive_data_acceptance]
     if case.path == "/v1/commands":
         untold.append(negative_data_rejection)
     case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, excluded_checks=untold)
