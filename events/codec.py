@@ -27,16 +27,22 @@ class UnknownEvent(Exception):
 
 
 _encoder = msgspec.json.Encoder()
+_ids = {
+    kind: tuple(field for field in kind.__struct_fields__ if field in ID_FIELDS) for kind in STORED
+}
 
 
 def encode(event: Event) -> tuple[str, int, bytes]:
     """(stored name, version, JSON bytes) of an event."""
-    name, version = STORED[type(event)]
-    fields = {
-        field: str(value) if field in ID_FIELDS and value is not None else value
-        for field in event.__struct_fields__
-        if (value := getattr(event, field)) is not None
-    }
+    kind = type(event)
+    name, version = STORED[kind]
+    fields = msgspec.structs.asdict(event)
+    for field in _ids[kind]:
+        value = fields[field]
+        if value is None:  # only ids may be absent
+            del fields[field]
+        else:
+            fields[field] = str(value)
     return name, version, _encoder.encode(fields)
 
 

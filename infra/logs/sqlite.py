@@ -67,7 +67,7 @@ class SqliteLog:
                 rows.append(
                     (id, stream, version, name, schema, actor, causation, correlation, data)
                 )
-        return await self._writer.submit(Asked(append, tuple(rows)))
+        return await self._writer.submit(Asked(append, rows))
 
     def read_stream(self, stream: str, after: int = 0) -> list[Stored]:
         """As `EventLog.read_stream`."""

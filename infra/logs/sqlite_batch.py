@@ -13,7 +13,16 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from events.log import Append, Appended, KeyReused, LogError, Remembered, WrongVersion
+from events.log import (
+    Append,
+    Appended,
+    Key,
+    KeyReused,
+    LogError,
+    Remembered,
+    Write,
+    WrongVersion,
+)
 
 Row = tuple[int, str, int, str, int, int, int, int, bytes]
 """A row of `events` without its position, which only the transaction knows."""
@@ -31,11 +40,11 @@ _INSERTS: Final = {
 }
 _COLUMNS: Final = 10
 _HEAD: Final = "SELECT coalesce(max(position), 0) FROM events"
-_VERSIONS: Final = (
+_VERSIONS_OF: Final = (
     "SELECT stream, max(version) FROM events "
     "WHERE stream IN (SELECT value FROM json_each(?)) GROUP BY stream"
 )
-_SEEN: Final = (
+_SEEN_OF: Final = (
     "SELECT name, fingerprint, result, position FROM keys "
     "WHERE name IN (SELECT value FROM json_each(?))"
 )
@@ -46,7 +55,7 @@ class Asked(NamedTuple):
     """An append and its events, already encoded."""
 
     append: Append
-    rows: tuple[Row, ...]
+    rows: list[Row]
 
 
 class Ledger:
@@ -61,39 +70,45 @@ class Ledger:
         self.keys: list[tuple[str, bytes, int, int]] = []
         """The rows of `keys` to add."""
 
-    def decide(self, asked: Asked) -> Outcome:
-        """Accept an append, or say why not; in the order: key, version."""
-        append, rows = asked
-        key = append.key
-        if key is not None and (seen := self._seen.get(key.name)) is not None:
-            fingerprint, result, position = seen
-            if fingerprint != key.fingerprint:
-                return KeyReused(key.name)
-            return Appended(result, position, repeated=True)
-        refused = self._move(append)
-        if refused is not None:
-            return refused
-        position = self._head
-        values = self.values
-        for row in rows:
-            position += 1
-            values.append(position)
-            values += row
+    def decide(self, batch: Sequence[Asked]) -> list[Outcome]:
+        """Accept each append, or say why not: first for its key, then for its versions."""
+        outcomes: list[Outcome] = []
+        values, position = self.values, self._head
+        for append, rows in batch:
+            key = append.key
+            refused = self._known(key) or self._move(append.writes)
+            if refused is not None:
+                outcomes.append(refused)
+                continue
+            for row in rows:
+                position += 1
+                values.append(position)
+                values += row
+            if key is not None:
+                self._seen[key.name] = Remembered(key.fingerprint, append.result, position)
+                self.keys.append((*key, append.result, position))
+            outcomes.append(_appended(append.result, position))
         self._head = position
-        if key is not None:
-            self._seen[key.name] = Remembered(key.fingerprint, append.result, position)
-            self.keys.append((*key, append.result, position))
-        return Appended(append.result, position)
+        return outcomes
 
-    def _move(self, append: Append) -> WrongVersion | None:
+    def _known(self, key: Key | None) -> Outcome | None:
+        """What an append comes to because its key was seen before."""
+        seen = None if key is None else self._seen.get(key.name)
+        if key is None or seen is None:
+            return None
+        if seen.fingerprint != key.fingerprint:
+            return KeyReused(key.name)
+        return Appended(seen.result, seen.position, repeated=True)
+
+    def _move(self, writes: tuple[Write, ...]) -> WrongVersion | None:
         """Move each stream to its new version, or none of them."""
         versions = self._versions
         moved: list[tuple[str, int]] = []
-        for stream, expected, events in append.writes:
+        for stream, expected, events in writes:
             found = versions.get(stream, 0)
             if found != expected:
-                for stream_back, version in reversed(moved):
-                    versions[stream_back] = version
+                for back, version in reversed(moved):
+                    versions[back] = version
                 return WrongVersion(stream, expected)
             moved.append((stream, found))
             versions[stream] = found + len(events)
@@ -106,10 +121,21 @@ def write(connection: sqlite3.Connection, batch: Sequence[Asked]) -> list[Outcom
     Raises `sqlite3.Error` with nothing written: `sqlite3.IntegrityError` where an id was there
     before (then alone). The caller keeps other writers of this program out.
     """
+    try:
+        return _transact(connection, batch, trusting=True)
+    except sqlite3.IntegrityError:
+        return _transact(connection, batch, trusting=False)
+
+
+def _transact(
+    connection: sqlite3.Connection, batch: Sequence[Asked], trusting: bool
+) -> list[Outcome]:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        ledger = _ledger(connection, batch)
-        outcomes = [ledger.decide(asked) for asked in batch]
+        (head,) = connection.execute(_HEAD).fetchone()
+        versions = _versions(connection, batch, trusting)
+        ledger = Ledger(head, versions, _seen(connection, batch))
+        outcomes = ledger.decide(batch)
         _insert(connection, ledger.values)
         if ledger.keys:
             connection.executemany(_REMEMBER, ledger.keys)
@@ -121,20 +147,33 @@ def write(connection: sqlite3.Connection, batch: Sequence[Asked]) -> list[Outcom
     return outcomes
 
 
-def _ledger(connection: sqlite3.Connection, batch: Sequence[Asked]) -> Ledger:
-    (head,) = connection.execute(_HEAD).fetchone()
-    streams = list({write.stream for asked in batch for write in asked.append.writes})
-    versions = dict(connection.execute(_VERSIONS, (_json(streams),)).fetchall())
-    names = [asked.append.key.name for asked in batch if asked.append.key is not None]
-    seen = (
-        {
-            name: Remembered(*row)
-            for name, *row in connection.execute(_SEEN, (_json(names),)).fetchall()
-        }
-        if names
-        else {}
-    )
-    return Ledger(head, versions, seen)
+def _versions(
+    connection: sqlite3.Connection, batch: Sequence[Asked], trusting: bool
+) -> dict[str, int]:
+    """The versions of the batch's streams; trusting, not of those that an append only begins.
+
+    Nearly always such a stream is indeed new, and where it isn't, its first version is there
+    already and the table refuses the second one. So most looks can be saved.
+    """
+    streams = {
+        write.stream
+        for asked in batch
+        for write in asked.append.writes
+        if not (trusting and _begins(asked.append.writes))
+    }
+    if not streams:
+        return {}
+    return dict(connection.execute(_VERSIONS_OF, (_json(streams),)).fetchall())
+
+
+def _begins(writes: tuple[Write, ...]) -> bool:
+    return len(writes) == 1 and writes[0].expected == 0 and writes[0].events != ()
+
+
+def _seen(connection: sqlite3.Connection, batch: Sequence[Asked]) -> dict[str, Remembered]:
+    names = {asked.append.key.name for asked in batch if asked.append.key is not None}
+    rows = connection.execute(_SEEN_OF, (_json(names),)).fetchall() if names else []
+    return {name: Remembered(*row) for name, *row in rows}
 
 
 def _insert(connection: sqlite3.Connection, values: list[Any]) -> None:
@@ -147,5 +186,9 @@ def _insert(connection: sqlite3.Connection, values: list[Any]) -> None:
         start = end
 
 
-def _json(strings: list[str]) -> str:
+def _json(strings: set[str]) -> str:
     return msgspec.json.encode(strings).decode()
+
+
+def _appended(result: int, position: int) -> Appended:
+    return tuple.__new__(Appended, (result, position, False))

@@ -9,11 +9,11 @@ import asyncio
 import sqlite3
 import threading
 from asyncio import AbstractEventLoop, Future
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, NamedTuple
+from typing import Final
 
 from events.log import Appended, IdTaken, LogUnavailable
 from infra.logs.sqlite_batch import Asked, Outcome, write
@@ -26,12 +26,22 @@ LARGEST_BATCH: Final = 1024
 Given = Outcome | Exception
 
 
-class Waiting(NamedTuple):
-    """An append, and who wants to know what came of it."""
+class Tray:
+    """Appends of one event loop that wait, and the futures that will tell it what came of them."""
 
-    loop: AbstractEventLoop
-    future: "Future[Appended]"
-    asked: Asked
+    __slots__ = ("asked", "futures", "loop")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+        self.asked: list[Asked] = []
+        self.futures: list[Future[Appended]] = []
+
+    def take(self, most: int) -> "Tray":
+        """The first `most` of them, as a tray of their own."""
+        taken = Tray(self.loop)
+        taken.asked, self.asked = self.asked[:most], self.asked[most:]
+        taken.futures, self.futures = self.futures[:most], self.futures[most:]
+        return taken
 
 
 class Writer:
@@ -44,11 +54,11 @@ class Writer:
         """Opens the file, makes it where there is none. Raises `sqlite3.Error`, `OSError`."""
         self._path = path
         self._committed = committed
-        self._waiting: deque[Waiting] = deque()
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._rung = threading.local()
-        self._lock = threading.Lock()
+        self._own = threading.local()  # .tray: the one of the thread's event loop
+        self._lock = threading.Lock()  # over all trays, and:
+        self._full: deque[Tray] = deque()
         self._closed = False
+        self._bell: SimpleQueue[None] = SimpleQueue()
         self._turns = Turns(path)
         try:
             with self._turns.take():
@@ -62,15 +72,19 @@ class Writer:
     def submit(self, asked: Asked) -> "Future[Appended]":
         """Hand an append over; called on the thread of a running event loop."""
         loop = asyncio.get_running_loop()
+        tray: Tray | None = getattr(self._own, "tray", None)
+        if tray is None or tray.loop is not loop:
+            tray = self._own.tray = Tray(loop)
         future: Future[Appended] = loop.create_future()
         with self._lock:
             if self._closed:
                 raise LogUnavailable(f"the log {self._path} is closed")
-            self._waiting.append(Waiting(loop, future, asked))
-        # The bell rings once for all that this round of the loop submits: they share a commit.
-        if getattr(self._rung, "by", None) is not loop:
-            self._rung.by = loop
-            loop.call_soon(self._ring)
+            if not tray.asked:
+                self._full.append(tray)
+                # The bell rings after this round of the loop: what it submits shares a commit.
+                loop.call_soon(self._bell.put, None)
+            tray.asked.append(asked)
+            tray.futures.append(future)
         return future
 
     def close(self) -> None:
@@ -83,23 +97,25 @@ class Writer:
             self._disconnect()
             self._turns.close()
 
-    def _ring(self) -> None:
-        self._rung.by = None
-        self._bell.put(None)
-
     def _run(self) -> None:
-        while True:
+        while not self._closed:
             self._bell.get()
-            while self._waiting:
-                count = min(len(self._waiting), LARGEST_BATCH)
-                batch = [self._waiting.popleft() for _ in range(count)]
-                outcomes = self._commit([waiting.asked for waiting in batch])
-                _deliver(batch, outcomes)
+            while trays := self._take():
+                outcomes = self._commit([asked for tray in trays for asked in tray.asked])
+                _deliver(trays, outcomes)
                 if any(isinstance(o, Appended) and not o.repeated for o in outcomes):
                     self._committed()
-            with self._lock:
-                if self._closed and not self._waiting:
-                    return
+
+    def _take(self) -> list[Tray]:
+        taken: list[Tray] = []
+        room = LARGEST_BATCH
+        with self._lock:
+            while self._full and room:
+                taken.append(self._full[0].take(room))
+                room -= len(taken[-1].asked)
+                if not self._full[0].asked:
+                    self._full.popleft()
+        return taken
 
     def _commit(self, batch: Sequence[Asked]) -> Sequence[Given]:
         """What came of each append of the batch. Whatever goes wrong, somebody waits for it."""
@@ -132,22 +148,21 @@ def _is_of_the_file(error: Exception) -> bool:
     return isinstance(error, sqlite3.DatabaseError | OSError)
 
 
-def _deliver(batch: Sequence[Waiting], outcomes: Sequence[Given]) -> None:
+def _deliver(trays: Sequence[Tray], outcomes: Sequence[Given]) -> None:
     """Wake all who wait, with one call into each event loop."""
-    by_loop: defaultdict[AbstractEventLoop, list[tuple[Future[Appended], Given]]]
-    by_loop = defaultdict(list)
-    for waiting, outcome in zip(batch, outcomes, strict=True):
-        by_loop[waiting.loop].append((waiting.future, outcome))
-    for loop, results in by_loop.items():
+    start = 0
+    for tray in trays:
+        end = start + len(tray.futures)
         try:
-            loop.call_soon_threadsafe(_resolve, results)
+            tray.loop.call_soon_threadsafe(_resolve, tray.futures, outcomes[start:end])
         except RuntimeError:
-            if not loop.is_closed():  # in a closed loop nobody waits any more
+            if not tray.loop.is_closed():  # in a closed loop nobody waits any more
                 raise
+        start = end
 
 
-def _resolve(results: list[tuple["Future[Appended]", Given]]) -> None:
-    for future, outcome in results:
+def _resolve(futures: "Sequence[Future[Appended]]", outcomes: Sequence[Given]) -> None:
+    for future, outcome in zip(futures, outcomes, strict=True):
         if future.done():  # its task was cancelled meanwhile; the append stands
             continue
         if isinstance(outcome, Appended):
