@@ -25,6 +25,9 @@ QUARTER_MS: Final = 15 * 60 * 1000
 DAY: Final = 96
 """Quarters in a day."""
 
+WINDOW: Final = 8
+"""Quarters that make 'now'."""
+
 KEPT: Final = 8 * DAY
 """For so many quarters a use is kept."""
 
@@ -57,6 +60,18 @@ class Usage(NamedTuple):
     uses: int
 
 
+class Window(NamedTuple):
+    """The accounts of a tag in the eight quarters that end with this one, summed.
+
+    It is kept as a sum, because finding the trends of a moment needs that of eight days for every
+    tag in use.
+    """
+
+    quarter: int
+    tag: str
+    accounts: int
+
+
 class Gone(NamedTuple):
     """An account that was deleted: what it might still post doesn't count."""
 
@@ -67,6 +82,7 @@ TAGGED: Final[Table[TaggedRow]] = Table("tagged", TaggedRow, key=2)
 USES: Final[Table[UseRow]] = Table("uses", UseRow, key=3, indexes=(BY_QUARTER,))
 GONE: Final[Table[Gone]] = Table("gone", Gone, key=1)
 USAGE: Final[Tally[Usage]] = Tally("usage", Usage, key=2)
+WINDOWS: Final[Tally[Window]] = Tally("windows", Window, key=2)
 
 
 def quarter_of(id: int) -> int:
@@ -93,7 +109,13 @@ class Trending:
     name = "trending"
     version = 1
     takes: tuple[type[Event], ...] = (PostCreated, PostEdited, PostDeleted, UserDeleted)
-    tables: tuple[Table[Any] | Tally[Any], ...] = (TAGGED, USES, GONE, USAGE)
+    tables: tuple[Table[Any] | Tally[Any], ...] = (
+        TAGGED,
+        USES,
+        GONE,
+        USAGE,
+        WINDOWS,
+    )
 
     def needs(self, recorded: Recorded) -> Iterator[Need | Span]:
         """The uses that the event adds to, and now and then what is too old."""
@@ -161,7 +183,14 @@ def _count(event: PostCreated | PostEdited, view: View) -> None:
     for tag in tags:
         use = view.get(USES, (event.author, quarter, tag))
         view.put(USES, UseRow(event.author, quarter, tag, use.uses + 1 if use else 1))
-        view.add(USAGE, (quarter, tag), 0 if use else 1, 1)
+        _use(quarter, tag, 0 if use else 1, 1, view)
+
+
+def _use(quarter: int, tag: str, accounts: int, uses: int, view: View) -> None:
+    view.add(USAGE, (quarter, tag), accounts, uses)
+    if accounts:
+        for end in range(quarter, quarter + WINDOW):
+            view.add(WINDOWS, (end, tag), accounts)
 
 
 def _take_back(event: PostEdited | PostDeleted, view: View) -> None:
@@ -179,7 +208,7 @@ def _take_back(event: PostEdited | PostDeleted, view: View) -> None:
             view.put(USES, use._replace(uses=use.uses - 1))
         else:
             view.delete(USES, use[:3])
-        view.add(USAGE, (quarter, tag), 0 if use.uses > 1 else -1, -1)
+        _use(quarter, tag, 0 if use.uses > 1 else -1, -1, view)
 
 
 def _forget(spans: Iterable[Span], view: View) -> None:
@@ -188,4 +217,4 @@ def _forget(spans: Iterable[Span], view: View) -> None:
         for row in view.scan(span):
             view.delete(span.table, row[: span.table.key])
             if span.table is USES:
-                view.add(USAGE, (row.quarter, row.tag), -1, -row.uses)
+                _use(row.quarter, row.tag, -1, -row.uses, view)

@@ -11,16 +11,13 @@ from heapq import nsmallest
 from typing import Final, NamedTuple
 
 from projections.store import ReadStore
-from projections.trending import BY_QUARTER, DAY, QUARTER_MS, USAGE, USES, Usage
-
-WINDOW: Final = 8
-"""Quarters that make 'now'."""
+from projections.trending import BY_QUARTER, DAY, QUARTER_MS, USAGE, USES, WINDOW, WINDOWS
 
 DAYS_BEFORE: Final = 7
 FEWEST: Final = 5
 """What fewer accounts use is no trend."""
 
-_AT_ONCE = 128
+_AT_ONCE = 500
 
 
 class Use(NamedTuple):
@@ -57,12 +54,9 @@ async def trends(store: ReadStore, at_ms: int, limit: int) -> list[Trend]:
     if limit < 1:
         return []
     now = at_ms // QUARTER_MS
-    rows: dict[str, list[Usage]] = {}
-    for row in await store.scan(USAGE, above=now - WINDOW, below=now + 1):
-        rows.setdefault(row.tag, []).append(row)
-    observed = {tag: sum(row.accounts for row in used) for tag, used in rows.items()}
+    observed = {row.tag: row.accounts for row in await store.scan(WINDOWS, (now,))}
     best = await _best(store, now, observed, limit)
-    return [await _trend(store, now, tag, -negative, rows[tag]) for negative, tag in best]
+    return [await _trend(store, now, tag, -negative) for negative, tag in best]
 
 
 async def _best(
@@ -87,24 +81,21 @@ async def _best(
 
 async def _expected(store: ReadStore, now: int, tags: Sequence[str]) -> dict[str, float]:
     """How many accounts used each tag in these two hours of a day, on average."""
-    quarters = [
-        now - quarter - day * DAY for day in range(1, DAYS_BEFORE + 1) for quarter in range(WINDOW)
-    ]
-    keys = [(quarter, tag) for quarter in quarters for tag in tags]
+    before = range(now - DAYS_BEFORE * DAY, now, DAY)
+    keys = [(quarter, tag) for quarter in before for tag in tags]
     sums = dict.fromkeys(tags, 0)
-    for row in (await store.get_many(USAGE, keys)).values():
+    for row in (await store.get_many(WINDOWS, keys)).values():
         sums[row.tag] += row.accounts
     return {tag: accounts / DAYS_BEFORE for tag, accounts in sums.items()}
 
 
-async def _trend(
-    store: ReadStore, now: int, tag: str, surprise: float, rows: Sequence[Usage]
-) -> Trend:
-    used = {row.quarter: row for row in rows}
+async def _trend(store: ReadStore, now: int, tag: str, surprise: float) -> Trend:
+    quarters = range(now - WINDOW + 1, now + 1)
+    rows = await store.get_many(USAGE, [(quarter, tag) for quarter in quarters])
     accounts: set[int] = set()
     history = []
-    for quarter in range(now - WINDOW + 1, now + 1):
-        row = used.get(quarter)
+    for quarter in quarters:
+        row = rows.get((quarter, tag))
         if row is not None:
             users = await store.scan(USES, (quarter, tag), index=BY_QUARTER)
             accounts.update(use.user for use in users)
