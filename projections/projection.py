@@ -120,12 +120,18 @@ class View:
 
     def put(self, table: Table[Row], row: Row) -> None:
         """Add a row, or replace the one with its key."""
-        key = row[: table.key]
-        self.loaded.setdefault(table, {})[key] = row
-        self.changes.puts.setdefault(table, {})[key] = row
-        if gone := self.changes.deletes.get(table):
+        key, changes = row[: table.key], self.changes
+        try:
+            self.loaded[table][key] = row
+        except KeyError:
+            self.loaded[table] = {key: row}
+        try:
+            changes.puts[table][key] = row
+        except KeyError:
+            changes.puts[table] = {key: row}
+        if changes.deletes and (gone := changes.deletes.get(table)):
             gone.discard(key)
-        if groups := self._grouped.get(table):
+        if self._grouped and (groups := self._grouped.get(table)):
             for fixed, group in groups.items():
                 group.setdefault(tuple(row[place] for place in fixed), {})[key] = None
 
@@ -138,10 +144,12 @@ class View:
 
     def add(self, tally: Tally[Any], key: Key, *counts: int) -> None:
         """Add to the count columns under a key, in their order."""
-        rows = self.changes.adds.setdefault(tally, {})
+        rows = self.changes.adds.get(tally)
+        if rows is None:
+            rows = self.changes.adds[tally] = {}
         row = rows.get(key)
         if row is None:
-            rows[key] = list(counts)
+            rows[key] = [*counts]
         else:
             for place, count in enumerate(counts):
                 row[place] += count
