@@ -67,7 +67,15 @@ def line(stored: Stored) -> bytes:
 
 def parse(line: bytes | str) -> Stored:
     """The event of a line. Raises `msgspec.DecodeError` for what is no such line."""
-    found = _decoder.decode(line)
+    return _stored(_decoder.decode(line))
+
+
+def parse_lines(lines: bytes) -> list[Stored]:
+    """The events of lines that line feeds separate. Raises as `parse`."""
+    return list(map(_stored, _decoder.decode_lines(lines)))
+
+
+def _stored(found: _Line) -> Stored:
     return Stored(
         found.position,
         found.id,

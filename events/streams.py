@@ -5,7 +5,12 @@ says what it is about. Its *owner* is the user by whom the feed is partitioned: 
 owner keep their order.
 """
 
+from typing import Final
+
 from events.recorded import Recorded, Stored
+
+_GOLDEN: Final = 0x9E3779B97F4A7C15  # 2^64 / the golden ratio, odd
+_MASK: Final = (1 << 64) - 1
 
 
 def user(user: int) -> str:
@@ -62,3 +67,13 @@ def owner(stored: Stored | Recorded) -> int:
     if stored.stream.startswith("follow-"):
         return int(stored.stream.split("-", 2)[1])
     return stored.actor
+
+
+def partition(owner: int, partitions: int) -> int:
+    """The partition of the feed, from 0, that carries an owner's events.
+
+    Knuth's multiplicative hash: the upper half of owner x 2^64/phi, whose bits depend on all bits
+    of the id, modulo the number of partitions. It never changes, since a topic's history would
+    have to be published anew.
+    """
+    return ((owner * _GOLDEN & _MASK) >> 32) % partitions

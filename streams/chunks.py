@@ -1,0 +1,138 @@
+"""Chunks: what one record of the feed says.
+
+A chunk is a statement about the log: *these are all the events of this partition with positions
+above `after` and up to `upto`*. It stays true whoever sends it, however often, in whatever order.
+A reader that stands at a position joins only a chunk whose statement begins there or before, so it
+can neither skip an event nor apply one twice, whatever befell the senders (ADR 0015). Most chunks
+carry events, one line each (`events.lines`), in the order of the log; a *mark* carries none and
+says only how far the partition is complete.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from events.lines import lines as lines_of
+from events.lines import parse_lines
+from events.recorded import Stored
+from events.streams import owner
+from events.streams import partition as partition_of
+
+SCHEMA: Final = 1
+"""Version of the form of a record, in its header `schema`."""
+
+MOST_EVENTS: Final = 200
+MOST_BYTES: Final = 256 * 1024
+"""Bounds of one chunk; a single event that is larger is a chunk of its own."""
+
+
+class Chunk(NamedTuple):
+    """The events of one partition in (`after`, `upto`]."""
+
+    partition: int
+    after: int
+    upto: int
+    many: int
+    """Events; in the header it is called `count`."""
+    key: int
+    """Snowflake id of the first event; 0 in a mark, as are `first` and `last`."""
+    first: int
+    last: int
+    lines: bytes
+
+    def headers(self, settled: int) -> list[tuple[str, bytes]]:
+        """What a record says beside its key and its lines, as decimal numbers.
+
+        `settled` is the position up to which the sender knew, when it sent this, that the feed
+        holds every event of the log, in all partitions.
+        """
+        numbers = {
+            "schema": SCHEMA, "count": self.many, "first": self.first, "last": self.last,
+            "after": self.after, "upto": self.upto, "settled": settled,
+        }  # fmt: skip
+        return [(name, b"%d" % number) for name, number in numbers.items()]
+
+    def events_after(self, position: int) -> list[Stored]:
+        """The events above a position. Raises `msgspec.DecodeError` for broken lines."""
+        events = parse_lines(self.lines)
+        if self.first > position:
+            return events
+        return [event for event in events if event.position > position]
+
+
+class UnknownRecord(Exception):
+    """A record of the topic is no chunk of a form that this program knows."""
+
+
+def received(
+    partition: int, headers: Iterable[tuple[str, bytes]], value: bytes | None
+) -> tuple[Chunk, int]:
+    """The chunk in a record, and its `settled`. Raises `UnknownRecord`."""
+    try:
+        found = {name: int(number) for name, number in headers}
+        schema, settled = found["schema"], found["settled"]
+        after, upto, first, last = (found[n] for n in ("after", "upto", "first", "last"))
+        many = found["count"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise UnknownRecord(f"no chunk: header {error}") from error
+    if schema != SCHEMA:
+        raise UnknownRecord(f"a chunk of form {schema}; this program knows form {SCHEMA}")
+    return Chunk(partition, after, upto, many, 0, first, last, value or b""), settled
+
+
+def cut(
+    read: Sequence[Stored],
+    ends: list[int],
+    upto: int,
+    most_events: int = MOST_EVENTS,
+    most_bytes: int = MOST_BYTES,
+) -> list[Chunk]:
+    """The chunks of one read of the log, which found everything up to `upto`.
+
+    `ends` has, for each partition, how far it has been stated; it is moved on.
+    """
+    partitions = len(ends)
+    shares: list[list[Stored]] = [[] for _ in ends]
+    for event in read:
+        shares[partition_of(owner(event), partitions)].append(event)
+    chunks: list[Chunk] = []
+    for partition, share in enumerate(shares):
+        pieces = list(_pieces(share, most_events, most_bytes))
+        for place, (events, lines) in enumerate(pieces, start=1):
+            first, last = events[0], events[-1]
+            end = upto if place == len(pieces) else last.position
+            chunks.append(
+                Chunk(
+                    partition, ends[partition], end, len(events),
+                    first.id, first.position, last.position, lines,
+                )
+            )  # fmt: skip
+            ends[partition] = end
+    return chunks
+
+
+def marks(ends: list[int], upto: int) -> list[Chunk]:
+    """Marks for the partitions that were not stated up to `upto` yet; `ends` is moved on."""
+    behind = [partition for partition, end in enumerate(ends) if end < upto]
+    made = [mark(partition, ends[partition], upto) for partition in behind]
+    for partition in behind:
+        ends[partition] = upto
+    return made
+
+
+def mark(partition: int, after: int, upto: int) -> Chunk:
+    """The statement that a partition has no events in (after, upto]."""
+    return Chunk(partition, after, upto, 0, 0, 0, 0, b"")
+
+
+def _pieces(
+    share: list[Stored], most_events: int, most_bytes: int
+) -> Iterator[tuple[list[Stored], bytes]]:
+    """A partition's share in as few pieces as the bounds allow, of about the same length."""
+    length = -(-len(share) // max(1, -(-len(share) // most_events)))
+    for start in range(0, len(share), length or 1):
+        events = share[start : start + length]
+        joined = "\n".join(lines_of(events)).encode()
+        if len(joined) <= most_bytes or len(events) == 1:
+            yield events, joined
+        else:
+            yield from _pieces(events, (len(events) + 1) // 2, most_bytes)

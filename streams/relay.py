@@ -1,0 +1,197 @@
+"""The relay: log of record -> feed.
+
+It reads the log, cuts what it found into chunks and publishes them, many at a time on the way.
+It keeps nothing of its own: how far the feed is known to be complete (`settled`) stands in every
+record, and the last record of each partition tells a new relay where to begin. It may publish a
+chunk twice, after a crash or beside another relay, and never leaves one out (ADR 0015).
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from events.log import EventLog, LogUnavailable
+from streams.chunks import Chunk, cut, mark, marks
+
+READ: Final = 2000
+"""Events in one read of the log."""
+BYTES_UNDER_WAY: Final = 16 << 20
+"""Lines that may be on their way to the feed, unacknowledged."""
+BEAT_SECONDS: Final = 0.2
+"""How long a partition may go without being told how far it is complete, while events flow."""
+RETRY_SECONDS: Final = 1.0
+"""How long to wait before an absent feed is tried again."""
+
+_IDLE_SECONDS: Final = 1.0  # how soon an idle relay notices that its lease is over
+_FAREWELL_SECONDS: Final = 10.0
+
+_logger = logging.getLogger(__name__)
+
+
+class FeedUnavailable(Exception):
+    """The feed can't be reached, or did not acknowledge in time: begin again from its records."""
+
+
+class Feed(Protocol):
+    """Where chunks go: a topic of some broker, opened for writing."""
+
+    @property
+    def partitions(self) -> int: ...
+
+    @property
+    def settled(self) -> int:
+        """Up to where the feed held the whole log, by its own records, when it was opened."""
+        ...
+
+    def publish(self, chunks: Sequence[Chunk], settled: int) -> "asyncio.Future[None]":
+        """Send chunks, each partition's in order; done when all of them are acknowledged.
+
+        Never blocks for long. The future, or this call, raises `FeedUnavailable`.
+        """
+        ...
+
+    async def close(self, in_order: bool) -> None:
+        """Let go; `in_order`: after what was published has been sent."""
+        ...
+
+
+class _Sent(NamedTuple):
+    acknowledged: "asyncio.Future[None]"
+    size: int
+    complete_to: int | None
+    """What is settled once this and all before it are acknowledged."""
+
+
+class Relay:
+    """Copies a log to a feed for as long as it may."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        feed: Callable[[], Awaitable[Feed]],
+        holds: Callable[[], bool] = lambda: True,
+        beat_seconds: float = BEAT_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        """`feed` opens the feed anew; `holds` says whether this is still the relay that should
+        publish (its lease)."""
+        self._log = log
+        self._open = feed
+        self._holds = holds
+        self._beat_seconds = beat_seconds
+        self._retry_seconds = retry_seconds
+        self.settled = 0
+        """The feed is known to hold the log up to here."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set, or the relay `holds` no longer. An absent feed is tried again."""
+        while not stop.is_set() and self._holds():
+            try:
+                await self._copy(stop)
+            except (FeedUnavailable, LogUnavailable) as error:
+                _logger.warning("trying again in %s s: %s", self._retry_seconds, error)
+                await _sleep(stop, self._retry_seconds)
+
+    async def _copy(self, stop: asyncio.Event) -> None:
+        feed = await self._open()
+        in_order = False
+        try:
+            copy = _Copy(self, feed, self._log, self._beat_seconds, stop)
+            while not stop.is_set() and self._holds():
+                await copy.go_on()
+            if self._holds():
+                await asyncio.wait_for(copy.finish(), _FAREWELL_SECONDS)
+                in_order = True
+        except TimeoutError as error:
+            raise FeedUnavailable("the last chunks were not acknowledged in time") from error
+        finally:
+            await feed.close(in_order)
+
+
+class _Copy:
+    """One opening of the feed: where it stands, and what is on its way."""
+
+    def __init__(
+        self, relay: Relay, feed: Feed, log: EventLog, beat_seconds: float, stop: asyncio.Event
+    ) -> None:
+        self._relay, self._feed, self._log = relay, feed, log
+        self._beat_seconds, self._stop = beat_seconds, stop
+        self._now = asyncio.get_running_loop().time
+        self._beat: float | None = None  # when the next marks are due, if any partition is behind
+        self._under_way: deque[_Sent] = deque()
+        self._bytes = 0
+        relay.settled = self._at = feed.settled
+        self._ends = [self._at] * feed.partitions
+
+    async def go_on(self) -> None:
+        """Publish what one read finds and what is due; wait where there is nothing to do."""
+        read = self._log.read_all(self._at, limit=READ)
+        if read:
+            self._at = read[-1].position
+            self._publish(cut(read, self._ends, self._at))
+            if self._beat is None:
+                self._beat = self._now() + self._beat_seconds
+        if self._beat is not None and self._now() >= self._beat:
+            self._mark()
+        await self._collect(self._bytes - BYTES_UNDER_WAY)
+        if not read:
+            await self._rest()
+
+    async def finish(self) -> None:
+        """Leave the feed such that the next relay has nothing to publish again."""
+        self._mark()
+        await self._collect(0, everything=True)
+        if self._at > self._feed.settled:
+            farewell = [mark(p, self._at, self._at) for p in range(self._feed.partitions)]
+            self._publish(farewell)
+            await self._collect(0, everything=True)
+
+    def _publish(self, chunks: list[Chunk], complete_to: int | None = None) -> None:
+        size = sum(len(chunk.lines) for chunk in chunks)
+        acknowledged = self._feed.publish(chunks, self._relay.settled)
+        self._under_way.append(_Sent(acknowledged, size, complete_to))
+        self._bytes += size
+
+    def _mark(self) -> None:
+        """Tell the partitions that had no events lately how far they are complete."""
+        self._publish(marks(self._ends, self._at), complete_to=self._at)
+        self._beat = None
+
+    async def _collect(self, least: int, everything: bool = False) -> None:
+        """Take note of acknowledgements; wait for those of `least` bytes, or for all."""
+        await asyncio.sleep(0)
+        while self._under_way:
+            sent = self._under_way[0]
+            if not (sent.acknowledged.done() or everything or least > 0):
+                return
+            await sent.acknowledged
+            self._under_way.popleft()
+            self._bytes -= sent.size
+            least -= sent.size
+            if sent.complete_to is not None:
+                self._relay.settled = sent.complete_to
+
+    async def _rest(self) -> None:
+        """Until there are events, an acknowledgement or an end, or marks are due."""
+        due = self._now() + _IDLE_SECONDS if self._beat is None else self._beat
+        news = asyncio.ensure_future(self._log.wait(self._at, max(0.0, due - self._now())))
+        stopped = asyncio.ensure_future(self._stop.wait())
+        awaited: list[asyncio.Future[Any]] = [news, stopped]
+        if self._under_way:
+            awaited.append(self._under_way[0].acknowledged)
+        try:
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            if news.done():
+                news.result()
+        finally:
+            news.cancel()
+            stopped.cancel()
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

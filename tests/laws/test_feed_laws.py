@@ -1,0 +1,174 @@
+"""What the feed promises its readers, whatever becomes of the chunks on their way."""
+
+import asyncio
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from events.log import LogUnavailable
+from events.recorded import Stored
+from events.snowflake import first_id_at
+from infra.logs.memory import MemoryLog
+from streams.chunks import Chunk, cut, marks, received
+from streams.merge import Merge
+from streams.relay import FeedUnavailable, Relay
+from tests.engines.relays import until
+from tests.engines.worlds import fill
+
+FIRST = first_id_at(1_700_000_000_000)
+
+
+def event(position: int, actor: int, text: str = "x") -> Stored:
+    data = b'{"text":"%s"}' % text.encode()
+    return Stored(position, FIRST + position, f"s-{position}", 1, "t", 1, actor, 0, 0, data)
+
+
+logs = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 50)), min_size=1, max_size=60).map(
+    lambda steps: [
+        event(sum(step for step, _ in steps[: n + 1]), actor) for n, (_, actor) in enumerate(steps)
+    ]
+)
+
+
+def stated(log: Sequence[Stored], partitions: int, read: int, start: int = 0) -> list[Chunk]:
+    """Everything a relay publishes that begins after `start`, reading so many events at once."""
+    ends = [start] * partitions
+    chunks: list[Chunk] = []
+    left = [stored for stored in log if stored.position > start]
+    for first in range(0, len(left), read):
+        part = left[first : first + read]
+        chunks += cut(part, ends, part[-1].position, most_events=3, most_bytes=400)
+    return chunks + marks(ends, log[-1].position)
+
+
+@given(logs, st.integers(1, 4), st.integers(1, 20), st.data())
+def test_chunks_that_come_again_or_out_of_order_never_make_a_reader_skip_or_repeat(
+    log: list[Stored], partitions: int, read: int, data: st.DataObject
+) -> None:
+    chunks = stated(log, partitions, read)
+    start = data.draw(st.sampled_from([0, *(stored.position for stored in log)]))
+    sent = data.draw(st.lists(st.sampled_from(chunks + stated(log, partitions, 7, start))))
+    merge = Merge(partitions)
+    got: list[Stored] = []
+    for chunk in sent:
+        merge.take(chunk)
+        got += merge.give()
+    assert got == [stored for stored in log if stored.position <= merge.complete_to]
+    for chunk in chunks:
+        merge.take(chunk)
+    assert got + merge.give() == log
+
+
+@given(logs, st.integers(1, 4), st.integers(1, 20))
+def test_a_chunk_survives_being_a_record(log: list[Stored], partitions: int, read: int) -> None:
+    for chunk in stated(log, partitions, read):
+        headers = chunk.headers(settled=7)
+        found, settled = received(chunk.partition, headers, chunk.lines or None)
+        assert (found, settled) == (chunk._replace(key=0), 7)
+        assert len(found.events_after(0)) == chunk.many
+
+
+@given(st.lists(st.integers(0, 900), min_size=1, max_size=9), st.integers(1, 1000))
+def test_chunks_are_bounded_unless_one_event_is_larger(sizes: list[int], most: int) -> None:
+    log = [event(n, 5, "x" * size) for n, size in enumerate(sizes, start=1)]
+    chunks = cut(log, [0], len(log), most_events=4, most_bytes=most)
+    assert all(chunk.many <= 4 for chunk in chunks)
+    assert all(chunk.many == 1 or len(chunk.lines) <= most for chunk in chunks)
+    assert [e for chunk in chunks for e in chunk.events_after(0)] == log
+
+
+class LossyTopic:
+    """A feed that does, by `fates`, what a broker and a client that fail can do to chunks."""
+
+    def __init__(self, partitions: int, fates: list[str]) -> None:
+        self.partitions = partitions
+        self.fates = fates
+        self.records: list[list[tuple[Chunk, int]]] = [[] for _ in range(partitions)]
+        self.settled = 0
+
+    async def open(self) -> "LossyTopic":
+        if self.fates and self.fates.pop() == "absent":
+            raise FeedUnavailable("nobody answers")
+        tails = [records[-1][1] if records else 0 for records in self.records]
+        self.settled = min(tails)
+        return self
+
+    def publish(self, chunks: Sequence[Chunk], settled: int) -> "asyncio.Future[None]":
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(lambda future: future.exception())
+        fate = self.fates.pop() if self.fates else "kept"
+        kept = {"lost": [], "holed": chunks[1:]}.get(fate, chunks)
+        for chunk in kept:
+            self.records[chunk.partition].append((chunk, settled))
+        if fate in ("kept", "absent"):
+            done.set_result(None)
+        else:
+            # The client learns of it late: what it publishes meanwhile lies behind the hole.
+            asyncio.get_running_loop().call_later(
+                0.001, done.set_exception, FeedUnavailable(f"the acknowledgement of {fate} chunks")
+            )
+        return done
+
+    async def close(self, in_order: bool) -> None:
+        pass
+
+
+FATES = st.lists(st.sampled_from(["kept", "kept", "lost", "holed", "unacknowledged", "absent"]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(FATES, st.integers(1, 4), st.integers(1, 3))
+async def test_a_relay_whose_feed_fails_in_any_way_ends_with_the_whole_log_in_it(
+    fates: list[str], partitions: int, relays: int
+) -> None:
+    log, topic = MemoryLog(), LossyTopic(partitions, fates)
+    running = [
+        Relay(log, topic.open, beat_seconds=0.001, retry_seconds=0.001) for _ in range(relays)
+    ]
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(relay.run(stop)) for relay in running]
+    await fill(log, 0, 300)
+    await until(lambda: min(relay.settled for relay in running) == 300)
+    stop.set()
+    await asyncio.gather(*tasks)
+    merge = Merge(partitions)
+    got: list[Stored] = []
+    for records in topic.records:
+        for chunk, settled in records:
+            assert settled <= 300
+            merge.take(chunk)
+    got += merge.give()
+    assert got == log.read_all(limit=1000)
+
+
+async def test_a_relay_ends_when_its_lease_does() -> None:
+    held = True
+    log, topic = MemoryLog(), LossyTopic(2, [])
+    relay = Relay(log, topic.open, holds=lambda: held, beat_seconds=0.001)
+    task = asyncio.create_task(relay.run(asyncio.Event()))
+    await fill(log, 0, 10)
+    await until(lambda: relay.settled == 10)
+    held = False
+    await fill(log, 10, 20)
+    await asyncio.wait_for(task, 10)
+    assert max(chunk.upto for records in topic.records for chunk, _ in records) == 10
+
+
+async def test_a_log_that_is_away_is_waited_for() -> None:
+    class Away(MemoryLog):
+        calls = 0
+
+        def head(self) -> int:
+            Away.calls += 1
+            if Away.calls < 3:
+                raise LogUnavailable("not now")
+            return super().head()
+
+    log, topic = Away(), LossyTopic(2, [])
+    relay = Relay(log, topic.open, beat_seconds=0.001, retry_seconds=0.001)
+    stop = asyncio.Event()
+    task = asyncio.create_task(relay.run(stop))
+    await until(lambda: Away.calls >= 4)
+    stop.set()
+    await asyncio.wait_for(task, 10)
