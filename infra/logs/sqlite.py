@@ -125,9 +125,10 @@ class SqliteLog:
             raise refusal(self._path, error) from error
 
     def close(self) -> None:
-        """As `EventLog.close`; blocks for the commit that is under way."""
+        """As `EventLog.close`; blocks for the commit under way, and wakes who waits for news."""
         self._closed = True
         self._writer.close()
+        self._wakeups.notify(TOPIC)
         while self._idle:
             self._idle.pop().close()
 

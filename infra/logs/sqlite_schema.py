@@ -98,7 +98,6 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     connection = _connect(path)
     try:
         connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA mmap_size = 1073741824")
     except BaseException:
         connection.close()
         raise

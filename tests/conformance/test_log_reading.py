@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from events.log import START, Append, Appended, EventLog, Key, KeyReused, Remembered, WrongVersion
+from events.log import (
+    START,
+    Append,
+    Appended,
+    EventLog,
+    Key,
+    KeyReused,
+    LogUnavailable,
+    Remembered,
+    WrongVersion,
+)
 from tests.conformance.logs import ACTOR, FIRST_ID, LOGS, liking, outcomes, posting
 
 
@@ -151,3 +161,11 @@ async def test_a_cancelled_wait_leaves_nothing(log: EventLog) -> None:
     assert isinstance((await outcomes(waiting))[0], asyncio.CancelledError)
     await log.append(posting(1))
     assert await log.wait(START, 60)
+
+
+async def test_whoever_waits_is_told_that_the_log_is_closed(log: EventLog) -> None:
+    waiting = asyncio.ensure_future(log.wait(log.head(), 60))
+    await asyncio.sleep(0)
+    log.close()
+    async with asyncio.timeout(5):
+        assert isinstance((await outcomes(waiting))[0], LogUnavailable)
