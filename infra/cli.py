@@ -7,6 +7,7 @@ from infra.program.ids import ids
 from infra.program.imports import import_
 from infra.program.plain import plain
 from infra.program.projections import projections
+from infra.program.relay import relay
 from infra.program.simulate import simulate
 from infra.program.token import token
 
@@ -37,5 +38,5 @@ def main() -> None:
     """
 
 
-for command in (events, ids, import_, projections, simulate, token):
+for command in (events, ids, import_, projections, relay, simulate, token):
     main.add_command(command)

@@ -27,12 +27,14 @@ def plain(error: Exception) -> Plain | None:
     from infra.leases.lease import LeaseError
     from infra.settings import WrongSetting
     from projections.store import StoreError
+    from streams.relay import FeedUnavailable
 
     match error:
         case WrongSetting():
             return Plain(str(error), exit_code=2)
         case (
             AccountsUnavailable()
+            | FeedUnavailable()
             | LeaseError()
             | LogError()
             | Rejected()

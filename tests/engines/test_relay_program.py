@@ -1,0 +1,64 @@
+"""`starling relay` as an operator runs it."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from events.lines import line
+from infra.engines.kafka import KafkaBroker
+from infra.feeds.kafka_topic import Topic
+from infra.logs.sqlite import SqliteLog
+from tests.engines.relays import until
+from tests.engines.topics import fresh, lines_in
+from tests.engines.worlds import fill
+from tests.program import STARLING, environment, starling
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
+
+
+@contextmanager
+def relay(
+    data: Path, servers: str, topic: Topic, said: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """The program; killed at the end of the block if it still runs. `said` gets its stderr."""
+    with said.open("wb") as stderr:
+        process = subprocess.Popen(
+            [STARLING, "relay", "--topic", topic.name, "--partitions", "3", "--data", data],
+            env=environment(STARLING_KAFKA=servers), stderr=stderr,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+async def test_one_relay_publishes_and_another_takes_over_when_it_is_killed(
+    kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    topic, data = fresh(), tmp_path / "data"
+    data.mkdir()
+    log = SqliteLog(data / "log.sqlite")
+    one, two = tmp_path / "one", tmp_path / "two"
+    await fill(log, 0, 500)
+    with relay(data, kafka.address, topic, one) as first:
+        await until(lambda: "publishing" in one.read_text())
+        with relay(data, kafka.address, topic, two) as second:
+            await until(lambda: "standing by" in two.read_text())
+            first.send_signal(signal.SIGKILL)
+            await fill(log, 500, 1000)
+            await until(lambda: "publishing" in two.read_text())
+            await until(lambda: len(lines_in(kafka.address, topic)) == 1000)
+            second.send_signal(signal.SIGTERM)
+            assert second.wait(30) == 0
+    assert "published up to position 1000" in two.read_text()
+    assert lines_in(kafka.address, topic) == [line(e) for e in log.read_all(limit=2000)]
+
+
+def test_without_a_kafka_it_says_which_setting_is_missing(tmp_path: Path) -> None:
+    done = starling("relay", "--data", tmp_path)
+    assert (done.returncode, b"STARLING_KAFKA" in done.stderr) == (2, True)
