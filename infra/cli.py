@@ -8,6 +8,7 @@ from infra.program.imports import import_
 from infra.program.plain import plain
 from infra.program.projections import projections
 from infra.program.relay import relay
+from infra.program.serve import serve, work
 from infra.program.simulate import simulate
 from infra.program.token import token
 
@@ -38,5 +39,17 @@ def main() -> None:
     """
 
 
-for command in (events, ids, import_, projections, relay, simulate, token):
+COMMANDS = (
+    events,
+    ids,
+    import_,
+    projections,
+    relay,
+    serve,
+    simulate,
+    token,
+    work,
+)
+
+for command in COMMANDS:
     main.add_command(command)

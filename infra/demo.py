@@ -131,8 +131,10 @@ class _Town:
         return min(most, int(self._rng.paretovariate(1.1)) - 1)
 
     def _reaction(self, command: str, post: str, at: int) -> dict[str, Any]:
-        later = min(self._now - 1_000, at + int(self._rng.expovariate(1 / (2 * HOUR_MS))) + 1_000)
-        return self._line(command, self._rng.choice(BIRDS), later, {"post": f"key:{post}"})
+        left = self._now - at - 1_000
+        later = int(min(self._rng.expovariate(1 / (2 * HOUR_MS)), self._rng.uniform(0, left)))
+        who = self._rng.choice(BIRDS)
+        return self._line(command, who, at + 1_000 + later, {"post": f"key:{post}"})
 
     def _text(self, choices: tuple[str, ...], author: str, tag: str) -> str:
         others = [bird for bird in BIRDS if bird != author]

@@ -13,12 +13,13 @@ from events.log import EventLog
 from infra.settings import Settings
 from infra.views.board import BoardWriter
 from infra.views.current import CurrentFiles
+from infra.views.fanout import Fanout
 from infra.views.sqlite import SqliteStore
 from infra.wakeups import Wakeups
 from projections.catalog import CATALOG, TOUCHES
 from projections.projection import Projection
 from projections.store import Changes
-from streams.runner import Follower, Runner
+from streams.runner import Follower, Runner, Tend
 from streams.step import Listener
 
 VIEWS = "views"
@@ -29,32 +30,47 @@ VIEWS = "views"
 async def projector(
     settings: Settings, log: EventLog, projections: Sequence[Projection] = CATALOG
 ) -> AsyncIterator[Runner]:
-    """A runner over the current views, opened and locked. Raises `BoardTaken`, `StoreError`."""
+    """A runner over the current views, opened and locked.
+
+    Raises `BoardTaken`, `RingsTaken`, `StoreError`.
+    """
     settings.views_folder.mkdir(parents=True, exist_ok=True)
     wakeups = Wakeups(settings.data)
     async with AsyncExitStack() as stack:
         board = BoardWriter(settings.board_file, epoch=time.time_ns())
         stack.callback(board.close)
+        rings = Fanout(settings.rings_folder)
+        stack.callback(rings.close)
+        files = {p.name: f"{p.name}-{p.version}.sqlite" for p in projections}
         followers = []
+        tend: list[Tend] = []
         for projection in projections:
-            name = f"{projection.name}-{projection.version}.sqlite"
-            store = SqliteStore.open(settings.views_folder / name, projection.tables)
+            file = files[projection.name]
+            store = SqliteStore.open(settings.views_folder / file, projection.tables)
             stack.push_async_callback(store.close)
-            followers.append(Follower(projection, store, _listener(board, projection)))
-        CurrentFiles(settings.views_folder).switch(
-            {p.name: f"{p.name}-{p.version}.sqlite" for p in projections}
-        )
+            listeners = [_journal(board, projection)]
+            if projection.name == "timeline":
+                await rings.start(store, source=file)
+                listeners.insert(0, rings.listen)
+                tend.append(partial(rings.tend, store))
+            followers.append(Follower(projection, store, partial(_tell, listeners)))
+        CurrentFiles(settings.views_folder).switch(files)
         board.switched()
-        yield Runner(log, followers, partial(_publish, board, wakeups))
+        publish = partial(_publish, board, wakeups)
+        yield Runner(log, followers, publish, *tend)
 
 
-def _listener(board: BoardWriter, projection: Projection) -> Listener | None:
+def _tell(listeners: Sequence[Listener], changes: Changes, position: int) -> None:
+    for listen in listeners:
+        listen(changes, position)
+
+
+def _journal(board: BoardWriter, projection: Projection) -> Listener:
     touches = TOUCHES.get(projection.name)
-    if touches is None:
-        return None
 
     def listen(changes: Changes, position: int) -> None:
-        board.touch(touches(changes))
+        if touches is not None:
+            board.touch(touches(changes))
 
     return listen
 

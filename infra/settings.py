@@ -34,8 +34,8 @@ class Settings:
     """What signs tokens; None for the one kept in the data folder."""
 
     def environment(self) -> dict[str, str]:
-        """The environment from which another process reads the same settings."""
-        return {
+        """This process's environment, from which another one reads the same settings."""
+        return dict(os.environ) | {
             "STARLING_DATA": str(self.data.absolute()),
             "STARLING_HOST": self.host,
             "STARLING_PORT": str(self.port),

@@ -7,7 +7,7 @@ without a write, and only the published position moves.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from events.codec import CODEC
@@ -21,8 +21,18 @@ from streams.step import Listener, step
 BATCH = 4000
 """Events read at once: enough to fill a transaction, little enough to hold in memory."""
 
+IDLE_SECONDS = 1.0
+"""The longest sleep without news; what `tend` looks after waits no longer than that."""
+
 Publish = Callable[[Mapping[str, int]], None]
 """Told, after each batch, the position up to which each projection's view is now current."""
+
+Tend = Callable[[], Awaitable[None]]
+"""Work between batches, and at least once in `IDLE_SECONDS`: cheap when there is nothing to do."""
+
+
+async def _nothing() -> None:
+    pass
 
 
 @dataclass(slots=True)
@@ -60,10 +70,12 @@ class Runner:
         log: EventLog,
         followers: Sequence[Follower],
         publish: Publish = lambda positions: None,
+        tend: Tend = _nothing,
     ) -> None:
         self._log = log
         self._followers = followers
         self._publish = publish
+        self._tend = tend
 
     async def start(self) -> None:
         """Find out where every store is."""
@@ -87,8 +99,12 @@ class Runner:
         stopping = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
-                after = await self.catch_up()
-                news = asyncio.ensure_future(self._log.wait(after, timeout=60.0))
+                if await self._batch():
+                    await self._tend()
+                    continue
+                await self._tend()
+                after = min(self.positions().values(), default=0)
+                news = asyncio.ensure_future(self._log.wait(after, timeout=IDLE_SECONDS))
                 await asyncio.wait({news, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if not news.done():
                     news.cancel()

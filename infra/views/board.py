@@ -138,7 +138,7 @@ class BoardReader:
         self._page = _Page(file, writable=False)
         os.close(file)
         self._seen = self._page.words[_SEQUENCE]
-        self._epoch = self._page.words[_EPOCH]
+        self._generation = self.generation
 
     def position(self, projection: str) -> int:
         """How far a projection's view is known to be; 0 where nobody said yet."""
@@ -151,11 +151,14 @@ class BoardReader:
         return self._page.words[_GENERATION] ^ self._page.words[_EPOCH]
 
     def touched(self) -> list[Touch] | None:
-        """What was touched since the last call; None where too much was: drop everything."""
+        """What was touched since the last call; None where too much was: drop everything.
+
+        A switch of versions and a restart of the projector are too much, too.
+        """
         words = self._page.words
         sequence = words[_SEQUENCE]
-        if words[_EPOCH] != self._epoch:
-            self._epoch, self._seen = words[_EPOCH], sequence
+        if self.generation != self._generation:
+            self._generation, self._seen = self.generation, sequence
             return None
         if sequence == self._seen:
             return []

@@ -48,7 +48,10 @@ def test_a_reader_too_far_behind_is_told_to_drop_everything(path: Path) -> None:
 def test_a_switch_and_a_restart_change_the_generation(path: Path) -> None:
     writer, reader = BoardWriter(path, epoch=1), BoardReader(path)
     first = reader.generation
+    writer.touch([(1, 5)])
     writer.switched()
+    assert reader.touched() is None
+    assert reader.touched() == []
     second = reader.generation
     writer.close()
     BoardWriter(path, epoch=2)

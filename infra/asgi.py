@@ -1,0 +1,59 @@
+"""An API process: `python -m infra.asgi --listener FD --lifeline FD`, started by `starling serve`.
+
+It takes the listening socket and the lifeline from its parent, and its settings from the
+environment that the parent gave it.
+"""
+
+import argparse
+import asyncio
+import socket
+
+import uvicorn
+
+from infra import settings
+from infra.supervisor import watch_lifeline
+from infra.wiring import api
+
+GRACE_SECONDS = 5
+"""For requests that are under way when the process is told to stop."""
+
+
+def server(app: object) -> uvicorn.Server:
+    """The HTTP server as Starling runs it; the benchmarks run their peers on the same."""
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]  # an ASGI application, whatever its class
+        http="httptools",
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+    )
+    return uvicorn.Server(config)
+
+
+async def serve(listener: socket.socket, lifeline: int) -> None:
+    """Answer until SIGTERM, or until the parent is gone."""
+    async with api(settings.read()) as app:
+        running = server(app)
+
+        def stop() -> None:
+            running.should_exit = True
+
+        watch_lifeline(lifeline, stop)
+        await running.serve(sockets=[listener])
+
+
+def main() -> None:
+    """Run one API process on the event loop that is quickest here."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--listener", type=int, required=True)
+    parser.add_argument("--lifeline", type=int, required=True)
+    arguments = parser.parse_args()
+    listener = socket.socket(fileno=arguments.listener)
+    with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+        runner.run(serve(listener, arguments.lifeline))
+
+
+if __name__ == "__main__":
+    main()
