@@ -21,7 +21,6 @@ LINE_LIMIT: Final = 64 << 10
 """Bytes of a line."""
 
 NDJSON: Final = "application/x-ndjson"
-_TYPES: Final = (b"application/x-ndjson", b"application/jsonl", b"application/json")
 
 _json = msgspec.json.Encoder().encode
 
@@ -40,10 +39,6 @@ class Batches:
         They are read and done by the window. Where the batch turns out too large only on the way,
         what was done stays done, and the last line of the answer says so.
         """
-        media = call.header(b"content-type")
-        if media is not None and not media.lower().startswith(_TYPES):
-            message = f"send one JSON object a line, with the header 'Content-Type: {NDJSON}'"
-            raise Refused(415, "not-ndjson", message)
         results: list[bytes] = []
         position = 0
         try:

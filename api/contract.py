@@ -120,7 +120,7 @@ def _machines(batches: Batches, checks: Checks) -> list[Operation]:
     return [
         Operation(
             "POST", "/v1/commands", batches.run, "Many commands, one a line", None,
-            scope=IMPORT, problems=(413, 415), media=NDJSON, accepts=NDJSON,
+            scope=IMPORT, problems=(413,), media=NDJSON, accepts=NDJSON,
         ),
         Operation("GET", "/health/live", checks.live, "Whether the process answers", Health),
         Operation(

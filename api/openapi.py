@@ -59,7 +59,6 @@ _PROBLEM_TEXTS: Final = {
     404: "No such thing (any more)",
     409: "It collides with what is there",
     413: "The body is too large",
-    415: "The body is not of the type that is taken",
     422: "A field, a parameter or a header makes no sense; `detail` says which",
     429: "Too many tries",
     503: "Not now; see Retry-After",
@@ -143,7 +142,7 @@ def _responses(operation: Operation, schema_of: dict[Any, Any]) -> Json:
     if operation.command:
         problems |= {422, 503}
     if operation.body is not None:
-        problems |= {400, 413, 415, 422}
+        problems |= {400, 413, 422}
     content = {"application/problem+json": {"schema": schema_of[Problem]}}
     return {str(status): success} | {
         str(problem): {"description": _PROBLEM_TEXTS[problem], "content": content}

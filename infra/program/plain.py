@@ -26,6 +26,8 @@ def plain(error: Exception) -> Plain | None:
     from events.snowflake import SnowflakeError
     from infra.leases.lease import LeaseError
     from infra.settings import WrongSetting
+    from infra.views.board import BoardTaken
+    from infra.views.fanout import RingsTaken
     from projections.store import StoreError
     from streams.relay import FeedUnavailable
 
@@ -34,10 +36,12 @@ def plain(error: Exception) -> Plain | None:
             return Plain(str(error), exit_code=2)
         case (
             AccountsUnavailable()
+            | BoardTaken()
             | FeedUnavailable()
             | LeaseError()
             | LogError()
             | Rejected()
+            | RingsTaken()
             | SnowflakeError()
             | StoreError()
             | UnknownEvent()

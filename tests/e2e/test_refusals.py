@@ -53,10 +53,17 @@ async def test_json_of_another_shape_is_unprocessable(world: World) -> None:
         assert (answer.status_code, problem(answer).type) == (422, "/problems/invalid-body")
 
 
-async def test_a_body_of_another_type_is_refused(world: World) -> None:
+async def test_a_body_that_is_no_json_is_refused(world: World) -> None:
     ada = await person(world, "ada")
     answer = await ada.http.post("/v1/posts", data={"text": "x"})
-    assert (problem(answer).status, problem(answer).type) == (415, "/problems/not-json")
+    assert (problem(answer).status, problem(answer).type) == (400, "/problems/malformed-json")
+
+
+async def test_json_is_taken_whatever_type_the_client_declares(world: World) -> None:
+    ada = await person(world, "ada")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await ada.http.post("/v1/posts", content=b'{"text": "x"}', headers=form)
+    assert answer.status_code == 201
 
 
 async def test_too_large_a_body_is_refused_before_it_is_read(world: World) -> None:
