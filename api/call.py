@@ -39,7 +39,7 @@ def json_answer(body: bytes, status: int = 200, headers: Headers | None = None) 
 class Call:
     """A request: what it carries, and who asks (`claims`, None for a stranger)."""
 
-    __slots__ = ("_query", "_receive", "claims", "params", "scope")
+    __slots__ = ("_headers", "_query", "_receive", "claims", "params", "scope")
 
     def __init__(
         self, scope: Scope, receive: Receive, params: tuple[str, ...], claims: Claims | None = None
@@ -48,6 +48,7 @@ class Call:
         self.params = params
         self.claims = claims
         self._receive = receive
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._query: dict[str, str] | None = None
 
     @property
@@ -77,36 +78,44 @@ class Call:
         return self._query
 
     def header(self, name: bytes) -> bytes | None:
-        """A header, its name in lower case."""
-        for key, value in self.scope["headers"]:
-            if key == name:
-                return value  # type: ignore[no-any-return]  # the scope is untyped
-        return None
+        """A header, its name in lower case; of one given twice, the last."""
+        return self._headers.get(name)
 
     async def chunks(self, limit: int) -> AsyncIterator[bytes]:
         """The body as it comes in. Raises `Refused` (413) beyond `limit` bytes."""
-        self._refuse_announced(limit)
-        size = 0
+        left = limit
         more = True
         while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Refused(400, "disconnected", "the client went away before all was sent")
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > limit:
-                raise too_large(limit)
-            more = message.get("more_body", False)
+            chunk, more = await self._chunk(limit, left)
+            left -= len(chunk)
             yield chunk
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body. Raises as `chunks`."""
-        return b"".join([chunk async for chunk in self.chunks(limit)])
+        chunk, more = await self._chunk(limit, limit)
+        if not more:
+            return chunk
+        parts = [chunk]
+        left = limit - len(chunk)
+        while more:
+            chunk, more = await self._chunk(limit, left)
+            left -= len(chunk)
+            parts.append(chunk)
+        return b"".join(parts)
 
-    def _refuse_announced(self, limit: int) -> None:
-        told = self.header(b"content-length")
-        if told is not None and told.isdigit() and int(told) > limit:
+    async def _chunk(self, limit: int, left: int) -> tuple[bytes, bool]:
+        """A piece of the body, of which `left` bytes may still come, and whether it goes on."""
+        if left == limit:
+            told = self._headers.get(b"content-length")
+            if told is not None and told.isdigit() and int(told) > limit:
+                raise too_large(limit)
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "disconnected", "the client went away before all was sent")
+        chunk: bytes = message.get("body", b"")
+        if len(chunk) > left:
             raise too_large(limit)
+        return chunk, message.get("more_body", False)
 
     async def read(self, kind: type[T]) -> T:
         """The JSON body as `kind`, whatever its declared type: `curl -d` declares a form.

@@ -60,12 +60,12 @@ class Signing:
         """
         email, password = _checked(credentials)
         if request.key is not None and self._ports.log.remembered(request.key.name) is not None:
-            return await self._again(await self._ports.handler.handle(request), password)
+            return await self._again(await self._ports.handler.handle(request), credentials)
         kept = await self._passwords.hash(password) if password is not None else None
         ids = request.ids or self._ports.new_id
         user = ids()
         account = Account(user, email, kept, self._ports.clock_ms())
-        await self._keep(account)
+        await self._keep(account, password)
         # The id drawn here is the first that the handler takes; should it decide again, it takes
         # others, and the account follows.
         drawn = chain((user,), iter(ids, None))
@@ -77,30 +77,44 @@ class Signing:
         if outcome.id != user:
             await self._ports.accounts.remove(user)
             if outcome.repeated:
-                return await self._again(outcome, password)
+                return await self._again(outcome, credentials)
             await self._ports.accounts.put(account._replace(user=outcome.id))
         return outcome
 
-    async def _again(self, outcome: Outcome, password: str | None) -> Outcome:
-        """A registration asked for again is answered again, to who knows the password alone."""
+    async def _again(self, outcome: Outcome, credentials: Credentials) -> Outcome:
+        """A registration asked for again is answered again, to who knows the password alone.
+
+        Where a crash took the account, it is made now.
+        """
+        email, password = _checked(credentials)
         account = await self._ports.accounts.of(outcome.id)
-        kept = account.password if account is not None else None
-        if password is not None and not await self._passwords.matches(kept, password):
+        if account is None:
+            kept = await self._passwords.hash(password) if password is not None else None
+            await self._keep(Account(outcome.id, email, kept, self._ports.clock_ms()), password)
+        elif password is not None and not await self._passwords.matches(account.password, password):
             message = "this key was used for another registration; choose a new key"
             raise Refused(422, "key-reused", message)
         return outcome
 
-    async def _keep(self, account: Account) -> None:
+    async def _keep(self, account: Account, password: str | None) -> None:
+        """Keep an account; one without a user that has its email was left behind, and gives way.
+
+        At once to who knows its password (the same person, trying again), to others after a while:
+        its user may be about to be appended. Raises `EmailTaken`.
+        """
         try:
             await self._ports.accounts.put(account)
+            return
         except EmailTaken:
             other = await self._ports.accounts.with_email(account.email or "")
             if other is not None:
+                if self._ports.log.read_stream(streams.user(other.user)):
+                    raise
                 young = self._ports.clock_ms() - other.created < ORPHAN_MS
-                if young or self._ports.log.read_stream(streams.user(other.user)):
+                if young and not await self._passwords.matches(other.password, password or ""):
                     raise
                 await self._ports.accounts.remove(other.user)
-            await self._ports.accounts.put(account)
+        await self._ports.accounts.put(account)
 
     async def sign_in(self, asked: SignIn, address: str) -> int:
         """The user whose handle and password these are. Raises `Refused` (401, 429)."""
@@ -134,8 +148,9 @@ class Signing:
             account = Account(user, None, None, self._ports.clock_ms())
         if account.password is not None:
             self._throttle.check(str(user), address)
-            given = patch.current_password or ""
-            if not await self._passwords.matches(account.password, given):
+            # The new password is fine as well: then this request was done before.
+            known = (patch.current_password or "", patch.password or "")
+            if not any([await self._passwords.matches(account.password, one) for one in known]):
                 self._throttle.failed(str(user), address)
                 message = "to change email or password, give the right `current_password`"
                 raise Refused(403, "credentials-wrong", message)
@@ -143,7 +158,7 @@ class Signing:
             account = account._replace(email=patch.email)
         if patch.password is not UNSET:
             account = account._replace(password=await self._passwords.hash(patch.password))
-        await self._keep(account)
+        await self._keep(account, None)
 
 
 def _checked(credentials: Credentials) -> tuple[str | None, str | None]:

@@ -7,9 +7,11 @@ import pytest
 from api.accounts import Account
 from api.auth import LIFE_DAYS
 from api.schemas import Registered, User
+from events.log import LogUnavailable
 from tests.e2e.world import PASSWORD, World, person
 
 ADA = {"handle": "Ada", "name": "Ada L.", "email": "ada@example.org", "password": PASSWORD}
+SESSION = {"handle": "ada", "password": PASSWORD}
 
 
 async def test_a_new_user_is_answered_whole_and_signed_in(
@@ -123,6 +125,34 @@ async def test_an_account_left_by_a_crash_gives_its_email_back(
     assert answer.status_code == 201
 
 
+async def test_who_tries_again_after_a_failure_of_the_log_need_not_wait(
+    world: World, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(append: object) -> None:
+        raise LogUnavailable("the disk is full")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(world.log, "append", fail)
+        answer = await stranger.post("/v1/users", json=ADA)
+        assert answer.status_code == 503
+    other = ADA | {"handle": "eve", "password": "another one"}
+    assert (await stranger.post("/v1/users", json=other)).status_code == 409
+    assert (await stranger.post("/v1/users", json=ADA)).status_code == 201
+    assert (await stranger.post("/v1/sessions", json=SESSION)).status_code == 201
+
+
+async def test_a_registration_whose_account_was_lost_gets_it_when_sent_again(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    key = {"Idempotency-Key": "k1"}
+    first = await stranger.post("/v1/users", json=ADA, headers=key)
+    await world.accounts.remove(int(first.json()["id"]))
+    assert (await stranger.post("/v1/sessions", json=SESSION)).status_code == 401
+    again = await stranger.post("/v1/users", json=ADA, headers=key)
+    assert again.json()["id"] == first.json()["id"]
+    assert (await stranger.post("/v1/sessions", json=SESSION)).status_code == 201
+
+
 async def test_signing_in_takes_the_handle_in_any_case_and_the_password(
     world: World, stranger: httpx.AsyncClient
 ) -> None:
@@ -171,6 +201,7 @@ async def test_another_password_takes_the_one_before(
     change = {"password": "battery staple", "email": "countess@example.org"}
     refused = await ada.http.patch("/v1/users/me", json=change)
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/credentials-wrong")
+    await ada.do("PATCH", "/v1/users/me", change | {"current_password": PASSWORD})
     await ada.do("PATCH", "/v1/users/me", change | {"current_password": PASSWORD})
     signed = await stranger.post(
         "/v1/sessions", json={"handle": "ada", "password": "battery staple"}
