@@ -1,0 +1,74 @@
+"""Signing in, other passwords, tokens that end."""
+
+import httpx
+
+from api.auth import LIFE_DAYS
+from tests.e2e.world import PASSWORD, World, person
+
+
+async def test_signing_in_takes_the_handle_in_any_case_and_the_password(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    for handle in ("ada", "ADA", "@ada"):
+        body = {"handle": handle, "password": PASSWORD}
+        answer = await stranger.post("/v1/sessions", json=body)
+        assert answer.status_code == 201
+        assert answer.json()["id"] == ada.id
+        assert world.tokens.read(answer.json()["token"].encode()).user == int(ada.id)
+
+
+async def test_a_wrong_password_and_an_unknown_handle_look_alike(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    await person(world, "ada")
+    wrong = await stranger.post("/v1/sessions", json={"handle": "ada", "password": "guess"})
+    unknown = await stranger.post("/v1/sessions", json={"handle": "eve", "password": "guess"})
+    assert wrong.status_code == unknown.status_code == 401
+    assert wrong.json() == unknown.json()
+    assert wrong.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_guessing_is_braked(world: World, stranger: httpx.AsyncClient) -> None:
+    await person(world, "ada")
+    guess = {"handle": "ada", "password": "guess"}
+    statuses = [(await stranger.post("/v1/sessions", json=guess)).status_code for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+    answer = await stranger.post("/v1/sessions", json=guess | {"password": PASSWORD})
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_another_password_takes_the_one_before(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    change = {"password": "battery staple", "email": "countess@example.org"}
+    refused = await ada.http.patch("/v1/users/me", json=change)
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/credentials-wrong")
+    await ada.do("PATCH", "/v1/users/me", change | {"current_password": PASSWORD})
+    await ada.do("PATCH", "/v1/users/me", change | {"current_password": PASSWORD})
+    signed = await stranger.post(
+        "/v1/sessions", json={"handle": "ada", "password": "battery staple"}
+    )
+    assert signed.status_code == 201
+    assert (await ada.ask("/v1/users/me"))["email"] == "countess@example.org"
+
+
+async def test_a_deleted_account_can_not_sign_in_even_where_its_row_survived_a_crash(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    row = await world.accounts.of(int(ada.id))
+    await ada.do("DELETE", "/v1/users/me")
+    assert row is not None
+    await world.accounts.put(row)
+    answer = await stranger.post("/v1/sessions", json={"handle": "ada", "password": PASSWORD})
+    assert answer.status_code == 401
+
+
+async def test_a_token_expires(world: World) -> None:
+    ada = await person(world, "ada")
+    world.clock.wait(LIFE_DAYS * 24 * 60 * 60)
+    answer = await ada.http.get("/v1/timelines/home")
+    assert (answer.status_code, answer.json()["type"]) == (401, "/problems/token-expired")
