@@ -8,6 +8,7 @@ from infra.program.imports import import_
 from infra.program.plain import plain
 from infra.program.projections import projections
 from infra.program.relay import relay
+from infra.program.replay import replay
 from infra.program.serve import serve, work
 from infra.program.simulate import simulate
 from infra.program.token import token
@@ -45,6 +46,7 @@ COMMANDS = (
     import_,
     projections,
     relay,
+    replay,
     serve,
     simulate,
     token,

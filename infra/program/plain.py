@@ -29,6 +29,7 @@ def plain(error: Exception) -> Plain | None:
     from infra.views.board import BoardTaken
     from infra.views.fanout import RingsTaken
     from projections.store import StoreError
+    from streams.exports.manifest import CannotResume
     from streams.relay import FeedUnavailable
 
     match error:
@@ -37,6 +38,7 @@ def plain(error: Exception) -> Plain | None:
         case (
             AccountsUnavailable()
             | BoardTaken()
+            | CannotResume()
             | FeedUnavailable()
             | LeaseError()
             | LogError()

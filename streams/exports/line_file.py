@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from events.recorded import Stored
+from events.selection import Selection
 from streams.exports import manifest
 from streams.exports.manifest import CannotResume, Manifest
 from streams.formats.line_format import LineFormat, NotALine
-from streams.selection import Selection
 
 _BLOCK: Final = 1 << 20
 """Bytes that gather before they are written."""
@@ -94,7 +94,10 @@ class LineFile:
 
     def abandon(self) -> None:
         """Leave what was written for the next run."""
-        self._file.close()
+        try:
+            self.flush()
+        finally:
+            self._file.close()
 
     def _whole(self, at: Path) -> int:
         """The length of the file up to its last whole line; counts what the manifest doesn't."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from events.log import EventLog
-from streams.selection import Selection
+from events.selection import Selection
 
 SCHEMA: Final = 1
 """The version of what exports look like: names of columns and files."""

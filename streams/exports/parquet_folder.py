@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from events.recorded import Stored
+from events.selection import Selection
 from streams.exports import manifest
 from streams.exports.manifest import CannotResume, Manifest
 from streams.exports.parquet_parts import Parts
 from streams.formats import parquet
-from streams.selection import Selection
 
 FORMAT: Final = "parquet"
-CHUNK: Final = 1 << 15
-"""Events of a row group."""
 COMMIT: Final = 1 << 20
 """Events after which files are completed and named in the manifest."""
 
@@ -79,7 +77,7 @@ class ParquetFolder:
             self._batches.append(parquet.rows(batch))
             self._gathered += len(batch)
             self._reached = _Reached(batch[-1].position, batch[-1].id, upto)
-            if self._gathered >= CHUNK:
+            if self._gathered >= parquet.CHUNK:
                 self._hand_over()
         else:
             self._reached = self._reached._replace(upto=upto)

@@ -26,6 +26,9 @@ ID_COLUMNS: Final = (
 )  # fmt: skip
 TEXT_COLUMNS: Final = ("handle", "text")
 
+CHUNK: Final = 1 << 15
+"""Events of a row group: what is in memory at once."""
+
 WORDS: Final = pa.dictionary(pa.int32(), pa.string())
 SCHEMA: Final = pa.schema(
     [

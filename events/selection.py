@@ -42,11 +42,6 @@ class Selection:
             and (self.stream is None or stored.stream == self.stream)
         )
 
-    @property
-    def everything(self) -> bool:
-        """Whether nothing but the position decides."""
-        return self == Selection(after=self.after)
-
     def described(self) -> dict[str, Any]:
         """The conditions as JSON, those alone that say something."""
         conditions = {

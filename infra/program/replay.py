@@ -1,0 +1,142 @@
+"""`starling replay`: events out of the log, into files that other tools read."""
+
+import asyncio
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from infra.program.options import data_option, settings_of_log
+from infra.program.plain import Plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from events.log import EventLog
+    from events.selection import Selection
+    from streams.replay import Export, Pace
+
+FORMATS = ("jsonl", "csv", "parquet", "cloudevents")
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """In what form, where to, and at what pace."""
+
+    form: str
+    output: Path | None
+    follow: bool
+    speed: float | None
+
+
+@click.command()
+@click.option("--after", metavar="POSITION", help="Only events behind this position.")
+@click.option("--from", "since", metavar="TIME", help="Only events of this time and later.")
+@click.option("--to", metavar="TIME", help="Only events before this time.")
+@click.option("--type", "types", metavar="T", multiple=True, help="Only this type; repeatable.")
+@click.option("--user", metavar="REF", help="Only what this user did: an id or @handle.")
+@click.option("--stream", metavar="S", help="Only this stream, such as post-123.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="jsonl", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder; not stdout.")
+@click.option("--follow", is_flag=True, help="Go on with events as they happen, until Ctrl-C.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="In recorded time, X times as fast.",
+)
+@data_option
+def replay(
+    data: Path | None,
+    form: str,
+    output: Path | None,
+    follow: bool,
+    speed: float | None,
+    **wanted: Any,
+) -> None:
+    """Write the events of the log, or those that all conditions select, in log order.
+
+    TIME is RFC 3339 or a Snowflake id. JSONL, CSV and CloudEvents go to stdout or into one file;
+    Parquet goes into a folder, in files of a date each (date=YYYY-MM-DD). An export with -o is
+    gone on with by the same command: it appends what is new, and nothing twice. Its manifest says
+    which events it holds.
+
+    Example: starling replay --type post-created --from 2024-05-01T00:00:00Z -o posts.jsonl
+    """
+    from infra.command_side import open_log
+
+    if form == "parquet" and (follow or speed):
+        raise click.UsageError(
+            "--follow and --speed write as they go, and a file of Parquet is written at its end: "
+            "take another --format, or repeat the replay, which appends what is new"
+        )
+    how = How(form, output, follow, speed)
+    with open_log(settings_of_log(data=data)) as log:
+        selection = _selection(log, wanted)
+        export = _export(log, selection, how)
+        try:
+            asyncio.run(_run(log, selection, export, how))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            if not follow:
+                again = "; the same command goes on from there" if output else ""
+                raise Plain(f"interrupted{again}") from None
+    if output is not None:
+        click.echo(f"{output} has everything up to position {export.after}", err=True)
+
+
+def _selection(log: "EventLog", wanted: dict[str, Any]) -> "Selection":
+    from commands.errors import Rejected
+    from commands.references import References
+    from commands.selections import selection_of
+
+    try:
+        return selection_of(References(log), **wanted)
+    except Rejected as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _export(log: "EventLog", selection: "Selection", how: How) -> "Export":
+    from streams.exports.catalog import into_path, into_stream
+
+    try:
+        if how.output is not None:
+            return into_path(how.form, how.output, selection, log, growing=how.follow)
+        if how.form == "parquet" and sys.stdout.isatty():
+            raise click.UsageError("Parquet is not for terminals: name a folder with -o")
+        return into_stream(how.form, sys.stdout.buffer)
+    except ModuleNotFoundError as error:
+        raise Plain(f"this needs {error.name}: pip install 'starling[analysis]'") from error
+
+
+async def _run(log: "EventLog", selection: "Selection", export: "Export", how: How) -> None:
+    from events.selection import from_log
+    from infra.program.progress import bar
+    from streams.replay import replay as replayed
+
+    if how.follow:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    start = max(export.after, selection.after)
+    with bar() as progress:
+        advance = progress.phase("events", None if how.follow else max(0, log.head() - start))
+        await replayed(
+            from_log(log, follow=how.follow),
+            selection,
+            export,
+            told=lambda events, upto: advance(upto - start),
+            pace=_pace(how.speed),
+            live=how.follow,
+        )
+
+
+def _pace(speed: float | None) -> "Pace | None":
+    from time import monotonic
+
+    from streams.replay import Pace
+
+    sleep: Callable[[float], Any] = asyncio.sleep
+    return None if speed is None else Pace(speed, sleep, monotonic)

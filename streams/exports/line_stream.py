@@ -1,0 +1,34 @@
+"""An export into a pipe or a terminal: nothing to go on with, so no manifest."""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from events.log import START
+from events.recorded import Stored
+from streams.formats.line_format import LineFormat
+
+
+class LineStream:
+    """Lines into an open binary file, which stays open."""
+
+    after = START
+
+    def __init__(self, out: BinaryIO, form: LineFormat) -> None:
+        self._out = out
+        self._encode = form.encode
+        out.write(form.header)
+
+    def write(self, batch: Sequence[Stored], upto: int) -> None:
+        """Write events."""
+        self._out.write(self._encode(batch))
+
+    def flush(self) -> None:
+        """Let readers see what was written."""
+        self._out.flush()
+
+    def close(self) -> None:
+        """Write what waits."""
+        self._out.flush()
+
+    def abandon(self) -> None:
+        """Nothing to do: what was written was written."""

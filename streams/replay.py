@@ -1,0 +1,100 @@
+"""Replay: the wanted events of a source into an export, at full speed or in recorded time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from events.recorded import Stored
+from events.selection import Batch, Selection, Source
+from events.snowflake import time_ms
+
+
+class Export(Protocol):
+    """Where events go. `close` completes it; `abandon` leaves it for another run to go on with."""
+
+    @property
+    def after(self) -> int:
+        """The position up to which the export has everything."""
+        ...
+
+    def write(self, batch: Sequence[Stored], upto: int) -> None:
+        """Add wanted events in log order; nothing else is wanted up to position `upto`."""
+        ...
+
+    def flush(self) -> None:
+        """Let readers see what was written."""
+        ...
+
+    def close(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+class Pace:
+    """Recorded time, `speed` times as fast: when each event is due, counted from the first.
+
+    An event with an earlier time than those before it is due at once.
+    """
+
+    def __init__(
+        self,
+        speed: float,
+        sleep: Callable[[float], Awaitable[object]],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._speed = speed
+        self._monotonic = monotonic
+        self._origin: tuple[float, int] | None = None
+        self.sleep = sleep
+
+    def delay(self, event: Stored) -> float:
+        """Seconds until the event is due, 0 or less where it is."""
+        now, ms = self._monotonic(), time_ms(event.id)
+        if self._origin is None:
+            self._origin = now, ms
+        started, first_ms = self._origin
+        return started + (ms - first_ms) / 1000 / self._speed - now
+
+
+Told = Callable[[int, int], None]
+"""Told after each batch: how many events it had, and the position reached."""
+
+
+async def replay(
+    source: Source,
+    selection: Selection,
+    export: Export,
+    *,
+    told: Told = lambda events, upto: None,
+    pace: Pace | None = None,
+    live: bool = False,
+) -> None:
+    """Write everything that the source gives behind what the export has.
+
+    `live`: the source never ends, readers see each batch at once, and being cancelled completes
+    the export. Anything else that ends it early leaves the export to be gone on with.
+    """
+    try:
+        async for batch in source(selection, export.after):
+            if pace is not None:
+                await _in_time(export, batch, pace)
+            export.write(*batch) if pace is None else export.write([], batch.upto)
+            if live:
+                export.flush()
+            told(len(batch.events), batch.upto)
+    except asyncio.CancelledError:
+        export.close() if live else export.abandon()
+        raise
+    except BaseException:
+        export.abandon()
+        raise
+    export.close()
+
+
+async def _in_time(export: Export, batch: Batch, pace: Pace) -> None:
+    for event in batch.events:
+        delay = pace.delay(event)
+        if delay > 0:
+            export.flush()
+            await pace.sleep(delay)
+        export.write([event], event.position)

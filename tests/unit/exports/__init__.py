@@ -1,0 +1,1 @@
+"""Events leaving the log: selections, formats, files that are gone on with."""

@@ -1,0 +1,161 @@
+"""Exports into folders of Parquet."""
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from events.recorded import Stored
+from events.schema import ID_FIELDS
+from events.selection import Selection, read
+from events.snowflake import time_ms
+from streams.exports import parquet_folder, parquet_parts
+from streams.exports.catalog import into_path, into_stream
+from streams.exports.manifest import CannotResume, load
+from streams.formats import parquet
+from tests.unit.exports.logs import ROBIN, export, grow, half_exported, log_of
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks, commits and open files as small as the logs of tests."""
+    monkeypatch.setattr(parquet, "CHUNK", 500)
+    monkeypatch.setattr(parquet_folder, "COMMIT", 1000)
+    monkeypatch.setattr(parquet_parts, "OPEN", 2)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """All rows, in the order of position."""
+    found = pl.read_parquet(folder / "**/*.parquet", hive_partitioning=True)
+    return found.sort("position").to_dicts()
+
+
+def check_files(folder: Path) -> None:
+    """The manifest names the files that are there; dates and orders are right in each."""
+    found = load(folder / "manifest.json")
+    assert found is not None
+    assert {file.path for file in found.files} == {
+        str(path.relative_to(folder)) for path in folder.rglob("*.parquet")
+    }
+    for file in found.files:
+        table = pq.read_table(folder / file.path, partitioning=None)
+        assert table.schema.equals(parquet.SCHEMA)
+        positions = table["position"].to_pylist()
+        assert positions == sorted(positions)
+        assert [file.rows, file.first, file.last] == [
+            len(positions), str(positions[0]), str(positions[-1])
+        ]  # fmt: skip
+        assert {f"date={time:%Y-%m-%d}" for time in table["time"].to_pylist()} == {
+            Path(file.path).parent.name
+        }
+    assert found.rows == sum(file.rows for file in found.files)
+
+
+def test_a_row_is_an_event_with_its_shared_fields(tmp_path: Path) -> None:
+    log = log_of(8)
+    export(log, "parquet", tmp_path / "out")
+    for row, event in zip(rows(tmp_path / "out"), log.read_all(), strict=True):
+        data = json.loads(event.data)
+        assert (
+            Stored._make([*(row[name] for name in Stored._fields[:-1]), row["data"].encode()])
+            == event
+        )
+        assert row["time"] == datetime.fromtimestamp(time_ms(event.id) / 1000, UTC)
+        assert row["category"] == event.stream.partition("-")[0]
+        for name in ID_FIELDS:
+            assert row[name] == (int(data[name]) if name in data else None)
+        assert (row["text"], row["handle"]) == (data.get("text"), data.get("handle"))
+    check_files(tmp_path / "out")
+
+
+def test_ids_are_int64_and_words_dictionaries_and_compression_is_zstd(tmp_path: Path) -> None:
+    export(log_of(8), "parquet", tmp_path)
+    path = next(tmp_path.rglob("*.parquet"))
+    for name in ("position", "id", "actor", *ID_FIELDS):
+        assert parquet.SCHEMA.field(name).type == pa.int64()
+    for name in ("type", "category"):
+        assert isinstance(parquet.SCHEMA.field(name).type, pa.DictionaryType)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    assert {group.column(n).compression for n in range(group.num_columns)} == {"ZSTD"}
+
+
+@pytest.mark.usefixtures("small")
+def test_a_second_run_appends_files_and_leaves_the_others(tmp_path: Path) -> None:
+    log = log_of(2300)
+    export(log, "parquet", tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    export(log, "parquet", tmp_path)
+    grow(log, 900)
+    export(log, "parquet", tmp_path)
+    assert [row["position"] for row in rows(tmp_path)] == list(range(1, 3201))
+    assert all(path.read_bytes() == content for path, content in before.items())
+    check_files(tmp_path)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("upto", [10, 500, 1500, 1999])
+def test_what_a_killed_run_left_is_gone_on_with(upto: int, tmp_path: Path) -> None:
+    log = log_of(2000)
+    half_exported(log, "parquet", tmp_path, upto)
+    # As if it had been killed between moving its files and naming them, or while it wrote.
+    stray = tmp_path / "date=2023-11-15" / f"{1900:019}.parquet"
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(b"half a file")
+    (tmp_path / ".parts").mkdir()
+    (tmp_path / ".parts" / "x.parquet").write_bytes(b"half a file")
+    export(log, "parquet", tmp_path)
+    assert [row["position"] for row in rows(tmp_path)] == list(range(1, 2001))
+    check_files(tmp_path)
+    assert not (tmp_path / ".parts").exists()
+
+
+@pytest.mark.usefixtures("small")
+def test_nobody_ever_sees_half_a_file(tmp_path: Path) -> None:
+    log = log_of(2000)
+    running = into_path("parquet", tmp_path, Selection(), log, growing=False)
+    for batch in read(log, Selection(), 0, 2000):
+        running.write(*batch)
+        for path in tmp_path.glob("date=*/*.parquet"):
+            pq.read_table(path)
+    running.close()
+
+
+def test_an_export_of_nothing_is_a_manifest(tmp_path: Path) -> None:
+    export(log_of(5), "parquet", tmp_path, Selection(user=5))
+    found = load(tmp_path / "manifest.json")
+    assert found is not None
+    assert (found.rows, found.first, found.last, found.upto) == (0, None, None, "5")
+
+
+def test_another_selection_log_or_folder_is_refused(tmp_path: Path) -> None:
+    export(log_of(5), "parquet", tmp_path / "out")
+    with pytest.raises(CannotResume, match=r"holds all events.*events with user"):
+        export(log_of(5), "parquet", tmp_path / "out", Selection(user=ROBIN))
+    with pytest.raises(CannotResume, match="another log"):
+        export(log_of(3), "parquet", tmp_path / "out")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear diary")
+    with pytest.raises(CannotResume, match="not empty"):
+        export(log_of(5), "parquet", tmp_path / "mine")
+
+
+def test_two_runs_on_one_folder_exclude_each_other(tmp_path: Path) -> None:
+    log = log_of(3)
+    one = into_path("parquet", tmp_path, Selection(), log, growing=False)
+    with pytest.raises(CannotResume, match="another replay"):
+        into_path("parquet", tmp_path, Selection(), log, growing=False)
+    one.close()
+
+
+def test_a_stream_of_parquet_is_one_file(tmp_path: Path) -> None:
+    log, out = log_of(6), io.BytesIO()
+    stream = into_stream("parquet", out)
+    stream.write(log.read_all(), 6)
+    stream.close()
+    assert pq.read_table(pa.BufferReader(out.getvalue()))["position"].to_pylist() == [*range(1, 7)]
