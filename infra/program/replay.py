@@ -1,7 +1,5 @@
 """`starling replay`: events out of the log, into files that other tools read."""
 
-import asyncio
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +11,20 @@ from infra.program.options import data_option, settings_of_log
 from infra.program.plain import Plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from events.log import EventLog
     from events.selection import Selection
-    from streams.replay import Export, Pace
+    from streams.replay import Export
 
 FORMATS = ("jsonl", "csv", "parquet", "cloudevents")
 
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """In what form, where to, and at what pace."""
+    """In what form and where to."""
 
     form: str
     output: Path | None
     follow: bool
-    speed: float | None
 
 
 @click.command()
@@ -67,22 +62,19 @@ def replay(
     Example: starling replay --type post-created --from 2024-05-01T00:00:00Z -o posts.jsonl
     """
     from infra.command_side import open_log
+    from infra.program.replaying import run
 
     if form == "parquet" and (follow or speed):
         raise click.UsageError(
             "--follow and --speed write as they go, and a file of Parquet is written at its end: "
             "take another --format, or repeat the replay, which appends what is new"
         )
-    how = How(form, output, follow, speed)
+    how = How(form, output, follow)
     with open_log(settings_of_log(data=data)) as log:
         selection = _selection(log, wanted)
         export = _export(log, selection, how)
-        try:
-            asyncio.run(_run(log, selection, export, how))
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            if not follow:
-                again = "; the same command goes on from there" if output else ""
-                raise Plain(f"interrupted{again}") from None
+        if not run(log, selection, export, follow=follow, speed=speed):
+            raise Plain("interrupted" + ("; the same command goes on from there" if output else ""))
     if output is not None:
         click.echo(f"{output} has everything up to position {export.after}", err=True)
 
@@ -109,34 +101,3 @@ def _export(log: "EventLog", selection: "Selection", how: How) -> "Export":
         return into_stream(how.form, sys.stdout.buffer)
     except ModuleNotFoundError as error:
         raise Plain(f"this needs {error.name}: pip install 'starling[analysis]'") from error
-
-
-async def _run(log: "EventLog", selection: "Selection", export: "Export", how: How) -> None:
-    from events.selection import from_log
-    from infra.program.progress import bar
-    from streams.replay import replay as replayed
-
-    if how.follow:
-        task = asyncio.current_task()
-        assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    start = max(export.after, selection.after)
-    with bar() as progress:
-        advance = progress.phase("events", None if how.follow else max(0, log.head() - start))
-        await replayed(
-            from_log(log, follow=how.follow),
-            selection,
-            export,
-            told=lambda events, upto: advance(upto - start),
-            pace=_pace(how.speed),
-            live=how.follow,
-        )
-
-
-def _pace(speed: float | None) -> "Pace | None":
-    from time import monotonic
-
-    from streams.replay import Pace
-
-    sleep: Callable[[float], Any] = asyncio.sleep
-    return None if speed is None else Pace(speed, sleep, monotonic)

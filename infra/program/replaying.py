@@ -1,0 +1,47 @@
+"""What `starling replay` does once it knows what to write, and where."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from events.log import EventLog
+from events.selection import Selection, from_log
+from infra.program.progress import bar
+from streams.replay import Export, Pace, replay
+
+
+def run(
+    log: EventLog, selection: Selection, export: Export, *, follow: bool, speed: float | None
+) -> bool:
+    """Replay the log, with a progress bar on a terminal; False where a person broke it off.
+
+    To `follow` ends only that way, by Ctrl-C or SIGTERM, and is then complete.
+    """
+    try:
+        asyncio.run(_run(log, selection, export, follow, speed))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return follow
+    return True
+
+
+async def _run(
+    log: EventLog, selection: Selection, export: Export, follow: bool, speed: float | None
+) -> None:
+    if follow:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    start = max(export.after, selection.after)
+    sleep: Callable[[float], Any] = asyncio.sleep
+    with bar() as progress:
+        advance = progress.phase("events", None if follow else max(0, log.head() - start))
+        await replay(
+            from_log(log, follow=follow),
+            selection,
+            export,
+            told=lambda events, upto: advance(upto - start),
+            pace=None if speed is None else Pace(speed, sleep, monotonic),
+            live=follow,
+        )
