@@ -84,8 +84,12 @@ class Known:
             return first if of is passed else None
         if passed is None:
             return None
-        mine = reader.context.retweeters & passed.keys()
-        return min((passed[user] for user in mine), default=0)
+        retweeters = reader.context.retweeters
+        if len(passed) > len(retweeters):
+            mine = [passed[user] for user in retweeters if user in passed]
+        else:
+            mine = [id for user, id in passed.items() if user in retweeters]
+        return min(mine, default=0)
 
     def cursor(self, reader: Reader, id: int) -> int | None:
         """The entry that a client means by an id: where that is a post which shows through a
