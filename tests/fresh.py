@@ -1,4 +1,4 @@
-"""The views that a fresh projection of a log gives: what live ones are compared with."""
+"""Live views, and those that a fresh projection of the log gives: they have to be the same."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from events.log import EventLog
+from infra.projector import VIEWS
+from infra.settings import Settings
+from infra.views.board import BoardReader
 from infra.views.current import CurrentFiles
 from infra.views.sqlite import SqliteStore
+from infra.wakeups import Wakeups
 from projections.catalog import CATALOG
 from projections.store import ReadStore
 from streams.runner import Follower, Runner
@@ -30,6 +34,17 @@ async def fresh_views(log: EventLog, folder: Path) -> AsyncIterator[dict[str, Re
         await runner.start()
         await runner.catch_up()
         yield stores
+
+
+async def caught_up(settings: Settings, log: EventLog) -> None:
+    """Wait until every view is where the log is."""
+    board = BoardReader(settings.board_file)
+
+    def there() -> bool:
+        return all(board.position(each.name) >= log.head() for each in CATALOG)
+
+    assert await Wakeups(settings.data).wait(VIEWS, there, timeout=60)
+    board.close()
 
 
 @asynccontextmanager

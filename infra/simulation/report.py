@@ -57,7 +57,7 @@ def show(result: Result, console: Console) -> None:
     rate = sum(row.per_second for row in rows)
     table.add_row("all", f"{done:,}", f"{failed:,}", f"{rate:,.1f}")
     table.add_row(
-        "post shows at a follower", f"{len(measures.freshness):,}", f"{measures.never_shown:,}", "",
+        "shown to follower", f"{len(measures.freshness):,}", f"{measures.never_shown:,}", "",
         *_cells(latency(measures.freshness)),
     )  # fmt: skip
     console.print(table)

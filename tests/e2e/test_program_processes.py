@@ -60,7 +60,7 @@ async def test_a_simulation_ends_with_a_table_on_stdout() -> None:
         )  # fmt: skip
         out, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
-    for operation in ("post", "like", "home timeline", "post shows at a follower"):
+    for operation in ("post", "like", "home timeline", "shown to follower"):
         assert operation in out.decode()
 
 

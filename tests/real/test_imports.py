@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from commands import keys
@@ -18,14 +19,18 @@ from projections import followers, posts, profiles
 from projections.post_rows import LIKES, POSTS
 from projections.profiles import PROFILES
 from projections.store import ReadStore
-from tests.fresh import fresh_views
+from tests.fresh import caught_up, fresh_views, live_views
 from tests.outside import missing
+from tests.processes import processes
 from tests.program import starling
 from tests.real import follow_graph, ldbc
 from tests.real.counts import counts, follow_counts
 
 Line = dict[str, Any]
 Views = Mapping[str, ReadStore]
+
+BATCH = 5000
+"""Lines of one request."""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -55,13 +60,15 @@ def named(ids: Mapping[str, int], counted: Mapping[str, int]) -> dict[int, int]:
     return {id: counted.get(key, 0) for key, id in ids.items()}
 
 
-async def check_stream(log: EventLog, views: Views, stream: Path, lines: list[Line]) -> None:
-    """The views hold what the update stream does."""
+async def check_stream(
+    log: EventLog, views: Views, stream: Path, lines: list[Line], others: int = 0
+) -> None:
+    """The views hold what the update stream does, and `others` who are not of it."""
     counted = counts(stream)
     people = ids_by(log, keys_of(lines, "ldbc-person-"))
     messages = ids_by(log, keys_of(lines, "ldbc-message-"))
     assert len(people) == counted.people
-    assert len(await views["profiles"].scan(PROFILES)) == counted.people + 1
+    assert len(await views["profiles"].scan(PROFILES)) == counted.people + 1 + others
     rows = await views["posts"].scan(POSTS)
     comments = sum(row.reply_to is not None for row in rows)
     assert comments == counted.comments
@@ -126,6 +133,50 @@ async def test_the_update_stream_is_imported_by_the_program(
         check_times(log, lines)
         async with fresh_views(log, tmp_path) as views:
             await check_stream(log, views, stream, lines)
+
+
+async def check_answers(client: httpx.AsyncClient, log: EventLog, stream: Path) -> None:
+    """Who and what the stream has most of is shown with its counts."""
+    counted = counts(stream)
+    for person, friends in counted.friends_of.most_common(20):
+        user = (await client.get(f"/v1/users/@{ldbc.handle(person)}")).json()
+        assert (user["followers"], user["following"]) == (friends, friends)
+        assert user["posts"] == counted.posts_by[person]
+    for message, likes in counted.likes_of.most_common(20):
+        id = ids_by(log, [ldbc.message_key(message)]).popitem()[1]
+        post = (await client.get(f"/v1/posts/{id}")).json()
+        assert (post["likes"], post["comments"]) == (likes, counted.comments_on[message])
+
+
+async def test_the_update_stream_is_imported_over_http(
+    stream: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    settings = Settings(data=tmp_path)
+    async with processes(tmp_path) as running:
+        await running.api()
+        await running.projector()
+        async with httpx.AsyncClient(base_url=running.url(), timeout=60) as client:
+            new = {
+                "handle": "clerk",
+                "name": "C",
+                "email": "c@example.org",
+                "password": "ink & pen",
+            }
+            assert (await client.post("/v1/users", json=new)).status_code == 201
+            token = starling("token", "@clerk", "--scope", "import", "--data", tmp_path).stdout
+            client.headers["Authorization"] = f"Bearer {token.decode().strip()}"
+            for start in range(0, len(lines), BATCH):
+                batch = lines[start : start + BATCH]
+                answer = await client.post("/v1/commands", content=ndjson(batch))
+                told = [json.loads(line) for line in answer.text.splitlines()]
+                assert [each["key"] for each in told] == [line["key"] for line in batch]
+                assert {each["status"] for each in told} <= {200, 201}
+            with open_log(settings) as log:
+                check_times(log, lines)
+                await caught_up(settings, log)
+                async with live_views(settings.views_folder) as views:
+                    await check_stream(log, views, stream, lines, others=1)
+                await check_answers(client, log, stream)
 
 
 async def test_the_follow_graph_is_imported_by_the_program(graph: Path, tmp_path: Path) -> None:
