@@ -39,7 +39,7 @@ class SqliteStore:
         path: Path,
         tables: Sequence[AnyTable],
         read_only: bool = False,
-        cache_mb: int = 64,
+        cache_mb: int = 16,
     ) -> Self:
         """Open the file, making what isn't there (a read-only one must be there).
 
