@@ -49,7 +49,6 @@ def build(ports: Ports) -> FastAPI:
     quiet: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
     app = FastAPI(title=TITLE, redoc_url=None, telemetry=quiet)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to replace it
-    app.add_middleware(Door, ports=ports, routes=routes, shown=shown, metrics=metrics)
     app.add_exception_handler(HTTPException, _of_framework)
     app.add_exception_handler(Exception, _unexpected)
     page = (resources.files("api") / "web" / "index.html").read_bytes()
@@ -58,6 +57,7 @@ def build(ports: Ports) -> FastAPI:
     async def index() -> Response:
         return Response(page, media_type="text/html")
 
+    app.middleware_stack = Door(app.build_middleware_stack(), ports, routes, shown, metrics)
     return app
 
 
