@@ -69,10 +69,11 @@ class Fanout:
         self._rows.drop_torn()
         self._big = {author for (author,) in await store.scan(BIG)}
         self._behind.clear()
-        self._audience = Audience()
+        slots: dict[int, list[int]] = {}
         for slot, key in self._rows.owned():
             for author in await self._authors(store, key):
-                self._audience.add(author, slot)
+                slots.setdefault(author, []).append(slot)
+        self._audience = Audience(slots)
 
     def listen(self, changes: Changes, position: int) -> None:
         """Take the applied changes of a batch that brought the store to `position`."""
