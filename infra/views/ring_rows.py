@@ -113,6 +113,10 @@ class RingRows:
         self._wanted[places] = 0
         return keys
 
+    def wanted(self) -> bool:
+        """Whether readers ask for rings."""
+        return bool(self._wanted.any())
+
     def broadcast(self) -> None:
         """Tell readers that some outbox changed."""
         fence()
