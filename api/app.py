@@ -1,5 +1,6 @@
 """The API, assembled: ports in, an ASGI application out."""
 
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from importlib.metadata import version
 from typing import Final
@@ -47,18 +48,24 @@ def build(ports: Ports) -> FastAPI:
 
     # Its telemetry would look at the environment at every request; `api.metrics` counts instead.
     quiet: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
-    app = FastAPI(title=TITLE, redoc_url=None, telemetry=quiet)
+    app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, telemetry=quiet)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to replace it
     app.add_exception_handler(HTTPException, _of_framework)
     app.add_exception_handler(Exception, _unexpected)
-    page = (resources.files("api") / "web" / "index.html").read_bytes()
-
-    @app.get("/", include_in_schema=False)
-    async def index() -> Response:
-        return Response(page, media_type="text/html")
-
+    app.add_api_route("/", _page("index.html"), include_in_schema=False)
+    app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
     app.middleware_stack = Door(app.build_middleware_stack(), ports, routes, shown, metrics)
     return app
+
+
+def _page(name: str) -> Callable[[], Awaitable[Response]]:
+    """A page that needs nothing from elsewhere: no build step, no other hosts."""
+    content = (resources.files("api") / "web" / name).read_bytes()
+
+    async def page() -> Response:
+        return Response(content, media_type="text/html")
+
+    return page
 
 
 async def _of_framework(request: Request, error: Exception) -> Response:

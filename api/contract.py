@@ -36,7 +36,7 @@ def _accounts(c: Commands, q: Queries) -> list[Operation]:
         ),
         Operation(
             "POST", "/v1/sessions", c.sign_in, "Sign in", Token, SignIn, made=True,
-            problems=(401, 429),
+            problems=(401, 429, 503),
         ),
         Operation("GET", me, q.me, "Oneself", User, scope=USER, reads=USERS),
         Operation(

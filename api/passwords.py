@@ -5,32 +5,52 @@ at once from taking all memory and every core.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from api.errors import RETRY_AFTER, Refused
+
 AT_ONCE: Final = 2
+
+WAITING: Final = 256
+"""So many may wait for their turn, some ten seconds; who comes then is sent away."""
 
 
 class Passwords:
-    """Hashes and checks passwords off the event loop."""
+    """Hashes and checks passwords off the event loop. Raises `Refused` (503) under siege."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
         self._nobody = self._hasher.hash("a password that nobody has")
 
     async def hash(self, password: str) -> str:
         """The hash to keep; it holds its salt and cost."""
-        async with self._turn:
+        async with self._a_turn():
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def matches(self, kept: str | None, password: str) -> bool:
         """Whether this is the password. Takes as long where there is no hash to compare with."""
-        async with self._turn:
+        async with self._a_turn():
             right = await asyncio.to_thread(self._verify, kept or self._nobody, password)
         return right and kept is not None
+
+    @asynccontextmanager
+    async def _a_turn(self) -> AsyncIterator[None]:
+        if self._waiting >= WAITING:
+            message = "too many people sign in at the moment: try again in a few seconds"
+            raise Refused(503, "busy", message, RETRY_AFTER)
+        self._waiting += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._waiting -= 1
 
     def _verify(self, kept: str, password: str) -> bool:
         try:
