@@ -29,7 +29,7 @@ START_SECONDS = 60
 def measure(runs: int) -> list[Result]:
     """The two HTTP rows: each run of ours beside one of the peer, for reads first."""
     with tempfile.TemporaryDirectory(prefix="starling-bench-") as folder, starling(folder) as port:
-        token, page = _populate(port)
+        token, page = populate(port)
         file = Path(folder, "page.json")
         file.write_bytes(page)
         with bare(file) as peer:
@@ -105,7 +105,7 @@ def ask(port: int, method: str, path: str, token: str = "", body: Any = None) ->
     return content
 
 
-def _populate(port: int) -> tuple[str, bytes]:
+def populate(port: int) -> tuple[str, bytes]:
     """A reader who follows ten authors with thirty posts: (token, the bytes of the home page)."""
     reader = _register(port, "reader")
     for number in range(10):

@@ -1,0 +1,123 @@
+"""A whole server on a log and on one ten times as long: rates, latencies, freshness, memory.
+
+Both servers have the mission's mix behind them. The throughput is that of one kind of request; the
+latencies come from a simulated crowd at a steady, moderate rate, counted from when a request was
+due.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from infra.logs.sqlite import SqliteLog
+from infra.simulation.arrivals import Operation
+from tests.bench import worlds
+from tests.bench.http import CONNECTIONS, JSON, TEXT, populate, starling
+from tests.bench.load import Asked, load
+from tests.bench.result import Result
+
+EVENTS = 50_000
+USERS = 2_000
+POSTS_A_SECOND = 10
+SECONDS = 15
+
+
+class Figures(NamedTuple):
+    """What one server did; rates a second, times in ms, memory in MB."""
+
+    posts: float
+    homes: float
+    command_p50: float
+    command_p99: float
+    shown_p99: float
+    api_memory: float
+    projector_memory: float
+
+
+ROWS = (
+    ("POST /v1/posts", "requests/s", True),
+    ("GET /v1/timelines/home, 20 posts", "requests/s", True),
+    ("p50 of a command", "ms", False),
+    ("p99 of a command", "ms", False),
+    ("p99 from a command's answer to a follower's home timeline", "ms", False),
+    ("memory of an API process", "MB", False),
+    ("memory of the projector", "MB", False),
+)
+
+
+def measure(runs: int) -> list[Result]:
+    """Each figure on the long log (ours) beside the same on the short one; no target but 0.5."""
+    pairs = [(_figures(10 * EVENTS), _figures(EVENTS)) for _ in range(min(runs, 3))]
+    return [
+        Result.of_runs(
+            what,
+            (f"{10 * EVENTS:,} events", [long[place] for long, _ in pairs]),
+            (f"{EVENTS:,} events", [short[place] for _, short in pairs]),
+            target=0.5,
+            unit=unit,
+            higher_is_better=more,
+        )
+        for place, (what, unit, more) in enumerate(ROWS)
+    ]
+
+
+def _figures(events: int) -> Figures:
+    with tempfile.TemporaryDirectory(prefix="starling-bench-") as folder:
+        data = Path(folder, "data")
+        data.mkdir()
+        log = SqliteLog(data / "log.sqlite")
+        asyncio.run(worlds.write(log, events, USERS))
+        log.close()
+        with starling(folder) as port:
+            token, _ = populate(port)
+            bearer = ("Authorization", f"Bearer {token}")
+            crowd = _simulate(port)
+            home = Asked(port, "/v1/timelines/home", headers=(bearer,))
+            body = json.dumps({"text": TEXT})
+            post = Asked(port, "/v1/posts", "POST", (bearer, JSON), body)
+            homes, posts = (load(asked, 4, CONNECTIONS).rate for asked in (home, post))
+            return Figures(posts, homes, *crowd, *_memory(data))
+
+
+def _simulate(port: int) -> tuple[float, float, float]:
+    """p50 and p99 of the slowest kind of command, p99 of becoming visible."""
+    command = [
+        sys.executable, "-c", "from infra.cli import main; main()", "simulate", "--json",
+        "--url", f"http://127.0.0.1:{port}", "--users", "30", "--seconds", str(SECONDS),
+        "--posts-per-second", str(POSTS_A_SECOND),
+    ]  # fmt: skip
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    commands = [
+        row["latency_ms"]
+        for name, row in told["operations"].items()
+        if row["latency_ms"] and name != Operation.READ
+    ]
+    return (
+        max(times["p50"] for times in commands),
+        max(times["p99"] for times in commands),
+        told["freshness"]["latency_ms"]["p99"],
+    )
+
+
+def _memory(data: Path) -> tuple[float, float]:
+    """Resident memory of the API process and the projector on a data folder, in MB."""
+    found: dict[str, float] = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            command = (folder / "cmdline").read_bytes().decode().split("\0")
+            if "--lifeline" not in command:
+                continue
+            environment = (folder / "environ").read_bytes().decode().split("\0")
+            status = (folder / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        if f"STARLING_DATA={data.absolute()}" in environment:
+            kilobytes = int(status.split("VmRSS:")[1].split()[0])
+            found["api" if "infra.asgi" in command else "projector"] = kilobytes / 1024
+    return found["api"], found["projector"]
