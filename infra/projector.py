@@ -19,6 +19,7 @@ from infra.wakeups import Wakeups
 from projections.catalog import CATALOG, TOUCHES
 from projections.projection import Projection
 from projections.store import Changes
+from streams.dead_letters import kept
 from streams.runner import Follower, Runner, Tend
 from streams.step import Listener
 
@@ -46,7 +47,7 @@ async def projector(
         tend: list[Tend] = []
         for projection in projections:
             file = files[projection.name]
-            store = SqliteStore.open(settings.views_folder / file, projection.tables)
+            store = SqliteStore.open(settings.views_folder / file, kept(projection))
             stack.push_async_callback(store.close)
             listeners = [_journal(board, projection)]
             if projection.name == "timeline":

@@ -25,6 +25,7 @@ from projections.catalog import CATALOG
 from projections.home import Home
 from projections.projection import Projection
 from projections.store import ReadStore
+from streams.dead_letters import kept
 
 
 @asynccontextmanager
@@ -68,4 +69,4 @@ async def api(settings: Settings) -> AsyncIterator[FastAPI]:
 
 
 def _open_to_read(path: Path, projection: Projection) -> ReadStore:
-    return SqliteStore.open(path, projection.tables, read_only=True)
+    return SqliteStore.open(path, kept(projection), read_only=True)

@@ -4,19 +4,21 @@ It reads a batch once for all projections that stand at the same place, gives ea
 it takes, and goes to sleep until the log has news. A projection's stored position is the truth
 from which it goes on after a crash; where a batch held nothing for it, its view is as current
 without a write, and only the published position moves.
+
+An event that a projection can't take is parked (`streams.parking`) and the rest goes on.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from events.codec import CODEC
 from events.log import EventLog
 from events.recorded import Recorded
-from events.schema import Event
+from events.schema import STORED, Event
 from projections.projection import Projection
 from projections.store import ReadStore
-from streams.step import Listener, step
+from streams.parking import Broken, Item, Parking, decoded
+from streams.step import Listener
 
 BATCH = 4000
 """Events read at once: enough to fill a transaction, little enough to hold in memory."""
@@ -27,13 +29,12 @@ IDLE_SECONDS = 1.0
 Publish = Callable[[Mapping[str, int]], None]
 """Told, after each batch, the position up to which each projection's view is now current."""
 
-Tend = Callable[[], Awaitable[bool]]
-"""Work between batches, and at least once in `IDLE_SECONDS`: cheap when there is nothing to do.
-True where some of it is left, so that the runner doesn't go to sleep over it."""
+Tend = Callable[[], Awaitable[None]]
+"""Work between batches, and at least once in `IDLE_SECONDS`: cheap when there is nothing to do."""
 
 
-async def _nothing() -> bool:
-    return False
+async def _nothing() -> None:
+    pass
 
 
 @dataclass(slots=True)
@@ -43,22 +44,49 @@ class Follower:
     projection: Projection
     store: ReadStore
     listen: Listener | None = None
+    skips: frozenset[int] = frozenset()
+    """Positions of events that somebody decided to leave out."""
+    paused: bool = False
     stored: int = 0
     """The position in the store."""
     position: int = 0
     """The position up to which the view is current; `stored` or further."""
-    takes: frozenset[type[Event]] = field(init=False)
+    parking: Parking = field(init=False)
+    _takes: frozenset[type[Event]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.takes = frozenset(self.projection.takes)
+        self._takes = frozenset(self.projection.takes)
+        self.parking = Parking(self.projection, self.store, self.listen)
 
-    async def feed(self, batch: Sequence[Recorded], upto: int) -> None:
+    async def start(self) -> None:
+        """Find out where the store is, and what is parked in it."""
+        self.stored = self.position = await self.store.position()
+        await self.parking.start()
+
+    async def switch(self, store: ReadStore) -> ReadStore:
+        """Write another store from now on, from where it is; the one before."""
+        before, self.store = self.store, store
+        self.parking = Parking(self.projection, store, self.listen)
+        await self.start()
+        return before
+
+    async def feed(
+        self, batch: Sequence[Recorded], upto: int, broken: Sequence[Broken] = ()
+    ) -> None:
         """Take a batch that ends at position `upto`; what was taken before is passed over."""
         if upto <= self.position:
             return
-        mine = [r for r in batch if r.position > self.position and type(r.event) in self.takes]
+        mine: list[Item] = [
+            r for r in batch if r.position > self.position and type(r.event) in self._takes
+        ]
+        if broken:
+            names = {STORED[kind][0] for kind in self._takes}
+            mine += [b for b in broken if b.position > self.position and b.type in names]
+            mine.sort(key=lambda item: item.position)
+        if self.skips:
+            mine = [item for item in mine if item.position not in self.skips]
         if mine:
-            await step(self.projection, self.store, mine, self.stored, upto, self.listen)
+            await self.parking.take(mine, self.stored, upto)
             self.stored = upto
         self.position = upto
 
@@ -81,7 +109,7 @@ class Runner:
     async def start(self) -> None:
         """Find out where every store is."""
         for follower in self._followers:
-            follower.stored = follower.position = await follower.store.position()
+            await follower.start()
         self._publish(self.positions())
 
     def positions(self) -> dict[str, int]:
@@ -92,7 +120,7 @@ class Runner:
         """Project everything that the log holds by now; the position reached."""
         while await self._batch():
             pass
-        return min((f.position for f in self._followers), default=0)
+        return min(self._places(), default=0)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the log until `stop` is set."""
@@ -100,10 +128,11 @@ class Runner:
         stopping = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
-                had_news = await self._batch()
-                if await self._tend() or had_news:
+                if await self._batch():
+                    await self._tend()
                     continue
-                after = min(self.positions().values(), default=0)
+                await self._tend()
+                after = min(self._places(), default=self._log.head())
                 news = asyncio.ensure_future(self._log.wait(after, timeout=IDLE_SECONDS))
                 await asyncio.wait({news, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if not news.done():
@@ -112,15 +141,23 @@ class Runner:
         finally:
             stopping.cancel()
 
+    def _places(self) -> set[int]:
+        """Where the projections that run stand."""
+        return {follower.position for follower in self._followers if not follower.paused}
+
     async def _batch(self) -> bool:
-        """Project one batch; False where there was nothing new."""
-        after = min((f.position for f in self._followers), default=0)
-        stored = self._log.read_all(after, limit=BATCH)
-        if not stored:
-            return False
-        batch = [CODEC.recorded(row) for row in stored]
-        upto = stored[-1].position
-        for follower in self._followers:
-            await follower.feed(batch, upto)
-        self._publish(self.positions())
-        return True
+        """Project one batch for each place where projections stand, so that one which is far
+        behind keeps no other from its news; False where there was nothing new."""
+        moved = False
+        for after in sorted(self._places(), reverse=True):
+            stored = self._log.read_all(after, limit=BATCH)
+            if not stored:
+                continue
+            batch, broken = decoded(stored)
+            upto = stored[-1].position
+            for follower in self._followers:
+                if not follower.paused and follower.position == after:
+                    await follower.feed(batch, upto, broken)
+            self._publish(self.positions())
+            moved = True
+        return moved

@@ -9,10 +9,31 @@ from collections.abc import Callable, Sequence
 from events.recorded import Recorded
 from projections.projection import Projection, project
 from projections.store import Changes, ReadStore
+from streams.dead_letters import LETTERS, Letter
 
 Listener = Callable[[Changes, int], None]
 """Told of the changes of a batch and the position they brought the store to, right after they were
 applied; never told of a batch applied before."""
+
+
+async def enter(
+    projection: Projection,
+    store: ReadStore,
+    batch: Sequence[Recorded],
+    after: int,
+    position: int,
+    partition: int = 0,
+    parked: Sequence[Letter] = (),
+) -> Changes | None:
+    """Project a partition's events between `after` and `position` (those the projection takes).
+
+    `parked` are events between them that go to the dead letters instead. None where the store had
+    them already. Raises what the projection raises, and `StoreError`; then nothing was applied.
+    """
+    changes = await project(projection, store, batch)
+    if parked:
+        changes.puts[LETTERS] = {(letter.position,): letter for letter in parked}
+    return changes if await store.apply(changes, after, position, partition) else None
 
 
 async def step(
@@ -24,13 +45,8 @@ async def step(
     listen: Listener | None = None,
     partition: int = 0,
 ) -> bool:
-    """Project a partition's events between `after` and `position` (those the projection takes).
-
-    False where the store had them already. Raises what the projection raises, and `StoreError`;
-    then nothing was applied.
-    """
-    changes = await project(projection, store, batch)
-    applied = await store.apply(changes, after, position, partition)
-    if applied and listen is not None:
+    """`enter`, and tell who listens. False where the store had the events already."""
+    changes = await enter(projection, store, batch, after, position, partition)
+    if changes is not None and listen is not None:
         listen(changes, position)
-    return applied
+    return changes is not None

@@ -14,6 +14,7 @@ from infra.views.sqlite import SqliteStore
 from infra.wakeups import Wakeups
 from projections.catalog import CATALOG
 from projections.store import ReadStore
+from streams.dead_letters import kept
 from streams.runner import Follower, Runner
 
 Rows = Mapping[str, list[tuple[Any, ...]]]
@@ -27,7 +28,7 @@ async def fresh_views(log: EventLog, folder: Path) -> AsyncIterator[dict[str, Re
         stores: dict[str, ReadStore] = {}
         for projection in CATALOG:
             path = folder / f"{projection.name}.sqlite"
-            stores[projection.name] = SqliteStore.open(path, projection.tables)
+            stores[projection.name] = SqliteStore.open(path, kept(projection))
             stack.push_async_callback(stores[projection.name].close)
         followers = [Follower(each, stores[each.name]) for each in CATALOG]
         runner = Runner(log, followers)
@@ -55,7 +56,7 @@ async def live_views(folder: Path) -> AsyncIterator[dict[str, ReadStore]]:
         for projection in CATALOG:
             path = CurrentFiles(folder).path(projection.name)
             assert path, f"{projection.name} has no view"
-            stores[projection.name] = SqliteStore.open(path, projection.tables, read_only=True)
+            stores[projection.name] = SqliteStore.open(path, kept(projection), read_only=True)
             stack.push_async_callback(stores[projection.name].close)
         yield stores
 

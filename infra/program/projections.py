@@ -78,11 +78,12 @@ async def _stored(settings: "Settings", projection: "Projection") -> int | None:
     """The position in a projection's current view; None where it has no view yet."""
     from infra.views.current import CurrentFiles
     from infra.views.sqlite import SqliteStore
+    from streams.dead_letters import kept
 
     path = CurrentFiles(settings.views_folder).path(projection.name)
     if path is None or not path.exists():
         return None
-    store = SqliteStore.open(path, projection.tables, read_only=True)
+    store = SqliteStore.open(path, kept(projection), read_only=True)
     try:
         return await store.position()
     finally:

@@ -19,6 +19,7 @@ from eventsourcing.sqlite import SQLiteDatastore, SQLiteTrackingRecorder
 from infra.logs.sqlite import SqliteLog
 from infra.views.sqlite import SqliteStore
 from projections.catalog import CATALOG
+from streams.dead_letters import kept
 from streams.runner import Follower, Runner
 from tests.bench.result import Result
 from tests.bench.worlds import write
@@ -58,7 +59,7 @@ async def _project(folder: Path, run: int) -> float:
     """Events a second from an empty view of everything to a current one."""
     log = SqliteLog(folder / "log.sqlite")
     followers = [
-        Follower(one, SqliteStore.open(folder / f"{one.name}-{run}.sqlite", one.tables))
+        Follower(one, SqliteStore.open(folder / f"{one.name}-{run}.sqlite", kept(one)))
         for one in CATALOG
     ]
     runner = Runner(log, followers)

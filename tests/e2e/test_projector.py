@@ -20,6 +20,7 @@ from projections import posts
 from projections.catalog import CATALOG
 from projections.projection import Projection
 from projections.touched import Kind
+from streams.dead_letters import kept
 
 POSTS: Projection = next(projection for projection in CATALOG if projection.name == "posts")
 
@@ -44,7 +45,7 @@ async def test_what_is_posted_can_be_read_once_the_board_says_so(tmp_path: Path)
                 await log.wait(post.position, 0.01)
         path = CurrentFiles(settings.views_folder).path("posts")
         assert path is not None
-        store = SqliteStore.open(path, POSTS.tables, read_only=True)
+        store = SqliteStore.open(path, kept(POSTS), read_only=True)
         assert (await posts.by_ids(store, [post.id]))[post.id].text == "hello"
         assert (Kind.POST, post.id) in (board.touched() or [])
         await store.close()

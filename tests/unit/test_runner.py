@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import pytest
-
 from events import streams
 from events.log import Append, NewEvent, Write
 from events.recorded import Recorded
@@ -14,6 +12,7 @@ from infra.logs.memory import MemoryLog
 from infra.views.memory import MemoryStore
 from projections.projection import Need, View
 from projections.tables import Table, Tally
+from streams.dead_letters import kept
 from streams.runner import Follower, Runner
 
 
@@ -63,7 +62,7 @@ async def mute(log: MemoryLog, id: int) -> None:
 
 
 async def test_it_projects_what_is_there_and_then_what_comes() -> None:
-    log, store = MemoryLog(), MemoryStore(Posts.tables)
+    log, store = MemoryLog(), MemoryStore(kept(Posts()))
     seen: asyncio.Queue[Mapping[str, int]] = asyncio.Queue()
     runner = Runner(log, [Follower(Posts(), store)], seen.put_nowait)
     await post(log, 1)
@@ -81,7 +80,7 @@ async def test_it_projects_what_is_there_and_then_what_comes() -> None:
 
 
 async def test_events_of_other_kinds_move_the_published_position_without_a_write() -> None:
-    log, store = MemoryLog(), MemoryStore(Posts.tables)
+    log, store = MemoryLog(), MemoryStore(kept(Posts()))
     runner = Runner(log, [Follower(Posts(), store)])
     await post(log, 1)
     stored = log.head()
@@ -98,7 +97,7 @@ async def test_events_of_other_kinds_move_the_published_position_without_a_write
 
 async def test_a_projection_that_is_behind_catches_up_without_disturbing_the_others() -> None:
     log = MemoryLog()
-    first, second = MemoryStore(Posts.tables), MemoryStore(Posts.tables)
+    first, second = MemoryStore(kept(Posts())), MemoryStore(kept(Posts()))
     for id in range(1, 6):
         await post(log, id)
     await Runner(log, [Follower(Posts(), first)]).catch_up()
@@ -110,15 +109,49 @@ async def test_a_projection_that_is_behind_catches_up_without_disturbing_the_oth
         assert await store.get(COUNTS, (7,)) == Count(7, 6)
 
 
-async def test_what_a_projection_raises_stops_the_runner_before_anything_is_applied() -> None:
-    class Broken(Posts):
-        def project(self, recorded: Recorded, view: View) -> None:
-            super().project(recorded, view)
-            raise ValueError("cannot take this")
-
-    log, store = MemoryLog(), MemoryStore(Posts.tables)
+async def test_a_paused_projection_stays_where_it_is_and_the_others_go_on() -> None:
+    log = MemoryLog()
+    still = Follower(Posts(), MemoryStore(kept(Posts())), paused=True)
+    moving = Follower(Posts(), MemoryStore(kept(Posts())))
+    runner = Runner(log, [still, moving])
     await post(log, 1)
-    with pytest.raises(ValueError, match="cannot take this"):
-        await Runner(log, [Follower(Broken(), store)]).run(asyncio.Event())
-    assert await store.position() == 0
-    assert await store.get(LAST, (7,)) is None
+    await runner.start()
+    await runner.catch_up()
+    assert (still.position, moving.position) == (0, log.head())
+    still.paused = False
+    await post(log, 2)
+    await runner.catch_up()
+    assert (still.position, moving.position) == (log.head(), log.head())
+    assert await still.store.get(COUNTS, (7,)) == Count(7, 2)
+
+
+async def test_one_that_is_far_behind_keeps_no_other_from_its_news() -> None:
+    log = MemoryLog()
+    for id in range(1, 4001):
+        await post(log, id)
+    ahead = Follower(Posts(), MemoryStore(kept(Posts())))
+    await Runner(log, [ahead]).catch_up()
+    behind = Follower(Posts(), MemoryStore(kept(Posts())))
+    await post(log, 4001)
+    seen: list[tuple[int, int]] = []
+    runner = Runner(log, [behind, ahead], lambda _: seen.append((ahead.position, behind.position)))
+    await runner.start()
+    await runner.catch_up()
+    assert seen[1] == (4001, 0), "the news came first"
+    assert (ahead.position, behind.position) == (4001, 4001)
+
+
+async def test_a_follower_that_is_given_another_store_goes_on_from_there() -> None:
+    log = MemoryLog()
+    old, new = MemoryStore(kept(Posts())), MemoryStore(kept(Posts()))
+    await post(log, 1)
+    follower = Follower(Posts(), old)
+    runner = Runner(log, [follower])
+    await runner.start()
+    await runner.catch_up()
+    await Runner(log, [Follower(Posts(), new)]).catch_up()
+    assert await follower.switch(new) is old
+    await post(log, 2)
+    await runner.catch_up()
+    assert await new.get(COUNTS, (7,)) == Count(7, 2)
+    assert await old.get(COUNTS, (7,)) == Count(7, 1)
