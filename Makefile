@@ -20,7 +20,7 @@ setup: $(VENV)/.run ## install what the server needs into .venv
 run: setup ## serve a small demo world on 127.0.0.1:8000
 	@exec $(BIN)/starling serve --demo
 
-test: $(VENV)/.test $(VENV)/.streaming ## run every test
+test: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## run every test
 	$(BIN)/python -m pytest -q -rs $(TESTS)
 
 check: $(VENV)/.test $(VENV)/.streaming ## format, lint, types and import contracts
@@ -33,10 +33,10 @@ format: $(VENV)/.test ## format the code and sort its imports
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
 
-bench: $(VENV)/.bench $(VENV)/.streaming ## measure beside the peers; writes docs/benchmarks.md
+bench: $(VENV)/.bench $(VENV)/.streaming $(VENV)/.engines ## measure beside the peers; writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench
 
-up: $(VENV)/.streaming ## start the streaming profile
+up: $(VENV)/.streaming $(VENV)/.engines ## start the streaming profile
 	$(BIN)/starling up
 
 down: $(VENV)/.streaming ## stop the streaming profile
@@ -82,6 +82,7 @@ lock: ## write requirements/ anew (needs uv; UPGRADE=--upgrade takes newer versi
 	$(COMPILE) $(UPGRADE) --all-extras -o requirements/versions.txt
 	$(CUT) -o requirements/run.txt
 	$(CUT) -o requirements/streaming.txt --extra streaming
+	$(CUT) -o requirements/engines.txt --extra engines
 	$(CUT) -o requirements/analysis.txt --extra analysis
 	$(CUT) -o requirements/test.txt --extra analysis --extra test --extra lint
 	$(CUT) -o requirements/bench.txt --extra analysis --extra bench

@@ -1,10 +1,15 @@
 """Fixtures for every test."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.outside import missing, shared_data_folder
+
+if TYPE_CHECKING:
+    from infra.engines.mongodb import MongoServer
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +19,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         missing(f"the data folder {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator["MongoServer"]:
+    """One server for all tests: each uses a database of its own. Who kills it starts it again."""
+    from infra.engines.kafka_jars import EngineMissing  # only where a test asks for it
+    from infra.engines.mongodb import running
+
+    try:
+        with running(tmp_path_factory.mktemp("mongodb")) as server:
+            yield server
+    except EngineMissing as error:
+        missing(f"MongoDB ({error})")

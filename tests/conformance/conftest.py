@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from projections.store import ReadStore
-from tests.conformance.stores import ADAPTERS, Adapter
+from tests.conformance.stores import PARAMETERS, Adapter, each_adapter
 
 
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
-def adapter(request: pytest.FixtureRequest) -> Adapter:
-    found: Adapter = request.param
-    return found
+@pytest.fixture(params=PARAMETERS)
+def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> Adapter:
+    return each_adapter(request, tmp_path)
 
 
 @pytest.fixture

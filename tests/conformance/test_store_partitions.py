@@ -1,19 +1,9 @@
 """Every read store keeps one position for each partition of the feed."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from projections.store import Changes, ReadStore, Superseded
-from tests.conformance.stores import ADAPTERS, COUNTS, SINGLES, Count, Single, adding, putting
-
-
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ReadStore]:
-    opened: ReadStore = await request.param.open(tmp_path)
-    yield opened
-    await opened.close()
+from tests.conformance.stores import COUNTS, SINGLES, Count, Single, adding, putting
 
 
 async def test_partitions_move_on_by_themselves(store: ReadStore) -> None:

@@ -1,0 +1,67 @@
+"""The writes that the changes of one batch are, in a transaction."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from motor.motor_asyncio import AsyncIOMotorClientSession
+
+from infra.views.mongo_table import MongoTable
+from projections.store import Changes
+from projections.tables import Key, Table, Tally
+
+_AT_ONCE: Final = 5_000
+"""Writes of one request: whoever waits for a lock of the server waits for no more."""
+
+
+class Batch:
+    """Changes of tables, to be written into one part of each tally's rows."""
+
+    def __init__(
+        self,
+        tables: Mapping[Table[Any] | Tally[Any], MongoTable],
+        changes: Changes,
+        part: int,
+        absent: Mapping[Any, Collection[Key]],
+    ) -> None:
+        """`absent`: keys without a row. Adding costs half of replacing what may be there."""
+        self._tables = tables
+        self._changes = changes
+        self._part = part
+        self.absent = absent
+
+    async def write(self, session: AsyncIOMotorClientSession) -> None:
+        """All of it. Raises `PyMongoError`; `KeyError` for a table of another store."""
+        changes = self._changes
+        for table, gone in changes.deletes.items():
+            mine = self._tables[table]
+            for keys in _parts(sorted(gone)):
+                ids = [mine.key(key) for key in keys]
+                await mine.collection.delete_many({"_id": {"$in": ids}}, session=session)
+        for table, rows in changes.puts.items():
+            mine, absent = self._tables[table], self.absent.get(table, ())
+            puts = [
+                mine.insert(rows[key]) if key in absent else mine.put(rows[key])
+                for key in sorted(rows)
+            ]
+            await self._bulk(mine, puts, session)
+        for tally, counts in changes.adds.items():
+            mine = self._tables[tally]
+            adds = [
+                mine.add(key, counts[key], self._part) for key in sorted(counts) if any(counts[key])
+            ]
+            await self._bulk(mine, adds, session)
+            # Only where something was taken away can nothing be left.
+            less = sorted(key for key, added in counts.items() if min(added) < 0)
+            for keys in _parts(less):
+                await mine.collection.delete_many(mine.spent(keys, self._part), session=session)
+
+    async def _bulk(
+        self, mine: MongoTable, writes: Sequence[Any], session: AsyncIOMotorClientSession
+    ) -> None:
+        for some in _parts(writes):
+            await mine.collection.bulk_write(some, ordered=False, session=session)
+
+
+def _parts(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(whole), _AT_ONCE):
+        yield whole[start : start + _AT_ONCE]
