@@ -80,6 +80,11 @@ class Person:
             self.id, self.token = int(answer.body["id"]), answer.body["token"]
         return answer
 
+    async def sign_in(self) -> Answer:
+        """Sign in with the password of `join`."""
+        body = {"handle": self.handle, "password": f"the password of {self.handle}"}
+        return await self.ask("POST", "/v1/sessions", body)
+
     async def live(self, posts: list[int], people: Iterable[int], stop: asyncio.Event) -> None:
         """Post, comment, like, retweet, follow and take it back until `stop` is set.
 

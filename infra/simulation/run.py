@@ -62,6 +62,7 @@ async def simulate(plan: Plan, progress: Progress, stop: asyncio.Event) -> Resul
         tick = progress.phase("load", plan.seconds)
         due = arrivals(plan.posts_per_second, plan.seconds, plan.seed)
         seconds = await load.run(due, stop, tick)
+        tick(min(seconds, plan.seconds))
         return Result(measures, seconds, stop.is_set())
 
 

@@ -17,16 +17,28 @@ LINES = 1500
 
 
 class Load:
-    """People who ask one of the API processes' doors; counts what they were answered."""
+    """People who live, and others who join them; counts what they were answered."""
 
     def __init__(self, session: aiohttp.ClientSession, running: Processes) -> None:
         self.stop = asyncio.Event()
         self.posts: list[int] = []
+        self._session = session
+        self._url = running.url
         self._missing = 0
         self._enough = asyncio.Event()
-        self.people = [
-            Person(session, running.url, f"person_{n}", self._answered) for n in range(PEOPLE)
-        ]
+        self.people = [self._person(f"person_{n}") for n in range(PEOPLE)]
+        self.newcomers: list[Person] = []
+        """Who joined while the load was under way."""
+
+    def _person(self, handle: str) -> Person:
+        return Person(self._session, self._url, handle, self._answered)
+
+    async def _join(self) -> None:
+        while not self.stop.is_set():
+            newcomer = self._person(f"newcomer_{len(self.newcomers)}")
+            answer = await newcomer.join()
+            assert answer.status == 201, answer
+            self.newcomers.append(newcomer)
 
     def _answered(self) -> None:
         self._missing -= 1
@@ -46,6 +58,7 @@ class Load:
         living = [
             asyncio.create_task(person.live(self.posts, ids, self.stop)) for person in self.people
         ]
+        living.append(asyncio.create_task(self._join()))
         try:
             yield
         finally:

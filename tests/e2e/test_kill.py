@@ -35,7 +35,7 @@ async def kills(running: Processes, load: Load, importer: Importer, seed: int) -
     victims: Counter[str] = Counter()
     for _ in range(ROUNDS):
         await load.more_answers(ANSWERS_BETWEEN)
-        await asyncio.sleep(rng.uniform(0, 0.3))
+        await asyncio.sleep(rng.uniform(0, 0.2))
         victim = rng.choice(("api", "api", "projector", "import"))
         victims[victim] += 1
         if victim == "api":
@@ -66,6 +66,17 @@ async def check_homes(load: Load, timeline: ReadStore) -> None:
         assert entries
 
 
+async def check_newcomers(load: Load) -> None:
+    """Who was told to have joined can sign in, as the same user."""
+    assert load.newcomers
+    for answer, person in zip(
+        await asyncio.gather(*(person.sign_in() for person in load.newcomers)),
+        load.newcomers,
+        strict=True,
+    ):
+        assert (answer.status, int(answer.body["id"])) == (201, person.id)
+
+
 @pytest.mark.timeout(400)
 async def test_what_was_acknowledged_survives_kill_9_once_and_the_views_catch_up(
     tmp_path: Path,
@@ -89,7 +100,7 @@ async def test_what_was_acknowledged_survives_kill_9_once_and_the_views_catch_up
             events = everything(log)
             check_posts(events, load.people)
             check_relations(events, load.people)
-            check_handles(events, load.people)
+            check_handles(events, [*load.people, *load.newcomers])
             check_import(events, importer)
             await caught_up(settings, log)
             async with (
@@ -98,3 +109,4 @@ async def test_what_was_acknowledged_survives_kill_9_once_and_the_views_catch_up
             ):
                 assert await all_rows(live) == await all_rows(fresh)
                 await check_homes(load, fresh["timeline"])
+        await check_newcomers(load)
