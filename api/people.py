@@ -43,7 +43,7 @@ class People:
         """A user. Raises `NotFound`."""
         found = await self.many((user,), viewer)
         if not found:
-            raise NotFound("user-not-found", f"there is no user {user} (any more); check the id")
+            raise no_such_user(user)
         return found[0]
 
     async def oneself(self, user: int) -> User:
@@ -103,3 +103,8 @@ class People:
                 )
             )
         return found
+
+
+def no_such_user(user: int) -> NotFound:
+    """The refusal of a user who is not there."""
+    return NotFound("user-not-found", f"there is no user {user} (any more); check the id")

@@ -86,6 +86,11 @@ class Posts:
         author = (await self._authors.get((user,))).get(user)
         return author is not None and author.deleted
 
+    async def present(self, user: int) -> bool:
+        """Whether the views know a user who is still there."""
+        author = (await self._authors.get((user,))).get(user)
+        return author is not None and not author.deleted
+
     async def page(self, entries: Sequence[Shown], viewer: int) -> bytes:
         """The posts of a page as a JSON array; those deleted meanwhile are left out."""
         return b"[" + b",".join(await self._render(entries, viewer)) + b"]"

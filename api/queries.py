@@ -8,7 +8,7 @@ import msgspec
 from api import paging
 from api.call import Answer, Call, json_answer
 from api.commands import no_such_post, post_in, user_ref
-from api.people import People
+from api.people import People, no_such_user
 from api.ports import Ports
 from api.present import Posts, Single
 from api.schemas import Trend, Use
@@ -54,13 +54,11 @@ class Queries:
 
     async def followers(self, call: Call) -> Answer:
         """Who follows a user."""
-        user = await self._people.resolve(user_ref(call))
-        return await self._who(call, "followers", followers.followers, user)
+        return await self._who(call, "followers", followers.followers, await self._user(call))
 
     async def following(self, call: Call) -> Answer:
         """Whom a user follows."""
-        user = await self._people.resolve(user_ref(call))
-        return await self._who(call, "followers", followers.following, user)
+        return await self._who(call, "followers", followers.following, await self._user(call))
 
     async def likes(self, call: Call) -> Answer:
         """Who likes a post."""
@@ -86,6 +84,13 @@ class Queries:
         listed = await self._shown.without([Single(id) for id in ids], hidden)
         body = await self._shown.page(listed, call.viewer)
         return json_answer(body, headers=paging.links(call, page, ids))
+
+    async def _user(self, call: Call) -> int:
+        """The user in the address, who is there."""
+        user = await self._people.resolve(user_ref(call))
+        if not await self._shown.present(user):
+            raise no_such_user(user)
+        return user
 
     async def _post(self, call: Call) -> int:
         """The post in the address, which exists."""
@@ -126,7 +131,7 @@ class Queries:
 
     async def authored(self, call: Call) -> Answer:
         """A user's posts; none where one of the two blocks the other."""
-        user = await self._people.resolve(user_ref(call))
+        user = await self._user(call)
         page = paging.page_of(call, paging.POSTS)
         if user in await self._blocked(call):
             return await self._listing(call, page, [])

@@ -108,3 +108,13 @@ async def test_a_mute_hides_posts_and_comments_from_one_reader(world: World) -> 
     assert texts(await ada.ask(f"/v1/posts/{post}/comments")) == ["noise #q"]
     await bob.do("DELETE", "/v1/users/@eve/mute")
     assert texts(await bob.ask(f"/v1/posts/{post}/comments")) == ["noise #q"]
+
+
+@pytest.mark.parametrize("path", ["", "/posts", "/followers", "/following"])
+async def test_what_belongs_to_nobody_is_not_found(world: World, path: str) -> None:
+    ada, bob = await person(world, "ada"), await person(world, "bob")
+    await ada.do("DELETE", "/v1/users/me")
+    await world.settle()
+    for ref in ("12345", "@nobody", ada.id, "@ada"):
+        answer = await bob.http.get(f"/v1/users/{ref}{path}")
+        assert (answer.status_code, answer.json()["type"]) == (404, "/problems/user-not-found")
