@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-setup: $(VENV)/.run ## install what the server needs into .venv
+setup: $(VENV)/.analysis ## install the program, with what `starling sql` needs, into .venv
 
 run: setup ## serve a small demo world on 127.0.0.1:8000
 	@exec $(BIN)/starling serve --demo

@@ -11,6 +11,7 @@ from infra.program.relay import relay
 from infra.program.replay import replay
 from infra.program.serve import serve, work
 from infra.program.simulate import simulate
+from infra.program.sql import sql
 from infra.program.token import token
 
 
@@ -49,6 +50,7 @@ COMMANDS = (
     replay,
     serve,
     simulate,
+    sql,
     token,
     work,
 )

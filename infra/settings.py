@@ -72,6 +72,11 @@ class Settings:
         return self.data / "board"
 
     @property
+    def analytics_folder(self) -> Path:
+        """A copy of the log in Parquet, for `starling sql`. Disposable."""
+        return self.data / "analytics"
+
+    @property
     def rings_folder(self) -> Path:
         """Home timelines of active readers."""
         return self.data / "home"

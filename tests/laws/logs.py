@@ -60,6 +60,12 @@ def steps(most: int = 60) -> st.SearchStrategy[list[Step]]:
 
 
 async def play(taken: Sequence[Step], people: int = 4) -> list[Recorded]:
+    """The events of `played`."""
+    log = await played(taken, people)
+    return [CODEC.recorded(stored) for stored in log.read_all(limit=1_000_000)]
+
+
+async def played(taken: Sequence[Step], people: int = 4) -> MemoryLog:
     """The log after some people registered and gave these commands."""
     log, clock, made = MemoryLog(), [START_MS], [0]
 
@@ -89,7 +95,7 @@ async def play(taken: Sequence[Step], people: int = 4) -> list[Recorded]:
         done[name, actor].append(about)
         if isinstance(command, post.CreatePost | post.Comment):
             posts.append(outcome.id)
-    return [CODEC.recorded(stored) for stored in log.read_all(limit=1_000_000)]
+    return log
 
 
 def interleaved(log: Sequence[Recorded], order: Sequence[int]) -> list[Recorded]:

@@ -1,0 +1,1 @@
+"""The log as tables that DuckDB answers questions about."""
