@@ -9,6 +9,7 @@ from infra.program.plain import plain
 from infra.program.projections import projections
 from infra.program.relay import relay
 from infra.program.replay import replay
+from infra.program.restore import restore
 from infra.program.serve import serve, work
 from infra.program.simulate import simulate
 from infra.program.sql import sql
@@ -48,6 +49,7 @@ COMMANDS = (
     projections,
     relay,
     replay,
+    restore,
     serve,
     simulate,
     sql,

@@ -31,6 +31,7 @@ def plain(error: Exception) -> Plain | None:
     from projections.store import StoreError
     from streams.exports.manifest import CannotResume
     from streams.relay import FeedUnavailable
+    from streams.restore import CannotRestore
 
     match error:
         case WrongSetting():
@@ -38,6 +39,7 @@ def plain(error: Exception) -> Plain | None:
         case (
             AccountsUnavailable()
             | BoardTaken()
+            | CannotRestore()
             | CannotResume()
             | FeedUnavailable()
             | LeaseError()

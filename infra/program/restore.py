@@ -1,0 +1,53 @@
+"""`starling restore`: an exported log back into an empty data folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from infra.program.options import data_option, settings_with
+from infra.program.plain import Plain
+
+if TYPE_CHECKING:
+    from events.recorded import Stored
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"))
+@data_option
+def restore(file: BinaryIO, data: Path | None) -> None:
+    """Put the events of FILE (- for stdin) into an empty log, as `starling replay` wrote them.
+
+    FILE is JSONL of all events of a log. They keep their ids, order, streams and versions, so every
+    read model comes out the same. A restore that broke off is simply started again. Not restored,
+    because no log holds them: emails and passwords (data/accounts.sqlite), images (data/media), and
+    the keys of imports, whose lines would be done again.
+
+    Example: starling restore events.jsonl --data new
+    """
+    import asyncio
+
+    from infra.command_side import open_log
+    from infra.program.progress import bar
+    from streams.restore import restore as restored
+
+    settings = settings_with(data=data)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with open_log(settings) as log, bar() as progress:
+        count = asyncio.run(restored(log, _events(file), progress.phase("events", None)))
+    click.echo(f"{count:,} events restored", err=True)
+
+
+def _events(file: BinaryIO) -> "Iterator[Stored]":
+    import msgspec
+
+    from events.lines import parse
+
+    for number, line in enumerate(file, 1):
+        if line.isspace():
+            continue
+        try:
+            yield parse(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Plain(f"line {number} is no event as replay writes it: {error}") from error
