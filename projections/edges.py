@@ -22,7 +22,8 @@ from events.schema import (
     UserUnblocked,
     UserUnfollowed,
 )
-from projections.projection import Need, Span, View
+from projections.projection import Need, View
+from projections.store import Span
 from projections.tables import Table
 
 TAKES: Final[tuple[type[Event], ...]] = (
@@ -85,10 +86,14 @@ class Edges:
 
         One of them must begin with the follower: `by_follower` is the first that does.
         """
-        self.alive: Table[Edge] = Table("edges", Edge, 2, indexes)
-        self.pending: Table[Pending] = Table("pending_edges", Pending, 2, (BY_FOLLOWER,))
-        self.blocks: Table[Block] = Table("blocks", Block, 2, (("blocked", "blocker"),))
-        self.gone: Table[Gone] = Table("gone", Gone, 1)
+        self.alive: Table[Edge] = Table("edges", Edge, 2, indexes, shared=True)
+        self.pending: Table[Pending] = Table(
+            "pending_edges", Pending, 2, (BY_FOLLOWER,), shared=True
+        )
+        self.blocks: Table[Block] = Table(
+            "blocks", Block, 2, (("blocked", "blocker"),), shared=True, watched=True
+        )
+        self.gone: Table[Gone] = Table("gone", Gone, 1, shared=True, watched=True)
         self.by_follower = next(index for index in indexes if index[0] == "follower")
 
     @property
@@ -101,16 +106,17 @@ class Edges:
         event = recorded.event
         if isinstance(event, UserFollowed):
             yield from self._between(event.followee, event.follower)
-            yield Need(self.gone, (event.followee,))
+            yield Need(self.gone, (event.followee,), own=True)
             yield Need(self.gone, (event.follower,))
         elif isinstance(event, UserUnfollowed):
             yield Need(self.alive, (event.followee, event.follower))
             yield Need(self.pending, (event.followee, event.follower))
         elif isinstance(event, UserBlocked):
             yield from self._between(event.blocker, event.blocked)
-            yield from self._between(event.blocked, event.blocker)
+            yield Need(self.alive, (event.blocked, event.blocker))
+            yield Need(self.pending, (event.blocked, event.blocker))
         elif isinstance(event, UserUnblocked):
-            yield Need(self.blocks, (event.blocker, event.blocked))
+            yield Need(self.blocks, (event.blocker, event.blocked), own=True)
         elif isinstance(event, UserDeleted):
             yield from self._ending(event.user)
 
@@ -131,11 +137,12 @@ class Edges:
             return self._deleted(event.user, view)
         return []
 
-    def _between(self, followee: int, follower: int) -> Iterator[Need]:
-        yield Need(self.alive, (followee, follower))
-        yield Need(self.pending, (followee, follower))
-        yield Need(self.blocks, (followee, follower))
-        yield Need(self.blocks, (follower, followee))
+    def _between(self, owner: int, other: int) -> Iterator[Need]:
+        """What an event of `owner` reads about who follows it, and blocks."""
+        yield Need(self.alive, (owner, other))
+        yield Need(self.pending, (owner, other))
+        yield Need(self.blocks, (owner, other), own=True)
+        yield Need(self.blocks, (other, owner))
 
     def _ending(self, user: int) -> Iterator[Span]:
         yield Span(self.alive, (user,))

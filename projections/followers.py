@@ -7,8 +7,8 @@ from events.recorded import Recorded
 from events.schema import Event
 from projections.edges import TAKES, Edges
 from projections.pages import Page, page
-from projections.projection import Need, Span, View
-from projections.store import Changes, ReadStore
+from projections.projection import Need, View
+from projections.store import Changes, ReadStore, Span
 from projections.tables import Table, Tally
 from projections.touched import Kind
 

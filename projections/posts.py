@@ -39,8 +39,8 @@ from projections.post_rows import (
     Mark,
     PostRow,
 )
-from projections.projection import Need, Span, View
-from projections.store import ReadStore
+from projections.projection import Need, View
+from projections.store import ReadStore, Span
 from projections.tables import Table, Tally
 
 _Needs = Iterable[Need | Span]

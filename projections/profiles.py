@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from events.recorded import Recorded
 from events.schema import Event, ProfileChanged, UserDeleted, UserRegistered
-from projections.projection import Need, Span, View
-from projections.store import Changes, ReadStore
+from projections.projection import Need, View
+from projections.store import Changes, ReadStore, Span
 from projections.tables import Table, Tally
 from projections.touched import Kind
 

@@ -12,28 +12,19 @@ from typing import Any, NamedTuple, Protocol
 
 from events.recorded import Recorded
 from events.schema import Event
-from projections.store import Changes, ReadStore
+from projections.store import Changes, ReadStore, Span
 from projections.tables import Key, Row, Table, Tally
 
 
 class Need(NamedTuple):
-    """A row that an event's projection will read."""
+    """A row that an event's projection will read.
 
-    table: Table[Any]
-    key: Key
-
-
-class Span(NamedTuple):
-    """All rows under a prefix of a key or index that an event's projection will read.
-
-    For rare events only: a deleted account, a block. `below` bounds the column after the prefix,
-    exclusive.
+    `own`: of a shared table, but only events of this event's owner write that row.
     """
 
     table: Table[Any]
-    prefix: Key
-    by: tuple[str, ...] | None = None
-    below: Any = None
+    key: Key
+    own: bool = False
 
 
 class Projection(Protocol):
@@ -56,7 +47,7 @@ class Projection(Protocol):
     def tables(self) -> tuple[Table[Any] | Tally[Any], ...]: ...
 
     def needs(self, recorded: Recorded) -> Iterable[Need | Span]:
-        """What `project` will read for this event."""
+        """What `project` will read for this event: spans for rare ones only, as an account ends."""
         ...
 
     def project(self, recorded: Recorded, view: "View") -> None:
@@ -158,25 +149,35 @@ class View:
 async def load(projection: Projection, store: ReadStore, batch: Sequence[Recorded]) -> View:
     """A view with everything that the batch's events need, in one round trip a table."""
     keys: dict[Table[Any], set[Key]] = {}
+    shared: dict[Table[Any], set[Key]] = {}
     spans: dict[Span, None] = {}
     for recorded in batch:
         for need in projection.needs(recorded):
             if isinstance(need, Need):
-                table, key = need
+                table, key, own = need
                 wanted = keys.get(table)
                 if wanted is None:
                     wanted = keys[table] = set()
                 wanted.add(key)
+                if table.shared and not own:
+                    shared.setdefault(table, set()).add(key)
             else:
                 spans[need] = None
     view = View()
     for table, wanted in keys.items():
         rows = view.loaded[table] = dict.fromkeys(wanted)
         rows.update(await store.get_many(table, wanted))
-    for table, prefix, by, below in spans:
+    for span in spans:
+        table, prefix, by, below = span
         rows = view.loaded.setdefault(table, {})
-        for row in await store.scan(table, prefix, index=by, below=below):
+        found = await store.scan(table, prefix, index=by, below=below)
+        for row in found:
             rows.setdefault(row[: table.key], row)
+        if table.shared:
+            view.changes.spans[span] = frozenset(found)
+    for table, seen in shared.items():
+        rows = view.loaded[table]
+        view.changes.seen[table] = {key: rows[key] for key in seen}
     for span in spans:
         view.group(span)
     return view

@@ -6,7 +6,7 @@ which they were projected change in one transaction.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from projections.tables import Key, Row, Table, Tally
 
@@ -16,6 +16,7 @@ class StoreError(Exception):
 
     StoreError
       StoreUnavailable    it can't be reached now; try again later
+        Stale             what a batch was projected from has changed: project it again
       Superseded          another writer moved this store's position on: stop writing
     """
 
@@ -24,8 +25,24 @@ class StoreUnavailable(StoreError):
     """The database behind the store can't be reached or is too slow now."""
 
 
+class Stale(StoreUnavailable):
+    """A writer of another partition changed what a batch was projected from. It did so at once."""
+
+
 class Superseded(StoreError):
     """The store's position is not where this writer left it: somebody else writes here too."""
+
+
+class Span(NamedTuple):
+    """All rows under a prefix of a key or index.
+
+    `below` bounds the column after the prefix, exclusive.
+    """
+
+    table: Table[Any]
+    prefix: Key
+    by: tuple[str, ...] | None = None
+    below: Any = None
 
 
 @dataclass(slots=True)
@@ -36,6 +53,10 @@ class Changes:
     deletes: dict[Table[Any], set[Key]] = field(default_factory=dict)
     adds: dict[Tally[Any], dict[Key, list[int]]] = field(default_factory=dict)
     """Under each key, what to add to the count columns, in their order."""
+    seen: dict[Table[Any], dict[Key, tuple[Any, ...] | None]] = field(default_factory=dict)
+    """Rows of shared tables, or their absence, from which all this follows."""
+    spans: dict[Span, frozenset[tuple[Any, ...]]] = field(default_factory=dict)
+    """The same of whole spans of shared tables."""
 
     def __bool__(self) -> bool:
         return bool(self.puts or self.deletes or self.adds)
@@ -84,7 +105,9 @@ class ReadStore(Protocol):
         """Make the changes and move the partition from `after` to `position`, both or neither.
 
         False, and nothing changes, where it is at `position` or beyond: the batch was applied
-        before. Raises `Superseded` where it is neither there nor at `after`.
+        before. Raises `Superseded` where it is neither there nor at `after`; `Stale` where other
+        partitions have changed rows that the changes have `seen`, in a store that takes them at
+        the same time.
         """
         ...
 

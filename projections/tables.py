@@ -21,12 +21,17 @@ class Table(Generic[Row]):
     """Rows with a unique key, which are put and deleted.
 
     `indexes` name the columns of further orders in which the table can be scanned.
+
+    In a `shared` table events of several owners meet in one row (`docs/adr/0018`), so writers of
+    several partitions may. A `watched` one holds rows by which others decide what to do to theirs.
     """
 
     name: str
     row: type[Row]
     key: int
     indexes: tuple[tuple[str, ...], ...] = ()
+    shared: bool = False
+    watched: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -26,8 +26,8 @@ from events.schema import (
 )
 from events.tags import fold
 from projections.edges import BY_FOLLOWER, TAKES, Edges
-from projections.projection import Need, Span, View
-from projections.store import Changes
+from projections.projection import Need, View
+from projections.store import Changes, Span
 from projections.tables import Table, Tally
 from projections.touched import Kind
 
@@ -135,9 +135,9 @@ class Timeline:
         """What `project` reads: spans only where a post changes or an account ends."""
         event = recorded.event
         if isinstance(event, PostCreated):
-            yield Need(EDGES.gone, (event.author,))
+            yield Need(EDGES.gone, (event.author,), own=True)
         elif isinstance(event, PostRetweeted | PostUnretweeted):
-            yield Need(EDGES.gone, (event.user,))
+            yield Need(EDGES.gone, (event.user,), own=True)
             yield Need(PASSED, (event.user, event.post))
         elif isinstance(event, PostEdited | PostDeleted):
             yield Need(POSTED, (event.post,))

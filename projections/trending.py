@@ -18,7 +18,8 @@ from events.recorded import Recorded
 from events.schema import Event, PostCreated, PostDeleted, PostEdited, UserDeleted
 from events.snowflake import first_id_at, time_ms
 from events.tags import fold
-from projections.projection import Need, Span, View
+from projections.projection import Need, View
+from projections.store import Span
 from projections.tables import Table, Tally
 
 QUARTER_MS: Final = 15 * 60 * 1000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from events.recorded import Recorded
 from projections.projection import Projection, project
-from projections.store import Changes, ReadStore
+from projections.store import Changes, ReadStore, Stale
 from streams.dead_letters import LETTERS, Letter
 
 Listener = Callable[[Changes, int], None]
@@ -30,10 +30,14 @@ async def enter(
     `parked` are events between them that go to the dead letters instead. None where the store had
     them already. Raises what the projection raises, and `StoreError`; then nothing was applied.
     """
-    changes = await project(projection, store, batch)
-    if parked:
-        changes.puts[LETTERS] = {(letter.position,): letter for letter in parked}
-    return changes if await store.apply(changes, after, position, partition) else None
+    while True:
+        changes = await project(projection, store, batch)
+        if parked:
+            changes.puts[LETTERS] = {(letter.position,): letter for letter in parked}
+        try:
+            return changes if await store.apply(changes, after, position, partition) else None
+        except Stale:
+            continue  # another partition went on, so this one will, too
 
 
 async def step(

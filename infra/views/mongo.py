@@ -2,7 +2,7 @@
 
 The tables of the view `posts_1` are the collections `posts_1.posts`, `posts_1.likes` and so on,
 with documents as `infra.views.mongo_table` says; its positions are in `posts_1.position`, one
-document for each partition of the feed. What tables a view has stands in the collection `views`.
+document for each partition of the feed.
 
 A batch and its position are one transaction, so this needs a replica set or a sharded cluster.
 """
@@ -12,7 +12,6 @@ import random
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
 
-from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
 
 from infra.mongo import (
@@ -24,11 +23,12 @@ from infra.mongo import (
     unreachable,
 )
 from infra.views.mongo_batch import Batch
-from infra.views.mongo_table import PARTS, MongoTable
-from projections.store import Changes, StoreError, StoreUnavailable, Superseded
+from infra.views.mongo_meetings import Meetings
+from infra.views.mongo_table import PARTS
+from infra.views.mongo_view import AnyTable, MongoView
+from projections.store import Changes, Stale, StoreError, StoreUnavailable, Superseded
 from projections.tables import Key, Row, Table, Tally
 
-AnyTable = Table[Any] | Tally[Any]
 T = TypeVar("T")
 
 _KEYS: Final = 20_000
@@ -48,9 +48,10 @@ class MongoStore:
         self, database: Database, view: str, tables: Sequence[AnyTable], read_only: bool
     ) -> None:
         self._database = database
-        self._view = view
-        self._tables = {t: MongoTable(t, database[f"{view}.{t.name}"]) for t in tables}
-        self._positions = database[f"{view}.position"]
+        self._view = MongoView(database, view, tables)
+        self._tables = self._view.tables
+        self._positions = self._view.positions
+        self._meetings = Meetings(self._view.meetings)
         self._read_only = read_only
         self._absent: dict[AnyTable, set[Key]] = {}
         """Keys that were looked for and are not there: their rows are added without a look."""
@@ -70,40 +71,8 @@ class MongoStore:
         tables than these.
         """
         store = cls(database, view, tables, read_only)
-        await store._within(WRITE_SECONDS, store._prepare())
+        await store._within(WRITE_SECONDS, store._view.prepare(read_only))
         return store
-
-    async def _prepare(self) -> None:
-        views = self._database["views"]
-        mine = {table.name: self._tables[table].described() for table in self._tables}
-        there = await views.find_one({"_id": self._view})
-        if there is None:
-            if self._read_only:
-                raise StoreUnavailable(f"the view {self._view!r} is still being made")
-            await self._create()
-            there = await views.find_one_and_update(
-                {"_id": self._view},
-                {"$setOnInsert": {"tables": mine}},
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
-        said = there["tables"]
-        if said != mine:
-            wrong = sorted(name for name in mine.keys() | said if mine.get(name) != said.get(name))
-            raise StoreError(
-                f"a view in MongoDB differs from the program in {', '.join(wrong)}: raise the "
-                f"version of its projection, or drop the view {self._view} to have it made anew"
-            )
-        if there.get("clearing") and not self._read_only:
-            await self._empty()
-
-    async def _create(self) -> None:
-        for table in self._tables.values():
-            for index in table.indexes():
-                await table.collection.create_index(index)
-        names = {c.name for c in (self._positions, *(t.collection for t in self._tables.values()))}
-        for name in names - {*await self._database.list_collection_names()}:
-            await self._database.create_collection(name, check_exists=False)
 
     async def position(self, partition: int = 0) -> int:
         """The position up to which a partition was projected; 0 before the first."""
@@ -172,7 +141,7 @@ class MongoStore:
             try:
                 return await self._transaction(batch, after, position, partition)
             except PyMongoError as error:
-                if is_duplicate(error) and batch.absent:
+                if is_duplicate(error):
                     batch.absent = {}  # somebody else put such a row since it was looked for
                 elif not is_transient(error):
                     raise
@@ -197,6 +166,9 @@ class MongoStore:
             await self._positions.update_one(
                 {"_id": partition}, moved, upsert=True, session=session
             )
+            await self._meetings.touch(batch.changes, partition, session)
+            if await batch.is_stale(session):
+                raise Stale(f"partition {partition} met changes of another one")
             await batch.write(session)
         return True
 
@@ -206,14 +178,7 @@ class MongoStore:
         Not one transaction, which could be too large: a view that was left half empty is emptied
         when it is opened to be written.
         """
-        await self._within(_CLEAR_SECONDS, self._empty())
-
-    async def _empty(self) -> None:
-        mine, views = {"_id": self._view}, self._database["views"]
-        await views.update_one(mine, {"$set": {"clearing": True}})
-        for collection in (*(t.collection for t in self._tables.values()), self._positions):
-            await collection.delete_many({})
-        await views.update_one(mine, {"$unset": {"clearing": True}})
+        await self._within(_CLEAR_SECONDS, self._view.empty())
 
     async def close(self) -> None:
         """Take no more calls. The connection is that of who opened it."""

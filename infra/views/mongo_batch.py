@@ -25,13 +25,30 @@ class Batch:
     ) -> None:
         """`absent`: keys without a row. Adding costs half of replacing what may be there."""
         self._tables = tables
-        self._changes = changes
+        self.changes = changes
         self._part = part
         self.absent = absent
 
+    async def is_stale(self, session: AsyncIOMotorClientSession) -> bool:
+        """Whether a row that the changes follow from is another one in the transaction."""
+        for table, rows in self.changes.seen.items():
+            mine = self._tables[table]
+            ids = [mine.key(key) for key in rows]
+            found = mine.collection.find({"_id": {"$in": ids}}, session=session)
+            there = {row[: mine.width]: row for row in mine.rows(await found.to_list(None))}
+            if any(there.get(key) != row for key, row in rows.items()):
+                return True
+        for span, whole in self.changes.spans.items():
+            mine = self._tables[span.table]
+            wanted = mine.span(span.prefix, span.by, None, span.below)
+            found = mine.collection.find(wanted, hint=mine.hint(span.by), session=session)
+            if frozenset(mine.rows(await found.to_list(None))) != whole:
+                return True
+        return False
+
     async def write(self, session: AsyncIOMotorClientSession) -> None:
         """All of it. Raises `PyMongoError`; `KeyError` for a table of another store."""
-        changes = self._changes
+        changes = self.changes
         for table, gone in changes.deletes.items():
             mine = self._tables[table]
             for keys in _parts(sorted(gone)):

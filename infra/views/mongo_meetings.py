@@ -1,0 +1,62 @@
+"""Where transactions of different partitions are made to meet.
+
+MongoDB refuses one of two transactions at the same time that write the same document, but not where
+each reads what the other writes: a follow that finds no block, and the block that finds no follow.
+So whoever reads a row of a *watched* table writes a document that stands for the row, and whoever
+writes the row writes it, too.
+
+Each row has one such document for each slot of partitions: readers in different partitions, of
+which there are many more than writers, don't meet each other. Rows share documents by a hash, so
+that these are at most 65,536; a shared one costs no more than a repetition now and then.
+
+The idea is that of 'big reader' locks (Linux, 1999), and of materialising a conflict under snapshot
+isolation (Fekete et al., 'Making snapshot isolation serializable', 2005).
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+from zlib import crc32
+
+from motor.motor_asyncio import AsyncIOMotorClientSession
+from pymongo import UpdateOne
+
+from projections.store import Changes
+from projections.tables import Key, Table
+
+SLOTS: Final = 16
+_ROWS: Final = 4096
+
+
+class Meetings:
+    """The documents of one view."""
+
+    def __init__(self, collection: Any) -> None:
+        self.collection = collection
+
+    async def touch(
+        self, changes: Changes, partition: int, session: AsyncIOMotorClientSession
+    ) -> None:
+        """Meet whoever reads or writes the same rows at the same time. Raises `PyMongoError`."""
+        ids = set(_documents(changes, partition))
+        if ids:
+            writes = [
+                UpdateOne({"_id": id}, {"$inc": {"met": 1}}, upsert=True) for id in sorted(ids)
+            ]
+            await self.collection.bulk_write(writes, ordered=True, session=session)
+
+
+def _documents(changes: Changes, partition: int) -> Iterator[int]:
+    for table, rows in changes.seen.items():
+        if table.watched:
+            for place in _places(table, rows):
+                yield place * SLOTS + partition % SLOTS
+    for written in (changes.puts, changes.deletes):
+        for table, keys in written.items():
+            if table.watched:
+                for place in _places(table, keys):
+                    yield from range(place * SLOTS, (place + 1) * SLOTS)
+
+
+def _places(table: Table[Any], keys: Iterable[Key]) -> Iterator[int]:
+    """The same in every process, unlike Python's own hash."""
+    return (crc32(repr((table.name, key)).encode()) % _ROWS for key in keys)
