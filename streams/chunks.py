@@ -111,11 +111,9 @@ def cut(
 
 
 def marks(ends: list[int], upto: int) -> list[Chunk]:
-    """Marks for the partitions that were not stated up to `upto` yet; `ends` is moved on."""
-    behind = [partition for partition, end in enumerate(ends) if end < upto]
-    made = [mark(partition, ends[partition], upto) for partition in behind]
-    for partition in behind:
-        ends[partition] = upto
+    """A mark for every partition, that it has been stated up to `upto`; `ends` is moved on."""
+    made = [mark(partition, end, upto) for partition, end in enumerate(ends)]
+    ends[:] = [upto] * len(ends)
     return made
 
 

@@ -20,7 +20,7 @@ READ: Final = 2000
 BYTES_UNDER_WAY: Final = 16 << 20
 """Lines that may be on their way to the feed, unacknowledged."""
 BEAT_SECONDS: Final = 0.2
-"""How long a partition may go without being told how far it is complete, while events flow."""
+"""How often, while events flow, every partition is told how far it is complete."""
 RETRY_SECONDS: Final = 1.0
 """How long to wait before an absent feed is tried again."""
 
@@ -119,7 +119,7 @@ class _Copy:
         self._relay, self._feed, self._log = relay, feed, log
         self._beat_seconds, self._stop = beat_seconds, stop
         self._now = asyncio.get_running_loop().time
-        self._beat: float | None = None  # when the next marks are due, if any partition is behind
+        self._beat: float | None = None  # when marks are due, if there was anything since the last
         self._under_way: deque[_Sent] = deque()
         self._bytes = 0
         relay.settled = self._at = feed.settled
@@ -141,7 +141,8 @@ class _Copy:
 
     async def finish(self) -> None:
         """Leave the feed such that the next relay has nothing to publish again."""
-        self._mark()
+        if self._beat is not None:
+            self._mark()
         await self._collect(0, everything=True)
         if self._at > self._feed.settled:
             farewell = [mark(p, self._at, self._at) for p in range(self._feed.partitions)]
@@ -155,7 +156,7 @@ class _Copy:
         self._bytes += size
 
     def _mark(self) -> None:
-        """Tell the partitions that had no events lately how far they are complete."""
+        """Tell all partitions, also those that had no events lately, how far they are complete."""
         self._publish(marks(self._ends, self._at), complete_to=self._at)
         self._beat = None
 

@@ -1,9 +1,11 @@
 """Logs to publish: people who post, like and follow, and who never rest."""
 
 import asyncio
+from collections.abc import Sequence
 
 from events import streams
 from events.log import Append, EventLog, NewEvent, Write
+from events.recorded import Recorded
 from events.schema import Event, PostCreated, PostLiked, UserFollowed
 from events.snowflake import first_id_at
 
@@ -35,3 +37,12 @@ async def fill(log: EventLog, first: int, last: int) -> None:
     for start in range(first, last, 1000):
         numbers = range(start, min(last, start + 1000))
         await asyncio.gather(*(log.append(happening(number)) for number in numbers))
+
+
+async def append_all(log: EventLog, history: Sequence[Recorded]) -> None:
+    """Append events that stand nowhere yet but in a test's memory."""
+    appends = (
+        Append((Write(r.stream, r.version - 1, (NewEvent(r.id, r.event),)),), r.actor, r.id, r.id)
+        for r in history
+    )
+    await asyncio.gather(*map(log.append, appends))

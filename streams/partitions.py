@@ -1,0 +1,166 @@
+"""Projections that follow the feed, each partition of it by itself.
+
+What the embedded runner does with the log, this does with chunks: the same step, a position for
+each partition, and no trust in anything but the position in the store. Kafka's offsets say where
+to begin reading, no more; a chunk that was seen is dropped, and one that doesn't join is refused
+(ADR 0015). Whoever else writes a partition meanwhile, a worker that was thought dead or its
+successor, one of the two finds the position moved and changes nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from events.schema import STORED, Event
+from projections.projection import Projection
+from projections.store import ReadStore, Superseded
+from streams.chunks import Chunk
+from streams.parking import Item, Parking, decoded
+from streams.step import Listener
+
+STORE_SECONDS: Final = 0.2
+"""How long a position may be ahead of the store while chunks hold nothing for a projection."""
+
+
+class Gap(Exception):
+    """A chunk begins after the store's position: what lies between has to be read first."""
+
+    def __init__(self, projection: str, partition: int, position: int, after: int) -> None:
+        super().__init__(
+            f"{projection} stands at {position} in partition {partition}; a chunk begins at {after}"
+        )
+        self.partition = partition
+
+
+@dataclass(slots=True)
+class _Place:
+    stored: int
+    """The position in the store."""
+    position: int
+    """The position up to which the view is current: `stored`, or further where nothing was."""
+    lost: bool = False
+    """Somebody else moved the position in the store on."""
+
+
+@dataclass(slots=True)
+class PartitionedView:
+    """A projection with its store, and how far it is in the partitions that it follows here."""
+
+    projection: Projection
+    store: ReadStore
+    listen: Listener | None = None
+    places: dict[int, _Place] = field(default_factory=dict)
+    _parking: Parking = field(init=False)
+    _takes: frozenset[type[Event]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._takes = frozenset(self.projection.takes)
+        self._parking = Parking(self.projection, self.store, self.listen)
+
+    async def take(self, chunk: Chunk, batch: "_Batch", store_it: bool) -> None:
+        """Bring the view to the end of a chunk. Raises `Gap`, `StoreError`."""
+        partition = chunk.partition
+        place = await self._place(partition)
+        if chunk.after > place.position:
+            raise Gap(self.projection.name, partition, place.position, chunk.after)
+        if chunk.upto > place.position:
+            mine = batch.of(self._takes, place.position)
+            if mine:
+                await self._apply(mine, place, chunk.upto, partition)
+            place.position = chunk.upto
+        if store_it and place.stored < place.position:
+            await self._apply([], place, place.position, partition)
+
+    async def _place(self, partition: int) -> _Place:
+        """Where this view stands, by the store if that is not known here."""
+        place = self.places.get(partition)
+        if place is None or place.lost:
+            await self._parking.start()
+            at = await self.store.position(partition)
+            # What held nothing above the old place holds nothing above a later one either.
+            known = place.position if place is not None and place.stored <= at else at
+            place = self.places[partition] = _Place(at, max(at, known))
+        return place
+
+    async def _apply(self, mine: Sequence[Item], place: _Place, upto: int, partition: int) -> None:
+        try:
+            await self._parking.take(mine, place.stored, upto, partition)
+        except Superseded:
+            place.lost = True
+            raise
+        place.stored = upto
+
+
+class _Batch:
+    """A chunk's events, decoded once for all views, when the first of them asks."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self._chunk = chunk
+        self._items: list[tuple[int, type[Event] | str, Item]] | None = None
+
+    def of(self, takes: frozenset[type[Event]], position: int) -> list[Item]:
+        """The events of some types above a position, with those that can't be decoded."""
+        if self._items is None:
+            events, broken = decoded(self._chunk.events_after(0))
+            self._items = [(event.position, type(event.event), event) for event in events]
+            if broken:
+                kinds: dict[str, type[Event]] = {name: kind for kind, (name, _) in STORED.items()}
+                self._items += [(b.position, kinds.get(b.type, b.type), b) for b in broken]
+                self._items.sort(key=lambda item: item[0])
+        return [item for at, kind, item in self._items if kind in takes and at > position]
+
+
+class Partitions:
+    """All views of a worker, and the partitions that it was given."""
+
+    def __init__(
+        self,
+        views: Sequence[PartitionedView],
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives seconds, from anywhere."""
+        self._views = views
+        self._clock = clock
+        self._stored_at: dict[int, float] = {}
+
+    async def take(self, chunk: Chunk) -> bool:
+        """Bring every view to the end of a chunk; True where the stores say so too.
+
+        A view whose position somebody else moved looks where it is and tries once more. Raises
+        `Gap`; `Superseded` where somebody else writes this partition all the time; `StoreError`.
+        All can be tried again. An event that a projection can't take is parked.
+        """
+        now = self._clock()
+        last = self._stored_at.setdefault(chunk.partition, now)
+        store_it = not chunk.many or now - last >= STORE_SECONDS
+        batch = _Batch(chunk)
+        work = (self._bring(view, chunk, batch, store_it) for view in self._views)
+        for outcome in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        if store_it:
+            self._stored_at[chunk.partition] = now
+        return store_it
+
+    def forget(self, partitions: Sequence[int]) -> None:
+        """These partitions are somebody else's now."""
+        for partition in partitions:
+            self._stored_at.pop(partition, None)
+            for view in self._views:
+                view.places.pop(partition, None)
+
+    def positions(self) -> dict[str, dict[int, int]]:
+        """How far each projection is in each partition that is followed here."""
+        return {
+            view.projection.name: {number: place.position for number, place in view.places.items()}
+            for view in self._views
+        }
+
+    async def _bring(
+        self, view: PartitionedView, chunk: Chunk, batch: _Batch, store_it: bool
+    ) -> None:
+        try:
+            await view.take(chunk, batch, store_it)
+        except Superseded:
+            await view.take(chunk, batch, store_it)
