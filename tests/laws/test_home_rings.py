@@ -14,7 +14,7 @@ from infra.views.rings import Rings
 from projections.home import Home
 from projections.pages import Page
 from projections.timeline import Timeline, touches
-from tests.social import Step, World, feed, steps
+from tests.social import OFTEN, SELDOM, Step, World, feed, steps
 
 KEEP = 8
 USERS = range(1, 7)
@@ -115,4 +115,33 @@ async def test_a_crowd_of_retweeters_is_asked_for_reader_by_reader(
         for step in then:
             await system.play([step])
             await system.check()
+        system.fanout.close()
+
+
+GROWING = ("post", "post", "retweet", "retweet", "retweet", "delete", "edit", "follow")
+
+
+@pytest.mark.parametrize("by", ["entry", "post"])
+@settings(max_examples=80, deadline=None)
+@given(steps(), st.data())
+async def test_a_walk_while_others_write_shows_each_post_once_and_misses_none(
+    by: str, before: list[Step], draw: st.DataObject
+) -> None:
+    # A post whose earliest retweet is taken back moves up; only entry ids are then exact cursors.
+    kinds = OFTEN + SELDOM if by == "entry" else GROWING
+    others = st.tuples(st.sampled_from(kinds), st.integers(2, 6), st.integers(1, 40), st.just(0))
+    with tempfile.TemporaryDirectory() as folder:
+        system = System(Path(folder), big_above=2)
+        await system.fanout.start(system.store, "test")
+        await system.play([step for step in before if (step[0], step[1]) != ("end", 1)])
+        await system.readable()
+        at_first, walked = system.world.home(1), []
+        asked = Page(2)
+        while page := system.home.now(1, asked) or await system.home.read(1, asked):
+            walked += page
+            asked = Page(2, max_id=page[-1].id if by == "entry" else page[-1].post)
+            await system.play(draw.draw(st.lists(others, max_size=4)))
+        seen = [entry.post for entry in walked]
+        assert len(seen) == len(set(seen))
+        assert set(at_first) & set(system.world.home(1)) <= set(walked)
         system.fanout.close()
