@@ -1,19 +1,34 @@
 """The feed read from its beginning, by consumers of no group."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import ExitStack, closing
+from itertools import islice
 
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
+from events.lines import BATCH
 from events.recorded import Stored
+from events.selection import Batch, Selection, Source
 from infra.feeds.kafka_topic import PATIENCE_SECONDS, partitions_of, reader
 from streams.chunks import Chunk, received
 from streams.merge import Merge
 from streams.relay import FeedUnavailable
 
 
-def kafka_events(servers: str, topic: str) -> Iterator[Stored]:
+def from_kafka(servers: str, topic: str) -> Source:
+    """A source of replays: what `kafka_events` gives, as if it came from the log."""
+
+    async def batches(selection: Selection, after: int) -> AsyncIterator[Batch]:
+        with closing(kafka_events(servers, topic)) as events:
+            while read := list(islice(events, BATCH)):
+                wanted = [e for e in read if e.position > after and selection.matches(e)]
+                yield Batch(wanted, read[-1].position)
+
+    return batches
+
+
+def kafka_events(servers: str, topic: str) -> Generator[Stored, None, None]:
     """The events that a topic holds now, in the order of the log, each once.
 
     What it gives is a whole beginning of the log: it ends where some partition is not known to

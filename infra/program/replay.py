@@ -12,7 +12,8 @@ from infra.program.plain import Plain
 
 if TYPE_CHECKING:
     from events.log import EventLog
-    from events.selection import Selection
+    from events.selection import Selection, Source
+    from infra.settings import Settings
     from streams.replay import Export
 
 FORMATS = ("jsonl", "csv", "parquet", "cloudevents")
@@ -43,6 +44,14 @@ class How:
     metavar="X",
     help="In recorded time, X times as fast.",
 )
+@click.option(
+    "--source",
+    type=click.Choice(("log", "kafka")),
+    default="log",
+    show_default=True,
+    help="kafka: from the topic of STARLING_KAFKA, the same bytes.",
+)
+@click.option("--topic", default="starling.events", show_default=True, help="For --source kafka.")
 @data_option
 def replay(
     data: Path | None,
@@ -50,6 +59,8 @@ def replay(
     output: Path | None,
     follow: bool,
     speed: float | None,
+    source: str,
+    topic: str,
     **wanted: Any,
 ) -> None:
     """Write the events of the log, or those that all conditions select, in log order.
@@ -70,13 +81,31 @@ def replay(
             "take another --format, or repeat the replay, which appends what is new"
         )
     how = How(form, output, follow)
-    with open_log(settings_of_log(data=data)) as log:
+    settings = settings_of_log(data=data)
+    feed = None
+    if source == "kafka":
+        if follow:
+            raise click.UsageError("--follow follows the log: leave out --source kafka")
+        feed = _kafka(settings, topic)
+    with open_log(settings) as log:
         selection = _selection(log, wanted)
         export = _export(log, selection, how)
-        if not run(log, selection, export, follow=follow, speed=speed):
+        if not run(log, selection, export, follow=follow, speed=speed, source=feed):
             raise Plain("interrupted" + ("; the same command goes on from there" if output else ""))
     if output is not None:
         click.echo(f"{output} has everything up to position {export.after}", err=True)
+
+
+def _kafka(settings: "Settings", topic: str) -> "Source":
+    from importlib.util import find_spec
+
+    if settings.kafka is None:
+        raise Plain("STARLING_KAFKA names no Kafka to read (host:port,...)", exit_code=2)
+    if find_spec("kafka") is None:
+        raise Plain("the packages of the streaming profile are not installed: use `make up`")
+    from infra.feeds.kafka_reader import from_kafka
+
+    return from_kafka(settings.kafka, topic)
 
 
 def _selection(log: "EventLog", wanted: dict[str, Any]) -> "Selection":

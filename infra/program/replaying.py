@@ -7,27 +7,39 @@ from time import monotonic
 from typing import Any
 
 from events.log import EventLog
-from events.selection import Selection, from_log
+from events.selection import Selection, Source, from_log
 from infra.program.progress import bar
 from streams.replay import Export, Pace, replay
 
 
 def run(
-    log: EventLog, selection: Selection, export: Export, *, follow: bool, speed: float | None
+    log: EventLog,
+    selection: Selection,
+    export: Export,
+    *,
+    follow: bool,
+    speed: float | None,
+    source: Source | None = None,
 ) -> bool:
     """Replay the log, with a progress bar on a terminal; False where a person broke it off.
 
+    `source` gives the log's events in the log's stead.
     To `follow` ends only that way, by Ctrl-C or SIGTERM, and is then complete.
     """
     try:
-        asyncio.run(_run(log, selection, export, follow, speed))
+        asyncio.run(_run(log, selection, export, follow, speed, source))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return follow
     return True
 
 
 async def _run(
-    log: EventLog, selection: Selection, export: Export, follow: bool, speed: float | None
+    log: EventLog,
+    selection: Selection,
+    export: Export,
+    follow: bool,
+    speed: float | None,
+    source: Source | None,
 ) -> None:
     if follow:
         task = asyncio.current_task()
@@ -38,7 +50,7 @@ async def _run(
     with bar() as progress:
         advance = progress.phase("events", None if follow else max(0, log.head() - start))
         await replay(
-            from_log(log, follow=follow),
+            source or from_log(log, follow=follow),
             selection,
             export,
             told=lambda events, upto: advance(upto - start),

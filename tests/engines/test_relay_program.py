@@ -12,7 +12,7 @@ from events.lines import line
 from infra.engines.kafka import KafkaBroker
 from infra.feeds.kafka_topic import Topic
 from infra.logs.sqlite import SqliteLog
-from tests.engines.relays import until
+from tests.engines.relays import relay_all, until
 from tests.engines.topics import fresh, lines_in
 from tests.engines.worlds import fill
 from tests.program import STARLING, environment, starling
@@ -57,6 +57,22 @@ async def test_one_relay_publishes_and_another_takes_over_when_it_is_killed(
             assert second.wait(30) == 0
     assert "published up to position 1000" in two.read_text()
     assert lines_in(kafka.address, topic) == [line(e) for e in log.read_all(limit=2000)]
+
+
+async def test_a_replay_from_kafka_is_byte_for_byte_that_of_the_log(
+    kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    topic, log = fresh(4), SqliteLog(tmp_path / "log.sqlite")
+    await fill(log, 0, 3000)
+    await relay_all(log, kafka.address, topic)
+    for chosen in ((), ("--type", "post-liked", "--after", "1500"), ("--format", "csv")):
+        replay = ("replay", "--data", tmp_path, *chosen)
+        of_log = starling(*replay)
+        from_kafka = ("--source", "kafka", "--topic", topic.name)
+        of_kafka = starling(*replay, *from_kafka, STARLING_KAFKA=kafka.address)
+        assert of_kafka.returncode == of_log.returncode == 0, of_kafka.stderr
+        assert of_kafka.stdout == of_log.stdout
+        assert of_log.stdout.count(b"\n") > 500
 
 
 def test_without_a_kafka_it_says_which_setting_is_missing(tmp_path: Path) -> None:
