@@ -65,7 +65,13 @@ class Signing:
         ids = request.ids or self._ports.new_id
         user = ids()
         account = Account(user, email, kept, self._ports.clock_ms())
-        await self._keep(account, password)
+        try:
+            await self._keep(account, password)
+        except EmailTaken:
+            # Perhaps by this same request, sent again while it was on its way elsewhere.
+            if request.key is None or self._ports.log.remembered(request.key.name) is None:
+                raise
+            return await self._again(await self._ports.handler.handle(request), credentials)
         # The id drawn here is the first that the handler takes; should it decide again, it takes
         # others, and the account follows.
         drawn = chain((user,), iter(ids, None))

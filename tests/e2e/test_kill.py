@@ -93,7 +93,11 @@ async def test_what_was_acknowledged_survives_kill_9_once_and_the_views_catch_up
         await running.kill(first)
         async with load.under_way():
             importing = asyncio.create_task(importer.run(load.stop))
-            victims = await kills(running, load, importer, seed=5)
+            try:
+                victims = await kills(running, load, importer, seed=5)
+            except BaseException:
+                importing.cancel()
+                raise
         await importing
         assert set(victims) == {"api", "projector", "import"}
         with open_log(settings) as log:
