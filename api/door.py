@@ -82,6 +82,8 @@ class Door:
             position = call.header(b"starling-position")
             if position is not None:
                 await self._fresh(operation.reads, position)
+                # What came into the views meanwhile makes more of the caches old.
+                self._shown.refresh()
         return await operation.handle(call)
 
     async def _claims(self, header: bytes, operation: Operation) -> Claims:

@@ -2,7 +2,7 @@
 
 An edge (followee, follower) is alive while its last follow event is `UserFollowed`, that event's
 `blocks` equals the number of blocks between the two in either direction, and neither of them
-deleted the account. So a block ends follows without events of their own (`docs/adr/0005`).
+deleted the account. So a block ends follows without events of their own (`docs/adr/0006`).
 
 Events of different owners may arrive in any interleaving, and the rows end the same: a follow that
 saw more blocks than arrived yet is kept as pending until they did, and the tombstone of a deleted

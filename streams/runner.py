@@ -29,12 +29,13 @@ IDLE_SECONDS = 1.0
 Publish = Callable[[Mapping[str, int]], None]
 """Told, after each batch, the position up to which each projection's view is now current."""
 
-Tend = Callable[[], Awaitable[None]]
-"""Work between batches, and at least once in `IDLE_SECONDS`: cheap when there is nothing to do."""
+Tend = Callable[[], Awaitable[bool]]
+"""Work between batches, and at least once in `IDLE_SECONDS`: cheap when there is nothing to do.
+True where some of it is left, so that the runner doesn't go to sleep over it."""
 
 
-async def _nothing() -> None:
-    pass
+async def _nothing() -> bool:
+    return False
 
 
 @dataclass(slots=True)
@@ -128,10 +129,9 @@ class Runner:
         stopping = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
-                if await self._batch():
-                    await self._tend()
+                had_news = await self._batch()
+                if await self._tend() or had_news:
                     continue
-                await self._tend()
                 after = min(self._places(), default=self._log.head())
                 news = asyncio.ensure_future(self._log.wait(after, timeout=IDLE_SECONDS))
                 await asyncio.wait({news, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,5 +1,7 @@
 """Who, among active readers, receives what an author makes: arrays of slots, kept current."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from infra.views.ring_file import Words
@@ -10,10 +12,11 @@ _FIRST_ROOM = 4
 class Audience:
     """Under each author, the slots of the rings into which the author's entries go."""
 
-    def __init__(self) -> None:
-        self._slots: dict[int, Words] = {}
+    def __init__(self, slots: Mapping[int, Sequence[int]] | None = None) -> None:
+        """`slots` to begin with, under each author, each once."""
+        self._slots = {a: np.array(of, dtype=np.int64) for a, of in (slots or {}).items()}
         """Arrays with room to grow."""
-        self._filled: dict[int, Words] = {}
+        self._filled = dict(self._slots)
         """The filled parts of the same arrays."""
 
     def find(self, author: int) -> Words | None:

@@ -30,7 +30,7 @@ from projections.timeline import BIG, EDGES, POSTED, RETWEETS
 
 SLOTS: Final = 65_536
 KEEP: Final = 800
-BUILDS: Final = 32
+BUILDS: Final = 8
 """Rings that one `tend` makes at most, so that the next batch needn't wait long."""
 
 
@@ -69,10 +69,11 @@ class Fanout:
         self._rows.drop_torn()
         self._big = {author for (author,) in await store.scan(BIG)}
         self._behind.clear()
-        self._audience = Audience()
+        slots: dict[int, list[int]] = {}
         for slot, key in self._rows.owned():
             for author in await self._authors(store, key):
-                self._audience.add(author, slot)
+                slots.setdefault(author, []).append(slot)
+        self._audience = Audience(slots)
 
     def listen(self, changes: Changes, position: int) -> None:
         """Take the applied changes of a batch that brought the store to `position`."""
@@ -97,15 +98,16 @@ class Fanout:
         self._deliver(sorted(entries))
         self._rows.words[POSITION] = position
 
-    async def tend(self, store: ReadStore) -> None:
-        """Mend rings that fell behind and make those that were asked for. `store` must be where
-        `listen` left it: never call this while a batch is being applied."""
+    async def tend(self, store: ReadStore) -> bool:
+        """Mend rings that fell behind and make some of those that were asked for; True where more
+        are. `store` must be where `listen` left it: never call this while a batch is applied."""
         for slot, followees in self._behind.items():
             more = await newest(store, followees, followees, self._rows.keep)
             self._rows.rewrite(slot, self._rows.union(slot, more))
         self._behind.clear()
         for key in self._rows.take_wanted(BUILDS):
             await self._make(store, key)
+        return self._rows.wanted()
 
     def close(self) -> None:
         """Let the next projector write."""

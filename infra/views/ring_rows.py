@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from infra.views.ring_file import BROADCASTS, HEADER, WAYS, Layout, Words, fence
 
+_NEAR = 16
+"""How many entries from the newest a late one is looked for a place by operations on arrays."""
+
 Flags = npt.NDArray[np.bool_]
 
 
@@ -55,8 +58,7 @@ class RingRows:
         if id <= self._newest:
             late = self._late(slots, heads, id)
             if late.any():
-                for slot in slots[late]:
-                    self._insert(int(slot), entry)
+                self._insert(slots[late], heads[late], entry)
                 slots, heads = slots[~late], heads[~late]
         else:
             self._newest = id
@@ -111,6 +113,10 @@ class RingRows:
         self._wanted[places] = 0
         return keys
 
+    def wanted(self) -> bool:
+        """Whether readers ask for rings."""
+        return bool(self._wanted.any())
+
     def broadcast(self) -> None:
         """Tell readers that some outbox changed."""
         fence()
@@ -161,9 +167,31 @@ class RingRows:
         late: Flags = (np.abs(last) >= id) & (heads > 0)
         return late
 
-    def _insert(self, slot: int, entry: int) -> None:
-        """Put an entry where it belongs between others; nothing changes where it is already, or
-        where it is older than all of a full row."""
+    def _insert(self, slots: Words, heads: Words, entry: int) -> None:
+        """Put an entry between others: as a rule, in front of a few that came just before it."""
+        span = min(_NEAR, self.keep)
+        rows = (slots << self._shift)[:, np.newaxis]
+        places = heads[:, np.newaxis] + np.arange(-span, 1)
+        last = self._rows[rows + (places[:, :-1] & self._mask)]
+        newer = (np.abs(last) > abs(entry)).sum(axis=1)
+        near = (heads >= span) & (newer < span)
+        for slot in slots[~near]:
+            self._insert_far(int(slot), entry)
+        near &= ~(last == entry).any(axis=1)
+        slots, heads, rows, places = slots[near], heads[near], rows[near], places[near]
+        mixed = np.insert(last[near], span, entry, axis=1)
+        mixed = np.take_along_axis(mixed, np.argsort(np.abs(mixed), axis=1), axis=1)
+        readable = 1 - (self._epochs[slots] & 1)
+        self._epochs[slots] |= 1
+        fence()
+        self._rows[rows + (places & self._mask)] = mixed
+        self._heads[slots] = heads + 1
+        fence()
+        self._epochs[slots] += readable
+
+    def _insert_far(self, slot: int, entry: int) -> None:
+        """Put an entry anywhere; nothing changes where it is already, or where it is older than
+        all of a full row."""
         entries = self.entries(slot)
         place = int(np.searchsorted(np.abs(entries), abs(entry)))
         if place < len(entries) and entries[place] == entry:

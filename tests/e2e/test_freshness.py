@@ -20,6 +20,16 @@ async def test_a_query_with_a_commands_position_sees_its_effect(world: World) ->
     ]
 
 
+async def test_waiting_for_a_position_also_drops_what_was_cached_before_it(world: World) -> None:
+    ada = await person(world, "ada")
+    post = await ada.post("hello")
+    await ada.ask("/v1/timelines/home")
+    liked = await ada.http.put(f"/v1/posts/{post}/like")
+    position = {"Starling-Position": liked.headers["Starling-Position"]}
+    (shown,) = (await ada.http.get("/v1/timelines/home", headers=position)).json()
+    assert (shown["likes"], shown["liked"]) == (1, True)
+
+
 async def test_a_query_does_not_wait_longer_than_two_seconds(world: World) -> None:
     ada = await person(world, "ada")
     made = await ada.http.post("/v1/posts", json={"text": "just now"})

@@ -58,13 +58,13 @@ def test_a_switch_and_a_restart_change_the_generation(path: Path) -> None:
     assert len({first, second, reader.generation}) == 3
 
 
-def test_after_a_switch_readers_drop_everything_once(path: Path) -> None:
+def test_a_switch_makes_readers_start_over_once(path: Path) -> None:
     writer, reader = BoardWriter(path, epoch=1), BoardReader(path)
-    writer.touch([(1, 5)])
+    writer.touch([(1, 7)])
     writer.switched()
     assert reader.touched() is None
-    writer.touch([(1, 6)])
-    assert reader.touched() == [Touch(1, 6)]
+    writer.touch([(1, 8)])
+    assert reader.touched() == [Touch(1, 8)]
 
 
 def test_a_restarted_projector_does_not_show_positions_of_before(path: Path) -> None:
