@@ -15,6 +15,7 @@ from api.batch import Batches
 from api.commands import Commands
 from api.door import Door
 from api.errors import PROBLEM_TYPE, UNEXPECTED, Refusal, refusal_of_framework
+from api.events import Events
 from api.health import Checks
 from api.metrics import Metrics
 from api.people import People
@@ -41,7 +42,11 @@ def build(ports: Ports) -> FastAPI:
     signing = Signing(ports, ports.passwords)
     commands = Commands(ports, signing, shown, people)
     table = contract.operations(
-        commands, Queries(ports, shown, people), Batches(ports, signing), Checks(ports, metrics)
+        commands,
+        Queries(ports, shown, people),
+        Batches(ports, signing),
+        Events(ports),
+        Checks(ports, metrics),
     )
     routes = Routes([*table, *relations.operations(ports, commands)])
     document = openapi.document(routes.operations, TITLE, version("starling"), ABOUT)
@@ -54,7 +59,9 @@ def build(ports: Ports) -> FastAPI:
     app.add_exception_handler(Exception, _unexpected)
     app.add_api_route("/", _page("index.html"), include_in_schema=False)
     app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
-    app.middleware_stack = Door(app.build_middleware_stack(), ports, routes, shown, metrics)
+    door = Door(app.build_middleware_stack(), ports, routes, shown, metrics)
+    app.middleware_stack = door
+    app.state.end_streams = door.streams.end
     return app
 
 

@@ -4,7 +4,7 @@ It reads the ASGI scope directly: for a page of ready bytes, building the framew
 response objects would cost as much as everything else together.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -29,6 +29,16 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     headers: Headers
+
+
+class Stream(NamedTuple):
+    """An answer whose body is made while it is sent; `api.streaming` sends it."""
+
+    status: int
+    chunks: AsyncGenerator[bytes, None]
+    headers: Headers
+    endless: bool = False
+    """It never ends by itself, so it is whole wherever it is ended."""
 
 
 def json_answer(body: bytes, status: int = 200, headers: Headers | None = None) -> Answer:

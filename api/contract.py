@@ -1,9 +1,10 @@
 """Every operation of the API in one table, in the order of the documentation."""
 
 from api import paging
-from api.auth import IMPORT, USER
+from api.auth import ANALYST, IMPORT, USER
 from api.batch import Batches
 from api.commands import Commands
+from api.events import Events
 from api.health import Checks
 from api.people import READS as USERS
 from api.queries import LISTING, Queries
@@ -116,11 +117,17 @@ def _timelines(q: Queries) -> list[Operation]:
     ]  # fmt: skip
 
 
-def _machines(batches: Batches, checks: Checks) -> list[Operation]:
+def _machines(batches: Batches, events: Events, checks: Checks) -> list[Operation]:
     return [
         Operation(
             "POST", "/v1/commands", batches.run, "Many commands, one a line", None,
             scope=IMPORT, problems=(413,), media=NDJSON, accepts=NDJSON,
+        ),
+        Operation(
+            "GET", "/v1/events", events.read,
+            "The events of the log, one a line; with 'Accept: text/event-stream' as they happen",
+            None, scope=ANALYST, problems=(404, 422), media=NDJSON,
+            query=("after", "from", "to", "type", "user", "stream"),
         ),
         Operation("GET", "/health/live", checks.live, "Whether the process answers", Health),
         Operation(
@@ -138,12 +145,12 @@ NDJSON = "application/x-ndjson"
 
 
 def operations(
-    commands: Commands, queries: Queries, batches: Batches, checks: Checks
+    commands: Commands, queries: Queries, batches: Batches, events: Events, checks: Checks
 ) -> list[Operation]:
     """The table, but for the relations (`api.relations`)."""
     return [
         *_accounts(commands, queries),
         *_posts(commands, queries),
         *_timelines(queries),
-        *_machines(batches, checks),
+        *_machines(batches, events, checks),
     ]

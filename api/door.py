@@ -11,7 +11,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.auth import Claims, unauthorized
-from api.call import Answer, Call
+from api.call import Answer, Call, Stream
 from api.errors import (
     EXPECTED,
     PROBLEM_TYPE,
@@ -25,6 +25,7 @@ from api.metrics import Metrics
 from api.ports import Ports
 from api.present import Posts
 from api.routes import Operation, Routes, WrongMethod
+from api.streaming import Streams
 
 WAIT_SECONDS: Final = 2.0
 """How long a query waits for the position that it asks for."""
@@ -42,6 +43,7 @@ class Door:
         self._ports = ports
         self._routes = routes
         self._shown = shown
+        self.streams = Streams()
         self._times = {
             operation: metrics.times(operation.method, operation.path)
             for operation in routes.operations
@@ -58,6 +60,7 @@ class Door:
             started = perf_counter()
             operation, params = found
             call = Call(scope, receive, params)
+            answer: Answer | Stream
             try:
                 answer = await self._answer(operation, call)
             except EXPECTED as error:
@@ -66,10 +69,13 @@ class Door:
                 await _send(send, _BROKEN)
                 self._times[operation].add(500, perf_counter() - started)
                 raise  # the server writes it out
-            await _send(send, answer)
+            if isinstance(answer, Stream):
+                await self.streams.send(answer, scope, receive, send)
+            else:
+                await _send(send, answer)
             self._times[operation].add(answer.status, perf_counter() - started)
 
-    async def _answer(self, operation: Operation, call: Call) -> Answer:
+    async def _answer(self, operation: Operation, call: Call) -> Answer | Stream:
         self._shown.refresh()
         if operation.scope is not None or operation.reads:
             token = call.header(b"authorization")

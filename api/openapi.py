@@ -29,6 +29,12 @@ PARAMETERS: Final[dict[str, Json]] = {
     "max_id": _query("max_id", _ID, "older than this"),
     "since_id": _query("since_id", _ID, "newer than this, the newest of them"),
     "min_id": _query("min_id", _ID, "newer than this, the oldest of them"),
+    "after": _query("after", {"type": "string"}, "behind this position"),
+    "from": _query("from", {"type": "string"}, "of this time and later: RFC 3339, or an id"),
+    "to": _query("to", {"type": "string"}, "before this time: RFC 3339, or an id"),
+    "type": _query("type", {"type": "string"}, "of these types, with commas; may be repeated"),
+    "user": _query("user", {"type": "string"}, "what this user did: an id or an @handle"),
+    "stream": _query("stream", {"type": "string"}, "of this stream, such as post-123"),
     "at": _query("at", {"type": "string"}, "as of then: RFC 3339, or an id"),
     "id": {"name": "id", "in": "path", "required": True, "schema": _ID},
     "ref": {

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from api.auth import Scope
-from api.call import Answer, Call
+from api.call import Answer, Call, Stream
 
-Handle = Callable[[Call], Awaitable[Answer]]
+Handle = Callable[[Call], Awaitable[Answer | Stream]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

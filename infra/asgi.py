@@ -7,6 +7,7 @@ environment that the parent gave it.
 import argparse
 import asyncio
 import socket
+from collections.abc import Callable
 
 import uvicorn
 
@@ -32,10 +33,21 @@ def server(app: object) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
+class _Server(uvicorn.Server):
+    """Ends streams first, which would keep it waiting for its grace."""
+
+    end_streams: Callable[[], None]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.end_streams()
+        await super().shutdown(sockets)
+
+
 async def serve(listener: socket.socket, lifeline: int) -> None:
     """Answer until SIGTERM, or until the parent is gone."""
     async with api(settings.read()) as app:
-        running = server(app)
+        running = _Server(server(app).config)
+        running.end_streams = app.state.end_streams
 
         def stop() -> None:
             running.should_exit = True

@@ -124,6 +124,7 @@ GET /v1/timelines/public
 GET /v1/hashtags/{tag}/posts
 GET /v1/trends
 POST /v1/commands
+GET /v1/events
 GET /health/live
 GET /health/ready
 GET /metrics"""
