@@ -47,3 +47,16 @@ def verify(data: Path | None, as_json: bool) -> None:
     click.echo(f"checked up to position {events}: {said}", err=True)
     if found:
         raise click.exceptions.Exit(1)
+
+
+@events.command()
+def schema() -> None:
+    """Print the AsyncAPI document of all types of events, as JSON.
+
+    Example: starling events schema > asyncapi.json
+    """
+    from importlib.metadata import version
+
+    from streams.asyncapi import document
+
+    click.echo(json.dumps(document(version("starling")), indent=2, ensure_ascii=False))
