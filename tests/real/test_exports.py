@@ -1,0 +1,133 @@
+"""The LDBC update stream, imported, exported to Parquet, and counted by DuckDB and by Polars."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from tests.outside import missing
+from tests.program import starling
+from tests.real import ldbc
+from tests.real.counts import Counts, counts
+
+pytestmark = pytest.mark.timeout(300)
+
+Query = Callable[[str], list[Any]]
+"""Answers SQL about the table `events`, which has the rows of the export."""
+
+
+@pytest.fixture(scope="module")
+def stream(shared_data: Path) -> Path:
+    folder = shared_data / "ldbc-update-stream"
+    if not folder.is_dir():
+        missing(f"the data set {folder}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(stream: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the imported stream."""
+    data = tmp_path_factory.mktemp("ldbc") / "data"
+    lines = b"".join(json.dumps(line).encode() + b"\n" for line in ldbc.commands(stream))
+    assert starling("import", "-", "--data", data, stdin=lines).returncode == 0
+    return data
+
+
+@pytest.fixture(scope="module")
+def export(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("export") / "parquet"
+    done = starling("replay", "--format", "parquet", "-o", out, "--data", data)
+    assert (done.returncode, done.stdout) == (0, b"")
+    return out
+
+
+def by_duckdb(export: Path) -> Query:
+    database = duckdb.connect()
+    files = f"read_parquet('{export}/*/*.parquet', hive_partitioning = true)"
+    database.execute(f"CREATE VIEW events AS SELECT * FROM {files}")
+    return lambda sql: database.execute(sql).fetchall()
+
+
+def by_polars(export: Path) -> Query:
+    frame = pl.scan_parquet(export / "*" / "*.parquet", hive_partitioning=True)
+    context = pl.SQLContext(events=frame)
+    return lambda sql: context.execute(sql, eager=True).rows()
+
+
+@pytest.fixture(params=[by_duckdb, by_polars], ids=["duckdb", "polars"])
+def query(request: pytest.FixtureRequest, export: Path) -> Query:
+    made: Query = request.param(export)
+    return made
+
+
+@pytest.fixture(scope="module")
+def counted(stream: Path) -> Counts:
+    return counts(stream)
+
+
+def number(query: Query, sql: str) -> int:
+    [(count,)] = query(sql)
+    return int(count)
+
+
+def test_the_export_has_what_the_source_files_have(query: Query, counted: Counts) -> None:
+    types = dict(query("SELECT CAST(type AS VARCHAR), COUNT(*) FROM events GROUP BY type"))
+    assert types == {
+        "handle-claimed": counted.people + 1,
+        "user-registered": counted.people + 1,
+        "post-created": counted.posts + counted.unlisted_messages + counted.comments,
+        "post-liked": counted.likes,
+        "user-followed": 2 * counted.friendships,
+    }
+    comments = "SELECT COUNT(*) FROM events WHERE type = 'post-created' AND reply_to IS NOT NULL"
+    assert number(query, comments) == counted.comments
+
+
+def test_each_has_as_many_likes_comments_posts_and_friends(query: Query, counted: Counts) -> None:
+    for column, where, expected in (
+        ("post", "type = 'post-liked'", counted.likes_of),
+        ("reply_to", "type = 'post-created' AND reply_to IS NOT NULL", counted.comments_on),
+        ("followee", "type = 'user-followed'", counted.friends_of),
+        ("follower", "type = 'user-followed'", counted.friends_of),
+    ):
+        found = query(f"SELECT {column}, COUNT(*) FROM events WHERE {where} GROUP BY {column}")
+        assert Counter(count for _, count in found) == Counter(expected.values())
+    wrote = query(
+        "SELECT handle, n FROM (SELECT author, COUNT(*) AS n FROM events WHERE type = "
+        "'post-created' GROUP BY author) AS p JOIN (SELECT actor, handle FROM events WHERE type = "
+        "'user-registered') AS u ON p.author = u.actor"
+    )
+    known = {ldbc.handle(person): count for person, count in counted.posts_by.items()}
+    assert {handle: n for handle, n in wrote if handle != ldbc.AUTHOR_BEFORE} == known
+
+
+def test_every_event_is_there_once_and_in_the_folder_of_its_day(query: Query, export: Path) -> None:
+    [manifest] = [json.loads(path.read_bytes()) for path in export.glob("manifest.json")]
+    [(rows, positions, ids)] = query(
+        "SELECT COUNT(*), COUNT(DISTINCT position), COUNT(DISTINCT id) FROM events"
+    )
+    assert rows == positions == ids == manifest["rows"]
+    assert number(query, "SELECT MAX(position) FROM events") == int(manifest["last"])
+    wrong = "SELECT COUNT(*) FROM events WHERE CAST(time AS DATE) <> CAST(date AS DATE)"
+    assert number(query, wrong) == 0
+
+
+def test_sql_over_the_log_counts_the_same(data: Path, counted: Counts) -> None:
+    sql = "SELECT (SELECT count(*) FROM posts) AS posts, (SELECT count(*) FROM likes) AS likes, "
+    sql += (
+        "(SELECT count(*) FROM follows) AS follows, (SELECT sum(comments) FROM posts) AS comments"
+    )
+    done = starling("sql", sql, "--json", "--data", data)
+    assert json.loads(done.stdout) == [
+        {
+            "posts": counted.posts + counted.unlisted_messages + counted.comments,
+            "likes": counted.likes,
+            "follows": 2 * counted.friendships,
+            "comments": counted.comments,
+        }
+    ]
