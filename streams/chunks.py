@@ -20,7 +20,7 @@ from events.streams import partition as partition_of
 SCHEMA: Final = 1
 """Version of the form of a record, in its header `schema`."""
 
-MOST_EVENTS: Final = 200
+MOST_EVENTS: Final = 500
 MOST_BYTES: Final = 256 * 1024
 """Bounds of one chunk; a single event that is larger is a chunk of its own."""
 
@@ -90,10 +90,14 @@ def cut(
 
     `ends` has, for each partition, how far it has been stated; it is moved on.
     """
-    partitions = len(ends)
     shares: list[list[Stored]] = [[] for _ in ends]
+    share_of: dict[int, list[Stored]] = {}
     for event in read:
-        shares[partition_of(owner(event), partitions)].append(event)
+        who = owner(event)
+        share = share_of.get(who)
+        if share is None:
+            share = share_of[who] = shares[partition_of(who, len(ends))]
+        share.append(event)
     chunks: list[Chunk] = []
     for partition, share in enumerate(shares):
         pieces = list(_pieces(share, most_events, most_bytes))

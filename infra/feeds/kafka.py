@@ -1,132 +1,127 @@
-"""The feed in Apache Kafka, written with kafka-python: a producer that chunks are given to.
+"""The feed in Apache Kafka: a topic, written through a process that does nothing else.
 
-acks=all and an idempotent producer, so that what is acknowledged is on every replica in sync, once
-and in order. Should the client begin a new epoch after an error, batches on their way are lost
-while later ones go out; their futures fail, the relay begins again, and readers do not join what
-lies behind the hole (`streams.chunks`).
+Should the client in there begin a new epoch after an error, batches on their way are lost while
+later ones go out; their futures fail, the relay begins again, and readers do not join what lies
+behind the hole (`streams.chunks`).
 """
 
 import asyncio
-import threading
-from asyncio import AbstractEventLoop, Future
+import pickle
+import socket
+import subprocess
+import sys
+from asyncio import Future, StreamReader, StreamWriter
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, Final
+from typing import Any, Self
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
-
-from infra.feeds.kafka_topic import (
-    MOST_RECORD_BYTES,
-    PATIENCE_SECONDS,
-    Topic,
-    client,
-    ensure,
-    settled,
-)
+from infra.feeds.kafka_messages import HEAD, Answer, Group, Opened, framed
+from infra.feeds.kafka_topic import PATIENCE_SECONDS, Topic
 from streams.chunks import Chunk
 from streams.relay import FeedUnavailable
-
-_DELIVERY_SECONDS: Final = 30.0
-
-
-def producer(servers: str) -> KafkaProducer:
-    """A producer as the relay uses it; blocks until it knows the cluster. Raises `KafkaError`."""
-    return KafkaProducer(
-        **client(servers),
-        acks="all",
-        enable_idempotence=True,
-        compression_type="zstd",
-        batch_size=512 * 1024,
-        max_request_size=MOST_RECORD_BYTES,
-        delivery_timeout_ms=int(_DELIVERY_SECONDS * 1000),
-        max_block_ms=int(PATIENCE_SECONDS * 1000),
-        metrics_enabled=False,
-    )
 
 
 class KafkaFeed:
     """`Feed` over one topic."""
 
-    def __init__(self, producer: KafkaProducer, topic: str, partitions: int, settled: int) -> None:
-        self._producer = producer
-        self._topic = topic
+    def __init__(
+        self,
+        opened: Opened,
+        process: "subprocess.Popen[bytes]",
+        reader: StreamReader,
+        writer: StreamWriter,
+    ) -> None:
+        self.partitions, self.settled = opened
+        self.pid = process.pid
+        """Of the process that sends."""
+        self._process, self._writer = process, writer
         self._loop = asyncio.get_running_loop()
-        self.partitions = partitions
-        self.settled = settled
+        self._sent = 0
+        self._waiting: dict[int, Future[None]] = {}
+        self._listening = asyncio.ensure_future(self._listen(reader))
 
     @classmethod
-    async def open(cls, servers: str, topic: Topic) -> "KafkaFeed":
+    async def open(cls, servers: str, topic: Topic) -> Self:
         """The feed in a topic of the cluster at `servers`, made at need.
 
         Raises `FeedUnavailable`.
         """
-        return cls(*await asyncio.to_thread(_opened, servers, topic))
+        process, ours = _started(servers, topic)
+        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            opened = await _message(reader)
+            if not isinstance(opened, Opened):
+                raise FeedUnavailable(opened)
+            return cls(opened, process, reader, writer)
+        except BaseException as error:
+            writer.close()
+            await asyncio.to_thread(_end, process)
+            if isinstance(error, asyncio.IncompleteReadError | ConnectionError):
+                raise FeedUnavailable("the process that sends to Kafka ended") from error
+            raise
 
     def publish(self, chunks: Sequence[Chunk], settled: int) -> "Future[None]":
         """As `Feed.publish`."""
-        acknowledgements = _Acknowledgements(self._loop, len(chunks))
-        try:
-            for chunk in chunks:
-                sent = self._producer.send(
-                    self._topic,
-                    value=chunk.lines,
-                    key=b"%d" % chunk.key if chunk.key else None,
-                    headers=chunk.headers(settled),
-                    partition=chunk.partition,
-                )
-                sent.add_callback(acknowledgements.one)
-                sent.add_errback(acknowledgements.refused)
-        except KafkaError as error:
-            raise FeedUnavailable(f"Kafka takes no more: {error!r}") from error
-        return acknowledgements.all
+        acknowledged: Future[None] = self._loop.create_future()
+        acknowledged.add_done_callback(_seen)
+        if self._listening.done():
+            acknowledged.set_exception(FeedUnavailable("the process that sends to Kafka ended"))
+        elif chunks:
+            self._sent += 1
+            self._waiting[self._sent] = acknowledged
+            self._writer.write(framed(Group(self._sent, settled, chunks)))
+        else:
+            acknowledged.set_result(None)
+        return acknowledged
 
     async def close(self, in_order: bool) -> None:
         """As `Feed.close`."""
-        await asyncio.to_thread(self._producer.close, timeout=PATIENCE_SECONDS if in_order else 0)
+        if in_order and not self._listening.done():
+            self._writer.write(framed(None))
+            await asyncio.wait([self._listening], timeout=PATIENCE_SECONDS)
+        self._listening.cancel()
+        self._writer.close()
+        await asyncio.to_thread(_end, self._process)
+
+    async def _listen(self, reader: StreamReader) -> None:
+        """Hear answers until there are no more."""
+        try:
+            while True:
+                answer: Answer = await _message(reader)
+                acknowledged = self._waiting.pop(answer.number)
+                if answer.error is None:
+                    acknowledged.set_result(None)
+                else:
+                    error = FeedUnavailable(f"Kafka did not take a chunk: {answer.error}")
+                    acknowledged.set_exception(error)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            for acknowledged in self._waiting.values():
+                acknowledged.set_exception(FeedUnavailable("the sending process ended"))
+            self._waiting.clear()
 
 
-def _opened(servers: str, topic: Topic) -> tuple[KafkaProducer, str, int, int]:
-    ensure(servers, topic)
-    done = settled(servers, topic.name)
-    try:
-        made = producer(servers)
-        partitions = made.partitions_for(topic.name)
-    except (KafkaError, OSError) as error:
-        raise FeedUnavailable(f"Kafka at {servers}: {error!r}") from error
-    return made, topic.name, len(partitions), done
+def _started(servers: str, topic: Topic) -> tuple["subprocess.Popen[bytes]", socket.socket]:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [
+            sys.executable, "-m", "infra.feeds.kafka_sender", servers, topic.name,
+            str(topic.partitions), str(topic.replication), str(theirs.fileno()),
+        ]  # fmt: skip
+        # A session of its own: Ctrl-C is for the relay, which then says farewell through it.
+        process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    return process, ours
 
 
-class _Acknowledgements:
-    """Counts those of several records, in the client's thread; `all` is the event loop's."""
+async def _message(reader: StreamReader) -> Any:
+    [length] = HEAD.unpack(await reader.readexactly(HEAD.size))
+    return pickle.loads(await reader.readexactly(length))
 
-    def __init__(self, loop: AbstractEventLoop, count: int) -> None:
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._missing = count
-        self.all: Future[None] = loop.create_future()
-        self.all.add_done_callback(_seen)
-        if not count:
-            self.all.set_result(None)
 
-    def one(self, _metadata: Any) -> None:
-        with self._lock:
-            self._missing -= 1
-            if self._missing:
-                return
-        self._tell(partial(self.all.set_result, None))
-
-    def refused(self, error: BaseException) -> None:
-        unavailable = FeedUnavailable(f"Kafka did not take a chunk: {error!r}")
-        self._tell(partial(self.all.set_exception, unavailable))
-
-    def _tell(self, settle: Any) -> None:
-        def tell() -> None:
-            if not self.all.done():
-                settle()
-
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(tell)
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """It sends no more after this."""
+    process.kill()
+    process.wait()
 
 
 def _seen(acknowledged: "Future[None]") -> None:

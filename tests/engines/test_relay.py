@@ -1,6 +1,7 @@
 """The relay on a real broker: everything, in order, without a skip, whatever is killed."""
 
 import asyncio
+import os
 import signal
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from events.lines import line
 from events.streams import owner
 from infra.engines.kafka import KafkaBroker
+from infra.feeds.kafka import KafkaFeed
 from infra.feeds.kafka_topic import Topic
 from infra.logs.sqlite import SqliteLog
 from streams.relay import FeedUnavailable, Relay
@@ -135,6 +137,29 @@ async def test_a_broker_killed_under_load_loses_nothing_and_the_relay_catches_up
             await writing
             await asyncio.to_thread(kafka.start)
         await until(lambda: relay.settled == 12_000)
+    assert lines_in(kafka.address, topic) == lines_of(log)
+
+
+async def test_a_sending_process_that_is_killed_is_followed_by_another(
+    kafka: KafkaBroker, log: SqliteLog
+) -> None:
+    topic, feeds, stop = fresh(3), list[KafkaFeed](), asyncio.Event()
+
+    async def opened() -> KafkaFeed:
+        feeds.append(await KafkaFeed.open(kafka.address, topic))
+        return feeds[-1]
+
+    relay = Relay(log, opened, retry_seconds=0.01)
+    task = asyncio.create_task(relay.run(stop))
+    for many in (3000, 6000, 9000):
+        writing = asyncio.create_task(fill(log, many - 3000, many))
+        await until(lambda: len(feeds) > 0 and relay.settled > 0)
+        os.kill(feeds[-1].pid, signal.SIGKILL)
+        await writing
+        await until(partial(reached, relay, many))
+    stop.set()
+    await task
+    assert len(feeds) > 1
     assert lines_in(kafka.address, topic) == lines_of(log)
 
 

@@ -1,0 +1,39 @@
+"""What the two halves of the Kafka feed tell one another."""
+
+import pickle
+import struct
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from streams.chunks import Chunk
+
+HEAD: Final = struct.Struct(">I")
+"""Before each message: how many bytes of pickle follow."""
+
+
+class Opened(NamedTuple):
+    """The topic: how many partitions it has, and up to where it holds the whole log."""
+
+    partitions: int
+    settled: int
+
+
+class Group(NamedTuple):
+    """Chunks to send, and what they say is settled."""
+
+    number: int
+    settled: int
+    chunks: Sequence[Chunk]
+
+
+class Answer(NamedTuple):
+    """A group is acknowledged, or why not."""
+
+    number: int
+    error: str | None
+
+
+def framed(message: object) -> bytes:
+    """A message as it goes over the socket."""
+    body = pickle.dumps(message, protocol=5)
+    return HEAD.pack(len(body)) + body

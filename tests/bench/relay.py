@@ -1,0 +1,148 @@
+"""The relay to a real Kafka, against kafka-python sending what lies ready in memory.
+
+Both use the same producer (acks=all, idempotent, zstd) and end with the last acknowledgement; the
+relay reads the log, makes lines of its events and cuts them into chunks besides.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from events.lines import lines
+from events.recorded import Stored
+from events.streams import owner, partition
+from infra.engines.kafka import KafkaBroker, running
+from infra.feeds.kafka import KafkaFeed
+from infra.feeds.kafka_sender import producer
+from infra.feeds.kafka_topic import Topic, ensure
+from infra.logs.sqlite import SqliteLog
+from streams.chunks import Chunk, cut
+from streams.relay import READ, Relay
+from tests.bench.result import Result
+from tests.bench.worlds import write
+
+EVENTS: Final = 150_000
+SINGLES: Final = 15_000
+PARTITIONS: Final = 8
+
+
+def measure(runs: int) -> list[Result]:
+    """Events a second from a log in SQLite into a topic of eight partitions."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.sqlite"
+        log = SqliteLog(path)
+        asyncio.run(write(log, EVENTS, users=2000))
+        with running(Path(folder) / "kafka") as broker:
+            ready = _chunks(log)
+            relayed, chunked, single = list[float](), list[float](), list[float]()
+            for run in range(-1, runs):  # the first warms the broker up
+                measured = (
+                    asyncio.run(_relay(path, broker)),
+                    _send_chunks(ready, broker),
+                    _send_singles(log.read_all(limit=SINGLES), broker),
+                )
+                if run >= 0:
+                    for speeds, speed in zip((relayed, chunked, single), measured, strict=True):
+                        speeds.append(speed)
+        log.close()
+    return [
+        Result.of_runs(
+            "log to Kafka",
+            ("starling relay", relayed),
+            ("kafka-python, the same chunks from memory", chunked),
+            target=0.8,
+            unit="events/s",
+        ),
+        Result.of_runs(
+            "log to Kafka",
+            ("starling relay", relayed),
+            ("kafka-python, one event a record", single),
+            target=8.0,
+            unit="events/s",
+        ),
+    ]
+
+
+def _topic() -> Topic:
+    return Topic(f"bench-{time.time_ns()}", PARTITIONS)
+
+
+def _chunks(log: SqliteLog) -> list[Chunk]:
+    ends, chunks, position = [0] * PARTITIONS, list[Chunk](), 0
+    while read := log.read_all(position, limit=READ):
+        position = read[-1].position
+        chunks += cut(read, ends, position)
+    return chunks
+
+
+class _Ending(SqliteLog):
+    """A log that says when it has been read to its end, where the relay would go to sleep."""
+
+    def __init__(self, path: Path, stop: asyncio.Event) -> None:
+        super().__init__(path)
+        self._stop = stop
+
+    async def wait(self, after: int, timeout: float) -> bool:
+        """Nothing will come."""
+        self._stop.set()
+        return False
+
+
+class _Timed(KafkaFeed):
+    """Notes when everything was acknowledged: closing is not sending."""
+
+    ended = 0.0
+
+    async def close(self, in_order: bool) -> None:
+        """As the feed."""
+        self.ended = time.perf_counter()
+        await super().close(in_order)
+
+
+async def _relay(path: Path, broker: KafkaBroker) -> float:
+    stop, topic = asyncio.Event(), _topic()
+    feed = await _Timed.open(broker.address, topic)
+
+    async def opened() -> _Timed:
+        return feed
+
+    ending = _Ending(path, stop)
+    started = time.perf_counter()
+    await Relay(ending, opened).run(stop)
+    ending.close()
+    return EVENTS / (feed.ended - started)
+
+
+def _send_chunks(chunks: Sequence[Chunk], broker: KafkaBroker) -> float:
+    topic = _topic()
+    ensure(broker.address, topic)
+    client = producer(broker.address)
+    client.partitions_for(topic.name)
+    started = time.perf_counter()
+    for chunk in chunks:
+        client.send(topic.name, chunk.lines, b"%d" % chunk.key, chunk.headers(0), chunk.partition)
+    client.flush()
+    took = time.perf_counter() - started
+    client.close()
+    return EVENTS / took
+
+
+def _send_singles(events: Sequence[Stored], broker: KafkaBroker) -> float:
+    topic = _topic()
+    ensure(broker.address, topic)
+    client = producer(broker.address)
+    client.partitions_for(topic.name)
+    ready = [
+        (line.encode(), b"%d" % event.id, partition(owner(event), PARTITIONS))
+        for event, line in zip(events, lines(events), strict=True)
+    ]
+    started = time.perf_counter()
+    for line, key, number in ready:
+        client.send(topic.name, line, key, partition=number)
+    client.flush()
+    took = time.perf_counter() - started
+    client.close()
+    return len(events) / took
