@@ -77,6 +77,26 @@ class Settings:
         return self.data / "analytics"
 
     @property
+    def streams(self) -> bool:
+        """Whether Faust workers project Kafka's feed into MongoDB; else one projector, the log."""
+        return self.kafka is not None and self.views != "sqlite"
+
+    @property
+    def engines_folder(self) -> Path:
+        """The Kafka and the MongoDB that `starling up` starts here."""
+        return self.data / "engines"
+
+    @property
+    def logs_folder(self) -> Path:
+        """What the processes of `starling up` say."""
+        return self.data / "logs"
+
+    @property
+    def up_file(self) -> Path:
+        """Which processes `starling up` started."""
+        return self.data / "up.json"
+
+    @property
     def rings_folder(self) -> Path:
         """Home timelines of active readers."""
         return self.data / "home"

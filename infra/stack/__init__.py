@@ -1,0 +1,1 @@
+"""The streaming profile on one machine: what `starling up` starts and `starling down` ends."""

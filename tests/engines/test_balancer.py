@@ -1,0 +1,95 @@
+"""HAProxy as shipped before two API processes: one may die, nobody can lie about an address."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.engines.balanced import balanced
+from tests.processes import Process, Processes, processes
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(120)]
+
+SECONDS = 30.0
+
+
+class Behind:
+    """Two API processes behind a balancer; clients come from an address of their choice."""
+
+    def __init__(self, url: str, running: Processes, apis: list[Process]) -> None:
+        self.url = url
+        self.running = running
+        self.apis = apis
+
+    async def ask(
+        self, method: str, path: str, source: str = "127.0.0.1", **more: Any
+    ) -> httpx.Response:
+        """The answer, on a connection of its own."""
+        door = httpx.AsyncHTTPTransport(local_address=source)
+        async with httpx.AsyncClient(transport=door, base_url=self.url, timeout=20) as client:
+            return await client.request(method, path, **more)
+
+    async def until_always(self, status: int) -> httpx.Response:
+        """Wait until a question is answered like this, time after time."""
+        in_a_row, end = 0, time.monotonic() + SECONDS
+        while in_a_row < 20:
+            answer = await self.ask("GET", "/v1/timelines/public")
+            in_a_row = in_a_row + 1 if answer.status_code == status else 0
+            assert time.monotonic() < end, f"no {status}, but {answer.status_code}"
+        return answer
+
+
+@pytest.fixture
+async def behind(tmp_path: Path) -> AsyncIterator[Behind]:
+    async with processes(tmp_path / "data", doors=2) as running:
+        await running.projector()
+        apis = [await running.api(0), await running.api(1)]
+        first, second = (urlsplit(running.url(door)).netloc for door in (0, 1))
+        async with balanced((first, second), tmp_path / "haproxy.log") as url:
+            both = Behind(url, running, apis)
+            await both.until_always(200)
+            yield both
+
+
+async def test_either_of_two_processes_may_die_and_questions_are_still_answered(
+    behind: Behind,
+) -> None:
+    await behind.running.kill(behind.apis[0])
+    await behind.until_always(200)
+    await behind.running.api(0)
+    await behind.running.kill(behind.apis[1])
+    await behind.until_always(200)
+
+
+async def test_where_no_process_is_left_clients_are_told_when_to_come_again(
+    behind: Behind,
+) -> None:
+    for api in behind.apis:
+        await behind.running.kill(api)
+    answer = await behind.until_always(503)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert set(answer.json()) == {"type", "title", "status", "detail"}
+    await behind.running.api(1)
+    await behind.until_always(200)
+
+
+async def test_whoever_guesses_passwords_is_known_by_address_whatever_they_say(
+    behind: Behind,
+) -> None:
+    await behind.running.kill(behind.apis[1])
+    await behind.until_always(200)
+
+    async def guess(number: int, source: str) -> int:
+        lie = {"X-Forwarded-For": f"10.0.0.{number}"}
+        body = {"handle": "nobody", "password": f"a guess {number}"}
+        answer = await behind.ask("POST", "/v1/sessions", source, json=body, headers=lie)
+        return answer.status_code
+
+    assert [await guess(number, "127.0.0.1") for number in range(10)] == [401] * 10
+    assert await guess(10, "127.0.0.1") == 429
+    assert await guess(11, "127.0.0.2") == 401
