@@ -14,6 +14,7 @@ from infra.program.serve import serve, work
 from infra.program.simulate import simulate
 from infra.program.sql import sql
 from infra.program.token import token
+from infra.program.up import down, up
 
 
 class Program(click.Group):
@@ -43,6 +44,7 @@ def main() -> None:
 
 
 COMMANDS = (
+    down,
     events,
     ids,
     import_,
@@ -54,6 +56,7 @@ COMMANDS = (
     simulate,
     sql,
     token,
+    up,
     work,
 )
 

@@ -58,10 +58,9 @@ async def _supervise(settings: Settings, listener: socket.socket) -> None:
     program = ("-c", "from infra.cli import main; main()")
     api = ("-m", "infra.asgi", "--listener", str(listener.fileno()))
     files = (listener.fileno(),)
-    children = [
-        Child("the projector", (*program, "work")),
-        *(Child(f"API process {n}", api, files) for n in range(1, settings.workers + 1)),
-    ]
+    children = [Child(f"API process {n}", api, files) for n in range(1, settings.workers + 1)]
+    if not settings.streams:  # Faust workers are started by themselves, on any machine
+        children.insert(0, Child("the projector", (*program, "work")))
     host, port = listener.getsockname()[:2]
     supervisor = Supervisor(children, settings.environment(), _say)
     greeting: asyncio.Task[None] | None = None

@@ -14,7 +14,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -33,6 +35,8 @@ class Child:
     name: str
     arguments: Sequence[str]
     files: tuple[int, ...] = ()
+    log: Path | None = None
+    """Where it writes what it says; None: where its parent does."""
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
 
 
@@ -77,15 +81,19 @@ class Supervisor:
             os.close(self._lifeline)
 
     async def _start(self, child: Child) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *child.arguments,
-            "--lifeline",
-            str(self._lifeline),
-            pass_fds=(*child.files, self._lifeline),
-            start_new_session=True,
-            env=self._environment,
-        )
+        with ExitStack() as stack:
+            log = stack.enter_context(child.log.open("ab")) if child.log is not None else None
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                *child.arguments,
+                "--lifeline",
+                str(self._lifeline),
+                pass_fds=(*child.files, self._lifeline),
+                start_new_session=True,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
 
     async def _keep(self, child: Child) -> None:
         pause = FIRST_PAUSE

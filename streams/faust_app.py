@@ -7,9 +7,11 @@ has little to read again, and nothing at all rests on it.
 
 import asyncio
 import logging
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -61,7 +63,10 @@ def build(servers: str, topic: str, group: str, views: Views) -> faust.App:
 def work(app: faust.App) -> None:
     """Run a worker until SIGTERM or Ctrl-C; ends with the process's exit status, 0 in order."""
     worker = faust.Worker(app, loglevel="WARNING", quiet=True, redirect_stdouts=False)
-    worker.execute_from_commandline()
+    worker.spinner = None  # a figure that turns, for a terminal, and ends up in log files
+    with tempfile.TemporaryDirectory(prefix="starling-faust-") as folder:
+        app.conf.datadir = Path(folder)  # it makes folders for tables, of which there are none
+        worker.execute_from_commandline()
 
 
 class _Worker:

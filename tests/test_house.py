@@ -14,7 +14,7 @@ import pytest
 from tests.outside import REPOSITORY
 
 PACKAGES = ("events", "commands", "projections", "api", "streams", "infra")
-ENTRY_POINTS = {"infra.cli", "infra.asgi", "streams.faust_app"}
+ENTRY_POINTS = {"infra.cli", "infra.asgi"}
 PURE = ("events", "commands", "projections")
 LONGEST_FILE = 250
 LONGEST_FUNCTION = 50

@@ -38,8 +38,11 @@ _TURN = range(1024, 1025)
     show_default=True,
     help="Of a topic that is made now: brokers that keep each event.",
 )
+@click.option("--lifeline", type=int, hidden=True)
 @data_option
-def relay(topic: str, partitions: int, replication: int, data: Path | None) -> None:
+def relay(
+    topic: str, partitions: int, replication: int, lifeline: int | None, data: Path | None
+) -> None:
     """Publish the log to Kafka (STARLING_KAFKA), and go on as it grows.
 
     Begins where the topic ends. Of several relays one publishes and the others stand by. Where
@@ -60,10 +63,11 @@ def relay(topic: str, partitions: int, replication: int, data: Path | None) -> N
 
     logging.basicConfig(level=logging.INFO, format="starling: %(message)s")
     logging.getLogger("kafka").setLevel(logging.ERROR)  # it tells of each refused connection
-    asyncio.run(_run(settings, settings.kafka, Topic(topic, partitions, replication)))
+    made = Topic(topic, partitions, replication)
+    asyncio.run(_run(settings, settings.kafka, made, lifeline))
 
 
-async def _run(settings: "Settings", servers: str, topic: "Topic") -> None:
+async def _run(settings: "Settings", servers: str, topic: "Topic", lifeline: int | None) -> None:
     import asyncio
     import logging
     import signal
@@ -71,11 +75,14 @@ async def _run(settings: "Settings", servers: str, topic: "Topic") -> None:
     from infra.command_side import open_log
     from infra.feeds.kafka import KafkaFeed
     from infra.leases.leased import kept
+    from infra.supervisor import watch_lifeline
     from streams.relay import Relay
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if lifeline is not None:
+        watch_lifeline(lifeline, stop.set)
     settings.data.mkdir(parents=True, exist_ok=True)
     with open_log(settings) as log:
         while (lease := await _turn(settings, stop)) is not None:
