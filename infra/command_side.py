@@ -10,7 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,8 @@ from commands.handle import Handler
 from commands.references import References
 from events.log import EventLog
 from events.snowflake import IMPORT_MACHINES, MachineIdLost, compose, decode, first_id_at
-from infra.accounts import SqliteAccounts
-from infra.leases.lease import LeaseError, MachineLease
+from infra.accounts.sqlite import SqliteAccounts
+from infra.leases.lease import LeaseError, LeaseStore, MachineLease
 from infra.leases.leased import Acquire, leased_snowflake, leased_timed_ids
 from infra.leases.sqlite import SqliteLeases
 from infra.logs.sqlite import SqliteLog
@@ -66,20 +66,45 @@ def command_side(settings: Settings) -> Iterator[CommandSide]:
     `LeaseError`, `AccountsUnavailable`.
     """
     settings.data.mkdir(parents=True, exist_ok=True)
-    with open_log(settings) as log, ids_of_now(settings, log) as new_id:
-        accounts = SqliteAccounts(settings.accounts_file)
-        try:
-            yield CommandSide(
-                log=log,
-                handler=Handler(log, new_id),
-                references=References(log),
-                accounts=accounts,
-                clock_ms=clock_ms,
-                new_id=new_id,
-                importing=partial(ids_at_given_times, settings, log),
-            )
-        finally:
-            accounts.close()
+    with (
+        open_log(settings) as log,
+        ids_of_now(settings, log) as new_id,
+        _accounts(settings) as accounts,
+    ):
+        yield CommandSide(
+            log=log,
+            handler=Handler(log, new_id),
+            references=References(log),
+            accounts=accounts,
+            clock_ms=clock_ms,
+            new_id=new_id,
+            importing=partial(ids_at_given_times, settings, log),
+        )
+
+
+@contextmanager
+def _accounts(settings: Settings) -> Iterator[Accounts]:
+    """In the database of the views, for API processes on other machines need them, too."""
+    if settings.views == "sqlite":
+        opened: Accounts = SqliteAccounts(settings.accounts_file)
+        with closing(opened):
+            yield opened
+        return
+    # The driver comes with the streaming profile alone.
+    from infra.accounts.mongo import MongoAccounts
+    from infra.mongo import READ_SECONDS, connected
+
+    with connected(settings.views, READ_SECONDS) as database:
+        yield MongoAccounts(database)
+
+
+def leases(settings: Settings) -> LeaseStore:
+    """Who uses which machine id."""
+    if settings.views == "sqlite":
+        return SqliteLeases(settings.leases_file)
+    from infra.leases.mongo import MongoLeases
+
+    return MongoLeases(settings.views)
 
 
 @contextmanager
@@ -137,7 +162,7 @@ def _make_secret(path: Path) -> bytes:
 
 def _acquire(settings: Settings) -> Acquire:
     owner = f"{socket.gethostname()}:{os.getpid()}"
-    store = SqliteLeases(settings.leases_file)
+    store = leases(settings)
     return partial(MachineLease.acquire, store, owner, clock=clock_ms, monotonic=time.monotonic)
 
 

@@ -26,6 +26,9 @@ READ_SECONDS: Final = 2.0
 WRITE_SECONDS: Final = 20.0
 """How long a transaction of a projector may take."""
 
+_SILENCE_SECONDS: Final = 4.0
+"""How long a change stream's socket may say nothing."""
+
 DATABASE: Final = "starling"
 """Where the address names no database."""
 
@@ -37,17 +40,20 @@ Database = AsyncIOMotorDatabase[dict[str, Any]]
 
 
 @contextmanager
-def connected(address: str, seconds: float) -> Iterator[Database]:
+def connected(address: str, seconds: float | None) -> Iterator[Database]:
     """The database that an address names. Connects when it is first used, and again after cuts.
 
-    Open it in the event loop that uses it, after any fork. `seconds` bounds each operation.
+    Open it in the event loop that uses it, after any fork. `seconds` bounds each operation; None
+    is for change streams, whose operations have no end.
     """
+    patience = READ_SECONDS if seconds is None else min(seconds, READ_SECONDS)
     client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
         address,
         appname="starling",
-        timeoutMS=int(seconds * 1000),
-        serverSelectionTimeoutMS=int(min(seconds, READ_SECONDS) * 1000),
-        connectTimeoutMS=int(min(seconds, READ_SECONDS) * 1000),
+        timeoutMS=None if seconds is None else int(seconds * 1000),
+        socketTimeoutMS=int(_SILENCE_SECONDS * 1000) if seconds is None else None,
+        serverSelectionTimeoutMS=int(patience * 1000),
+        connectTimeoutMS=int(patience * 1000),
         tz_aware=False,
     )
     try:

@@ -5,9 +5,11 @@ import errno
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import click
 
+from events.log import EventLog
 from infra import demo
 from infra.command_side import open_log
 from infra.demo_world import make
@@ -15,6 +17,7 @@ from infra.program.plain import Plain
 from infra.projector import projector
 from infra.settings import Settings
 from infra.supervisor import Child, Supervisor, listen, watch_lifeline
+from streams.runner import Runner
 
 
 def serve(settings: Settings, *, with_demo: bool) -> None:
@@ -26,8 +29,16 @@ def serve(settings: Settings, *, with_demo: bool) -> None:
         asyncio.run(_supervise(settings, listener))
 
 
-def work(settings: Settings, lifeline: int | None) -> None:
-    """Keep the views current until SIGINT or SIGTERM, or until the lifeline's other end is gone."""
+def work(settings: Settings, lifeline: int | None, topic: str) -> None:
+    """Keep the views current until SIGINT or SIGTERM, or until the lifeline's other end is gone.
+
+    Where there is a feed, this is one of any number of workers that share its partitions.
+    """
+    if settings.kafka is not None and settings.views != "sqlite":
+        from infra import streaming  # Faust and drivers come with the streaming profile alone
+
+        streaming.work(settings.kafka, topic, settings.views, lifeline)
+        return
     asyncio.run(_project(settings, lifeline))
 
 
@@ -98,8 +109,16 @@ async def _project(settings: Settings, lifeline: int | None) -> None:
     if lifeline is not None:
         watch_lifeline(lifeline, stop.set)
     with open_log(settings) as log:
-        async with projector(settings, log) as runner:
+        async with _projector(settings, log) as runner:
             await runner.run(stop)
+
+
+def _projector(settings: Settings, log: EventLog) -> AbstractAsyncContextManager[Runner]:
+    if settings.views == "sqlite":
+        return projector(settings, log)
+    from infra import streaming  # the driver comes with the streaming profile alone
+
+    return streaming.projector(settings, log)
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

@@ -7,10 +7,10 @@ not by what they wrote, and an author whose entries come late costs one short sc
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from projections.store import ReadStore
+from projections.store import Merges, ReadStore
 from projections.tables import Table
 from projections.timeline import BY_ACTOR, BY_AUTHOR, POSTED, RETWEETS
 
@@ -43,22 +43,28 @@ class Bounds(NamedTuple):
 class _Cursor:
     """One author's posts or one retweeter's retweets, chunk by chunk."""
 
-    __slots__ = ("_bounds", "_chunk", "_index", "_more", "_store", "_table", "_user", "rows")
+    __slots__ = ("_bounds", "_chunk", "_index", "_more", "_scan", "_table", "_users", "rows")
 
     def __init__(
-        self, store: ReadStore, table: Table[Any], index: tuple[str, ...], user: int, bounds: Bounds
+        self,
+        scan: Callable[..., Awaitable[list[Any]]],
+        table: Table[Any],
+        index: tuple[str, ...],
+        users: tuple[int, ...],
+        bounds: Bounds,
+        chunk: int = FIRST_CHUNK,
     ) -> None:
-        self._store, self._table, self._index, self._user = store, table, index, user
-        self._bounds, self._chunk, self._more = bounds, FIRST_CHUNK, True
+        self._scan, self._table, self._index, self._users = scan, table, index, users
+        self._bounds, self._chunk, self._more = bounds, chunk, bool(users)
         self.rows: list[Any] = []
         """What was read and not taken yet, the next one last."""
 
     async def fill(self) -> bool:
         """Read on if nothing is left; False at the end."""
         if not self.rows and self._more:
-            self.rows = await self._store.scan(
+            self.rows = await self._scan(
                 self._table,
-                (self._user,),
+                self._users,
                 index=self._index,
                 above=self._bounds.above,
                 below=self._bounds.below,
@@ -84,8 +90,7 @@ async def merged(
     store: ReadStore, authors: Iterable[int], retweeters: Iterable[int], bounds: Bounds
 ) -> AsyncIterator[Found]:
     """The posts of `authors` and the retweets of `retweeters`, newest (or oldest) first."""
-    cursors = [_Cursor(store, POSTED, BY_AUTHOR, user, bounds) for user in authors]
-    cursors += [_Cursor(store, RETWEETS, BY_ACTOR, user, bounds) for user in retweeters]
+    cursors = await _cursors(store, authors, retweeters, bounds)
     sign = 1 if bounds.ascending else -1
     heads: list[tuple[int, int]] = []
     for number, cursor in enumerate(cursors):
@@ -102,6 +107,23 @@ async def merged(
             heapq.heapreplace(heads, (sign * cursor.rows[-1][0], number))
         else:
             heapq.heappop(heads)
+
+
+async def _cursors(
+    store: ReadStore, authors: Iterable[int], retweeters: Iterable[int], bounds: Bounds
+) -> list[_Cursor]:
+    """One for each author; where the store merges by itself, one for all posts."""
+    if not isinstance(store, Merges):
+        scan = store.scan
+        cursors = [_Cursor(scan, POSTED, BY_AUTHOR, (user,), bounds) for user in authors]
+        return cursors + [_Cursor(scan, RETWEETS, BY_ACTOR, (u,), bounds) for u in retweeters]
+    far = store.scan_any
+    cursors = [
+        _Cursor(far, POSTED, BY_AUTHOR, tuple(authors), bounds, LAST_CHUNK),
+        _Cursor(far, RETWEETS, BY_ACTOR, tuple(retweeters), bounds, LAST_CHUNK),
+    ]
+    await asyncio.gather(*(cursor.fill() for cursor in cursors))
+    return cursors
 
 
 async def newest(

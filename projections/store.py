@@ -6,7 +6,7 @@ which they were projected change in one transaction.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from projections.tables import Key, Row, Table, Tally
 
@@ -117,6 +117,26 @@ class ReadStore(Protocol):
 
     async def close(self) -> None:
         """Let go of the database."""
+        ...
+
+
+@runtime_checkable
+class Merges(Protocol):
+    """A store to which each question is a way, and which merges many scans into one answer."""
+
+    async def scan_any(
+        self,
+        table: Table[Row],
+        firsts: Collection[Any],
+        index: tuple[str, ...],
+        *,
+        above: Any = None,
+        below: Any = None,
+        limit: int = 20,
+        descending: bool = False,
+    ) -> list[Row]:
+        """The first `limit` rows of scans under many first values of an index, in the order of
+        its second column, which is bounded exclusively."""
         ...
 
 

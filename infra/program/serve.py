@@ -28,14 +28,16 @@ def serve(
 
 @click.command()
 @click.option("--lifeline", type=int, hidden=True)
+@click.option("--topic", default="starling.events", show_default=True, help="With STARLING_KAFKA.")
 @data_option
-def work(lifeline: int | None, data: Path | None) -> None:
+def work(lifeline: int | None, topic: str, data: Path | None) -> None:
     """Keep the views current, without an API.
 
-    One projector works on a data folder: `starling serve` brings its own.
+    One projector works on a data folder: `starling serve` brings its own. With STARLING_KAFKA and
+    views in MongoDB any number of workers share the topic's partitions.
 
     Example: starling work --data /srv/starling
     """
     from infra import serving
 
-    serving.work(settings_with(data=data), lifeline)
+    serving.work(settings_with(data=data), lifeline, topic)

@@ -9,53 +9,51 @@ A batch and its position are one transaction, so this needs a replica set or a s
 
 import asyncio
 import random
-from collections.abc import Awaitable, Collection, Mapping, Sequence
-from typing import Any, Final, Self, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, islice
+from typing import Any, Final, Self
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from infra.mongo import (
-    READ_SECONDS,
-    WRITE_SECONDS,
-    Database,
-    is_duplicate,
-    is_transient,
-    unreachable,
-)
+from infra.mongo import WRITE_SECONDS, Database, is_duplicate, is_transient
 from infra.views.mongo_batch import Batch
 from infra.views.mongo_meetings import Meetings
+from infra.views.mongo_reads import MongoReads
 from infra.views.mongo_table import PARTS
-from infra.views.mongo_view import AnyTable, MongoView
-from projections.store import Changes, Stale, StoreError, StoreUnavailable, Superseded
+from infra.views.mongo_view import AnyTable
+from projections.store import Changes, Stale, Superseded
 from projections.tables import Key, Row, Table, Tally
 
-T = TypeVar("T")
+Touches = Callable[[Changes], Iterable[tuple[int, int]]]
 
-_KEYS: Final = 20_000
-"""Keys asked for at once: a question stays far below MongoDB's limit of a message."""
-_BATCH: Final = 20_000
-"""Documents of an answer, as far as they fit into 16 MB."""
+MOST_TOUCHED: Final = 5_000
+"""Keys told with one position at most."""
+FORGET_ALL: Final = 0
+"""Stands for a `Kind` where there were more."""
 _PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 0.5
 """Before a transaction that met another one is tried again; grows, and differs by chance."""
 _CLEAR_SECONDS: Final = 600.0
 
 
-class MongoStore:
+class MongoStore(MongoReads):
     """The tables of one projection at one version, in a database."""
 
     def __init__(
-        self, database: Database, view: str, tables: Sequence[AnyTable], read_only: bool
+        self,
+        database: Database,
+        view: str,
+        tables: Sequence[AnyTable],
+        read_only: bool,
+        touches: Touches,
     ) -> None:
-        self._database = database
-        self._view = MongoView(database, view, tables)
-        self._tables = self._view.tables
-        self._positions = self._view.positions
+        super().__init__(database, view, tables)
         self._meetings = Meetings(self._view.meetings)
+        self._touches = touches
         self._read_only = read_only
         self._absent: dict[AnyTable, set[Key]] = {}
         """Keys that were looked for and are not there: their rows are added without a look."""
-        self._closed = False
 
     @classmethod
     async def open(
@@ -64,73 +62,35 @@ class MongoStore:
         view: str,
         tables: Sequence[AnyTable],
         read_only: bool = False,
+        touches: Touches = lambda changes: (),
     ) -> Self:
         """The view of that name, made where it isn't there (a read-only one must be there).
+
+        `touches` says what readers must forget after changes; they are told with the position.
 
         Raises `StoreUnavailable` where that can't be done, `StoreError` where the view has other
         tables than these.
         """
-        store = cls(database, view, tables, read_only)
+        store = cls(database, view, tables, read_only, touches)
         await store._within(WRITE_SECONDS, store._view.prepare(read_only))
         return store
-
-    async def position(self, partition: int = 0) -> int:
-        """The position up to which a partition was projected; 0 before the first."""
-        found = await self._read(self._positions.find_one({"_id": partition}))
-        return int(found["position"]) if found else 0
-
-    async def get(self, table: Table[Row] | Tally[Row], key: Key) -> Row | None:
-        """The row with a key."""
-        return (await self.get_many(table, (key,))).get(key)
 
     async def get_many(
         self, table: Table[Row] | Tally[Row], keys: Collection[Key]
     ) -> Mapping[Key, Row]:
         """The rows of those keys that there are, in one round trip for each 20,000 keys."""
-        mine, found = self._tables[table], {}
-        wanted = [mine.key(key) for key in keys]
-        for start in range(0, len(wanted), _KEYS):
-            part = wanted[start : start + _KEYS]
-            match = part[0] if len(part) == 1 else {"$in": part}
-            cursor = mine.collection.find({mine.key_path: match}, batch_size=_BATCH)
-            for row in mine.rows(await self._read(cursor.to_list(None))):
-                found[row[: mine.width]] = row
-        if not (mine.tally or self._read_only):
+        found = await super().get_many(table, keys)
+        if isinstance(table, Table) and not self._read_only:
             self._absent.setdefault(table, set()).update(key for key in keys if key not in found)
         return found
-
-    async def scan(
-        self,
-        table: Table[Row] | Tally[Row],
-        prefix: Key = (),
-        *,
-        index: tuple[str, ...] | None = None,
-        above: Any = None,
-        below: Any = None,
-        limit: int | None = None,
-        descending: bool = False,
-    ) -> list[Row]:
-        """Rows in the order of the key or of an index; see the port."""
-        mine = self._tables[table]
-        if limit == 0:
-            return []
-        wanted = mine.span(prefix, index, above, below)
-        cursor = mine.collection.find(
-            wanted,
-            sort=mine.order(index, descending),
-            hint=mine.hint(index),
-            # Of a tally, so many parts may be fewer rows: they are counted when they are summed.
-            limit=0 if limit is None or mine.tally else limit,
-            batch_size=_BATCH if limit is None else limit + 1,
-        )
-        rows: list[Row] = mine.rows(await self._read(cursor.to_list(None)))
-        return rows if limit is None else rows[:limit]
 
     async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
         """Make the changes and move the position, in one transaction; see the port.
 
         Where it meets the transaction of another partition, it waits a little and tries again.
         """
+        if not changes:
+            return await self._within(WRITE_SECONDS, self._mark(after, position, partition))
         absent, self._absent = self._absent, {}
         batch = Batch(self._tables, changes, partition % PARTS, absent)
         return await self._within(WRITE_SECONDS, self._retried(batch, after, position, partition))
@@ -155,14 +115,10 @@ class MongoStore:
             session.start_transaction(),
         ):
             found = await self._positions.find_one({"_id": partition}, session=session)
-            stored = int(found["position"]) if found else 0
-            if stored >= position:
+            if not _joins(found, after, position):
                 return False
-            if stored != after:
-                raise Superseded(
-                    f"partition {partition} is at {stored}, not at {after}: another one writes it"
-                )
-            moved = {"$set": {"position": position}}
+            touched = [position, *self._touched(batch.changes)]
+            moved = {"$set": {"position": position, "touched": touched}}
             await self._positions.update_one(
                 {"_id": partition}, moved, upsert=True, session=session
             )
@@ -172,6 +128,26 @@ class MongoStore:
             await batch.write(session)
         return True
 
+    async def _mark(self, after: int, position: int, partition: int) -> bool:
+        """Move a position alone: one small write. Many of these come while others write."""
+        while True:
+            moved = {"$set": {"position": position, "touched": [position]}}
+            done = await self._positions.update_one({"_id": partition, "position": after}, moved)
+            if done.matched_count:
+                return True
+            found = await self._positions.find_one({"_id": partition})
+            if not _joins(found, after, position):
+                return False
+            with suppress(DuplicateKeyError):
+                new = {"_id": partition, "position": position, "touched": [position]}
+                await self._positions.insert_one(new)
+                return True
+
+    def _touched(self, changes: Changes) -> Iterable[int]:
+        """Kinds and ids in turn; where that is more than is worth telling, to forget all."""
+        pairs = list(islice(self._touches(changes), MOST_TOUCHED + 1))
+        return (FORGET_ALL, 0) if len(pairs) > MOST_TOUCHED else chain.from_iterable(pairs)
+
     async def clear(self) -> None:
         """Back to empty tables, every partition at position 0.
 
@@ -180,25 +156,10 @@ class MongoStore:
         """
         await self._within(_CLEAR_SECONDS, self._view.empty())
 
-    async def close(self) -> None:
-        """Take no more calls. The connection is that of who opened it."""
-        self._closed = True
 
-    async def _read(self, work: Awaitable[T]) -> T:
-        return await self._within(READ_SECONDS, work)
-
-    async def _within(self, seconds: float, work: Awaitable[T]) -> T:
-        """The work's result; its errors, and taking longer than that, as the port names them."""
-        if self._closed:
-            if asyncio.iscoroutine(work):
-                work.close()
-            raise StoreUnavailable("this store was closed")
-        try:
-            async with asyncio.timeout(seconds):
-                return await work
-        except (PyMongoError, TimeoutError) as error:
-            if unreachable(error):
-                raise StoreUnavailable(f"MongoDB: {str(error) or 'no answer in time'}") from error
-            raise StoreError(f"MongoDB refused: {error}") from error
-        except (OverflowError, ValueError) as error:
-            raise StoreError(f"a row does not fit its table: {error}") from error
+def _joins(found: Mapping[str, Any] | None, after: int, position: int) -> bool:
+    """Whether a batch begins where a partition is. Raises `Superseded` where it can't."""
+    stored = int(found["position"]) if found else 0
+    if stored < position and stored != after:
+        raise Superseded(f"the partition is at {stored}, not at {after}: another one writes it")
+    return stored < position

@@ -135,6 +135,14 @@ class MongoTable:
             wanted[self._path(columns[len(prefix)])] = bounds
         return wanted
 
+    def span_any(
+        self, firsts: Sequence[Any], index: tuple[str, ...], above: Any, below: Any
+    ) -> dict[str, Any]:
+        """What stands under any of the first values of an index, between two exclusive bounds."""
+        wanted: dict[str, Any] = {self._path(index[0]): {"$in": firsts}}
+        bounds = _bounds(above, below)
+        return wanted | {self._path(index[1]): bounds} if bounds else wanted
+
     def _key_span(self, prefix: Key, above: Any, below: Any) -> dict[str, Any]:
         if len(prefix) == self.width:
             return {self.key_path: self.key(prefix)}

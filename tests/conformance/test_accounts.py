@@ -1,18 +1,40 @@
-"""The accounts beside the log."""
+"""The accounts beside the log, wherever they lie."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from api.accounts import Account, AccountsUnavailable, EmailTaken
-from infra.accounts import SqliteAccounts
+from api.accounts import Account, Accounts, AccountsUnavailable, EmailTaken
+from infra.accounts.sqlite import SqliteAccounts
 
 ADA = Account(1, "Ada@Example.org", "$argon2id$ada", 1_700_000_000_000)
 
+Open = Callable[[], Accounts]
+"""Opens the same accounts once more, as another process would."""
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mongodb", marks=pytest.mark.engines)])
+async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+    if request.param == "sqlite":
+        yield lambda: SqliteAccounts(tmp_path / "accounts.sqlite")
+        return
+    from infra.accounts.mongo import MongoAccounts
+    from tests.engines.mongo_views import database
+
+    async with database(request.getfixturevalue("mongodb")) as opened:
+        yield lambda: MongoAccounts(opened)
+
 
 @pytest.fixture
-def accounts(tmp_path: Path) -> Iterator[SqliteAccounts]:
+async def accounts(opening: Open) -> AsyncIterator[Accounts]:
+    opened = opening()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def files(tmp_path: Path) -> AsyncIterator[SqliteAccounts]:
     opened = SqliteAccounts(tmp_path / "accounts.sqlite")
     yield opened
     opened.close()
@@ -22,7 +44,7 @@ def content_of(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.iterdir())
 
 
-async def test_an_account_is_found_by_its_user_and_its_email(accounts: SqliteAccounts) -> None:
+async def test_an_account_is_found_by_its_user_and_its_email(accounts: Accounts) -> None:
     await accounts.put(ADA)
     assert await accounts.of(1) == ADA
     assert await accounts.with_email("ada@example.ORG") == ADA
@@ -30,52 +52,63 @@ async def test_an_account_is_found_by_its_user_and_its_email(accounts: SqliteAcc
     assert await accounts.with_email("bob@example.org") is None
 
 
-async def test_an_email_belongs_to_one_account_in_any_case(accounts: SqliteAccounts) -> None:
+async def test_an_email_belongs_to_one_account_in_any_case(accounts: Accounts) -> None:
     await accounts.put(ADA)
     with pytest.raises(EmailTaken):
         await accounts.put(Account(2, "ADA@example.org", None, 0))
     assert await accounts.of(2) is None
 
 
-async def test_accounts_without_an_email_do_not_collide(accounts: SqliteAccounts) -> None:
+async def test_accounts_without_an_email_do_not_collide(accounts: Accounts) -> None:
     await accounts.put(Account(1, None, None, 0))
     await accounts.put(Account(2, None, "$argon2id$bob", 0))
     assert (await accounts.of(2)) == Account(2, None, "$argon2id$bob", 0)
 
 
-async def test_putting_again_replaces_all_but_the_time(accounts: SqliteAccounts) -> None:
+async def test_putting_again_replaces_all_but_the_time(accounts: Accounts) -> None:
     await accounts.put(ADA)
     await accounts.put(Account(1, "countess@example.org", "$argon2id$new", 5))
     assert await accounts.of(1) == Account(1, "countess@example.org", "$argon2id$new", ADA.created)
     assert await accounts.with_email("ada@example.org") is None
 
 
-async def test_an_erased_account_is_gone_from_the_files_too(
-    accounts: SqliteAccounts, tmp_path: Path
-) -> None:
+async def test_an_erased_account_is_gone_and_its_email_is_free(accounts: Accounts) -> None:
     await accounts.put(ADA)
     await accounts.remove(1)
     await accounts.remove(1)
     assert await accounts.of(1) is None
+    await accounts.put(Account(2, "ada@example.org", None, 0))
+    assert await accounts.with_email("Ada@example.org") == Account(2, "ada@example.org", None, 0)
+
+
+async def test_another_process_sees_what_was_put(accounts: Accounts, opening: Open) -> None:
+    other = opening()
+    await accounts.put(ADA)
+    assert await other.of(1) == ADA
+    with pytest.raises(EmailTaken):
+        await other.put(Account(2, "ada@example.org", None, 0))
+    other.close()
+
+
+async def test_closed_accounts_are_unavailable(opening: Open) -> None:
+    accounts = opening()
+    accounts.close()
+    with pytest.raises(AccountsUnavailable):
+        await accounts.of(1)
+
+
+async def test_an_erased_account_is_gone_from_the_files_too(
+    files: SqliteAccounts, tmp_path: Path
+) -> None:
+    await files.put(ADA)
+    await files.remove(1)
+    await files.remove(1)
+    assert await files.of(1) is None
     kept = content_of(tmp_path)
     assert b"xample.org" not in kept
     assert b"argon2id$ada" not in kept
 
 
-async def test_another_process_sees_what_was_put(accounts: SqliteAccounts, tmp_path: Path) -> None:
-    other = SqliteAccounts(tmp_path / "accounts.sqlite")
-    await accounts.put(ADA)
-    assert await other.of(1) == ADA
-    other.close()
-
-
 async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(AccountsUnavailable, match="nowhere"):
         SqliteAccounts(tmp_path / "nowhere" / "accounts.sqlite")
-
-
-async def test_closed_accounts_are_unavailable(tmp_path: Path) -> None:
-    accounts = SqliteAccounts(tmp_path / "accounts.sqlite")
-    accounts.close()
-    with pytest.raises(AccountsUnavailable):
-        await accounts.of(1)

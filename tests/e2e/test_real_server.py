@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ STARLING = Path(sys.executable).with_name("starling")
 PASSWORD = "correct horse"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with two API processes."""
-    data = tmp_path_factory.mktemp("served") / "data"
+@contextmanager
+def served(data: Path, **settings: str) -> Iterator[str]:
+    """A server with two API processes on a data folder: its address."""
     command = [str(STARLING), "serve", "--port", "0", "--workers", "2", "--data", str(data)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
+    environment = os.environ | settings
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stderr is not None
             said = []
@@ -34,6 +35,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 pytest.fail("".join(said))
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with two API processes."""
+    with served(tmp_path_factory.mktemp("served") / "data") as address:
+        yield address
 
 
 async def ask(

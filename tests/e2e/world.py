@@ -18,7 +18,7 @@ from events.codec import CODEC
 from events.id_generator import Snowflake
 from events.schema import STORED
 from events.timed_ids import TimedIds
-from infra.accounts import SqliteAccounts
+from infra.accounts.sqlite import SqliteAccounts
 from infra.logs.memory import MemoryLog
 from infra.views.memory import MemoryStore
 from projections.catalog import CATALOG, TOUCHES

@@ -14,7 +14,7 @@ from commands.handle import Handler, Outcome, Request
 from commands.lines import Credentials
 from events.log import LogUnavailable
 from events.snowflake import MachineIdLost, first_id_at, time_ms
-from infra.accounts import SqliteAccounts
+from infra.accounts.sqlite import SqliteAccounts
 from infra.logs.memory import MemoryLog
 
 MAY_2020 = 1_588_291_200_000

@@ -16,7 +16,7 @@ from commands.references import References
 from commands.user import Register
 from events.log import EventLog
 from events.snowflake import first_id_at
-from infra.accounts import SqliteAccounts
+from infra.accounts.sqlite import SqliteAccounts
 from infra.logs.memory import MemoryLog
 
 NOON = 1_770_000_000_000

@@ -1,0 +1,81 @@
+"""What queries need, opened from the settings: current views, home timelines, news of both.
+
+The half of the assembly that reads. Embedded, the projector of the same data folder tells by a page
+in memory what is new; in the streaming profile MongoDB does.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.ports import WaitFor
+from infra.projector import VIEWS
+from infra.settings import Settings
+from infra.views.board import BoardReader
+from infra.views.current import CurrentViews
+from infra.views.no_rings import NoRings
+from infra.views.rings import Rings
+from infra.views.sqlite import SqliteStore
+from infra.wakeups import Wakeups
+from projections.catalog import CATALOG
+from projections.home import Home
+from projections.projection import Projection
+from projections.store import ReadStore, Views
+from streams.dead_letters import kept
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySide:
+    """Everything that answering takes; see `api.ports.Ports`."""
+
+    views: Views
+    home: Home
+    changes: Callable[[], Sequence[tuple[int, int]] | None]
+    wait_for: WaitFor
+
+
+def query_side(settings: Settings) -> AbstractAsyncContextManager[QuerySide]:
+    """The views that the settings name. Raises what opening them raises."""
+    return _embedded(settings) if settings.views == "sqlite" else _streaming(settings)
+
+
+@asynccontextmanager
+async def _embedded(settings: Settings) -> AsyncIterator[QuerySide]:
+    board = BoardReader(settings.board_file)
+    try:
+        views = CurrentViews(settings.views_folder, CATALOG, board, _open_to_read)
+        rings = Rings(settings.rings_folder)
+        wakeups = Wakeups(settings.data)
+
+        async def wait_for(projections: Collection[str], position: int, timeout: float) -> bool:
+            def there() -> bool:
+                return all(board.position(name) >= position for name in projections)
+
+            return await wakeups.wait(VIEWS, there, timeout)
+
+        yield QuerySide(
+            views, Home(lambda: views.store("timeline"), rings), board.touched, wait_for
+        )
+    finally:
+        board.close()
+
+
+@asynccontextmanager
+async def _streaming(settings: Settings) -> AsyncIterator[QuerySide]:
+    # The driver comes with the streaming profile alone.
+    from infra.mongo import READ_SECONDS, connected
+    from infra.views.mongo_following import MongoViews
+
+    with (
+        connected(settings.views, READ_SECONDS) as database,
+        connected(settings.views, None) as watched,
+    ):
+        views = MongoViews(database, watched, CATALOG)
+        async with views.following():
+            home = Home(lambda: views.store("timeline"), NoRings())
+            yield QuerySide(views, home, views.touched, views.wait_for)
+
+
+def _open_to_read(path: Path, projection: Projection) -> ReadStore:
+    return SqliteStore.open(path, kept(projection), read_only=True)

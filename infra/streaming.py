@@ -1,0 +1,119 @@
+"""The projecting side of the streaming profile: what keeps views in MongoDB current.
+
+Faust workers where there is a feed; where there is none, one runner that follows the log itself.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+from pymongo.errors import PyMongoError
+
+from events.log import EventLog
+from infra.mongo import WRITE_SECONDS, Database, connected
+from infra.settings import Settings
+from infra.views.mongo import MongoStore
+from infra.views.mongo_current import MongoCurrent, view_of
+from projections.catalog import CATALOG, TOUCHES
+from projections.projection import Projection
+from projections.store import StoreUnavailable
+from streams.dead_letters import kept
+from streams.partitions import PartitionedView
+from streams.runner import Follower, Runner
+
+GROUP: Final = "starling"
+"""The consumer group of the workers that keep the current views."""
+
+Stores = Sequence[tuple[Projection, MongoStore]]
+
+
+async def open_stores(
+    database: Database, partitions: int, projections: Sequence[Projection] = CATALOG
+) -> Stores:
+    """The current views, open for writing; made where there are none. Raises `StoreError`."""
+    current = MongoCurrent(database)
+    try:
+        names = {projection.name: view_of(projection) for projection in projections}
+        await current.begin(names, partitions)
+        views = (await current.read()).views
+    except PyMongoError as error:
+        raise StoreUnavailable(f"MongoDB: {error}") from error
+    stores = []
+    for projection in projections:
+        touches = TOUCHES.get(projection.name, lambda changes: ())
+        store = await MongoStore.open(
+            database, views[projection.name], kept(projection), touches=touches
+        )
+        stores.append((projection, store))
+    return stores
+
+
+@asynccontextmanager
+async def partitioned_views(
+    address: str, partitions: int
+) -> AsyncIterator[Sequence[PartitionedView]]:
+    """The views of a Faust worker. Raises `StoreError`."""
+    with connected(address, WRITE_SECONDS) as database:
+        stores = await open_stores(database, partitions)
+        yield [PartitionedView(projection, store) for projection, store in stores]
+
+
+@asynccontextmanager
+async def projector(settings: Settings, log: EventLog) -> AsyncIterator[Runner]:
+    """A runner that keeps the views current with the log itself. Raises `StoreError`."""
+    with connected(settings.views, WRITE_SECONDS) as database:
+        stores = await open_stores(database, partitions=1)
+        followers = [Follower(projection, store) for projection, store in stores]
+        told = _Told(MongoCurrent(database), followers, {p.name: s.name for p, s in stores})
+        yield Runner(log, followers, tend=told.tend)
+
+
+class _Told:
+    """Says how far views are whose position in the store did not need to move."""
+
+    def __init__(
+        self, current: MongoCurrent, followers: Sequence[Follower], views: Mapping[str, str]
+    ) -> None:
+        self._current = current
+        self._followers = followers
+        self._views = views
+        self._published: dict[str, int] = {}
+
+    async def tend(self) -> bool:
+        news = {
+            self._views[one.projection.name]: one.position
+            for one in self._followers
+            if one.position > one.stored
+        }
+        if news != self._published:
+            try:
+                await self._current.publish(news)
+            except PyMongoError as error:
+                raise StoreUnavailable(f"MongoDB: {error}") from error
+            self._published = news
+        return False
+
+
+def work(servers: str, topic: str, address: str, lifeline: int | None) -> None:
+    """Be one of any number of Faust workers, until SIGTERM or Ctrl-C; ends with the process's exit
+    status. Raises `FeedUnavailable` where there is no such topic yet."""
+    # Faust sets the process up when it is imported.
+    from infra.feeds.kafka_topic import partitions_of, reader
+    from streams import faust_app
+
+    with reader(servers) as consumer:
+        partitions = len(partitions_of(consumer, topic))
+    if lifeline is not None:
+        threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    views = partial(partitioned_views, address, partitions)
+    faust_app.work(faust_app.build(servers, topic, GROUP, views))
+
+
+def _end_with(lifeline: int) -> None:
+    """Stop this process in order when the other end of the pipe is gone with its process."""
+    os.read(lifeline, 1)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,155 @@
+"""The views of an API process in the streaming profile, and the news of them.
+
+The process follows a change stream over the positions of all views. With each position comes which
+keys its transaction touched, so caches drop exactly these, in the order of commits; whoever waits
+to read an own write wakes up when the position has come. While the stream is cut, everything cached
+is dropped at each question: what is answered then comes from MongoDB, or is an error.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from pymongo.errors import PyMongoError
+
+from infra.mongo import Database
+from infra.views.mongo import FORGET_ALL, MongoStore
+from infra.views.mongo_current import COLLECTION, Current, MongoCurrent
+from projections.projection import Projection
+from projections.store import ReadStore, StoreError, StoreUnavailable
+from streams.dead_letters import kept
+
+_PIPELINE: Final = [
+    {
+        "$match": {
+            "operationType": {"$in": ["insert", "update", "replace"]},
+            "ns.coll": {"$regex": rf"\.position$|^{COLLECTION}$"},
+        }
+    }
+]
+_AWAIT_MS: Final = 1000
+"""How long the server holds a question for news open, less than a socket's patience."""
+_AGAIN_SECONDS: Final = 0.5
+_MOST_WAITING: Final = 100_000
+"""Touched keys kept for a process that answers nobody."""
+
+_logger = logging.getLogger(__name__)
+
+
+class MongoViews:
+    """`Views`, the journal and the waiting of one API process."""
+
+    def __init__(
+        self, database: Database, watched: Database, projections: Sequence[Projection]
+    ) -> None:
+        """`watched` is the same database over a connection without a limit for each operation."""
+        self._database = database
+        self._watched = watched
+        self._projections = {projection.name: projection for projection in projections}
+        self._current = Current({}, 1, {})
+        self._positions: dict[str, dict[int, int]] = {}
+        self._stores: dict[str, MongoStore] = {}
+        self._touched: list[tuple[int, int]] = []
+        self._following = False
+        self._forget = True
+        self._news = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> Any:
+        """Follow the news during the block."""
+        task = asyncio.create_task(self._follow())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def store(self, projection: str) -> ReadStore:
+        """The store of a projection's current version. Raises `StoreUnavailable`."""
+        found = self._stores.get(self._current.views.get(projection, ""))
+        if found is None:
+            raise StoreUnavailable(f"the view {projection!r} is not there yet, or not known yet")
+        return found
+
+    def position(self, projection: str) -> int:
+        """How far that store is known to be: as far as the slowest partition."""
+        view = self._current.views.get(projection, "")
+        known = self._positions.get(view, {})
+        slowest = min(known.get(number, 0) for number in range(self._current.partitions))
+        return max(slowest, self._current.published.get(view, 0))
+
+    def touched(self) -> list[tuple[int, int]] | None:
+        """The keys touched since the last call; None where everything cached must go."""
+        found, self._touched = self._touched, []
+        if self._forget or not self._following:
+            self._forget = False
+            return None
+        return found
+
+    async def wait_for(self, projections: Collection[str], position: int, timeout: float) -> bool:
+        """True once the projections have seen a position; False when the time is over first."""
+        try:
+            async with asyncio.timeout(timeout):
+                while any(self.position(name) < position for name in projections):
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                async with self._watched.watch(_PIPELINE, max_await_time_ms=_AWAIT_MS) as stream:
+                    # Opened before positions are read, so that nothing falls between.
+                    first = await stream.try_next()
+                    await self._load()
+                    self._following = True
+                    if first is not None:
+                        await self._take(first)
+                    async for change in stream:
+                        await self._take(change)
+            except (PyMongoError, StoreError) as error:
+                _logger.warning("news of the views stopped, trying again: %s", error)
+            finally:
+                self._following, self._forget = False, True
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _load(self) -> None:
+        """All there is to know, and everything that was known is forgotten."""
+        current = await MongoCurrent(self._database).read()
+        for name, view in current.views.items():
+            if name in self._projections and view not in self._stores:
+                tables = kept(self._projections[name])
+                self._stores[view] = await MongoStore.open(self._database, view, tables, True)
+            found = await self._database[f"{view}.position"].find().to_list(None)
+            self._positions[view] = {one["_id"]: one["position"] for one in found}
+        self._current, self._forget = current, True
+        self._ring()
+
+    async def _take(self, change: Mapping[str, Any]) -> None:
+        collection = change["ns"]["coll"]
+        fields = change.get("fullDocument") or change["updateDescription"]["updatedFields"]
+        if collection != COLLECTION:
+            view, partition = collection.rpartition(".")[0], change["documentKey"]["_id"]
+            self._touch(fields.get("touched", ()))
+            self._positions.setdefault(view, {})[partition] = fields["position"]
+        elif all(field.startswith("published.") for field in fields):
+            news = {field.partition(".")[2]: at for field, at in fields.items()}
+            self._current = self._current._replace(published={**self._current.published, **news})
+        else:
+            await self._load()
+        self._ring()
+
+    def _touch(self, told: Sequence[int]) -> None:
+        """The first number is the position, which makes each such list another one."""
+        if FORGET_ALL in told[1:2] or len(self._touched) > _MOST_WAITING:
+            self._forget = True
+            self._touched.clear()
+        else:
+            self._touched += zip(told[1::2], told[2::2], strict=True)
+
+    def _ring(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()

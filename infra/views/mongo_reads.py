@@ -1,0 +1,138 @@
+"""Reading the tables of a view in MongoDB."""
+
+import asyncio
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from itertools import chain
+from typing import Any, Final, TypeVar
+
+from pymongo.errors import PyMongoError
+
+from infra.mongo import READ_SECONDS, Database, unreachable
+from infra.views.mongo_view import AnyTable, MongoView
+from projections.store import StoreError, StoreUnavailable
+from projections.tables import Key, Row, Table, Tally
+
+T = TypeVar("T")
+
+_KEYS: Final = 20_000
+"""Keys asked for at once: a question stays far below MongoDB's limit of a message."""
+_SCANS: Final = 200
+"""Scans that MongoDB merges by an index (`internalQueryMaxScansToExplode`); it sorts more."""
+_BATCH: Final = 20_000
+"""Documents of an answer, as far as they fit into 16 MB."""
+
+
+class MongoReads:
+    """The half of a store that reads."""
+
+    def __init__(self, database: Database, view: str, tables: Sequence[AnyTable]) -> None:
+        self._database = database
+        self._view = MongoView(database, view, tables)
+        self._tables = self._view.tables
+        self._positions = self._view.positions
+        self._closed = False
+        self.name = view
+
+    async def position(self, partition: int = 0) -> int:
+        """The position up to which a partition was projected; 0 before the first."""
+        found = await self._read(self._positions.find_one({"_id": partition}))
+        return int(found["position"]) if found else 0
+
+    async def get(self, table: Table[Row] | Tally[Row], key: Key) -> Row | None:
+        """The row with a key."""
+        return (await self.get_many(table, (key,))).get(key)
+
+    async def get_many(
+        self, table: Table[Row] | Tally[Row], keys: Collection[Key]
+    ) -> Mapping[Key, Row]:
+        """The rows of those keys that there are, in one round trip for each 20,000 keys."""
+        mine, found = self._tables[table], {}
+        wanted = [mine.key(key) for key in keys]
+        for start in range(0, len(wanted), _KEYS):
+            part = wanted[start : start + _KEYS]
+            match = part[0] if len(part) == 1 else {"$in": part}
+            cursor = mine.collection.find({mine.key_path: match}, batch_size=_BATCH)
+            for row in mine.rows(await self._read(cursor.to_list(None))):
+                found[row[: mine.width]] = row
+        return found
+
+    async def scan(
+        self,
+        table: Table[Row] | Tally[Row],
+        prefix: Key = (),
+        *,
+        index: tuple[str, ...] | None = None,
+        above: Any = None,
+        below: Any = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[Row]:
+        """Rows in the order of the key or of an index; see the port."""
+        mine = self._tables[table]
+        if limit == 0:
+            return []
+        wanted = mine.span(prefix, index, above, below)
+        cursor = mine.collection.find(
+            wanted,
+            sort=mine.order(index, descending),
+            hint=mine.hint(index),
+            # Of a tally, so many parts may be fewer rows: they are counted when they are summed.
+            limit=0 if limit is None or mine.tally else limit,
+            batch_size=_BATCH if limit is None else limit + 1,
+        )
+        rows: list[Row] = mine.rows(await self._read(cursor.to_list(None)))
+        return rows if limit is None else rows[:limit]
+
+    async def scan_any(
+        self,
+        table: Table[Row],
+        firsts: Collection[Any],
+        index: tuple[str, ...],
+        *,
+        above: Any = None,
+        below: Any = None,
+        limit: int = 20,
+        descending: bool = False,
+    ) -> list[Row]:
+        """The first rows of many scans, merged by the server; see `projections.store.Merges`."""
+        mine, wanted = self._tables[table], list(firsts)
+        sort = mine.order(index, descending)[1:]
+        finds = [
+            mine.collection.find(
+                mine.span_any(wanted[start : start + _SCANS], index, above, below),
+                sort=sort,
+                hint=mine.hint(index),
+                limit=limit,
+                batch_size=limit + 1,
+            ).to_list(None)
+            for start in range(0, len(wanted), _SCANS)
+        ]
+        parts = await self._read(asyncio.gather(*finds))
+        rows: list[Row] = mine.rows(chain.from_iterable(parts))
+        if len(parts) > 1:
+            second = table.columns.index(index[1])
+            rows.sort(key=lambda row: row[second], reverse=descending)
+        return rows[:limit]
+
+    async def close(self) -> None:
+        """Take no more calls. The connection is that of who opened it."""
+        self._closed = True
+
+    async def _read(self, work: Awaitable[T]) -> T:
+        return await self._within(READ_SECONDS, work)
+
+    async def _within(self, seconds: float, work: Awaitable[T]) -> T:
+        """The work's result; its errors, and taking longer than that, as the port names them."""
+        if self._closed:
+            if asyncio.iscoroutine(work):
+                work.close()
+            raise StoreUnavailable("this store was closed")
+        try:
+            async with asyncio.timeout(seconds):
+                return await work
+        except (PyMongoError, TimeoutError) as error:
+            if unreachable(error):
+                raise StoreUnavailable(f"MongoDB: {str(error) or 'no answer in time'}") from error
+            raise StoreError(f"MongoDB refused: {error}") from error
+        except (OverflowError, ValueError) as error:
+            raise StoreError(f"a row does not fit its table: {error}") from error
