@@ -1,0 +1,174 @@
+"""Faust workers that project everything into MongoDB, beside the same step without Kafka and Faust.
+
+Engines, workers and this program share the machine. Workers wait on an empty topic, which is then
+filled in one go; measured is from then until MongoDB has every view at the end of every partition.
+"""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from kafka.admin import KafkaAdminClient
+from pymongo import MongoClient
+
+from infra.engines.kafka import running as kafka_running
+from infra.engines.mongodb import MongoServer
+from infra.engines.mongodb import running as mongodb_running
+from infra.feeds.kafka_topic import Topic
+from infra.logs.sqlite import SqliteLog
+from infra.streaming import GROUP, partitioned_views
+from projections.catalog import CATALOG
+from streams.chunks import Chunk
+from streams.partitions import Partitions
+from tests.bench import feed_topics
+from tests.bench.result import Result
+from tests.bench.worlds import write
+
+EVENTS: Final = 40_000
+SINGLES: Final = 15_000
+PATIENCE_SECONDS: Final = 300.0
+
+
+class _Bench:
+    """The engines, and a log in both forms."""
+
+    def __init__(self, servers: str, mongodb: MongoServer, log: SqliteLog) -> None:
+        self.servers = servers
+        self.mongodb = mongodb
+        self.chunks = feed_topics.chunks_of(log)
+        self.events = log.read_all(limit=SINGLES)
+        self.head = log.head()
+
+    def database(self) -> str:
+        """The address of a new one."""
+        return self.mongodb.address(f"bench-{time.time_ns()}")
+
+
+def measure(runs: int) -> list[Result]:
+    """Events a second into all views; the rows of the table that need Kafka and MongoDB."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="starling-bench-")))
+        log = SqliteLog(folder / "log.sqlite")
+        asyncio.run(write(log, EVENTS, users=1000))
+        broker = stack.enter_context(kafka_running(folder / "kafka"))
+        mongodb = stack.enter_context(mongodb_running(folder / "mongodb"))
+        bench = _Bench(broker.address, mongodb, log)
+        log.close()
+        one, two, fed, counted = list[float](), list[float](), list[float](), list[float]()
+        for run in range(-1, runs):  # the first warms the engines up
+            measured = _work(bench, 1), _feed(bench), _count(bench), _work(bench, 2)
+            if run >= 0:
+                for speeds, speed in zip((one, fed, counted, two), measured, strict=True):
+                    speeds.append(speed)
+    ours, unit = ("one Faust worker", one), "events/s"
+    what = f"projecting into all {len(CATALOG)} views in MongoDB"
+    return [
+        Result.of_runs(what, ours, ("the same step, fed from memory", fed), 0.8, unit),
+        Result.of_runs(what, ours, ("a Faust agent that counts single events", counted), 0.7, unit),
+        Result.of_runs(what, ("two Faust workers", two), ours, 1.3, unit),
+    ]
+
+
+def _work(bench: _Bench, workers: int) -> float:
+    topic, address = feed_topics.made(bench.servers), bench.database()
+    with ExitStack() as stack:
+        for _ in range(workers):
+            stack.enter_context(_worker(bench.servers, topic, address))
+        _until_joined(bench.servers, address, workers)
+        started = time.perf_counter()
+        feed_topics.publish(bench.servers, topic, bench.chunks)
+        _until_stored(address, bench.head)
+        took = time.perf_counter() - started
+    return EVENTS / took
+
+
+@contextmanager
+def _worker(servers: str, topic: Topic, address: str) -> Iterator[None]:
+    """`starling work`, stopped in order at the end, so that the next one need not wait for it."""
+    program = str(Path(sys.executable).with_name("starling"))
+    settings = {"STARLING_KAFKA": servers, "STARLING_VIEWS": address}
+    with subprocess.Popen(
+        [program, "work", "--topic", topic.name], env={**os.environ, **settings}
+    ) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def _until_joined(servers: str, address: str, workers: int) -> None:
+    """Wait until that many workers share the topic and have opened their views."""
+    wanted = {f"{one.name}_{one.version}.position" for one in CATALOG}
+    admin = KafkaAdminClient(bootstrap_servers=servers.split(","))
+    with MongoClient[dict[str, Any]](address) as client:
+        database = client.get_default_database()
+
+        def joined() -> bool:
+            [group] = admin.describe_consumer_groups([GROUP])
+            return (
+                group.state == "Stable"
+                and len(group.members) == workers
+                and wanted <= set(database.list_collection_names())
+            )
+
+        _wait(joined, pause=0.2)
+    admin.close()
+    time.sleep(1)  # the last of them may just have been told
+
+
+def _until_stored(address: str, head: int) -> None:
+    """Wait until every view is there in every partition."""
+    with MongoClient[dict[str, Any]](address) as client:
+        database = client.get_default_database()
+        views = [database[f"{one.name}_{one.version}.position"] for one in CATALOG]
+
+        def stored() -> bool:
+            there = {"_id": {"$gte": 0}, "position": {"$gte": head}}
+            return all(v.count_documents(there) == feed_topics.PARTITIONS for v in views)
+
+        _wait(stored, pause=0.02)
+
+
+def _wait(condition: Any, pause: float) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {PATIENCE_SECONDS:.0f} s")
+        time.sleep(pause)
+
+
+def _feed(bench: _Bench) -> float:
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)  # as a worker does
+    try:
+        return asyncio.run(_fed(bench.database(), bench.chunks))
+    finally:
+        gc.set_threshold(*before)
+
+
+async def _fed(address: str, chunks: Sequence[Chunk]) -> float:
+    async with partitioned_views(address, feed_topics.PARTITIONS) as views:
+        partitions = Partitions(views, time.monotonic)
+        started = time.perf_counter()
+        for chunk in chunks:
+            await partitions.take(chunk)
+        return EVENTS / (time.perf_counter() - started)
+
+
+def _count(bench: _Bench) -> float:
+    topic = feed_topics.made(bench.servers)
+    feed_topics.publish_singles(bench.servers, topic, bench.events)
+    command = [sys.executable, "-m", "tests.bench.counting", bench.servers, topic.name]
+    counting = subprocess.run(
+        [*command, str(SINGLES)], stdout=subprocess.PIPE, text=True, check=False,
+        timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+    return float(counting.stdout.split()[0])
