@@ -3,7 +3,10 @@
 Faust workers where there is a feed; where there is none, one runner that follows the log itself.
 """
 
+import gc
+import logging
 import os
+import select
 import signal
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,6 +30,9 @@ from streams.runner import Follower, Runner
 
 GROUP: Final = "starling"
 """The consumer group of the workers that keep the current views."""
+
+_FEW_COLLECTIONS: Final = (100_000, 50, 100)
+"""For Python's garbage collector: a batch makes many objects and no cycles. Worth about 7 %."""
 
 Stores = Sequence[tuple[Projection, MongoStore]]
 
@@ -105,6 +111,8 @@ def work(servers: str, topic: str, address: str, lifeline: int | None) -> None:
     from infra.feeds.kafka_topic import partitions_of, reader
     from streams import faust_app
 
+    logging.basicConfig(level=logging.WARNING, format="starling: %(message)s")
+    gc.set_threshold(*_FEW_COLLECTIONS)
     with reader(servers) as consumer:
         partitions = len(partitions_of(consumer, topic))
     if lifeline is not None:
@@ -114,6 +122,9 @@ def work(servers: str, topic: str, address: str, lifeline: int | None) -> None:
 
 
 def _end_with(lifeline: int) -> None:
-    """Stop this process in order when the other end of the pipe is gone with its process."""
-    os.read(lifeline, 1)
+    """Stop this process in order when the other end of the pipe is gone with its process.
+
+    Waits without reading: the pipe is one open file for all children, and others don't block on it.
+    """
+    select.select([lifeline], [], [])
     os.kill(os.getpid(), signal.SIGTERM)
