@@ -126,6 +126,30 @@ def mark(partition: int, after: int, upto: int) -> Chunk:
     return Chunk(partition, after, upto, 0, 0, 0, 0, b"")
 
 
+def joined(chunks: Iterable[Chunk]) -> list[Chunk]:
+    """The same statements about one partition in fewer chunks: neighbours are made one."""
+    made: list[Chunk] = []
+    run: list[Chunk] = []
+    for chunk in chunks:
+        if run and chunk.after != run[-1].upto:
+            made.append(_one(run))
+            run = []
+        run.append(chunk)
+    return [*made, _one(run)] if run else made
+
+
+def _one(run: list[Chunk]) -> Chunk:
+    first, last = run[0], run[-1]
+    if first is last:
+        return first
+    full = [chunk for chunk in run if chunk.many] or [first]
+    return Chunk(
+        first.partition, first.after, last.upto, sum(chunk.many for chunk in run),
+        full[0].key, full[0].first, full[-1].last,
+        b"\n".join(chunk.lines for chunk in run if chunk.many),
+    )  # fmt: skip
+
+
 def _pieces(
     share: list[Stored], most_events: int, most_bytes: int
 ) -> Iterator[tuple[list[Stored], bytes]]:

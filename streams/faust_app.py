@@ -1,15 +1,13 @@
 """The streaming runner: Faust workers that share the partitions of the feed between them.
 
-All that is true of a chunk is in `streams.partitions`; this file is what Faust needs to know. A
-message is acknowledged to Kafka once the stores hold its position, so that a worker that starts
-has little to read again, and nothing at all rests on it.
+All that is true of a chunk is in `streams.partitions` and `streams.lanes`; this file is what Faust
+needs to know. A message is acknowledged to Kafka once the stores hold its position, so that a
+worker that starts has little to read again, and nothing at all rests on it.
 """
 
 import asyncio
-import logging
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -17,20 +15,15 @@ from typing import Any, Final
 import faust
 from faust.types import TP
 
-from projections.store import StoreUnavailable
-from streams.chunks import Chunk, received
-from streams.partitions import Gap, PartitionedView, Partitions
-
-RETRY_SECONDS: Final = 0.5
-"""How long to wait before a store that can't be reached is tried again."""
+from streams.chunks import received
+from streams.lanes import Lanes
+from streams.partitions import PartitionedView, Partitions
 
 SESSION_SECONDS: Final = 10.0
 """How long after a worker was killed its partitions go to others."""
 
 Views = Callable[[], AbstractAsyncContextManager[Sequence[PartitionedView]]]
 """Opens the views of one worker, on its event loop."""
-
-_logger = logging.getLogger(__name__)
 
 
 def build(servers: str, topic: str, group: str, views: Views) -> faust.App:
@@ -72,60 +65,46 @@ def work(app: faust.App) -> None:
 class _Worker:
     def __init__(self, app: faust.App, topic: str, views: Views) -> None:
         self._app, self._topic, self._views = app, topic, views
-        self._partitions: Partitions | None = None
-        self._unstored: defaultdict[int, list[Any]] = defaultdict(list)
-        self._rewound: set[int] = set()
+        self._lanes: Lanes | None = None
 
     async def follow(self, stream: Any) -> None:
-        """The agent. What can't be tried again ends the worker, loudly; the next one to have its
-        partitions begins where it was."""
+        """The agent: every chunk into the lane of its partition."""
         try:
-            await self._follow(stream)
+            async with self._views() as views:
+                clock = asyncio.get_running_loop().time
+                self._lanes = Lanes(
+                    Partitions(views, clock), _acknowledge, self._rewind, self._fail
+                )
+                try:
+                    async for event in stream.noack().events():
+                        message = event.message
+                        chunk, _ = received(message.partition, _pairs(message), message.value)
+                        await self._lanes.put(chunk, event)
+                finally:
+                    await self._lanes.close()
         except Exception as error:
-            await self._app.crash(error)
+            self._fail(error)
             raise
 
-    async def _follow(self, stream: Any) -> None:
-        async with self._views() as views:
-            self._partitions = Partitions(views, asyncio.get_running_loop().time)
-            async for event in stream.noack().events():
-                message = event.message
-                headers = message.headers
-                headers = headers.items() if isinstance(headers, dict) else headers or ()
-                chunk, _ = received(message.partition, headers, message.value)
-                await self._take(self._partitions, chunk, event)
+    def _fail(self, error: BaseException) -> None:
+        """What can't be tried again ends the worker, loudly; the next one to have its partitions
+        begins where it was."""
+        self._crashing = asyncio.ensure_future(self._app.crash(error))
 
-    async def _take(self, partitions: Partitions, chunk: Chunk, event: Any) -> None:
-        waiting = self._unstored[chunk.partition]
-        while True:
-            try:
-                stored = await partitions.take(chunk)
-                waiting.append(event)
-                while stored and waiting:
-                    waiting.pop().ack()
-                return
-            except StoreUnavailable as error:
-                _logger.warning("trying again in %s s: %s", RETRY_SECONDS, error)
-                await asyncio.sleep(RETRY_SECONDS)
-            except Gap as gap:
-                waiting.clear()
-                await self._rewind(gap)
-                return
-
-    async def _rewind(self, gap: Gap) -> None:
-        """Read a partition again whose store is behind Kafka's offset; a second time it is a hole
-        in the topic, which the relay fills."""
-        if gap.partition in self._rewound:
-            return
-        _logger.warning("reading the partition from its beginning: %s", gap)
-        self._rewound.add(gap.partition)
-        await self._app.consumer.seek_wait({TP(self._topic, gap.partition): 0})
+    async def _rewind(self, partition: int) -> None:
+        await self._app.consumer.seek_wait({TP(self._topic, partition): 0})
 
     async def revoked(self, *given: Any, **_: Any) -> None:
         """Other workers have these partitions from now on."""
-        numbers = [place.partition for place in given[1] if place.topic == self._topic]
-        for number in numbers:
-            self._unstored.pop(number, None)
-            self._rewound.discard(number)
-        if self._partitions is not None:
-            self._partitions.forget(numbers)
+        if self._lanes is not None:
+            places = [place for place in given[1] if place.topic == self._topic]
+            await self._lanes.close([place.partition for place in places])
+
+
+def _acknowledge(event: Any) -> None:
+    event.ack()
+
+
+def _pairs(message: Any) -> Iterable[tuple[str, bytes]]:
+    headers = message.headers or ()
+    return headers.items() if isinstance(headers, dict) else headers

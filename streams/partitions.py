@@ -8,14 +8,14 @@ successor, one of the two finds the position moved and changes nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from events.schema import STORED, Event
 from projections.projection import Projection
 from projections.store import ReadStore, Superseded
-from streams.chunks import Chunk
+from streams.chunks import Chunk, joined
 from streams.parking import Item, Parking, decoded
 from streams.step import Listener
 
@@ -124,26 +124,29 @@ class Partitions:
         self._clock = clock
         self._stored_at: dict[int, float] = {}
 
-    async def take(self, chunk: Chunk) -> bool:
-        """Bring every view to the end of a chunk; True where the stores say so too.
+    async def take(self, chunks: Sequence[Chunk]) -> bool:
+        """Bring every view to the end of some chunks of one partition, in as few transactions as
+        they allow; True where the stores say so too.
 
         A view whose position somebody else moved looks where it is and tries once more. Raises
         `Gap`; `Superseded` where somebody else writes this partition all the time; `StoreError`.
         All can be tried again. An event that a projection can't take is parked.
         """
         now = self._clock()
-        last = self._stored_at.setdefault(chunk.partition, now)
-        store_it = not chunk.many or now - last >= STORE_SECONDS
-        batch = _Batch(chunk)
-        work = (self._bring(view, chunk, batch, store_it) for view in self._views)
-        for outcome in await asyncio.gather(*work, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        partition = chunks[0].partition
+        last = self._stored_at.setdefault(partition, now)
+        store_it = now - last >= STORE_SECONDS or not all(chunk.many for chunk in chunks)
+        for chunk in joined(chunks):
+            batch = _Batch(chunk)
+            work = (self._bring(view, chunk, batch, store_it) for view in self._views)
+            for outcome in await asyncio.gather(*work, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
         if store_it:
-            self._stored_at[chunk.partition] = now
+            self._stored_at[partition] = now
         return store_it
 
-    def forget(self, partitions: Sequence[int]) -> None:
+    def forget(self, partitions: Iterable[int]) -> None:
         """These partitions are somebody else's now."""
         for partition in partitions:
             self._stored_at.pop(partition, None)

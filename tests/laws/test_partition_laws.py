@@ -77,11 +77,11 @@ async def test_rows_end_as_the_embedded_runners_whoever_takes_which_chunk_how_of
         if forgets:
             workers[who].forget(range(PARTITIONS))
         try:
-            await workers[who].take(sent[which % len(sent)])
+            await workers[who].take([sent[which % len(sent)]])
         except Gap:
             continue  # that worker would read the partition from its beginning
     for chunk in chunks:
-        await workers[0].take(chunk)
+        await workers[0].take([chunk])
     assert await rows(stores) == await rows(await stores_of_embedded(log))
     for projection in CATALOG:
         at = [await stores[projection.name].position(p) for p in range(PARTITIONS)]
@@ -109,15 +109,15 @@ async def test_positions_of_views_without_events_are_stored_at_marks_and_now_and
     partitions = Partitions([PartitionedView(profiles, store)], clock=lambda: now)
     chunks = [c for c in chunks_of(events, 1) if c.partition == 0]
     with_events = [c for c in chunks if c.many]
-    assert [await partitions.take(c) for c in with_events[:3]] == [False] * 3
+    assert [await partitions.take([c]) for c in with_events[:3]] == [False] * 3
     assert (store.applied, await store.position(0)) == (0, 0)
     now = 1.0
-    assert await partitions.take(with_events[3])
+    assert await partitions.take([with_events[3]])
     assert (store.applied, await store.position(0)) == (1, with_events[3].upto)
     assert partitions.positions() == {"profiles": {0: with_events[3].upto}}
     for chunk in with_events[4:]:
-        assert not await partitions.take(chunk)
-    assert await partitions.take(chunks[-1])
+        assert not await partitions.take([chunk])
+    assert await partitions.take([chunks[-1]])
     assert await store.position(0) == 40
 
 
@@ -128,9 +128,9 @@ async def test_a_store_that_was_away_takes_the_chunk_when_it_is_tried_again() ->
     for chunk in chunks_of(events, 5):
         Counting.away = True
         with pytest.raises(StoreUnavailable):
-            await partitions.take(chunk)
+            await partitions.take([chunk])
         Counting.away = False
-        await partitions.take(chunk)
+        await partitions.take([chunk])
     assert await rows(stores) == await rows(await stores_of_embedded(log))
 
 
@@ -149,7 +149,7 @@ async def test_an_event_that_a_projection_can_not_take_is_parked_and_the_rest_go
     store = MemoryStore(kept(poisoned))
     partitions = Partitions([PartitionedView(poisoned, store)], clock=lambda: 0.0)
     for chunk in chunks_of(events, 7):
-        await partitions.take(chunk)
+        await partitions.take([chunk])
     [parked] = await letters(store)
     assert (parked.position, parked.error) == (21, "ArithmeticError: poison")
     assert [await store.position(p) for p in range(PARTITIONS)] == [60] * PARTITIONS

@@ -1,0 +1,138 @@
+"""Lanes: each partition of a worker is worked on by a task of its own.
+
+While a batch of a partition is on its way into the stores, the chunks behind it gather; the next
+batch takes them all together. So a quiet feed waits for nothing, a busy one makes few and large
+transactions, and no partition waits for another's.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from projections.store import StoreUnavailable
+from streams.chunks import Chunk
+from streams.partitions import Gap, Partitions
+
+BATCH_EVENTS: Final = 2000
+"""Events of one batch, at most, unless one chunk has more."""
+WAITING_BYTES: Final = 4 << 20
+"""Lines that wait in one lane; who brings more waits, too."""
+RETRY_SECONDS: Final = 0.5
+"""How long to wait before a store that can't be reached is tried again."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Lane:
+    waiting: deque[tuple[Chunk, Any]] = field(default_factory=deque)
+    unstored: list[Any] = field(default_factory=list)
+    """Tokens of what was taken, while the stores don't say so."""
+    size: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[None] | None" = None
+
+    def next(self) -> list[tuple[Chunk, Any]]:
+        """The next batch off the queue."""
+        taken: list[tuple[Chunk, Any]] = []
+        events = 0
+        while self.waiting and (not taken or events + self.waiting[0][0].many <= BATCH_EVENTS):
+            taken.append(self.waiting.popleft())
+            events += taken[-1][0].many
+            self.size -= len(taken[-1][0].lines)
+        return taken
+
+
+class Lanes:
+    """Chunks go in, each with a token; tokens come out at `done` once the stores hold the chunk."""
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        done: Callable[[Any], None],
+        rewind: Callable[[int], Awaitable[None]],
+        failed: Callable[[BaseException], None],
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        """`rewind` has a partition read from its beginning, for its store is behind the feed's
+        reader; `failed` hears of what can't be tried again, after which the lane stands still."""
+        self._partitions = partitions
+        self._done, self._rewind, self._failed = done, rewind, failed
+        self._retry_seconds = retry_seconds
+        self._lanes: dict[int, _Lane] = {}
+        self._rewound: set[int] = set()
+
+    async def put(self, chunk: Chunk, token: Any) -> None:
+        """Line a chunk up behind those of its partition; waits while there are too many."""
+        lane = self._lanes.get(chunk.partition)
+        if lane is None:
+            lane = self._lanes[chunk.partition] = _Lane()
+            lane.task = asyncio.create_task(self._run(chunk.partition, lane))
+        while lane.size > WAITING_BYTES:
+            lane.changed.clear()
+            await lane.changed.wait()
+        lane.waiting.append((chunk, token))
+        lane.size += len(chunk.lines)
+        lane.changed.set()
+
+    async def close(self, partitions: Collection[int] | None = None) -> None:
+        """Stop work on these partitions, or on all: they may be somebody else's now."""
+        numbers = list(self._lanes) if partitions is None else partitions
+        closed = [lane for number in numbers if (lane := self._lanes.pop(number, None))]
+        tasks = [lane.task for lane in closed if lane.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._rewound.difference_update(numbers)
+        self._partitions.forget(numbers)
+
+    async def _run(self, partition: int, lane: _Lane) -> None:
+        try:
+            while True:
+                while not lane.waiting:
+                    lane.changed.clear()
+                    await lane.changed.wait()
+                batch = lane.next()
+                lane.changed.set()
+                await self._take(partition, lane, batch)
+        except Exception as error:  # noqa: BLE001  # it is the worker's end, and told there
+            self._failed(error)
+
+    async def _take(self, partition: int, lane: _Lane, batch: list[tuple[Chunk, Any]]) -> None:
+        while True:
+            try:
+                stored = await self._partitions.take([chunk for chunk, _ in batch])
+            except StoreUnavailable as error:
+                _logger.warning("trying again in %s s: %s", self._retry_seconds, error)
+                await asyncio.sleep(self._retry_seconds)
+            except Gap as gap:
+                await self._missing(partition, lane, batch, gap)
+                return
+            else:
+                lane.unstored.extend(token for _, token in batch)
+                if stored:
+                    for token in lane.unstored:
+                        self._done(token)
+                    lane.unstored.clear()
+                return
+
+    async def _missing(
+        self, partition: int, lane: _Lane, batch: list[tuple[Chunk, Any]], gap: Gap
+    ) -> None:
+        """The first time the partition is read again, from its beginning. If something is missing
+        then, there is a hole in the topic: what lies right behind it is left out, for the relay
+        sends it again."""
+        lane.unstored.clear()
+        if partition not in self._rewound:
+            _logger.warning("reading the partition from its beginning: %s", gap)
+            self._rewound.add(partition)
+            lane.waiting.clear()
+            lane.size = 0
+            lane.changed.set()
+            await self._rewind(partition)
+        elif len(batch) > 1:
+            for one in batch:
+                await self._take(partition, lane, [one])
