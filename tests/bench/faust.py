@@ -159,7 +159,7 @@ async def _fed(address: str, chunks: Sequence[Chunk]) -> float:
         partitions = Partitions(views, time.monotonic)
         started = time.perf_counter()
         for chunk in chunks:
-            await partitions.take(chunk)
+            await partitions.take([chunk])
         return EVENTS / (time.perf_counter() - started)
 
 
