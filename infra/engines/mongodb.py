@@ -78,6 +78,8 @@ class MongoServer:
                 [self._program, "--dbpath", str(data), "--bind_ip", HOST, "--port", str(self.port),
                  "--replSet", REPLICA_SET, "--wiredTigerCacheSizeGB", _CACHE_GB,
                  "--setParameter", "diagnosticDataCollectionEnabled=false",
+                 # A killed worker's transaction holds its rows for so long, and 60 s otherwise.
+                 "--setParameter", "transactionLifetimeLimitSeconds=10",
                  "--nounixsocket", "--quiet"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
