@@ -29,7 +29,7 @@ from commands.errors import Invalid, NotAllowed, NotFound
 from commands.handle import Outcome, Request
 from commands.lines import Credentials
 from commands.post import Comment, CreatePost, DeletePost, EditPost
-from commands.user import ChangeProfile, DeleteAccount, Register
+from commands.user import ChangeProfile, DeleteAccount, Register, checked_change
 
 _json = msgspec.json.Encoder().encode
 
@@ -79,8 +79,9 @@ class Commands:
     async def change_profile(self, call: Call) -> Answer:
         """Another name, bio, email address or password."""
         patch = await call.read(ProfilePatch)
-        await self._signing.change(call.actor, patch, call.address)
         command = ChangeProfile(_given(patch.name), _given(patch.bio))
+        checked_change(command)  # before anything changes
+        await self._signing.change(call.actor, patch, call.address)
         outcome = await self.do(call, command)
         return done(Done(str(outcome.id)), outcome)
 

@@ -85,6 +85,9 @@ class Signing:
             if outcome.repeated:
                 return await self._again(outcome, credentials)
             await self._ports.accounts.put(account._replace(user=outcome.id))
+        elif await self._ports.accounts.of(user) is None:
+            # Who sent the same at the same time took it for an orphan, just before the append.
+            await self._keep(account, password)
         return outcome
 
     async def _again(self, outcome: Outcome, credentials: Credentials) -> Outcome:
@@ -94,6 +97,8 @@ class Signing:
         """
         email, password = _checked(credentials)
         account = await self._ports.accounts.of(outcome.id)
+        if self._standing(outcome.id) is Standing.DELETED:
+            return outcome
         if account is None:
             kept = await self._passwords.hash(password) if password is not None else None
             await self._keep(Account(outcome.id, email, kept, self._ports.clock_ms()), password)
@@ -108,19 +113,30 @@ class Signing:
         At once to who knows its password (the same person, trying again), to others after a while:
         its user may be about to be appended. Raises `EmailTaken`.
         """
+        accounts = self._ports.accounts
         try:
-            await self._ports.accounts.put(account)
+            await accounts.put(account)
             return
         except EmailTaken:
-            other = await self._ports.accounts.with_email(account.email or "")
+            other = await accounts.with_email(account.email or "")
             if other is not None:
-                if self._ports.log.read_stream(streams.user(other.user)):
+                if not await self._gives_way(other, password or ""):
                     raise
-                young = self._ports.clock_ms() - other.created < ORPHAN_MS
-                if young and not await self._passwords.matches(other.password, password or ""):
+                await accounts.remove(other.user)
+                if self._standing(other.user) is Standing.ACTIVE:
+                    # Appended meanwhile: no orphan. Who appends looks for the account afterwards,
+                    # so whichever of the two comes last puts it back.
+                    await accounts.put(other)
                     raise
-                await self._ports.accounts.remove(other.user)
-        await self._ports.accounts.put(account)
+        await accounts.put(account)
+
+    async def _gives_way(self, other: Account, password: str) -> bool:
+        """Whether an account was left by a crash, of its registration or its deletion."""
+        standing = self._standing(other.user)
+        if standing is not Standing.UNKNOWN:
+            return standing is Standing.DELETED
+        young = self._ports.clock_ms() - other.created < ORPHAN_MS
+        return not young or await self._passwords.matches(other.password, password)
 
     async def sign_in(self, asked: SignIn, address: str) -> int:
         """The user whose handle and password these are. Raises `Refused` (401, 429)."""
@@ -142,13 +158,21 @@ class Signing:
             user = self._ports.references.user(f"@{handle}")
         except NotFound:
             return 0
-        standing = Sight(self._ports.log)(streams.user(user), STANDING)
-        return user if standing is Standing.ACTIVE else 0
+        return user if self._standing(user) is Standing.ACTIVE else 0
+
+    def _standing(self, user: int) -> Standing:
+        return Sight(self._ports.log)(streams.user(user), STANDING)
+
+    def _check_is_here(self, user: int) -> None:
+        """Raises `Refused` (401) for an account that was deleted, whose tokens still say it."""
+        if self._standing(user) is not Standing.ACTIVE:
+            raise unauthorized("account-deleted", "this account was deleted; register another one")
 
     async def change(self, user: int, patch: ProfilePatch, address: str) -> None:
         """Give an account another email address or password. Raises `Refused`, `EmailTaken`."""
         if patch.email is UNSET and patch.password is UNSET:
             return
+        self._check_is_here(user)
         account = await self._ports.accounts.of(user)
         if account is None:
             account = Account(user, None, None, self._ports.clock_ms())
@@ -165,6 +189,11 @@ class Signing:
         if patch.password is not UNSET:
             account = account._replace(password=await self._passwords.hash(patch.password))
         await self._keep(account, None)
+        try:
+            self._check_is_here(user)
+        except Refused:  # deleted meanwhile: what was erased stays erased
+            await self._ports.accounts.remove(user)
+            raise
 
 
 def _checked(credentials: Credentials) -> tuple[str | None, str | None]:

@@ -112,6 +112,12 @@ def _checked_bio(bio: str) -> str:
     return bio
 
 
+def checked_change(command: ChangeProfile) -> ChangeProfile:
+    """The change as it is stored. Raises `Invalid`."""
+    name = None if command.name is None else _checked_name(command.name)
+    return ChangeProfile(name, None if command.bio is None else _checked_bio(command.bio))
+
+
 def _register(command: Register, asked: Asked, look: Look) -> Decision:
     handle = fold_handle(command.handle)
     name, bio = _checked_name(command.name), _checked_bio(command.bio)
@@ -133,8 +139,9 @@ def _change_profile(command: ChangeProfile, asked: Asked, look: Look) -> Decisio
     facts.may_act(asked, look)
     stream = streams.user(asked.actor)
     account = look(stream, ACCOUNT)
-    name = account.name if command.name is None else _checked_name(command.name)
-    bio = account.bio if command.bio is None else _checked_bio(command.bio)
+    checked = checked_change(command)
+    name = account.name if checked.name is None else checked.name
+    bio = account.bio if checked.bio is None else checked.bio
     if (name, bio) == (account.name, account.bio):
         return NOTHING
     return (Change(stream, (ProfileChanged(asked.actor, name, bio),)),)

@@ -196,3 +196,45 @@ async def test_a_deleted_accounts_token_is_worthless(world: World) -> None:
     assert (question.status_code, question.json()["type"]) == (401, "/problems/account-gone")
     again = await ada.http.delete("/v1/users/me")
     assert again.status_code == 200
+
+
+async def test_a_deleted_accounts_token_brings_no_account_back(world: World) -> None:
+    ada = await person(world, "ada")
+    await ada.do("DELETE", "/v1/users/me")
+    ghost = {"email": "ghost@example.org", "password": "battery staple"}
+    answer = await ada.http.patch("/v1/users/me", json=ghost)
+    assert (answer.status_code, answer.json()["type"]) == (401, "/problems/account-deleted")
+    assert await world.accounts.with_email("ghost@example.org") is None
+
+
+async def test_a_registration_sent_again_after_leaving_keeps_nothing(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    key = {"Idempotency-Key": "k1"}
+    first = await stranger.post("/v1/users", json=ADA, headers=key)
+    await world.client(first.json()["token"]).delete("/v1/users/me")
+    answer = await stranger.post("/v1/users", json=ADA, headers=key)
+    assert answer.status_code == 401
+    assert await world.accounts.with_email(ADA["email"]) is None
+
+
+async def test_the_email_of_somebody_who_left_is_free_even_where_a_crash_kept_it(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    kept = await world.accounts.of(int(ada.id))
+    assert kept is not None
+    await ada.do("DELETE", "/v1/users/me")
+    await world.accounts.put(kept)
+    answer = await stranger.post("/v1/users", json=ADA | {"handle": "ada2", "password": "x" * 9})
+    assert answer.status_code == 201
+
+
+async def test_a_change_refused_for_the_name_changes_no_password(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    change = {"name": " ", "password": "battery staple", "current_password": PASSWORD}
+    answer = await ada.http.patch("/v1/users/me", json=change)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/name-empty")
+    assert (await stranger.post("/v1/sessions", json=SESSION)).status_code == 201

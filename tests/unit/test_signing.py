@@ -1,5 +1,6 @@
 """Joining, where one request is on its way twice."""
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from api.accounts import Accounts, EmailTaken
 from api.passwords import Passwords
 from api.signing import Signing
 from commands import keys
+from commands.errors import Conflict
 from commands.handle import Handler, Outcome, Request
 from commands.lines import Credentials
 from commands.references import References
@@ -84,3 +86,73 @@ async def test_an_email_that_another_request_takes_meanwhile_is_refused(desk: De
 
     with pytest.raises(EmailTaken):
         await Signing(desk, Overtaken(somebody_else)).join(registration("ada", "k"), HERS)
+
+
+class Doubting(Passwords):
+    """Checks passwords slowly: meanwhile something else happens."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    async def matches(self, kept: str | None, password: str) -> bool:
+        await self._meanwhile()
+        return await super().matches(kept, password)
+
+
+class Waiting(Handler):
+    """Appends when it is let."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk.log, desk.new_id)
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(self, request: Request) -> Outcome:
+        self.asked.set()
+        await self.go_on.wait()
+        return await super().handle(request)
+
+
+async def test_a_form_sent_twice_at_once_leaves_somebody_who_can_sign_in(desk: Desk) -> None:
+    """The second takes the first's account, whose user is about to be appended, for an orphan."""
+    handler = Waiting(desk)
+    first = asyncio.create_task(
+        Signing(desk._replace(handler=handler), Passwords()).join(
+            Request(Register("ada", "Ada"), 0), HERS
+        )
+    )
+    await handler.asked.wait()
+
+    async def the_first_goes_on() -> None:
+        handler.go_on.set()
+        await first
+
+    second = Signing(desk, Doubting(the_first_goes_on))
+    with pytest.raises(EmailTaken):
+        await second.join(Request(Register("ada", "Ada"), 0), HERS)
+    assert await desk.accounts.of((await first).id)
+
+
+async def test_an_account_taken_before_its_user_is_appended_comes_back(desk: Desk) -> None:
+    handler = Waiting(desk)
+    first = asyncio.create_task(
+        Signing(desk._replace(handler=handler), Passwords()).join(
+            Request(Register("ada", "Ada"), 0), HERS
+        )
+    )
+    await handler.asked.wait()
+    taker = Waiting(desk)
+    second = asyncio.create_task(
+        Signing(desk._replace(handler=taker), Passwords()).join(
+            Request(Register("ada", "Ada"), 0), HERS
+        )
+    )
+    await taker.asked.wait()
+    handler.go_on.set()
+    outcome = await first
+    taker.go_on.set()
+    with pytest.raises(Conflict):
+        await second
+    account = await desk.accounts.with_email("ada@example.org")
+    assert account is not None
+    assert account.user == outcome.id
