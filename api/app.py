@@ -8,7 +8,9 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from api import contract, openapi, relations
 from api.batch import Batches
@@ -60,9 +62,22 @@ def build(ports: Ports) -> FastAPI:
     app.add_api_route("/", _page("index.html"), include_in_schema=False)
     app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
     door = Door(app.build_middleware_stack(), ports, routes, shown, metrics)
-    app.middleware_stack = door
+    app.middleware_stack = _for_pages_of_any_origin(door)
     app.state.end_streams = door.streams.end
     return app
+
+
+def _for_pages_of_any_origin(app: ASGIApp) -> ASGIApp:
+    """Let pages of every origin ask: who asks is told by a token, which no browser adds by itself
+    as it does a cookie."""
+    return CORSMiddleware(
+        app,
+        allow_origins=["*"],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["Link", "Starling-Position", "Retry-After"],
+        max_age=86_400,
+    )
 
 
 def _page(name: str) -> Callable[[], Awaitable[Response]]:

@@ -87,19 +87,22 @@ async def _supervise(settings: Settings, listener: socket.socket) -> None:
 
 async def _greet(host: str, port: int) -> None:
     """Say where the server is once it answers that it is ready."""
-    reader, writer = await asyncio.open_connection(host, port)
     address = f"[{host}]" if ":" in host else host
+    while not await _ready(host, port):
+        await asyncio.sleep(0.2)
+    _say(f"serving on http://{address}:{port} (Ctrl-C stops it)")
+
+
+async def _ready(host: str, port: int) -> bool:
+    """Whether an API process says so; False, too, where it ends before it answers."""
+    reader, writer = await asyncio.open_connection(host, port)
     try:
-        while True:
-            writer.write(b"GET /health/ready HTTP/1.1\r\nHost: starling\r\n\r\n")
-            if b" 200 " in await reader.readline():
-                break
-            while (await reader.readline()).strip():
-                pass
-            await asyncio.sleep(0.2)
+        writer.write(b"GET /health/ready HTTP/1.1\r\nHost: starling\r\n\r\n")
+        return b" 200 " in await reader.readline()
+    except ConnectionError:
+        return False
     finally:
         writer.close()
-    _say(f"serving on http://{address}:{port} (Ctrl-C stops it)")
 
 
 async def _project(settings: Settings, lifeline: int | None) -> None:

@@ -5,6 +5,7 @@ Writes are rare and must survive power loss: WAL with full synchronisation. Eras
 """
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -37,9 +38,12 @@ class SqliteAccounts:
         """`:memory:` keeps them in memory. Raises `AccountsUnavailable`."""
         self._lock = threading.Lock()
         try:
+            if path != ":memory:":
+                # Nobody else's to read; SQLite gives the files beside it the same mode.
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise AccountsUnavailable(f"{path}: {error}") from error
 
     async def of(self, user: int) -> Account | None:

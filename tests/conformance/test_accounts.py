@@ -112,3 +112,10 @@ async def test_an_erased_account_is_gone_from_the_files_too(
 async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(AccountsUnavailable, match="nowhere"):
         SqliteAccounts(tmp_path / "nowhere" / "accounts.sqlite")
+
+
+async def test_nobody_else_may_read_the_files(files: SqliteAccounts, tmp_path: Path) -> None:
+    await files.put(ADA)
+    made = list(tmp_path.iterdir())
+    assert tmp_path / "accounts.sqlite" in made
+    assert [file.name for file in made if file.stat().st_mode & 0o077] == []
