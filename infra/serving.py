@@ -88,7 +88,9 @@ async def _supervise(settings: Settings, listener: socket.socket) -> None:
 async def _greet(host: str, port: int) -> None:
     """Say where the server is once it answers that it is ready."""
     address = f"[{host}]" if ":" in host else host
-    while not await _ready(host, port):
+    while True:
+        if await _ready(host, port):
+            break
         await asyncio.sleep(0.2)
     _say(f"serving on http://{address}:{port} (Ctrl-C stops it)")
 

@@ -87,14 +87,14 @@ class Home:
         self._rings = rings
         self._most_readers = most_readers
         self._readers: dict[int, Reader] = {}
-        self._loading: set[int] = set()
+        self._loading: dict[int, object] = {}
         self._known = Known()
 
     def touch(self, kind: int, id: int) -> None:
         """Drop what an entry of the journal of changes says has changed."""
         if kind == Kind.CONTEXT:
             self._readers.pop(id, None)
-            self._loading.discard(id)
+            self._loading.pop(id, None)
         elif kind == Kind.BIG:
             self._readers.clear()
             self._loading.clear()
@@ -220,10 +220,10 @@ class Home:
     async def _reader(self, viewer: int) -> Reader:
         reader = self._readers.get(viewer)
         if reader is None:
-            self._loading.add(viewer)
+            ticket = self._loading[viewer] = object()
             reader = Reader(await context(self._store(), viewer))
-            if viewer in self._loading:  # and nothing touched it meanwhile
-                self._loading.remove(viewer)
+            if self._loading.get(viewer) is ticket:  # and nothing touched it meanwhile
+                del self._loading[viewer]
                 while len(self._readers) >= self._most_readers:
                     del self._readers[next(iter(self._readers))]
                 self._readers[viewer] = reader

@@ -57,11 +57,12 @@ class Known:
         self.generation = 0
         """Grows whenever an answer may differ although no ring and no context changed."""
         self._most = most
-        self._loading: set[tuple[int, int]] = set()
+        self._loading: dict[tuple[int, int], object] = {}
+        """What is being read, and by whom: a ticket of the latest who began."""
 
     def touch(self, kind: int, id: int) -> None:
         """Drop what changed."""
-        self._loading.discard((kind, id))
+        self._loading.pop((kind, id), None)
         if kind == Kind.ENTRY:
             author, retweet = self.authors.pop(id, None), self.retweets.pop(id, None)
             self.ended.pop(id, None)
@@ -172,10 +173,10 @@ class Known:
         """Learn what `first` needs."""
         passed = self.passed.get(post)
         if passed is None:
-            self._loading.add((Kind.RETWEETS, post))
+            ticket = self._begin(Kind.RETWEETS, (post,))
             rows = await store.scan(RETWEETS, (post,), index=BY_POST, limit=MANY + 1)
             passed = {row.actor: row.id for row in rows} if len(rows) <= MANY else Crowd()
-            if self._still((Kind.RETWEETS, post)):
+            if self._still((Kind.RETWEETS, post), ticket):
                 self.passed[post] = passed
         if isinstance(passed, Crowd):
             keys = {(user, post) for user in reader.context.retweeters}
@@ -186,26 +187,32 @@ class Known:
         """A post that isn't there has the author `NOBODY`."""
         wanted = {post for post in posts if post not in self.authors}
         if wanted:
-            self._loading |= {(Kind.ENTRY, post) for post in wanted}
+            ticket = self._begin(Kind.ENTRY, wanted)
             rows = await store.get_many(POSTED, {(post,) for post in wanted})
             for post in wanted:
-                if self._still((Kind.ENTRY, post)):
+                if self._still((Kind.ENTRY, post), ticket):
                     row = rows.get((post,))
                     self.authors[post] = row.author if row else NOBODY
 
     async def _load_retweets(self, store: ReadStore, ids: set[int]) -> None:
         wanted = {id for id in ids if id not in self.retweets}
         if wanted:
-            self._loading |= {(Kind.ENTRY, id) for id in wanted}
+            ticket = self._begin(Kind.ENTRY, wanted)
             rows = await store.get_many(RETWEETS, {(id,) for id in wanted})
             for id in wanted:
-                if self._still((Kind.ENTRY, id)):
+                if self._still((Kind.ENTRY, id), ticket):
                     row = rows.get((id,))
                     self.retweets[id] = (row.actor, row.post) if row else _GONE
 
-    def _still(self, what: tuple[int, int]) -> bool:
-        """Whether nothing touched what is being loaded."""
-        if what in self._loading:
-            self._loading.remove(what)
+    def _begin(self, kind: int, ids: Iterable[int]) -> object:
+        """Note that something is being read; the ticket to keep what comes."""
+        ticket = object()
+        self._loading.update(((kind, id), ticket) for id in ids)
+        return ticket
+
+    def _still(self, what: tuple[int, int], ticket: object) -> bool:
+        """Whether nothing touched what is being read, and nobody began to read it later."""
+        if self._loading.get(what) is ticket:
+            del self._loading[what]
             return True
         return False

@@ -44,6 +44,10 @@ def content_of(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.iterdir())
 
 
+def modes_in(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode for file in folder.iterdir()}
+
+
 async def test_an_account_is_found_by_its_user_and_its_email(accounts: Accounts) -> None:
     await accounts.put(ADA)
     assert await accounts.of(1) == ADA
@@ -116,6 +120,6 @@ async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 async def test_nobody_else_may_read_the_files(files: SqliteAccounts, tmp_path: Path) -> None:
     await files.put(ADA)
-    made = list(tmp_path.iterdir())
-    assert tmp_path / "accounts.sqlite" in made
-    assert [file.name for file in made if file.stat().st_mode & 0o077] == []
+    modes = modes_in(tmp_path)
+    assert "accounts.sqlite" in modes
+    assert {mode & 0o077 for mode in modes.values()} == {0}
