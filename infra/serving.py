@@ -14,7 +14,7 @@ from infra import demo
 from infra.command_side import open_log
 from infra.demo_world import make
 from infra.program.plain import Plain
-from infra.projector import projector
+from infra.projector import Projector, projector
 from infra.settings import Settings
 from infra.supervisor import Child, Supervisor, listen, watch_lifeline
 from streams.runner import Runner
@@ -118,7 +118,9 @@ async def _project(settings: Settings, lifeline: int | None) -> None:
             await runner.run(stop)
 
 
-def _projector(settings: Settings, log: EventLog) -> AbstractAsyncContextManager[Runner]:
+def _projector(
+    settings: Settings, log: EventLog
+) -> AbstractAsyncContextManager[Runner | Projector]:
     if settings.views == "sqlite":
         return projector(settings, log)
     from infra import streaming  # the driver comes with the streaming profile alone

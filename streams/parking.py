@@ -57,6 +57,11 @@ def _decoded_singly(rows: Sequence[Stored]) -> tuple[list[Recorded], list[Broken
     return events, broken
 
 
+def type_of(item: Item) -> str:
+    """The stored name of an event's type."""
+    return item.type if isinstance(item, Broken) else STORED[type(item.event)][0]
+
+
 def letter(item: Item, error: Exception | None) -> Letter:
     """An event as a letter; `error` is None where only an earlier one of its stream failed."""
     if error is None:
@@ -64,8 +69,7 @@ def letter(item: Item, error: Exception | None) -> Letter:
     else:
         why = " ".join(f"{error.__class__.__name__}: {error}".split())
         trace = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
-    name = item.type if isinstance(item, Broken) else STORED[type(item.event)][0]
-    return Letter(item.position, item.id, item.stream, name, why, trace)
+    return Letter(item.position, item.id, item.stream, type_of(item), why, trace)
 
 
 class Parking:

@@ -16,12 +16,16 @@ from events.log import EventLog
 from events.recorded import Recorded
 from events.schema import STORED, Event
 from projections.projection import Projection
-from projections.store import ReadStore
+from projections.store import Changes, ReadStore
 from streams.parking import Broken, Item, Parking, decoded
 from streams.step import Listener
 
 BATCH = 4000
 """Events read at once: enough to fill a transaction, little enough to hold in memory."""
+
+FAR = 100_000
+"""Positions after which a store is told that it is current although nothing changed in it: that
+much of the log is read again by a projector that starts."""
 
 IDLE_SECONDS = 1.0
 """The longest sleep without news; what `tend` looks after waits no longer than that."""
@@ -64,11 +68,12 @@ class Follower:
         self.stored = self.position = await self.store.position()
         await self.parking.start()
 
-    async def switch(self, store: ReadStore) -> ReadStore:
-        """Write another store from now on, from where it is; the one before."""
+    async def switch(self, store: ReadStore, position: int) -> ReadStore:
+        """Write another store from now on, which is current up to `position`; the one before."""
         before, self.store = self.store, store
         self.parking = Parking(self.projection, store, self.listen)
         await self.start()
+        self.position = position
         return before
 
     async def feed(
@@ -89,6 +94,11 @@ class Follower:
         if mine:
             await self.parking.take(mine, self.stored, upto)
             self.stored = upto
+        elif upto - self.stored >= FAR:
+            await self.store.apply(Changes(), self.stored, upto)
+            self.stored = upto
+            if self.listen is not None:
+                self.listen(Changes(), upto)
         self.position = upto
 
 
@@ -102,10 +112,11 @@ class Runner:
         publish: Publish = lambda positions: None,
         tend: Tend = _nothing,
     ) -> None:
+        """`followers` may be added to while it runs."""
         self._log = log
         self._followers = followers
         self._publish = publish
-        self._tend = tend
+        self.tend = tend
 
     async def start(self) -> None:
         """Find out where every store is."""
@@ -117,9 +128,9 @@ class Runner:
         """How far each projection is."""
         return {follower.projection.name: follower.position for follower in self._followers}
 
-    async def catch_up(self) -> int:
-        """Project everything that the log holds by now; the position reached."""
-        while await self._batch():
+    async def catch_up(self, until: int | None = None) -> int:
+        """Project everything that the log holds by now, or up to a position; where it got to."""
+        while await self._batch(until):
             pass
         return min(self._places(), default=0)
 
@@ -130,7 +141,7 @@ class Runner:
         try:
             while not stop.is_set():
                 had_news = await self._batch()
-                if await self._tend() or had_news:
+                if await self.tend() or had_news:
                     continue
                 after = min(self._places(), default=self._log.head())
                 news = asyncio.ensure_future(self._log.wait(after, timeout=IDLE_SECONDS))
@@ -145,12 +156,12 @@ class Runner:
         """Where the projections that run stand."""
         return {follower.position for follower in self._followers if not follower.paused}
 
-    async def _batch(self) -> bool:
+    async def _batch(self, until: int | None = None) -> bool:
         """Project one batch for each place where projections stand, so that one which is far
         behind keeps no other from its news; False where there was nothing new."""
         moved = False
         for after in sorted(self._places(), reverse=True):
-            stored = self._log.read_all(after, limit=BATCH)
+            stored = self._log.read_all(after, limit=BATCH, until=until)
             if not stored:
                 continue
             batch, broken = decoded(stored)

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,6 +29,10 @@ class Processes:
         # Its other end stays open for as long as this process lives.
         self._lifeline, self._held = os.pipe()
         self._running: set[Process] = set()
+
+    def use(self, environment: Mapping[str, str]) -> None:
+        """Start what comes from now on in this environment."""
+        self._environment = dict(environment)
 
     def url(self, door: int = 0) -> str:
         """Where the API processes of a door answer."""

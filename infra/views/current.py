@@ -70,11 +70,20 @@ class CurrentViews:
             self._stores.clear()
         found = self._stores.get(projection)
         if found is None:
-            path = self._files.path(projection)
-            if path is None or not path.exists():
-                raise StoreUnavailable(f"the view {projection!r} is still being made")
-            found = self._stores[projection] = self._open(path, self._projections[projection])
+            found = self._stores[projection] = self._opened(projection)
         return found
+
+    def _opened(self, projection: str) -> ReadStore:
+        path = self._files.path(projection)
+        while path is not None and path.exists():
+            try:
+                return self._open(path, self._projections[projection])
+            except StoreUnavailable:
+                # It may have been switched away from and removed since it was looked up.
+                before, path = path, self._files.path(projection)
+                if path == before:
+                    raise
+        raise StoreUnavailable(f"the view {projection!r} is still being made")
 
     def position(self, projection: str) -> int:
         """How far that store is known to be."""

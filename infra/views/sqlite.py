@@ -83,9 +83,9 @@ class SqliteStore:
         for sql in self._sql.values():
             wanted |= sql.create
         if not there and not read_only:
-            for create in wanted.values():
+            for create in self._at_once(wanted):
                 execute(create)
-        elif there != wanted:
+        elif not self._fits(there, wanted):
             wrong = sorted(n for n in there.keys() | wanted if there.get(n) != wanted.get(n))
             raise StoreError(
                 f"a view on disk differs from the program in {', '.join(wrong)}: raise the "
@@ -93,6 +93,14 @@ class SqliteStore:
             )
         if not read_only:
             execute("COMMIT")
+
+    def _at_once(self, wanted: Mapping[str, str]) -> Collection[str]:
+        """What makes an empty file a view."""
+        return wanted.values()
+
+    def _fits(self, there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+        """Whether a file with these tables and indexes is such a view."""
+        return there == wanted
 
     async def position(self, partition: int = 0) -> int:
         """The position up to which a partition was projected; 0 before the first."""
@@ -169,6 +177,11 @@ class SqliteStore:
             self._undo()
             raise
         return True
+
+    def hold(self) -> None:
+        """See the view as it is now until `close`, whatever others write. For a short while."""
+        self._rows("BEGIN", ())
+        self._rows("SELECT 1 FROM position", ())  # the first read chooses the moment
 
     async def clear(self) -> None:
         """Back to empty tables, every partition at position 0."""

@@ -56,7 +56,7 @@ class Statements:
             f"PRIMARY KEY ({listed(self._key)})){options}"
         }
         for index in self._indexes:
-            name = self._index_name(index)
+            name = self.index_name(index)
             made[name] = f"CREATE INDEX {quoted(name)} ON {self.name} ({listed(self.order(index))})"
         return made
 
@@ -129,7 +129,7 @@ class Statements:
         ]
         where += [f"{quoted(order[prefix])} > ?"] if above else []
         where += [f"{quoted(order[prefix])} < ?"] if below else []
-        by = f" INDEXED BY {quoted(self._index_name(index))}" if index is not None else ""
+        by = f" INDEXED BY {quoted(self.index_name(index))}" if index is not None else ""
         direction = " DESC" if descending else ""
         return (
             f"SELECT {listed(self._columns)} FROM {self.name}{by}"
@@ -143,7 +143,7 @@ class Statements:
             return self._key
         return index + tuple(column for column in self._key if column not in index)
 
-    def _index_name(self, index: tuple[str, ...]) -> str:
+    def index_name(self, index: tuple[str, ...]) -> str:
         return f"{self._table} by {' '.join(index)}"
 
     def _insert(self) -> str:

@@ -62,5 +62,5 @@ async def test_only_one_projector_works_on_a_data_folder(tmp_path: Path) -> None
             async with projector(settings, log):
                 pass
     async with projector(settings, log) as runner:
-        await runner.start()
+        await runner.runner.start()
     log.close()

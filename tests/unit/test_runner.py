@@ -150,7 +150,7 @@ async def test_a_follower_that_is_given_another_store_goes_on_from_there() -> No
     await runner.start()
     await runner.catch_up()
     await Runner(log, [Follower(Posts(), new)]).catch_up()
-    assert await follower.switch(new) is old
+    assert await follower.switch(new, 1) is old
     await post(log, 2)
     await runner.catch_up()
     assert await new.get(COUNTS, (7,)) == Count(7, 2)

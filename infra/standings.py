@@ -1,0 +1,54 @@
+"""Where the projections of a data folder stand, as any process can find out."""
+
+from collections.abc import Sequence
+
+from events.log import EventLog
+from infra.settings import Settings
+from infra.views.builds import ViewFiles, version_of
+from infra.views.controls import Controls
+from infra.views.sqlite import SqliteStore
+from projections.catalog import CATALOG
+from projections.projection import Projection
+from projections.store import StoreError, StoreUnavailable
+from streams.dead_letters import letters
+from streams.lag import Standing, rebuilding, standing
+
+
+async def standings(
+    settings: Settings, log: EventLog, projections: Sequence[Projection] = CATALOG
+) -> list[Standing]:
+    """Of each projection. Raises `LogError`, `StoreUnavailable`."""
+    return [await _standing(settings, log, projection) for projection in projections]
+
+
+async def _standing(settings: Settings, log: EventLog, projection: Projection) -> Standing:
+    files = ViewFiles(settings.views_folder)
+    paused = Controls(settings.views_folder).of(projection.name).paused
+    rebuild = rebuilding(files.read(projection.name))
+    store = current_view(settings, projection)
+    if store is None:
+        return standing(log, projection, None)._replace(rebuild=rebuild)
+    try:
+        found = standing(log, projection, await store.position(), paused)
+        parked = len(await letters(store))
+    finally:
+        await store.close()
+    version = version_of(files.current.read().get(projection.name, ""))
+    return found._replace(version=version, dead_letters=parked, rebuild=rebuild)
+
+
+def current_view(settings: Settings, projection: Projection) -> SqliteStore | None:
+    """A projection's current view, to be read; None where it has none that this program can read.
+
+    Raises `StoreUnavailable`.
+    """
+    files = ViewFiles(settings.views_folder)
+    file = files.current.read().get(projection.name)
+    if file is None or not (files.folder / file).exists():
+        return None
+    try:
+        return files.open(file, projection, read_only=True)
+    except StoreUnavailable:
+        raise
+    except StoreError:
+        return None  # it was made by another version of the program

@@ -1,0 +1,155 @@
+"""Making a view anew from the log, beside the live one, and comparing the two.
+
+`load` knows nothing of listeners, by its signature: notifications, streams and webhooks hang on the
+live runner alone, so nothing that a rebuild does is told to anybody.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from typing import Any, Final, NamedTuple
+
+from events.log import EventLog
+from events.recorded import Recorded, Stored
+from events.schema import STORED
+from projections.projection import Projection
+from projections.store import Changes, ReadStore, StoreUnavailable, Superseded
+from projections.tables import Table, Tally
+from streams.parking import Item, decoded, type_of
+from streams.step import enter
+
+BATCH: Final = 8000
+"""Events of one transaction: neighbours on disk are written together, memory stays small."""
+
+READ: Final = 500
+"""Events read and decoded at once: more of them would fall out of the processor's cache."""
+
+COMPARED: Final = 2000
+"""Rows of each view that are looked at at once."""
+
+AnyTable = Table[Any] | Tally[Any]
+Row = tuple[Any, ...]
+
+
+class Poisoned(Exception):
+    """A projection can't take an event, which stops its rebuild. The live view is as it was."""
+
+    def __init__(self, projection: str, event: Item, error: Exception) -> None:
+        super().__init__(
+            f"{projection} cannot take the event at position {event.position} "
+            f"({type_of(event)}, id {event.id}): {type(error).__name__}: {error}"
+        )
+        self.position = event.position
+
+
+async def load(
+    log: EventLog,
+    projection: Projection,
+    store: ReadStore,
+    until: int,
+    told: Callable[[int], None] = lambda position: None,
+    skips: Collection[int] = (),
+    batch: int = BATCH,
+) -> None:
+    """Project the log into a store, from where it is up to position `until`, where it then is.
+
+    `skips` are positions to leave out; `told` hears the position reached after each batch, and may
+    raise to stop. Raises `Poisoned` with the store somewhere before that event, and `StoreError`.
+    """
+    types = [STORED[kind][0] for kind in projection.takes]
+    size = min(READ, batch)
+    seen = after = await store.position()
+    more = seen < until
+    while more:
+        events: list[Recorded] = []
+        while more and len(events) < batch:
+            rows = log.read_all(seen, types=types, limit=size, until=until)
+            more = len(rows) == size
+            seen = rows[-1].position if more else until
+            events += _decoded(projection, rows, skips)
+        if events:
+            await _take(projection, store, events, after, seen)
+            after = seen
+        told(seen)
+    if after < until:
+        await store.apply(Changes(), after, until)
+
+
+def _decoded(
+    projection: Projection, rows: Sequence[Stored], skips: Collection[int]
+) -> list[Recorded]:
+    events, broken = decoded(rows)
+    for one in broken:
+        if one.position not in skips:
+            raise Poisoned(projection.name, one, one.error) from one.error
+    return [event for event in events if event.position not in skips] if skips else events
+
+
+async def _take(
+    projection: Projection, store: ReadStore, events: Sequence[Recorded], after: int, position: int
+) -> None:
+    """Project events between two positions; where one fails, everything before it."""
+    try:
+        await enter(projection, store, events, after, position)
+    except (StoreUnavailable, Superseded):
+        raise
+    except Exception as error:
+        if len(events) == 1:
+            raise Poisoned(projection.name, events[0], error) from error
+        half = len(events) // 2
+        between = events[half - 1].position
+        await _take(projection, store, events[:half], after, between)
+        await _take(projection, store, events[half:], between, position)
+
+
+class Difference(NamedTuple):
+    """A key under which the live view and the rebuilt one don't have the same row."""
+
+    table: str
+    live: Row | None
+    rebuilt: Row | None
+
+
+async def differences(
+    projection: Projection, live: ReadStore, rebuilt: ReadStore
+) -> AsyncIterator[Difference]:
+    """Where two views of one projection differ, table by table, in the order of the keys.
+
+    Both must stand still meanwhile, at the same position. Counts that are all zero are as good as
+    absent.
+    """
+    for table in projection.tables:
+        old, new = rows(live, table), rows(rebuilt, table)
+        one, other = await anext(old, None), await anext(new, None)
+        while one is not None or other is not None:
+            if one == other:
+                one, other = await anext(old, None), await anext(new, None)
+            elif other is None or (one is not None and one[: table.key] < other[: table.key]):
+                yield Difference(table.name, one, None)
+                one = await anext(old, None)
+            elif one is None or one[: table.key] > other[: table.key]:
+                yield Difference(table.name, None, other)
+                other = await anext(new, None)
+            else:
+                yield Difference(table.name, one, other)
+                one, other = await anext(old, None), await anext(new, None)
+
+
+async def rows(store: ReadStore, table: AnyTable, at_once: int = COMPARED) -> AsyncIterator[Row]:
+    """Every row of a table in the order of its key, in little memory.
+
+    `at_once` rows are asked for, or, where more share the first column of the key, those.
+    """
+    above: Any = None
+    while True:
+        found: Sequence[Row] = await store.scan(table, above=above, limit=at_once)
+        whole = len(found) < at_once
+        if not whole:
+            # The rows that share the last first column may not all be there.
+            last = found[-1][0]
+            kept = [row for row in found if row[0] != last]
+            found = kept or await store.scan(table, (last,))
+        for row in found:
+            if not isinstance(table, Tally) or any(row[table.key :]):
+                yield row
+        if whole:
+            return
+        above = found[-1][0]
