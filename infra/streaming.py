@@ -42,20 +42,20 @@ async def open_stores(
 ) -> Stores:
     """The current views, open for writing; made where there are none. Raises `StoreError`."""
     current = MongoCurrent(database)
+    wanted = {projection.name: view_of(projection) for projection in projections}
     try:
-        names = {projection.name: view_of(projection) for projection in projections}
-        await current.begin(names, partitions)
-        views = (await current.read()).views
+        views = await current.kept(wanted)
+        stores = [(each, await _open(database, views[each.name], each)) for each in projections]
+        # Last, so that readers never hear of a view that isn't there.
+        await current.switch(views, partitions)
     except PyMongoError as error:
         raise StoreUnavailable(f"MongoDB: {error}") from error
-    stores = []
-    for projection in projections:
-        touches = TOUCHES.get(projection.name, lambda changes: ())
-        store = await MongoStore.open(
-            database, views[projection.name], kept(projection), touches=touches
-        )
-        stores.append((projection, store))
     return stores
+
+
+async def _open(database: Database, view: str, projection: Projection) -> MongoStore:
+    touches = TOUCHES.get(projection.name, lambda changes: ())
+    return await MongoStore.open(database, view, kept(projection), touches=touches)
 
 
 @asynccontextmanager

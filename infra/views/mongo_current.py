@@ -51,18 +51,13 @@ class MongoCurrent:
             changed["partitions"] = partitions
         await self._documents.update_one(_MINE, {"$set": changed}, upsert=True)
 
-    async def begin(self, views: Mapping[str, str], partitions: int) -> None:
-        """Make these views current where a projection has none, or one of another version.
-
-        What a rebuild switched to stays: it is a generation of the same version.
-        """
+    async def kept(self, views: Mapping[str, str]) -> dict[str, str]:
+        """These views, but what a rebuild switched to: further generations of the same version."""
         there = (await self.read()).views
-        wrong = {
-            name: view
+        return {
+            name: there[name] if there.get(name, "").startswith(f"{view}_g") else view
             for name, view in views.items()
-            if there.get(name) != view and not there.get(name, "").startswith(f"{view}_g")
         }
-        await self.switch(wrong, partitions)
 
     async def publish(self, positions: Mapping[str, int]) -> None:
         """Say how far views are, by their names."""

@@ -9,8 +9,8 @@ is dropped at each question: what is answered then comes from MongoDB, or is an 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any, Final, Self
 
 from pymongo.errors import PyMongoError
 
@@ -32,6 +32,8 @@ _PIPELINE: Final = [
 _AWAIT_MS: Final = 1000
 """How long the server holds a question for news open, less than a socket's patience."""
 _AGAIN_SECONDS: Final = 0.5
+_START_SECONDS: Final = 3.0
+"""How long a process that starts waits for MongoDB before it answers that it has none."""
 _MOST_WAITING: Final = 100_000
 """Touched keys kept for a process that answers nobody."""
 
@@ -57,10 +59,13 @@ class MongoViews:
         self._news = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def following(self) -> Any:
-        """Follow the news during the block."""
+    async def following(self) -> AsyncIterator[Self]:
+        """Follow the news during the block, which begins when they are there, or are not soon."""
         task = asyncio.create_task(self._follow())
         try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_START_SECONDS):
+                    await self._news.wait()
             yield self
         finally:
             task.cancel()

@@ -27,11 +27,21 @@ SECTIONS = {
     "replay": "Replaying",
     "longer": "The same on a log ten times as long",
     "relay": "The relay to Kafka",
+    "mongo": "Reading from MongoDB",
     "faust": "Faust workers and MongoDB",
 }
 """Modules of this package, in the order of the table."""
 
-PACKAGES = ("eventsourcing", "fastapi", "kafka-python", "msgspec", "numpy", "pyarrow", "uvicorn")
+PACKAGES = (
+    "eventsourcing",
+    "fastapi",
+    "kafka-python",
+    "motor",
+    "msgspec",
+    "numpy",
+    "pyarrow",
+    "uvicorn",
+)
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 RUNS = 5
 

@@ -5,6 +5,7 @@ projects what the load writes while it is measured. The peer does nothing but an
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -63,11 +64,12 @@ def _side_by_side(ours: Asked, peer: Asked, runs: int) -> tuple[list[Load], list
 
 
 @contextmanager
-def starling(folder: str, *options: str) -> Iterator[int]:
+def starling(folder: str, *options: str, **environment: str) -> Iterator[int]:
     """All of `starling serve` on an empty data folder; gives its port."""
     program = Path(sys.executable).with_name("starling")
     command = [str(program), "serve", "--port", "0", "--data", f"{folder}/data", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    settings = os.environ | environment
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=settings) as process:
         try:
             assert process.stderr is not None
             for line in process.stderr:

@@ -1,0 +1,136 @@
+"""MongoDB and the embedded stores hold the same rows and give the same answers."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+
+from api.auth import Tokens
+from events.log import EventLog
+from events.schema import PostCreated, UserRegistered
+from infra.command_side import clock_ms, open_log, signing_secret
+from infra.demo_world import make
+from infra.engines.mongodb import MongoServer
+from infra.mongo import READ_SECONDS, connected
+from infra.settings import Settings
+from infra.streaming import open_stores, projector
+from infra.views.memory import MemoryStore
+from projections.store import ReadStore
+from streams.step import step
+from tests.e2e.test_real_server import served
+from tests.engines.mongo_views import database, fresh, rows
+from tests.fresh import all_rows, fresh_views
+from tests.laws.logs import ASKED, LATER_MS, OFTEN, play
+from tests.promises import everything
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+
+
+@asynccontextmanager
+async def projected(settings: Settings, log: EventLog) -> AsyncIterator[Mapping[str, ReadStore]]:
+    """The views of everything in the log, in the database that the settings name."""
+    async with projector(settings, log) as runner:
+        await runner.start()
+        await runner.catch_up()
+    with connected(settings.views, READ_SECONDS) as opened:
+        yield {projection.name: store for projection, store in await open_stores(opened, 1)}
+
+
+async def test_the_demo_world_has_the_same_rows(mongodb: MongoServer, tmp_path: Path) -> None:
+    embedded = Settings(data=tmp_path / "data")
+    assert await make(embedded)
+    with open_log(embedded) as log:
+        settings = Settings(data=embedded.data, views=fresh(mongodb))
+        async with projected(settings, log) as far, fresh_views(log, tmp_path) as near:
+            expected = await all_rows(near)
+            assert sum(map(len, expected.values())) > 1000
+            assert await all_rows(far) == expected
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_random_logs_have_the_same_rows(mongodb: MongoServer, seed: int) -> None:
+    random = Random(seed)
+    names = [*OFTEN, *ASKED]
+    log = await play(
+        [
+            (
+                random.choice(names),
+                random.randrange(5),
+                random.randrange(31),
+                random.choice(LATER_MS),
+            )
+            for _ in range(150)
+        ]
+    )
+    async with database(mongodb) as opened:
+        for projection, store in await open_stores(opened, 1):
+            taken = [one for one in log if type(one.event) in projection.takes]
+            near = MemoryStore(projection.tables)
+            await step(projection, near, taken, 0, len(log))
+            start = 0
+            while start < len(log):
+                end = min(len(log), start + random.randint(1, 40))
+                batch = [one for one in taken if start < one.position <= end]
+                await step(projection, store, batch, start, end)
+                start = end
+            assert await rows(projection, store) == await rows(projection, near), projection.name
+
+
+def questions(log: EventLog) -> list[tuple[str, int]]:
+    """Addresses to ask, and who asks."""
+    events = everything(log)
+    users = [one.event.user for one in events if isinstance(one.event, UserRegistered)]
+    posts = [one.event for one in events if isinstance(one.event, PostCreated)]
+    tags = sorted({tag for post in posts for tag in post.hashtags})
+    asked: list[tuple[str, int]] = []
+    for place, user in enumerate(users):
+        asked += [(f"/v1/timelines/home?limit={limit}", user) for limit in (5, 40)]
+        asked += [(f"/v1/users/{user}{of}", users[place - 1]) for of in ("", "/posts")]
+        asked += [(f"/v1/users/{user}{of}?limit=80", 0) for of in ("/followers", "/following")]
+    for post in Random(1).sample(posts, min(60, len(posts))):
+        about = f"/v1/posts/{post.post}"
+        asked += [(f"{about}{of}", users[0]) for of in ("", "/comments", "/likes", "/retweets")]
+        asked += [(f"/v1/timelines/home?max_id={post.post}", users[post.post % len(users)])]
+        asked += [(f"/v1/timelines/home?min_id={post.post}", users[post.post % len(users)])]
+    asked += [(f"/v1/hashtags/{tag}/posts?limit=40", users[1]) for tag in tags]
+    times = ("2026-01-01T00:00:00Z", "2030-01-01T00:00:00Z")
+    asked += [(f"/v1/trends?at={time}&limit=20", 0) for time in times]
+    return [*asked, ("/v1/timelines/public?limit=40", 0), ("/v1/timelines/public", users[2])]
+
+
+async def answers(
+    server: str, asked: list[tuple[str, int]], tokens: Tokens, position: int
+) -> dict[tuple[str, int], Any]:
+    found = {}
+    async with httpx.AsyncClient(base_url=server, trust_env=False, timeout=30) as client:
+        for path, user in asked:
+            headers = {"Starling-Position": str(position)}
+            if user:
+                headers["Authorization"] = f"Bearer {tokens.issue(user)}"
+            answer = await client.get(path, headers=headers)
+            assert answer.status_code in (200, 404), (server, path, answer.text)
+            links = answer.headers.get("link", "").replace(server, "")
+            found[path, user] = (answer.status_code, links, json.loads(answer.content))
+    return found
+
+
+async def test_every_answer_about_the_demo_world_is_the_same(
+    mongodb: MongoServer, tmp_path: Path
+) -> None:
+    settings = Settings(data=tmp_path / "data")
+    assert await make(settings)
+    with open_log(settings) as log:
+        asked, position = questions(log), log.head()
+    tokens = Tokens(signing_secret(settings), clock_ms)
+    found = []
+    for views in ("sqlite", fresh(mongodb)):
+        with ExitStack() as stack:
+            server = stack.enter_context(served(settings.data, STARLING_VIEWS=views))
+            found.append(await answers(server, asked, tokens, position))
+    assert len(asked) > 200
+    assert found[0] == found[1]
