@@ -2,6 +2,7 @@
 
 import click
 
+from infra.program.dlq import dlq
 from infra.program.events import events
 from infra.program.ids import ids
 from infra.program.imports import import_
@@ -44,6 +45,7 @@ def main() -> None:
 
 
 COMMANDS = (
+    dlq,
     down,
     events,
     ids,

@@ -8,6 +8,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from infra.settings import Settings
 from infra.views.builds import ViewFiles
@@ -81,9 +82,15 @@ class Background:
         """Projections whose new view can be switched to."""
 
     def begin(self, projection: Projection, verify: bool = False) -> bool:
-        """Start a rebuild; False where one of this projection is under way here."""
+        """Start a rebuild; False where one of this projection is under way here.
+
+        Raises `BuildTaken` where it is under way elsewhere.
+        """
         if projection.name in self._tasks:
             return False
+        files = ViewFiles(self._settings.views_folder)
+        with files.lock(projection.name):
+            files.begin(projection, verify)  # so that whoever asked can watch it from now on
         work = self._run(projection.name, verify)
         self._tasks[projection.name] = asyncio.create_task(work)
         return True
@@ -96,7 +103,8 @@ class Background:
             if found is not None and found.state == "ready":
                 self.ready.append(projection.name)
             elif projection in due or (found is not None and found.state != "failed"):
-                self.begin(projection, verify=found is not None and found.verify)
+                with suppress(BuildTaken):
+                    self.begin(projection, verify=found is not None and found.verify)
 
     async def close(self) -> None:
         """Stop them all. What they built stays, and the next projector goes on with it."""

@@ -108,7 +108,9 @@ class ViewFiles:
         found = self.read(projection.name)
         if found is not None:
             if found.version == projection.version and self._resumes(found):
-                return msgspec.structs.replace(found, state="loading", verify=verify)
+                build = msgspec.structs.replace(found, state="loading", verify=verify)
+                self.note(build)
+                return build
             self.discard(found)
         build = Build(
             projection=projection.name,
@@ -164,7 +166,7 @@ class ViewFiles:
         """Whether the file of a rebuild is as its last process left it."""
         record = msgspec.json.decode(self._record(build.projection).read_bytes(), type=_Record)
         at_rest = build.state == "ready" or (record.boot == _boot() != "")
-        return build.state != "failed" and at_rest and (self.folder / build.store).exists()
+        return build.state != "failed" and at_rest
 
     def _lock(self, projection: str) -> Path:
         """Never removed, or two could hold it. It holds the number of views there were so far."""
