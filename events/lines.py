@@ -19,7 +19,7 @@ import numpy as np
 from events.recorded import Stored
 from events.snowflake import EPOCH_MS
 
-BATCH: Final = 500
+BATCH: Final = 200
 """Events to read and write at once: with more of them, they fall out of the processor's cache."""
 
 
@@ -50,9 +50,10 @@ def times(ids: Sequence[int]) -> list[str]:
 def lines(batch: Sequence[Stored]) -> list[str]:
     """The line of each event of a batch, without the line feed."""
     return [
-        f'{{"position":"{position}","id":"{id}","time":"{time}","stream":"{stream}",'
+        f'{{"position":"{position}","id":"{(text := str(id))}","time":"{time}","stream":"{stream}",'
         f'"version":{version},"type":"{type}","schema":{schema},"actor":"{actor}",'
-        f'"causation":"{causation}","correlation":"{correlation}","data":{data.decode()}}}'
+        f'"causation":"{causation}","correlation":"{text if correlation == id else correlation}",'
+        f'"data":{data.decode()}}}'
         for (
             (position, id, stream, version, type, schema, actor, causation, correlation, data),
             time,

@@ -16,7 +16,7 @@ from events.selection import Selection, read
 from infra.turns import Turns
 from streams.exports import manifest
 from streams.exports.manifest import CannotResume, Manifest
-from streams.exports.parquet_folder import FORMAT, ParquetFolder, paths
+from streams.exports.parquet_folder import FORMAT, ParquetFolder, check_files, paths
 from streams.formats import parquet
 
 TAIL: Final = 100_000
@@ -55,6 +55,7 @@ def _usable(log: EventLog, folder: Path) -> Manifest | None:
         if found is not None:
             manifest.check(found, folder, FORMAT, EVERYTHING)
             manifest.check_log(found, folder, log)
+            check_files(folder, found)
     except CannotResume:
         return None
     return found

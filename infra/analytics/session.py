@@ -37,7 +37,7 @@ class Answer:
             while some := self._cursor.fetchmany(_FETCH):
                 yield from some
         except duckdb.Error as error:
-            raise NotAQuestion(str(error)) from error
+            raise NotAQuestion(str(error)) from None
 
 
 class Session:
@@ -62,7 +62,7 @@ class Session:
         try:
             return Answer(self._duckdb.execute(self._checked(sql)))
         except duckdb.Error as error:
-            raise NotAQuestion(str(error)) from error
+            raise NotAQuestion(str(error)) from None
 
     def close(self) -> None:
         """End the database."""

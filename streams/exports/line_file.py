@@ -3,7 +3,7 @@
 The file appears under its name when it is complete; until then it is `<name>.part`. A later run
 appends to it, whole lines at a time. Whatever a killed run left behind, the next one cuts off a
 torn line, reads the position from the last whole one, and goes on after it; so every event is
-there once.
+there once. Nothing waits for the disk: what a power cut took, the next run writes again.
 """
 
 import fcntl
@@ -85,7 +85,6 @@ class LineFile:
     def close(self) -> None:
         """Complete the export: the file gets its name, then the manifest says what it holds."""
         self.flush()
-        os.fsync(self._file.fileno())
         self.manifest.bytes = self._file.tell()
         self._file.close()
         if self._part.exists():
@@ -101,11 +100,10 @@ class LineFile:
 
     def _whole(self, at: Path) -> int:
         """The length of the file up to its last whole line; counts what the manifest doesn't."""
+        if at.stat().st_size < self.manifest.bytes:
+            self.manifest = Manifest(self._form.name, self.manifest.selection)
         known = self.manifest
         with at.open("rb") as file:
-            if file.seek(0, os.SEEK_END) < known.bytes:
-                raise CannotResume(f"{at} is shorter than its manifest says: choose another -o")
-            file.seek(0)
             header = self._form.header
             first = file.read(len(header))
             if not header.startswith(first):

@@ -29,6 +29,7 @@ class File(msgspec.Struct):
     rows: int
     first: str
     last: str
+    bytes: int
 
 
 class Manifest(msgspec.Struct):

@@ -52,6 +52,7 @@ class ParquetFolder:
                 )
             self.manifest = found or Manifest(FORMAT, selection.described())
             manifest.check(self.manifest, path, FORMAT, selection)
+            check_files(path, self.manifest)
             if found is None:
                 manifest.save(self._manifest_path, self.manifest)
             self._remove_unnamed()
@@ -140,6 +141,14 @@ class ParquetFolder:
         for file in self._path.glob("date=*/*.parquet"):
             if str(file.relative_to(self._path)) not in named:
                 file.unlink()
+
+
+def check_files(folder: Path, found: Manifest) -> None:
+    """Raises `CannotResume` unless all files are there in full; a power cut may have cut some."""
+    for file in found.files:
+        path = folder / file.path
+        if not path.is_file() or path.stat().st_size != file.bytes:
+            raise CannotResume(f"{path} is not what it was: remove {folder} to begin anew")
 
 
 def paths(folder: Path, found: Manifest) -> list[Path]:

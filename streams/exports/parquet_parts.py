@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
-from streams.exports import manifest
 from streams.exports.manifest import File
 from streams.formats import parquet
 
@@ -29,8 +28,8 @@ class _Part:
 
     def close(self) -> File:
         self.writer.close()
-        manifest.sync(self.path)
-        return File(self.name, self.rows, str(self.first), str(self.last))
+        size = self.path.stat().st_size
+        return File(self.name, self.rows, str(self.first), str(self.last), size)
 
 
 class Parts:

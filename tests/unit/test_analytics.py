@@ -67,7 +67,7 @@ def test_a_long_tail_is_copied_once_and_a_short_one_read_each_time(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("short_tail")
-@pytest.mark.parametrize("wrong", ["another log", "another schema", "no manifest"])
+@pytest.mark.parametrize("wrong", ["another log", "another schema", "no manifest", "a cut file"])
 def test_a_copy_that_is_not_of_this_log_is_made_anew(wrong: str, tmp_path: Path) -> None:
     ask(log_of(30 if wrong != "another log" else 60), tmp_path, "SELECT 1")
     path = tmp_path / "manifest.json"
@@ -75,6 +75,8 @@ def test_a_copy_that_is_not_of_this_log_is_made_anew(wrong: str, tmp_path: Path)
         path.write_text(path.read_text().replace('"schema": 1', '"schema": 0'))
     elif wrong == "no manifest":
         path.write_text("{")
+    elif wrong == "a cut file":
+        next(tmp_path.rglob("*.parquet")).write_bytes(b"PAR1")
     assert ask(log_of(30), tmp_path, "SELECT count(*) FROM events") == [(30,)]
 
 

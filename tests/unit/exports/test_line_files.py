@@ -118,9 +118,18 @@ def test_a_file_that_was_changed_is_refused(change: bytes, tmp_path: Path) -> No
     path.write_bytes(path.read_bytes() + change)
     with pytest.raises(CannotResume, match="something else"):
         export(log, "jsonl", path)
-    path.write_bytes(b"")
-    with pytest.raises(CannotResume, match="shorter"):
-        export(log, "jsonl", path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("left", [0, 3, 1000])
+def test_what_a_power_cut_took_is_written_again(form: str, left: int, tmp_path: Path) -> None:
+    log, path = log_of(20), tmp_path / "events"
+    export(log, form, path)
+    whole, told = path.read_bytes(), (tmp_path / "events.manifest.json").read_bytes()
+    path.write_bytes(whole[:left])
+    export(log, form, path)
+    assert path.read_bytes() == whole
+    assert (tmp_path / "events.manifest.json").read_bytes() == told
 
 
 def test_two_runs_on_one_file_exclude_each_other(tmp_path: Path) -> None:

@@ -48,8 +48,9 @@ def check_files(folder: Path) -> None:
         assert table.schema.equals(parquet.SCHEMA)
         positions = table["position"].to_pylist()
         assert positions == sorted(positions)
-        assert [file.rows, file.first, file.last] == [
-            len(positions), str(positions[0]), str(positions[-1])
+        assert [file.rows, file.first, file.last, file.bytes] == [
+            len(positions), str(positions[0]), str(positions[-1]),
+            (folder / file.path).stat().st_size,
         ]  # fmt: skip
         assert {f"date={time:%Y-%m-%d}" for time in table["time"].to_pylist()} == {
             Path(file.path).parent.name
@@ -143,6 +144,14 @@ def test_another_selection_log_or_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
     with pytest.raises(CannotResume, match="not empty"):
         export(log_of(5), "parquet", tmp_path / "mine")
+
+
+def test_a_file_that_a_power_cut_cut_is_refused(tmp_path: Path) -> None:
+    export(log_of(5), "parquet", tmp_path)
+    path = next(tmp_path.rglob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CannotResume, match="begin anew"):
+        export(log_of(5), "parquet", tmp_path)
 
 
 def test_two_runs_on_one_folder_exclude_each_other(tmp_path: Path) -> None:

@@ -1,0 +1,142 @@
+"""Replaying: to Parquet and to JSON lines, and how much memory a long export takes."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from events.log import EventLog
+from events.selection import Selection, read
+from infra.logs.sqlite import SqliteLog
+from infra.settings import Settings
+from streams.exports.catalog import into_path
+from streams.formats import parquet
+from tests.bench import worlds
+from tests.bench.result import Result
+from tests.peak import peak_kb
+from tests.program import STARLING
+
+FEW: Final = 100_000
+MANY: Final = 1_000_000
+TIMED: Final = 300_000
+"""Events of one timed replay, the first of the long log."""
+
+USERS: Final = 5_000
+FLAT: Final = 1 / 1.2
+"""Memory at `FEW` events by memory at `MANY`."""
+
+EVERYTHING: Final = Selection()
+
+
+def measure(runs: int) -> list[Result]:
+    """Parquet beside pyarrow alone, JSONL beside reading alone, memory beside a shorter log."""
+    with tempfile.TemporaryDirectory(prefix=".bench-") as made:
+        folder = Path(made)
+        log = _log(folder / "many", MANY)
+        rows = _rows(log)
+        results = [_parquet(log, rows, folder, runs), _jsonl(log, folder, runs)]
+        log.close()
+        _log(folder / "few", FEW).close()
+        return results + [_memory(form, folder) for form in ("jsonl", "parquet")]
+
+
+def _log(data: Path, events: int) -> SqliteLog:
+    data.mkdir()
+    log = SqliteLog(Settings(data=data).log_file)
+    asyncio.run(worlds.write(log, events, USERS))
+    return log
+
+
+def _parquet(log: EventLog, rows: Sequence[Any], folder: Path, runs: int) -> Result:
+    ours, peers = [], []
+    for _ in range(runs):
+        ours.append(_replayed(log, "parquet", folder / "out"))
+        peers.append(_rate(lambda: _written_from_memory(rows, folder / "peer.parquet")))
+    return Result.of_runs(
+        f"replay of {TIMED:,} events to Parquet",
+        ("log to folder", ours),
+        ("pyarrow writes the same rows from memory", peers),
+        target=0.6,
+        unit="events/s",
+    )
+
+
+def _jsonl(log: EventLog, folder: Path, runs: int) -> Result:
+    ours, peers = [], []
+    for _ in range(runs):
+        ours.append(_replayed(log, "jsonl", folder / "out.jsonl"))
+        peers.append(_rate(lambda: _read(log)))
+    return Result.of_runs(
+        f"replay of {TIMED:,} events to JSONL",
+        ("log to file", ours),
+        ("reading the raw rows", peers),
+        target=0.5,
+        unit="events/s",
+    )
+
+
+def _memory(form: str, folder: Path) -> Result:
+    peaks = [
+        peak_kb([STARLING, "replay", "--data", folder / size, "--format", form, "-o", out]) / 1024
+        for size, out in (("many", folder / f"many.{form}"), ("few", folder / f"few.{form}"))
+    ]
+    return Result.of_runs(
+        f"peak memory of an export to {form}",
+        (f"{MANY:,} events", peaks[:1]),
+        (f"{FEW:,} events", peaks[1:]),
+        target=FLAT,
+        unit="MiB",
+        higher_is_better=False,
+    )
+
+
+def _replayed(log: EventLog, form: str, path: Path) -> float:
+    """Events a second of one export, begun anew."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+    def export() -> None:
+        out = into_path(form, path, EVERYTHING, log, growing=False)
+        for batch in read(log, EVERYTHING, 0, TIMED):
+            out.write(*batch)
+        out.close()
+
+    return _rate(export)
+
+
+def _rate(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return TIMED / (time.perf_counter() - started)
+
+
+def _read(log: EventLog) -> None:
+    for _ in read(log, EVERYTHING, 0, TIMED):
+        pass
+
+
+def _rows(log: EventLog) -> list[tuple[Any, ...]]:
+    """The same rows as tuples of Python values, ready to be written."""
+    batches = [parquet.rows(batch.events) for batch in read(log, EVERYTHING, 0, TIMED)]
+    columns = [column.to_pylist() for column in parquet.table(batches).columns]
+    return list(zip(*columns, strict=True))
+
+
+def _written_from_memory(rows: Sequence[tuple[Any, ...]], path: Path) -> None:
+    """The loop that somebody would write who has the rows."""
+    writer = parquet.writer(path)
+    for start in range(0, len(rows), parquet.CHUNK):
+        columns = zip(*rows[start : start + parquet.CHUNK], strict=True)
+        arrays = [
+            pa.array(column, field.type)
+            for column, field in zip(columns, parquet.SCHEMA, strict=True)
+        ]
+        writer.write_table(pa.table(arrays, parquet.SCHEMA))
+    writer.close()
