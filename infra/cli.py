@@ -2,6 +2,7 @@
 
 import click
 
+from infra.program.demo import demo
 from infra.program.dlq import dlq
 from infra.program.events import events
 from infra.program.ids import ids
@@ -45,6 +46,7 @@ def main() -> None:
 
 
 COMMANDS = (
+    demo,
     dlq,
     down,
     events,

@@ -14,6 +14,8 @@ HANDLE: Final = "robin"
 PASSWORD: Final = "feathers-and-song"
 DAYS: Final = 7
 POSTS: Final = 320
+REGRETTED: Final = 6
+"""Posts that their authors delete; half as many are edited, and as many follows and likes end."""
 HOUR_MS: Final = 3_600_000
 
 BIRDS: Final = (
@@ -62,6 +64,7 @@ def commands(seed: int, now_ms: int) -> Iterator[dict[str, Any]]:
     yield from town.register()
     yield from town.follow()
     yield from town.live()
+    yield from town.regret()
 
 
 class _Town:
@@ -71,7 +74,7 @@ class _Town:
         self._start = now_ms - DAYS * 24 * HOUR_MS
         # Zipf: the n-th account is read by about 1/n as many people as the first.
         self._weights = [1 / (rank + 1) for rank in range(len(BIRDS))]
-        self._posts: list[tuple[str, int]] = []
+        self._done: dict[str, list[tuple[str, int, dict[str, Any]]]] = {}
         self._number = 0
 
     def register(self) -> Iterator[dict[str, Any]]:
@@ -105,7 +108,8 @@ class _Town:
         span = self._now - 60_000 - first
         for at in sorted(first + self._rng.randrange(span) for _ in range(POSTS)):
             author = self._rng.choices(BIRDS, self._weights)[0]
-            yield from self._post(author, at, self._rng.choice(TAGS))
+            tags = self._rng.sample(TAGS, 1 if self._rng.random() < 0.7 else 2)
+            yield from self._post(author, at, " ".join(tags))
         # Twelve people in the last hour and a half: enough to stand out against a quiet week.
         for number, author in enumerate(self._rng.sample(BIRDS, 12)):
             at = self._now - 90 * 60_000 + number * 7 * 60_000
@@ -114,7 +118,6 @@ class _Town:
     def _post(self, author: str, at: int, tag: str) -> Iterator[dict[str, Any]]:
         text = self._text(SIGHTINGS, author, tag)
         post = self._line("post", author, at, {"text": text})
-        self._posts.append((post["key"], at))
         yield post
         # Later reactions would land after younger posts; an import need not be in order of time.
         for _ in range(self._crowd(12)):
@@ -125,16 +128,38 @@ class _Town:
             answer = self._reaction("comment", post["key"], at)
             answer["data"]["text"] = self._text(ANSWERS, answer["as"][1:], tag)
             yield answer
+        for _ in range(self._crowd(1)):
+            reader = self._rng.choice([bird for bird in BIRDS if bird != author])
+            yield self._line("follow", reader, self._later(at), {"user": f"@{author}"})
+
+    def regret(self) -> Iterator[dict[str, Any]]:
+        """Some of what was done is undone, at the end of the log though hours after it was done."""
+        posts = self._rng.sample(self._done["post"], REGRETTED + REGRETTED // 2)
+        for undo, chosen in (
+            ("unlike", self._rng.sample(self._done["like"], REGRETTED)),
+            ("unfollow", self._rng.sample(self._done["follow"], REGRETTED)),
+            ("edit_post", posts[REGRETTED:]),
+            ("delete_post", posts[:REGRETTED]),
+        ):
+            for who, at, about in chosen:
+                undone = self._line(undo, who, self._later(at), dict(about))
+                if undo == "edit_post":
+                    undone["data"]["text"] = self._text(SIGHTINGS, who, self._rng.choice(TAGS))
+                yield undone
 
     def _crowd(self, most: int) -> int:
         """Mostly nobody, sometimes many."""
         return min(most, int(self._rng.paretovariate(1.1)) - 1)
 
     def _reaction(self, command: str, post: str, at: int) -> dict[str, Any]:
+        who = self._rng.choice(BIRDS)
+        return self._line(command, who, self._later(at), {"post": f"key:{post}"})
+
+    def _later(self, at: int) -> int:
+        """Mostly within some hours, never after now."""
         left = self._now - at - 1_000
         later = int(min(self._rng.expovariate(1 / (2 * HOUR_MS)), self._rng.uniform(0, left)))
-        who = self._rng.choice(BIRDS)
-        return self._line(command, who, at + 1_000 + later, {"post": f"key:{post}"})
+        return at + 1_000 + later
 
     def _text(self, choices: tuple[str, ...], author: str, tag: str) -> str:
         others = [bird for bird in BIRDS if bird != author]
@@ -149,6 +174,8 @@ class _Town:
     def _line(self, command: str, who: str, at: int, data: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         key = f"demo:{self._number}"
+        about = {"post": f"key:{key}"} if command == "post" else data
+        self._done.setdefault(command, []).append((who, at, about))
         return {"command": command, "as": f"@{who}", "key": key, "at": _time(at), "data": data}
 
 

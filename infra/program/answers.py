@@ -100,7 +100,7 @@ def text(value: Any) -> str:
         case None:
             return ""
         case datetime():
-            return value.isoformat(" ", timespec="milliseconds")
+            return value.isoformat(" ", timespec="milliseconds" if value.microsecond else "seconds")
         case date() | timedelta():
             return str(value)
         case dict() | list() | tuple():

@@ -20,6 +20,7 @@ def test_it_has_what_every_page_needs() -> None:
     assert made["register"] == len(demo.BIRDS)
     assert made["post"] > demo.POSTS
     assert min(made[kind] for kind in ("follow", "like", "retweet", "comment")) > 100
+    assert min(made[kind] for kind in ("unlike", "unfollow", "edit_post", "delete_post")) >= 3
     rising = [line for line in world if demo.RISING in line["data"].get("text", "")]
     assert len({line["as"] for line in rising if line["command"] == "post"}) >= 5
 
