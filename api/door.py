@@ -118,9 +118,6 @@ class Door:
         position = int(header)
         if await self._ports.wait_for(projections, position, WAIT_SECONDS):
             return
-        if position > self._ports.log.head():
-            message = "`Starling-Position` is beyond the end of the log: no command answered it"
-            raise Refused(422, "invalid-position", message)
         message = "the views are not there yet: ask again, or without `Starling-Position`"
         raise Refused(503, "views-behind", message, RETRY_AFTER)
 

@@ -52,10 +52,10 @@ KEY: Final = _header(
     {"type": "string", "minLength": 1, "maxLength": 200},
     "the same key does the same command once, however often it is sent",
 )
-POSITION: Final = _header(
-    "Starling-Position",
-    {"type": "string", "pattern": "^[0-9]{1,18}$"},
-    "of a command's answer: wait (2 s at most) until its effect can be seen",
+# Not declared as a parameter: its values are opaque, and only a command's answer has one.
+FRESH: Final = (
+    "Takes the header `Starling-Position` of a command's answer: waits until its effect can be "
+    "seen, 2 s at most, then answers 503."
 )
 
 _PROBLEM_TEXTS: Final = {
@@ -100,11 +100,14 @@ def _operation(operation: Operation, schema_of: dict[Any, Any]) -> Json:
         "parameters": _parameters(operation),
         "responses": _responses(operation, schema_of),
     }
+    said = [FRESH] if operation.reads else []
     if operation.scope is not None:
         found["security"] = [{"token": []}]
-        found["description"] = f"Needs a token with the scope `{operation.scope}`."
+        said.insert(0, f"Needs a token with the scope `{operation.scope}`.")
     elif operation.reads:
         found["security"] = [{}, {"token": []}]
+    if said:
+        found["description"] = " ".join(said)
     if operation.body is not None:
         content = {"application/json": {"schema": schema_of[operation.body]}}
         found["requestBody"] = {"required": True, "content": content}
@@ -121,8 +124,6 @@ def _parameters(operation: Operation) -> list[Json]:
     found = [PARAMETERS[name] for name in (*names, *operation.query)]
     if operation.command:
         found.append(KEY)
-    if operation.reads:
-        found.append(POSITION)
     return found
 
 
