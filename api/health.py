@@ -24,9 +24,11 @@ class Checks:
         return json_answer(_json(Health("live")))
 
     async def ready(self, call: Call) -> Answer:
-        """200 while the log answers and every projection is near its head, else 503."""
+        """200 while the log answers, every view is there and near its head, else 503."""
         try:
             lags = self._ports.lag()
+            for lag in lags:
+                self._ports.views.store(lag.projection)
         except EXPECTED as error:
             return json_answer(_json(Health("not ready", detail=str(error))), 503)
         bound = self._ports.ready_within

@@ -52,6 +52,8 @@ class MongoStore(MongoReads):
         self._meetings = Meetings(self._view.meetings)
         self._touches = touches
         self._read_only = read_only
+        if not read_only:
+            self._patience = WRITE_SECONDS  # a projector that gives up begins its batch again
         self._absent: dict[AnyTable, set[Key]] = {}
         """Keys that were looked for and are not there: their rows are added without a look."""
 

@@ -31,6 +31,8 @@ class MongoReads:
         self._tables = self._view.tables
         self._positions = self._view.positions
         self._closed = False
+        self._patience = READ_SECONDS
+        """Seconds that an answer may take; somebody waits for it, where this answers questions."""
         self.name = view
 
     async def position(self, partition: int = 0) -> int:
@@ -119,7 +121,7 @@ class MongoReads:
         self._closed = True
 
     async def _read(self, work: Awaitable[T]) -> T:
-        return await self._within(READ_SECONDS, work)
+        return await self._within(self._patience, work)
 
     async def _within(self, seconds: float, work: Awaitable[T]) -> T:
         """The work's result; its errors, and taking longer than that, as the port names them."""

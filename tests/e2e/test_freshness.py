@@ -6,6 +6,8 @@ from collections.abc import Collection
 import httpx
 import pytest
 
+from infra.views.memory import MemoryStore
+from projections.store import StoreUnavailable
 from tests.e2e.world import World, person, texts
 
 
@@ -49,16 +51,8 @@ async def test_a_query_does_not_wait_longer_than_two_seconds(world: World) -> No
     assert (waited_for, timeout) == (int(position), 2.0)
 
 
-async def test_a_position_beyond_the_log_is_waited_for_like_any_other(world: World) -> None:
-    ada = await person(world, "ada")
-    await world.settle()
-    beyond = {"Starling-Position": str(world.log.head() + 1)}
-    answer = await ada.http.get("/v1/timelines/home", headers=beyond)
-    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/views-behind")
-
-
-@pytest.mark.parametrize("position", ["x", "-1", "", "1.5", "9" * 40])
-async def test_a_position_that_can_be_none_is_refused(world: World, position: str) -> None:
+@pytest.mark.parametrize("position", ["x", "-1", "", "1.5", "9" * 40, "9999999"])
+async def test_a_position_that_no_command_answered_is_refused(world: World, position: str) -> None:
     ada = await person(world, "ada")
     answer = await ada.http.get("/v1/timelines/home", headers={"Starling-Position": position})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-position")
@@ -112,6 +106,19 @@ async def test_the_server_is_ready_while_its_views_keep_up(
     assert "posts" in answer.json()["detail"]
     await world.settle()
     assert (await stranger.get("/health/ready")).status_code == 200
+
+
+async def test_the_server_is_not_ready_while_a_view_can_not_be_read(
+    world: World, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(projection: str) -> MemoryStore:
+        raise StoreUnavailable(f"the view {projection!r} is not there yet")
+
+    await world.settle()
+    assert (await stranger.get("/health/ready")).status_code == 200
+    monkeypatch.setattr(world, "store", gone)
+    answer = await stranger.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
 
 
 async def test_metrics_count_requests_by_address_and_status(

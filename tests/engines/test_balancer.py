@@ -12,9 +12,9 @@ import pytest
 from tests.engines.balanced import balanced
 from tests.processes import Process, Processes, processes
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
-SECONDS = 30.0
+SECONDS = 90.0
 
 
 class Behind:
@@ -76,6 +76,18 @@ async def test_where_no_process_is_left_clients_are_told_when_to_come_again(
     assert set(answer.json()) == {"type", "title", "status", "detail"}
     await behind.running.api(1)
     await behind.until_always(200)
+
+
+async def test_where_no_process_has_views_commands_are_taken_all_the_same(tmp_path: Path) -> None:
+    async with processes(tmp_path / "data", doors=2) as running:
+        apis = [await running.api(0), await running.api(1)]
+        first, second = (urlsplit(running.url(door)).netloc for door in (0, 1))
+        async with balanced((first, second), tmp_path / "haproxy.log") as url:
+            behind = Behind(url, running, apis)
+            refused = await behind.until_always(503)
+            assert refused.json()["detail"].startswith("the read models")
+            account = {"handle": "ada", "name": "Ada", "email": "a@b.org", "password": "a long one"}
+            assert (await behind.ask("POST", "/v1/users", json=account)).status_code == 201
 
 
 async def test_whoever_guesses_passwords_is_known_by_address_whatever_they_say(
