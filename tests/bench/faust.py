@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kafka.admin import KafkaAdminClient
+from kafka.errors import CoordinatorNotAvailableError
 from pymongo import MongoClient
 
 from infra.engines.kafka import running as kafka_running
@@ -112,10 +113,13 @@ def _until_joined(servers: str, address: str, workers: int) -> None:
         database = client.get_default_database()
 
         def joined() -> bool:
-            [group] = admin.describe_consumer_groups([GROUP])
+            try:
+                group = admin.describe_groups([GROUP])[GROUP]
+            except CoordinatorNotAvailableError:
+                return False  # the broker makes its topic of groups at the first question
             return (
-                group.state == "Stable"
-                and len(group.members) == workers
+                group["group_state"] == "Stable"
+                and len(group["members"]) == workers
                 and wanted <= set(database.list_collection_names())
             )
 

@@ -1,0 +1,83 @@
+"""The streaming profile from a log on: relays and workers as processes, views in MongoDB."""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from infra.feeds.kafka_topic import Topic
+from infra.mongo import WRITE_SECONDS, connected
+from infra.settings import Settings
+from infra.views.mongo import MongoStore
+from infra.views.mongo_current import view_of
+from projections.catalog import CATALOG
+from projections.store import ReadStore
+from streams.dead_letters import kept
+from tests.engines.relays import PATIENCE_SECONDS
+from tests.program import STARLING, environment
+
+
+class Stack:
+    """A log's way into MongoDB; whoever starts a process of it kills it as they like."""
+
+    def __init__(self, settings: Settings, topic: Topic) -> None:
+        self.settings = settings
+        self.topic = topic
+
+    @contextmanager
+    def worker(self) -> Iterator["subprocess.Popen[bytes]"]:
+        """A Faust worker, killed at the end of the block if it still runs."""
+        with self._process("work", "--topic", self.topic.name) as process:
+            yield process
+
+    @contextmanager
+    def relay(self) -> Iterator["subprocess.Popen[bytes]"]:
+        """A relay, killed at the end of the block if it still runs."""
+        options = ("--topic", self.topic.name, "--partitions", str(self.topic.partitions))
+        with self._process("relay", *options) as process:
+            yield process
+
+    @contextmanager
+    def _process(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+        settings = self.settings
+        env = environment(
+            STARLING_DATA=str(settings.data),
+            STARLING_KAFKA=settings.kafka or "",
+            STARLING_VIEWS=settings.views,
+        )
+        with self.said.open("ab") as log:
+            process = subprocess.Popen([STARLING, *arguments], env=env, stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    @property
+    def said(self) -> Path:
+        """What the processes wrote."""
+        return self.settings.data / "processes.log"
+
+    async def until_projected(self, position: int, seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait until every view is there in every partition."""
+        with connected(self.settings.views, WRITE_SECONDS) as database:
+            views = [database[f"{view_of(one)}.position"] for one in CATALOG]
+            there = {"_id": {"$gte": 0}, "position": {"$gte": position}}
+
+            end = time.monotonic() + seconds
+            while not all(
+                [await view.count_documents(there) >= self.topic.partitions for view in views]
+            ):
+                assert time.monotonic() < end, self.said.read_text()[-4000:]
+                await asyncio.sleep(0.1)
+
+    @asynccontextmanager
+    async def views(self) -> AsyncIterator[dict[str, ReadStore]]:
+        """The views as they are. As a projector's, whose patience is enough for whole tables."""
+        with connected(self.settings.views, WRITE_SECONDS) as database:
+            yield {
+                one.name: await MongoStore.open(database, view_of(one), kept(one))
+                for one in CATALOG
+            }
