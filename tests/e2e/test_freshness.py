@@ -51,8 +51,16 @@ async def test_a_query_does_not_wait_longer_than_two_seconds(world: World) -> No
     assert (waited_for, timeout) == (int(position), 2.0)
 
 
-@pytest.mark.parametrize("position", ["x", "-1", "", "1.5", "9" * 40, "9999999"])
-async def test_a_position_that_no_command_answered_is_refused(world: World, position: str) -> None:
+async def test_a_position_beyond_the_log_is_waited_for_like_any_other(world: World) -> None:
+    ada = await person(world, "ada")
+    await world.settle()
+    beyond = {"Starling-Position": str(world.log.head() + 1)}
+    answer = await ada.http.get("/v1/timelines/home", headers=beyond)
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/views-behind")
+
+
+@pytest.mark.parametrize("position", ["x", "-1", "", "1.5", "9" * 40])
+async def test_a_position_that_can_be_none_is_refused(world: World, position: str) -> None:
     ada = await person(world, "ada")
     answer = await ada.http.get("/v1/timelines/home", headers={"Starling-Position": position})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-position")
