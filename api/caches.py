@@ -60,13 +60,12 @@ class Cache(Generic[V]):
         self._filling.clear()
 
     async def _fill(self, ids: Collection[int]) -> Mapping[int, V]:
-        ticket = object()
-        for id in ids:
-            self._filling[id] = ticket
+        # Shared by who reads the same at the same time: good until the id is dropped.
+        tickets = {id: self._filling.setdefault(id, object()) for id in ids}
         try:
             fetched = await self._fetch(ids)
         finally:
-            current = [id for id in ids if self._filling.get(id) is ticket]
+            current = [id for id in ids if self._filling.get(id) is tickets[id]]
             for id in current:
                 del self._filling[id]
         for id in current:

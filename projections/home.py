@@ -220,7 +220,7 @@ class Home:
     async def _reader(self, viewer: int) -> Reader:
         reader = self._readers.get(viewer)
         if reader is None:
-            ticket = self._loading[viewer] = object()
+            ticket = self._loading.setdefault(viewer, object())
             reader = Reader(await context(self._store(), viewer))
             if self._loading.get(viewer) is ticket:  # and nothing touched it meanwhile
                 del self._loading[viewer]

@@ -2,15 +2,16 @@
 
 A k-way merge over one cursor for each author's posts and each retweeter's retweets. Cursors read
 small chunks that grow while they are in demand, so memory is bounded by the number of authors and
-not by what they wrote, and an author whose entries come late costs one short scan.
+not by what they wrote, and an author whose entries come late costs one short scan. A store over a
+network is asked to merge by itself.
 """
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, NamedTuple
 
-from projections.store import Merges, ReadStore
+from projections.store import Merges, ReadStore, Scans
 from projections.tables import Table
 from projections.timeline import BY_ACTOR, BY_AUTHOR, POSTED, RETWEETS
 
@@ -43,28 +44,22 @@ class Bounds(NamedTuple):
 class _Cursor:
     """One author's posts or one retweeter's retweets, chunk by chunk."""
 
-    __slots__ = ("_bounds", "_chunk", "_index", "_more", "_scan", "_table", "_users", "rows")
+    __slots__ = ("_bounds", "_chunk", "_index", "_more", "_store", "_table", "_user", "rows")
 
     def __init__(
-        self,
-        scan: Callable[..., Awaitable[list[Any]]],
-        table: Table[Any],
-        index: tuple[str, ...],
-        users: tuple[int, ...],
-        bounds: Bounds,
-        chunk: int = FIRST_CHUNK,
+        self, store: ReadStore, table: Table[Any], index: tuple[str, ...], user: int, bounds: Bounds
     ) -> None:
-        self._scan, self._table, self._index, self._users = scan, table, index, users
-        self._bounds, self._chunk, self._more = bounds, chunk, bool(users)
+        self._store, self._table, self._index, self._user = store, table, index, user
+        self._bounds, self._chunk, self._more = bounds, FIRST_CHUNK, True
         self.rows: list[Any] = []
         """What was read and not taken yet, the next one last."""
 
     async def fill(self) -> bool:
         """Read on if nothing is left; False at the end."""
         if not self.rows and self._more:
-            self.rows = await self._scan(
+            self.rows = await self._store.scan(
                 self._table,
-                self._users,
+                (self._user,),
                 index=self._index,
                 above=self._bounds.above,
                 below=self._bounds.below,
@@ -90,7 +85,12 @@ async def merged(
     store: ReadStore, authors: Iterable[int], retweeters: Iterable[int], bounds: Bounds
 ) -> AsyncIterator[Found]:
     """The posts of `authors` and the retweets of `retweeters`, newest (or oldest) first."""
-    cursors = await _cursors(store, authors, retweeters, bounds)
+    if isinstance(store, Merges):
+        async for there in _merged_there(store, authors, retweeters, bounds):
+            yield there
+        return
+    cursors = [_Cursor(store, POSTED, BY_AUTHOR, user, bounds) for user in authors]
+    cursors += [_Cursor(store, RETWEETS, BY_ACTOR, user, bounds) for user in retweeters]
     sign = 1 if bounds.ascending else -1
     heads: list[tuple[int, int]] = []
     for number, cursor in enumerate(cursors):
@@ -109,21 +109,34 @@ async def merged(
             heapq.heappop(heads)
 
 
-async def _cursors(
-    store: ReadStore, authors: Iterable[int], retweeters: Iterable[int], bounds: Bounds
-) -> list[_Cursor]:
-    """One for each author; where the store merges by itself, one for all posts."""
-    if not isinstance(store, Merges):
-        scan = store.scan
-        cursors = [_Cursor(scan, POSTED, BY_AUTHOR, (user,), bounds) for user in authors]
-        return cursors + [_Cursor(scan, RETWEETS, BY_ACTOR, (u,), bounds) for u in retweeters]
-    far = store.scan_any
-    cursors = [
-        _Cursor(far, POSTED, BY_AUTHOR, tuple(authors), bounds, LAST_CHUNK),
-        _Cursor(far, RETWEETS, BY_ACTOR, tuple(retweeters), bounds, LAST_CHUNK),
-    ]
-    await asyncio.gather(*(cursor.fill() for cursor in cursors))
-    return cursors
+async def _merged_there(
+    store: Merges, authors: Iterable[int], retweeters: Iterable[int], bounds: Bounds
+) -> AsyncIterator[Found]:
+    """The same from a store that merges by itself, a chunk of each kind at a time."""
+    many = (Scans(POSTED, [*authors], BY_AUTHOR), Scans(RETWEETS, [*retweeters], BY_ACTOR))
+    while True:
+        posts, passed = await store.merge_scans(
+            many,
+            above=bounds.above,
+            below=bounds.below,
+            limit=LAST_CHUNK,
+            descending=not bounds.ascending,
+        )
+        found = [Found(row.post, row.author, row.post) for row in posts]
+        found += [Found(-row.id, row.actor, row.post) for row in passed]
+        found.sort(key=lambda one: abs(one.entry), reverse=not bounds.ascending)
+        # Beyond the end of a full chunk there may be more of its kind.
+        ends = [rows[-1][0] for rows in (posts, passed) if len(rows) == LAST_CHUNK]
+        if not ends:
+            for one in found:
+                yield one
+            return
+        end = min(ends) if bounds.ascending else max(ends)
+        for one in found:
+            yield one
+            if abs(one.entry) == end:
+                break
+        bounds = bounds.beyond(end)
 
 
 async def newest(

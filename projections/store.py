@@ -4,7 +4,7 @@ A store is thrown away and rebuilt without a thought, but never lies: rows and t
 which they were projected change in one transaction.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -120,23 +120,29 @@ class ReadStore(Protocol):
         ...
 
 
+class Scans(NamedTuple):
+    """Many scans along an index of a table, one under each of the first values."""
+
+    table: Table[Any]
+    firsts: Collection[Any]
+    by: tuple[str, ...]
+
+
 @runtime_checkable
 class Merges(Protocol):
     """A store to which each question is a way, and which merges many scans into one answer."""
 
-    async def scan_any(
+    async def merge_scans(
         self,
-        table: Table[Row],
-        firsts: Collection[Any],
-        index: tuple[str, ...],
+        many: Sequence[Scans],
         *,
         above: Any = None,
         below: Any = None,
-        limit: int = 20,
+        limit: int,
         descending: bool = False,
-    ) -> list[Row]:
-        """The first `limit` rows of scans under many first values of an index, in the order of
-        its second column, which is bounded exclusively."""
+    ) -> list[list[Any]]:
+        """For each of `many`, the first `limit` rows of its scans in the order of the index's
+        second column, which is bounded exclusively. One way to the store and back."""
         ...
 
 

@@ -7,7 +7,7 @@ it was when somebody else retweets it, and a walk through the pages meets each p
 Whether an entry shows does not depend on its neighbours, so a page can start anywhere.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -173,10 +173,10 @@ class Known:
         """Learn what `first` needs."""
         passed = self.passed.get(post)
         if passed is None:
-            ticket = self._begin(Kind.RETWEETS, (post,))
+            tickets = self._begin(Kind.RETWEETS, (post,))
             rows = await store.scan(RETWEETS, (post,), index=BY_POST, limit=MANY + 1)
             passed = {row.actor: row.id for row in rows} if len(rows) <= MANY else Crowd()
-            if self._still((Kind.RETWEETS, post), ticket):
+            if self._still((Kind.RETWEETS, post), tickets[post]):
                 self.passed[post] = passed
         if isinstance(passed, Crowd):
             keys = {(user, post) for user in reader.context.retweeters}
@@ -187,31 +187,33 @@ class Known:
         """A post that isn't there has the author `NOBODY`."""
         wanted = {post for post in posts if post not in self.authors}
         if wanted:
-            ticket = self._begin(Kind.ENTRY, wanted)
+            tickets = self._begin(Kind.ENTRY, wanted)
             rows = await store.get_many(POSTED, {(post,) for post in wanted})
             for post in wanted:
-                if self._still((Kind.ENTRY, post), ticket):
+                if self._still((Kind.ENTRY, post), tickets[post]):
                     row = rows.get((post,))
                     self.authors[post] = row.author if row else NOBODY
 
     async def _load_retweets(self, store: ReadStore, ids: set[int]) -> None:
         wanted = {id for id in ids if id not in self.retweets}
         if wanted:
-            ticket = self._begin(Kind.ENTRY, wanted)
+            tickets = self._begin(Kind.ENTRY, wanted)
             rows = await store.get_many(RETWEETS, {(id,) for id in wanted})
             for id in wanted:
-                if self._still((Kind.ENTRY, id), ticket):
+                if self._still((Kind.ENTRY, id), tickets[id]):
                     row = rows.get((id,))
                     self.retweets[id] = (row.actor, row.post) if row else _GONE
 
-    def _begin(self, kind: int, ids: Iterable[int]) -> object:
-        """Note that something is being read; the ticket to keep what comes."""
-        ticket = object()
-        self._loading.update(((kind, id), ticket) for id in ids)
-        return ticket
+    def _begin(self, kind: int, ids: Iterable[int]) -> Mapping[int, object]:
+        """Note that something is being read; the tickets to keep what comes.
+
+        Who reads the same at the same time shares the ticket, which is good until a touch: were
+        the newest alone good, many readers would keep one another from ever keeping anything.
+        """
+        return {id: self._loading.setdefault((kind, id), object()) for id in ids}
 
     def _still(self, what: tuple[int, int], ticket: object) -> bool:
-        """Whether nothing touched what is being read, and nobody began to read it later."""
+        """Whether nothing touched what is being read, and nobody kept it already."""
         if self._loading.get(what) is ticket:
             del self._loading[what]
             return True

@@ -31,6 +31,7 @@ MOST_TOUCHED: Final = 5_000
 """Keys told with one position at most."""
 FORGET_ALL: Final = 0
 """Stands for a `Kind` where there were more."""
+_MOST_ABSENT: Final = 50_000
 _PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 0.5
 """Before a transaction that met another one is tried again; grows, and differs by chance."""
@@ -83,7 +84,11 @@ class MongoStore(MongoReads):
         """The rows of those keys that there are, in one round trip for each 20,000 keys."""
         found = await super().get_many(table, keys)
         if isinstance(table, Table) and not self._read_only:
-            self._absent.setdefault(table, set()).update(key for key in keys if key not in found)
+            absent = self._absent.setdefault(table, set())
+            if len(absent) > _MOST_ABSENT:
+                absent.clear()
+            absent.difference_update(found)
+            absent.update(key for key in keys if key not in found)
         return found
 
     async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
@@ -93,7 +98,10 @@ class MongoStore(MongoReads):
         """
         if not changes:
             return await self._within(WRITE_SECONDS, self._mark(after, position, partition))
-        absent, self._absent = self._absent, {}
+        absent = {}
+        for table, rows in changes.puts.items():
+            absent[table] = rows.keys() & self._absent.get(table, ())
+            self._absent.get(table, set()).difference_update(absent[table])
         batch = Batch(self._tables, changes, partition % PARTS, absent)
         return await self._within(WRITE_SECONDS, self._retried(batch, after, position, partition))
 

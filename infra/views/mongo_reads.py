@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Collection, Mapping, Sequence
-from itertools import chain
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from pymongo.errors import PyMongoError
 
 from infra.mongo import READ_SECONDS, Database, unreachable
 from infra.views.mongo_view import AnyTable, MongoView
-from projections.store import StoreError, StoreUnavailable
+from projections.store import Scans, StoreError, StoreUnavailable
 from projections.tables import Key, Row, Table, Tally
 
 T = TypeVar("T")
@@ -18,6 +18,8 @@ _KEYS: Final = 20_000
 """Keys asked for at once: a question stays far below MongoDB's limit of a message."""
 _SCANS: Final = 200
 """Scans that MongoDB merges by an index (`internalQueryMaxScansToExplode`); it sorts more."""
+_OF: Final = "of"
+"""In an answer to several questions: to which of them a document belongs."""
 _BATCH: Final = 20_000
 """Documents of an answer, as far as they fit into 16 MB."""
 
@@ -85,36 +87,43 @@ class MongoReads:
         rows: list[Row] = mine.rows(await self._read(cursor.to_list(None)))
         return rows if limit is None else rows[:limit]
 
-    async def scan_any(
+    async def merge_scans(
         self,
-        table: Table[Row],
-        firsts: Collection[Any],
-        index: tuple[str, ...],
+        many: Sequence[Scans],
         *,
         above: Any = None,
         below: Any = None,
-        limit: int = 20,
+        limit: int,
         descending: bool = False,
-    ) -> list[Row]:
-        """The first rows of many scans, merged by the server; see `projections.store.Merges`."""
-        mine, wanted = self._tables[table], list(firsts)
-        sort = mine.order(index, descending)[1:]
-        finds = [
-            mine.collection.find(
-                mine.span_any(wanted[start : start + _SCANS], index, above, below),
-                sort=sort,
-                hint=mine.hint(index),
-                limit=limit,
-                batch_size=limit + 1,
-            ).to_list(None)
-            for start in range(0, len(wanted), _SCANS)
-        ]
-        parts = await self._read(asyncio.gather(*finds))
-        rows: list[Row] = mine.rows(chain.from_iterable(parts))
-        if len(parts) > 1:
+    ) -> list[list[Any]]:
+        """See `projections.store.Merges`: one aggregation, which the server merges by indexes."""
+        whole: list[dict[str, Any]] = []
+        for number, (table, firsts, index) in enumerate(many):
+            mine, wanted = self._tables[table], list(firsts)
+            sort = dict(mine.order(index, descending)[1:])
+            for start in range(0, len(wanted), _SCANS):
+                part: list[dict[str, Any]] = [
+                    {"$match": mine.span_any(wanted[start : start + _SCANS], index, above, below)},
+                    {"$sort": sort},
+                    {"$limit": limit},
+                    {"$set": {_OF: number}},
+                ]
+                if not whole:
+                    first, whole = mine.collection, part
+                else:
+                    other = {"coll": mine.collection.name, "pipeline": part}
+                    whole.append({"$unionWith": other})
+        if not whole:
+            return [[] for _ in many]
+        answer = first.aggregate(whole, batchSize=_BATCH).to_list(None)
+        found: list[list[dict[str, Any]]] = [[] for _ in many]
+        for document in await self._read(answer):
+            found[document.pop(_OF)].append(document)
+        rows = [self._tables[one.table].rows(part) for one, part in zip(many, found, strict=True)]
+        for (table, _, index), part in zip(many, rows, strict=True):
             second = table.columns.index(index[1])
-            rows.sort(key=lambda row: row[second], reverse=descending)
-        return rows[:limit]
+            part.sort(key=itemgetter(second), reverse=descending)
+        return [part[:limit] for part in rows]
 
     async def close(self) -> None:
         """Take no more calls. The connection is that of who opened it."""

@@ -1,0 +1,51 @@
+"""The merge that MongoDB makes is the one that is made of many scans."""
+
+from random import Random
+
+import pytest
+
+from infra.engines.mongodb import MongoServer
+from infra.views.memory import MemoryStore
+from infra.views.mongo import MongoStore
+from projections import merge
+from projections.merge import Bounds, Found, merged
+from projections.store import Merges, ReadStore
+from projections.timeline import POSTED, RETWEETS, Posted, Retweet
+from tests.conformance.stores import putting
+from tests.engines.mongo_views import database
+
+pytestmark = pytest.mark.engines
+
+
+async def walk(store: ReadStore, users: list[int], bounds: Bounds, limit: int) -> list[Found]:
+    found: list[Found] = []
+    async for one in merged(store, users, users[1:], bounds):
+        found.append(one)
+        if len(found) == limit:
+            break
+    return found
+
+
+async def test_entries_come_in_the_same_order_from_both(
+    mongodb: MongoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "LAST_CHUNK", 7)
+    random, tables = Random(11), (POSTED, RETWEETS)
+    ids = random.sample(range(1, 10_000), 900)
+    posts = [Posted(id, random.randint(1, 300)) for id in ids[:600]]
+    passed = [Retweet(id, random.randint(1, 300), random.choice(ids)) for id in ids[600:]]
+    near = MemoryStore(tables)
+    async with database(mongodb) as opened:
+        far = await MongoStore.open(opened, "timeline_1", tables)
+        assert isinstance(far, Merges)
+        assert not isinstance(near, Merges)
+        for store in (near, far):
+            await store.apply(putting(POSTED, posts), 0, 1)
+            await store.apply(putting(RETWEETS, passed), 1, 2)
+        for _ in range(40):
+            users = random.sample(range(1, 301), random.choice((1, 5, 40, 290)))
+            above = random.choice((None, random.randint(0, 10_000)))
+            below = random.choice((None, random.randint(0, 10_000)))
+            bounds = Bounds(above, below, random.random() < 0.5)
+            limit = random.choice((1, 20, 1000))
+            assert await walk(far, users, bounds, limit) == await walk(near, users, bounds, limit)
