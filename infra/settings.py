@@ -77,6 +77,11 @@ class Settings:
         return self.data / "analytics"
 
     @property
+    def snapshots_folder(self) -> Path:
+        """Views as they were, for questions about the past. Disposable."""
+        return self.data / "snapshots"
+
+    @property
     def streams(self) -> bool:
         """Whether Faust workers project Kafka's feed into MongoDB; else one projector, the log."""
         return self.kafka is not None and self.views != "sqlite"

@@ -10,6 +10,7 @@ from infra.program.names import chosen, known, name_argument, names_argument
 from infra.program.options import data_option, json_option, settings_of_views
 from infra.program.ordering import carry_out
 from infra.program.rebuild import rebuild
+from infra.program.show import show
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -21,6 +22,7 @@ def projections() -> None:
 
 
 projections.add_command(rebuild)
+projections.add_command(show)
 
 
 @projections.command(name="list")

@@ -1,0 +1,169 @@
+"""`starling projections show`: a read model as it was, with and without snapshots."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.times import rfc3339
+from events.log import EventLog
+from events.snowflake import time_ms
+from infra.build_past import build_past, opened
+from infra.command_side import open_log
+from infra.settings import Settings
+from infra.views.memory import MemoryStore
+from projections.catalog import CATALOG
+from streams.dead_letters import kept
+from streams.past import Moment, project_past
+from streams.rebuild import rows
+from tests.program import starling
+from tests.rebuilding import world
+
+EVENTS = 3000
+
+[PROFILES] = [one for one in CATALOG if one.name == "profiles"]
+[POSTS] = [one for one in CATALOG if one.name == "posts"]
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A log and no views."""
+    return world(tmp_path_factory.mktemp("past") / "data", EVENTS)
+
+
+def lines(settings: Settings, *arguments: str) -> list[dict[str, Any]]:
+    done = starling("projections", "show", *arguments, "--json", "--data", settings.data)
+    assert done.returncode == 0, done.stderr.decode()
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def users_at(settings: Settings, moment: Moment) -> list[str]:
+    async def run(log: EventLog) -> list[str]:
+        store = MemoryStore(kept(PROFILES))
+        await project_past(log, PROFILES, store, moment)
+        return [str(row[0]) async for row in rows(store, PROFILES.tables[0])]
+
+    with open_log(settings) as log:
+        return asyncio.run(run(log))
+
+
+def test_it_shows_the_tables_at_a_position_at_a_time_and_now(settled: Settings) -> None:
+    with open_log(settled) as log:
+        [event] = log.read_all(19, limit=1)
+        head = log.head()
+    time = time_ms(event.id)
+    for at, moment in (
+        (str(event.position), Moment(event.position)),
+        (rfc3339(time), Moment.of_time(time, head)),
+        (str(event.id), Moment.of_time(time, head)),
+    ):
+        found = lines(settled, "profiles", "--at", at, "--table", "profiles")
+        assert [str(one["row"]["user"]) for one in found] == users_at(settled, moment) != []
+        assert {one["table"] for one in found} == {"profiles"}
+    now = lines(settled, "profiles", "--table", "profiles")
+    assert [str(one["row"]["user"]) for one in now] == users_at(settled, Moment(head))
+    assert lines(settled, "profiles", "--at", "0") == []
+    assert os.listdir(settled.snapshots_folder) == []
+
+
+def test_a_person_gets_a_table_of_the_first_rows(settled: Settings) -> None:
+    done = starling("projections", "show", "profiles", "--limit", "2", "--data", settled.data)
+    assert done.returncode == 0
+    text = done.stdout.decode()
+    assert all(word in text for word in ("profiles", "handles", "bio"))
+    assert "profiles: these are the first 2 rows" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("profiles", "--at", "2079-01-01T00:00:00Z"),
+        ("profiles", "--at", "yesterday"),
+        ("profiles", "--at", "99999999"),
+        ("profiles", "--table", "nothing"),
+        ("nothing",),
+    ],
+)
+def test_a_moment_or_a_name_that_makes_no_sense_is_wrong_usage(
+    settled: Settings, arguments: tuple[str, ...]
+) -> None:
+    done = starling("projections", "show", *arguments, "--data", settled.data)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+async def built(settings: Settings, log: EventLog, moment: Moment) -> list[Any]:
+    """The posts of a moment, made with a snapshot as soon as there is anything in it."""
+    path = settings.snapshots_folder / "making-test.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    await build_past(settings, log, POSTS, moment, path, snapshot_after=1)
+    store = opened(POSTS, path)
+    try:
+        return [row for table in POSTS.tables async for row in rows(store, table)]
+    finally:
+        await store.close()
+
+
+def snapshots(settings: Settings) -> list[Path]:
+    return sorted(settings.snapshots_folder.iterdir())
+
+
+BREAKS = {
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:5000]),
+    "no database": lambda path: path.write_bytes(b"x" * 8192),
+    "empty": lambda path: path.write_bytes(b""),
+    "damaged": lambda path: path.write_bytes(
+        path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096)
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+async def test_a_broken_snapshot_is_ignored_and_removed(
+    settled: Settings, tmp_path: Path, broken: str
+) -> None:
+    there = Settings(data=tmp_path)
+    with open_log(settled) as log:
+        await built(there, log, Moment(1000))
+        [snapshot] = snapshots(there)
+        BREAKS[broken](snapshot)
+        found = await built(there, log, Moment(1500))
+        assert snapshot not in snapshots(there)
+        assert found == await built(Settings(data=tmp_path / "empty"), log, Moment(1500))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Another log."""
+    return world(tmp_path_factory.mktemp("other") / "data", 2000)
+
+
+async def test_a_snapshot_of_another_log_is_ignored(
+    settled: Settings, other: Settings, tmp_path: Path
+) -> None:
+    there = Settings(data=tmp_path / "here")
+    with open_log(settled) as log, open_log(other) as another:
+        await built(there, another, Moment(1000))
+        [snapshot] = snapshots(there)
+        found = await built(there, log, Moment(1500))
+        assert snapshot not in snapshots(there)
+        assert found == await built(Settings(data=tmp_path), log, Moment(1500))
+
+
+async def test_a_snapshot_is_gone_on_with_and_the_last_used_stay(
+    settled: Settings, tmp_path: Path
+) -> None:
+    there = Settings(data=tmp_path)
+    positions: list[int] = []
+    with open_log(settled) as log:
+        for position in range(200, 2600, 200):
+            await built(there, log, Moment(position))
+        assert len(snapshots(there)) == 8
+        path = tmp_path / "again.sqlite"
+        await build_past(there, log, POSTS, Moment(2500), path, positions.append)
+        opened_again = opened(POSTS, path)
+        assert await opened_again.position() == 2500
+        await opened_again.close()
+    assert positions == [2500]
