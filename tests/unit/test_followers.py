@@ -3,13 +3,12 @@
 import pytest
 
 from events import schema
-from events.recorded import Recorded
 from events.schema import Event
 from infra.views.memory import MemoryStore
 from projections.followers import FOLLOWERS, counts, followers, following, follows, touches
 from projections.pages import Page
 from projections.touched import Kind
-from tests.social import feed
+from tests.unit.projections.kit import given
 
 ANN, BEN, CAT = 1, 2, 3
 
@@ -18,14 +17,9 @@ def follow(followee: int, follower: int, blocks: int = 0) -> Event:
     return schema.UserFollowed(followee=followee, follower=follower, blocks=blocks)
 
 
-def recorded(events: tuple[Event, ...]) -> list[Recorded]:
-    return [Recorded(n, n * 10, "", 1, 0, 0, 0, event) for n, event in enumerate(events, start=1)]
-
-
 async def after(*events: Event) -> MemoryStore:
-    store = MemoryStore(FOLLOWERS.tables)
-    await feed(FOLLOWERS, store, recorded(events))
-    return store
+    """The view after these events, whose ids are 10, 20, 30 ..."""
+    return await given(*((n * 10, e) for n, e in enumerate(events, 1))).into(FOLLOWERS)
 
 
 async def test_lists_give_the_newest_follow_first_and_page_by_its_id() -> None:
@@ -88,7 +82,6 @@ async def test_following_twice_counts_once() -> None:
     assert await counts(store, [ANN]) == {ANN: (1, 0)}
 
 
-async def test_both_sides_of_a_follow_are_touched() -> None:
-    store = MemoryStore(FOLLOWERS.tables)
-    changes = await feed(FOLLOWERS, store, recorded((follow(ANN, BEN),)))
+def test_both_sides_of_a_follow_are_touched() -> None:
+    changes = given().changes(FOLLOWERS, follow(ANN, BEN))
     assert set(touches(changes)) == {(Kind.GRAPH, ANN), (Kind.GRAPH, BEN)}

@@ -1,7 +1,6 @@
 """Entries and relations, from events to the timelines that are the same for everybody."""
 
 from events import schema
-from events.recorded import Recorded
 from events.schema import Event
 from infra.views.memory import MemoryStore
 from projections.entries import hashtag, public, user
@@ -9,7 +8,7 @@ from projections.pages import Page
 from projections.timeline import BIG, POSTED, RETWEETS, Timeline, touches
 from projections.touched import Kind
 from projections.viewer import context
-from tests.social import feed
+from tests.unit.projections.kit import given, id_at
 
 ANN, BEN, CAT = 1, 2, 3
 TIMELINE = Timeline(big_above=1)
@@ -23,14 +22,8 @@ def retweet(id: int, who: int) -> Event:
     return schema.PostRetweeted(post=id, user=who, author=0)
 
 
-def recorded(events: tuple[Event, ...], first: int = 1) -> list[Recorded]:
-    return [Recorded(n, n + 100, "", 1, 0, 0, 0, event) for n, event in enumerate(events, first)]
-
-
 async def after(*events: Event) -> MemoryStore:
-    store = MemoryStore(TIMELINE.tables)
-    await feed(TIMELINE, store, recorded(events))
-    return store
+    return await given(*events).into(TIMELINE)
 
 
 async def test_a_user_timeline_lists_own_posts_and_no_retweets() -> None:
@@ -106,18 +99,19 @@ async def test_an_author_once_above_the_threshold_stays_big() -> None:
     assert (await context(store, ANN)).big == {ANN}
 
 
-async def test_readers_are_told_what_vanished_and_whose_relations_changed() -> None:
-    store = await after(post(1, ANN), retweet(1, BEN))
-    events = (
+def test_readers_are_told_what_vanished_and_whose_relations_changed() -> None:
+    happened = given(post(1, ANN), retweet(1, BEN), by=TIMELINE)
+    ends = (
         schema.PostUnretweeted(post=1, user=BEN, author=ANN),
         schema.PostDeleted(post=1, author=ANN),
+    )
+    relations = (
         schema.UserMuted(muter=CAT, muted=ANN),
         schema.UserFollowed(followee=ANN, follower=BEN),
         schema.UserFollowed(followee=ANN, follower=CAT),
     )
-    changes = await feed(TIMELINE, store, recorded(events, 3), after=2)
-    assert set(touches(changes)) == {
-        (Kind.ENTRY, 1), (Kind.ENTRY, 102), (Kind.RETWEETS, 1),
+    assert set(touches(happened.changes(TIMELINE, *ends, *relations))) == {
+        (Kind.ENTRY, 1), (Kind.ENTRY, id_at(0, 2)), (Kind.RETWEETS, 1),
         (Kind.CONTEXT, BEN), (Kind.CONTEXT, CAT), (Kind.BIG, 0),
     }  # fmt: skip
-    assert await store.scan(POSTED) == []
+    given(post(1, ANN), retweet(1, BEN), *ends, by=TIMELINE).expect(POSTED)
