@@ -1,6 +1,6 @@
 """The stored JSON line: one event of the log with its envelope, as exports and the feed carry it.
 
-    {"position":"7","id":"...","time":"2024-05-01T12:00:00.000Z","stream":"post-5","version":1,
+    {"time":"2024-05-01T12:00:00.000Z","position":"7","id":"...","stream":"post-5","version":1,
      "type":"post-created","schema":1,"actor":"...","causation":"0","correlation":"...",
      "data":{...}}
 
@@ -11,7 +11,7 @@ whatever version it was written with. Names of streams and types hold nothing th
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +21,17 @@ from events.snowflake import EPOCH_MS
 
 BATCH: Final = 200
 """Events to read and write at once: with more of them, they fall out of the processor's cache."""
+
+
+class Lines(NamedTuple):
+    """The lines of some events in the order of the log, each with its line feed."""
+
+    text: bytes
+    rows: int
+    first: int
+    """The position of the first event."""
+    last: int
+    last_id: int
 
 
 class _Line(msgspec.Struct):
@@ -50,7 +61,7 @@ def times(ids: Sequence[int]) -> list[str]:
 def lines(batch: Sequence[Stored]) -> list[str]:
     """The line of each event of a batch, without the line feed."""
     return [
-        f'{{"position":"{position}","id":"{(text := str(id))}","time":"{time}","stream":"{stream}",'
+        f'{{"time":"{time}","position":"{position}","id":"{(text := str(id))}","stream":"{stream}",'
         f'"version":{version},"type":"{type}","schema":{schema},"actor":"{actor}",'
         f'"causation":"{causation}","correlation":"{text if correlation == id else correlation}",'
         f'"data":{data.decode()}}}'
@@ -59,6 +70,14 @@ def lines(batch: Sequence[Stored]) -> list[str]:
             time,
         ) in zip(batch, times([stored.id for stored in batch]), strict=True)
     ]
+
+
+def joined(batch: Sequence[Stored]) -> Lines | None:
+    """The lines of a batch; None for no events."""
+    if not batch:
+        return None
+    text = "".join([f"{line}\n" for line in lines(batch)]).encode()
+    return Lines(text, len(batch), batch[0].position, batch[-1].position, batch[-1].id)
 
 
 def line(stored: Stored) -> bytes:

@@ -20,6 +20,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from events.lines import Lines
 from events.recorded import Stored
 from events.schema import Event
 
@@ -171,6 +172,15 @@ class EventLog(Protocol):
         `types` are stored names. Fewer than `limit` events means that there are no more now. A
         filtered reader that wants to remember how far it looked asks for `head` first and passes
         it as `until`.
+        """
+        ...
+
+    def read_lines(
+        self, after: int = START, *, limit: int = 1000, until: int | None = None
+    ) -> Lines | None:
+        """As `read_all` of every type, as lines; None where there are no events.
+
+        For those who only pass events on: a log may make lines quicker than it makes events.
         """
         ...
 

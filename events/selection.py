@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from events.lines import BATCH
+from events.lines import BATCH, Lines
 from events.log import START, EventLog
 from events.recorded import Stored
 from events.snowflake import LAST_ID
@@ -62,7 +62,14 @@ class Batch(NamedTuple):
     upto: int
 
 
-Source = Callable[[Selection, int], AsyncIterator[Batch]]
+class LineBatch(NamedTuple):
+    """As `Batch`, for those who want nothing but the lines."""
+
+    lines: Lines | None
+    upto: int
+
+
+Source = Callable[[Selection, int], AsyncIterator[Batch | LineBatch]]
 """Gives the wanted events behind a position, in batches. A log and the feed are both such."""
 
 
@@ -80,19 +87,49 @@ def read(log: EventLog, selection: Selection, after: int, until: int) -> Iterato
         yield Batch(events if whole else list(filter(selection.matches, events)), position)
 
 
-def from_log(log: EventLog, *, follow: bool = False) -> Source:
+def read_lines(log: EventLog, after: int, until: int) -> Iterator[LineBatch]:
+    """All that a log holds behind `after` and up to `until`, as lines."""
+    while after < until:
+        found = log.read_lines(after, limit=BATCH, until=until)
+        after = found.last if found is not None and found.rows == BATCH else until
+        yield LineBatch(found, after)
+
+
+def from_log(
+    log: EventLog, *, follow: bool = False
+) -> Callable[[Selection, int], AsyncIterator[Batch]]:
     """A source that ends at the head the log had at first, or, to `follow`, never."""
 
     async def batches(selection: Selection, after: int) -> AsyncIterator[Batch]:
         position = max(after, selection.after)
-        while True:
-            head = log.head()
+        async for head in _heads(log, position, follow):
             for batch in read(log, selection, position, head):
                 yield batch
             position = max(position, head)
-            if not follow:
-                return
-            while not await log.wait(position, PATIENCE):
-                pass
 
     return batches
+
+
+def lines_from_log(log: EventLog, *, follow: bool = False) -> Source:
+    """As `from_log`, but as lines, for selections of all events behind a position."""
+
+    async def batches(selection: Selection, after: int) -> AsyncIterator[LineBatch]:
+        position = max(after, selection.after)
+        async for head in _heads(log, position, follow):
+            for batch in read_lines(log, position, head):
+                yield batch
+            position = max(position, head)
+
+    return batches
+
+
+async def _heads(log: EventLog, position: int, follow: bool) -> AsyncIterator[int]:
+    """The log's head now and, to `follow`, whenever it has grown."""
+    while True:
+        head = log.head()
+        yield head
+        position = max(position, head)
+        if not follow:
+            return
+        while not await log.wait(position, PATIENCE):
+            pass

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from events.lines import Lines
 from events.recorded import Stored
-from events.selection import Batch, Selection, Source
+from events.selection import Batch, LineBatch, Selection, Source
 from events.snowflake import time_ms
 
 
@@ -28,6 +29,15 @@ class Export(Protocol):
     def close(self) -> None: ...
 
     def abandon(self) -> None: ...
+
+
+@runtime_checkable
+class TakesLines(Export, Protocol):
+    """An export of the stored lines, which need not be made into events on the way."""
+
+    def write_lines(self, lines: Lines | None, upto: int) -> None:
+        """As `write`."""
+        ...
 
 
 class Pace:
@@ -56,8 +66,8 @@ class Pace:
         return started + (ms - first_ms) / 1000 / self._speed - now
 
 
-Told = Callable[[int, int], None]
-"""Told after each batch: how many events it had, and the position reached."""
+Told = Callable[[int], None]
+"""Told after each batch which position was reached."""
 
 
 async def replay(
@@ -65,23 +75,29 @@ async def replay(
     selection: Selection,
     export: Export,
     *,
-    told: Told = lambda events, upto: None,
+    told: Told = lambda upto: None,
     pace: Pace | None = None,
     live: bool = False,
 ) -> None:
     """Write everything that the source gives behind what the export has.
+
+    A source may give lines to an export that takes them, if there is no pace to keep.
 
     `live`: the source never ends, readers see each batch at once, and being cancelled completes
     the export. Anything else that ends it early leaves the export to be gone on with.
     """
     try:
         async for batch in source(selection, export.after):
-            if pace is not None:
-                await _in_time(export, batch, pace)
-            export.write(*batch) if pace is None else export.write([], batch.upto)
+            if isinstance(batch, LineBatch):
+                assert isinstance(export, TakesLines)
+                export.write_lines(*batch)
+            else:
+                if pace is not None:
+                    await _in_time(export, batch, pace)
+                export.write([] if pace else batch.events, batch.upto)
             if live:
                 export.flush()
-            told(len(batch.events), batch.upto)
+            told(batch.upto)
     except asyncio.CancelledError:
         export.close() if live else export.abandon()
         raise

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import Final
 
 from events.codec import encode
+from events.lines import Lines, joined
 from events.log import (
     START,
     Append,
@@ -89,6 +90,12 @@ class MemoryLog:
         if types is not None:
             found = [stored for stored in found if stored.type in types]
         return found[:limit]
+
+    def read_lines(
+        self, after: int = START, *, limit: int = 1000, until: int | None = None
+    ) -> Lines | None:
+        """As `EventLog.read_lines`."""
+        return joined(self.read_all(after, limit=limit, until=until))
 
     def find(self, id: int) -> Stored | None:
         """As `EventLog.find`."""

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from events.codec import encode
+from events.lines import Lines
 from events.log import START, Append, Appended, LogFeatures, LogUnavailable, Remembered
 from events.recorded import Stored
 from infra.logs.sqlite_batch import Asked, Row
+from infra.logs.sqlite_lines import LINES, lines_of
 from infra.logs.sqlite_schema import open_for_reading, refusal
 from infra.logs.sqlite_writer import Writer
 from infra.wakeups import Wakeups
@@ -91,6 +93,13 @@ class SqliteLog:
         return self._events(
             f"WHERE {where} ORDER BY position LIMIT ?", *values, *(types or ()), limit
         )
+
+    def read_lines(
+        self, after: int = START, *, limit: int = 1000, until: int | None = None
+    ) -> Lines | None:
+        """As `EventLog.read_lines`."""
+        last = _LARGEST if until is None else until
+        return lines_of(self._rows(LINES, after, last, limit))
 
     def find(self, id: int) -> Stored | None:
         """As `EventLog.find`."""

@@ -7,9 +7,9 @@ from time import monotonic
 from typing import Any
 
 from events.log import EventLog
-from events.selection import Selection, Source, from_log
+from events.selection import Selection, Source, from_log, lines_from_log
 from infra.program.progress import bar
-from streams.replay import Export, Pace, replay
+from streams.replay import Export, Pace, TakesLines, replay
 
 
 def run(
@@ -47,13 +47,16 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     start = max(export.after, selection.after)
     sleep: Callable[[float], Any] = asyncio.sleep
+    whole = selection == Selection(after=selection.after)
+    if source is None and whole and speed is None and isinstance(export, TakesLines):
+        source = lines_from_log(log, follow=follow)
     with bar() as progress:
         advance = progress.phase("events", None if follow else max(0, log.head() - start))
         await replay(
             source or from_log(log, follow=follow),
             selection,
             export,
-            told=lambda events, upto: advance(upto - start),
+            told=lambda upto: advance(upto - start),
             pace=None if speed is None else Pace(speed, sleep, monotonic),
             live=follow,
         )

@@ -6,8 +6,8 @@ from typing import BinaryIO, Final, Protocol
 from events.log import EventLog
 from events.selection import Selection
 from streams.exports import manifest
-from streams.exports.line_file import LineFile
-from streams.exports.line_stream import LineStream
+from streams.exports.line_file import LineFile, StoredLineFile
+from streams.exports.line_stream import LineStream, StoredLineStream
 from streams.exports.manifest import Manifest
 from streams.formats.cloudevents import CLOUDEVENTS
 from streams.formats.csv import CSV
@@ -26,7 +26,8 @@ NAMES: Final = (*LINES, PARQUET)
 def into_stream(form: str, out: BinaryIO) -> Export:
     """An export into a pipe. `ImportError` where Parquet is wanted and pyarrow is absent."""
     if form in LINES:
-        return LineStream(out, LINES[form])
+        kind = StoredLineStream if LINES[form] is JSONL else LineStream
+        return kind(out, LINES[form])
     from streams.exports.parquet_stream import ParquetStream
 
     return ParquetStream(out)
@@ -42,7 +43,8 @@ def into_path(
     """
     if form in LINES:
         place = path / f"events{LINES[form].suffix}" if path.is_dir() else path
-        return _of(log, place, LineFile(place, LINES[form], selection, growing=growing))
+        kind = StoredLineFile if LINES[form] is JSONL else LineFile
+        return _of(log, place, kind(place, LINES[form], selection, growing=growing))
     from streams.exports.parquet_folder import ParquetFolder
 
     return _of(log, path, ParquetFolder(path, selection))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from events.lines import Lines
 from events.recorded import Stored
 from events.selection import Selection
 from streams.exports import manifest
@@ -67,13 +68,17 @@ class LineFile:
     def write(self, batch: Sequence[Stored], upto: int) -> None:
         """Append events; nothing else is wanted up to position `upto`."""
         if batch:
-            lines = self._form.encode(batch)
-            self._pending.append(lines)
-            self._size += len(lines)
-            self._count(len(batch), batch[0].position, batch[-1].position, batch[-1].id)
-            if self._size >= _BLOCK:
-                self.flush()
+            first, last = batch[0], batch[-1]
+            text = self._form.encode(batch)
+            self._add(Lines(text, len(batch), first.position, last.position, last.id))
         self.manifest.upto = str(upto)
+
+    def _add(self, lines: Lines) -> None:
+        self._pending.append(lines.text)
+        self._size += len(lines.text)
+        self._count(lines.rows, lines.first, lines.last, lines.last_id)
+        if self._size >= _BLOCK:
+            self.flush()
 
     def flush(self) -> None:
         """Let readers see what was written; they see whole lines."""
@@ -129,6 +134,16 @@ class LineFile:
         known.rows += rows
         known.first = known.first or str(first)
         known.last, known.last_id = str(last), str(id)
+
+
+class StoredLineFile(LineFile):
+    """A file of the stored lines themselves, which `write_lines` takes as they are."""
+
+    def write_lines(self, lines: Lines | None, upto: int) -> None:
+        """As `write`."""
+        if lines is not None:
+            self._add(lines)
+        self.manifest.upto = str(upto)
 
 
 def _open(path: Path) -> BinaryIO:

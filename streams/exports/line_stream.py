@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import BinaryIO
 
+from events.lines import Lines
 from events.log import START
 from events.recorded import Stored
 from streams.formats.line_format import LineFormat
@@ -32,3 +33,12 @@ class LineStream:
 
     def abandon(self) -> None:
         """Nothing to do: what was written was written."""
+
+
+class StoredLineStream(LineStream):
+    """Of the stored lines themselves, which `write_lines` takes as they are."""
+
+    def write_lines(self, lines: Lines | None, upto: int) -> None:
+        """Write lines."""
+        if lines is not None:
+            self._out.write(lines.text)

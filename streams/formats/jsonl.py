@@ -5,14 +5,15 @@ from typing import Final
 
 import msgspec
 
-from events.lines import lines, parse
+from events.lines import joined, parse
 from events.recorded import Stored
 from streams.formats.line_format import LineFormat, NotALine
 
 
 def encode(batch: Sequence[Stored]) -> bytes:
     """The lines of a batch."""
-    return ("\n".join(lines(batch)) + "\n").encode() if batch else b""
+    found = joined(batch)
+    return found.text if found is not None else b""
 
 
 def identify(line: bytes) -> tuple[int, int]:

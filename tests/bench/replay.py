@@ -11,11 +11,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from events.log import EventLog
-from events.selection import Selection, read
+from events.selection import Selection, read, read_lines
 from infra.logs.sqlite import SqliteLog
 from infra.settings import Settings
 from streams.exports.catalog import into_path
 from streams.formats import parquet
+from streams.replay import TakesLines
 from tests.bench import worlds
 from tests.bench.result import Result
 from tests.peak import peak_kb
@@ -104,8 +105,12 @@ def _replayed(log: EventLog, form: str, path: Path) -> float:
 
     def export() -> None:
         out = into_path(form, path, EVERYTHING, log, growing=False)
-        for batch in read(log, EVERYTHING, 0, TIMED):
-            out.write(*batch)
+        if isinstance(out, TakesLines):
+            for lines in read_lines(log, 0, TIMED):
+                out.write_lines(*lines)
+        else:
+            for batch in read(log, EVERYTHING, 0, TIMED):
+                out.write(*batch)
         out.close()
 
     return _rate(export)

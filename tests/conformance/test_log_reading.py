@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from events.lines import joined
 from events.log import (
     START,
     Append,
@@ -34,6 +35,19 @@ async def filled(log: EventLog) -> EventLog:
         await log.append(posting(number))
         await log.append(liking(f"like-{number}-1", 0, 100 + number))
     return log
+
+
+async def test_lines_are_those_of_the_events(log: EventLog) -> None:
+    for number, text in enumerate(
+        ("hello", 'a "quote", a \\ and\na line', "☃ über 🐦", "'; %s %d")
+    ):
+        await log.append(posting(number, text=text))
+        await log.append(liking(f"like-{number}-1", 0, 100 + number))
+    for after in range(9):
+        for limit in (1, 3, 100):
+            for until in (None, 2, 5):
+                events = log.read_all(after, limit=limit, until=until)
+                assert log.read_lines(after, limit=limit, until=until) == joined(events)
 
 
 def numbers(log: EventLog, after: int = START, limit: int = 1000, **choice: object) -> list[int]:

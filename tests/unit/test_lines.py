@@ -30,7 +30,7 @@ def test_a_line_is_one_line_of_json_from_which_the_event_comes_back(text: str) -
 def test_ids_and_positions_are_strings_and_the_time_is_that_of_the_id() -> None:
     found = json.loads(line(stored("x")))
     assert list(found) == [
-        "position", "id", "time", "stream", "version", "type", "schema", "actor", "causation",
+        "time", "position", "id", "stream", "version", "type", "schema", "actor", "causation",
         "correlation", "data",
     ]  # fmt: skip
     assert found["id"] == found["correlation"] == str(ID)

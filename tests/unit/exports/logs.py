@@ -6,11 +6,11 @@ from pathlib import Path
 from events import streams
 from events.log import Append, EventLog, NewEvent, Write
 from events.schema import Event, PostCreated, PostLiked, UserFollowed
-from events.selection import Selection, from_log, read
+from events.selection import Selection, Source, from_log, lines_from_log, read
 from events.snowflake import compose
 from infra.logs.memory import MemoryLog
 from streams.exports.catalog import into_path
-from streams.replay import replay
+from streams.replay import TakesLines, replay
 
 START_MS = 1_700_000_000_000  # 2023-11-14T22:13:20Z
 HOUR_MS = 3_600_000
@@ -49,7 +49,10 @@ def _event(number: int, id: int, actor: int) -> tuple[str, Event]:
 def export(log: EventLog, form: str, path: Path, selection: Selection | None = None) -> None:
     """What `starling replay -o PATH` does."""
     wanted = selection or Selection()
-    asyncio.run(replay(from_log(log), wanted, into_path(form, path, wanted, log, growing=False)))
+    into = into_path(form, path, wanted, log, growing=False)
+    lines = selection is None and isinstance(into, TakesLines)
+    source: Source = lines_from_log(log) if lines else from_log(log)
+    asyncio.run(replay(source, wanted, into))
 
 
 def half_exported(

@@ -67,7 +67,7 @@ async def test_following_shows_each_batch_and_ends_complete_when_cancelled(tmp_p
     following = asyncio.ensure_future(
         replay(
             from_log(log, follow=True), Selection(), export, live=True,
-            told=lambda events, upto: told.set() if upto == 5 else None,
+            told=lambda upto: told.set() if upto == 5 else None,
         )
     )  # fmt: skip
     await asyncio.to_thread(grow, log, 2)
