@@ -45,7 +45,10 @@ def _accounts(c: Commands, q: Queries) -> list[Operation]:
             command=True, problems=(403, 409, 429),
         ),
         Operation("DELETE", me, c.delete_account, "Leave", Done, scope=USER, command=True),
-        Operation("GET", user, q.user, "A user", User, reads=USERS, problems=(404, 422)),
+        Operation(
+            "GET", user, q.user, "A user", User, query=("at",), reads=USERS,
+            problems=(404, 422, 503),
+        ),
         Operation(
             "GET", f"{user}/posts", q.authored, "A user's posts", list[Post], reads=LISTING,
             pages=paging.POSTS, problems=(404,),
@@ -112,7 +115,7 @@ def _timelines(q: Queries) -> list[Operation]:
         ),
         Operation(
             "GET", "/v1/trends", q.trends, "Hashtags used more than usual", list[Trend],
-            query=("limit", "at"), reads=("trending",), problems=(422,),
+            query=("limit", "at"), reads=("trending",), problems=(422, 503),
         ),
     ]  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Users as JSON, put together from the views of profiles, posts and followers."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -16,9 +16,13 @@ from commands.user import ACCOUNT
 from events import streams
 from events.snowflake import time_ms
 from projections import followers, posts, profiles
+from projections.store import ReadStore
 
 READS: Final = ("profiles", "posts", "followers")
 """The views that a user's JSON is made from."""
+
+Stores = Callable[[str], ReadStore]
+"""Gives the store of a projection: of now, or of then."""
 
 _json = msgspec.json.Encoder().encode
 
@@ -29,19 +33,19 @@ class People:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
 
-    async def resolve(self, ref: str) -> int:
+    async def resolve(self, ref: str, stores: Stores | None = None) -> int:
         """The user that an id or `@handle` means (`api.commands.user_ref`). Raises `NotFound`."""
         if ref.startswith("@"):
-            store = self._ports.views.store("profiles")
-            row = await profiles.by_handle(store, ref[1:].lower())
+            store = stores or self._ports.views.store
+            row = await profiles.by_handle(store("profiles"), ref[1:].lower())
             if row is None:
                 raise NotFound("user-not-found", f"nobody is called {ref}; check the handle")
             return row.user
         return int(ref)
 
-    async def one(self, user: int, viewer: int) -> User:
+    async def one(self, user: int, viewer: int, stores: Stores | None = None) -> User:
         """A user. Raises `NotFound`."""
-        found = await self.many((user,), viewer)
+        found = await self.many((user,), viewer, stores)
         if not found:
             raise no_such_user(user)
         return found[0]
@@ -75,13 +79,15 @@ class People:
         """Users as a JSON array, in the order given; those who left are left out."""
         return _json(await self.many(tuple(users), viewer))
 
-    async def many(self, users: Collection[int], viewer: int) -> list[User]:
-        """Users in the order given, those that there are."""
-        views = self._ports.views
-        rows = await profiles.by_ids(views.store("profiles"), users)
-        follows = views.store("followers")
+    async def many(
+        self, users: Collection[int], viewer: int, stores: Stores | None = None
+    ) -> list[User]:
+        """Users in the order given, those that there are; of now, unless other stores are given."""
+        store = stores or self._ports.views.store
+        rows = await profiles.by_ids(store("profiles"), users)
+        follows = store("followers")
         counts = await followers.counts(follows, users)
-        authored = await posts.authored(views.store("posts"), users)
+        authored = await posts.authored(store("posts"), users)
         followed = await followers.follows(follows, viewer, users) if viewer else set()
         found: list[User] = []
         for user in users:

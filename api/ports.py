@@ -1,6 +1,6 @@
 """Everything the API needs from elsewhere, in one bundle; `infra.wiring` fills it."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -12,7 +12,7 @@ from commands.handle import Handler
 from commands.references import References
 from events.log import EventLog
 from projections.home import Home
-from projections.store import Views
+from projections.store import ReadStore, Views
 
 
 class Lag(NamedTuple):
@@ -38,6 +38,22 @@ class WaitFor(Protocol):
         ...
 
 
+class PastBusy(Exception):
+    """The past can't be had within a request's patience; ask again."""
+
+
+class Past(Protocol):
+    """Read models as they were (`docs/adr/0023`)."""
+
+    async def at(self, projections: Collection[str], ms: int) -> Mapping[str, ReadStore]:
+        """The stores of some projections as of a time in Unix ms, by their names.
+
+        They are for reading right away: none of their methods waits, and after the next wait for
+        anything else they may be closed. Raises `PastBusy`, `StoreError`.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The outside of the API.
@@ -51,6 +67,7 @@ class Ports:
     handler: Handler
     references: References
     views: Views
+    past: Past
     home: Home
     accounts: Accounts
     tokens: Tokens

@@ -8,12 +8,12 @@ import msgspec
 from api import paging
 from api.call import Answer, Call, json_answer
 from api.commands import no_such_post, post_in, user_ref
-from api.people import People, no_such_user
+from api.people import READS, People, no_such_user
 from api.ports import Ports
 from api.present import Posts, Single
 from api.schemas import Trend, Use
+from api.then import as_of, time_in
 from api.times import rfc3339
-from commands.times import parse_time
 from projections import entries, followers, posts, trends
 from projections.entries import Entry
 from projections.pages import Page
@@ -46,7 +46,12 @@ class Queries:
         return json_answer(_json(user))
 
     async def user(self, call: Call) -> Answer:
-        """A user."""
+        """A user; with `at` as they were then, and nobody's own account."""
+        then = time_in(call, self._ports)
+        if then is not None:
+            stores = (await as_of(self._ports, READS, then)).__getitem__
+            user = await self._people.resolve(user_ref(call), stores)
+            return json_answer(_json(await self._people.one(user, call.viewer, stores)))
         user = await self._people.resolve(user_ref(call))
         if user == call.viewer:
             return await self.me(call)
@@ -157,11 +162,14 @@ class Queries:
         return json_answer(body, headers=paging.links(call, page, ids))
 
     async def trends(self, call: Call) -> Answer:
-        """Hashtags used more than usual."""
+        """Hashtags used more than usual; with `at` as it was then."""
         limit = min(paging.positive(call.query, "limit", 10), TRENDS)
-        text = call.query.get("at")
-        at = parse_time(text) if text is not None else self._ports.clock_ms()
-        found = await trends.trends(self._ports.views.store("trending"), at, limit)
+        then = time_in(call, self._ports)
+        if then is None:
+            store, at = self._ports.views.store("trending"), self._ports.clock_ms()
+        else:
+            store, at = (await as_of(self._ports, ("trending",), then))["trending"], then
+        found = await trends.trends(store, at, limit)
         return json_answer(_json([_trend(trend) for trend in found]))
 
 

@@ -4,7 +4,7 @@ The writing half comes from `infra.command_side`, the reading half from `infra.q
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from fastapi import FastAPI
 
@@ -12,6 +12,7 @@ from api.app import build
 from api.auth import Tokens
 from api.ports import Lag, Ports
 from infra.command_side import clock_ms, command_side, signing_secret
+from infra.past import PastViews
 from infra.query_side import query_side
 from infra.settings import Settings
 from projections.catalog import CATALOG
@@ -21,7 +22,8 @@ from projections.catalog import CATALOG
 async def api(settings: Settings) -> AsyncIterator[FastAPI]:
     """The application of one API process. Raises what opening its parts raises."""
     with command_side(settings) as side:
-        async with query_side(settings) as queries:
+        past = PastViews(settings, side.log)
+        async with aclosing(past), query_side(settings) as queries:
 
             def lag() -> list[Lag]:
                 head = side.log.head()
@@ -33,6 +35,7 @@ async def api(settings: Settings) -> AsyncIterator[FastAPI]:
                     handler=side.handler,
                     references=side.references,
                     views=queries.views,
+                    past=past,
                     home=queries.home,
                     accounts=side.accounts,
                     tokens=Tokens(signing_secret(settings), clock_ms),

@@ -135,6 +135,12 @@ async def test_the_demo_world_is_made_once_and_its_login_works(tmp_path: Path) -
             assert len((await client.get("/v1/timelines/home")).json()) == 20
             trends = (await client.get("/v1/trends")).json()
             assert trends[0]["tag"] == demo.RISING.removeprefix("#").lower()
+            now = (await client.get(f"/v1/users/@{demo.HANDLE}")).json()
+            begun = {"at": now["created_at"]}
+            then = (await client.get(f"/v1/users/@{demo.HANDLE}", params=begun)).json()
+            assert (then["id"], then["posts"]) == (now["id"], 0)
+            assert now["posts"] > 0
+            assert (await client.get("/v1/trends", params=begun)).json() == []
     finally:
         server.terminate()
         await server.communicate()

@@ -1,6 +1,6 @@
 """The whole API in this process, on adapters in memory, for tests that speak HTTP to it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from api.app import build
 from api.auth import Tokens
 from api.passwords import Passwords
-from api.ports import Lag, Ports, WaitFor
+from api.ports import Lag, PastBusy, Ports, WaitFor
 from commands.handle import Handler
 from commands.references import References
 from events.codec import CODEC
@@ -24,6 +24,8 @@ from infra.views.memory import MemoryStore
 from projections.catalog import CATALOG, TOUCHES
 from projections.home import Home, Ring
 from projections.store import Changes
+from streams.dead_letters import kept
+from streams.past import Moment, project_past
 from streams.step import step
 from tests.clocks import HandClock
 
@@ -61,6 +63,8 @@ class World:
         self.accounts = SqliteAccounts(":memory:")
         self.stores = {p.name: MemoryStore(p.tables) for p in CATALOG}
         self.positions = dict.fromkeys(self.stores, 0)
+        self.busy = False
+        """Whether the past can't be had now."""
         self.touched: list[tuple[int, int]] = []
         self.waiting: WaitFor = self.settled_at
         """What waiting for views does; a test may put something else here."""
@@ -71,6 +75,7 @@ class World:
             handler=Handler(self.log, new_id),
             references=References(self.log),
             views=self,
+            past=self,
             home=Home(lambda: self.stores["timeline"], NoRings()),
             accounts=self.accounts,
             tokens=self.tokens,
@@ -92,6 +97,16 @@ class World:
     def position(self, projection: str) -> int:
         """As `Views.position`."""
         return self.positions[projection]
+
+    async def at(self, projections: Collection[str], ms: int) -> Mapping[str, MemoryStore]:
+        """As `Past.at`."""
+        if self.busy:
+            raise PastBusy
+        stores = {}
+        for projection in (one for one in CATALOG if one.name in projections):
+            store = stores[projection.name] = MemoryStore(kept(projection))
+            await project_past(self.log, projection, store, Moment.of_time(ms, self.log.head()))
+        return stores
 
     @contextmanager
     def importing(self) -> Iterator[Any]:
