@@ -32,9 +32,8 @@ from tests.laws.logs import ASKED, LATER_MS, OFTEN, play
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
-BOUND = READ_SECONDS + 1.5
-PATIENCE = 20.0
-"""For 40 requests at once, on a machine that does other things: each alone takes `BOUND`."""
+BOUND = 15.0
+"""Each is refused after two seconds; a machine that does other things may be slow to say so."""
 KILLS = 6
 
 
@@ -46,13 +45,17 @@ def through(proxy: Proxy, address: str) -> str:
 
 
 @asynccontextmanager
-async def behind_a_proxy(server: MongoServer) -> AsyncIterator[tuple[MongoStore, Proxy]]:
+async def behind_a_proxy(
+    server: MongoServer, read_only: bool = False
+) -> AsyncIterator[tuple[MongoStore, Proxy]]:
     with (
         proxied(HOST, server.port) as proxy,
         connected(through(proxy, fresh(server)), READ_SECONDS) as database,
     ):
         store = await MongoStore.open(database, "things_1", TABLES)
         assert await store.apply(putting(SINGLES, [Single(1)]), 0, 1)
+        if read_only:  # a writer has more patience
+            store = await MongoStore.open(database, "things_1", TABLES, read_only=True)
         yield store, proxy
 
 
@@ -67,11 +70,11 @@ async def test_a_slow_server_is_waited_for(mongodb: MongoServer) -> None:
 async def test_a_server_that_does_not_answer_is_an_error_in_bounded_time_and_comes_back(
     mongodb: MongoServer, fault: str
 ) -> None:
-    async with behind_a_proxy(mongodb) as (store, proxy):
+    async with behind_a_proxy(mongodb, read_only=True) as (store, proxy):
         getattr(proxy, fault)()
         started = time.monotonic()
-        # More at once than the driver has threads: nobody may wait for the others' patience, too.
-        asked = [store.get(SINGLES, (number,)) for number in range(60)]
+        # Twenty times what the driver has threads: nobody may wait for the others' patience, too.
+        asked = [store.get(SINGLES, (number,)) for number in range(200)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(answer) for answer in answers} == {StoreUnavailable}
         assert time.monotonic() - started < BOUND
@@ -117,14 +120,14 @@ async def test_readers_are_told_to_come_back_later_while_mongodb_hangs(
         home = await ask(server, "GET", "/v1/timelines/home", ada["token"], position)
         assert [post["text"] for post in home.json()] == ["before"]
         proxy.silence()
+        again = await ask(server, "POST", "/v1/posts", ada["token"], json={"text": "meanwhile"})
+        assert again.status_code == 201
         started = time.monotonic()
         asked = [ask(server, "GET", "/v1/timelines/home", ada["token"]) for _ in range(40)]
         answers = await asyncio.gather(*asked)
         assert {answer.status_code for answer in answers} == {503}
         assert all("retry-after" in answer.headers for answer in answers)
-        assert time.monotonic() - started < PATIENCE
-        again = await ask(server, "POST", "/v1/posts", ada["token"], json={"text": "meanwhile"})
-        assert again.status_code == 201
+        assert time.monotonic() - started < BOUND
         proxy.flow()
         await until_home_is(server, ada["token"], ["meanwhile", "before"])
 
