@@ -16,8 +16,10 @@ from projections.store import StoreUnavailable
 from streams.chunks import Chunk
 from streams.partitions import Gap, Partitions
 
-BATCH_EVENTS: Final = 2000
-"""Events of one batch, at most, unless one chunk has more."""
+BATCH_EVENTS: Final = 300
+"""Events of one batch, at most, unless one chunk has more. All lanes and views have a transaction
+under way at once, and each takes as long as all of them together: it must end well before the
+store's limit on a busy machine, too. With 2000 none did, and nothing was ever finished."""
 WAITING_BYTES: Final = 4 << 20
 """Lines that wait in one lane; who brings more waits, too."""
 RETRY_SECONDS: Final = 0.5
