@@ -28,6 +28,7 @@ from infra.logs.sqlite import SqliteLog
 from infra.streaming import GROUP, partitioned_views
 from projections.catalog import CATALOG
 from streams.chunks import Chunk
+from streams.lanes import Lanes
 from streams.partitions import Partitions
 from tests.bench import feed_topics
 from tests.bench.result import Result
@@ -159,12 +160,28 @@ def _feed(bench: _Bench) -> float:
 
 
 async def _fed(address: str, chunks: Sequence[Chunk]) -> float:
+    """As the worker does it: each partition in a lane of its own, where chunks gather."""
     async with partitioned_views(address, feed_topics.PARTITIONS) as views:
-        partitions = Partitions(views, time.monotonic)
+        everything = asyncio.get_running_loop().create_future()
+        stored = 0
+
+        def done(_token: Any) -> None:
+            nonlocal stored
+            stored += 1
+            if stored == len(chunks):
+                everything.set_result(None)
+
+        async def rewind(partition: int) -> None:
+            raise RuntimeError(f"something is missing in partition {partition}")
+
+        lanes = Lanes(Partitions(views, time.monotonic), done, rewind, everything.set_exception)
         started = time.perf_counter()
         for chunk in chunks:
-            await partitions.take([chunk])
-        return EVENTS / (time.perf_counter() - started)
+            await lanes.put(chunk, None)
+        await everything
+        took = time.perf_counter() - started
+        await lanes.close()
+    return EVENTS / took
 
 
 def _count(bench: _Bench) -> float:
