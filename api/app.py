@@ -20,6 +20,7 @@ from api.errors import PROBLEM_TYPE, UNEXPECTED, Refusal, refusal_of_framework
 from api.events import Events
 from api.health import Checks
 from api.metrics import Metrics
+from api.operations import Operations
 from api.people import People
 from api.ports import Ports
 from api.present import Posts
@@ -48,6 +49,7 @@ def build(ports: Ports) -> FastAPI:
         Queries(ports, shown, people),
         Batches(ports, signing),
         Events(ports),
+        Operations(ports),
         Checks(ports, metrics),
     )
     routes = Routes([*table, *relations.operations(ports, commands)])

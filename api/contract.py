@@ -1,11 +1,12 @@
 """Every operation of the API in one table, in the order of the documentation."""
 
 from api import paging
-from api.auth import ANALYST, IMPORT, USER
+from api.auth import ANALYST, IMPORT, OPERATOR, USER
 from api.batch import Batches
 from api.commands import Commands
 from api.events import Events
 from api.health import Checks
+from api.operations import Operations
 from api.people import READS as USERS
 from api.queries import LISTING, Queries
 from api.routes import Operation
@@ -18,6 +19,7 @@ from api.schemas import (
     NewUser,
     Post,
     ProfilePatch,
+    Projected,
     Registered,
     SignIn,
     Token,
@@ -120,6 +122,37 @@ def _timelines(q: Queries) -> list[Operation]:
     ]  # fmt: skip
 
 
+def _projections(o: Operations) -> list[Operation]:
+    one = "/v1/projections/{name}"
+    return [
+        Operation(
+            "GET", "/v1/projections", o.list, "Where each projection stands", list[Projected],
+            scope=OPERATOR, problems=(503,),
+        ),
+        Operation(
+            "POST", f"{one}/rebuild", o.rebuild,
+            "Make a view anew from the log while the old one serves; tells how far it is",
+            None, scope=OPERATOR, query=("verify",), problems=(404, 409, 422, 503), media=SSE,
+        ),
+        Operation(
+            "GET", f"{one}/rebuild", o.progress, "How far a rebuild is, until it ends", None,
+            scope=OPERATOR, problems=(404, 503), media=SSE,
+        ),
+        Operation(
+            "DELETE", f"{one}/rebuild", o.cancel, "Take a rebuild back", Projected,
+            scope=OPERATOR, problems=(404, 409, 503),
+        ),
+        Operation(
+            "POST", f"{one}/pause", o.pause, "Keep a view as it is", Projected, scope=OPERATOR,
+            problems=(404, 409, 503),
+        ),
+        Operation(
+            "POST", f"{one}/resume", o.resume, "Go on with a view", Projected, scope=OPERATOR,
+            problems=(404, 409, 503),
+        ),
+    ]  # fmt: skip
+
+
 def _machines(batches: Batches, events: Events, checks: Checks) -> list[Operation]:
     return [
         Operation(
@@ -145,15 +178,22 @@ def _machines(batches: Batches, events: Events, checks: Checks) -> list[Operatio
 
 
 NDJSON = "application/x-ndjson"
+SSE = "text/event-stream"
 
 
 def operations(
-    commands: Commands, queries: Queries, batches: Batches, events: Events, checks: Checks
+    commands: Commands,
+    queries: Queries,
+    batches: Batches,
+    events: Events,
+    projections: Operations,
+    checks: Checks,
 ) -> list[Operation]:
     """The table, but for the relations (`api.relations`)."""
     return [
         *_accounts(commands, queries),
         *_posts(commands, queries),
         *_timelines(queries),
+        *_projections(projections),
         *_machines(batches, events, checks),
     ]

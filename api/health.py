@@ -29,17 +29,23 @@ class Checks:
             lags = self._ports.lag()
             for lag in lags:
                 self._ports.views.store(lag.projection)
+            parked = dict(await self._ports.operations.dead_letters())
         except EXPECTED as error:
             return json_answer(_json(Health("not ready", detail=str(error))), 503)
         bound = self._ports.ready_within
         behind = {lag.projection: Behind(lag.behind, lag.behind <= bound) for lag in lags}
         if all(one.ready for one in behind.values()):
-            return json_answer(_json(Health("ready", behind)))
+            if not parked:
+                return json_answer(_json(Health("ready", behind)))
+            some = ", ".join(f"{count} of {name}" for name, count in parked.items())
+            detail = f"degraded: events could not be taken ({some}); see 'starling dlq list'"
+            return json_answer(_json(Health("ready", behind, parked, detail)))
         late = ", ".join(name for name, one in behind.items() if not one.ready)
         detail = f"more than {bound} events behind: {late}; see 'starling projections status'"
-        return json_answer(_json(Health("not ready", behind, detail)), 503)
+        return json_answer(_json(Health("not ready", behind, parked, detail)), 503)
 
     async def metrics(self, call: Call) -> Answer:
         """The figures of this process."""
         content_type = (b"content-type", CONTENT_TYPE_LATEST.encode())
-        return Answer(200, self._metrics.text(), [content_type])
+        parked = await self._ports.operations.dead_letters()
+        return Answer(200, self._metrics.text(parked), [content_type])

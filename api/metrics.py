@@ -6,7 +6,7 @@ two look-ups and three additions. The text is made by `prometheus_client` when i
 
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -50,6 +50,7 @@ class Metrics(Collector):
     def __init__(self, lag: Callable[[], Sequence[Lag]]) -> None:
         self._lag = lag
         self._times: dict[LabelsOfRequest, Times] = {}
+        self._parked: Mapping[str, int] = {}
         self._process = str(os.getpid())
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -58,8 +59,9 @@ class Metrics(Collector):
         """The counters of an operation."""
         return self._times.setdefault((method, path), Times())
 
-    def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
+    def text(self, parked: Mapping[str, int]) -> bytes:
+        """Everything, as Prometheus reads it; `parked` counts dead letters by projection."""
+        self._parked = parked
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
@@ -85,9 +87,14 @@ class Metrics(Collector):
         lag = GaugeMetricFamily(
             "starling_projection_lag", "Log positions not yet projected.", labels=["projection"]
         )
+        letters = GaugeMetricFamily(
+            "starling_dead_letters", "Events that could not be taken.", labels=["projection"]
+        )
         for one in self._lag():
             lag.add_metric([one.projection], one.behind)
+            letters.add_metric([one.projection], self._parked.get(one.projection, 0))
         yield lag
+        yield letters
 
 
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:

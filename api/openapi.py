@@ -35,6 +35,11 @@ PARAMETERS: Final[dict[str, Json]] = {
     "type": _query("type", {"type": "string"}, "of these types, with commas; may be repeated"),
     "user": _query("user", {"type": "string"}, "what this user did: an id or an @handle"),
     "stream": _query("stream", {"type": "string"}, "of this stream, such as post-123"),
+    "verify": _query("verify", {"type": "boolean"}, "switch only if the new view is the same"),
+    "name": {
+        "name": "name", "in": "path", "required": True, "description": "of a projection",
+        "schema": {"type": "string", "pattern": "^[a-z_]{1,64}$"},
+    },
     "at": _query("at", {"type": "string"}, "as of then: RFC 3339, or an id"),
     "id": {"name": "id", "in": "path", "required": True, "schema": _ID},
     "ref": {

@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from api.accounts import Accounts
 from api.auth import Tokens
 from api.passwords import Passwords
+from api.schemas import Projected, Rebuild
 from commands.handle import Handler
 from commands.references import References
 from events.log import EventLog
@@ -54,6 +55,36 @@ class Past(Protocol):
         ...
 
 
+class Operations(Protocol):
+    """What an operator sees and does; everything raises `Refused` where it can't be done here."""
+
+    async def projections(self) -> Sequence[Projected]:
+        """Where each projection stands."""
+        ...
+
+    async def order(
+        self, what: Literal["rebuild", "pause", "resume"], projection: str, verify: bool = False, /
+    ) -> None:
+        """Have it done by whoever writes the views; a rebuild is only begun."""
+        ...
+
+    async def cancel(self, projection: str, /) -> bool:
+        """Take a rebuild back; False where there is none."""
+        ...
+
+    def rebuild(self, projection: str, /) -> Rebuild | None:
+        """How far a rebuild is; None where there is none."""
+        ...
+
+    def view(self, projection: str, /) -> str:
+        """The name of the current view."""
+        ...
+
+    async def dead_letters(self) -> Mapping[str, int]:
+        """How many events each projection could not take, for those where there are any."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The outside of the API.
@@ -77,6 +108,7 @@ class Ports:
     changes: Callable[[], Sequence[tuple[int, int]] | None]
     wait_for: WaitFor
     lag: Callable[[], Sequence[Lag]]
+    operations: Operations
     ready_within: int = 10_000
     """Log positions that a projection may be behind while the server calls itself ready."""
     passwords: Passwords = field(default_factory=Passwords)

@@ -4,7 +4,7 @@ Ids are decimal strings, times RFC 3339 in UTC with milliseconds. Posts are rend
 `api.present` without making these objects; a test decodes its bytes into them.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -182,6 +182,8 @@ class Health(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
     status: str
     projections: dict[str, "Behind"] = {}
+    dead_letters: dict[str, Count] = {}
+    """Events that projections could not take; the rest of them is fine, so this is a warning."""
     detail: str | UnsetType = UNSET
 
 
@@ -190,3 +192,28 @@ class Behind(msgspec.Struct, forbid_unknown_fields=True):
 
     lag: Count
     ready: bool
+
+
+class Projected(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """Where a projection stands: `lag` positions of the log are not in its view yet."""
+
+    name: str
+    version: Count
+    position: str
+    lag: Count
+    state: Literal["current", "behind", "paused", "absent"]
+    dead_letters: Count
+    rebuild: "Rebuild | UnsetType" = UNSET
+
+
+class Rebuild(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """How far a rebuild is. `view` names what is being made, `per_second` counts positions."""
+
+    state: Literal["loading", "comparing", "ready", "failed", "done", "cancelled"]
+    view: str
+    position: str
+    head: str
+    per_second: Count
+    seconds_left: float | UnsetType = UNSET
+    problem: str | UnsetType = UNSET
+    differences: list[str] = []

@@ -10,12 +10,15 @@ from fastapi import FastAPI
 
 from api.app import build
 from api.auth import Tokens
-from api.ports import Lag, Ports
+from api.ports import Lag, Operations, Ports
+from events.log import EventLog
 from infra.command_side import clock_ms, command_side, signing_secret
+from infra.operations import FileOperations, NoOperations
 from infra.past import PastViews
 from infra.query_side import query_side
 from infra.settings import Settings
 from projections.catalog import CATALOG
+from projections.store import Views
 
 
 @asynccontextmanager
@@ -45,5 +48,12 @@ async def api(settings: Settings) -> AsyncIterator[FastAPI]:
                     changes=queries.changes,
                     wait_for=queries.wait_for,
                     lag=lag,
+                    operations=_operations(settings, side.log, queries.views),
                 )
             )
+
+
+def _operations(settings: Settings, log: EventLog, views: Views) -> Operations:
+    if settings.views == "sqlite":
+        return FileOperations(settings, log, views)
+    return NoOperations(log, views)

@@ -20,6 +20,7 @@ from events.schema import STORED
 from events.timed_ids import TimedIds
 from infra.accounts.sqlite import SqliteAccounts
 from infra.logs.memory import MemoryLog
+from infra.operations import NoOperations
 from infra.views.memory import MemoryStore
 from projections.catalog import CATALOG, TOUCHES
 from projections.home import Home, Ring
@@ -61,7 +62,7 @@ class World:
         self.clock = HandClock(NOON)
         self.log = MemoryLog()
         self.accounts = SqliteAccounts(":memory:")
-        self.stores = {p.name: MemoryStore(p.tables) for p in CATALOG}
+        self.stores = {p.name: MemoryStore(kept(p)) for p in CATALOG}
         self.positions = dict.fromkeys(self.stores, 0)
         self.busy = False
         """Whether the past can't be had now."""
@@ -85,6 +86,7 @@ class World:
             changes=self.changes,
             wait_for=lambda names, position, timeout: self.waiting(names, position, timeout),
             lag=self.lag,
+            operations=NoOperations(self.log, self),
             ready_within=10,
             passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
         )

@@ -1,0 +1,146 @@
+"""What operators can see and do through the API; see `api.ports.Operations`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from msgspec import UNSET
+
+from api.errors import Refused
+from api.schemas import Projected, Rebuild
+from events.log import EventLog
+from infra.operating import ask
+from infra.orders import Order
+from infra.rebuilding import cancel
+from infra.settings import Settings
+from infra.standings import standings
+from infra.views.builds import ViewFiles
+from projections.catalog import CATALOG
+from projections.store import StoreUnavailable, Views
+from streams.builds import Build
+from streams.dead_letters import letters
+from streams.lag import standing
+
+PATIENCE_SECONDS: Final = 5.0
+"""For the projector to take an order: it does so between batches."""
+
+COUNTED: Final = 1000
+"""Dead letters of a projection that are counted for health and metrics."""
+
+What = Literal["rebuild", "pause", "resume"]
+
+
+class Letters:
+    """Counts dead letters, wherever the views are."""
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+
+    async def dead_letters(self) -> Mapping[str, int]:
+        """As the port says, up to `COUNTED` for each."""
+        found: dict[str, int] = {}
+        for projection in CATALOG:
+            try:
+                parked = await letters(self._views.store(projection.name), COUNTED)
+            except StoreUnavailable:
+                continue  # there is no such view yet, and so none of its letters
+            if parked:
+                found[projection.name] = len(parked)
+        return found
+
+
+class FileOperations(Letters):
+    """On views in SQLite, through the projector of the data folder."""
+
+    def __init__(self, settings: Settings, log: EventLog, views: Views) -> None:
+        super().__init__(views)
+        self._settings = settings
+        self._log = log
+        self._files = ViewFiles(settings.views_folder)
+
+    async def projections(self) -> Sequence[Projected]:
+        """As the port says."""
+        return [
+            Projected(
+                name=one.name,
+                version=one.version,
+                position=str(one.position),
+                lag=one.lag,
+                state=one.state,
+                dead_letters=one.dead_letters,
+                rebuild=self.rebuild(one.name) or UNSET,
+            )
+            for one in await standings(self._settings, self._log)
+        ]
+
+    async def order(self, what: What, projection: str, verify: bool = False) -> None:
+        """As the port says."""
+        order = Order(what, projection, verify=verify)
+        reply = await ask(self._settings, order, PATIENCE_SECONDS)
+        if reply is None:
+            message = "no projector answers: start it with 'starling work', and ask again"
+            raise Refused(503, "no-projector", message, [(b"retry-after", b"5")])
+        if not reply.done:
+            raise Refused(409, "not-done", reply.text)
+
+    async def cancel(self, projection: str) -> bool:
+        """As the port says."""
+        return await cancel(self._settings, projection)
+
+    def rebuild(self, projection: str) -> Rebuild | None:
+        """As the port says."""
+        found = self._files.read(projection)
+        return _shown(found) if found is not None else None
+
+    def view(self, projection: str) -> str:
+        """As the port says."""
+        return self._files.current.read().get(projection, "")
+
+
+def _shown(build: Build) -> Rebuild:
+    left = build.seconds_left
+    return Rebuild(
+        state=build.state,
+        view=build.store,
+        position=str(build.position),
+        head=str(build.head),
+        per_second=round(build.per_second),
+        seconds_left=UNSET if left is None else round(left, 1),
+        problem=build.problem or UNSET,
+        differences=list(build.differences),
+    )
+
+
+class NoOperations(Letters):
+    """On views that no projector of this data folder writes: looking alone."""
+
+    def __init__(self, log: EventLog, views: Views) -> None:
+        super().__init__(views)
+        self._log = log
+
+    async def projections(self) -> Sequence[Projected]:
+        """As the port says."""
+        parked = await self.dead_letters()
+        found = []
+        for each in CATALOG:
+            one = standing(self._log, each, self._views.position(each.name))
+            count = parked.get(each.name, 0)
+            position = str(one.position)
+            found.append(Projected(one.name, one.version, position, one.lag, one.state, count))
+        return found
+
+    async def order(self, what: What, projection: str, verify: bool = False) -> None:
+        """Refused."""
+        message = "the views are not in this server's files, and it can't work on them"
+        raise Refused(409, "not-here", message)
+
+    async def cancel(self, projection: str) -> bool:
+        """There is none."""
+        return False
+
+    def rebuild(self, projection: str) -> Rebuild | None:
+        """There is none."""
+        return None
+
+    def view(self, projection: str) -> str:
+        """It has no name."""
+        return ""

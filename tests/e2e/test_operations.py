@@ -1,0 +1,162 @@
+"""What operators see and do over HTTP, on real processes; and views as they were."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.auth import OPERATOR, Tokens
+from infra.command_side import clock_ms, open_log, signing_secret
+from infra.settings import Settings
+from infra.views.builds import ViewFiles
+from projections.catalog import CATALOG
+from tests.processes import Processes, processes
+from tests.rebuilding import copied, projected, tamper, view, world
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = world(tmp_path_factory.mktemp("operations") / "data", 6_000)
+    with open_log(settings) as log:
+        asyncio.run(projected(settings, log))
+    return settings
+
+
+@pytest.fixture
+def data(settled: Settings, tmp_path: Path) -> Settings:
+    return copied(settled, tmp_path / "data")
+
+
+@pytest.fixture
+async def running(data: Settings) -> AsyncIterator[Processes]:
+    async with processes(data.data) as found:
+        await found.api()
+        yield found
+
+
+@pytest.fixture
+async def operator(running: Processes, data: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    token = Tokens(signing_secret(data), clock_ms).issue(7, [OPERATOR])
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(
+        base_url=running.url(), headers=headers, trust_env=False, timeout=60
+    ) as client:
+        yield client
+
+
+async def told(client: httpx.AsyncClient, method: str, path: str) -> list[tuple[str, Any]]:
+    """The server-sent events of an answer: kind and data."""
+    answer = await client.request(method, path)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/event-stream"
+    found = []
+    for event in answer.text.split("\n\n")[:-1]:
+        kind, data = event.split("\n")
+        found.append((kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+async def standing(client: httpx.AsyncClient, name: str) -> Any:
+    answer = await client.get("/v1/projections")
+    assert answer.status_code == 200, answer.text
+    return next(one for one in answer.json() if one["name"] == name)
+
+
+async def test_an_operator_sees_where_the_projections_stand(
+    operator: httpx.AsyncClient, data: Settings
+) -> None:
+    answer = await operator.get("/v1/projections")
+    assert [one["name"] for one in answer.json()] == [each.name for each in CATALOG]
+    assert await standing(operator, "posts") == {
+        "name": "posts", "version": 1, "position": "6000", "lag": 0, "state": "current",
+        "dead_letters": 0,
+    }  # fmt: skip
+    token = Tokens(signing_secret(data), clock_ms).issue(7)
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await operator.get("/v1/projections", headers=headers)).status_code == 403
+
+
+async def test_a_rebuild_tells_how_far_it_is_until_it_is_done(
+    running: Processes, operator: httpx.AsyncClient, data: Settings
+) -> None:
+    await running.projector()
+    tamper(view(data, "profiles"), "UPDATE profiles SET name = 'Mallory' WHERE user = 7")
+    *progress, (last, told_last) = await told(operator, "POST", "/v1/projections/profiles/rebuild")
+    assert last == "done"
+    assert {kind for kind, _ in progress} == {"progress"}
+    assert told_last["view"] == view(data, "profiles").name == "profiles-1-2.sqlite"
+    assert (await operator.get("/v1/users/7")).json()["name"] == "User 7"
+
+
+async def test_a_comparison_that_fails_is_told_and_stays_to_be_read(
+    running: Processes, operator: httpx.AsyncClient, data: Settings
+) -> None:
+    tamper(view(data, "profiles"), "UPDATE profiles SET name = 'Mallory' WHERE user = 7")
+    await running.projector()
+    path = "/v1/projections/profiles/rebuild"
+    kind, found = (await told(operator, "POST", f"{path}?verify=true"))[-1]
+    assert kind == "failed"
+    assert "Mallory" in found["differences"][0]
+    assert (await told(operator, "GET", path))[-1] == ("failed", found)
+    assert (await standing(operator, "profiles"))["rebuild"] == found
+    assert view(data, "profiles").name == "profiles-1.sqlite"
+
+
+async def test_a_rebuild_is_taken_back(operator: httpx.AsyncClient, data: Settings) -> None:
+    files = ViewFiles(data.views_folder)
+    with files.lock("posts"):
+        files.begin(next(each for each in CATALOG if each.name == "posts"), verify=False)
+    path = "/v1/projections/posts/rebuild"
+    async with operator.stream("GET", path) as watched:
+        lines = watched.aiter_lines()
+        assert await anext(lines) == "event: progress"
+        answer = await operator.delete(path)
+        assert answer.status_code == 200, answer.text
+        kinds = [line async for line in lines if line.startswith("event")]
+    assert kinds[-1] == "event: cancelled"
+    assert (await operator.delete(path)).json()["type"] == "/problems/no-rebuild"
+    assert (await operator.get(path)).status_code == 404
+
+
+async def test_a_projection_is_paused_and_resumed(
+    running: Processes, operator: httpx.AsyncClient
+) -> None:
+    await running.projector()
+    answer = await operator.post("/v1/projections/trending/pause")
+    assert answer.json()["state"] == "paused", answer.text
+    answer = await operator.post("/v1/projections/trending/resume")
+    assert answer.json()["state"] == "current", answer.text
+
+
+async def test_what_cannot_be_is_refused_with_what_to_do(operator: httpx.AsyncClient) -> None:
+    answer = await operator.post("/v1/projections/postings/rebuild")
+    assert answer.status_code == 404
+    assert "there are profiles, posts" in answer.json()["detail"]
+    answer = await operator.post("/v1/projections/posts/rebuild?verify=perhaps")
+    assert answer.status_code == 422
+    answer = await operator.post("/v1/projections/posts/pause")
+    assert answer.status_code == 503
+    assert answer.json()["type"] == "/problems/no-projector"
+
+
+async def test_dead_letters_show_in_health_and_metrics(
+    operator: httpx.AsyncClient, running: Processes, data: Settings
+) -> None:
+    tamper(
+        view(data, "posts"),
+        "INSERT INTO dead_letters VALUES (5, 50, 'post-1', 'post-created', 'ValueError', 'at')",
+    )
+    await running.projector()
+    async with asyncio.timeout(60):
+        while (answer := await operator.get("/health/ready")).status_code != 200:
+            pass
+    assert answer.json()["status"] == "ready"
+    assert answer.json()["dead_letters"] == {"posts": 1}
+    assert "see 'starling dlq list'" in answer.json()["detail"]
+    metrics = (await operator.get("/metrics")).text
+    assert 'starling_dead_letters{projection="posts"} 1.0' in metrics
+    assert 'starling_dead_letters{projection="trending"} 0.0' in metrics
