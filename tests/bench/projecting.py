@@ -34,10 +34,10 @@ def measure(runs: int) -> list[Result]:
     ours, peer = [], []
     with tempfile.TemporaryDirectory(prefix="starling-bench-") as folder:
         asyncio.run(_fill(Path(folder)))
-        env = _filled_peer(Path(folder))
+        env = filled_peer(Path(folder))
         for run in range(runs):
             ours.append(asyncio.run(_project(Path(folder), run)))
-            peer.append(_count(env, Path(folder, f"counts-{run}.sqlite")))
+            peer.append(count_peer(env, Path(folder, f"counts-{run}.sqlite")))
     return [
         Result.of_runs(
             f"projecting a log of {EVENTS:,} events",
@@ -100,7 +100,7 @@ class _Counter(SQLiteTrackingRecorder):
             )
 
 
-def _filled_peer(folder: Path) -> dict[str, str]:
+def filled_peer(folder: Path) -> dict[str, str]:
     env = {
         "PERSISTENCE_MODULE": "eventsourcing.sqlite",
         "SQLITE_DBNAME": str(folder / "peer.sqlite"),
@@ -111,7 +111,7 @@ def _filled_peer(folder: Path) -> dict[str, str]:
     return env
 
 
-def _count(env: dict[str, str], counts: Path) -> float:
+def count_peer(env: dict[str, str], counts: Path) -> float:
     """Events a second of the peer: the library has no subscription to SQLite, so it is asked."""
     app = Application[UUID](env)
     view = _Counter(SQLiteDatastore(str(counts)))
