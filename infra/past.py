@@ -56,6 +56,7 @@ class PastViews:
         self._log = log
         self._wait_seconds = wait_seconds
         self._snapshots = Snapshots(settings.snapshots_folder)
+        self._snapshots.sweep()
         self._kept: OrderedDict[Asked, _Kept] = OrderedDict()
         self._making: dict[Asked, asyncio.Task[Mapping[str, SqliteStore]]] = {}
         self._turn = asyncio.Lock()
