@@ -16,7 +16,7 @@ from projections.tables import Table, Tally
 from streams.parking import Item, decoded, type_of
 from streams.step import enter
 
-BATCH: Final = 8000
+BATCH: Final = 16_000
 """Events of one transaction: neighbours on disk are written together, memory stays small."""
 
 READ: Final = 500
