@@ -7,7 +7,7 @@ the program as it is now, and serves until then.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from events.log import EventLog
 from infra.settings import Settings
@@ -26,6 +26,9 @@ AT_ONCE: Final = 20_000
 
 RINGS_OF: Final = "timeline"
 """The projection whose changes fill the rings of home timelines."""
+
+
+Switched = Literal["done", "none", "later"]
 
 
 class Live:
@@ -87,23 +90,34 @@ class Live:
         follower = self.follower(RINGS_OF)
         return follower is not None and await self._rings.tend(follower.store)
 
-    async def switch(self, projection: Projection) -> bool:
-        """Take over a rebuilt view in one step; False where none is ready.
+    async def switch(self, projection: Projection, *, alone: bool = False) -> Switched:
+        """Take over a rebuilt view in one step.
 
-        It is first brought to where the live one is, by a runner to which nobody listens. Cut off
-        at any point, it is either done or still to be done. Raises `BuildTaken`, `StoreError`.
+        First the live one is brought to where the rebuilt one is, so that its listeners hear of
+        everything; then the rebuilt one to where the live one is, by a runner to which nobody
+        listens. That is for later where the live one is paused, or so far behind that the others
+        would have to wait, unless there is nobody to wait (`alone`). Cut off at any point, it is
+        either done or still to be done. Raises `BuildTaken`, `StoreError`.
         """
         with self.files.lock(projection.name):
             build = self.files.read(projection.name)
             before = self.files.current.read().get(projection.name)
             if build is None or build.state != "ready" or build.version != projection.version:
-                return False
+                return "none"
             if build.store != before:
+                if self._must_wait(projection, build.position, alone):
+                    return "later"
                 await self._take(projection, build.store)
                 if before is not None:
                     self.files.remove(before)
             self.files.forget(build)
-        return True
+        return "done"
+
+    def _must_wait(self, projection: Projection, position: int, alone: bool) -> bool:
+        follower = self.follower(projection.name)
+        if follower is None:
+            return False
+        return follower.paused or (not alone and position - follower.position > AT_ONCE)
 
     async def _take(self, projection: Projection, file: str) -> None:
         store = self.files.open(file, projection)
@@ -111,8 +125,9 @@ class Live:
         skips = self.controls.of(projection.name).skips
         coming = Follower(projection, store, skips=skips)
         await coming.start()
-        position = follower.position if follower is not None else coming.position
-        await Runner(self._log, [coming]).catch_up(position)
+        if follower is not None:
+            await Runner(self._log, [follower]).catch_up(coming.position)
+            await Runner(self._log, [coming]).catch_up(follower.position)
         if follower is not None:
             old = await follower.switch(store, coming.position)
             await old.close()

@@ -46,12 +46,16 @@ class Projector:
         orders: Orders,
         background: Background,
         projections: Sequence[Projection],
+        alone: bool,
     ) -> None:
         self.runner = runner
         self._log = log
         self._live = live
         self._orders = orders
         self._background = background
+        self._alone = alone
+        self._retry: set[str] = set()
+        """Projections of which a rebuilt view may wait until it can be taken over."""
         self._projections = {projection.name: projection for projection in projections}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -63,10 +67,12 @@ class Projector:
         more = await self._live.tend()
         for order, answer in self._orders.waiting():
             answer(await self.execute(order))
-        while self._background.ready:
-            name = self._background.ready.pop()
+        ready = {*self._background.ready, *self._retry}
+        self._background.ready.clear()
+        self._retry.clear()
+        for name in ready:
             reply = await self.execute(Order("switch", name))
-            _logger.log(logging.INFO if reply.done else logging.ERROR, "%s", reply.text)
+            _logger.info("%s", reply.text)
         return more
 
     async def execute(self, order: Order) -> Reply:
@@ -82,9 +88,7 @@ class Projector:
     async def _execute(self, order: Order, projection: Projection) -> Reply:
         name = projection.name
         if order.what == "switch":
-            done = await self._live.switch(projection)
-            text = "shows the rebuilt view" if done else "has no rebuilt view to switch to"
-            return Reply(done, f"{name} {text}")
+            return await self._switch(projection)
         if order.what == "rebuild":
             begun = self._background.begin(projection, order.verify)
             return Reply(begun, f"{name} is being rebuilt{'' if begun else ' already'}")
@@ -95,10 +99,22 @@ class Projector:
             self._live.controls.set(name, Control(paused, control.skips))
             if follower is not None:
                 follower.paused = paused
+            self._retry.add(name)  # a rebuilt view may wait for this
             return Reply(True, f"{name} {'is paused' if paused else 'goes on'}")
         if follower is None:
             return Reply(False, f"{name} has no view yet")
         return await self._letters(order, follower)
+
+    async def _switch(self, projection: Projection) -> Reply:
+        found = await self._live.switch(projection, alone=self._alone)
+        if found == "later":
+            self._retry.add(projection.name)
+        text = {
+            "done": "shows the rebuilt view",
+            "none": "has no rebuilt view to switch to",
+            "later": "is paused or far behind; the rebuilt view is taken over when it comes up",
+        }
+        return Reply(found == "done", f"{projection.name} {text[found]}")
 
     async def _letters(self, order: Order, follower: Follower) -> Reply:
         """Replay, purge or skip parked events: those at the order's positions, or all."""
@@ -152,7 +168,7 @@ async def projector(
         orders = Orders(settings.data, wakeups)
         orders.sweep()
         runner = Runner(log, live.followers, partial(_publish, board, wakeups))
-        found = Projector(log, live, runner, orders, background, projections)
+        found = Projector(log, live, runner, orders, background, projections, alone=not rebuilds)
         runner.tend = found.tend
         yield found
 
