@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +47,25 @@ def export(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def by_duckdb(export: Path) -> Query:
-    database = duckdb.connect()
+@contextmanager
+def by_duckdb(export: Path) -> Iterator[Query]:
     files = f"read_parquet('{export}/*/*.parquet', hive_partitioning = true)"
-    database.execute(f"CREATE VIEW events AS SELECT * FROM {files}")
-    return lambda sql: database.execute(sql).fetchall()
+    with duckdb.connect() as database:
+        database.execute(f"CREATE VIEW events AS SELECT * FROM {files}")
+        yield lambda sql: database.execute(sql).fetchall()
 
 
-def by_polars(export: Path) -> Query:
+@contextmanager
+def by_polars(export: Path) -> Iterator[Query]:
     frame = pl.scan_parquet(export / "*" / "*.parquet", hive_partitioning=True)
     context = pl.SQLContext(events=frame)
-    return lambda sql: context.execute(sql, eager=True).rows()
+    yield lambda sql: context.execute(sql, eager=True).rows()
 
 
 @pytest.fixture(params=[by_duckdb, by_polars], ids=["duckdb", "polars"])
-def query(request: pytest.FixtureRequest, export: Path) -> Query:
-    made: Query = request.param(export)
-    return made
+def query(request: pytest.FixtureRequest, export: Path) -> Iterator[Query]:
+    with request.param(export) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
