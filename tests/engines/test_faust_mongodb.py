@@ -17,7 +17,7 @@ from infra.engines.kafka import KafkaBroker
 from infra.engines.mongodb import MongoServer
 from infra.feeds.kafka_topic import Topic
 from infra.logs.sqlite import SqliteLog
-from infra.mongo import READ_SECONDS, connected
+from infra.mongo import WRITE_SECONDS, connected
 from infra.streaming import open_stores
 from infra.views.memory import MemoryStore
 from projections.catalog import CATALOG
@@ -57,7 +57,7 @@ def worker(
 
 async def positions(address: str, topic: Topic) -> list[int]:
     """How far every view is in every partition."""
-    with connected(address, READ_SECONDS) as database:
+    with connected(address, WRITE_SECONDS) as database:
         return [
             await store.position(partition)
             for _, store in await open_stores(database, topic.partitions)
@@ -73,7 +73,7 @@ async def until_at(address: str, topic: Topic, least: int, most: bool = False) -
 
 
 async def rows_in(address: str, topic: Topic) -> Rows:
-    with connected(address, READ_SECONDS) as database:
+    with connected(address, WRITE_SECONDS) as database:
         stores = await open_stores(database, topic.partitions)
         return {projection.name: await mongo_views.rows(projection, s) for projection, s in stores}
 

@@ -14,7 +14,7 @@ import pytest
 from infra.command_side import open_log
 from infra.engines.mongodb import HOST, MongoServer
 from infra.engines.mongodb import running as server_running
-from infra.mongo import READ_SECONDS, connected
+from infra.mongo import READ_SECONDS, WRITE_SECONDS, connected
 from infra.settings import Settings
 from infra.streaming import open_stores, projector
 from infra.views.mongo import MongoStore
@@ -179,7 +179,7 @@ async def test_nothing_is_lost_or_twice_when_mongod_is_killed_under_load(tmp_pat
             await caught_up(settings, log.head())
             stop.set()
             await projecting
-            with connected(settings.views, READ_SECONDS) as database:
+            with connected(settings.views, WRITE_SECONDS) as database:
                 far = {each.name: store for each, store in await open_stores(database, 1)}
                 async with fresh_views(log, tmp_path) as near:
                     assert await all_rows(far) == await all_rows(near)
@@ -188,7 +188,7 @@ async def test_nothing_is_lost_or_twice_when_mongod_is_killed_under_load(tmp_pat
 async def caught_up(settings: Settings, head: int) -> None:
     """Wait until every view was at the log's head."""
     with (
-        connected(settings.views, READ_SECONDS) as database,
+        connected(settings.views, WRITE_SECONDS) as database,
         connected(settings.views, None) as watched,
     ):
         views = MongoViews(database, watched, CATALOG)

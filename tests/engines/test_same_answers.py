@@ -23,7 +23,7 @@ from infra.command_side import open_log
 from infra.engines.kafka import KafkaBroker
 from infra.engines.mongodb import MongoServer
 from infra.feeds.kafka_topic import ensure
-from infra.mongo import READ_SECONDS, connected
+from infra.mongo import WRITE_SECONDS, connected
 from infra.projector import projector
 from infra.settings import Settings
 from tests.engines.answers import Asked, compare, server
@@ -88,7 +88,7 @@ async def copy_accounts(
     """Accounts are in no log; people of these worlds have them in one profile only so far."""
     with (
         closing(SqliteAccounts(embedded.accounts_file)) as there,
-        connected(streaming.views, READ_SECONDS) as database,
+        connected(streaming.views, WRITE_SECONDS) as database,
     ):
         for recorded in history:
             if isinstance(recorded.event, UserRegistered):
