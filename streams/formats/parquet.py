@@ -26,7 +26,7 @@ ID_COLUMNS: Final = (
 )  # fmt: skip
 TEXT_COLUMNS: Final = ("handle", "text")
 
-CHUNK: Final = 1 << 14
+CHUNK: Final = 1 << 13
 """Events of a row group: what is in memory at once."""
 
 WORDS: Final = pa.dictionary(pa.int32(), pa.string())
