@@ -61,6 +61,7 @@ class ParquetFolder:
             raise
         self._parts = Parts(path / ".parts")
         self._uncommitted = 0
+        self._rows: list[Stored] = []
         self._batches: list[Any] = []
         self._gathered = 0
         self._reached = _Reached(0, 0, int(self.manifest.upto))
@@ -75,9 +76,11 @@ class ParquetFolder:
     def write(self, batch: Sequence[Stored], upto: int) -> None:
         """Take more events; nothing else is wanted up to position `upto`."""
         if batch:
-            self._batches.append(parquet.rows(batch))
+            self._rows += batch
             self._gathered += len(batch)
             self._reached = _Reached(batch[-1].position, batch[-1].id, upto)
+            if len(self._rows) >= parquet.ROWS:
+                self._gather()
             if self._gathered >= parquet.CHUNK:
                 self._hand_over()
         else:
@@ -101,8 +104,14 @@ class ParquetFolder:
         self._parts.discard()
         os.close(self._lock)
 
+    def _gather(self) -> None:
+        if self._rows:
+            self._batches.append(parquet.rows(self._rows))
+            self._rows = []
+
     def _hand_over(self) -> None:
         """Give the gathered events to Arrow, once it is done with the ones before."""
+        self._gather()
         batches, rows, reached = self._batches, self._gathered, self._reached
         self._batches, self._gathered = [], 0
         self._wait()

@@ -9,6 +9,7 @@ reading of the JSON too.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from events.recorded import Stored
+from events.schema import STORED
 from events.snowflake import EPOCH_MS
 
 ID_COLUMNS: Final = (
@@ -28,6 +30,9 @@ TEXT_COLUMNS: Final = ("handle", "text")
 
 CHUNK: Final = 1 << 13
 """Events of a row group: what is in memory at once."""
+
+ROWS: Final = 500
+"""Events that become arrays at once: more fall out of the cache, fewer pay for each array."""
 
 WORDS: Final = pa.dictionary(pa.int32(), pa.string())
 SCHEMA: Final = pa.schema(
@@ -64,11 +69,11 @@ _ROWS: Final = pa.schema(
         ("data", pa.string()),
     ]
 )
-_FIELDS: Final = pa.json.ParseOptions(
-    explicit_schema=pa.schema([(name, pa.string()) for name in (*ID_COLUMNS, *TEXT_COLUMNS)]),
-    unexpected_field_behavior="ignore",
-    newlines_in_values=False,
-)
+_SHARED: Final = (*ID_COLUMNS, *TEXT_COLUMNS)
+_SHARED_OF: Final = {
+    name: frozenset(kind.__struct_fields__).intersection(_SHARED)
+    for kind, (name, _) in STORED.items()
+}
 
 
 def rows(batch: Sequence[Stored]) -> Any:
@@ -84,7 +89,7 @@ def table(batches: Sequence[Any]) -> Any:
     ids = events["id"].to_numpy()
     columns = {
         **dict(zip(events.column_names, events.columns, strict=True)),
-        **_fields(events["data"]),
+        **_fields(events["data"], pc.unique(events["type"]).to_pylist()),
         "time": pa.array((ids >> 22) + EPOCH_MS).cast(pa.timestamp("ms", "UTC")),
         "category": _categories(events["stream"]).dictionary_encode(),
         "type": events["type"].dictionary_encode(),
@@ -116,17 +121,29 @@ def writer(where: Any) -> Any:
     )
 
 
-def _fields(data: Any) -> dict[str, Any]:
-    """The shared columns out of the JSON objects of a column."""
-    if not len(data):
-        return {name: pa.array([], pa.string()) for name in (*ID_COLUMNS, *TEXT_COLUMNS)}
-    objects = data.combine_chunks()
-    whole = pa.LargeListArray.from_arrays(np.array([0, len(objects)]), objects)
-    [joined] = pc.binary_join(whole, "\n")
-    text = joined.as_buffer()
-    options = pa.json.ReadOptions(use_threads=False, block_size=max(text.size + 1, 1 << 16))
-    found = pa.json.read_json(pa.BufferReader(text), options, _FIELDS)
-    return dict(zip(found.column_names, found.columns, strict=True))
+def _fields(data: Any, types: Sequence[str]) -> dict[str, Any]:
+    """The shared columns out of a column of JSON objects of events of these types."""
+    # A column that no event has takes as long to look for as one that all have.
+    wanted = set().union(*(_SHARED_OF.get(name, _SHARED) for name in types))
+    columns = {name: pa.nulls(len(data), pa.string()) for name in _SHARED if name not in wanted}
+    if wanted:
+        objects = data.combine_chunks()
+        whole = pa.LargeListArray.from_arrays(np.array([0, len(objects)]), objects)
+        [joined] = pc.binary_join(whole, "\n")
+        text = joined.as_buffer()
+        options = pa.json.ReadOptions(use_threads=False, block_size=max(text.size + 1, 1 << 16))
+        found = pa.json.read_json(pa.BufferReader(text), options, _reading(frozenset(wanted)))
+        columns |= dict(zip(found.column_names, found.columns, strict=True))
+    return columns
+
+
+@cache
+def _reading(wanted: frozenset[str]) -> Any:
+    return pa.json.ParseOptions(
+        explicit_schema=pa.schema([(name, pa.string()) for name in sorted(wanted)]),
+        unexpected_field_behavior="ignore",
+        newlines_in_values=False,
+    )
 
 
 def _categories(streams: Any) -> Any:
