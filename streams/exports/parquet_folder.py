@@ -25,6 +25,9 @@ FORMAT: Final = "parquet"
 COMMIT: Final = 1 << 20
 """Events after which files are completed and named in the manifest."""
 
+KEPT_CHUNKS: Final = 4
+"""Chunks after which Arrow gives freed memory back: else what it keeps grows for a long while."""
+
 
 class _Reached(NamedTuple):
     """Where the export stands after a chunk: the last event's position and id, and `upto`."""
@@ -61,6 +64,7 @@ class ParquetFolder:
             raise
         self._parts = Parts(path / ".parts")
         self._uncommitted = 0
+        self._converted = 0
         self._rows: list[Stored] = []
         self._batches: list[Any] = []
         self._gathered = 0
@@ -127,6 +131,9 @@ class ParquetFolder:
         for date, events in parquet.dates(parquet.table(batches)):
             self._parts.write(date, events)
         self._uncommitted += rows
+        self._converted += 1
+        if self._converted % KEPT_CHUNKS == 0:
+            parquet.give_back_memory()
         if self._uncommitted >= COMMIT:
             self._commit(reached)
 
