@@ -24,11 +24,12 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator["MongoServer"]:
     """One server for all tests: each uses a database of its own. Who kills it starts it again."""
-    from infra.engines.kafka_jars import EngineMissing  # only where a test asks for it
-    from infra.engines.mongodb import running
+    # Only where a test asks for it.
+    from infra.engines.engine import EngineMissing, running
+    from infra.engines.mongodb import MongoServer
 
     try:
-        with running(tmp_path_factory.mktemp("mongodb")) as server:
+        with running(MongoServer(tmp_path_factory.mktemp("mongodb"))) as server:
             yield server
     except EngineMissing as error:
         missing(f"MongoDB ({error})")

@@ -11,15 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from infra.engines.engine import EngineMissing
+
 POM: Final = Path(__file__).with_name("pom.xml")
 FOLDER: Final = Path(__file__).resolve().parents[2] / ".engines"
 
 _PATIENCE_SECONDS: Final = 600.0
 _JAVA: Final = 17
-
-
-class EngineMissing(Exception):
-    """The machine lacks what an engine needs; the message says what to install."""
 
 
 def java() -> str:

@@ -24,14 +24,12 @@ def up(host: str | None, port: int | None, data: Path | None) -> None:
 
     if not all(map(find_spec, ("faust", "kafka", "motor"))):
         raise Plain("the packages of the streaming profile are not installed: use `make up`")
-    from infra.engines.kafka import BrokerFailed
-    from infra.engines.kafka_jars import EngineMissing
-    from infra.engines.mongodb import ServerFailed
+    from infra.engines.engine import EngineFailed, EngineMissing
     from infra.stack import up as stack
 
     try:
         started = stack.up(settings_with(host=host, port=port, data=data), _say)
-    except (BrokerFailed, EngineMissing, ServerFailed) as error:
+    except (EngineFailed, EngineMissing) as error:
         raise Plain(str(error)) from error
     for name, place in started.places.items():
         click.echo(f"{name:20}{place}")

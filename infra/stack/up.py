@@ -61,8 +61,8 @@ class _Rising:
 def up(settings: Settings, say: Say) -> Up:
     """Start everything that does not run yet; returns when the API can answer everything.
 
-    Nothing is left running where that fails. Raises `Plain`, `EngineMissing`, `BrokerFailed`,
-    `ServerFailed`, and what opening the log raises.
+    Nothing is left running where that fails. Raises `Plain`, `EngineMissing`, `EngineFailed`,
+    and what opening the log raises.
     """
     before = processes.read(settings.up_file)
     if before is not None and any(process.runs() for process in before.processes):

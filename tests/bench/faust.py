@@ -20,9 +20,9 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import CoordinatorNotAvailableError
 from pymongo import MongoClient
 
-from infra.engines.kafka import running as kafka_running
+from infra.engines.engine import running
+from infra.engines.kafka import KafkaBroker
 from infra.engines.mongodb import MongoServer
-from infra.engines.mongodb import running as mongodb_running
 from infra.feeds.kafka_topic import Topic
 from infra.logs.sqlite import SqliteLog
 from infra.streaming import GROUP, partitioned_views
@@ -60,8 +60,8 @@ def measure(runs: int) -> list[Result]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="starling-bench-")))
         log = SqliteLog(folder / "log.sqlite")
         asyncio.run(write(log, EVENTS, users=1000))
-        broker = stack.enter_context(kafka_running(folder / "kafka"))
-        mongodb = stack.enter_context(mongodb_running(folder / "mongodb"))
+        broker = stack.enter_context(running(KafkaBroker(folder / "kafka")))
+        mongodb = stack.enter_context(running(MongoServer(folder / "mongodb")))
         bench = _Bench(broker.address, mongodb, log)
         log.close()
         one, two, fed, counted = list[float](), list[float](), list[float](), list[float]()

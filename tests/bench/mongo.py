@@ -13,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from infra.engines.mongodb import MongoServer, running
+from infra.engines.engine import running
+from infra.engines.mongodb import MongoServer
 from infra.mongo import READ_SECONDS, connected
 from infra.views.mongo_current import MongoCurrent
 from tests.bench.http import CONNECTIONS, SECONDS, populate, starling
@@ -28,7 +29,7 @@ def measure(runs: int) -> list[Result]:
     """The row of home timelines from MongoDB."""
     with (
         tempfile.TemporaryDirectory(prefix="starling-bench-") as folder,
-        running(Path(folder, "mongodb")) as server,
+        running(MongoServer(Path(folder, "mongodb"))) as server,
         starling(folder, STARLING_VIEWS=server.address()) as port,
     ):
         token, _ = populate(port)

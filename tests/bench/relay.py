@@ -14,7 +14,8 @@ from typing import Final
 from events.lines import lines
 from events.recorded import Stored
 from events.streams import owner, partition
-from infra.engines.kafka import KafkaBroker, running
+from infra.engines.engine import running
+from infra.engines.kafka import KafkaBroker
 from infra.feeds.kafka import KafkaFeed
 from infra.feeds.kafka_sender import producer
 from infra.feeds.kafka_topic import Topic, ensure
@@ -35,7 +36,7 @@ def measure(runs: int) -> list[Result]:
         path = Path(folder) / "log.sqlite"
         log = SqliteLog(path)
         asyncio.run(write(log, EVENTS, users=2000))
-        with running(Path(folder) / "kafka") as broker:
+        with running(KafkaBroker(Path(folder) / "kafka")) as broker:
             ready = _chunks(log)
             relayed, chunked, single = list[float](), list[float](), list[float]()
             for run in range(-1, runs):  # the first warms the broker up

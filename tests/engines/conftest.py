@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.engines.kafka import KafkaBroker, running
-from infra.engines.kafka_jars import EngineMissing
+from infra.engines.engine import EngineMissing, running
+from infra.engines.kafka import KafkaBroker
 from tests.outside import missing
 
 
@@ -13,7 +13,7 @@ from tests.outside import missing
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """One broker for all tests: each uses topics of its own. Whoever kills it starts it again."""
     try:
-        with running(tmp_path_factory.mktemp("kafka")) as broker:
+        with running(KafkaBroker(tmp_path_factory.mktemp("kafka"))) as broker:
             yield broker
     except EngineMissing as error:
         missing(f"Kafka ({error})")

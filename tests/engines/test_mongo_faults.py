@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from infra.command_side import open_log
-from infra.engines.mongodb import HOST, MongoServer
-from infra.engines.mongodb import running as server_running
+from infra.engines.engine import HOST, running
+from infra.engines.mongodb import MongoServer
 from infra.mongo import READ_SECONDS, WRITE_SECONDS, connected
 from infra.settings import Settings
 from infra.streaming import open_stores, projector
@@ -161,7 +161,7 @@ async def test_nothing_is_lost_or_twice_when_mongod_is_killed_under_load(tmp_pat
         for _ in range(4000)
     ]
     history = await play(steps, people=9)
-    with server_running(tmp_path / "mongodb") as server:
+    with running(MongoServer(tmp_path / "mongodb")) as server:
         settings = Settings(data=tmp_path / "data", views=server.address())
         settings.data.mkdir()
         with open_log(settings) as log:

@@ -18,8 +18,9 @@ import pytest
 
 from events.log import Append, EventLog, NewEvent, Write
 from infra.command_side import open_log
+from infra.engines.engine import EngineMissing
 from infra.engines.kafka import KafkaBroker
-from infra.engines.kafka_jars import EngineMissing, fetch
+from infra.engines.kafka_jars import fetch
 from infra.engines.mongodb import MongoServer, mongod
 from infra.feeds.kafka_topic import Topic
 from infra.settings import Settings

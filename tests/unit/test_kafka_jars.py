@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.engines.kafka_jars import EngineMissing, fetch, java
+from infra.engines.engine import EngineMissing
+from infra.engines.kafka_jars import fetch, java
 
 MAVEN = """#!/bin/sh
 echo run >> {folder}/runs
