@@ -104,7 +104,7 @@ class Commands:
 
     async def _made(self, call: Call, command: Command) -> Answer:
         outcome = await self.do(call, command)
-        return json_answer(await self._shown.made(outcome.id), 201, position_of(outcome))
+        return json_answer(await self._shown.made(outcome), 201, position_of(outcome))
 
     async def edit_post(self, call: Call) -> Answer:
         """Another text for a post of one's own."""

@@ -11,11 +11,12 @@ from api.caches import Cache, PerViewer
 from api.ports import Ports
 from api.rendering import MARKS, UNMARKED, Pieces, pieces_of, pieces_of_new, user_ref
 from commands.errors import NotFound
+from commands.request import Outcome
 from commands.sight import Sight
 from commands.user import ACCOUNT
 from events import streams
 from events.codec import CODEC
-from events.schema import PostCreated
+from events.schema import Event, PostCreated
 from projections import posts
 from projections.profiles import PROFILES
 from projections.store import StoreUnavailable
@@ -109,18 +110,26 @@ class Posts:
         rendered = await self._render((Single(post),), viewer)
         return rendered[0] if rendered else None
 
-    async def made(self, post: int) -> bytes:
-        """A post as it was when it was made, from the log: the views may not have it yet."""
-        stored = self._ports.log.find(post)
-        event = CODEC.event(stored.type, stored.schema, stored.data) if stored else None
-        if not isinstance(event, PostCreated):
-            raise NotFound("post-not-found", f"there is no post {post}; check the id")
-        head, author, tail = pieces_of_new(event)
+    async def made(self, outcome: Outcome) -> bytes:
+        """A post as it was when it was made: the views may not have it yet."""
+        head, author, tail = pieces_of_new(self._creation(outcome))
         cached = (await self._authors.get((author,))).get(author)
         if cached is not None:
             return head + cached.json + tail + MARKS[False, False]
         account = Sight(self._ports.log)(streams.user(author), ACCOUNT)
         return head + user_ref(author, account.handle, account.name) + tail + MARKS[False, False]
+
+    def _creation(self, outcome: Outcome) -> PostCreated:
+        """The event that made a post; from the log where a repeated request asks for it."""
+        event: Event | None
+        if outcome.writes:
+            event = outcome.writes[0].events[0].event
+        else:
+            stored = self._ports.log.find(outcome.id)
+            event = CODEC.event(stored.type, stored.schema, stored.data) if stored else None
+        if not isinstance(event, PostCreated):
+            raise NotFound("post-not-found", f"there is no post {outcome.id}; check the id")
+        return event
 
     async def _render(self, entries: Sequence[Shown], viewer: int) -> list[bytes]:
         ids = [entry.post for entry in entries]

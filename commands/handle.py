@@ -67,7 +67,8 @@ class Handler:
         except KeyReused as reused:
             raise key_reused() from reused
         result, position, repeated = appended
-        return Outcome(result, position, bool(append.writes) and not repeated, repeated)
+        writes = () if repeated else append.writes
+        return Outcome(result, position, bool(writes), repeated, writes)
 
     async def _append_in_turn(self, append: Append) -> Appended:
         """One stream after the other; the key goes with the last, which completes the rest."""

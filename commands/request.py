@@ -29,13 +29,15 @@ class Outcome(NamedTuple):
 
     `id` is that of the thing it made or is about. A view at `position` shows its effect, or what
     made it needless. `changed` is False where it asked for what already holds, `repeated` True
-    where its key was known; then `id` and `position` are those of the first time.
+    where its key was known; then `id` and `position` are those of the first time. `writes` is what
+    it wrote now, so that whoever tells of it need not read it back.
     """
 
     id: int
     position: int
     changed: bool
     repeated: bool
+    writes: tuple[Write, ...] = ()
 
 
 class Noting(Source, Protocol):

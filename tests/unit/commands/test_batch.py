@@ -123,9 +123,9 @@ async def test_a_key_used_twice_in_a_batch_happens_once(
     assert codes(came) == ["ok", "ok", "ok", "key-reused", "ok"]
     anna, first, second, _, again = came
     assert isinstance(first, Outcome)
-    assert second == first._replace(changed=False, repeated=True)
+    assert second == first._replace(changed=False, repeated=True, writes=())
     assert isinstance(anna, Outcome)
-    assert again == anna._replace(changed=False, repeated=True)
+    assert again == anna._replace(changed=False, repeated=True, writes=())
     assert happened(log) == ["handle-claimed", "user-registered", "post-created"]
 
 
@@ -139,7 +139,9 @@ async def test_a_batch_done_again_changes_nothing() -> None:
     first = await handler(log).handle_many(requests)
     again = await handler(log, first=1000).handle_many(requests)
     assert again == [
-        one._replace(changed=False, repeated=True) for one in first if isinstance(one, Outcome)
+        one._replace(changed=False, repeated=True, writes=())
+        for one in first
+        if isinstance(one, Outcome)
     ]
 
 

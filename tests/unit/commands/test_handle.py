@@ -50,11 +50,21 @@ async def test_the_outcome_names_what_the_command_is_about_and_where_it_shows() 
     do = handler(log)
     anna, post = await anna_and_a_post(do)
     liked = await do.handle(Request(Like(post), anna))
-    assert liked == Outcome(post, log.head(), changed=True, repeated=False)
+    assert liked._replace(writes=()) == Outcome(post, log.head(), changed=True, repeated=False)
     again = await do.handle(Request(Like(post), anna))
     assert again == Outcome(post, liked.position, changed=False, repeated=False)
     changed = await do.handle(Request(ChangeProfile("Ann"), anna))
-    assert changed == Outcome(anna, log.head(), changed=True, repeated=False)
+    assert changed._replace(writes=()) == Outcome(anna, log.head(), changed=True, repeated=False)
+
+
+async def test_the_outcome_has_what_was_written() -> None:
+    log = MemoryLog()
+    do = handler(log)
+    anna, post = await anna_and_a_post(do)
+    liked = await do.handle(Request(Like(post), anna))
+    written = [new.event for write in liked.writes for new in write.events]
+    assert written == [events(log)[-1].event]
+    assert (await do.handle(Request(Like(post), anna))).writes == ()
 
 
 async def test_ids_may_come_from_another_source() -> None:

@@ -30,7 +30,9 @@ async def test_the_claim_is_written_before_the_account() -> None:
     log = OneStreamLog()
     outcome = await handler(log).handle(Request(ANNA, 0))
     assert happened(log) == ["handle-claimed", "user-registered"]
-    assert outcome == Outcome(holder(log), log.head(), changed=True, repeated=False)
+    assert outcome._replace(writes=()) == Outcome(
+        holder(log), log.head(), changed=True, repeated=False
+    )
 
 
 async def test_a_claim_left_by_a_crash_is_taken_over() -> None:
