@@ -8,9 +8,7 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from api import contract, openapi, relations
 from api.batch import Batches
@@ -21,6 +19,7 @@ from api.events import Events
 from api.health import Checks
 from api.metrics import Metrics
 from api.operations import Operations
+from api.origins import AnyOrigin
 from api.people import People
 from api.ports import Ports
 from api.present import Posts
@@ -64,22 +63,9 @@ def build(ports: Ports) -> FastAPI:
     app.add_api_route("/", _page("index.html"), include_in_schema=False)
     app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
     door = Door(app.build_middleware_stack(), ports, routes, shown, metrics)
-    app.middleware_stack = _for_pages_of_any_origin(door)
+    app.middleware_stack = AnyOrigin(door)
     app.state.end_streams = door.streams.end
     return app
-
-
-def _for_pages_of_any_origin(app: ASGIApp) -> ASGIApp:
-    """Let pages of every origin ask: who asks is told by a token, which no browser adds by itself
-    as it does a cookie."""
-    return CORSMiddleware(
-        app,
-        allow_origins=["*"],
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=["Link", "Starling-Position", "Retry-After"],
-        max_age=86_400,
-    )
 
 
 def _page(name: str) -> Callable[[], Awaitable[Response]]:

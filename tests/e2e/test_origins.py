@@ -43,3 +43,11 @@ async def test_no_page_is_given_cookies_or_may_send_them(stranger: httpx.AsyncCl
 async def test_who_is_no_page_gets_no_such_headers(stranger: httpx.AsyncClient) -> None:
     answer = await stranger.get("/v1/timelines/public")
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+async def test_a_cache_may_not_give_a_page_what_somebody_else_was_answered(
+    stranger: httpx.AsyncClient,
+) -> None:
+    for headers in ({}, PAGE):
+        answer = await stranger.get("/v1/timelines/public", headers=headers)
+        assert answer.headers["Vary"] == "Origin"
