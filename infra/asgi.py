@@ -6,6 +6,7 @@ environment that the parent gave it.
 
 import argparse
 import asyncio
+import gc
 import socket
 from collections.abc import Callable
 
@@ -46,6 +47,7 @@ class _Server(uvicorn.Server):
 async def serve(listener: socket.socket, lifeline: int) -> None:
     """Answer until SIGTERM, or until the parent is gone."""
     async with api(settings.read()) as app:
+        _collect_rarely()
         running = _Server(server(app).config)
         running.end_streams = app.state.end_streams
 
@@ -54,6 +56,15 @@ async def serve(listener: socket.socket, lifeline: int) -> None:
 
         watch_lifeline(lifeline, stop)
         await running.serve(sockets=[listener])
+
+
+def _collect_rarely() -> None:
+    """Requests leave next to no cycles behind, and what the program is made of and what it caches
+    stays: looking through it at the usual pace took a twentieth of the process's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def main() -> None:
