@@ -13,11 +13,12 @@ from api.accounts import AccountsUnavailable, EmailTaken
 from commands.errors import Conflict, Contended, Invalid, NotAllowed, NotFound, Rejected
 from events.log import KeyReused, LogError
 from events.snowflake import OutOfLayout, SnowflakeError
-from projections.store import StoreError
+from projections.store import Outgrown, StoreError
 
 Headers = list[tuple[bytes, bytes]]
 
 RETRY_AFTER: Headers = [(b"retry-after", b"1")]
+REBUILT_AFTER: Headers = [(b"retry-after", b"5")]
 PROBLEM_TYPE = b"application/problem+json"
 
 _encode = msgspec.json.Encoder().encode
@@ -101,6 +102,12 @@ def refusal_of(error: Exception) -> Refusal:
         case EmailTaken():
             detail = "another account has this email address: sign in to it, or give another one"
             return Refusal(409, "email-taken", detail, [])
+        case Outgrown():
+            detail = (
+                "what this asks for is new, and its read model is being rebuilt from the log: "
+                "try again later; `starling projections status` tells how far it is"
+            )
+            return Refusal(503, "view-rebuilding", detail, REBUILT_AFTER)
         case OutOfLayout():
             return Refusal(422, "time-out-of-range", str(error), [])
         case _:

@@ -17,11 +17,16 @@ from projections.store import ReadStore, Views
 
 
 class Lag(NamedTuple):
-    """How far a projection is: its position, and the log's."""
+    """How far a projection is: its position, and the log's.
+
+    Whoever should bring it further gave the last sign of life `silent` seconds ago; infinite where
+    there was none yet.
+    """
 
     projection: str
     position: int
     head: int
+    silent: float = 0.0
 
     @property
     def behind(self) -> int:
@@ -78,6 +83,10 @@ class Operations(Protocol):
 
     def view(self, projection: str, /) -> str:
         """The name of the current view."""
+        ...
+
+    async def outgrown(self) -> Mapping[str, int]:
+        """Views that another version of the program made, and the positions where they stay."""
         ...
 
     async def dead_letters(self) -> Mapping[str, int]:

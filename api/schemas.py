@@ -201,7 +201,7 @@ class Projected(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     version: Count
     position: str
     lag: Count
-    state: Literal["current", "behind", "paused", "absent"]
+    state: Literal["current", "behind", "paused", "outgrown", "absent"]
     dead_letters: Count
     rebuild: "Rebuild | UnsetType" = UNSET
 

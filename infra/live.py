@@ -1,8 +1,8 @@
 """The live views of a data folder: opened to be written, and exchanged for rebuilt ones.
 
 Only the holder of the board's lock has them. A view of an older version than the program's, or one
-that isn't there, is due to be rebuilt; an older one whose tables are the same is kept current by
-the program as it is now, and serves until then.
+that isn't there, is due to be rebuilt. Until then the older one serves: kept current by the program
+as it is now where its tables are the same, else as it stands, since the code for them is gone.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from events.log import EventLog
 from infra.settings import Settings
+from infra.standings import current_view
 from infra.views.board import BoardWriter
 from infra.views.builds import ViewFiles, version_of
 from infra.views.controls import Controls
@@ -18,6 +19,7 @@ from infra.views.fanout import Fanout
 from projections.catalog import TOUCHES
 from projections.projection import Projection
 from projections.store import Changes, ReadStore, StoreError, StoreUnavailable
+from streams.lag import reached
 from streams.runner import Follower, Runner
 from streams.step import Listener
 
@@ -40,7 +42,7 @@ class Live:
         self.files = ViewFiles(settings.views_folder)
         self.controls = Controls(settings.views_folder)
         self.followers: list[Follower] = []
-        self._log, self._board, self._rings = log, board, rings
+        self._settings, self._log, self._board, self._rings = settings, log, board, rings
 
     async def open(self, projection: Projection) -> bool:
         """Follow a projection's current view, if there is one; False if a rebuild is due."""
@@ -53,6 +55,7 @@ class Live:
         else:
             store = self._opened(file, projection)
         if store is None:
+            await self._leave(projection)
             return False
         await self._follow(projection, store)
         if projection.name == RINGS_OF:
@@ -69,6 +72,16 @@ class Live:
         except StoreError:
             return None  # other tables than the program's: it was made by another version
 
+    async def _leave(self, projection: Projection) -> None:
+        """Let readers have what the view of another version shows, up to where it is."""
+        if projection.name == RINGS_OF:
+            self._rings.drop()
+        store = current_view(self._settings, projection)
+        if store is not None:
+            shown = reached(self._log, projection, await store.position())
+            self._board.publish(projection.name, shown)
+            await store.close()
+
     async def _follow(self, projection: Projection, store: ReadStore) -> Follower:
         control = self.controls.of(projection.name)
         listeners = [self._journal(projection)]
@@ -84,6 +97,13 @@ class Live:
     def follower(self, name: str) -> Follower | None:
         """Whoever keeps a projection's view current; None while it has none."""
         return next((one for one in self.followers if one.projection.name == name), None)
+
+    def beat(self) -> None:
+        """Tell readers that the views are being kept current.
+
+        Never before a first batch, or a projector that fails again and again would seem alive.
+        """
+        self._board.beat()
 
     async def tend(self) -> bool:
         """Make and mend rings; True where more are wanted."""

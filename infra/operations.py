@@ -1,6 +1,7 @@
 """What operators can see and do through the API; see `api.ports.Operations`."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Literal
 
 from msgspec import UNSET
@@ -14,6 +15,7 @@ from infra.rebuilding import cancel
 from infra.settings import Settings
 from infra.standings import standings
 from infra.views.builds import ViewFiles
+from infra.views.outgrown import OutgrownStore
 from projections.catalog import CATALOG
 from projections.store import StoreUnavailable, Views
 from streams.builds import Build
@@ -56,6 +58,16 @@ class FileOperations(Letters):
         self._settings = settings
         self._log = log
         self._files = ViewFiles(settings.views_folder)
+
+    async def outgrown(self) -> Mapping[str, int]:
+        """As the port says."""
+        found: dict[str, int] = {}
+        for projection in CATALOG:
+            with suppress(StoreUnavailable):  # there is no such view yet
+                store = self._views.store(projection.name)
+                if isinstance(store, OutgrownStore):
+                    found[projection.name] = await store.position()
+        return found
 
     async def projections(self) -> Sequence[Projected]:
         """As the port says."""
@@ -116,6 +128,10 @@ class NoOperations(Letters):
     def __init__(self, log: EventLog, views: Views) -> None:
         super().__init__(views)
         self._log = log
+
+    async def outgrown(self) -> Mapping[str, int]:
+        """They have places of their own for each version."""
+        return {}
 
     async def projections(self) -> Sequence[Projected]:
         """As the port says."""

@@ -65,6 +65,7 @@ class Projector:
     async def tend(self) -> bool:
         """Between batches: rings, orders, views that are ready. True where more is left to do."""
         more = await self._live.tend()
+        self._live.beat()
         for order, answer in self._orders.waiting():
             answer(await self.execute(order))
         ready = {*self._background.ready, *self._retry}

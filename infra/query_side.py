@@ -7,7 +7,6 @@ in memory what is new; in the streaming profile MongoDB does.
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from api.ports import WaitFor
 from infra.projector import VIEWS
@@ -15,14 +14,12 @@ from infra.settings import Settings
 from infra.views.board import BoardReader
 from infra.views.current import CurrentViews
 from infra.views.no_rings import NoRings
+from infra.views.outgrown import open_to_read
 from infra.views.rings import Rings
-from infra.views.sqlite import SqliteStore
 from infra.wakeups import Wakeups
 from projections.catalog import CATALOG
 from projections.home import Home
-from projections.projection import Projection
-from projections.store import ReadStore, Views
-from streams.dead_letters import kept
+from projections.store import Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,8 @@ class QuerySide:
     home: Home
     changes: Callable[[], Sequence[tuple[int, int]] | None]
     wait_for: WaitFor
+    silent_seconds: Callable[[], float]
+    """Since the last sign of life of whoever keeps the views current, where it gives any."""
 
 
 def query_side(settings: Settings) -> AbstractAsyncContextManager[QuerySide]:
@@ -44,7 +43,7 @@ def query_side(settings: Settings) -> AbstractAsyncContextManager[QuerySide]:
 async def _embedded(settings: Settings) -> AsyncIterator[QuerySide]:
     board = BoardReader(settings.board_file)
     try:
-        views = CurrentViews(settings.views_folder, CATALOG, board, _open_to_read)
+        views = CurrentViews(settings.views_folder, CATALOG, board, open_to_read)
         rings = Rings(settings.rings_folder)
         wakeups = Wakeups(settings.data)
 
@@ -55,7 +54,11 @@ async def _embedded(settings: Settings) -> AsyncIterator[QuerySide]:
             return await wakeups.wait(VIEWS, there, timeout)
 
         yield QuerySide(
-            views, Home(lambda: views.store("timeline"), rings), board.touched, wait_for
+            views,
+            Home(lambda: views.store("timeline"), rings),
+            board.touched,
+            wait_for,
+            board.silent_seconds,
         )
     finally:
         board.close()
@@ -74,8 +77,4 @@ async def _streaming(settings: Settings) -> AsyncIterator[QuerySide]:
         views = MongoViews(database, watched, CATALOG)
         async with views.following():
             home = Home(lambda: views.store("timeline"), NoRings())
-            yield QuerySide(views, home, views.touched, views.wait_for)
-
-
-def _open_to_read(path: Path, projection: Projection) -> ReadStore:
-    return SqliteStore.open(path, kept(projection), read_only=True)
+            yield QuerySide(views, home, views.touched, views.wait_for, lambda: 0.0)

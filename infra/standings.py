@@ -6,6 +6,7 @@ from events.log import EventLog
 from infra.settings import Settings
 from infra.views.builds import ViewFiles, version_of
 from infra.views.controls import Controls
+from infra.views.outgrown import OutgrownStore, open_to_read
 from infra.views.sqlite import SqliteStore
 from projections.catalog import CATALOG
 from projections.projection import Projection
@@ -33,6 +34,8 @@ async def _standing(settings: Settings, log: EventLog, projection: Projection) -
         parked = len(await letters(store))
     finally:
         await store.close()
+    if isinstance(store, OutgrownStore):
+        found = found._replace(state="outgrown")
     version = version_of(files.current.read().get(projection.name, ""))
     return found._replace(version=version, dead_letters=parked, rebuild=rebuild)
 
@@ -47,8 +50,8 @@ def current_view(settings: Settings, projection: Projection) -> SqliteStore | No
     if file is None or not (files.folder / file).exists():
         return None
     try:
-        return files.open(file, projection, read_only=True)
+        return open_to_read(files.folder / file, projection)
     except StoreUnavailable:
         raise
     except StoreError:
-        return None  # it was made by another version of the program
+        return None

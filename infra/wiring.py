@@ -29,8 +29,9 @@ async def api(settings: Settings) -> AsyncIterator[FastAPI]:
         async with aclosing(past), query_side(settings) as queries:
 
             def lag() -> list[Lag]:
-                head = side.log.head()
-                return [Lag(p.name, queries.views.position(p.name), head) for p in CATALOG]
+                head, silent = side.log.head(), queries.silent_seconds()
+                position = queries.views.position
+                return [Lag(p.name, position(p.name), head, silent) for p in CATALOG]
 
             yield build(
                 Ports(

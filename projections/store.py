@@ -17,6 +17,7 @@ class StoreError(Exception):
     StoreError
       StoreUnavailable    it can't be reached now; try again later
         Stale             what a batch was projected from has changed: project it again
+        Outgrown          an older version's view has not what is asked; a newer one is being made
       Superseded          another writer moved this store's position on: stop writing
     """
 
@@ -27,6 +28,10 @@ class StoreUnavailable(StoreError):
 
 class Stale(StoreUnavailable):
     """A writer of another partition changed what a batch was projected from. It did so at once."""
+
+
+class Outgrown(StoreUnavailable):
+    """The view that there is was made by another version of the program, and can't tell this."""
 
 
 class Superseded(StoreError):

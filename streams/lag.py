@@ -7,14 +7,16 @@ from events.schema import STORED
 from projections.projection import Projection
 from streams.builds import Build
 
-State = Literal["current", "behind", "paused", "absent"]
+State = Literal["current", "behind", "paused", "outgrown", "absent"]
 
 
 class Standing(NamedTuple):
     """Where a projection stands: `lag` positions of the log are not in its view yet.
 
     `version` is the view's, which is older than the program's while a newer one is being made.
-    `rebuild` says how far a rebuild is; it is empty where there is none.
+    An `outgrown` view was made with other tables than the program's: nobody can bring it further,
+    and it serves the queries that it can until it is rebuilt. `rebuild` says how far a rebuild is;
+    it is empty where there is none.
     """
 
     name: str
@@ -36,9 +38,8 @@ def standing(
     """
     head = log.head()
     position = 0 if stored is None else stored
-    types = [STORED[event][0] for event in projection.takes]
-    if stored is not None and not log.read_all(stored, types=types, until=head, limit=1):
-        position = max(head, stored)
+    if stored is not None and (shows := reached(log, projection, stored)) >= head:
+        position = shows
     lag = max(0, head - position)
     state: State = "current"
     if stored is None:
@@ -48,6 +49,14 @@ def standing(
     elif lag:
         state = "behind"
     return Standing(projection.name, projection.version, position, lag, state)
+
+
+def reached(log: EventLog, projection: Projection, stored: int) -> int:
+    """Up to where a view that is stored up to a position shows all that its projection takes."""
+    head = log.head()
+    types = [STORED[event][0] for event in projection.takes]
+    coming = log.read_all(stored, types=types, until=head, limit=1)
+    return coming[0].position - 1 if coming else max(head, stored)
 
 
 def rebuilding(build: Build | None) -> str:

@@ -16,6 +16,9 @@ from tests.bench.worlds import write
 from tests.fresh import all_rows, fresh_views, live_views
 from tests.program import environment
 
+SETTLED = 6_000
+"""Events in the log of the fixture `settled`."""
+
 
 def world(folder: Path, events: int) -> Settings:
     """A data folder with a log of so many events and no views."""

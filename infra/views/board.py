@@ -2,7 +2,8 @@
 
 It holds, for each projection, the position up to which its view is current; a generation that grows
 whenever a projection's current version is switched; and a journal of what was touched, so that a
-process drops exactly the cached answers that changed and keeps the rest.
+process drops exactly the cached answers that changed and keeps the rest; and the projector's last
+sign of life.
 
 One process writes (it holds a lock on the file), any number read. Every number is an aligned
 64-bit word, and a journal entry is written before the sequence that announces it, so a reader sees
@@ -11,8 +12,10 @@ projector starts, and readers then drop what they cached.
 """
 
 import fcntl
+import math
 import mmap
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -24,7 +27,7 @@ NAME_WORDS: Final = 8
 JOURNAL: Final = 1 << 16
 """Touched keys that the journal remembers; a reader further behind drops its whole cache."""
 
-_MAGIC, _EPOCH, _GENERATION, _SEQUENCE = range(4)
+_MAGIC, _EPOCH, _GENERATION, _SEQUENCE, _HEARTBEAT = range(5)
 _FIRST_SLOT: Final = 8
 _SLOT_WORDS: Final = 1 + NAME_WORDS
 _FIRST_ENTRY: Final = _FIRST_SLOT + SLOTS * _SLOT_WORDS
@@ -118,6 +121,10 @@ class BoardWriter:
             sequence += 1
         words[_SEQUENCE] = sequence
 
+    def beat(self) -> None:
+        """Say that the projector is at work."""
+        self._page.words[_HEARTBEAT] = time.monotonic_ns()
+
     def switched(self) -> None:
         """Say that some projection's current version is another one now."""
         self._page.words[_GENERATION] += 1
@@ -149,6 +156,11 @@ class BoardReader:
     def generation(self) -> int:
         """A number that differs after a switch of versions or a restart of the projector."""
         return self._page.words[_GENERATION] ^ self._page.words[_EPOCH]
+
+    def silent_seconds(self) -> float:
+        """Since the projector's last sign of life; infinite where there was none since the boot."""
+        beat, now = self._page.words[_HEARTBEAT], time.monotonic_ns()
+        return (now - beat) / 1e9 if 0 < beat <= now else math.inf
 
     def touched(self) -> list[Touch] | None:
         """What was touched since the last call; None where too much was: drop everything.

@@ -75,6 +75,11 @@ class Fanout:
                 slots.setdefault(author, []).append(slot)
         self._audience = Audience(slots)
 
+    def drop(self) -> None:
+        """Have no rings: nobody can keep them true until `start`."""
+        self._rows.drop_all()
+        self._rows.words[SOURCE] = 0
+
     def listen(self, changes: Changes, position: int) -> None:
         """Take the applied changes of a batch that brought the store to `position`."""
         for (author,) in changes.puts.get(BIG, ()):

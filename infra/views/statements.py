@@ -8,6 +8,7 @@ comes back in one definite order and needs no sorting.
 
 import types
 import typing
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -29,15 +30,17 @@ def listed(names: typing.Iterable[str]) -> str:
 class Statements:
     """What a store says to SQLite about one table or tally."""
 
-    def __init__(self, table: Table[Any] | Tally[Any]) -> None:
+    def __init__(self, table: Table[Any] | Tally[Any], lacking: Collection[str] = ()) -> None:
+        """`lacking` are columns that the table on disk has not: they are read as NULL."""
         self._columns = table.columns
+        self._shown = {c: "NULL" if c in lacking else quoted(c) for c in table.columns}
         self._key = table.columns[: table.key]
         self._indexes = table.indexes if isinstance(table, Table) else ()
         self._hints = typing.get_type_hints(table.row)
         self._table = table.name
         self.name = quoted(table.name)
         key = " AND ".join(f"{quoted(column)} = ?" for column in self._key)
-        self.get = f"SELECT {listed(self._columns)} FROM {self.name} WHERE {key}"
+        self.get = f"SELECT {', '.join(self._shown.values())} FROM {self.name} WHERE {key}"
         self.delete = f"DELETE FROM {self.name} WHERE {key}"
         self.clear = f"DELETE FROM {self.name}"
         self._many: dict[int, str] = {}
@@ -94,7 +97,7 @@ class Statements:
                 f"t.{quoted(column)} = wanted.{name}"
                 for column, name in zip(self._key, names, strict=True)
             )
-            shown = ", ".join(f"t.{quoted(column)}" for column in self._columns)
+            shown = ", ".join(s if s == "NULL" else f"t.{s}" for s in self._shown.values())
             statement = self._many[keys] = (
                 f"WITH wanted({', '.join(names)}) AS (VALUES {', '.join([one] * keys)}) "
                 f"SELECT {shown} FROM wanted CROSS JOIN {self.name} AS t ON {match}"
@@ -132,7 +135,7 @@ class Statements:
         by = f" INDEXED BY {quoted(self.index_name(index))}" if index is not None else ""
         direction = " DESC" if descending else ""
         return (
-            f"SELECT {listed(self._columns)} FROM {self.name}{by}"
+            f"SELECT {', '.join(self._shown.values())} FROM {self.name}{by}"
             + (f" WHERE {' AND '.join(where)}" if where else "")
             + f" ORDER BY {', '.join(quoted(column) + direction for column in order)} LIMIT ?"
         )

@@ -116,6 +116,22 @@ async def test_the_server_is_ready_while_its_views_keep_up(
     assert (await stranger.get("/health/ready")).status_code == 200
 
 
+async def test_a_single_event_that_nobody_takes_makes_the_server_unready(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    await world.settle()
+    world.silent = 11.0
+    assert (await stranger.get("/health/ready")).status_code == 200, "nothing waits for a projector"
+    await ada.post("is anybody there?")
+    answer = await stranger.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["projections"]["posts"] == {"lag": 1, "ready": False}
+    assert "1 events wait" in answer.json()["detail"]
+    world.silent = 1.0
+    assert (await stranger.get("/health/ready")).status_code == 200
+
+
 async def test_the_server_is_not_ready_while_a_view_can_not_be_read(
     world: World, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,32 +3,18 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from api.auth import OPERATOR, Tokens
-from infra.command_side import clock_ms, open_log, signing_secret
+from infra.command_side import clock_ms, signing_secret
 from infra.settings import Settings
 from infra.views.builds import ViewFiles
 from projections.catalog import CATALOG
 from tests.processes import Processes, processes
-from tests.rebuilding import copied, projected, tamper, view, world
-
-
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = world(tmp_path_factory.mktemp("operations") / "data", 6_000)
-    with open_log(settings) as log:
-        asyncio.run(projected(settings, log))
-    return settings
-
-
-@pytest.fixture
-def data(settled: Settings, tmp_path: Path) -> Settings:
-    return copied(settled, tmp_path / "data")
+from tests.rebuilding import tamper, view
 
 
 @pytest.fixture

@@ -13,23 +13,7 @@ from infra.projector import projector
 from infra.settings import Settings
 from infra.views.builds import ViewFiles
 from tests.program import STARLING, environment
-from tests.rebuilding import check_views, copied, files, projected, tamper, view, with_patch, world
-
-EVENTS = 6_000
-
-
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = world(tmp_path_factory.mktemp("switches") / "data", EVENTS)
-    with open_log(settings) as log:
-        asyncio.run(projected(settings, log))
-    return settings
-
-
-@pytest.fixture
-def data(settled: Settings, tmp_path: Path) -> Settings:
-    return copied(settled, tmp_path / "data")
-
+from tests.rebuilding import check_views, files, tamper, view, with_patch
 
 DYING = """
 import os

@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 import httpx
-import pytest
 
 from commands.handle import Handler, Request
 from commands.post import CreatePost
@@ -27,22 +26,7 @@ from streams.dead_letters import kept
 from tests.fresh import caught_up
 from tests.processes import processes
 from tests.program import STARLING, environment
-from tests.rebuilding import check_views, copied, files, projected, tamper, view, with_patch, world
-
-EVENTS = 6_000
-
-
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = world(tmp_path_factory.mktemp("switches") / "data", EVENTS)
-    with open_log(settings) as log:
-        asyncio.run(projected(settings, log))
-    return settings
-
-
-@pytest.fixture
-def data(settled: Settings, tmp_path: Path) -> Settings:
-    return copied(settled, tmp_path / "data")
+from tests.rebuilding import SETTLED, check_views, files, tamper, view, with_patch
 
 
 async def rebuild(settings: Settings, *names: str, **environ: str) -> str:
@@ -114,7 +98,7 @@ async def test_readers_never_see_less_while_a_rebuild_runs(data: Settings) -> No
             count = (await posts.authored(store, [ada]))[ada]
             assert count >= seen[0], "posts that were there are gone"
             types = ["post-created"]
-            owed = [e for e in log.read_all(EVENTS, types=types, until=known) if e.actor == ada]
+            owed = [e for e in log.read_all(SETTLED, types=types, until=known) if e.actor == ada]
             assert count >= len(owed), "the view shows less than the board says"
             seen[0], answers[0] = count, answers[0] + 1
             await asyncio.sleep(0)

@@ -64,6 +64,8 @@ class World:
         self.accounts = SqliteAccounts(":memory:")
         self.stores = {p.name: MemoryStore(kept(p)) for p in CATALOG}
         self.positions = dict.fromkeys(self.stores, 0)
+        self.silent = 0.0
+        """Seconds since the last sign of life of whoever keeps the views current."""
         self.busy = False
         """Whether the past can't be had now."""
         self.touched: list[tuple[int, int]] = []
@@ -128,7 +130,7 @@ class World:
     def lag(self) -> list[Lag]:
         """As `Ports.lag`."""
         head = self.log.head()
-        return [Lag(name, position, head) for name, position in self.positions.items()]
+        return [Lag(name, position, head, self.silent) for name, position in self.positions.items()]
 
     async def settle(self) -> None:
         """Bring every view up to date."""
