@@ -11,10 +11,11 @@ whatever version it was written with. Names of streams and types hold nothing th
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from events.recorded import Stored
 from events.snowflake import EPOCH_MS
@@ -51,11 +52,44 @@ class _Line(msgspec.Struct):
 _decoder: Final = msgspec.json.Decoder(_Line, strict=False)
 
 
+_BEGIN: Final = b'{"time":"'
+_MINUTES: Final = np.array([b"T%02d:%02d:" % divmod(minute, 60) for minute in range(24 * 60)])
+_SECONDS: Final = np.array([b"%02d." % second for second in range(60)])
+_MS: Final = np.array([b"%03dZ" % ms for ms in range(1000)])
+_OPENING: Final = np.dtype(
+    [("begin", "S9"), ("date", "S10"), ("minute", "S7"), ("second", "S3"), ("ms", "S4")]
+)
+
+
 def times(ids: Sequence[int]) -> list[str]:
     """When events happened, by their ids: RFC 3339 in UTC."""
-    ms = (np.array(ids, np.int64) >> 22) + EPOCH_MS
-    written: list[str] = np.datetime_as_string(ms.view("M8[ms]"), timezone="UTC").tolist()
-    return written
+    return [opening[len(_BEGIN) :].decode() for opening in openings(ids)]
+
+
+def openings(ids: Sequence[int]) -> list[bytes]:
+    """How the lines of these events begin, up to and with their times.
+
+    The times are looked up for all at once: to format each takes four times as long.
+    """
+    seconds, ms = np.divmod((np.array(ids, np.int64) >> 22) + EPOCH_MS, 1000)
+    minutes, second = np.divmod(seconds, 60)
+    days, minute = np.divmod(minutes, 24 * 60)
+    made = np.empty(len(ids), _OPENING)
+    made["begin"] = _BEGIN
+    made["date"] = _dates(days)
+    made["minute"] = _MINUTES[minute]
+    made["second"] = _SECONDS[second]
+    made["ms"] = _MS[ms]
+    whole: list[bytes] = made.view(f"S{made.itemsize}").tolist()
+    return whole
+
+
+def _dates(days: NDArray[np.int64]) -> Any:
+    """The dates of days since 1970, mostly one and the same."""
+    if len(days) and days.min() == days.max():
+        return str(days[:1].view("M8[D]")[0]).encode()
+    different, which = np.unique(days, return_inverse=True)
+    return np.datetime_as_string(different.view("M8[D]")).astype("S10")[which]
 
 
 def lines(batch: Sequence[Stored]) -> list[str]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from events.lines import Lines
+from events.owned_lines import OwnedLines
 from events.recorded import Stored
 from events.schema import Event
 
@@ -182,6 +183,10 @@ class EventLog(Protocol):
 
         For those who only pass events on: a log may make lines quicker than it makes events.
         """
+        ...
+
+    def read_owned(self, after: int = START, *, limit: int = 1000) -> OwnedLines:
+        """As `read_all` of every type, as lines one by one, each with its owner."""
         ...
 
     def find(self, id: int) -> Stored | None:

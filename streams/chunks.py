@@ -8,14 +8,16 @@ carry events, one line each (`events.lines`), in the order of the log; a *mark* 
 says only how far the partition is complete.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
-from events.lines import lines as lines_of
+import numpy as np
+
 from events.lines import parse_lines
+from events.owned_lines import OwnedLines
 from events.recorded import Stored
-from events.streams import owner
-from events.streams import partition as partition_of
+from events.streams import partitions_of
 
 SCHEMA: Final = 1
 """Version of the form of a record, in its header `schema`."""
@@ -80,7 +82,7 @@ def received(
 
 
 def cut(
-    read: Sequence[Stored],
+    read: OwnedLines,
     ends: list[int],
     upto: int,
     most_events: int = MOST_EVENTS,
@@ -90,27 +92,24 @@ def cut(
 
     `ends` has, for each partition, how far it has been stated; it is moved on.
     """
-    shares: list[list[Stored]] = [[] for _ in ends]
-    share_of: dict[int, list[Stored]] = {}
-    for event in read:
-        who = owner(event)
-        share = share_of.get(who)
-        if share is None:
-            share = share_of[who] = shares[partition_of(who, len(ends))]
-        share.append(event)
+    of = partitions_of(read.owners, len(ends))
+    places = of.argsort(kind="stable")
+    bounds = np.searchsorted(of[places], np.arange(len(ends) + 1)).tolist()
+    order: list[int] = places.tolist()
+    lines = [read.lines[place] for place in order]
     chunks: list[Chunk] = []
-    for partition, share in enumerate(shares):
-        pieces = list(_pieces(share, most_events, most_bytes))
-        for place, (events, lines) in enumerate(pieces, start=1):
-            first, last = events[0], events[-1]
-            end = upto if place == len(pieces) else last.position
+    for partition, (start, stop) in enumerate(pairwise(bounds)):
+        for first, past, joined in _pieces(lines, start, stop, most_events, most_bytes):
+            begin, end = order[first], order[past - 1]
+            last = read.positions[end]
+            complete_to = upto if past == stop else last
             chunks.append(
                 Chunk(
-                    partition, ends[partition], end, len(events),
-                    first.id, first.position, last.position, lines,
+                    partition, ends[partition], complete_to, past - first,
+                    read.ids[begin], read.positions[begin], last, joined,
                 )
             )  # fmt: skip
-            ends[partition] = end
+            ends[partition] = complete_to
     return chunks
 
 
@@ -151,14 +150,18 @@ def _one(run: list[Chunk]) -> Chunk:
 
 
 def _pieces(
-    share: list[Stored], most_events: int, most_bytes: int
-) -> Iterator[tuple[list[Stored], bytes]]:
-    """A partition's share in as few pieces as the bounds allow, of about the same length."""
-    length = -(-len(share) // max(1, -(-len(share) // most_events)))
-    for start in range(0, len(share), length or 1):
-        events = share[start : start + length]
-        joined = "\n".join(lines_of(events)).encode()
-        if len(joined) <= most_bytes or len(events) == 1:
-            yield events, joined
+    lines: list[bytes], start: int, stop: int, most_events: int, most_bytes: int
+) -> Iterator[tuple[int, int, bytes]]:
+    """A partition's share, `lines[start:stop]`, in as few pieces as the bounds allow.
+
+    They are of about the same length; of each its own bounds, and it as one.
+    """
+    many = stop - start
+    length = -(-many // max(1, -(-many // most_events)))
+    for first in range(start, stop, length or 1):
+        past = min(first + length, stop)
+        joined = b"\n".join(lines[first:past])
+        if len(joined) <= most_bytes or past == first + 1:
+            yield first, past, joined
         else:
-            yield from _pieces(events, (len(events) + 1) // 2, most_bytes)
+            yield from _pieces(lines, first, past, (past - first + 1) // 2, most_bytes)

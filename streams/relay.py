@@ -127,16 +127,16 @@ class _Copy:
 
     async def go_on(self) -> None:
         """Publish what one read finds and what is due; wait where there is nothing to do."""
-        read = self._log.read_all(self._at, limit=READ)
-        if read:
-            self._at = read[-1].position
+        read = self._log.read_owned(self._at, limit=READ)
+        if read.positions:
+            self._at = read.positions[-1]
             self._publish(cut(read, self._ends, self._at))
             if self._beat is None:
                 self._beat = self._now() + self._beat_seconds
         if self._beat is not None and self._now() >= self._beat:
             self._mark()
         await self._collect(self._bytes - BYTES_UNDER_WAY)
-        if not read:
+        if not read.positions:
             await self._rest()
 
     async def finish(self) -> None:

@@ -14,6 +14,7 @@ from asyncio import Future, StreamReader, StreamWriter
 from collections.abc import Sequence
 from typing import Any, Self
 
+from infra.feeds.kafka_lines import LinesRing
 from infra.feeds.kafka_messages import HEAD, Answer, Group, Opened, framed
 from infra.feeds.kafka_topic import PATIENCE_SECONDS, Topic
 from streams.chunks import Chunk
@@ -26,6 +27,7 @@ class KafkaFeed:
     def __init__(
         self,
         opened: Opened,
+        ring: LinesRing,
         process: "subprocess.Popen[bytes]",
         reader: StreamReader,
         writer: StreamWriter,
@@ -33,7 +35,7 @@ class KafkaFeed:
         self.partitions, self.settled = opened
         self.pid = process.pid
         """Of the process that sends."""
-        self._process, self._writer = process, writer
+        self._ring, self._process, self._writer = ring, process, writer
         self._loop = asyncio.get_running_loop()
         self._sent = 0
         self._waiting: dict[int, Future[None]] = {}
@@ -45,16 +47,18 @@ class KafkaFeed:
 
         Raises `FeedUnavailable`.
         """
-        process, ours = _started(servers, topic)
+        ring = LinesRing()
+        process, ours = _started(servers, topic, ring)
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
             opened = await _message(reader)
             if not isinstance(opened, Opened):
                 raise FeedUnavailable(opened)
-            return cls(opened, process, reader, writer)
+            return cls(opened, ring, process, reader, writer)
         except BaseException as error:
             writer.close()
             await asyncio.to_thread(_end, process)
+            ring.close()
             if isinstance(error, asyncio.IncompleteReadError | ConnectionError):
                 raise FeedUnavailable("the process that sends to Kafka ended") from error
             raise
@@ -68,10 +72,17 @@ class KafkaFeed:
         elif chunks:
             self._sent += 1
             self._waiting[self._sent] = acknowledged
-            self._writer.write(framed(Group(self._sent, settled, chunks)))
+            self._writer.write(framed(self._group(chunks, settled)))
         else:
             acknowledged.set_result(None)
         return acknowledged
+
+    def _group(self, chunks: Sequence[Chunk], settled: int) -> Group:
+        lines = [chunk.lines for chunk in chunks]
+        at = self._ring.put(self._sent, lines)
+        if at is not None:
+            chunks = [chunk._replace(lines=b"") for chunk in chunks]
+        return Group(self._sent, settled, chunks, at, list(map(len, lines)))
 
     async def close(self, in_order: bool) -> None:
         """As `Feed.close`."""
@@ -81,6 +92,7 @@ class KafkaFeed:
         self._listening.cancel()
         self._writer.close()
         await asyncio.to_thread(_end, self._process)
+        self._ring.close()
 
     async def _listen(self, reader: StreamReader) -> None:
         """Hear answers until there are no more."""
@@ -89,8 +101,9 @@ class KafkaFeed:
                 answer: Answer = await _message(reader)
                 acknowledged = self._waiting.pop(answer.number)
                 if answer.error is None:
+                    self._ring.release(answer.number)
                     acknowledged.set_result(None)
-                else:
+                else:  # the other chunks of the group may still be read: nothing is released
                     error = FeedUnavailable(f"Kafka did not take a chunk: {answer.error}")
                     acknowledged.set_exception(error)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -99,16 +112,22 @@ class KafkaFeed:
             self._waiting.clear()
 
 
-def _started(servers: str, topic: Topic) -> tuple["subprocess.Popen[bytes]", socket.socket]:
+def _started(
+    servers: str, topic: Topic, ring: LinesRing
+) -> tuple["subprocess.Popen[bytes]", socket.socket]:
     ours, theirs = socket.socketpair()
     with theirs:
         command = [
             sys.executable, "-m", "infra.feeds.kafka_sender", servers, topic.name,
-            str(topic.partitions), str(topic.replication), str(theirs.fileno()),
+            str(topic.partitions), str(topic.replication),
+            str(theirs.fileno()), str(ring.fileno()),
         ]  # fmt: skip
         # A session of its own: Ctrl-C is for the relay, which then says farewell through it.
         process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            pass_fds=[theirs.fileno(), ring.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
     return process, ours
 

@@ -2,7 +2,7 @@
 
 import pickle
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from streams.chunks import Chunk
@@ -24,6 +24,21 @@ class Group(NamedTuple):
     number: int
     settled: int
     chunks: Sequence[Chunk]
+    """Without their lines, if those lie in the ring (`kafka_lines`)."""
+    at: int | None
+    """Where in the ring they begin, one chunk's right behind another's."""
+    sizes: Sequence[int]
+    """The bytes of each chunk's lines."""
+
+    def with_lines(self, ring: memoryview) -> Iterator[tuple[Chunk, bytes | memoryview]]:
+        """Each chunk, and its lines wherever they are."""
+        start = self.at
+        for chunk, size in zip(self.chunks, self.sizes, strict=True):
+            if start is None:
+                yield chunk, chunk.lines
+            else:
+                yield chunk, ring[start : start + size]
+                start += size
 
 
 class Answer(NamedTuple):

@@ -4,7 +4,7 @@ kafka-python compresses, sums and sends in a thread, and would contend with the 
 interpreter: together in one process they take longer than one after the other. So the relay reads
 and cuts in one process and this one sends.
 
-    python -m infra.feeds.kafka_sender SERVERS TOPIC PARTITIONS REPLICATION FILE-DESCRIPTOR
+    python -m infra.feeds.kafka_sender SERVERS TOPIC PARTITIONS REPLICATION SOCKET RING
 
 It says `Opened` or why not, then takes `Group`s of chunks and answers each with an `Answer` once
 all of it is acknowledged, or some of it was refused. `None` asks it to send what it has and end.
@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, Final
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from infra.feeds.kafka_lines import mapped
 from infra.feeds.kafka_messages import HEAD, Answer, Group, Opened, framed
 from infra.feeds.kafka_topic import (
     MOST_RECORD_BYTES,
@@ -55,9 +56,10 @@ def producer(servers: str) -> KafkaProducer:
     )
 
 
-def main(servers: str, name: str, partitions: str, replication: str, file: str) -> None:
+def main(servers: str, name: str, partitions: str, replication: str, file: str, ring: str) -> None:
     """Serve the socket until its other end says so or is gone."""
     logging.getLogger("kafka").setLevel(logging.ERROR)  # it tells of each refused connection
+    lines = mapped(int(ring))
     topic = Topic(name, int(partitions), int(replication))
     with socket.socket(fileno=int(file)) as other, other.makefile("rb") as messages:
         try:
@@ -71,7 +73,7 @@ def main(servers: str, name: str, partitions: str, replication: str, file: str) 
         other.sendall(framed(opened))
         answering = _Answering(other)
         while (group := _next(messages)) is not None:
-            _send(sending, name, group, answering)
+            _send(sending, name, group, lines, answering)
         sending.close(timeout=PATIENCE_SECONDS)
 
 
@@ -83,13 +85,15 @@ def _next(messages: BinaryIO) -> Group | None:
     return group
 
 
-def _send(sending: KafkaProducer, topic: str, group: Group, answering: "_Answering") -> None:
+def _send(
+    sending: KafkaProducer, topic: str, group: Group, ring: memoryview, answering: "_Answering"
+) -> None:
     acknowledgements = _Acknowledgements(len(group.chunks), partial(answering.say, group.number))
     try:
-        for chunk in group.chunks:
+        for chunk, lines in group.with_lines(ring):
             sent = sending.send(
                 topic,
-                value=chunk.lines,
+                value=lines,
                 key=b"%d" % chunk.key if chunk.key else None,
                 headers=chunk.headers(group.settled),
                 partition=chunk.partition,

@@ -25,6 +25,7 @@ from events.log import (
     Remembered,
     WrongVersion,
 )
+from events.owned_lines import OwnedLines, owned
 from events.recorded import Stored
 
 FEATURES: Final = LogFeatures(
@@ -96,6 +97,10 @@ class MemoryLog:
     ) -> Lines | None:
         """As `EventLog.read_lines`."""
         return joined(self.read_all(after, limit=limit, until=until))
+
+    def read_owned(self, after: int = START, *, limit: int = 1000) -> OwnedLines:
+        """As `EventLog.read_owned`."""
+        return owned(self.read_all(after, limit=limit))
 
     def find(self, id: int) -> Stored | None:
         """As `EventLog.find`."""

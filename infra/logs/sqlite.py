@@ -17,9 +17,10 @@ from typing import Any, Final
 from events.codec import encode
 from events.lines import Lines
 from events.log import START, Append, Appended, LogFeatures, LogUnavailable, Remembered
+from events.owned_lines import OwnedLines
 from events.recorded import Stored
 from infra.logs.sqlite_batch import Asked, Row
-from infra.logs.sqlite_lines import LINES, lines_of
+from infra.logs.sqlite_lines import LINES, OWNED_LINES, lines_of, owned_lines_of
 from infra.logs.sqlite_schema import open_for_reading, refusal
 from infra.logs.sqlite_writer import Writer
 from infra.wakeups import Wakeups
@@ -100,6 +101,10 @@ class SqliteLog:
         """As `EventLog.read_lines`."""
         last = _LARGEST if until is None else until
         return lines_of(self._rows(LINES, after, last, limit))
+
+    def read_owned(self, after: int = START, *, limit: int = 1000) -> OwnedLines:
+        """As `EventLog.read_owned`."""
+        return owned_lines_of(self._rows(OWNED_LINES, after, limit))
 
     def find(self, id: int) -> Stored | None:
         """As `EventLog.find`."""

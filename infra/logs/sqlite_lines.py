@@ -1,4 +1,4 @@
-"""Lines made inside SQLite, for exports.
+"""Lines made inside SQLite, for exports and the feed.
 
 SQLite writes all of a line but the time, which it would take longer for than for the rest. So no
 Python object is made for each field, and a line costs little more than reading the row.
@@ -6,23 +6,32 @@ Python object is made for each field, and a line costs little more than reading 
 
 from collections.abc import Sequence
 from itertools import chain
+from operator import add
 from typing import Any, Final
 
-from events.lines import Lines, times
+from events.lines import Lines, openings
+from events.owned_lines import NOTHING, OwnedLines
 
-_BEGIN: Final = b'{"time":"'
-_REST: Final = (
+_FORM: Final = (
     '","position":"%d","id":"%d","stream":"%s","version":%d,"type":"%s","schema":%d,'
     '"actor":"%d","causation":"%d","correlation":"%d","data":%s}'
 )
+_FIELDS: Final = "position, id, stream, version, type, schema, actor, causation, correlation, data"
 
 LINES: Final = f"""
-    SELECT position, id, CAST(
-      printf('{_REST}', position, id, stream, version, type, schema, actor, causation, correlation,
-             data) || char(10) || '{_BEGIN.decode()}' AS BLOB)
+    SELECT position, id, CAST(printf('{_FORM}\n', {_FIELDS}) AS BLOB)
     FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?
 """
-"""(position, id, the line from behind its time to the time of the next line)."""
+"""(position, id, the line from behind its time to its line feed)."""
+
+OWNED_LINES: Final = f"""
+    SELECT position, id,
+      CASE WHEN stream >= 'follow-' AND stream < 'follow.' THEN CAST(substr(stream, 8) AS INTEGER)
+      ELSE actor END,
+      CAST(printf('{_FORM}', {_FIELDS}) AS BLOB)
+    FROM events WHERE position > ? ORDER BY position LIMIT ?
+"""
+"""(position, id, owner, the line from behind its time). A cast ends at the next dash."""
 
 
 def lines_of(rows: Sequence[tuple[int, int, Any]]) -> Lines | None:
@@ -30,7 +39,13 @@ def lines_of(rows: Sequence[tuple[int, int, Any]]) -> Lines | None:
     if not rows:
         return None
     positions, ids, rests = zip(*rows, strict=True)
-    written = [time.encode() for time in times(ids)]
-    parts = [_BEGIN, *chain.from_iterable(zip(written, rests, strict=True))]
-    parts[-1] = parts[-1][: -len(_BEGIN)]
-    return Lines(b"".join(parts), len(rows), positions[0], positions[-1], ids[-1])
+    text = b"".join(chain.from_iterable(zip(openings(ids), rests, strict=True)))
+    return Lines(text, len(rows), positions[0], positions[-1], ids[-1])
+
+
+def owned_lines_of(rows: Sequence[tuple[int, int, int, Any]]) -> OwnedLines:
+    """The lines that rows of `OWNED_LINES` make."""
+    if not rows:
+        return NOTHING
+    positions, ids, owners, rests = zip(*rows, strict=True)
+    return OwnedLines(positions, ids, owners, list(map(add, openings(ids), rests)))

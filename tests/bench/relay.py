@@ -73,8 +73,8 @@ def _topic() -> Topic:
 
 def _chunks(log: SqliteLog) -> list[Chunk]:
     ends, chunks, position = [0] * PARTITIONS, list[Chunk](), 0
-    while read := log.read_all(position, limit=READ):
-        position = read[-1].position
+    while (read := log.read_owned(position, limit=READ)).positions:
+        position = read.positions[-1]
         chunks += cut(read, ends, position)
     return chunks
 

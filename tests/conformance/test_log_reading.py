@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from events import streams
 from events.lines import joined
 from events.log import (
     START,
@@ -15,9 +16,13 @@ from events.log import (
     Key,
     KeyReused,
     LogUnavailable,
+    NewEvent,
     Remembered,
+    Write,
     WrongVersion,
 )
+from events.owned_lines import owned
+from events.schema import UserFollowed
 from tests.conformance.logs import ACTOR, FIRST_ID, LOGS, liking, outcomes, posting
 
 
@@ -48,6 +53,22 @@ async def test_lines_are_those_of_the_events(log: EventLog) -> None:
             for until in (None, 2, 5):
                 events = log.read_all(after, limit=limit, until=until)
                 assert log.read_lines(after, limit=limit, until=until) == joined(events)
+
+
+async def test_owned_lines_are_those_of_the_events(log: EventLog) -> None:
+    for number, text in enumerate(("hello", 'a "quote"\n', "☃")):
+        await log.append(posting(number, text=text))
+        follow = UserFollowed(7 + number, ACTOR)
+        write = Write(
+            streams.follow(7 + number, ACTOR), 0, (NewEvent(FIRST_ID + 50 + number, follow),)
+        )
+        await log.append(Append((write,), ACTOR, 0, correlation=FIRST_ID))
+    for after in range(7):
+        for limit in (1, 3, 100):
+            found = log.read_owned(after, limit=limit)
+            expected = owned(log.read_all(after, limit=limit))
+            assert [list(column) for column in found] == [list(column) for column in expected]
+    assert set(log.read_owned().owners) == {ACTOR, 7, 8, 9}
 
 
 def numbers(log: EventLog, after: int = START, limit: int = 1000, **choice: object) -> list[int]:

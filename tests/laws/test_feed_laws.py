@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.log import LogUnavailable
+from events.owned_lines import owned
 from events.recorded import Stored
 from events.snowflake import first_id_at
+from events.streams import partition, partitions_of
 from infra.logs.memory import MemoryLog
 from streams.chunks import Chunk, cut, marks, received
 from streams.merge import Merge
@@ -38,7 +40,7 @@ def stated(log: Sequence[Stored], partitions: int, read: int, start: int = 0) ->
     left = [stored for stored in log if stored.position > start]
     for first in range(0, len(left), read):
         part = left[first : first + read]
-        chunks += cut(part, ends, part[-1].position, most_events=3, most_bytes=400)
+        chunks += cut(owned(part), ends, part[-1].position, most_events=3, most_bytes=400)
     return chunks + marks(ends, log[-1].position)
 
 
@@ -72,10 +74,16 @@ def test_a_chunk_survives_being_a_record(log: list[Stored], partitions: int, rea
 @given(st.lists(st.integers(0, 900), min_size=1, max_size=9), st.integers(1, 1000))
 def test_chunks_are_bounded_unless_one_event_is_larger(sizes: list[int], most: int) -> None:
     log = [event(n, 5, "x" * size) for n, size in enumerate(sizes, start=1)]
-    chunks = cut(log, [0], len(log), most_events=4, most_bytes=most)
+    chunks = cut(owned(log), [0], len(log), most_events=4, most_bytes=most)
     assert all(chunk.many <= 4 for chunk in chunks)
     assert all(chunk.many == 1 or len(chunk.lines) <= most for chunk in chunks)
     assert [e for chunk in chunks for e in chunk.events_after(0)] == log
+
+
+@given(st.lists(st.integers(0, (1 << 63) - 1)), st.integers(1, 1000))
+def test_many_owners_have_the_partitions_that_each_has(owners: list[int], partitions: int) -> None:
+    found = partitions_of(owners, partitions)
+    assert found.tolist() == [partition(owner, partitions) for owner in owners]
 
 
 class LossyTopic:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from events.owned_lines import owned
 from events.recorded import Recorded, Stored
 from events.schema import PostCreated
 from infra.logs.memory import MemoryLog
@@ -54,7 +55,7 @@ def chunks_of(log: list[Stored], most: int, start: int = 0) -> list[Chunk]:
     ends = [start] * PARTITIONS
     rest = [stored for stored in log if stored.position > start]
     return [
-        *cut(rest, ends, log[-1].position, most_events=most),
+        *cut(owned(rest), ends, log[-1].position, most_events=most),
         *marks(ends, log[-1].position),
     ]
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from events.owned_lines import owned
 from events.recorded import Stored
 from infra.logs.memory import MemoryLog
 from infra.views.memory import MemoryStore
@@ -81,7 +82,7 @@ async def history(partitions: int, most: int = 1) -> tuple[list[Stored], list[Ch
     log = MemoryLog()
     await fill(log, 0, EVENTS)
     events, ends = log.read_all(limit=EVENTS), [0] * partitions
-    return events, [*cut(events, ends, EVENTS, most_events=most), *marks(ends, EVENTS)]
+    return events, [*cut(owned(events), ends, EVENTS, most_events=most), *marks(ends, EVENTS)]
 
 
 async def test_what_gathers_while_a_batch_is_on_its_way_is_one_batch(worker: Worker) -> None:

@@ -3,13 +3,16 @@
 import json
 
 import msgspec
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from events.codec import encode
 from events.lines import line, lines, parse, times
 from events.recorded import Stored
 from events.schema import PostCreated
-from events.snowflake import compose
+from events.snowflake import compose, time_ms
 
 ID = compose(1_700_000_000_123, 3, 7)
 
@@ -36,6 +39,13 @@ def test_ids_and_positions_are_strings_and_the_time_is_that_of_the_id() -> None:
     assert found["id"] == found["correlation"] == str(ID)
     assert (found["position"], found["actor"], found["causation"]) == ("9", "5", "0")
     assert found["time"] == "2023-11-14T22:13:20.123Z"
+
+
+@given(st.lists(st.integers(0, (1 << 63) - 1), max_size=30))
+def test_times_are_those_of_the_ids_to_the_millisecond(ids: list[int]) -> None:
+    expected = [str(np.datetime64(time_ms(id), "ms")) + "Z" for id in ids]
+    assert times(ids) == expected
+    assert times(ids[:1]) == expected[:1]
 
 
 def test_lines_of_a_batch_are_the_lines_of_its_events() -> None:

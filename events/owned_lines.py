@@ -1,0 +1,32 @@
+"""Lines one by one, each with whose it is: for those who share the log out by owners."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from events.lines import lines
+from events.recorded import Stored
+from events.streams import owner
+
+
+class OwnedLines(NamedTuple):
+    """Some events of the log in its order; four columns of the same length."""
+
+    positions: Sequence[int]
+    ids: Sequence[int]
+    owners: Sequence[int]
+    """As `events.streams.owner`."""
+    lines: Sequence[bytes]
+    """As `events.lines`, without line feeds."""
+
+
+NOTHING = OwnedLines((), (), (), ())
+
+
+def owned(batch: Sequence[Stored]) -> OwnedLines:
+    """The events of a batch as such columns."""
+    return OwnedLines(
+        [event.position for event in batch],
+        [event.id for event in batch],
+        [owner(event) for event in batch],
+        [line.encode() for line in lines(batch)],
+    )
