@@ -44,12 +44,17 @@ class Engine(ABC):
         """The process id while this object runs it."""
         return self._process.pid if self._process is not None else None
 
-    def start(self) -> None:
-        """Run the server and return when it is of use, in seconds. Raises `EngineFailed`."""
+    def start(self, launched: Callable[[int], None] | None = None) -> None:
+        """Run the server and return when it is of use, in seconds. Raises `EngineFailed`.
+
+        `launched` hears the process id at once: who is killed meanwhile has written it down.
+        """
         if self._process is not None:
             raise EngineFailed("it is running already")
         self._process = self._launch()
         try:
+            if launched is not None:
+                launched(self._process.pid)
             self._wait()
         except BaseException:
             self.kill()

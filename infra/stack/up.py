@@ -1,8 +1,9 @@
 """`starling up`: the streaming profile on this machine.
 
 First the engines, then a keeper with everything of ours (`infra.stack.keeper`), then the balancer.
-All of it outlives the command that started it. What was started stands in a file before the next
-thing starts, so that `starling down` finds all of it, whatever went wrong in between.
+All of it outlives the command that started it. Each process stands in a file before anything is
+awaited or started after it, so that `starling down` finds all of them, also when this command is
+killed in between.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -43,10 +45,10 @@ class _Rising:
         self.say = say
         self.up = Up()
 
-    def started(self, name: str, pid: int | None) -> None:
+    def started(self, name: str, pid: int) -> None:
         """Remember a process, here and in the file. Raises `Plain` where it ended at once."""
         try:
-            one = Started.of(name, pid or 0)
+            one = Started.of(name, pid)
         except ProcessLookupError as error:
             raise Plain(f"{error}; see {self.settings.logs_folder}") from error
         self.up = Up((*self.up.processes, one), self.up.places)
@@ -103,14 +105,12 @@ def _engines(rising: _Rising) -> Settings:
     if settings.kafka is None:
         rising.say("starting Kafka")
         broker = KafkaBroker(settings.engines_folder.absolute() / "kafka")
-        broker.start()
-        rising.started("Kafka", broker.pid)
+        broker.start(partial(rising.started, "Kafka"))
         settings = replace(settings, kafka=broker.address)
     if settings.views == "sqlite":
         rising.say("starting MongoDB")
         server = MongoServer(settings.engines_folder.absolute() / "mongodb")
-        server.start()
-        rising.started("MongoDB", server.pid)
+        server.start(partial(rising.started, "MongoDB"))
         settings = replace(settings, views=server.address())
     rising.at("Kafka", settings.kafka or "")
     rising.at("MongoDB", _without_password(settings.views))

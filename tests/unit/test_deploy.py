@@ -59,6 +59,14 @@ def test_the_balancer_is_given_all_that_its_configuration_asks_for(
         assert port == "8000"
 
 
+def test_mongodb_is_told_what_the_one_that_up_starts_is_told(services: dict[str, Any]) -> None:
+    command = services["mongodb"]["command"]
+    here = (REPOSITORY / "infra" / "engines" / "mongodb.py").read_text()
+    for parameter in re.findall(r'"(transaction\w+=\w+)"', here):
+        assert command[command.index(parameter) - 1] == "--setParameter"
+    assert "transactionLifetimeLimitSeconds=10" in command
+
+
 def test_the_image_copies_what_exists_and_every_package_of_ours() -> None:
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     lines = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
