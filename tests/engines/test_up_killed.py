@@ -47,7 +47,7 @@ def test_down_ends_a_kafka_that_was_still_starting_when_up_was_killed(
     except EngineMissing as error:
         missing(str(error))
     settings = Settings(data=tmp_path)
-    command = [STARLING, "up", "--port", "0", "--data", tmp_path]
+    command: list[str | Path] = [STARLING, "up", "--port", "0", "--data", tmp_path]
     up = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
     try:
         kafka = first_started(settings.up_file, up)
