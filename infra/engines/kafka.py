@@ -29,7 +29,7 @@ _PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
 listeners=CLIENTS://{host}:{clients},CONTROLLER://{host}:{controller}
-advertised.listeners=CLIENTS://{host}:{clients}
+advertised.listeners=CLIENTS://{host}:{seen_at}
 listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=CLIENTS
 controller.listener.names=CONTROLLER
@@ -52,8 +52,12 @@ broker.session.timeout.ms=3000
 class KafkaBroker(Engine):
     """A broker whose data lies in `folder`. Not running until `start`, which takes 3 to 8 s."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises `EngineMissing` where Java or the jars can't be had; may download them."""
+    def __init__(self, folder: Path, seen_at: int | None = None) -> None:
+        """Raises `EngineMissing` where Java or the jars can't be had; may download them.
+
+        `seen_at` is the port at which it tells clients to come to it, by default its own.
+        """
+        self._seen_at = seen_at
         self._java = java()
         self._jars = fetch()
         super().__init__(folder, "broker.log")
@@ -81,7 +85,9 @@ class KafkaBroker(Engine):
         """Format the folder if it is new; the properties to start with."""
         data = self._folder / "data"
         properties = self._folder / "server.properties"
-        properties.write_text(_PROPERTIES.format(host=HOST, data=data, **self._ports()))
+        ports = self._ports()
+        seen_at = self._seen_at or ports["clients"]
+        properties.write_text(_PROPERTIES.format(host=HOST, data=data, seen_at=seen_at, **ports))
         if not (data / "meta.properties").exists():
             cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
             tool = ["kafka.tools.StorageTool", "format", "--cluster-id", f"c{cluster[1:]}"]
