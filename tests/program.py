@@ -1,8 +1,10 @@
-"""The program `starling` as a process, as a user starts it."""
+"""The program `starling` as a process, as a user starts it; and processes that end with a block."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 STARLING = Path(sys.executable).parent / "starling"
@@ -27,3 +29,20 @@ def starling(
         timeout=300,
         check=False,
     )
+
+
+@contextmanager
+def killed_at_the_end(
+    command: Sequence[str | Path],
+    env: Mapping[str, str],
+    said: Path,
+    cwd: Path | None = None,
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process, killed at the end of the block if it still runs; `said` gets what it writes."""
+    with said.open("ab") as log:
+        process = subprocess.Popen(command, env=env, cwd=cwd, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

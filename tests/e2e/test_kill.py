@@ -12,11 +12,11 @@ from events.recorded import Recorded
 from events.schema import PostCreated
 from infra.command_side import open_log
 from infra.settings import Settings
+from infra.views.no_rings import NoRings
 from projections.home import Home
 from projections.pages import Page
 from projections.store import ReadStore
 from tests.e2e.siege import Importer, Load
-from tests.e2e.world import NoRings
 from tests.fresh import all_rows, caught_up, fresh_views, live_views
 from tests.processes import Processes, processes
 from tests.promises import check_handles, check_posts, check_relations, everything

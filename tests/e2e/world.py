@@ -22,8 +22,9 @@ from infra.accounts.sqlite import SqliteAccounts
 from infra.logs.memory import MemoryLog
 from infra.operations import NoOperations
 from infra.views.memory import MemoryStore
+from infra.views.no_rings import NoRings
 from projections.catalog import CATALOG, TOUCHES
-from projections.home import Home, Ring
+from projections.home import Home
 from projections.store import Changes
 from streams.dead_letters import kept
 from streams.past import Moment, project_past
@@ -34,22 +35,6 @@ NOON = 1_770_000_000_000
 """Unix ms at which each world begins."""
 
 PASSWORD = "correct horse"
-
-
-class NoRings:
-    """`HomeTimelines` before the projector made any: every page is merged from the tables."""
-
-    broadcasts = 0
-
-    def stamp(self, key: int) -> None:
-        """There is none."""
-
-    def read(self, key: int) -> Ring | None:
-        """There is none."""
-        return None
-
-    def want(self, key: int) -> None:
-        """Nobody makes them."""
 
 
 class World:

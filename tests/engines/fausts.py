@@ -5,8 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from events.log import EventLog
@@ -18,27 +17,23 @@ from streams.dead_letters import kept
 from streams.runner import Follower, Runner
 from tests.engines.relays import until
 from tests.outside import REPOSITORY
+from tests.program import killed_at_the_end
 
 Rows = dict[str, list[tuple[object, ...]]]
 
 
-@contextmanager
 def faust_worker(
     servers: str, topic: Topic, group: str, views: Path
-) -> Iterator["subprocess.Popen[bytes]"]:
+) -> AbstractContextManager["subprocess.Popen[bytes]"]:
     """A worker, killed at the end of the block if it still runs."""
     views.mkdir(exist_ok=True)
-    with (views / "workers.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.engines.faust_worker", servers, topic.name, group, views],
-            cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            stdout=log, stderr=log,
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+    program = (sys.executable, "-m", "tests.engines.faust_worker")
+    return killed_at_the_end(
+        [*program, servers, topic.name, group, views],
+        {**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        views / "workers.log",
+        REPOSITORY,
+    )
 
 
 def positions(views: Path, topic: Topic) -> list[int]:

@@ -3,8 +3,8 @@
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
 from infra.feeds.kafka_topic import Topic
@@ -16,7 +16,7 @@ from projections.catalog import CATALOG
 from projections.store import ReadStore
 from streams.dead_letters import kept
 from tests.engines.relays import PATIENCE_SECONDS
-from tests.program import STARLING, environment
+from tests.program import STARLING, environment, killed_at_the_end
 
 
 class Stack:
@@ -26,34 +26,23 @@ class Stack:
         self.settings = settings
         self.topic = topic
 
-    @contextmanager
-    def worker(self) -> Iterator["subprocess.Popen[bytes]"]:
+    def worker(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
         """A Faust worker, killed at the end of the block if it still runs."""
-        with self._process("work", "--topic", self.topic.name) as process:
-            yield process
+        return self._process("work", "--topic", self.topic.name)
 
-    @contextmanager
-    def relay(self) -> Iterator["subprocess.Popen[bytes]"]:
+    def relay(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
         """A relay, killed at the end of the block if it still runs."""
         options = ("--topic", self.topic.name, "--partitions", str(self.topic.partitions))
-        with self._process("relay", *options) as process:
-            yield process
+        return self._process("relay", *options)
 
-    @contextmanager
-    def _process(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def _process(self, *arguments: str) -> AbstractContextManager["subprocess.Popen[bytes]"]:
         settings = self.settings
         env = environment(
             STARLING_DATA=str(settings.data),
             STARLING_KAFKA=settings.kafka or "",
             STARLING_VIEWS=settings.views,
         )
-        with self.said.open("ab") as log:
-            process = subprocess.Popen([STARLING, *arguments], env=env, stdout=log, stderr=log)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+        return killed_at_the_end([STARLING, *arguments], env, self.said)
 
     @property
     def said(self) -> Path:

@@ -5,8 +5,8 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +28,21 @@ from tests.engines.relays import relay_all, relaying
 from tests.engines.topics import fresh
 from tests.engines.worlds import append_all
 from tests.laws.logs import ASKED, LATER_MS, OFTEN, play
-from tests.program import STARLING, environment
+from tests.program import STARLING, environment, killed_at_the_end
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
 Rows = Mapping[str, Mapping[str, list[Any]]]
 
 
-@contextmanager
 def worker(
     kafka: KafkaBroker, topic: Topic, address: str, said: Path
-) -> Iterator["subprocess.Popen[bytes]"]:
+) -> AbstractContextManager["subprocess.Popen[bytes]"]:
     """`starling work`, killed at the end of the block if it still runs."""
-    with said.open("ab") as log:
-        process = subprocess.Popen(
-            [STARLING, "work", "--topic", topic.name],
-            env=environment(
-                STARLING_KAFKA=kafka.address, STARLING_VIEWS=address, STARLING_DATA=str(said.parent)
-            ),
-            stdout=log, stderr=log,
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+    env = environment(
+        STARLING_KAFKA=kafka.address, STARLING_VIEWS=address, STARLING_DATA=str(said.parent)
+    )
+    return killed_at_the_end([STARLING, "work", "--topic", topic.name], env, said)
 
 
 async def positions(address: str, topic: Topic) -> list[int]:

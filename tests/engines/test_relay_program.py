@@ -2,8 +2,7 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,26 +14,18 @@ from infra.logs.sqlite import SqliteLog
 from tests.engines.relays import relay_all, until
 from tests.engines.topics import fresh, lines_in
 from tests.engines.worlds import fill
-from tests.program import STARLING, environment, starling
+from tests.program import STARLING, environment, killed_at_the_end, starling
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
 
 
-@contextmanager
 def relay(
     data: Path, servers: str, topic: Topic, said: Path
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """The program; killed at the end of the block if it still runs. `said` gets its stderr."""
-    with said.open("wb") as stderr:
-        process = subprocess.Popen(
-            [STARLING, "relay", "--topic", topic.name, "--partitions", "3", "--data", data],
-            env=environment(STARLING_KAFKA=servers), stderr=stderr,
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    """The program; killed at the end of the block if it still runs. `said` gets what it writes."""
+    options = ("--topic", topic.name, "--partitions", "3", "--data", data)
+    env = environment(STARLING_KAFKA=servers)
+    return killed_at_the_end([STARLING, "relay", *options], env, said)
 
 
 async def test_one_relay_publishes_and_another_takes_over_when_it_is_killed(

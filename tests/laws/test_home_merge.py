@@ -7,28 +7,14 @@ from hypothesis import given, settings
 
 import projections.visible
 from infra.views.memory import MemoryStore
+from infra.views.no_rings import NoRings
 from projections.entries import Entry
-from projections.home import Home, Ring, Stamp
+from projections.home import Home
 from projections.pages import Page
 from projections.timeline import Timeline, touches
 from tests.social import Step, World, feed, steps
 
 TIMELINE = Timeline(big_above=2)
-
-
-class NoRings:
-    """Rings of which none was ever made."""
-
-    broadcasts = 0
-
-    def stamp(self, key: int) -> Stamp | None:
-        return None
-
-    def read(self, key: int) -> Ring | None:
-        return None
-
-    def want(self, key: int) -> None:
-        pass
 
 
 async def walk(home: Home, viewer: int, limit: int, cursor: Callable[[Entry], int]) -> list[Entry]:

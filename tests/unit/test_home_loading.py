@@ -8,12 +8,12 @@ from typing import Any
 from events.recorded import Recorded
 from events.schema import Event, PostCreated, PostDeleted, UserFollowed
 from infra.views.memory import MemoryStore
+from infra.views.no_rings import NoRings
 from projections.home import Home
 from projections.pages import Page
 from projections.timeline import Timeline
 from projections.touched import Kind
 from streams.step import step
-from tests.e2e.world import NoRings
 
 ADA, BOB = 1, 2
 

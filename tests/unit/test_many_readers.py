@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from infra.views.memory import MemoryStore
+from infra.views.no_rings import NoRings
 from projections.edges import Edge
 from projections.home import Home
 from projections.pages import Page
 from projections.tables import Key
 from projections.timeline import EDGES, POSTED, Posted, Timeline
 from tests.conformance.stores import putting
-from tests.e2e.world import NoRings
 
 
 class Slow(MemoryStore):
