@@ -22,10 +22,13 @@ from infra.views.snapshots import Snapshots, finish, remove
 from infra.views.sqlite import SqliteStore
 from projections.projection import Projection
 from streams.dead_letters import kept, letters
-from streams.past import Moment, project_past
+from streams.past import Cover, Moment, project_past
 
 SNAPSHOT_AFTER: Final = 50_000
 """A view that took so many events is worth a snapshot: about a second's work."""
+
+ON_THE_WAY: Final = 6
+"""Snapshots that one question makes at most before it is answered, about evenly."""
 
 
 async def build_past(
@@ -45,9 +48,18 @@ async def build_past(
     skips = Controls(chosen.views_folder).of(projection.name).skips
     try:
         store, begin = await snapshots.begin(log, projection, moment, path)
-        try:
-            done = await project_past(log, projection, store, moment, begin, skips=skips, told=told)
+
+        def keep(cover: Cover) -> None:
             # What is left out now may be taken by a later program, or after another order.
+            if not skips:
+                snapshots.keep_copy(projection, cover, store, path)
+
+        every = max(snapshot_after, (moment.until - begin.position) // ON_THE_WAY)
+        try:
+            done = await project_past(
+                log, projection, store, moment, begin,
+                skips=skips, told=told, keep=keep, every=every,
+            )  # fmt: skip
             whole = not skips and not await letters(store, limit=1)
             finish(store, path)
         finally:

@@ -21,6 +21,12 @@ BATCH: Final = 8000
 READ: Final = 500
 """Events read and decoded at once."""
 
+EVERY: Final = 50_000
+"""Events after which a copy of the store is offered to be kept."""
+
+NEAR: Final = 5
+"""A part of that is enough before the first event that is left out: questions come near there."""
+
 EVERY_ID: Final = LAST_ID + 1
 
 
@@ -67,6 +73,10 @@ class Projected(NamedTuple):
     events: int
 
 
+Keep = Callable[[Cover], None]
+"""Told between batches what the store holds, to keep a copy of it."""
+
+
 async def project_past(
     log: EventLog,
     projection: Projection,
@@ -76,32 +86,55 @@ async def project_past(
     *,
     skips: Collection[int] = (),
     told: Callable[[int], None] = lambda position: None,
+    keep: Keep = lambda cover: None,
+    every: int = EVERY,
     batch: int = BATCH,
 ) -> Projected:
     """Bring a store that holds `begin`, which must serve the moment, up to the moment.
 
     Events that the projection can't take are parked in the store, as in the live view. `told` hears
-    the position reached after each batch. Raises `LogError`, `StoreError`.
+    the position reached after each batch; `keep` is called after `every` so many events, and before
+    the first event that is left out, as long as nothing was parked. Raises `LogError`,
+    `StoreError`.
     """
     types = [STORED[kind][0] for kind in projection.takes]
     parking = Parking(projection, store)
     await parking.start()
-    seen, newest, left = begin or Cover()
-    after, taken, size = seen, 0, min(READ, batch)
-    while seen < moment.until:
-        items: list[Item] = []
-        while seen < moment.until and len(items) < batch:
-            rows = log.read_all(seen, types=types, limit=size, until=moment.until)
-            seen = rows[-1].position if len(rows) == size else moment.until
+    cover, taken, kept = begin or Cover(), 0, 0
+    batch = min(batch, every)
+    while cover.position < moment.until:
+        after, items, ends = cover.position, list[Item](), False
+        while cover.position < moment.until and len(items) < batch and not ends:
+            size = min(READ, batch)
+            rows = log.read_all(cover.position, types=types, limit=size, until=moment.until)
+            end = rows[-1].position if len(rows) == size else moment.until
+            if cover.left == EVERY_ID:
+                rows, end, ends = _whole(rows, moment, cover.position, end)
             wanted = [row for row in rows if moment.holds(row)]
-            newest = max([newest, *(row.id for row in wanted)])
-            left = min([left, *(row.id for row in rows if not moment.holds(row))])
+            newest = max([cover.newest, *(row.id for row in wanted)])
+            left = min([cover.left, *(row.id for row in rows if not moment.holds(row))])
+            cover = Cover(end, newest, left)
             items += _items(wanted, skips)
-        await parking.take(items, after, seen)
-        after = seen
+        await parking.take(items, after, cover.position)
         taken += len(items)
-        told(seen)
-    return Projected(Cover(seen, newest, left), taken)
+        told(cover.position)
+        if taken - kept >= (every // NEAR if ends else every) and not parking.held:
+            kept = taken
+            keep(cover)
+    return Projected(cover, taken)
+
+
+def _whole(
+    rows: list[Stored], moment: Moment, after: int, end: int
+) -> tuple[list[Stored], int, bool]:
+    """What comes before the first row that the moment leaves out, and whether that comes next.
+
+    A store of these alone serves all later times.
+    """
+    out = next((place for place, row in enumerate(rows) if not moment.holds(row)), None)
+    if out is None or rows[out].position == after + 1:
+        return rows, end, False
+    return rows[:out], rows[out].position - 1, True
 
 
 def _items(rows: list[Stored], skips: Collection[int]) -> list[Item]:

@@ -7,6 +7,7 @@ must be thrown away: whoever opens it has to know that there was none (`infra.vi
 """
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -60,11 +61,16 @@ class LoadingStore(SqliteStore):
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{path}: {error}") from error
         self._connection.close()
-        file = os.open(path, os.O_RDONLY)
+        _to_disk(path)
+
+    def copy(self, path: Path, to: Path) -> None:
+        """A copy of the file at `path`, which this is, as far as it is: to be gone on with."""
         try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{path}: {error}") from error
+        shutil.copyfile(path, to)
+        _to_disk(to)
 
     def _prepare(self, read_only: bool, cache_mb: int) -> None:
         super()._prepare(read_only, cache_mb)
@@ -94,3 +100,11 @@ class LoadingStore(SqliteStore):
     def _write(self, changes: Changes) -> None:
         self._filled.update(changes.puts, changes.adds)
         super()._write(changes)
+
+
+def _to_disk(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

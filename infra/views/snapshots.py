@@ -23,7 +23,7 @@ from projections.store import StoreError
 from streams.dead_letters import kept
 from streams.past import Cover, Moment
 
-MOST: Final = 8
+MOST: Final = 12
 """Snapshots of one projection that are kept: those used last."""
 
 STALE_SECONDS: Final = 24 * 3600.0
@@ -62,6 +62,17 @@ class Snapshots:
         remove(path)
         return LoadingStore.open(path, kept(projection), cache_mb=_CACHE_MB), Cover()
 
+    def keep_copy(
+        self, projection: Projection, cover: Cover, store: LoadingStore, path: Path
+    ) -> None:
+        """Make a snapshot of what is in the making at `path`, which goes on."""
+        copy = path.with_name(f"{path.stem}-so-far.sqlite")
+        try:
+            store.copy(path, copy)
+            self.keep(projection, cover, copy)
+        finally:
+            remove(copy)
+
     def keep(self, projection: Projection, cover: Cover, path: Path) -> None:
         """Make a finished file a snapshot as well, under the name of what it holds.
 
@@ -69,9 +80,10 @@ class Snapshots:
         """
         name = f"{projection.name}-{projection.version}-" + "-".join(map(str, cover))
         new = self._folder / f"{name}.sqlite"
-        remove(new)
-        os.link(path, new)
-        os.utime(new)
+        linked = path.with_name(f"{path.name}-kept")
+        os.link(path, linked)
+        os.utime(linked)
+        linked.replace(new)
         for snapshot in self._folder.glob(f"{projection.name}-*.sqlite"):
             found = _NAME.fullmatch(snapshot.name)
             if found and found[1] == projection.name and int(found[2]) != projection.version:

@@ -6,10 +6,12 @@ a shorter log, since a million events would take it minutes.
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 from events.codec import CODEC
@@ -29,6 +31,8 @@ READ_AT_ONCE = 4000
 CONNECTIONS = 4
 SECONDS = 5
 
+_PROGRAM = (sys.executable, "-c", "from infra.cli import main; main()")
+
 
 def measure(runs: int) -> list[Result]:
     """Rates, the wait of commands meanwhile, and memory at a tenth of the log."""
@@ -46,6 +50,7 @@ def measure(runs: int) -> list[Result]:
             ours.append(EVENTS / (time.perf_counter() - started))
             reading.append(_read(data))
             theirs.append(count_peer(peer, folder / f"counts-{run}.sqlite"))
+        past, short_past = (peak_kb(_past(one)) / 1024 for one in (data, short_data))
         quiet, busy = _waits(folder, runs)
     what, label = f"rebuilding all {len(CATALOG)} views from {EVENTS:,} events", "with --all"
     unit = "events/s"
@@ -65,6 +70,11 @@ def measure(runs: int) -> list[Result]:
             (f"{EVENTS // 10:,} events", short_memory),
             target=0.8, unit="MB", higher_is_better=False,
         ),
+        Result.of_runs(
+            "peak memory of showing posts as they were", (f"{EVENTS:,} events", [past]),
+            (f"{EVENTS // 10:,} events", [short_past]),
+            target=0.8, unit="MB", higher_is_better=False,
+        ),
     ]  # fmt: skip
 
 
@@ -80,8 +90,16 @@ def _filled(folder: Path, events: int) -> Path:
 
 
 def _rebuild(data: Path) -> list[str]:
-    program = [sys.executable, "-c", "from infra.cli import main; main()"]
-    return [*program, "projections", "rebuild", "--all", "--data", str(data)]
+    return [*_PROGRAM, "projections", "rebuild", "--all", "--data", str(data)]
+
+
+def _past(data: Path) -> list[str]:
+    """Shows a projection at the last position but one, for the first time."""
+    shutil.rmtree(data / "snapshots", ignore_errors=True)
+    with closing(SqliteLog(data / "log.sqlite")) as log:
+        at = str(log.head() - 1)
+    options = ("show", "posts", "--at", at, "--limit", "1", "--data", str(data))
+    return [*_PROGRAM, "projections", *options]
 
 
 def _read(data: Path) -> float:
