@@ -59,6 +59,7 @@ _MS: Final = np.array([b"%03dZ" % ms for ms in range(1000)])
 _OPENING: Final = np.dtype(
     [("begin", "S9"), ("date", "S10"), ("minute", "S7"), ("second", "S3"), ("ms", "S4")]
 )
+_POSITION: Final = _OPENING.itemsize + len('","position":"')
 
 
 def times(ids: Sequence[int]) -> list[str]:
@@ -122,6 +123,11 @@ def line(stored: Stored) -> bytes:
 def parse(line: bytes | str) -> Stored:
     """The event of a line. Raises `msgspec.DecodeError` for what is no such line."""
     return _stored(_decoder.decode(line))
+
+
+def position_of(line: bytes) -> int:
+    """The position in a line that `lines` made, whatever else it holds."""
+    return int(line[_POSITION : line.index(b'"', _POSITION)])
 
 
 def parse_lines(lines: bytes) -> list[Stored]:

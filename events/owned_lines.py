@@ -3,29 +3,31 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from events.lines import lines
+from events.lines import lines, position_of
 from events.recorded import Stored
 from events.streams import owner
 
 
 class OwnedLines(NamedTuple):
-    """Some events of the log in its order; four columns of the same length."""
+    """Some events of the log in its order; three columns of the same length."""
 
-    positions: Sequence[int]
     ids: Sequence[int]
     owners: Sequence[int]
     """As `events.streams.owner`."""
     lines: Sequence[bytes]
     """As `events.lines`, without line feeds."""
 
+    def position(self, place: int) -> int:
+        """Where the log holds an event of these. Read off its line: few are asked for."""
+        return position_of(self.lines[place])
 
-NOTHING = OwnedLines((), (), (), ())
+
+NOTHING = OwnedLines((), (), ())
 
 
 def owned(batch: Sequence[Stored]) -> OwnedLines:
     """The events of a batch as such columns."""
     return OwnedLines(
-        [event.position for event in batch],
         [event.id for event in batch],
         [owner(event) for event in batch],
         [line.encode() for line in lines(batch)],

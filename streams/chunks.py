@@ -100,13 +100,12 @@ def cut(
     chunks: list[Chunk] = []
     for partition, (start, stop) in enumerate(pairwise(bounds)):
         for first, past, joined in _pieces(lines, start, stop, most_events, most_bytes):
-            begin, end = order[first], order[past - 1]
-            last = read.positions[end]
+            begin, last = order[first], read.position(order[past - 1])
             complete_to = upto if past == stop else last
             chunks.append(
                 Chunk(
                     partition, ends[partition], complete_to, past - first,
-                    read.ids[begin], read.positions[begin], last, joined,
+                    read.ids[begin], read.position(begin), last, joined,
                 )
             )  # fmt: skip
             ends[partition] = complete_to

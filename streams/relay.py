@@ -17,6 +17,9 @@ from streams.chunks import Chunk, cut, mark, marks
 
 READ: Final = 2000
 """Events in one read of the log."""
+READS: Final = 4
+"""Reads whose chunks are published together by a relay that has more to catch up with: a client
+that finds a lot to send at once sends it in few and large batches."""
 BYTES_UNDER_WAY: Final = 16 << 20
 """Lines that may be on their way to the feed, unacknowledged."""
 BEAT_SECONDS: Final = 0.2
@@ -126,18 +129,30 @@ class _Copy:
         self._ends = [self._at] * feed.partitions
 
     async def go_on(self) -> None:
-        """Publish what one read finds and what is due; wait where there is nothing to do."""
-        read = self._log.read_owned(self._at, limit=READ)
-        if read.positions:
-            self._at = read.positions[-1]
-            self._publish(cut(read, self._ends, self._at))
+        """Publish what some reads find and what is due; wait where there is nothing to do."""
+        chunks = self._read()
+        if chunks:
+            self._publish(chunks)
             if self._beat is None:
                 self._beat = self._now() + self._beat_seconds
         if self._beat is not None and self._now() >= self._beat:
             self._mark()
         await self._collect(self._bytes - BYTES_UNDER_WAY)
-        if not read.positions:
+        if not chunks:
             await self._rest()
+
+    def _read(self) -> list[Chunk]:
+        """The chunks of the next read, or reads: while the feed has something to do, and there is
+        more to come, some are put together."""
+        chunks: list[Chunk] = []
+        for _ in range(READS if self._under_way else 1):
+            read = self._log.read_owned(self._at, limit=READ)
+            if read.lines:
+                self._at = read.position(-1)
+                chunks += cut(read, self._ends, self._at)
+            if len(read.lines) < READ:
+                break
+        return chunks
 
     async def finish(self) -> None:
         """Leave the feed such that the next relay has nothing to publish again."""

@@ -6,19 +6,28 @@ behind the hole (`streams.chunks`).
 """
 
 import asyncio
+import os
 import pickle
 import socket
 import subprocess
 import sys
 from asyncio import Future, StreamReader, StreamWriter
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from infra.feeds.kafka_lines import LinesRing
 from infra.feeds.kafka_messages import HEAD, Answer, Group, Opened, framed
 from infra.feeds.kafka_topic import PATIENCE_SECONDS, Topic
 from streams.chunks import Chunk
 from streams.relay import FeedUnavailable
+
+_MEMORY: Final = {
+    "MALLOC_MMAP_THRESHOLD_": "67108864",
+    "MALLOC_TRIM_THRESHOLD_": "67108864",
+    "MALLOC_TOP_PAD_": "16777216",
+}
+"""The client makes buffers of half a megabyte and drops them again, hundreds of times a second.
+The C library would give their memory back to the system each time, to ask for it at once."""
 
 
 class KafkaFeed:
@@ -128,6 +137,7 @@ def _started(
             pass_fds=[theirs.fileno(), ring.fileno()],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            env=os.environ | _MEMORY,
         )
     return process, ours
 

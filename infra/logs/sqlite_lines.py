@@ -25,13 +25,13 @@ LINES: Final = f"""
 """(position, id, the line from behind its time to its line feed)."""
 
 OWNED_LINES: Final = f"""
-    SELECT position, id,
+    SELECT id,
       CASE WHEN stream >= 'follow-' AND stream < 'follow.' THEN CAST(substr(stream, 8) AS INTEGER)
       ELSE actor END,
       CAST(printf('{_FORM}', {_FIELDS}) AS BLOB)
     FROM events WHERE position > ? ORDER BY position LIMIT ?
 """
-"""(position, id, owner, the line from behind its time). A cast ends at the next dash."""
+"""(id, owner, the line from behind its time). A cast ends at the next dash."""
 
 
 def lines_of(rows: Sequence[tuple[int, int, Any]]) -> Lines | None:
@@ -43,9 +43,9 @@ def lines_of(rows: Sequence[tuple[int, int, Any]]) -> Lines | None:
     return Lines(text, len(rows), positions[0], positions[-1], ids[-1])
 
 
-def owned_lines_of(rows: Sequence[tuple[int, int, int, Any]]) -> OwnedLines:
+def owned_lines_of(rows: Sequence[tuple[int, int, Any]]) -> OwnedLines:
     """The lines that rows of `OWNED_LINES` make."""
     if not rows:
         return NOTHING
-    positions, ids, owners, rests = zip(*rows, strict=True)
-    return OwnedLines(positions, ids, owners, list(map(add, openings(ids), rests)))
+    ids, owners, rests = zip(*rows, strict=True)
+    return OwnedLines(ids, owners, list(map(add, openings(ids), rests)))

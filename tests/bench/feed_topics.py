@@ -27,8 +27,8 @@ def made(servers: str) -> Topic:
 def chunks_of(log: EventLog) -> list[Chunk]:
     """A log as the relay publishes it when it has a lot to catch up with."""
     ends, chunks, position = [0] * PARTITIONS, list[Chunk](), 0
-    while (read := log.read_owned(position, limit=READ)).positions:
-        position = read.positions[-1]
+    while (read := log.read_owned(position, limit=READ)).lines:
+        position = read.position(-1)
         chunks += cut(read, ends, position)
     return chunks + marks(ends, position)
 

@@ -25,7 +25,7 @@ from streams.relay import READ, Relay
 from tests.bench.result import Result
 from tests.bench.worlds import write
 
-EVENTS: Final = 150_000
+EVENTS: Final = 400_000
 SINGLES: Final = 15_000
 PARTITIONS: Final = 8
 
@@ -73,8 +73,8 @@ def _topic() -> Topic:
 
 def _chunks(log: SqliteLog) -> list[Chunk]:
     ends, chunks, position = [0] * PARTITIONS, list[Chunk](), 0
-    while (read := log.read_owned(position, limit=READ)).positions:
-        position = read.positions[-1]
+    while (read := log.read_owned(position, limit=READ)).lines:
+        position = read.position(-1)
         chunks += cut(read, ends, position)
     return chunks
 

@@ -66,8 +66,10 @@ async def test_owned_lines_are_those_of_the_events(log: EventLog) -> None:
     for after in range(7):
         for limit in (1, 3, 100):
             found = log.read_owned(after, limit=limit)
-            expected = owned(log.read_all(after, limit=limit))
+            events = log.read_all(after, limit=limit)
+            expected = owned(events)
             assert [list(column) for column in found] == [list(column) for column in expected]
+            assert [found.position(n) for n in range(len(events))] == [e.position for e in events]
     assert set(log.read_owned().owners) == {ACTOR, 7, 8, 9}
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.codec import encode
-from events.lines import line, lines, parse, times
+from events.lines import line, lines, parse, position_of, times
 from events.recorded import Stored
 from events.schema import PostCreated
 from events.snowflake import compose, time_ms
@@ -27,6 +27,7 @@ def test_a_line_is_one_line_of_json_from_which_the_event_comes_back(text: str) -
     written = line(stored(text))
     assert b"\n" not in written
     assert parse(written) == stored(text)
+    assert position_of(written) == stored(text).position
     assert json.loads(written)["data"]["text"] == text
 
 
