@@ -6,7 +6,6 @@ behind the hole (`streams.chunks`).
 """
 
 import asyncio
-import os
 import pickle
 import socket
 import subprocess
@@ -21,11 +20,10 @@ from infra.feeds.kafka_topic import PATIENCE_SECONDS, Topic
 from streams.chunks import Chunk
 from streams.relay import FeedUnavailable
 
-_MEMORY: Final = {
-    "MALLOC_MMAP_THRESHOLD_": "67108864",
-    "MALLOC_TRIM_THRESHOLD_": "67108864",
-    "MALLOC_TOP_PAD_": "16777216",
-}
+_MEMORY: Final = (
+    "MALLOC_MMAP_THRESHOLD_=67108864", "MALLOC_TRIM_THRESHOLD_=67108864",
+    "MALLOC_TOP_PAD_=16777216",
+)  # fmt: skip
 """The client makes buffers of half a megabyte and drops them again, hundreds of times a second.
 The C library would give their memory back to the system each time, to ask for it at once."""
 
@@ -127,7 +125,7 @@ def _started(
     ours, theirs = socket.socketpair()
     with theirs:
         command = [
-            sys.executable, "-m", "infra.feeds.kafka_sender", servers, topic.name,
+            "env", *_MEMORY, sys.executable, "-m", "infra.feeds.kafka_sender", servers, topic.name,
             str(topic.partitions), str(topic.replication),
             str(theirs.fileno()), str(ring.fileno()),
         ]  # fmt: skip
@@ -137,7 +135,6 @@ def _started(
             pass_fds=[theirs.fileno(), ring.fileno()],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env=os.environ | _MEMORY,
         )
     return process, ours
 
