@@ -10,7 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api import contract, openapi, relations
+from api import contract, openapi, problems, relations
 from api.batch import Batches
 from api.commands import Commands
 from api.door import Door
@@ -62,6 +62,7 @@ def build(ports: Ports) -> FastAPI:
     app.add_exception_handler(Exception, _unexpected)
     app.add_api_route("/", _page("index.html"), include_in_schema=False)
     app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
+    app.add_route("/problems/{code}", problems.explain, include_in_schema=False)
     door = Door(app.build_middleware_stack(), ports, routes, shown, metrics)
     app.middleware_stack = AnyOrigin(door)
     app.state.end_streams = door.streams.end

@@ -73,7 +73,7 @@ def _posts(c: Commands, q: Queries) -> list[Operation]:
             "POST", "/v1/posts", c.post, "Post", Post, NewPost, made=True, scope=USER,
             command=True, problems=(403, 404),
         ),
-        Operation("GET", post, q.post, "A post", Post, reads=POSTS, problems=(404,)),
+        Operation("GET", post, q.post, "A post", Post, reads=LISTING, problems=(404,)),
         Operation(
             "PATCH", post, c.edit_post, "Edit a post of one's own", Done, EditedPost, scope=USER,
             command=True, problems=(403, 404),

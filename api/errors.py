@@ -1,6 +1,7 @@
 """Errors of every kind as answers: a status and a problem document (RFC 9457).
 
-`type` is `/problems/<code>`, and the code is stable: programs may compare it. `detail` is for
+`type` is `/problems/<code>` (`api.problems` answers there), and the code is stable: programs may
+compare it. `detail` is for
 people and says what to do. Status codes live here and nowhere below.
 """
 
@@ -56,13 +57,17 @@ class Refusal(NamedTuple):
     @property
     def problem(self) -> Problem:
         """The document for this refusal."""
-        title = self.code.replace("-", " ").capitalize()
-        return Problem(f"/problems/{self.code}", title, self.status, self.detail)
+        return Problem(f"/problems/{self.code}", titled(self.code), self.status, self.detail)
 
     @property
     def body(self) -> bytes:
         """The document as JSON."""
         return _encode(self.problem)
+
+
+def titled(code: str) -> str:
+    """A code as people write."""
+    return code.replace("-", " ").capitalize()
 
 
 EXPECTED = (

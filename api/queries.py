@@ -74,9 +74,10 @@ class Queries:
         return await self._who(call, "posts", posts.retweeters, await self._post(call))
 
     async def post(self, call: Call) -> Answer:
-        """A post."""
-        shown = await self._shown.one(post_in(call), call.viewer)
-        if shown is None:
+        """A post; none where its author and the reader block one another, whoever did."""
+        post = post_in(call)
+        shown = await self._shown.one(post, call.viewer)
+        if shown is None or not await self._open(call, post):
             raise no_such_post(call.params[0])
         return json_answer(shown)
 
@@ -100,9 +101,14 @@ class Queries:
     async def _post(self, call: Call) -> int:
         """The post in the address, which exists."""
         post = post_in(call)
-        if not await self._shown.exists(post):
+        if not await self._shown.exists(post) or not await self._open(call, post):
             raise no_such_post(call.params[0])
         return post
+
+    async def _open(self, call: Call, post: int) -> bool:
+        """Whether no block stands between the reader and the post's author, as in all lists."""
+        blocked = await self._blocked(call)
+        return not blocked or bool(await self._shown.without([Single(post)], blocked))
 
     async def _who(self, call: Call, view: str, ask: Who, about: int) -> Answer:
         page = paging.page_of(call, paging.USERS)

@@ -12,6 +12,10 @@ from events.schema import Event, PostCreated, PostDeleted, PostEdited
 MOST_MEDIA: Final = 4
 _MEDIA_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""All of ASCII but tabs and ends of lines. Those beyond it stay: old tweets have them, by mistake
+of their encoding, and they harm nobody."""
+
 
 class CreatePost(Command, frozen=True):
     """Publish a text; with `reply_to` it is a comment. `media` are ids of the media store."""
@@ -75,6 +79,8 @@ def _checked_text(written: str) -> str:
         raise Invalid(
             "text-too-long", f"the text has {length} characters; shorten it to {text.LONGEST}"
         )
+    if _CONTROL.search(normal):
+        raise Invalid("text-invalid", "the text holds control characters; take them out")
     return normal
 
 

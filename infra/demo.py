@@ -30,14 +30,14 @@ PLACES: Final = (
     "the estuary", "the allotments", "the lighthouse", "the mill pond", "the ridge",
 )  # fmt: skip
 SIGHTINGS: Final = (
-    "Two hours at {place} and finally a {bird}. {tag}",
-    "A {bird} over {place} this morning, low and fast. {tag}",
+    "Two hours at {place} and finally {a_bird}. {tag}",
+    "Over {place} this morning, low and fast: {a_bird}. {tag}",
     "Nobody at {place} but me and a very loud {bird} {tag}",
-    "Is it early for a {bird} here? Seen at {place}. {tag}",
+    "Is it early for {a_bird} here? Seen at {place}. {tag}",
     "Counted {n} at {place}, the most this year {tag}",
-    "Fog over {place}. Heard a {bird}, saw nothing. {tag}",
-    "@{other} you were right about {place}: {n} of them, and a {bird} {tag}",
-    "New feeder is up. First guest: a {bird}. {tag}",
+    "Fog over {place}. Heard {a_bird}, saw nothing. {tag}",
+    "@{other} you were right about {place}: {n} of them, and {a_bird} {tag}",
+    "New feeder is up. First guest: {a_bird}. {tag}",
     "Walking to {place} at dawn, who joins? {tag}",
     "Notebook from {place}: wind from the west, {n} small waders, one {bird}. {tag}",
 )
@@ -163,9 +163,11 @@ class _Town:
 
     def _text(self, choices: tuple[str, ...], author: str, tag: str) -> str:
         others = [bird for bird in BIRDS if bird != author]
-        return self._rng.choice(choices).format(
-            place=self._rng.choice(PLACES),
-            bird=self._rng.choice(others),
+        choice, place, bird = (self._rng.choice(each) for each in (choices, PLACES, others))
+        return choice.format(
+            place=place,
+            bird=bird,
+            a_bird=f"{'an' if bird[0] in 'aeiou' else 'a'} {bird}",
             other=self._rng.choice(others),
             n=self._rng.randint(3, 60),
             tag=tag,

@@ -12,6 +12,7 @@ from api.app import build
 from api.auth import Tokens
 from api.ports import Lag, Operations, Ports
 from events.log import EventLog
+from infra.accounts.erasing import finish_erasures
 from infra.command_side import clock_ms, command_side, signing_secret
 from infra.operations import FileOperations, NoOperations
 from infra.past import PastViews
@@ -25,6 +26,7 @@ from projections.store import Views
 async def api(settings: Settings) -> AsyncIterator[FastAPI]:
     """The application of one API process. Raises what opening its parts raises."""
     with command_side(settings) as side:
+        await finish_erasures(side.log, side.accounts, settings.data / "erased")
         past = PastViews(settings, side.log)
         async with aclosing(past), query_side(settings) as queries:
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.problems import MEANINGS
 from infra import demo
 from tests.e2e.test_serve import serving
 from tests.outside import REPOSITORY
@@ -100,3 +101,5 @@ def test_the_guide_for_clients_knows_every_type_of_problem() -> None:
     assert len(known) > 40
     guide = (REPOSITORY / "docs/clients.md").read_text(encoding="utf-8")
     assert {code for code in known if f"`{code}`" not in guide} == set()
+    assert known - MEANINGS.keys() == set()
+    assert {code for code in MEANINGS if f"`{code}`" not in guide} == set()

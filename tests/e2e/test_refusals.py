@@ -144,3 +144,25 @@ async def test_a_stale_token_does_not_keep_anybody_from_signing_in(world: World)
     answer = await stale.post("/v1/sessions", json={"handle": "ada", "password": PASSWORD})
     assert answer.status_code == 201
     assert (await stale.get("/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize("mark", ["\x00", "\x07", "\x1b", "\x7f"])
+async def test_a_text_with_control_characters_is_refused(world: World, mark: str) -> None:
+    ada = await person(world, "ada")
+    answer = await ada.http.post("/v1/posts", json={"text": f"a{mark}b"})
+    assert (problem(answer).status, problem(answer).type) == (422, "/problems/text-invalid")
+    post = await ada.post("two\tlines\r\nand more")
+    answer = await ada.http.patch(f"/v1/posts/{post}", json={"text": f"a{mark}b"})
+    assert problem(answer).type == "/problems/text-invalid"
+
+
+async def test_the_type_of_a_problem_is_the_address_of_its_explanation(
+    world: World, stranger: httpx.AsyncClient
+) -> None:
+    ada = await person(world, "ada")
+    found = problem(await ada.http.post("/v1/posts", json={"text": ""}))
+    answer = await stranger.get(found.type)
+    assert answer.status_code == 200
+    assert (answer.json()["type"], answer.json()["title"]) == (found.type, found.title)
+    assert "not blank" in answer.json()["meaning"]
+    assert problem(await stranger.get("/problems/nothing")).type == "/problems/not-found"

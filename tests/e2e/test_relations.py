@@ -96,6 +96,21 @@ async def test_a_block_ends_follows_and_keeps_both_out(world: World) -> None:
     assert comment.status_code == 403
 
 
+async def test_a_block_hides_a_post_by_its_id_from_both(world: World) -> None:
+    ada, bob = await person(world, "ada"), await person(world, "bob")
+    hers, his = await ada.post("hello"), await bob.post("hello yourself")
+    await ada.do("PUT", "/v1/users/@bob/block")
+    await world.settle()
+    for reader, hidden in ((bob, hers), (ada, his)):
+        for path in ("", "/likes", "/retweets", "/comments"):
+            answer = await reader.http.get(f"/v1/posts/{hidden}{path}")
+            assert (answer.status_code, answer.json()["type"]) == (404, "/problems/post-not-found")
+    assert (await bob.ask(f"/v1/posts/{his}"))["text"] == "hello yourself"
+    assert (await world.client().get(f"/v1/posts/{hers}")).status_code == 200
+    await ada.do("DELETE", "/v1/users/@bob/block")
+    assert (await bob.ask(f"/v1/posts/{hers}"))["text"] == "hello"
+
+
 async def test_a_mute_hides_posts_and_comments_from_one_reader(world: World) -> None:
     ada, bob, eve = [await person(world, handle) for handle in ("ada", "bob", "eve")]
     post = await ada.post("question #q")
