@@ -90,11 +90,14 @@ class Server:
         self._tokens = tokens
 
     async def ask(self, path: str, viewer: int | None) -> Answer:
-        """The answer to one question."""
+        """The answer to one question, asked again for as long as the server says so."""
         headers = {}
         if viewer is not None:
             headers["Authorization"] = f"Bearer {self._tokens.issue(viewer)}"
-        answer = await self._http.get(path, headers=headers)
+        async with asyncio.timeout(READY_SECONDS):
+            # The past takes a while to make on a busy machine.
+            while (answer := await self._http.get(path, headers=headers)).status_code == 503:  # noqa: ASYNC110
+                await asyncio.sleep(float(answer.headers["Retry-After"]))
         return Answer(answer.status_code, answer.content, answer.links.get("next", {}).get("url"))
 
 
