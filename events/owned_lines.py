@@ -22,9 +22,6 @@ class OwnedLines(NamedTuple):
         return position_of(self.lines[place])
 
 
-NOTHING = OwnedLines((), (), ())
-
-
 def owned(batch: Sequence[Stored]) -> OwnedLines:
     """The events of a batch as such columns."""
     return OwnedLines(

@@ -9,10 +9,10 @@ the positions after the head inside its transaction, and because a read sees one
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from events.codec import encode
 from events.lines import Lines
@@ -24,6 +24,8 @@ from infra.logs.sqlite_lines import LINES, OWNED_LINES, lines_of, owned_lines_of
 from infra.logs.sqlite_schema import open_for_reading, refusal
 from infra.logs.sqlite_writer import Writer
 from infra.wakeups import Wakeups
+
+T = TypeVar("T")
 
 TOPIC: Final = "log"
 """What processes that wait for events listen to."""
@@ -104,7 +106,7 @@ class SqliteLog:
 
     def read_owned(self, after: int = START, *, limit: int = 1000) -> OwnedLines:
         """As `EventLog.read_owned`."""
-        return owned_lines_of(self._rows(OWNED_LINES, after, limit))
+        return self._read(owned_lines_of, OWNED_LINES, after, limit)
 
     def find(self, id: int) -> Stored | None:
         """As `EventLog.find`."""
@@ -154,7 +156,11 @@ class SqliteLog:
         return rows[0][0] if rows else None
 
     def _rows(self, query: str, *values: int | str) -> list[Any]:
-        """Rows through a connection of this thread alone; there are as many as read at once."""
+        return self._read(sqlite3.Cursor.fetchall, query, *values)
+
+    def _read(self, take: Callable[[sqlite3.Cursor], T], query: str, *values: int | str) -> T:
+        """What `take` makes of the rows, through a connection of this thread alone; there are as
+        many as read at once."""
         if self._closed:
             raise LogUnavailable(f"the log {self._path} is closed")
         try:
@@ -162,12 +168,12 @@ class SqliteLog:
         except IndexError:
             connection = self._open()
         try:
-            rows = connection.execute(query, values).fetchall()
+            taken = take(connection.execute(query, values))
         except sqlite3.Error as error:
             connection.close()
             raise refusal(self._path, error) from error
         self._idle.append(connection)
-        return rows
+        return taken
 
     def _open(self) -> sqlite3.Connection:
         try:

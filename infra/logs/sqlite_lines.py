@@ -7,16 +7,20 @@ Python object is made for each field, and a line costs little more than reading 
 from collections.abc import Sequence
 from itertools import chain
 from operator import add
+from sqlite3 import Cursor
 from typing import Any, Final
 
 from events.lines import Lines, openings
-from events.owned_lines import NOTHING, OwnedLines
+from events.owned_lines import OwnedLines
 
 _FORM: Final = (
     '","position":"%d","id":"%d","stream":"%s","version":%d,"type":"%s","schema":%d,'
     '"actor":"%d","causation":"%d","correlation":"%d","data":%s}'
 )
 _FIELDS: Final = "position, id, stream, version, type, schema, actor, causation, correlation, data"
+
+_FEW: Final = 250
+"""Rows at a time: the memory of their tuples is at hand for the next ones."""
 
 LINES: Final = f"""
     SELECT position, id, CAST(printf('{_FORM}\n', {_FIELDS}) AS BLOB)
@@ -43,9 +47,12 @@ def lines_of(rows: Sequence[tuple[int, int, Any]]) -> Lines | None:
     return Lines(text, len(rows), positions[0], positions[-1], ids[-1])
 
 
-def owned_lines_of(rows: Sequence[tuple[int, int, Any]]) -> OwnedLines:
+def owned_lines_of(found: Cursor) -> OwnedLines:
     """The lines that rows of `OWNED_LINES` make."""
-    if not rows:
-        return NOTHING
-    ids, owners, rests = zip(*rows, strict=True)
+    ids, owners, rests = list[int](), list[int](), list[bytes]()
+    while rows := found.fetchmany(_FEW):
+        some = zip(*rows, strict=True)
+        ids += next(some)
+        owners += next(some)
+        rests += next(some)
     return OwnedLines(ids, owners, list(map(add, openings(ids), rests)))
