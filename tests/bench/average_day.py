@@ -1,27 +1,81 @@
 """The mission's average day for some minutes: 857 events/s of its mix and 1,160 timeline reads/s.
 
 `python -m tests.bench.average_day [--seconds 300] [--load 1.0]` brings up the whole streaming
-profile with `starling up`, lets `starling simulate` use it, and prints what came of it: how much
-was asked and answered, how long answers took, and how long after its answer a post stood in a
-follower's home timeline. Simulated people cost a good part of a core, on the same machine.
+profile with `starling up`, lets simulated people use it, and prints what came of it: how much was
+asked and answered, how long answers took, how long after its answer a post stood in a follower's
+home timeline, and what each part spent of the processor. The simulated people are a part, too.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from rich.console import Console
+
+from infra.simulation import report
+from infra.simulation.arrivals import OPERATIONS_PER_POST
+from infra.simulation.run import Plan, Result, simulate
+from infra.stack import processes
+from tests.bench import shares
 from tests.bench.worlds import MIX
 
 EVENTS: Final = 857.0
 """A second: 74 million a day."""
 POSTS: Final = EVENTS * MIX["post"] / sum(MIX.values())
 """A second. `starling simulate` does all else in proportion: 14.5 operations for each post."""
+PATIENCE_SECONDS: Final = 120.0
+"""How long the views may take for everything that people did while they moved in."""
+
+
+class _Day:
+    """Watches a simulation: what the processor does between the first request and the last."""
+
+    def __init__(self, url: str, up: processes.Up) -> None:
+        self._url = url
+        self._up = up
+        self._before = Counter[str]()
+        self._idle = 0.0
+
+    def phase(self, what: str, _total: float) -> Callable[[float], None]:
+        """Called when a phase begins. The load waits until the views are current."""
+        print(f"{what} ...", file=sys.stderr)
+        if what == "load":
+            end = time.monotonic() + PATIENCE_SECONDS
+            while self._behind():
+                if time.monotonic() > end:
+                    raise TimeoutError("the views did not become current before the load")
+                time.sleep(0.2)
+            self._before, self._idle = shares.spent(self._up.processes), shares.idle()
+        return lambda _done: None
+
+    def tell(self, result: Result, asked: float) -> None:
+        """Print all of it."""
+        after = shares.spent(self._up.processes)
+        parts = {part: took - self._before[part] for part, took in after.items()}
+        idle = (shares.idle() - self._idle) / result.seconds
+        done = sum(one.done for one in result.measures.rows(report.OPERATIONS, result.seconds))
+        print(f"asked for {asked:,.0f} requests/s, answered {done / result.seconds:,.0f}/s\n")
+        report.show(result, Console(width=100))
+        print()
+        for line in shares.lines(parts, done, result.seconds):
+            print(line)
+        other = (os.cpu_count() or 1) - sum(parts.values()) / result.seconds - idle
+        print(f"{'idle':16}{idle:8.2f}\n{'others':16}{max(other, 0.0):8.2f}")
+
+    def _behind(self) -> bool:
+        with urllib.request.urlopen(f"{self._url}/health/ready", timeout=10) as answer:
+            return any(one["lag"] for one in json.load(answer)["projections"].values())
 
 
 def main() -> None:
@@ -35,13 +89,17 @@ def main() -> None:
         before = os.getloadavg()[0]
         url = _up(data)
         try:
-            found = _simulate(url, arguments.users, arguments.load * POSTS, arguments.seconds)
+            up = processes.read(Path(data, "up.json"))
+            assert up is not None
+            day = _Day(url, up)
+            posts = arguments.load * POSTS
+            plan = Plan(url, arguments.users, posts, arguments.seconds, seed=1, connections=256)
+            result = asyncio.run(simulate(plan, day, asyncio.Event()))
+            day.tell(result, posts * OPERATIONS_PER_POST)
         finally:
             _starling("down", "--data", data)
-    print(json.dumps(found, indent=2))
-    print(
-        f"load average before {before:.1f}, after {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores"
-    )
+    after = os.getloadavg()[0]
+    print(f"load average before {before:.1f}, after {after:.1f}, {os.cpu_count()} cores")
 
 
 def _up(data: str) -> str:
@@ -50,11 +108,6 @@ def _up(data: str) -> str:
     if found is None:
         raise RuntimeError(f"no address in {said!r}")
     return found[1]
-
-
-def _simulate(url: str, users: int, posts: float, seconds: int) -> Any:
-    rate = ("--posts-per-second", f"{posts:.2f}", "--seconds", str(seconds))
-    return json.loads(_starling("simulate", "--url", url, "--users", str(users), *rate, "--json"))
 
 
 def _starling(*arguments: str) -> str:
