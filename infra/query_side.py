@@ -13,7 +13,7 @@ from infra.projector import VIEWS
 from infra.settings import Settings
 from infra.views.board import BoardReader
 from infra.views.current import CurrentViews
-from infra.views.no_rings import NoRings
+from infra.views.news_rings import NewsRings
 from infra.views.outgrown import open_to_read
 from infra.views.rings import Rings
 from infra.wakeups import Wakeups
@@ -76,5 +76,5 @@ async def _streaming(settings: Settings) -> AsyncIterator[QuerySide]:
     ):
         views = MongoViews(database, watched, CATALOG)
         async with views.following():
-            home = Home(lambda: views.store("timeline"), NoRings())
+            home = Home(lambda: views.store("timeline"), NewsRings())
             yield QuerySide(views, home, views.touched, views.wait_for, lambda: 0.0)

@@ -21,7 +21,7 @@ from infra.mongo import WRITE_SECONDS, Database, connected
 from infra.settings import Settings
 from infra.views.mongo import MongoStore
 from infra.views.mongo_current import MongoCurrent, view_of
-from projections.catalog import CATALOG, TOUCHES
+from projections.catalog import CATALOG, TOLD
 from projections.projection import Projection
 from projections.store import StoreUnavailable
 from streams.dead_letters import kept
@@ -54,7 +54,7 @@ async def open_stores(
 
 
 async def _open(database: Database, view: str, projection: Projection) -> MongoStore:
-    touches = TOUCHES.get(projection.name, lambda changes: ())
+    touches = TOLD.get(projection.name, lambda changes: ())
     return await MongoStore.open(database, view, kept(projection), touches=touches)
 
 

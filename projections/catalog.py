@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from projections import followers, post_rows, profiles, timeline
+from projections import arrivals, followers, post_rows, profiles, timeline
 from projections.followers import Followers
 from projections.posts import Posts
 from projections.profiles import Profiles
@@ -28,3 +28,6 @@ TOUCHES: Final[Mapping[str, Callable[[Changes], Iterable[tuple[int, int]]]]] = {
     "timeline": timeline.touches,
 }
 """For a projection by its name: what readers must forget after its changes (`Kind` and id)."""
+
+TOLD: Final = {**TOUCHES, "timeline": arrivals.told}
+"""The same where processes keep home timelines by what they are told."""

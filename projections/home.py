@@ -10,11 +10,13 @@ the same.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from heapq import merge
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
+from projections.arrivals import Arrivals
 from projections.entries import Entry
 from projections.merge import Bounds, merged
 from projections.pages import Page
+from projections.rings import HomeTimelines, KeptHere, Stamp
 from projections.store import ReadStore
 from projections.touched import Kind
 from projections.viewer import ViewerContext, context
@@ -22,43 +24,6 @@ from projections.visible import Known, Reader
 
 _WINDOW: Final = 64
 """Entries whose facts are loaded at once."""
-
-Stamp = tuple[int, ...]
-
-
-class Ring(NamedTuple):
-    """The newest entries of a ring at one moment."""
-
-    stamp: Stamp
-    entries: Sequence[int]
-    """Signed entry ids, retweets negative, in the order of their absolute values."""
-    whole: bool
-    """Whether nothing older exists than what is here."""
-
-
-class HomeTimelines(Protocol):
-    """Rings under keys: a reader's id, or minus an author's id for an outbox.
-
-    A ring that is there holds every entry of the reader's followees below the threshold of
-    audience, and of the reader, from its oldest entry on; it may hold entries of others, too.
-    """
-
-    @property
-    def broadcasts(self) -> int:
-        """A number that changes whenever an outbox does."""
-        ...
-
-    def stamp(self, key: int) -> Stamp | None:
-        """What changes whenever the ring does; None where it isn't there now. Cheap."""
-        ...
-
-    def read(self, key: int) -> Ring | None:
-        """The ring as it is; None where it isn't there now."""
-        ...
-
-    def want(self, key: int) -> None:
-        """Ask that the ring be made. It will be there some time later, or not."""
-        ...
 
 
 class _Ready(NamedTuple):
@@ -70,8 +35,8 @@ class _Ready(NamedTuple):
     def between(self, bounds: Bounds) -> Iterable[int]:
         """The entries between two ids, in the direction of the bounds, each once."""
         parts = [_slice(entries, bounds) for entries in self.rings]
-        if len(parts) == 1:
-            return parts[0]
+        if len(parts) <= 1:
+            return parts[0] if parts else ()
         # A ring may still hold entries from before their author got an outbox.
         return dict.fromkeys(merge(*parts, key=abs, reverse=not bounds.ascending))
 
@@ -89,20 +54,31 @@ class Home:
         self._readers: dict[int, Reader] = {}
         self._loading: dict[int, object] = {}
         self._known = Known()
+        self._kept = rings if isinstance(rings, KeptHere) else None
+        self._arrivals = Arrivals()
 
     def touch(self, kind: int, id: int) -> None:
         """Drop what an entry of the journal of changes says has changed."""
         if kind == Kind.CONTEXT:
             self._readers.pop(id, None)
             self._loading.pop(id, None)
+            if self._kept is not None:
+                self._kept.drop(id)
         elif kind == Kind.BIG:
             self._readers.clear()
             self._loading.clear()
+        elif kind in Arrivals.KINDS:
+            found = self._arrivals.take(kind, id)
+            if found is not None:
+                shown = self._kept is not None and self._kept.came(found)
+                self._known.came(found, worth=shown)
         else:
             self._known.touch(kind, id)
 
     def forget(self) -> None:
         """Drop everything."""
+        if self._kept is not None:
+            self._kept.forget()
         self._readers.clear()
         self._loading.clear()
         self._known.forget()
@@ -138,6 +114,8 @@ class Home:
                 if id is not None:
                     await self._known.load_cursor(self._store(), reader, id)
             bounds = self._bounds(reader, asked)
+        if self._kept is not None and self._readers.get(viewer) is reader:
+            await self._kept.make(self._store(), reader.context)
         state = self._state(reader)
         ready = self._ready(reader.context)
         reach = _within(bounds, ready.floor) if ready else None
@@ -203,6 +181,8 @@ class Home:
         found = [ring for _, ring in rings if ring is not None]
         if len(found) < len(keys):
             return None
+        # Where everything lies in the reader's own ring, outboxes are empty.
+        found = [ring for ring in found if len(ring.entries) or not ring.whole]
         ends = (abs(ring.entries[0]) for ring in found if not ring.whole)
         return _Ready([ring.entries for ring in found], max(ends, default=0))
 

@@ -24,3 +24,9 @@ class Kind(IntEnum):
     """A post: who retweeted it changed."""
     BIG = 9
     """Always id 0: another author has too many followers for fan-out."""
+    ACTOR = 10
+    """A user: who made the entry that is told next (`projections.arrivals`)."""
+    SHOWS = 11
+    """A post: which one the retweet shows that is told next."""
+    CAME = 12
+    """A signed entry id: the entry is new."""

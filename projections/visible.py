@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from projections.entries import Entry
+from projections.merge import Found
 from projections.store import ReadStore
 from projections.timeline import BY_POST, ENDED, PASSED, POSTED, RETWEETS
 from projections.touched import Kind
@@ -69,6 +70,25 @@ class Known:
             self.generation += author is not None or retweet is not None
         elif kind == Kind.RETWEETS:
             self.generation += self.passed.pop(id, None) is not None
+
+    def came(self, found: Found, worth: bool) -> None:
+        """An entry is new: keep what was told of it, if somebody is likely to need it."""
+        entry, actor, post = found
+        self.touch(Kind.ENTRY, abs(entry))
+        if entry < 0:
+            passed = self.passed.get(post)
+            if isinstance(passed, dict) and len(passed) < MANY:
+                self._loading.pop((Kind.RETWEETS, post), None)
+                passed[actor] = -entry
+                self.generation += 1
+            else:
+                self.touch(Kind.RETWEETS, post)
+        if worth:
+            self._make_room()
+            if entry > 0:
+                self.authors[post] = actor
+            else:
+                self.retweets[-entry] = (actor, post)
 
     def forget(self) -> None:
         """Drop everything."""
@@ -143,8 +163,7 @@ class Known:
 
     async def load(self, store: ReadStore, reader: Reader, entries: Iterable[int]) -> None:
         """Learn what `show` needs for these entries."""
-        if len(self.authors) + len(self.retweets) + 20 * len(self.passed) > self._most:
-            self.forget()
+        self._make_room()
         context = reader.context
         posts = {entry for entry in entries if entry > 0}
         await self._load_retweets(store, {-entry for entry in entries if entry < 0})
@@ -203,6 +222,10 @@ class Known:
                 if self._still((Kind.ENTRY, id), tickets[id]):
                     row = rows.get((id,))
                     self.retweets[id] = (row.actor, row.post) if row else _GONE
+
+    def _make_room(self) -> None:
+        if len(self.authors) + len(self.retweets) + 20 * len(self.passed) > self._most:
+            self.forget()
 
     def _begin(self, kind: int, ids: Iterable[int]) -> Mapping[int, object]:
         """Note that something is being read; the tickets to keep what comes.

@@ -1,10 +1,9 @@
 """Home timelines without rings: each is merged from the durable tables when it is read.
 
-Where the tables are in MongoDB, that is the better way (`docs/adr/0021`): the server merges, and
-the network is passed twice whoever follows how many.
+What rings give must be the same; this is for whoever wants to see it without them.
 """
 
-from projections.home import Ring, Stamp
+from projections.rings import Ring, Stamp
 
 
 class NoRings:

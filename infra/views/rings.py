@@ -18,14 +18,14 @@ from infra.views.ring_file import (
     fence,
     map_file,
 )
-from projections.home import Ring, Stamp
+from projections.rings import Ring, Stamp
 
 NAME: Final = "rings"
 _TRIES: Final = 3
 
 
 class Rings:
-    """The rings in a folder, for readers; a `projections.home.HomeTimelines`."""
+    """The rings in a folder, for readers; a `projections.rings.HomeTimelines`."""
 
     def __init__(self, folder: Path) -> None:
         """The projector may make the file later."""

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -44,7 +43,7 @@ class _Day:
     def __init__(self, url: str, up: processes.Up) -> None:
         self._url = url
         self._up = up
-        self._before = Counter[str]()
+        self._before: dict[str, float] = {}
         self._idle = 0.0
 
     def phase(self, what: str, _total: float) -> Callable[[float], None]:

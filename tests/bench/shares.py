@@ -1,7 +1,7 @@
 """What the processes of `starling up` and this one spend of the processor, by part."""
 
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,9 +13,9 @@ _PARTS: Final = {"relay": "relay", "work": "Faust workers", "infra.asgi": "API p
 """An argument of a process that the keeper keeps, and what the process is."""
 
 
-def spent(processes: Sequence[Started]) -> Counter[str]:
+def spent(processes: Sequence[Started]) -> dict[str, float]:
     """Seconds of the processor until now, by part; `people` is this process."""
-    found = Counter[str](people=sum(os.times()[:2]))
+    found: defaultdict[str, float] = defaultdict(float, people=sum(os.times()[:2], 0.0))
     for one in processes:
         if one.name == "the keeper":
             for pid in _children(one.pid):
