@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Final, NamedTuple, Protocol
 
 from api.caches import Cache, PerViewer
+from api.gathering import Gathered
 from api.ports import Ports
 from api.rendering import MARKS, UNMARKED, Pieces, pieces_of, pieces_of_new, user_ref
 from commands.errors import NotFound
@@ -60,9 +61,10 @@ class Posts:
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self._posts = Cache(KEPT_POSTS, self._fetch_posts)
-        self._authors = Cache(KEPT_AUTHORS, self._fetch_authors)
+        self._posts = Cache(KEPT_POSTS, Gathered(self._fetch_posts))
+        self._authors = Cache(KEPT_AUTHORS, Gathered(self._fetch_authors))
         self._marks = PerViewer(KEPT_VIEWERS, KEPT_MARKS, self._fetch_marks)
+        self._marked = Gathered(self._fetch_marked)
 
     def refresh(self) -> None:
         """Forget what the projector touched since the last call. Before every answer."""
@@ -185,5 +187,11 @@ class Posts:
         }
 
     async def _fetch_marks(self, viewer: int, ids: Collection[int]) -> Mapping[int, bytes]:
-        found = await posts.marks(self._ports.views.store("posts"), viewer, ids)
-        return {id: MARKS[found.get(id, (False, False))] for id in ids}
+        found = await self._marked([(viewer, id) for id in ids])
+        return {id: end for (_, id), end in found.items()}
+
+    async def _fetch_marked(
+        self, keys: Collection[tuple[int, int]]
+    ) -> Mapping[tuple[int, int], bytes]:
+        found = await posts.marks(self._ports.views.store("posts"), keys)
+        return {key: MARKS[marks] for key, marks in found.items()}

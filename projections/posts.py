@@ -216,13 +216,12 @@ async def retweeters(store: ReadStore, post: int, asked: Page) -> list[Marker]:
 
 
 async def marks(
-    store: ReadStore, viewer: int, posts: Collection[int]
-) -> Mapping[int, tuple[bool, bool]]:
-    """(liked, retweeted) by the viewer, for each of the posts."""
-    keys = [(viewer, post) for post in posts]
+    store: ReadStore, keys: Collection[tuple[int, int]]
+) -> Mapping[tuple[int, int], tuple[bool, bool]]:
+    """(liked, retweeted), for each (viewer, post)."""
     liked = await store.get_many(LIKES, keys)
     retweeted = await store.get_many(RETWEETS, keys)
-    return {key[1]: (key in liked, key in retweeted) for key in keys}
+    return {key: (key in liked, key in retweeted) for key in keys}
 
 
 async def authored(store: ReadStore, users: Collection[int]) -> Mapping[int, int]:

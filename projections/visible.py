@@ -7,6 +7,7 @@ it was when somebody else retweets it, and a walk through the pages meets each p
 Whether an entry shows does not depend on its neighbours, so a page can start anywhere.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -173,10 +174,14 @@ class Known:
             if actor in context.retweeters:
                 passed.add(post)
         await self._load_authors(store, posts | passed)
-        for post in passed:
-            author = self.authors.get(post, NOBODY)
-            if author != NOBODY and author not in context.own and author not in context.hidden:
-                await self.load_first(store, reader, post)
+        seen = {
+            post
+            for post in passed
+            if (author := self.authors.get(post, NOBODY)) != NOBODY
+            and author not in context.own
+            and author not in context.hidden
+        }
+        await asyncio.gather(*(self.load_first(store, reader, post) for post in seen))
 
     async def load_cursor(self, store: ReadStore, reader: Reader, id: int) -> None:
         """Learn what `cursor` needs."""

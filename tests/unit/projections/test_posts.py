@@ -134,8 +134,11 @@ def test_comments_likers_and_retweeters_come_newest_first() -> None:
 
 def test_a_viewer_is_told_what_they_liked_and_retweeted() -> None:
     history = given(liked(BEN), retweeted(BEN, OTHER), liked(CARA, OTHER))
-    found = history.ask(POSTS, lambda store: posts.marks(store, BEN, [POST, OTHER, COMMENT]))
-    assert found == {POST: (True, False), OTHER: (False, True), COMMENT: (False, False)}
+    keys = [(BEN, POST), (BEN, OTHER), (BEN, COMMENT), (CARA, OTHER)]
+    found = history.ask(POSTS, lambda store: posts.marks(store, keys))
+    assert found == dict(
+        zip(keys, [(True, False), (False, True), (False, False), (True, False)], strict=True)
+    )
 
 
 def test_posts_and_comments_of_users_are_counted() -> None:
