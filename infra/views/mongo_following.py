@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from infra.mongo import Database
 from infra.views.mongo import FORGET_ALL, MongoStore
 from infra.views.mongo_current import COLLECTION, Current, MongoCurrent
+from infra.views.mongo_news import News, listening
 from projections.projection import Projection
 from projections.store import ReadStore, StoreError, StoreUnavailable
 from streams.dead_letters import kept
@@ -29,8 +30,8 @@ _PIPELINE: Final = [
         }
     }
 ]
-_AWAIT_MS: Final = 1000
-"""How long the server holds a question for news open, less than a socket's patience."""
+_SILENT_SECONDS: Final = 5.0
+"""After which a process that hears nothing from MongoDB holds nothing it knows to be true."""
 _AGAIN_SECONDS: Final = 0.5
 _START_SECONDS: Final = 3.0
 """How long a process that starts waits for MongoDB before it answers that it has none."""
@@ -54,7 +55,7 @@ class MongoViews:
         self._positions: dict[str, dict[int, int]] = {}
         self._stores: dict[str, MongoStore] = {}
         self._touched: list[tuple[int, int]] = []
-        self._following = False
+        self._heard: News | None = None
         self._forget = True
         self._news = asyncio.Event()
 
@@ -88,7 +89,8 @@ class MongoViews:
     def touched(self) -> list[tuple[int, int]] | None:
         """The keys touched since the last call; None where everything cached must go."""
         found, self._touched = self._touched, []
-        if self._forget or not self._following:
+        heard = self._heard
+        if self._forget or heard is None or heard.silent_for > _SILENT_SECONDS:
             self._forget = False
             return None
         return found
@@ -106,19 +108,16 @@ class MongoViews:
     async def _follow(self) -> None:
         while True:
             try:
-                async with self._watched.watch(_PIPELINE, max_await_time_ms=_AWAIT_MS) as stream:
+                async with listening(self._watched, _PIPELINE) as news:
                     # Opened before positions are read, so that nothing falls between.
-                    first = await stream.try_next()
                     await self._load()
-                    self._following = True
-                    if first is not None:
-                        await self._take(first)
-                    async for change in stream:
+                    self._heard = news
+                    async for change in news:
                         await self._take(change)
             except (PyMongoError, StoreError) as error:
                 _logger.warning("news of the views stopped, trying again: %s", error)
             finally:
-                self._following, self._forget = False, True
+                self._heard, self._forget = None, True
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _load(self) -> None:
