@@ -10,7 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api import contract, openapi, problems, relations
+from api import contract, lists, openapi, problems, relations
 from api.batch import Batches
 from api.commands import Commands
 from api.door import Door
@@ -51,7 +51,8 @@ def build(ports: Ports) -> FastAPI:
         Operations(ports),
         Checks(ports, metrics),
     )
-    routes = Routes([*table, *relations.operations(ports, commands)])
+    table += [*relations.operations(ports, commands), *lists.operations(ports)]
+    routes = Routes(table)
     document = openapi.document(routes.operations, TITLE, version("starling"), ABOUT)
 
     # Its telemetry would look at the environment at every request; `api.metrics` counts instead.
