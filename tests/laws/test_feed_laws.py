@@ -14,7 +14,7 @@ from events.streams import partition, partitions_of
 from infra.logs.memory import MemoryLog
 from streams.chunks import Chunk, cut, marks, received
 from streams.merge import Merge
-from streams.relay import FeedUnavailable, Relay
+from streams.relay import READ, READS, FeedUnavailable, Relay
 from tests.engines.relays import until
 from tests.engines.worlds import fill
 
@@ -148,6 +148,28 @@ async def test_a_relay_whose_feed_fails_in_any_way_ends_with_the_whole_log_in_it
             merge.take(chunk)
     got += merge.give()
     assert got == log.read_all(limit=1000)
+
+
+async def test_reads_are_put_together_while_the_feed_is_busy_and_only_then() -> None:
+    class Busy(LossyTopic):
+        def publish(self, chunks: Sequence[Chunk], settled: int) -> "asyncio.Future[None]":
+            groups.append(sum(chunk.many for chunk in chunks))
+            return asyncio.ensure_future(acknowledge())
+
+    async def acknowledge() -> None:
+        await acknowledging.wait()
+
+    groups, acknowledging = list[int](), asyncio.Event()
+    log, topic = MemoryLog(), Busy(2, [])
+    await fill(log, 0, READ * (READS + 2) + 5)
+    relay = Relay(log, topic.open, beat_seconds=3600)
+    stop = asyncio.Event()
+    task = asyncio.create_task(relay.run(stop))
+    await until(lambda: sum(groups) == log.head())
+    acknowledging.set()
+    stop.set()
+    await task
+    assert groups[:3] == [READ, READ * READS, READ + 5]
 
 
 async def test_a_relay_ends_when_its_lease_does() -> None:
