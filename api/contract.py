@@ -92,11 +92,11 @@ def _posts(c: Commands, q: Queries) -> list[Operation]:
         ),
         Operation(
             "GET", f"{post}/likes", q.likes, "Who likes a post", list[User],
-            reads=USERS, pages=paging.USERS, problems=(404,),
+            reads=(*USERS, "timeline"), pages=paging.USERS, problems=(404,),
         ),
         Operation(
             "GET", f"{post}/retweets", q.retweets, "Who retweeted a post", list[User],
-            reads=USERS, pages=paging.USERS, problems=(404,),
+            reads=(*USERS, "timeline"), pages=paging.USERS, problems=(404,),
         ),
     ]  # fmt: skip
 
