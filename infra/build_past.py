@@ -17,7 +17,7 @@ from infra import settings
 from infra.command_side import open_log
 from infra.program.names import known
 from infra.settings import Settings
-from infra.views.controls import Controls
+from infra.standings import skips
 from infra.views.snapshots import Snapshots, finish, remove
 from infra.views.sqlite import SqliteStore
 from projections.projection import Projection
@@ -45,22 +45,22 @@ async def build_past(
     Raises `LogError`, `StoreError`; then there is no file.
     """
     snapshots = Snapshots(chosen.snapshots_folder)
-    skips = Controls(chosen.views_folder).of(projection.name).skips
+    left_out = await skips(chosen, projection.name)
     try:
         store, begin = await snapshots.begin(log, projection, moment, path)
 
         def keep(cover: Cover) -> None:
             # What is left out now may be taken by a later program, or after another order.
-            if not skips:
+            if not left_out:
                 snapshots.keep_copy(projection, cover, store, path)
 
         every = max(snapshot_after, (moment.until - begin.position) // ON_THE_WAY)
         try:
             done = await project_past(
                 log, projection, store, moment, begin,
-                skips=skips, told=told, keep=keep, every=every,
+                skips=left_out, told=told, keep=keep, every=every,
             )  # fmt: skip
-            whole = not skips and not await letters(store, limit=1)
+            whole = not left_out and not await letters(store, limit=1)
             finish(store, path)
         finally:
             await store.close()

@@ -16,6 +16,12 @@ TRIES: Final = 30
 
 async def operate(settings: Settings, order: Order) -> Reply:
     """Have an order carried out. Raises `LogError`, `StoreError`."""
+    if settings.views != "sqlite":
+        # The driver comes with the streaming profile alone.
+        from infra import mongo_orders
+
+        with open_log(settings) as log:
+            return await mongo_orders.operate(settings, log, order)
     orders = Orders(settings.data, Wakeups(settings.data))
     for _ in range(TRIES):
         try:

@@ -11,7 +11,7 @@ from infra.views.sqlite import SqliteStore
 from projections.catalog import CATALOG
 from projections.projection import Projection
 from projections.store import StoreError, StoreUnavailable
-from streams.dead_letters import letters
+from streams.dead_letters import Letter, letters
 from streams.lag import Standing, rebuilding, standing
 
 
@@ -19,6 +19,10 @@ async def standings(
     settings: Settings, log: EventLog, projections: Sequence[Projection] = CATALOG
 ) -> list[Standing]:
     """Of each projection. Raises `LogError`, `StoreUnavailable`."""
+    if settings.views != "sqlite":
+        from infra import mongo_standings  # the driver comes with the streaming profile alone
+
+        return await mongo_standings.standings(settings, log, projections)
     return [await _standing(settings, log, projection) for projection in projections]
 
 
@@ -31,13 +35,37 @@ async def _standing(settings: Settings, log: EventLog, projection: Projection) -
         return standing(log, projection, None)._replace(rebuild=rebuild)
     try:
         found = standing(log, projection, await store.position(), paused)
-        parked = len(await letters(store))
+        count = len(await letters(store))
     finally:
         await store.close()
     if isinstance(store, OutgrownStore):
         found = found._replace(state="outgrown")
     version = version_of(files.current.read().get(projection.name, ""))
-    return found._replace(version=version, dead_letters=parked, rebuild=rebuild)
+    return found._replace(version=version, dead_letters=count, rebuild=rebuild)
+
+
+async def parked(settings: Settings, projection: Projection) -> list[Letter]:
+    """The dead letters of a projection. Raises `StoreUnavailable`."""
+    if settings.views != "sqlite":
+        from infra import mongo_standings  # the driver comes with the streaming profile alone
+
+        return await mongo_standings.parked(settings, projection)
+    store = current_view(settings, projection)
+    if store is None:
+        return []
+    try:
+        return await letters(store)
+    finally:
+        await store.close()
+
+
+async def skips(settings: Settings, projection: str) -> frozenset[int]:
+    """The positions that a projection leaves out. Raises `StoreUnavailable`."""
+    if settings.views != "sqlite":
+        from infra import mongo_standings  # the driver comes with the streaming profile alone
+
+        return await mongo_standings.skips(settings, projection)
+    return Controls(settings.views_folder).of(projection).skips
 
 
 def current_view(settings: Settings, projection: Projection) -> SqliteStore | None:

@@ -17,15 +17,15 @@ from typing import Final
 from pymongo.errors import PyMongoError
 
 from events.log import EventLog
+from infra.live_views import LiveViews, open_to_write
 from infra.mongo import WRITE_SECONDS, Database, connected
 from infra.settings import Settings
 from infra.views.mongo import MongoStore
 from infra.views.mongo_current import MongoCurrent, view_of
-from projections.catalog import CATALOG, TOLD
+from projections.catalog import CATALOG
 from projections.projection import Projection
 from projections.store import StoreUnavailable
-from streams.dead_letters import kept
-from streams.partitions import PartitionedView
+from streams.partitions import Look
 from streams.runner import Follower, Runner
 
 GROUP: Final = "starling"
@@ -38,34 +38,39 @@ Stores = Sequence[tuple[Projection, MongoStore]]
 
 
 async def open_stores(
-    database: Database, partitions: int, projections: Sequence[Projection] = CATALOG
+    database: Database,
+    partitions: int,
+    projections: Sequence[Projection] = CATALOG,
+    topic: str = "",
 ) -> Stores:
     """The current views, open for writing; made where there are none. Raises `StoreError`."""
     current = MongoCurrent(database)
     wanted = {projection.name: view_of(projection) for projection in projections}
     try:
-        views = await current.kept(wanted)
-        stores = [(each, await _open(database, views[each.name], each)) for each in projections]
-        # Last, so that readers never hear of a view that isn't there.
-        await current.switch(views, partitions)
+        while True:
+            before = await current.read()
+            views = before.kept(wanted)
+            stores = [
+                (each, await open_to_write(database, views[each.name], each))
+                for each in projections
+            ]
+            # Last, so that readers never hear of a view that isn't there.
+            if await current.begin(before, views, partitions, topic):
+                return stores
     except PyMongoError as error:
         raise StoreUnavailable(f"MongoDB: {error}") from error
-    return stores
-
-
-async def _open(database: Database, view: str, projection: Projection) -> MongoStore:
-    touches = TOLD.get(projection.name, lambda changes: ())
-    return await MongoStore.open(database, view, kept(projection), touches=touches)
 
 
 @asynccontextmanager
-async def partitioned_views(
-    address: str, partitions: int
-) -> AsyncIterator[Sequence[PartitionedView]]:
+async def partitioned_views(address: str, partitions: int, topic: str) -> AsyncIterator[Look]:
     """The views of a Faust worker. Raises `StoreError`."""
     with connected(address, WRITE_SECONDS) as database:
-        stores = await open_stores(database, partitions)
-        yield [PartitionedView(projection, store) for projection, store in stores]
+        await open_stores(database, partitions, topic=topic)
+        views = LiveViews(database, CATALOG)
+        try:
+            yield views.look
+        finally:
+            await views.close()
 
 
 @asynccontextmanager
@@ -108,6 +113,7 @@ def work(servers: str, topic: str, address: str, lifeline: int | None) -> None:
     """Be one of any number of Faust workers, until SIGTERM or Ctrl-C; ends with the process's exit
     status. Raises `FeedUnavailable` where there is no such topic yet."""
     # Faust sets the process up when it is imported.
+    from infra.feeds.kafka_search import finder
     from infra.feeds.kafka_topic import partitions_of, reader
     from streams import faust_app
 
@@ -117,8 +123,8 @@ def work(servers: str, topic: str, address: str, lifeline: int | None) -> None:
         partitions = len(partitions_of(consumer, topic))
     if lifeline is not None:
         threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-    views = partial(partitioned_views, address, partitions)
-    faust_app.work(faust_app.build(servers, topic, GROUP, views))
+    views = partial(partitioned_views, address, partitions, topic)
+    faust_app.work(faust_app.build(servers, topic, GROUP, views, finder(servers, topic)))
 
 
 def _end_with(lifeline: int) -> None:

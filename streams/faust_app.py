@@ -7,7 +7,7 @@ worker that starts has little to read again, and nothing at all rests on it.
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -17,16 +17,24 @@ from faust.types import TP
 
 from streams.chunks import received
 from streams.lanes import Lanes
-from streams.partitions import PartitionedView, Partitions
+from streams.partitions import Look, Partitions
 
 SESSION_SECONDS: Final = 10.0
 """How long after a worker was killed its partitions go to others."""
 
-Views = Callable[[], AbstractAsyncContextManager[Sequence[PartitionedView]]]
+Views = Callable[[], AbstractAsyncContextManager[Look]]
 """Opens the views of one worker, on its event loop."""
 
+Find = Callable[[int, int], Awaitable[int]]
+"""An offset of a partition from which on a view at a position finds everything that it lacks."""
 
-def build(servers: str, topic: str, group: str, views: Views) -> faust.App:
+
+async def beginning(partition: int, position: int) -> int:
+    """The offset that is always right."""
+    return 0
+
+
+def build(servers: str, topic: str, group: str, views: Views, find: Find = beginning) -> faust.App:
     """A Faust app that projects `topic`; workers of one `group` share its partitions."""
     app = faust.App(
         group,
@@ -47,7 +55,8 @@ def build(servers: str, topic: str, group: str, views: Views) -> faust.App:
     events = app.topic(
         topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
-    worker = _Worker(app, topic, views)
+    worker = _Worker(app, topic, views, find)
+    app.on_partitions_assigned.connect(worker.assigned, weak=False)
     app.on_partitions_revoked.connect(worker.revoked, weak=False)
     app.agent(events, name=f"{group}-agent")(worker.follow)
     return app
@@ -63,18 +72,19 @@ def work(app: faust.App) -> None:
 
 
 class _Worker:
-    def __init__(self, app: faust.App, topic: str, views: Views) -> None:
-        self._app, self._topic, self._views = app, topic, views
+    def __init__(self, app: faust.App, topic: str, views: Views, find: Find) -> None:
+        self._app, self._topic, self._views, self._find = app, topic, views, find
         self._lanes: Lanes | None = None
+        self._given: set[int] = set()
 
     async def follow(self, stream: Any) -> None:
         """The agent: every chunk into the lane of its partition."""
         try:
-            async with self._views() as views:
+            async with self._views() as look:
                 clock = asyncio.get_running_loop().time
-                self._lanes = Lanes(
-                    Partitions(views, clock), _acknowledge, self._rewind, self._fail
-                )
+                self._lanes = Lanes(Partitions(look, clock), _acknowledge, self._rewind, self._fail)
+                for partition in self._given:
+                    self._lanes.open(partition)
                 try:
                     async for event in stream.noack().events():
                         message = event.message
@@ -91,14 +101,27 @@ class _Worker:
         begins where it was."""
         self._crashing = asyncio.ensure_future(self._app.crash(error))
 
-    async def _rewind(self, partition: int) -> None:
-        await self._app.consumer.seek_wait({TP(self._topic, partition): 0})
+    async def _rewind(self, partition: int, position: int) -> None:
+        offset = await self._find(partition, position) if position else 0
+        await self._app.consumer.seek_wait({TP(self._topic, partition): offset})
+
+    async def assigned(self, *given: Any, **_: Any) -> None:
+        """This worker has these partitions, beside those that it had."""
+        numbers = self._mine(given[1])
+        self._given.update(numbers)
+        if self._lanes is not None:
+            for number in numbers:
+                self._lanes.open(number)
 
     async def revoked(self, *given: Any, **_: Any) -> None:
         """Other workers have these partitions from now on."""
+        numbers = self._mine(given[1])
+        self._given.difference_update(numbers)
         if self._lanes is not None:
-            places = [place for place in given[1] if place.topic == self._topic]
-            await self._lanes.close([place.partition for place in places])
+            await self._lanes.close(numbers)
+
+    def _mine(self, places: Iterable[TP]) -> list[int]:
+        return [place.partition for place in places if place.topic == self._topic]
 
 
 def _acknowledge(event: Any) -> None:

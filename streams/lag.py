@@ -16,7 +16,8 @@ class Standing(NamedTuple):
     `version` is the view's, which is older than the program's while a newer one is being made.
     An `outgrown` view was made with other tables than the program's: nobody can bring it further,
     and it serves the queries that it can until it is rebuilt. `rebuild` says how far a rebuild is;
-    it is empty where there is none.
+    it is empty where there is none. `partitions` are the lags in each partition of the feed, by
+    their numbers, where there is one.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Standing(NamedTuple):
     state: State
     dead_letters: int = 0
     rebuild: str = ""
+    partitions: tuple[int, ...] = ()
 
 
 def standing(

@@ -7,8 +7,10 @@ transactions, and no partition waits for another's.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,8 +26,21 @@ WAITING_BYTES: Final = 4 << 20
 """Lines that wait in one lane; who brings more waits, too."""
 RETRY_SECONDS: Final = 0.5
 """How long to wait before a store that can't be reached is tried again."""
+IDLE_SECONDS: Final = 1.0
+"""After which a lane without work looks whether its views are level."""
+AGAIN_SECONDS: Final = 10.0
+"""How long after a rewind that did not help there may still be chunks read before it."""
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Rewound:
+    """What a partition was read again for: where which view stood, when, from where."""
+
+    place: tuple[str, int]
+    at: float
+    whole: bool
 
 
 @dataclass(slots=True)
@@ -37,11 +52,11 @@ class _Lane:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
 
-    def next(self) -> list[tuple[Chunk, Any]]:
+    def next(self, most: int) -> list[tuple[Chunk, Any]]:
         """The next batch off the queue."""
         taken: list[tuple[Chunk, Any]] = []
         events = 0
-        while self.waiting and (not taken or events + self.waiting[0][0].many <= BATCH_EVENTS):
+        while self.waiting and (not taken or events + self.waiting[0][0].many <= most):
             taken.append(self.waiting.popleft())
             events += taken[-1][0].many
             self.size -= len(taken[-1][0].lines)
@@ -55,24 +70,34 @@ class Lanes:
         self,
         partitions: Partitions,
         done: Callable[[Any], None],
-        rewind: Callable[[int], Awaitable[None]],
+        rewind: Callable[[int, int], Awaitable[None]],
         failed: Callable[[BaseException], None],
         retry_seconds: float = RETRY_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+        batch_events: int = BATCH_EVENTS,
     ) -> None:
-        """`rewind` has a partition read from its beginning, for its store is behind the feed's
-        reader; `failed` hears of what can't be tried again, after which the lane stands still."""
+        """`rewind` has a partition read again from where a position was, or from before it (0 is
+        its beginning), for a store is behind the feed's reader; `failed` hears of what can't be
+        tried again, after which the lane stands still."""
         self._partitions = partitions
         self._done, self._rewind, self._failed = done, rewind, failed
         self._retry_seconds = retry_seconds
+        self._idle_seconds = idle_seconds
+        self._batch_events = batch_events
         self._lanes: dict[int, _Lane] = {}
-        self._rewound: set[int] = set()
+        self._rewound: dict[int, _Rewound] = {}
+
+    def open(self, partition: int) -> _Lane:
+        """Work on this partition, although nothing came of it yet."""
+        lane = self._lanes.get(partition)
+        if lane is None:
+            lane = self._lanes[partition] = _Lane()
+            lane.task = asyncio.create_task(self._run(partition, lane))
+        return lane
 
     async def put(self, chunk: Chunk, token: Any) -> None:
         """Line a chunk up behind those of its partition; waits while there are too many."""
-        lane = self._lanes.get(chunk.partition)
-        if lane is None:
-            lane = self._lanes[chunk.partition] = _Lane()
-            lane.task = asyncio.create_task(self._run(chunk.partition, lane))
+        lane = self.open(chunk.partition)
         while lane.size > WAITING_BYTES:
             lane.changed.clear()
             await lane.changed.wait()
@@ -88,7 +113,8 @@ class Lanes:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._rewound.difference_update(numbers)
+        for number in numbers:
+            self._rewound.pop(number, None)
         self._partitions.forget(numbers)
 
     async def _run(self, partition: int, lane: _Lane) -> None:
@@ -96,8 +122,11 @@ class Lanes:
             while True:
                 while not lane.waiting:
                     lane.changed.clear()
-                    await lane.changed.wait()
-                batch = lane.next()
+                    try:
+                        await asyncio.wait_for(lane.changed.wait(), self._idle_seconds)
+                    except TimeoutError:
+                        await self._level(partition, lane)
+                batch = lane.next(self._batch_events)
                 lane.changed.set()
                 await self._take(partition, lane, batch)
         except Exception as error:  # noqa: BLE001  # it is the worker's end, and told there
@@ -121,20 +150,31 @@ class Lanes:
                     lane.unstored.clear()
                 return
 
+    async def _level(self, partition: int, lane: _Lane) -> None:
+        """Views that are behind although nothing comes are brought up, too."""
+        with suppress(StoreUnavailable):  # the next look is soon
+            try:
+                await self._partitions.level(partition)
+            except Gap as gap:
+                await self._missing(partition, lane, [], gap)
+
     async def _missing(
         self, partition: int, lane: _Lane, batch: list[tuple[Chunk, Any]], gap: Gap
     ) -> None:
-        """The first time the partition is read again, from its beginning. If something is missing
-        then, there is a hole in the topic: what lies right behind it is left out, for the relay
-        sends it again."""
+        """The partition is read again from where the view stands; where that does not help, from
+        its beginning. If something is missing then, there is a hole in the topic: what lies right
+        behind it is left out, for the relay sends it again."""
         lane.unstored.clear()
-        if partition not in self._rewound:
-            _logger.warning("reading the partition from its beginning: %s", gap)
-            self._rewound.add(partition)
+        before, now = self._rewound.get(partition), time.monotonic()
+        here = before if before is not None and before.place == gap.place else None
+        if here is None or (not here.whole and now - here.at > AGAIN_SECONDS):
+            _logger.warning("reading the partition again: %s", gap)
+            whole = here is not None or not gap.place[1]
+            self._rewound[partition] = _Rewound(gap.place, now, whole)
             lane.waiting.clear()
             lane.size = 0
             lane.changed.set()
-            await self._rewind(partition)
+            await self._rewind(partition, 0 if whole else gap.place[1])
         elif len(batch) > 1:
             for one in batch:
                 await self._take(partition, lane, [one])

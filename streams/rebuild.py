@@ -13,7 +13,7 @@ from events.schema import STORED
 from projections.projection import Projection
 from projections.store import Changes, ReadStore, StoreUnavailable, Superseded
 from projections.tables import Table, Tally
-from streams.parking import Item, decoded, type_of
+from streams.parking import Broken, Item, decoded, type_of
 from streams.step import enter
 
 BATCH: Final = 16_000
@@ -83,12 +83,37 @@ def _decoded(
     return [event for event in events if event.position not in skips] if skips else events
 
 
+class Strict:
+    """A rebuild's way into a store where a feed brings the events: see `partitions.Taker`."""
+
+    def __init__(self, projection: Projection, store: ReadStore) -> None:
+        self._projection = projection
+        self._store = store
+
+    async def start(self) -> None:
+        """Nothing is parked in a view that is being rebuilt."""
+
+    async def take(self, batch: Sequence[Item], after: int, position: int, partition: int) -> None:
+        """As the port says. Raises `Poisoned`, too."""
+        events: list[Recorded] = []
+        for item in batch:
+            if isinstance(item, Broken):
+                raise Poisoned(self._projection.name, item, item.error) from item.error
+            events.append(item)
+        await _take(self._projection, self._store, events, after, position, partition)
+
+
 async def _take(
-    projection: Projection, store: ReadStore, events: Sequence[Recorded], after: int, position: int
+    projection: Projection,
+    store: ReadStore,
+    events: Sequence[Recorded],
+    after: int,
+    position: int,
+    partition: int = 0,
 ) -> None:
     """Project events between two positions; where one fails, everything before it."""
     try:
-        await enter(projection, store, events, after, position)
+        await enter(projection, store, events, after, position, partition)
     except (StoreUnavailable, Superseded):
         raise
     except Exception as error:
@@ -96,8 +121,8 @@ async def _take(
             raise Poisoned(projection.name, events[0], error) from error
         half = len(events) // 2
         between = events[half - 1].position
-        await _take(projection, store, events[:half], after, between)
-        await _take(projection, store, events[half:], between, position)
+        await _take(projection, store, events[:half], after, between, partition)
+        await _take(projection, store, events[half:], between, position, partition)
 
 
 class Difference(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infra.program.names import chosen, known, name_argument, names_argument
-from infra.program.options import data_option, json_option, settings_of_views
+from infra.program.options import data_option, json_option, settings_of_log
 from infra.program.ordering import carry_out
 from infra.program.plain import Plain
 
@@ -39,7 +39,7 @@ def list_(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     """
     from infra.program.table import show
 
-    settings = settings_of_views(data=data)
+    settings = settings_of_log(data=data)
     parked = [(each.name, letter) for each in chosen(names) for letter in _letters(settings, each)]
     if as_json:
         rows = [{"projection": name, **_shown(letter)} for name, letter in parked]
@@ -61,7 +61,7 @@ def inspect(name: str, position: int, data: Path | None) -> None:
     from events.lines import line
     from infra.command_side import open_log
 
-    settings, projection = settings_of_views(data=data), known(name)
+    settings, projection = settings_of_log(data=data), known(name)
     found = next((o for o in _letters(settings, projection) if o.position == position), None)
     if found is None:
         raise Plain(f"{name} has no dead letter at position {position}: see `starling dlq list`")
@@ -83,7 +83,7 @@ def replay(name: str, positions: tuple[int, ...], data: Path | None) -> None:
 
     Example: starling dlq replay posts
     """
-    carry_out(settings_of_views(data=data), "replay", known(name), positions)
+    carry_out(settings_of_log(data=data), "replay", known(name), positions)
 
 
 @dlq.command()
@@ -98,25 +98,15 @@ def purge(name: str, positions: tuple[int, ...], everything: bool, data: Path | 
     """
     if bool(positions) == everything:
         raise click.UsageError("name the positions of the events to give up, or give --all")
-    carry_out(settings_of_views(data=data), "purge", known(name), positions)
+    carry_out(settings_of_log(data=data), "purge", known(name), positions)
 
 
 def _letters(settings: "Settings", projection: "Projection") -> "list[Letter]":
     import asyncio
 
-    from infra.standings import current_view
-    from streams.dead_letters import letters
+    from infra.standings import parked
 
-    async def read() -> "list[Letter]":
-        store = current_view(settings, projection)
-        if store is None:
-            return []
-        try:
-            return await letters(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(read())
+    return asyncio.run(parked(settings, projection))
 
 
 def _shown(letter: "Letter") -> dict[str, Any]:

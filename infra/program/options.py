@@ -51,11 +51,3 @@ def settings_of_log(**chosen: Any) -> "Settings":
             "first, or name another folder with --data"
         )
     return settings
-
-
-def settings_of_views(**chosen: Any) -> "Settings":
-    """As `settings_of_log`, for commands that work on the files of views."""
-    settings = settings_of_log(**chosen)
-    if settings.views != "sqlite":
-        raise Plain("this works on views in SQLite alone, and STARLING_VIEWS names others")
-    return settings

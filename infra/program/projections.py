@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infra.program.names import chosen, known, name_argument, names_argument
-from infra.program.options import data_option, json_option, settings_of_views
+from infra.program.options import data_option, json_option, settings_of_log
 from infra.program.ordering import carry_out
 from infra.program.rebuild import rebuild
 from infra.program.show import show
@@ -33,7 +33,7 @@ def list_(data: Path | None, as_json: bool) -> None:
 
     Example: starling projections list
     """
-    _show(settings_of_views(data=data), (), as_json)
+    _show(settings_of_log(data=data), (), as_json)
 
 
 @projections.command()
@@ -50,7 +50,7 @@ def status(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
 
     Example: starling projections status timeline --json
     """
-    _show(settings_of_views(data=data), names, as_json)
+    _show(settings_of_log(data=data), names, as_json)
 
 
 @projections.command()
@@ -61,7 +61,7 @@ def pause(name: str, data: Path | None) -> None:
 
     Example: starling projections pause trending
     """
-    carry_out(settings_of_views(data=data), "pause", known(name))
+    carry_out(settings_of_log(data=data), "pause", known(name))
 
 
 @projections.command()
@@ -72,7 +72,7 @@ def resume(name: str, data: Path | None) -> None:
 
     Example: starling projections resume trending
     """
-    carry_out(settings_of_views(data=data), "resume", known(name))
+    carry_out(settings_of_log(data=data), "resume", known(name))
 
 
 @projections.command()
@@ -87,7 +87,7 @@ def skip(name: str, positions: tuple[int, ...], data: Path | None) -> None:
 
     Example: starling projections skip posts 48213
     """
-    carry_out(settings_of_views(data=data), "skip", known(name), positions)
+    carry_out(settings_of_log(data=data), "skip", known(name), positions)
 
 
 def _show(settings: "Settings", names: tuple[str, ...], as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infra.program.names import chosen
-from infra.program.options import data_option, settings_of_views
+from infra.program.options import data_option, settings_of_log
 from infra.program.plain import Plain
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def rebuild(
     """
     if bool(names) == everything:
         raise click.UsageError("name the projections to rebuild, or give --all")
-    settings = settings_of_views(data=data)
+    settings = settings_of_log(data=data)
     wanted = [projection.name for projection in chosen(names)]
     if cancel:
         _cancel(settings, wanted)
@@ -50,26 +50,40 @@ def rebuild(
 def _cancel(settings: "Settings", names: list[str]) -> None:
     import asyncio
 
-    from infra.rebuilding import cancel
+    from infra.workshops import workshop
 
-    for name in names:
-        there = asyncio.run(cancel(settings, name))
-        click.echo(f"{name}: {'cancelled' if there else 'no rebuild to cancel'}", err=True)
+    async def cancel() -> None:
+        async with workshop(settings) as shop:
+            for name in names:
+                there = await shop.cancel(name)
+                click.echo(f"{name}: {'cancelled' if there else 'no rebuild to cancel'}", err=True)
+
+    asyncio.run(cancel())
 
 
 def _rebuild(settings: "Settings", names: list[str], verify: bool, jobs: int | None) -> None:
     import asyncio
     import os
 
-    from infra.conducting import Rebuilds
-    from infra.program.progress import bar
+    from infra.conducting import Outcome, Rebuilds
+    from infra.program.progress import Bar, bar
+    from infra.workshops import workshop
 
-    rebuilds = Rebuilds(settings, names, verify, jobs or os.cpu_count() or 1)
+    rebuilds = Rebuilds(names, verify, jobs or os.cpu_count() or 1)
+
+    async def run(progress: Bar) -> dict[str, Outcome]:
+        async with workshop(settings) as shop:
+            return await rebuilds.run(shop, progress.phase)
+
+    async def cancel() -> None:
+        async with workshop(settings) as shop:
+            await rebuilds.cancel(shop)
+
     with bar() as progress:
         try:
-            outcomes = asyncio.run(rebuilds.run(progress.phase))
+            outcomes = asyncio.run(run(progress))
         except KeyboardInterrupt:
-            asyncio.run(rebuilds.cancel())
+            asyncio.run(cancel())
             raise Plain(
                 "cancelled: views that were not switched to yet are gone, the live ones stay"
             ) from None

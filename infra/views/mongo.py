@@ -22,7 +22,7 @@ from infra.views.mongo_meetings import Meetings
 from infra.views.mongo_reads import MongoReads
 from infra.views.mongo_table import PARTS
 from infra.views.mongo_view import AnyTable
-from projections.store import Changes, Stale, Superseded
+from projections.store import Changes, Stale, StoreUnavailable, Superseded
 from projections.tables import Key, Row, Table, Tally
 
 Touches = Callable[[Changes], Iterable[tuple[int, int]]]
@@ -48,10 +48,12 @@ class MongoStore(MongoReads):
         tables: Sequence[AnyTable],
         read_only: bool,
         touches: Touches,
+        turn: int | None = None,
     ) -> None:
         super().__init__(database, view, tables)
         self._meetings = Meetings(self._view.meetings)
         self._touches = touches
+        self._turn = turn
         self._read_only = read_only
         if not read_only:
             self._patience = WRITE_SECONDS  # a projector that gives up begins its batch again
@@ -66,15 +68,17 @@ class MongoStore(MongoReads):
         tables: Sequence[AnyTable],
         read_only: bool = False,
         touches: Touches = lambda changes: (),
+        turn: int | None = None,
     ) -> Self:
         """The view of that name, made where it isn't there (a read-only one must be there).
 
         `touches` says what readers must forget after changes; they are told with the position.
+        Once a later `turn` than this one began, nothing is applied any more.
 
         Raises `StoreUnavailable` where that can't be done, `StoreError` where the view has other
         tables than these.
         """
-        store = cls(database, view, tables, read_only, touches)
+        store = cls(database, view, tables, read_only, touches, turn)
         await store._within(WRITE_SECONDS, store._view.prepare(read_only))
         return store
 
@@ -125,7 +129,7 @@ class MongoStore(MongoReads):
             session.start_transaction(),
         ):
             found = await self._positions.find_one({"_id": partition}, session=session)
-            if not _joins(found, after, position):
+            if not self._joins(found, after, position):
                 return False
             touched = [position, *self._touched(batch.changes)]
             moved = {"$set": {"position": position, "touched": touched}}
@@ -142,11 +146,14 @@ class MongoStore(MongoReads):
         """Move a position alone: one small write. Many of these come while others write."""
         while True:
             moved = {"$set": {"position": position, "touched": [position]}}
-            done = await self._positions.update_one({"_id": partition, "position": after}, moved)
+            here: dict[str, Any] = {"_id": partition, "position": after}
+            if self._turn is not None:
+                here["turn"] = {"$not": {"$gt": self._turn}}
+            done = await self._positions.update_one(here, moved)
             if done.matched_count:
                 return True
             found = await self._positions.find_one({"_id": partition})
-            if not _joins(found, after, position):
+            if not self._joins(found, after, position):
                 return False
             with suppress(DuplicateKeyError):
                 new = {"_id": partition, "position": position, "touched": [position]}
@@ -166,10 +173,18 @@ class MongoStore(MongoReads):
         """
         await self._within(_CLEAR_SECONDS, self._view.empty())
 
+    def _joins(self, found: Mapping[str, Any] | None, after: int, position: int) -> bool:
+        """Whether a batch begins where a partition is. Raises `Superseded` where it can't, and
+        `StandsStill`."""
+        stored = int(found["position"]) if found else 0
+        if stored >= position:
+            return False
+        if found and self._turn is not None and found.get("turn", 0) > self._turn:
+            raise StandsStill("the view was made to stand still: look anew")
+        if stored != after:
+            raise Superseded(f"the partition is at {stored}, not at {after}: another one writes it")
+        return True
 
-def _joins(found: Mapping[str, Any] | None, after: int, position: int) -> bool:
-    """Whether a batch begins where a partition is. Raises `Superseded` where it can't."""
-    stored = int(found["position"]) if found else 0
-    if stored < position and stored != after:
-        raise Superseded(f"the partition is at {stored}, not at {after}: another one writes it")
-    return stored < position
+
+class StandsStill(StoreUnavailable):
+    """The turn of this writer is over."""

@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
+from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo.errors import PyMongoError
 
 from infra.mongo import READ_SECONDS, Database, unreachable
+from infra.views.mongo_table import MongoTable
 from infra.views.mongo_view import AnyTable, MongoView
 from projections.store import Scans, StoreError, StoreUnavailable
 from projections.tables import Key, Row, Table, Tally
@@ -33,13 +35,24 @@ class MongoReads:
         self._tables = self._view.tables
         self._positions = self._view.positions
         self._closed = False
+        self._session: AsyncIOMotorClientSession | None = None
         self._patience = READ_SECONDS
         """Seconds that an answer may take; somebody waits for it, where this answers questions."""
         self.name = view
 
+    def within(self, session: AsyncIOMotorClientSession) -> None:
+        """Read in a session from now on: with one that holds a snapshot, the view as it was."""
+        self._session = session
+
+    def patience(self, seconds: float) -> None:
+        """How long an answer may take from now on."""
+        self._patience = seconds
+
     async def position(self, partition: int = 0) -> int:
         """The position up to which a partition was projected; 0 before the first."""
-        found = await self._read(self._positions.find_one({"_id": partition}))
+        found = await self._read(
+            self._positions.find_one({"_id": partition}, session=self._session)
+        )
         return int(found["position"]) if found else 0
 
     async def get(self, table: Table[Row] | Tally[Row], key: Key) -> Row | None:
@@ -55,7 +68,9 @@ class MongoReads:
         for start in range(0, len(wanted), _KEYS):
             part = wanted[start : start + _KEYS]
             match = part[0] if len(part) == 1 else {"$in": part}
-            cursor = mine.collection.find({mine.key_path: match}, batch_size=_BATCH)
+            cursor = mine.collection.find(
+                {mine.key_path: match}, batch_size=_BATCH, session=self._session
+            )
             for row in mine.rows(await self._read(cursor.to_list(None))):
                 found[row[: mine.width]] = row
         return found
@@ -83,9 +98,12 @@ class MongoReads:
             # Of a tally, so many parts may be fewer rows: they are counted when they are summed.
             limit=0 if limit is None or mine.tally else limit,
             batch_size=_BATCH if limit is None else limit + 1,
+            session=self._session,
         )
-        rows: list[Row] = mine.rows(await self._read(cursor.to_list(None)))
-        return rows if limit is None else rows[:limit]
+        if limit is None or not mine.tally:
+            rows: list[Row] = mine.rows(await self._read(cursor.to_list(None)))
+            return rows
+        return await self._read(_summed(mine, cursor, limit))
 
     async def merge_scans(
         self,
@@ -147,3 +165,16 @@ class MongoReads:
             raise StoreError(f"MongoDB refused: {error}") from error
         except (OverflowError, ValueError) as error:
             raise StoreError(f"a row does not fit its table: {error}") from error
+
+
+async def _summed(table: MongoTable, cursor: Any, limit: int) -> list[Any]:
+    """The first rows of a tally: parts of one row come one after the other, so they are whole once
+    there is one row more, and the rest is not asked for."""
+    parts: list[dict[str, Any]] = []
+    while more := await cursor.to_list(limit + 1):
+        parts += more
+        rows = table.rows(parts)
+        if len(rows) > limit:
+            await cursor.close()
+            return rows[:limit]
+    return table.rows(parts)

@@ -4,6 +4,7 @@ What tables a view has stands in the collection `views`, one document for each v
 program with other tables does not misread it.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -64,10 +65,11 @@ class MongoView:
         await views.update_one(mine, {"$unset": {"clearing": True}})
 
     async def drop(self) -> None:
-        """Remove the view: nothing of it is left."""
+        """Remove the view, whatever tables it has: nothing of it is left."""
         await self._database["views"].delete_one({"_id": self._name})
-        for collection in self._collections():
-            await collection.drop()
+        mine = {"name": {"$regex": f"^{re.escape(self._name)}\\."}}
+        for name in await self._database.list_collection_names(filter=mine):
+            await self._database.drop_collection(name)
 
     async def _create(self) -> None:
         """Collections are made before transactions write them: making them would lock more."""

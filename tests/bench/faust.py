@@ -161,7 +161,7 @@ def _feed(bench: _Bench) -> float:
 
 async def _fed(address: str, chunks: Sequence[Chunk]) -> float:
     """As the worker does it: each partition in a lane of its own, where chunks gather."""
-    async with partitioned_views(address, feed_topics.PARTITIONS) as views:
+    async with partitioned_views(address, feed_topics.PARTITIONS, "") as look:
         everything = asyncio.get_running_loop().create_future()
         stored = 0
 
@@ -171,10 +171,10 @@ async def _fed(address: str, chunks: Sequence[Chunk]) -> float:
             if stored == len(chunks):
                 everything.set_result(None)
 
-        async def rewind(partition: int) -> None:
+        async def rewind(partition: int, position: int) -> None:
             raise RuntimeError(f"something is missing in partition {partition}")
 
-        lanes = Lanes(Partitions(views, time.monotonic), done, rewind, everything.set_exception)
+        lanes = Lanes(Partitions(look, time.monotonic), done, rewind, everything.set_exception)
         started = time.perf_counter()
         for chunk in chunks:
             await lanes.put(chunk, None)

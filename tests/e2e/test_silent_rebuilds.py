@@ -23,6 +23,7 @@ from infra.projector import projector
 from infra.settings import Settings
 from infra.views.board import BoardWriter
 from infra.views.fanout import Fanout
+from infra.workshops import FileWorkshop
 from projections.catalog import CATALOG
 from projections.store import Changes
 from projections.timeline import POSTED
@@ -79,8 +80,8 @@ async def test_a_rebuild_of_everything_tells_nobody_and_the_next_event_is_told_o
         heard.touched.clear()
         heard.posts.clear()
 
-        rebuilds = Rebuilds(settings, NAMES, verify=False, jobs=2)
-        outcomes = await rebuilds.run(lambda what, total: lambda done: None)
+        rebuilds = Rebuilds(NAMES, verify=False, jobs=2)
+        outcomes = await rebuilds.run(FileWorkshop(settings), lambda what, total: lambda done: None)
         assert all(outcome.done for outcome in outcomes.values()), outcomes
         assert all(view(settings, name).stem.endswith("-2") for name in NAMES)
         assert (heard.touched, heard.posts) == ([], [])

@@ -18,6 +18,7 @@ from infra.views.board import BoardReader
 from infra.views.builds import ViewFiles, version_of
 from infra.views.current import CurrentViews
 from infra.views.sqlite import SqliteStore
+from infra.workshops import FileWorkshop
 from projections import posts
 from projections.catalog import CATALOG
 from projections.projection import Projection
@@ -108,8 +109,8 @@ async def test_readers_never_see_less_while_a_rebuild_runs(data: Settings) -> No
         running = asyncio.create_task(here.run(stop))
         others = [asyncio.create_task(write()), asyncio.create_task(read())]
         for number in (2, 3):
-            rebuilds = Rebuilds(data, ["posts"], verify=number == 3, jobs=1)
-            outcomes = await rebuilds.run(lambda what, total: lambda done: None)
+            rebuilds = Rebuilds(["posts"], verify=number == 3, jobs=1)
+            outcomes = await rebuilds.run(FileWorkshop(data), lambda what, total: lambda done: None)
             assert outcomes["posts"].done, outcomes
             assert view(data, "posts").name == f"posts-1-{number}.sqlite"
         done.set()

@@ -6,7 +6,7 @@ While there is a file `hold-<pid>` in the folder, it stands before each transact
 
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from projections.catalog import CATALOG
 from projections.store import Changes, Superseded
 from streams.dead_letters import kept
 from streams.faust_app import build, work
-from streams.partitions import PartitionedView
+from streams.partitions import Look, PartitionedView, always
 from tests.engines.relays import until
 
 FOLDER = Path(sys.argv[-1])
@@ -42,7 +42,7 @@ class Held(SqliteStore):
 
 
 @asynccontextmanager
-async def views(folder: Path) -> AsyncIterator[Sequence[PartitionedView]]:
+async def views(folder: Path) -> AsyncIterator[Look]:
     """The views in a folder, open for writing."""
     async with AsyncExitStack() as stack:
         opened = []
@@ -50,7 +50,7 @@ async def views(folder: Path) -> AsyncIterator[Sequence[PartitionedView]]:
             store = Held.open(folder / f"{projection.name}.sqlite", kept(projection))
             stack.push_async_callback(store.close)
             opened.append(PartitionedView(projection, store))
-        yield opened
+        yield always(opened)
 
 
 if __name__ == "__main__":

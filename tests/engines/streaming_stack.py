@@ -11,7 +11,7 @@ from infra.feeds.kafka_topic import Topic
 from infra.mongo import WRITE_SECONDS, connected
 from infra.settings import Settings
 from infra.views.mongo import MongoStore
-from infra.views.mongo_current import view_of
+from infra.views.mongo_current import MongoCurrent
 from projections.catalog import CATALOG
 from projections.store import ReadStore
 from streams.dead_letters import kept
@@ -25,24 +25,32 @@ class Stack:
     def __init__(self, settings: Settings, topic: Topic) -> None:
         self.settings = settings
         self.topic = topic
+        self.patched: dict[str, str] = {}
+        """More of the environment of workers."""
 
     def worker(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
         """A Faust worker, killed at the end of the block if it still runs."""
-        return self._process("work", "--topic", self.topic.name)
+        return self._process("work", "--topic", self.topic.name, **self.patched)
 
     def relay(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
         """A relay, killed at the end of the block if it still runs."""
         options = ("--topic", self.topic.name, "--partitions", str(self.topic.partitions))
         return self._process("relay", *options)
 
-    def _process(self, *arguments: str) -> AbstractContextManager["subprocess.Popen[bytes]"]:
-        settings = self.settings
-        env = environment(
-            STARLING_DATA=str(settings.data),
-            STARLING_KAFKA=settings.kafka or "",
-            STARLING_VIEWS=settings.views,
+    def _process(
+        self, *arguments: str, **more: str
+    ) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        return killed_at_the_end(
+            [STARLING, *arguments], {**self.environment(), **more}, self.said
         )
-        return killed_at_the_end([STARLING, *arguments], env, self.said)
+
+    def environment(self) -> dict[str, str]:
+        """That of a program of this profile."""
+        return environment(
+            STARLING_DATA=str(self.settings.data),
+            STARLING_KAFKA=self.settings.kafka or "",
+            STARLING_VIEWS=self.settings.views,
+        )
 
     @property
     def said(self) -> Path:
@@ -52,13 +60,15 @@ class Stack:
     async def until_projected(self, position: int, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until every view is there in every partition."""
         with connected(self.settings.views, WRITE_SECONDS) as database:
-            views = [database[f"{view_of(one)}.position"] for one in CATALOG]
             there = {"_id": {"$gte": 0}, "position": {"$gte": position}}
 
             end = time.monotonic() + seconds
-            while not all(
-                [await view.count_documents(there) >= self.topic.partitions for view in views]
-            ):
+            while True:
+                current = (await MongoCurrent(database).read()).views
+                views = [database[f"{view}.position"] for view in current.values()]
+                counts = [await view.count_documents(there) for view in views]
+                if len(counts) == len(CATALOG) and min(counts) >= self.topic.partitions:
+                    return
                 assert time.monotonic() < end, self.said.read_text()[-4000:]
                 await asyncio.sleep(0.1)
 
@@ -66,7 +76,8 @@ class Stack:
     async def views(self) -> AsyncIterator[dict[str, ReadStore]]:
         """The views as they are. As a projector's, whose patience is enough for whole tables."""
         with connected(self.settings.views, WRITE_SECONDS) as database:
+            current = (await MongoCurrent(database).read()).views
             yield {
-                one.name: await MongoStore.open(database, view_of(one), kept(one))
+                one.name: await MongoStore.open(database, current[one.name], kept(one))
                 for one in CATALOG
             }

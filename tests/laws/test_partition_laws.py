@@ -16,7 +16,7 @@ from projections.projection import View
 from projections.store import Changes, StoreUnavailable
 from streams.chunks import Chunk, cut, marks
 from streams.dead_letters import kept, letters
-from streams.partitions import Gap, PartitionedView, Partitions
+from streams.partitions import Gap, PartitionedView, Partitions, always
 from streams.runner import Follower, Runner
 from tests.engines.worlds import FIRST, fill
 
@@ -41,7 +41,7 @@ async def rows(stores: dict[str, MemoryStore]) -> dict[str, list[object]]:
 
 def worker(stores: dict[str, MemoryStore], clock: float = 0.0) -> Partitions:
     views = [PartitionedView(projection, stores[projection.name]) for projection in CATALOG]
-    return Partitions(views, clock=lambda: clock)
+    return Partitions(always(views), clock=lambda: clock)
 
 
 async def history(many: int) -> tuple[MemoryLog, list[Stored]]:
@@ -107,7 +107,7 @@ async def test_positions_of_views_without_events_are_stored_at_marks_and_now_and
     now = 0.0
     profiles = next(p for p in CATALOG if p.name == "profiles")  # takes none of these events
     store = Counting(kept(profiles))
-    partitions = Partitions([PartitionedView(profiles, store)], clock=lambda: now)
+    partitions = Partitions(always([PartitionedView(profiles, store)]), clock=lambda: now)
     chunks = [c for c in chunks_of(events, 1) if c.partition == 0]
     with_events = [c for c in chunks if c.many]
     assert [await partitions.take([c]) for c in with_events[:3]] == [False] * 3
@@ -148,7 +148,7 @@ async def test_an_event_that_a_projection_can_not_take_is_parked_and_the_rest_go
     _, events = await history(60)
     poisoned = Poisoned()
     store = MemoryStore(kept(poisoned))
-    partitions = Partitions([PartitionedView(poisoned, store)], clock=lambda: 0.0)
+    partitions = Partitions(always([PartitionedView(poisoned, store)]), clock=lambda: 0.0)
     for chunk in chunks_of(events, 7):
         await partitions.take([chunk])
     [parked] = await letters(store)

@@ -52,19 +52,24 @@ class Worker:
     def __init__(self) -> None:
         self.store = Slow()
         self.done: list[Chunk] = []
-        self.rewound: list[int] = []
+        self.rewound: list[tuple[int, int]] = []
         self.failed: list[BaseException] = []
-        view = PartitionedView(Posts(), self.store)
+        self.away = False
+        self._views = [PartitionedView(Posts(), self.store)]
         self.lanes = Lanes(
-            Partitions([view], clock=lambda: 0.0),
+            Partitions(self.look, clock=lambda: 0.0),
             self.done.append,
             self.rewind,
             self.failed.append,
             retry_seconds=0.001,
+            idle_seconds=0.05,
         )
 
-    async def rewind(self, partition: int) -> None:
-        self.rewound.append(partition)
+    async def look(self) -> Sequence[PartitionedView]:
+        return [] if self.away else self._views
+
+    async def rewind(self, partition: int, position: int) -> None:
+        self.rewound.append((partition, position))
 
     async def put(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
@@ -119,11 +124,11 @@ async def test_a_store_that_is_away_is_tried_again(worker: Worker) -> None:
 async def test_a_store_behind_its_reader_has_the_partition_read_again_once(worker: Worker) -> None:
     _, sent = await history(1, most=5)
     await worker.put(sent[4:])
-    await until(lambda: worker.rewound == [0])
+    await until(lambda: worker.rewound == [(0, 0)])
     assert worker.done == []
     await worker.put(sent)
     await until(lambda: worker.done[-1:] == sent[-1:])
-    assert worker.rewound == [0]
+    assert worker.rewound == [(0, 0)]
     assert await worker.store.position(0) == EVENTS
 
 
@@ -132,11 +137,28 @@ async def test_what_lies_behind_a_hole_is_left_out_and_taken_when_it_comes_again
 ) -> None:
     _, sent = await history(1, most=5)
     await worker.put(sent[3:])
-    await until(lambda: worker.rewound == [0])
-    await worker.put([*sent[:2], *sent[3:6], *sent[2:]])
+    await until(lambda: worker.rewound == [(0, 0)])
+    await worker.put([*sent[:2], *sent[3:6]])
+    await until(lambda: worker.rewound == [(0, 0), (0, sent[1].upto)])
+    await worker.put([*sent[1:2], *sent[3:6], *sent[2:]])
     await until(lambda: worker.done[-1:] == sent[-1:])
     assert await worker.store.position(0) == EVENTS
     assert worker.failed == []
+
+
+async def test_a_view_that_was_left_behind_is_brought_up_although_nothing_comes(
+    worker: Worker,
+) -> None:
+    _, sent = await history(1, most=5)
+    worker.away = True
+    await worker.put(sent)
+    await until(lambda: worker.done[-1:] == sent[-1:])
+    worker.away = False
+    await until(lambda: worker.rewound == [(0, 0)])
+    await worker.put(sent)
+    await until(lambda: worker.done[-1:] == sent[-1:] and len(worker.done) == 2 * len(sent))
+    assert await worker.store.position(0) == EVENTS
+    assert worker.rewound == [(0, 0)]
 
 
 async def test_what_can_not_be_tried_again_is_told(worker: Worker) -> None:

@@ -1,0 +1,167 @@
+"""Rebuilds, pauses and dead letters where the views are in MongoDB: the same commands, on a relay
+and a Faust worker that go on meanwhile."""
+
+import asyncio
+import json
+import random
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.auth import OPERATOR, Tokens
+from events import streams
+from events.log import Append, NewEvent, Write
+from events.recorded import Recorded
+from events.schema import Event, PostCreated, PostEdited
+from infra.command_side import clock_ms, open_log, signing_secret
+from infra.engines.kafka import KafkaBroker
+from infra.engines.mongodb import MongoServer
+from infra.feeds.kafka_topic import ensure
+from infra.mongo import WRITE_SECONDS, Database, connected
+from infra.settings import Settings
+from infra.views.mongo_builds import MongoBuilds
+from infra.views.mongo_current import MongoCurrent
+from tests.engines.mongo_views import fresh as fresh_database
+from tests.engines.streaming_stack import Stack
+from tests.engines.topics import fresh as fresh_topic
+from tests.engines.worlds import FIRST, append_all
+from tests.fresh import all_rows, fresh_views
+from tests.laws.logs import ASKED, LATER_MS, OFTEN, play
+from tests.processes import processes
+from tests.program import STARLING
+from tests.rebuilding import with_patch
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(200)]
+
+SQUEAMISH = """
+from projections.posts import Posts
+project = Posts.project
+def squeamish(self, recorded, view):
+    if getattr(recorded.event, "text", "") == "poison":
+        raise ValueError("cannot take this")
+    project(self, recorded, view)
+Posts.project = squeamish
+"""
+
+FEW = 250
+"""Events of one go."""
+
+
+class World:
+    """A stack with a relay and a worker that can't take poison, and what is still to happen."""
+
+    def __init__(self, stack: Stack, history: Sequence[Recorded], squeamish: dict[str, str]):
+        self.stack, self.settings = stack, stack.settings
+        self.squeamish = squeamish
+        self._coming = list(history)
+        self._made = 0
+
+    async def happen(self, many: int = FEW) -> int:
+        """Append the next events; the log's head."""
+        now, self._coming = self._coming[:many], self._coming[many:]
+        assert now
+        with open_log(self.settings) as log:
+            await append_all(log, now)
+            return log.head()
+
+    async def say(self, event: Event, version: int) -> int:
+        """Append one event of a post; its position."""
+        self._made += 1
+        id = FIRST + (1 << 50) + self._made
+        with open_log(self.settings) as log:
+            write = Write(streams.post(event.post), version, (NewEvent(id, event),))  # type: ignore[attr-defined]
+            await log.append(Append((write,), 7, id, id))
+            return log.head()
+
+    async def settled(self) -> None:
+        """Wait until the views are where the log is, and check every row of them."""
+        with open_log(self.settings) as log:
+            await self.stack.until_projected(log.head())
+            folder = self.settings.data / f"fresh-{random.randrange(1 << 60)}"
+            folder.mkdir()
+            async with fresh_views(log, folder) as fresh, self.stack.views() as live:
+                assert await all_rows(live) == await all_rows(fresh)
+
+    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":
+        env = {**self.stack.environment(), **more}
+        pipe = subprocess.PIPE
+        return subprocess.Popen([STARLING, *arguments], env=env, stdout=pipe, stderr=pipe)
+
+    async def do(self, *arguments: str, **more: str) -> tuple[int, str, str]:
+        """Run the program: exit status, stdout, stderr."""
+        process = self.start(*arguments, **more)
+        out, err = await asyncio.to_thread(process.communicate, timeout=90)
+        return process.returncode, out.decode().strip(), err.decode().strip()
+
+    async def ask(self, *arguments: str) -> Any:
+        status, out, err = await self.do(*arguments, "--json")
+        assert status == 0, err
+        return json.loads(out)
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Database]:
+        with connected(self.settings.views, WRITE_SECONDS) as database:
+            yield database
+
+    async def view(self, projection: str) -> str:
+        async with self.database() as database:
+            return (await MongoCurrent(database).read()).views[projection]
+
+    async def collections(self) -> set[str]:
+        """Those of views that are current or being made, not of retired ones."""
+        async with self.database() as database:
+            retired = tuple(f"{v}." for v in (await MongoCurrent(database).read()).retired)
+            names = await database.list_collection_names()
+            return {name for name in names if not name.startswith(retired or ("-",))}
+
+
+@pytest.fixture(scope="module")
+def world(
+    kafka: KafkaBroker, mongodb: MongoServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("operations")
+    settings = Settings(
+        data=folder / "data", views=fresh_database(mongodb), kafka=kafka.address, secret="s" * 20
+    )
+    settings.data.mkdir()
+    stack = Stack(settings, fresh_topic(3))
+    stack.patched = {"PYTHONPATH": with_patch(folder / "patch", SQUEAMISH, settings)["PYTHONPATH"]}
+    made = World(stack, asyncio.run(history(3000)), stack.patched)
+    ensure(kafka.address, stack.topic)
+    asyncio.run(made.happen())
+    with stack.relay(), stack.worker():
+        asyncio.run(made.settled())
+        yield made
+
+
+async def history(steps: int) -> list[Recorded]:
+    chance = random.Random(8)
+    asked = [*OFTEN * 4, *(name for name in ASKED if name != "delete_account")]
+    taken = [
+        (chance.choice(asked), chance.randint(0, 9), chance.randint(0, 40), chance.choice(LATER_MS))
+        for _ in range(steps)
+    ]
+    return await play(taken, people=10)
+
+
+async def test_views_are_rebuilt_while_the_worker_projects_and_events_arrive(world: World) -> None:
+    names = ("posts", "timeline")
+    before = [await world.view(name) for name in names]
+    rebuild = asyncio.create_task(world.do("projections", "rebuild", *names))
+    while not rebuild.done():
+        await world.happen(20)
+        await asyncio.sleep(0.1)
+    assert await rebuild == (
+        0, "", "posts: posts shows the rebuilt view\ntimeline: timeline shows the rebuilt view"
+    )  # fmt: skip
+    await world.happen(50)
+    await world.settled()
+    after = [await world.view(name) for name in names]
+    assert all(new.startswith(f"{name}_1_g") for name, new in zip(names, after, strict=True))
+    assert set(before).isdisjoint(after)
