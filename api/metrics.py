@@ -87,14 +87,23 @@ class Metrics(Collector):
         lag = GaugeMetricFamily(
             "starling_projection_lag", "Log positions not yet projected.", labels=["projection"]
         )
+        parts = GaugeMetricFamily(
+            "starling_partition_lag",
+            "Log positions not yet projected, of each partition of the feed.",
+            labels=["projection", "partition"],
+        )
         letters = GaugeMetricFamily(
             "starling_dead_letters", "Events that could not be taken.", labels=["projection"]
         )
         for one in self._lag():
             lag.add_metric([one.projection], one.behind)
             letters.add_metric([one.projection], self._parked.get(one.projection, 0))
+            for number, position in one.partitions.items():
+                behind = max(0, one.head - position) if one.behind else 0
+                parts.add_metric([one.projection, str(number)], behind)
         yield lag
         yield letters
+        yield parts
 
 
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:

@@ -37,12 +37,12 @@ class Operations:
         if verify not in ("true", "false"):
             raise Refused(422, "invalid-verify", "`verify` is true or false")
         await self._port.order("rebuild", name, verify == "true")
-        return self._watched(name)
+        return await self._watched(name)
 
     async def progress(self, call: Call) -> Stream:
         """The same of a rebuild that was begun before."""
         name = (await self._standing(call)).name
-        return self._watched(name)
+        return await self._watched(name)
 
     async def cancel(self, call: Call) -> Answer:
         """Take a rebuild back."""
@@ -71,8 +71,8 @@ class Operations:
         message = f"there is no projection {call.params[0]!r}; there are {there}"
         raise Refused(404, "projection-not-found", message)
 
-    def _watched(self, name: str) -> Stream:
-        first = self._port.rebuild(name)
+    async def _watched(self, name: str) -> Stream:
+        first = await self._port.rebuild(name)
         if first is None:
             raise _no_rebuild(name)
         return Stream(200, watch(self._port, name, first), [_EVENTS])
@@ -86,9 +86,9 @@ async def watch(port: Port, name: str, seen: Rebuild) -> AsyncGenerator[bytes, N
             return
         yield _event("progress", seen)
         await asyncio.sleep(LOOK_SECONDS)
-        found = port.rebuild(name)
+        found = await port.rebuild(name)
         if found is None or found.view != seen.view:
-            done = port.view(name) == seen.view
+            done = await port.view(name) == seen.view
             seen.state = "done" if done else "cancelled"
             yield _event(seen.state, seen)
             return

@@ -17,7 +17,7 @@ from projections.store import ReadStore, Views
 
 
 class Lag(NamedTuple):
-    """How far a projection is: its position, and the log's.
+    """How far a projection is: its position, and the log's; by partition where there is a feed.
 
     Whoever should bring it further gave the last sign of life `silent` seconds ago; infinite where
     there was none yet.
@@ -27,6 +27,7 @@ class Lag(NamedTuple):
     position: int
     head: int
     silent: float = 0.0
+    partitions: Mapping[int, int] = {}
 
     @property
     def behind(self) -> int:
@@ -77,11 +78,11 @@ class Operations(Protocol):
         """Take a rebuild back; False where there is none."""
         ...
 
-    def rebuild(self, projection: str, /) -> Rebuild | None:
+    async def rebuild(self, projection: str, /) -> Rebuild | None:
         """How far a rebuild is; None where there is none."""
         ...
 
-    def view(self, projection: str, /) -> str:
+    async def view(self, projection: str, /) -> str:
         """The name of the current view."""
         ...
 

@@ -20,7 +20,7 @@ from projections.catalog import CATALOG
 from projections.store import StoreUnavailable, Views
 from streams.builds import Build
 from streams.dead_letters import letters
-from streams.lag import standing
+from streams.lag import Standing, standing
 
 PATIENCE_SECONDS: Final = 5.0
 """For the projector to take an order: it does so between batches."""
@@ -72,15 +72,7 @@ class FileOperations(Letters):
     async def projections(self) -> Sequence[Projected]:
         """As the port says."""
         return [
-            Projected(
-                name=one.name,
-                version=one.version,
-                position=str(one.position),
-                lag=one.lag,
-                state=one.state,
-                dead_letters=one.dead_letters,
-                rebuild=self.rebuild(one.name) or UNSET,
-            )
+            projected(one, self._rebuild(one.name))
             for one in await standings(self._settings, self._log)
         ]
 
@@ -98,17 +90,34 @@ class FileOperations(Letters):
         """As the port says."""
         return await cancel(self._settings, projection)
 
-    def rebuild(self, projection: str) -> Rebuild | None:
+    async def rebuild(self, projection: str) -> Rebuild | None:
         """As the port says."""
-        found = self._files.read(projection)
-        return _shown(found) if found is not None else None
+        return self._rebuild(projection)
 
-    def view(self, projection: str) -> str:
+    def _rebuild(self, projection: str) -> Rebuild | None:
+        found = self._files.read(projection)
+        return shown(found) if found is not None else None
+
+    async def view(self, projection: str) -> str:
         """As the port says."""
         return self._files.current.read().get(projection, "")
 
 
-def _shown(build: Build) -> Rebuild:
+def projected(one: Standing, rebuild: Rebuild | None) -> Projected:
+    """A projection's standing as the API tells it."""
+    return Projected(
+        name=one.name,
+        version=one.version,
+        position=str(one.position),
+        lag=one.lag,
+        state=one.state,
+        dead_letters=one.dead_letters,
+        rebuild=rebuild or UNSET,
+    )
+
+
+def shown(build: Build) -> Rebuild:
+    """A rebuild as the API tells it."""
     left = build.seconds_left
     return Rebuild(
         state=build.state,
@@ -153,10 +162,10 @@ class NoOperations(Letters):
         """There is none."""
         return False
 
-    def rebuild(self, projection: str) -> Rebuild | None:
+    async def rebuild(self, projection: str) -> Rebuild | None:
         """There is none."""
         return None
 
-    def view(self, projection: str) -> str:
+    async def view(self, projection: str) -> str:
         """It has no name."""
         return ""

@@ -4,7 +4,7 @@ The half of the assembly that reads. Embedded, the projector of the same data fo
 in memory what is new; in the streaming profile MongoDB does.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
@@ -29,6 +29,8 @@ class QuerySide:
     views: Views
     home: Home
     changes: Callable[[], Sequence[tuple[int, int]] | None]
+    positions: Callable[[str], Mapping[int, int]]
+    """How far a projection's view is in each partition; empty where there is no feed."""
     wait_for: WaitFor
     silent_seconds: Callable[[], float]
     """Since the last sign of life of whoever keeps the views current, where it gives any."""
@@ -57,6 +59,7 @@ async def _embedded(settings: Settings) -> AsyncIterator[QuerySide]:
             views,
             Home(lambda: views.store("timeline"), rings),
             board.touched,
+            lambda projection: {},
             wait_for,
             board.silent_seconds,
         )
@@ -77,4 +80,6 @@ async def _streaming(settings: Settings) -> AsyncIterator[QuerySide]:
         views = MongoViews(database, watched, CATALOG)
         async with views.following():
             home = Home(lambda: views.store("timeline"), NewsRings())
-            yield QuerySide(views, home, views.touched, views.wait_for, lambda: 0.0)
+            yield QuerySide(
+                views, home, views.touched, views.positions, views.wait_for, lambda: 0.0
+            )

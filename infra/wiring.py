@@ -14,7 +14,7 @@ from api.ports import Lag, Operations, Ports
 from events.log import EventLog
 from infra.accounts.erasing import finish_erasures
 from infra.command_side import clock_ms, command_side, signing_secret
-from infra.operations import FileOperations, NoOperations
+from infra.operations import FileOperations
 from infra.past import PastViews
 from infra.query_side import query_side
 from infra.settings import Settings
@@ -28,12 +28,18 @@ async def api(settings: Settings) -> AsyncIterator[FastAPI]:
     with command_side(settings) as side:
         await finish_erasures(side.log, side.accounts, settings.data / "erased")
         past = PastViews(settings, side.log)
-        async with aclosing(past), query_side(settings) as queries:
+        async with (
+            aclosing(past),
+            query_side(settings) as queries,
+            _operations(settings, side.log, queries.views) as operations,
+        ):
 
             def lag() -> list[Lag]:
                 head, silent = side.log.head(), queries.silent_seconds()
-                position = queries.views.position
-                return [Lag(p.name, position(p.name), head, silent) for p in CATALOG]
+                position, parts = queries.views.position, queries.positions
+                return [
+                    Lag(p.name, position(p.name), head, silent, parts(p.name)) for p in CATALOG
+                ]
 
             yield build(
                 Ports(
@@ -51,12 +57,18 @@ async def api(settings: Settings) -> AsyncIterator[FastAPI]:
                     changes=queries.changes,
                     wait_for=queries.wait_for,
                     lag=lag,
-                    operations=_operations(settings, side.log, queries.views),
+                    operations=operations,
                 )
             )
 
 
-def _operations(settings: Settings, log: EventLog, views: Views) -> Operations:
+@asynccontextmanager
+async def _operations(settings: Settings, log: EventLog, views: Views) -> AsyncIterator[Operations]:
     if settings.views == "sqlite":
-        return FileOperations(settings, log, views)
-    return NoOperations(log, views)
+        yield FileOperations(settings, log, views)
+        return
+    # The driver comes with the streaming profile alone.
+    from infra.mongo_operations import mongo_operations
+
+    async with mongo_operations(settings, log, views) as operations:
+        yield operations

@@ -100,10 +100,6 @@ class MongoViews:
         known = self._positions.get(self._current.views.get(projection, ""), {})
         return {number: known.get(number, 0) for number in range(self._current.partitions)}
 
-    def view(self, projection: str) -> str:
-        """The name of the current view; empty before there is one."""
-        return self._current.views.get(projection, "")
-
     async def wait_for(self, projections: Collection[str], position: int, timeout: float) -> bool:
         """True once the projections have seen a position; False when the time is over first."""
         try:
@@ -147,7 +143,7 @@ class MongoViews:
         if collection != COLLECTION:
             view, partition = collection.rpartition(".")[0], change["documentKey"]["_id"]
             self._touch(fields.get("touched", ()))
-            if "position" in fields:  # else it was sealed or unsealed
+            if "position" in fields:  # else the view is made to stand still
                 self._positions.setdefault(view, {})[partition] = fields["position"]
         elif all(field.startswith("published.") for field in fields):
             news = {field.partition(".")[2]: at for field, at in fields.items()}

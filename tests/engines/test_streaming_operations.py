@@ -4,28 +4,23 @@ and a Faust worker that go on meanwhile."""
 import asyncio
 import json
 import random
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from api.auth import OPERATOR, Tokens
 from events import streams
 from events.log import Append, NewEvent, Write
 from events.recorded import Recorded
-from events.schema import Event, PostCreated, PostEdited
-from infra.command_side import clock_ms, open_log, signing_secret
+from events.schema import Event
+from infra.command_side import open_log
 from infra.engines.kafka import KafkaBroker
 from infra.engines.mongodb import MongoServer
 from infra.feeds.kafka_topic import ensure
 from infra.mongo import WRITE_SECONDS, Database, connected
 from infra.settings import Settings
-from infra.views.mongo_builds import MongoBuilds
 from infra.views.mongo_current import MongoCurrent
 from tests.engines.mongo_views import fresh as fresh_database
 from tests.engines.streaming_stack import Stack
@@ -33,7 +28,6 @@ from tests.engines.topics import fresh as fresh_topic
 from tests.engines.worlds import FIRST, append_all
 from tests.fresh import all_rows, fresh_views
 from tests.laws.logs import ASKED, LATER_MS, OFTEN, play
-from tests.processes import processes
 from tests.program import STARLING
 from tests.rebuilding import with_patch
 
