@@ -2,9 +2,9 @@
 
 It loads collections of the next generation from the feed, as politely as the system lets it. Then
 it has the live view stand still for a moment, brings the new one to where the feed ends, and
-switches; Faust workers and API processes go on with that. See ADR 0027. Settings come from the
+switches; Faust workers and API processes go on with that. See ADR 0030. Settings come from the
 environment; exit status 0: switched, 1: the record says what is wrong, 3: it was taken back, 4:
-somebody else rebuilds this projection.
+somebody else rebuilds this projection, 5: whoever started it is gone.
 """
 
 import argparse
@@ -47,13 +47,17 @@ NEAR_SECONDS: Final = 1.0
 MOST_ROUNDS: Final = 8
 """After which a feed that grows as quickly as this reads is no reason to wait any longer."""
 
-SWITCHED, FAILED, TAKEN_BACK, TAKEN = 0, 1, 3, 4
+SWITCHED, FAILED, TAKEN_BACK, TAKEN, ABANDONED = 0, 1, 3, 4, 5
 """Exit statuses."""
 
 
 def group_of(build: Build) -> str:
     """The consumer group of a rebuild."""
     return f"starling-rebuild-{build.store}"
+
+
+class Abandoned(Exception):
+    """The process that started this one is gone. What was built stays, to go on with."""
 
 
 class Building:
@@ -65,6 +69,7 @@ class Building:
         self._builds = MongoBuilds(database)
         self._current = MongoCurrent(database)
         self._wanted = True
+        self._parent = os.getppid()
         self._began = time.monotonic()
         self._from: int | None = None
 
@@ -143,6 +148,8 @@ class Building:
             await held.switch(self.build.store, self.build.token)
 
     def _told(self) -> None:
+        if os.getppid() != self._parent:
+            raise Abandoned
         if not self._wanted:
             raise Cancelled
 
@@ -163,11 +170,13 @@ async def _at(store: MongoStore, loader: FeedLoader) -> Mapping[int, int]:
     return {number: await store.position(number) for number in await loader.positions()}
 
 
-async def _run(chosen: Settings, log: EventLog, projection: Projection, verify: bool) -> int:
+async def _run(
+    chosen: Settings, log: EventLog, projection: Projection, verify: bool, owner: str | None
+) -> int:
     servers = chosen.kafka or ""
     with connected(chosen.views, WRITE_SECONDS) as database:
         builds = MongoBuilds(database)
-        async with builds.lock(projection.name):
+        async with builds.lock(projection.name, owner):
             building = Building(database, log, projection, await builds.begin(projection, verify))
             try:
                 await building.run(servers)
@@ -175,6 +184,8 @@ async def _run(chosen: Settings, log: EventLog, projection: Projection, verify: 
                 await builds.discard(building.build)
                 await asyncio.to_thread(forget, servers, group_of(building.build))
                 return TAKEN_BACK
+            except Abandoned:
+                return ABANDONED
             except (Poisoned, StoreError, FeedUnavailable) as error:
                 building.build = replace(building.build, state="failed", problem=str(error))
             if building.build.state == "failed":
@@ -191,13 +202,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("--verify", action="store_true")
+    parser.add_argument("--owner", help="Whose end whoever started this can tell of.")
     arguments = parser.parse_args()
     os.nice(19)
     gc.set_threshold(100_000, 50, 100)
     logging.basicConfig(level=logging.WARNING, format="starling: %(message)s")
     chosen = settings.read()
     with open_log(chosen) as log:
-        work = _run(chosen, log, known(arguments.name), arguments.verify)
+        work = _run(chosen, log, known(arguments.name), arguments.verify, arguments.owner)
         try:
             sys.exit(asyncio.run(work))
         except BuildTaken as error:

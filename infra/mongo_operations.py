@@ -6,7 +6,7 @@ whoever asks for it next.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from pymongo.errors import PyMongoError
@@ -38,6 +38,10 @@ class MongoOperations(Letters):
         self._settings, self._database, self._log = settings, database, log
         self._shop = MongoWorkshop(settings, database)
         self._running: set[asyncio.Task[None]] = set()
+
+    async def outgrown(self) -> Mapping[str, int]:
+        """None: a view of another version is never the current one."""
+        return {}
 
     async def projections(self) -> Sequence[Projected]:
         """As the port says."""

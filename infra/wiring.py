@@ -37,9 +37,7 @@ async def api(settings: Settings) -> AsyncIterator[FastAPI]:
             def lag() -> list[Lag]:
                 head, silent = side.log.head(), queries.silent_seconds()
                 position, parts = queries.views.position, queries.positions
-                return [
-                    Lag(p.name, position(p.name), head, silent, parts(p.name)) for p in CATALOG
-                ]
+                return [Lag(p.name, position(p.name), head, silent, parts(p.name)) for p in CATALOG]
 
             yield build(
                 Ports(

@@ -1,6 +1,7 @@
 """Where the views of a profile are rebuilt: see `infra.conducting.Workshop`."""
 
 import asyncio
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -66,7 +67,9 @@ class MongoWorkshop:
         stays to be gone on with or to be taken back."""
         from infra.build_in_mongo import FAILED, SWITCHED, TAKEN, TAKEN_BACK
 
-        arguments = ["-m", "infra.build_in_mongo", projection, *(["--verify"] if verify else [])]
+        owner = secrets.token_hex(8)
+        arguments = ["-m", "infra.build_in_mongo", projection, "--owner", owner]
+        arguments += ["--verify"] if verify else []
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,
@@ -80,6 +83,7 @@ class MongoWorkshop:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+            await self._builds.unlock(projection, owner)
         found = await self._builds.read(projection)
         if status == TAKEN:
             raise BuildTaken(f"{projection} is being rebuilt already")

@@ -7,7 +7,7 @@ worker that starts has little to read again, and nothing at all rests on it.
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ import faust
 from faust.types import TP
 
 from streams.chunks import received
-from streams.lanes import Lanes
+from streams.lanes import Find, Lanes, beginning
 from streams.partitions import Look, Partitions
 
 SESSION_SECONDS: Final = 10.0
@@ -24,14 +24,6 @@ SESSION_SECONDS: Final = 10.0
 
 Views = Callable[[], AbstractAsyncContextManager[Look]]
 """Opens the views of one worker, on its event loop."""
-
-Find = Callable[[int, int], Awaitable[int]]
-"""An offset of a partition from which on a view at a position finds everything that it lacks."""
-
-
-async def beginning(partition: int, position: int) -> int:
-    """The offset that is always right."""
-    return 0
 
 
 def build(servers: str, topic: str, group: str, views: Views, find: Find = beginning) -> faust.App:

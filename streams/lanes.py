@@ -31,7 +31,15 @@ IDLE_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 10.0
 """How long after a rewind that did not help there may still be chunks read before it."""
 
+Find = Callable[[int, int], Awaitable[int]]
+"""An offset of a partition from which on a view at a position finds everything that it lacks."""
+
 _logger = logging.getLogger(__name__)
+
+
+async def beginning(partition: int, position: int) -> int:
+    """The offset that is always right."""
+    return 0
 
 
 @dataclass(slots=True)

@@ -14,7 +14,9 @@ import pytest
 from tests.outside import REPOSITORY
 
 PACKAGES = ("events", "commands", "projections", "api", "streams", "infra")
-ENTRY_POINTS = {"infra.cli", "infra.asgi", "infra.build_past", "infra.build_view"}
+ENTRY_POINTS = {
+    "infra.cli", "infra.asgi", "infra.build_past", "infra.build_view", "infra.build_in_mongo",
+}  # fmt: skip
 PURE = ("events", "commands", "projections")
 LONGEST_FILE = 250
 LONGEST_FUNCTION = 50

@@ -48,24 +48,28 @@ class MongoBuilds:
         return msgspec.convert(found["build"], Build) if found.get("build") else None
 
     @contextlib.asynccontextmanager
-    async def lock(self, projection: str, patience: float = LEASE_SECONDS) -> AsyncIterator[str]:
-        """Nobody else works on the rebuild meanwhile; gives the owner's token.
+    async def lock(self, projection: str, owner: str | None = None) -> AsyncIterator[None]:
+        """Nobody else works on the rebuild meanwhile.
 
-        Raises `BuildTaken` where its owner is alive, or is not silent for long enough within
-        `patience`; `StoreUnavailable`.
+        Waits for as long as it takes to know that an owner is silent. Raises `BuildTaken` where it
+        is not; `StoreUnavailable`.
         """
-        owner = secrets.token_hex(8)
+        owner = owner or secrets.token_hex(8)
         try:
-            await self._take(projection, owner, patience)
+            await self._take(projection, owner)
             alive = asyncio.create_task(self._stay(projection, owner))
             try:
-                yield owner
+                yield
             finally:
                 alive.cancel()
-                mine = {"_id": projection, "owner": owner}
-                await self._builds.update_one(mine, {"$unset": {"owner": "", "until": ""}})
+                await self.unlock(projection, owner)
         except PyMongoError as error:
             raise StoreUnavailable(f"MongoDB: {error}") from error
+
+    async def unlock(self, projection: str, owner: str) -> None:
+        """This owner has ended, if that is the owner."""
+        mine = {"_id": projection, "owner": owner}
+        await self._builds.update_one(mine, {"$unset": {"owner": "", "until": ""}})
 
     async def begin(self, projection: Projection, verify: bool) -> Build:
         """Under the lock: the rebuild that was killed, to go on with, or a new one."""
@@ -120,12 +124,12 @@ class MongoBuilds:
         change = {"$set": {"build": msgspec.to_builtins(build)}}
         await self._builds.update_one({"_id": build.projection}, change)
 
-    async def _take(self, projection: str, owner: str, patience: float) -> None:
+    async def _take(self, projection: str, owner: str) -> None:
         """Be the owner, once the one before is silent."""
         one = {"_id": projection}
         await self._builds.update_one(one, {"$setOnInsert": {"made": 0}}, upsert=True)
         free = {**one, "$expr": {"$lt": [{"$ifNull": ["$until", None]}, "$$NOW"]}}
-        end, seen = time.monotonic() + patience + 1, None
+        end, seen = time.monotonic() + LEASE_SECONDS + 1, None
         while True:
             taken = await self._builds.update_one(free, [{"$set": {"owner": owner, **_life()}}])
             if taken.matched_count:

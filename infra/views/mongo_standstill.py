@@ -8,7 +8,7 @@ it has under way is done before that, or is refused for ever. So from then on th
 
 A hold ends by itself after some seconds without a sign of life, and the first writer to see that
 ends it. What the holder does last, releasing or switching to another view, is one update that asks
-for its token: it can't come after somebody else ended the hold (ADR 0027).
+for its token: it can't come after somebody else ended the hold (ADR 0030).
 """
 
 import asyncio

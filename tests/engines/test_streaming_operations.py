@@ -3,116 +3,26 @@ and a Faust worker that go on meanwhile."""
 
 import asyncio
 import json
-import random
-import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+import os
+import signal
+from collections.abc import Iterator
 
+import httpx
 import pytest
 
-from events import streams
-from events.log import Append, NewEvent, Write
-from events.recorded import Recorded
-from events.schema import Event
-from infra.command_side import open_log
+from api.auth import OPERATOR, Tokens
+from events.schema import PostCreated, PostEdited
+from infra.command_side import clock_ms, signing_secret
 from infra.engines.kafka import KafkaBroker
 from infra.engines.mongodb import MongoServer
-from infra.feeds.kafka_topic import ensure
-from infra.mongo import WRITE_SECONDS, Database, connected
-from infra.settings import Settings
-from infra.views.mongo_current import MongoCurrent
-from tests.engines.mongo_views import fresh as fresh_database
-from tests.engines.streaming_stack import Stack
-from tests.engines.topics import fresh as fresh_topic
-from tests.engines.worlds import FIRST, append_all
-from tests.fresh import all_rows, fresh_views
-from tests.laws.logs import ASKED, LATER_MS, OFTEN, play
-from tests.program import STARLING
-from tests.rebuilding import with_patch
+from projections.post_rows import POSTS
+from tests.engines.mongo_views import fresh
+from tests.engines.operating import World, child_of, operated
+from tests.engines.worlds import FIRST
+from tests.fresh import all_rows
+from tests.processes import processes
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(200)]
-
-SQUEAMISH = """
-from projections.posts import Posts
-project = Posts.project
-def squeamish(self, recorded, view):
-    if getattr(recorded.event, "text", "") == "poison":
-        raise ValueError("cannot take this")
-    project(self, recorded, view)
-Posts.project = squeamish
-"""
-
-FEW = 250
-"""Events of one go."""
-
-
-class World:
-    """A stack with a relay and a worker that can't take poison, and what is still to happen."""
-
-    def __init__(self, stack: Stack, history: Sequence[Recorded], squeamish: dict[str, str]):
-        self.stack, self.settings = stack, stack.settings
-        self.squeamish = squeamish
-        self._coming = list(history)
-        self._made = 0
-
-    async def happen(self, many: int = FEW) -> int:
-        """Append the next events; the log's head."""
-        now, self._coming = self._coming[:many], self._coming[many:]
-        assert now
-        with open_log(self.settings) as log:
-            await append_all(log, now)
-            return log.head()
-
-    async def say(self, event: Event, version: int) -> int:
-        """Append one event of a post; its position."""
-        self._made += 1
-        id = FIRST + (1 << 50) + self._made
-        with open_log(self.settings) as log:
-            write = Write(streams.post(event.post), version, (NewEvent(id, event),))  # type: ignore[attr-defined]
-            await log.append(Append((write,), 7, id, id))
-            return log.head()
-
-    async def settled(self) -> None:
-        """Wait until the views are where the log is, and check every row of them."""
-        with open_log(self.settings) as log:
-            await self.stack.until_projected(log.head())
-            folder = self.settings.data / f"fresh-{random.randrange(1 << 60)}"
-            folder.mkdir()
-            async with fresh_views(log, folder) as fresh, self.stack.views() as live:
-                assert await all_rows(live) == await all_rows(fresh)
-
-    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":
-        env = {**self.stack.environment(), **more}
-        pipe = subprocess.PIPE
-        return subprocess.Popen([STARLING, *arguments], env=env, stdout=pipe, stderr=pipe)
-
-    async def do(self, *arguments: str, **more: str) -> tuple[int, str, str]:
-        """Run the program: exit status, stdout, stderr."""
-        process = self.start(*arguments, **more)
-        out, err = await asyncio.to_thread(process.communicate, timeout=90)
-        return process.returncode, out.decode().strip(), err.decode().strip()
-
-    async def ask(self, *arguments: str) -> Any:
-        status, out, err = await self.do(*arguments, "--json")
-        assert status == 0, err
-        return json.loads(out)
-
-    @asynccontextmanager
-    async def database(self) -> AsyncIterator[Database]:
-        with connected(self.settings.views, WRITE_SECONDS) as database:
-            yield database
-
-    async def view(self, projection: str) -> str:
-        async with self.database() as database:
-            return (await MongoCurrent(database).read()).views[projection]
-
-    async def collections(self) -> set[str]:
-        """Those of views that are current or being made, not of retired ones."""
-        async with self.database() as database:
-            retired = tuple(f"{v}." for v in (await MongoCurrent(database).read()).retired)
-            names = await database.list_collection_names()
-            return {name for name in names if not name.startswith(retired or ("-",))}
 
 
 @pytest.fixture(scope="module")
@@ -120,28 +30,8 @@ def world(
     kafka: KafkaBroker, mongodb: MongoServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("operations")
-    settings = Settings(
-        data=folder / "data", views=fresh_database(mongodb), kafka=kafka.address, secret="s" * 20
-    )
-    settings.data.mkdir()
-    stack = Stack(settings, fresh_topic(3))
-    stack.patched = {"PYTHONPATH": with_patch(folder / "patch", SQUEAMISH, settings)["PYTHONPATH"]}
-    made = World(stack, asyncio.run(history(3000)), stack.patched)
-    ensure(kafka.address, stack.topic)
-    asyncio.run(made.happen())
-    with stack.relay(), stack.worker():
-        asyncio.run(made.settled())
+    with operated(folder, kafka.address, fresh(mongodb)) as made:
         yield made
-
-
-async def history(steps: int) -> list[Recorded]:
-    chance = random.Random(8)
-    asked = [*OFTEN * 4, *(name for name in ASKED if name != "delete_account")]
-    taken = [
-        (chance.choice(asked), chance.randint(0, 9), chance.randint(0, 40), chance.choice(LATER_MS))
-        for _ in range(steps)
-    ]
-    return await play(taken, people=10)
 
 
 async def test_views_are_rebuilt_while_the_worker_projects_and_events_arrive(world: World) -> None:
@@ -159,3 +49,151 @@ async def test_views_are_rebuilt_while_the_worker_projects_and_events_arrive(wor
     after = [await world.view(name) for name in names]
     assert all(new.startswith(f"{name}_1_g") for name, new in zip(names, after, strict=True))
     assert set(before).isdisjoint(after)
+
+
+async def test_a_rebuild_that_was_killed_is_gone_on_with(world: World) -> None:
+    names = {name.partition(".")[2] for name in await world.collections()}
+    process = world.start("projections", "rebuild", "followers", **world.slow)
+    begun = await world.loading("followers")
+    os.kill(child_of(process), signal.SIGKILL)
+    _, err = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 1
+    assert b"ended with status -9; ask again to go on with it" in err
+    async with world.database() as database:
+        there = await database[f"{begun}.position"].count_documents({"position": {"$gt": 0}})
+        assert there > 0
+    assert (await world.do("projections", "rebuild", "followers"))[0] == 0
+    assert await world.view("followers") == begun
+    await world.happen(20)
+    await world.settled()
+    assert {name.partition(".")[2] for name in await world.collections()} == names
+
+
+async def test_a_rebuild_that_is_taken_back_leaves_no_trace(world: World) -> None:
+    before, groups = await world.collections(), world.groups()
+    process = world.start("projections", "rebuild", "profiles", **world.slow)
+    await world.loading("profiles")
+    said = await world.do("projections", "rebuild", "profiles", "--cancel")
+    assert said == (0, "", "profiles: cancelled")
+    _, err = await asyncio.to_thread(process.communicate)
+    assert (process.returncode, err.decode().strip()) == (1, "profiles: cancelled")
+
+    process = world.start("projections", "rebuild", "profiles", **world.slow)
+    await world.loading("profiles")
+    process.send_signal(signal.SIGINT)
+    await asyncio.to_thread(process.communicate)
+    assert process.returncode == 1
+    assert await world.collections() == before
+    assert world.groups() == groups
+    status = await world.ask("projections", "status", "profiles")
+    assert status[0]["rebuild"] == ""
+
+
+async def test_a_rebuilt_view_that_differs_from_the_live_one_is_not_switched_to(
+    world: World,
+) -> None:
+    view = await world.view("profiles")
+    async with world.database() as database:
+        rows = database[f"{view}.profiles"]
+        changed = await rows.update_one({}, {"$set": {"name": "Mallory"}})
+        assert changed.modified_count == 1
+    status, out, err = await world.do("projections", "rebuild", "profiles", "--verify")
+    assert status == 1, err
+    assert "the live view differs from the rebuilt one" in err
+    assert out.startswith("profiles: live ")
+    assert "Mallory" in out
+    assert await world.view("profiles") == view
+    assert (await world.do("projections", "rebuild", "profiles"))[0] == 0
+    await world.settled()
+    status, out, err = await world.do("projections", "rebuild", "profiles", "trending", "--verify")
+    assert (status, out) == (0, ""), err
+
+
+async def test_a_paused_view_stays_as_it_is_and_is_brought_up_when_it_goes_on(
+    world: World,
+) -> None:
+    assert await world.do("projections", "pause", "posts") == (0, "", "posts is paused")
+    async with world.stack.views() as live:
+        before = await all_rows({**live, "posts": live["posts"]})
+        head = await world.happen()
+        await world.stack.until_projected(head, but="posts")
+        [posts, timeline] = await world.ask("projections", "status", "posts", "timeline")
+        assert (posts["state"], timeline["state"]) == ("paused", "current")
+        assert posts["lag"] > 0
+        assert max(posts["partitions"]) == posts["lag"]
+        assert timeline["partitions"] == [0] * world.stack.topic.partitions
+        after = await all_rows(live)
+    mine = {name for name in before if name.startswith("posts.")}
+    assert {name: after[name] for name in mine} == {name: before[name] for name in mine}
+    assert await world.do("projections", "resume", "posts") == (0, "", "posts goes on")
+    await world.settled()
+
+
+async def test_an_event_that_can_not_be_taken_is_parked_stops_a_rebuild_and_is_taken_later(
+    world: World,
+) -> None:
+    view, post = await world.view("posts"), FIRST + (1 << 49)
+    position = await world.say(PostCreated(post, 7, "poison"), 0)
+    head = await world.say(PostEdited(post, 7, "mended"), 1)
+    await world.stack.until_projected(head)
+    letters = await world.ask("dlq", "list")
+    assert [(one["projection"], one["position"]) for one in letters] == [
+        ("posts", str(position)), ("posts", str(head)),
+    ]  # fmt: skip
+    assert letters[0]["error"] == "ValueError: cannot take this"
+    _, out, _ = await world.do("dlq", "inspect", "posts", str(position))
+    assert any("in squeamish" in line for line in json.loads(out)["traceback"])
+
+    status, _, err = await world.do("projections", "rebuild", "posts", **world.stack.patched)
+    assert status == 1
+    assert f"posts cannot take the event at position {position} (post-created" in err
+    assert await world.view("posts") == view
+
+    said = await world.do("dlq", "replay", "posts", **world.stack.patched)
+    assert (said[0], said[2]) == (1, "starling: posts took 0 events; 2 stay parked")
+    assert (await world.do("dlq", "replay", "posts"))[2] == "posts took 2 events; 0 stay parked"
+    await world.say(PostEdited(post, 7, "once more"), 2)
+    await world.settled()
+    assert await world.ask("dlq", "list") == []
+
+
+async def test_operators_do_the_same_over_http(world: World) -> None:
+    view, path = await world.view("trending"), "/v1/projections/trending"
+    token = Tokens(signing_secret(world.settings), clock_ms).issue(7, [OPERATOR])
+    async with processes(world.settings.data) as running:
+        running.use(world.stack.environment())
+        await running.api()
+        async with httpx.AsyncClient(
+            base_url=running.url(), headers={"Authorization": f"Bearer {token}"},
+            trust_env=False, timeout=60,
+        ) as client:  # fmt: skip
+            answer = await client.post(f"{path}/rebuild?verify=true")
+            assert answer.status_code == 200, answer.text
+            told = answer.text
+            events = [event.split("\n") for event in told.split("\n\n")[:-1]]
+            assert [events[0][0], events[-1][0]] == ["event: progress", "event: done"]
+            rebuilt = json.loads(events[-1][1].removeprefix("data: "))["view"]
+            assert await world.view("trending") == rebuilt != view
+            assert (await client.get(f"{path}/rebuild")).status_code == 404
+            assert (await client.delete(f"{path}/rebuild")).status_code == 404
+            assert (await client.post(f"{path}/pause")).json()["state"] == "paused"
+            assert (await client.post(f"{path}/resume")).json()["state"] == "current"
+            metrics = (await client.get("/metrics")).text
+            assert 'starling_partition_lag{partition="2",projection="posts"} 0.0' in metrics
+            assert (await client.get("/v1/trends")).status_code == 200
+
+
+async def test_an_event_that_is_skipped_is_left_out_now_and_in_rebuilds(world: World) -> None:
+    post = FIRST + (3 << 49)
+    position = await world.say(PostCreated(post, 7, "poison"), 0)
+    await world.stack.until_projected(position)
+    said = await world.do("projections", "skip", "posts", str(position))
+    assert said == (0, "", "posts leaves out 1 events")
+    assert await world.ask("dlq", "list") == []
+    assert (await world.do("projections", "rebuild", "posts"))[0] == 0
+    async with world.stack.views() as live:
+        assert await live["posts"].scan(POSTS, (post,)) == []
+    past = ("projections", "show", "posts", "--table", "posts", "--json")
+    status, out, _ = await world.do(*past, "--at", str(position))
+    assert (status, str(post) in out) == (0, False)
+    assert len(out.splitlines()) > 50
