@@ -68,13 +68,13 @@ class Building:
         self._database, self._log, self._projection = database, log, projection
         self._builds = MongoBuilds(database)
         self._current = MongoCurrent(database)
-        self._wanted = True
         self._parent = os.getppid()
         self._began = time.monotonic()
         self._from: int | None = None
 
     async def run(self, servers: str) -> None:
-        """Build and switch. Raises `Poisoned`, `Cancelled`, `StoreError`, `FeedUnavailable`."""
+        """Build and switch. Raises `Poisoned`, `Cancelled`, `Abandoned`, `StoreError`, and
+        `FeedUnavailable`."""
         now = await self._current.read()
         parts = await asyncio.to_thread(numbers, servers, now.topic)
         tables = kept(self._projection)
@@ -82,19 +82,23 @@ class Building:
         store = await MongoStore.open(self._database, self.build.store, tables)
         loader = FeedLoader(
             servers, now.topic, group_of(self.build), parts, self._projection, store,
-            now.control(self.build.projection).skips, self._told,
+            now.control(self.build.projection).skips,
         )  # fmt: skip
+        view = now.views.get(self.build.projection, "")
+        work = asyncio.create_task(self._work(loader, store, view))
         noting = asyncio.create_task(self._keep_noting(loader))
-        try:
-            view = now.views.get(self.build.projection, "")
-            compares = self.build.verify and version_of(view) == self.build.version
-            if compares and not await self._same(loader, store, view):
-                return
+        done, _ = await asyncio.wait({work, noting}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, noting):
+            task.cancel()
+        await asyncio.gather(work, noting, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _work(self, loader: FeedLoader, store: MongoStore, view: str) -> None:
+        compares = self.build.verify and version_of(view) == self.build.version
+        if not compares or await self._same(loader, store, view):
             await self._near(loader)
             await self._switch(loader)
-        finally:
-            noting.cancel()
-            await asyncio.gather(noting, return_exceptions=True)
 
     async def _same(self, loader: FeedLoader, built: MongoStore, view: str) -> bool:
         """Compare with the live view as it was at one moment, at the same positions in every
@@ -109,7 +113,6 @@ class Building:
             found: list[str] = []
             async for one in differences(self._projection, live, built):
                 found.append(f"{one.table}: live {one.live}, rebuilt {one.rebuilt}")
-                self._told()
                 if len(found) == SHOWN:
                     break
         if found:
@@ -133,7 +136,6 @@ class Building:
             if paused:
                 self.build = replace(self.build, state="ready")
                 await asyncio.sleep(max(0, BEAT_SECONDS - (time.monotonic() - began)))
-            self._told()
 
     async def _switch(self, loader: FeedLoader) -> None:
         """The live view stands still; what any worker took before, the feed holds now."""
@@ -147,14 +149,8 @@ class Building:
                 raise StoreError(f"the feed lacks what the live view has of partitions {behind}")
             await held.switch(self.build.store, self.build.token)
 
-    def _told(self) -> None:
-        if os.getppid() != self._parent:
-            raise Abandoned
-        if not self._wanted:
-            raise Cancelled
-
     async def _keep_noting(self, loader: FeedLoader) -> None:
-        """Enter in the record how far this is; find out whether to stop."""
+        """Enter in the record how far this is. Raises `Cancelled`, `Abandoned`."""
         while True:
             position, head = loader.progress(), self._log.head()
             if self._from is None and position:
@@ -162,7 +158,10 @@ class Building:
             speed = (position - (self._from or 0)) / max(time.monotonic() - self._began, 0.1)
             self.build = replace(self.build, position=position, head=head, per_second=speed)
             with suppress(PyMongoError):
-                self._wanted = await self._builds.note(self.build)
+                if not await self._builds.note(self.build):
+                    raise Cancelled
+            if os.getppid() != self._parent:
+                raise Abandoned
             await asyncio.sleep(BEAT_SECONDS / 4)
 
 

@@ -37,21 +37,18 @@ class FeedLoader:
         projection: Projection,
         store: ReadStore,
         skips: frozenset[int],
-        told: Callable[[], None],
     ) -> None:
-        """`told` is called after each batch, and may raise to stop."""
         self._servers, self._topic, self._group = servers, topic, group
         self._numbers = partitions
         taker = Strict(projection, store)
         self._view = PartitionedView(projection, store, skips=skips, taker=taker)
         self._partitions = Partitions(always([self._view]), time.monotonic)
-        self._told = told
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def load(self, until: Mapping[int, int] | None = None) -> None:
         """Bring the view to where the feed ends now, or to these positions, and store them.
 
-        Raises `Poisoned`, `StoreError`, `FeedUnavailable`, and what `told` raises.
+        Raises `Poisoned`, `StoreError`, `FeedUnavailable`.
         """
         self._view.until = until
         tasks = [asyncio.create_task(self._part(number)) for number in self._numbers]
@@ -85,7 +82,6 @@ class FeedLoader:
             try:
                 for batch in _batches(chunks):
                     await _tried(lambda batch=batch: self._partitions.take(batch))  # type: ignore[misc]
-                    self._told()
             except Gap:
                 # What the group committed is not what the store holds. Behind a hole: the relay
                 # sends what is missing once more.

@@ -45,7 +45,7 @@ from streams.rebuild import Strict
 take = Strict.take
 async def slow(self, *batch):
     await take(self, *batch)
-    await asyncio.sleep(1)
+    await asyncio.sleep(20)
 Strict.take = slow
 """
 
@@ -164,7 +164,7 @@ def operated(folder: Path, kafka: str, views: str) -> Iterator[World]:
     stack = Stack(settings, fresh_topic(3))
     stack.patched = {"PYTHONPATH": with_patch(folder / "patch", SQUEAMISH, settings)["PYTHONPATH"]}
     slow = {"PYTHONPATH": with_patch(folder / "slow", SLOW, settings)["PYTHONPATH"]}
-    made = World(stack, asyncio.run(history(2000)), slow)
+    made = World(stack, asyncio.run(history(3000)), slow)
     ensure(kafka, stack.topic)
     asyncio.run(made.happen())
     with stack.relay(), stack.worker():
