@@ -20,6 +20,9 @@ READ: Final = 2000
 READS: Final = 4
 """Reads whose chunks are published together by a relay that has more to catch up with: a client
 that finds a lot to send at once sends it in few and large batches."""
+FEW: Final = 200
+"""Events after which the relay waits a moment, a quarter of `BEAT_SECONDS`, for more to gather: a
+record costs the broker and the workers as much as dozens of events in it."""
 BYTES_UNDER_WAY: Final = 16 << 20
 """Lines that may be on their way to the feed, unacknowledged."""
 BEAT_SECONDS: Final = 0.2
@@ -123,6 +126,8 @@ class _Copy:
         self._beat_seconds, self._stop = beat_seconds, stop
         self._now = asyncio.get_running_loop().time
         self._beat: float | None = None  # when marks are due, if there was anything since the last
+        self._gather = beat_seconds / 4
+        self._few = False  # whether the last read found so few that more may gather
         self._under_way: deque[_Sent] = deque()
         self._bytes = 0
         relay.settled = self._at = feed.settled
@@ -140,17 +145,21 @@ class _Copy:
         await self._collect(self._bytes - BYTES_UNDER_WAY)
         if not chunks:
             await self._rest()
+        elif self._few:
+            await _sleep(self._stop, max(0.0, min(self._gather, (self._beat or 0) - self._now())))
 
     def _read(self) -> list[Chunk]:
         """The chunks of the next read, or reads: while the feed has something to do, and there is
         more to come, some are put together."""
         chunks: list[Chunk] = []
+        self._few = False
         for _ in range(READS if self._under_way else 1):
             read = self._log.read_owned(self._at, limit=READ)
             if read.lines:
                 self._at = read.position(-1)
                 chunks += cut(read, self._ends, self._at)
             if len(read.lines) < READ:
+                self._few = len(read.lines) < FEW
                 break
         return chunks
 
