@@ -20,7 +20,7 @@ from projections.catalog import CATALOG
 from projections.store import StoreUnavailable, Views
 from streams.builds import Build
 from streams.dead_letters import letters
-from streams.lag import Standing, standing
+from streams.lag import Standing
 
 PATIENCE_SECONDS: Final = 5.0
 """For the projector to take an order: it does so between batches."""
@@ -129,43 +129,3 @@ def shown(build: Build) -> Rebuild:
         problem=build.problem or UNSET,
         differences=list(build.differences),
     )
-
-
-class NoOperations(Letters):
-    """On views that no projector of this data folder writes: looking alone."""
-
-    def __init__(self, log: EventLog, views: Views) -> None:
-        super().__init__(views)
-        self._log = log
-
-    async def outgrown(self) -> Mapping[str, int]:
-        """They have places of their own for each version."""
-        return {}
-
-    async def projections(self) -> Sequence[Projected]:
-        """As the port says."""
-        parked = await self.dead_letters()
-        found = []
-        for each in CATALOG:
-            one = standing(self._log, each, self._views.position(each.name))
-            count = parked.get(each.name, 0)
-            position = str(one.position)
-            found.append(Projected(one.name, one.version, position, one.lag, one.state, count))
-        return found
-
-    async def order(self, what: What, projection: str, verify: bool = False) -> None:
-        """Refused."""
-        message = "the views are not in this server's files, and it can't work on them"
-        raise Refused(409, "not-here", message)
-
-    async def cancel(self, projection: str) -> bool:
-        """There is none."""
-        return False
-
-    async def rebuild(self, projection: str) -> Rebuild | None:
-        """There is none."""
-        return None
-
-    async def view(self, projection: str) -> str:
-        """It has no name."""
-        return ""

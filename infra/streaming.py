@@ -3,6 +3,7 @@
 Faust workers where there is a feed; where there is none, one runner that follows the log itself.
 """
 
+import asyncio
 import gc
 import logging
 import os
@@ -22,6 +23,7 @@ from infra.mongo import WRITE_SECONDS, Database, connected
 from infra.settings import Settings
 from infra.views.mongo import MongoStore
 from infra.views.mongo_current import MongoCurrent, view_of
+from infra.views.mongo_standstill import end_if_expired
 from projections.catalog import CATALOG
 from projections.projection import Projection
 from projections.store import StoreUnavailable
@@ -33,6 +35,8 @@ GROUP: Final = "starling"
 
 _FEW_COLLECTIONS: Final = (100_000, 50, 100)
 """For Python's garbage collector: a batch makes many objects and no cycles. Worth about 7 %."""
+
+_HELD_SECONDS: Final = 0.05
 
 Stores = Sequence[tuple[Projection, MongoStore]]
 
@@ -79,22 +83,27 @@ async def projector(settings: Settings, log: EventLog) -> AsyncIterator[Runner]:
     with connected(settings.views, WRITE_SECONDS) as database:
         stores = await open_stores(database, partitions=1)
         followers = [Follower(projection, store) for projection, store in stores]
-        told = _Told(MongoCurrent(database), followers, {p.name: s.name for p, s in stores})
+        told = _Told(database, followers, {p.name: s.name for p, s in stores})
+        await told.look()
         yield Runner(log, followers, tend=told.tend)
 
 
 class _Told:
-    """Says how far views are whose position in the store did not need to move."""
+    """Does what operators decided, and says how far views are whose position in the store did not
+    need to move."""
 
     def __init__(
-        self, current: MongoCurrent, followers: Sequence[Follower], views: Mapping[str, str]
+        self, database: Database, followers: Sequence[Follower], views: Mapping[str, str]
     ) -> None:
-        self._current = current
+        self._database = database
+        self._current = MongoCurrent(database)
         self._followers = followers
         self._views = views
         self._published: dict[str, int] = {}
+        self._turns: dict[str, int] = {}
 
     async def tend(self) -> bool:
+        await self.look()
         news = {
             self._views[one.projection.name]: one.position
             for one in self._followers
@@ -107,6 +116,26 @@ class _Told:
                 raise StoreUnavailable(f"MongoDB: {error}") from error
             self._published = news
         return False
+
+    async def look(self) -> None:
+        """Wait while somebody has a view stand still; take up what is decided. Raises
+        `StoreError`."""
+        try:
+            now = await self._current.read()
+            while held := {n: c.held for n, c in now.controls.items() if c.held}:
+                for name, token in held.items():
+                    await end_if_expired(self._database, name, token)
+                await asyncio.sleep(_HELD_SECONDS)
+                now = await self._current.read()
+            for follower in self._followers:
+                name = follower.projection.name
+                control = now.control(name)
+                follower.paused, follower.skips = control.paused, control.skips
+                if self._turns.setdefault(name, control.turn) != control.turn:
+                    await follower.parking.start()
+                    self._turns[name] = control.turn
+        except PyMongoError as error:
+            raise StoreUnavailable(f"MongoDB: {error}") from error
 
 
 def work(servers: str, topic: str, address: str, lifeline: int | None) -> None:

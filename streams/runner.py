@@ -140,8 +140,8 @@ class Runner:
         stopping = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
-                had_news = await self._batch()
-                if await self.tend() or had_news:
+                more = await self.tend()  # first, for there may be orders about what came now
+                if await self._batch() or more:
                     continue
                 after = min(self._places(), default=self._log.head())
                 news = asyncio.ensure_future(self._log.wait(after, timeout=IDLE_SECONDS))

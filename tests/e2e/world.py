@@ -20,7 +20,6 @@ from events.schema import STORED
 from events.timed_ids import TimedIds
 from infra.accounts.sqlite import SqliteAccounts
 from infra.logs.memory import MemoryLog
-from infra.operations import NoOperations
 from infra.views.memory import MemoryStore
 from infra.views.no_rings import NoRings
 from projections.catalog import CATALOG, TOUCHES
@@ -30,6 +29,7 @@ from streams.dead_letters import kept
 from streams.past import Moment, project_past
 from streams.step import step
 from tests.clocks import HandClock
+from tests.e2e.looking import NoOperations
 
 NOON = 1_770_000_000_000
 """Unix ms at which each world begins."""
