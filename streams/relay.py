@@ -127,7 +127,7 @@ class _Copy:
         self._now = asyncio.get_running_loop().time
         self._beat: float | None = None  # when marks are due, if there was anything since the last
         self._gather = beat_seconds / 4
-        self._few = False  # whether the last read found so few that more may gather
+        self._few = False  # whether the last reads found so few that more may gather
         self._under_way: deque[_Sent] = deque()
         self._bytes = 0
         relay.settled = self._at = feed.settled
@@ -152,15 +152,16 @@ class _Copy:
         """The chunks of the next read, or reads: while the feed has something to do, and there is
         more to come, some are put together."""
         chunks: list[Chunk] = []
-        self._few = False
+        found = 0
         for _ in range(READS if self._under_way else 1):
             read = self._log.read_owned(self._at, limit=READ)
             if read.lines:
                 self._at = read.position(-1)
                 chunks += cut(read, self._ends, self._at)
+            found += len(read.lines)
             if len(read.lines) < READ:
-                self._few = len(read.lines) < FEW
                 break
+        self._few = found < FEW
         return chunks
 
     async def finish(self) -> None:
