@@ -81,16 +81,24 @@ class FeedLoader:
         while not self._there(feed.number) and (chunks := await _in_thread(feed.read)):
             try:
                 for batch in _batches(chunks):
-                    await _tried(lambda batch=batch: self._partitions.take(batch))  # type: ignore[misc]
+                    await self._take(batch, rewound)
             except Gap:
-                # What the group committed is not what the store holds. Behind a hole: the relay
-                # sends what is missing once more.
-                if not rewound:
-                    rewound = True
-                    await _in_thread(feed.rewind)
+                # What the group committed is not what the store holds.
+                rewound = True
+                await _in_thread(feed.rewind)
                 continue
             await _tried(lambda: self._partitions.store(feed.number))
             await _in_thread(feed.commit)
+
+    async def _take(self, batch: list[Chunk], holes: bool) -> None:
+        """With `holes`, what lies behind one is left out: the relay sends all of it again."""
+        try:
+            await _tried(lambda: self._partitions.take(batch))
+        except Gap:
+            if not holes:
+                raise
+            for chunk in batch if len(batch) > 1 else ():
+                await self._take([chunk], holes)
 
     def _there(self, number: int) -> bool:
         until, place = self._view.until, self._view.places.get(number)
