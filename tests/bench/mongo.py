@@ -3,6 +3,10 @@
 Ours is all of `starling serve` with one API process. The peer is a process that asks MongoDB
 through Motor for the same entries: two finds, the newest posts and the newest retweets of those
 whom the reader follows, as many at once as keep it busy. Neither has anything to do but this.
+
+Ours keeps the timeline at hand after the first of these reads (`docs/adr/0027`) and asks again only
+for what the news say has changed, which is nothing here: the row says what keeping it is worth, not
+how quick a question is.
 """
 
 import asyncio
