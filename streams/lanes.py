@@ -33,8 +33,11 @@ RETRY_SECONDS: Final = 0.5
 """How long to wait before a store that can't be reached is tried again."""
 IDLE_SECONDS: Final = 1.0
 """After which a lane without work looks whether its views are level."""
-AGAIN_SECONDS: Final = 10.0
-"""How long after a rewind that did not help there may still be chunks read before it."""
+AGAIN_SECONDS: Final = 3.0
+"""How long what a rewind asked for may be on its way; twice as long after each that did not help.
+Faust forgets a rewind where it was still handing over what it had read before."""
+WHOLE: Final = 3
+"""The rewind of one place which reads the whole partition: the offset that was found is no good."""
 
 Find = Callable[[int, int], Awaitable[int]]
 """An offset of a partition from which on a view at a position finds everything that it lacks."""
@@ -49,11 +52,13 @@ async def beginning(partition: int, position: int) -> int:
 
 @dataclass(slots=True)
 class _Rewound:
-    """What a partition was read again for: where which view stood, when, from where."""
+    """What a partition was read again for: where which view stood; when, how often, and whether
+    the reader came by there since."""
 
     place: tuple[str, int]
     at: float
-    whole: bool
+    times: int
+    came: bool = False
 
 
 @dataclass(slots=True)
@@ -93,6 +98,7 @@ class Lanes:
         retry_seconds: float = RETRY_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
         batch_events: int = BATCH_EVENTS,
+        again_seconds: float = AGAIN_SECONDS,
     ) -> None:
         """`rewind` has a partition read again from where a position was, or from before it (0 is
         its beginning), for a store is behind the feed's reader; `failed` hears of what can't be
@@ -102,6 +108,7 @@ class Lanes:
         self._retry_seconds = retry_seconds
         self._idle_seconds = idle_seconds
         self._batch_events = batch_events
+        self._again_seconds = again_seconds
         self._lanes: dict[int, _Lane] = {}
         self._rewound: dict[int, _Rewound] = {}
 
@@ -116,6 +123,9 @@ class Lanes:
     async def put(self, chunk: Chunk, token: Any) -> None:
         """Line a chunk up behind those of its partition; waits while there are too many."""
         lane = self.open(chunk.partition)
+        rewound = self._rewound.get(chunk.partition)
+        if rewound is not None and chunk.after <= rewound.place[1]:
+            rewound.came = True
         while lane.size > WAITING_BYTES:
             lane.changed.clear()
             await lane.changed.wait()
@@ -172,6 +182,9 @@ class Lanes:
 
     async def _level(self, partition: int, lane: _Lane) -> None:
         """Views that are behind although nothing comes are brought up, too."""
+        if self._in_vain(partition):
+            await self._again(partition, lane, self._rewound[partition].place)
+            return
         with suppress(StoreUnavailable):  # the next look is soon
             try:
                 await self._partitions.level(partition)
@@ -181,20 +194,31 @@ class Lanes:
     async def _missing(
         self, partition: int, lane: _Lane, batch: list[tuple[Chunk, Any]], gap: Gap
     ) -> None:
-        """The partition is read again from where the view stands; where that does not help, from
-        its beginning. If something is missing then, there is a hole in the topic: what lies right
-        behind it is left out, for the relay sends it again."""
+        """The partition is read again from where the view stands. If something is missing then,
+        there is a hole in the topic: what lies right behind it is left out, for the relay sends
+        it again."""
         lane.unstored.clear()
-        before, now = self._rewound.get(partition), time.monotonic()
-        here = before if before is not None and before.place == gap.place else None
-        if here is None or (not here.whole and now - here.at > AGAIN_SECONDS):
+        before = self._rewound.get(partition)
+        if before is None or before.place != gap.place or self._in_vain(partition):
             _logger.warning("reading the partition again: %s", gap)
-            whole = here is not None or not gap.place[1]
-            self._rewound[partition] = _Rewound(gap.place, now, whole)
-            lane.waiting.clear()
-            lane.size = 0
-            lane.changed.set()
-            await self._rewind(partition, 0 if whole else gap.place[1])
+            await self._again(partition, lane, gap.place)
         elif len(batch) > 1:
             for one in batch:
                 await self._take(partition, lane, [one])
+
+    async def _again(self, partition: int, lane: _Lane, place: tuple[str, int]) -> None:
+        before = self._rewound.get(partition)
+        times = before.times + 1 if before is not None and before.place == place else 1
+        self._rewound[partition] = _Rewound(place, time.monotonic(), times)
+        lane.waiting.clear()
+        lane.size = 0
+        lane.changed.set()
+        await self._rewind(partition, place[1] if times < WHOLE else 0)
+
+    def _in_vain(self, partition: int) -> bool:
+        """Whether a rewind was asked for and nothing came of it."""
+        rewound = self._rewound.get(partition)
+        if rewound is None or rewound.came:
+            return False
+        patience: float = self._again_seconds * 2 ** (rewound.times - 1)
+        return time.monotonic() - rewound.at > patience

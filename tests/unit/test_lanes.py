@@ -20,6 +20,7 @@ from tests.engines.relays import until
 from tests.engines.worlds import fill
 
 EVENTS = 60
+AGAIN_SECONDS = 0.5
 
 
 class Slow(MemoryStore):
@@ -63,6 +64,7 @@ class Worker:
             self.failed.append,
             retry_seconds=0.001,
             idle_seconds=0.05,
+            again_seconds=AGAIN_SECONDS,
         )
 
     async def look(self) -> Sequence[PartitionedView]:
@@ -144,6 +146,20 @@ async def test_what_lies_behind_a_hole_is_left_out_and_taken_when_it_comes_again
     await until(lambda: worker.done[-1:] == sent[-1:])
     assert await worker.store.position(0) == EVENTS
     assert worker.failed == []
+
+
+async def test_a_rewind_that_the_reader_forgot_is_asked_for_again(worker: Worker) -> None:
+    _, sent = await history(1, most=5)
+    await worker.put(sent[4:])
+    await until(lambda: worker.rewound == [(0, 0)])
+    # Nothing comes any more, or what comes lies behind the same gap.
+    await until(lambda: worker.rewound == [(0, 0)] * 2)
+    await worker.put(sent[4:])
+    await until(lambda: worker.rewound == [(0, 0)] * 3)
+    await worker.put(sent)
+    await until(lambda: worker.done[-1:] == sent[-1:])
+    assert await worker.store.position(0) == EVENTS
+    assert len(worker.rewound) == 3
 
 
 async def test_a_view_that_was_left_behind_is_brought_up_although_nothing_comes(
