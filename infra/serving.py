@@ -37,7 +37,7 @@ def work(settings: Settings, lifeline: int | None, topic: str) -> None:
     if settings.kafka is not None and settings.views != "sqlite":
         from infra import streaming  # Faust and drivers come with the streaming profile alone
 
-        streaming.work(settings.kafka, topic, settings.views, lifeline)
+        streaming.work(settings, settings.kafka, topic, lifeline)
         return
     asyncio.run(_project(settings, lifeline))
 

@@ -11,13 +11,14 @@ import select
 import signal
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
 from pymongo.errors import PyMongoError
 
 from events.log import EventLog
+from infra import raised
 from infra.live_views import LiveViews, open_to_write
 from infra.mongo import WRITE_SECONDS, Database, connected
 from infra.settings import Settings
@@ -53,7 +54,7 @@ async def open_stores(
     try:
         while True:
             before = await current.read()
-            views = before.kept(wanted)
+            views = before.kept(wanted) | await raised.serving(database, before, projections)
             stores = [
                 (each, await open_to_write(database, views[each.name], each))
                 for each in projections
@@ -138,7 +139,19 @@ class _Told:
             raise StoreUnavailable(f"MongoDB: {error}") from error
 
 
-def work(servers: str, topic: str, address: str, lifeline: int | None) -> None:
+@asynccontextmanager
+async def _worker_views(settings: Settings, partitions: int, topic: str) -> AsyncIterator[Look]:
+    async with partitioned_views(settings.views, partitions, topic) as look:
+        rebuilding = asyncio.create_task(raised.rebuild(settings, CATALOG))
+        try:
+            yield look
+        finally:
+            rebuilding.cancel()
+            with suppress(asyncio.CancelledError):
+                await rebuilding
+
+
+def work(settings: Settings, servers: str, topic: str, lifeline: int | None) -> None:
     """Be one of any number of Faust workers, until SIGTERM or Ctrl-C; ends with the process's exit
     status. Raises `FeedUnavailable` where there is no such topic yet."""
     # Faust sets the process up when it is imported.
@@ -152,7 +165,7 @@ def work(servers: str, topic: str, address: str, lifeline: int | None) -> None:
         partitions = len(partitions_of(consumer, topic))
     if lifeline is not None:
         threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-    views = partial(partitioned_views, address, partitions, topic)
+    views = partial(_worker_views, settings, partitions, topic)
     faust_app.work(faust_app.build(servers, topic, GROUP, views, finder(servers, topic)))
 
 

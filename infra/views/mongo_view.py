@@ -34,7 +34,7 @@ class MongoView:
     async def prepare(self, read_only: bool) -> None:
         """Make what isn't there. Raises as `MongoStore.open` does."""
         views = self._database["views"]
-        mine = {table.name: self.tables[table].described() for table in self.tables}
+        mine = self._described()
         there = await views.find_one({"_id": self._name})
         if there is None:
             if read_only:
@@ -55,6 +55,11 @@ class MongoView:
             )
         if there.get("clearing") and not read_only:
             await self.empty()
+
+    async def fits(self) -> bool:
+        """Whether it is there and has the tables of the program."""
+        there = await self._database["views"].find_one({"_id": self._name})
+        return there is not None and there["tables"] == self._described()
 
     async def empty(self) -> None:
         """Remove every document; one that was begun is ended by `prepare`."""
@@ -84,6 +89,9 @@ class MongoView:
                 except OperationFailure as error:
                     if error.code != _THERE:  # by another process that opens the view now
                         raise
+
+    def _described(self) -> dict[str, Any]:
+        return {table.name: self.tables[table].described() for table in self.tables}
 
     def _collections(self) -> list[Any]:
         """Positions last: while rows are there, so is what they are rows of."""

@@ -49,6 +49,11 @@ async def slow(self, *batch):
 Strict.take = slow
 """
 
+RAISED = """
+from projections.posts import Posts
+Posts.version += 1
+"""
+
 FEW = 250
 """Events of one go."""
 
@@ -56,10 +61,17 @@ FEW = 250
 class World:
     """A stack with a relay and a worker that can't take poison, and what is still to happen."""
 
-    def __init__(self, stack: Stack, history: Sequence[Recorded], slow: dict[str, str]):
-        """`slow` is the environment in which a rebuild takes its time."""
+    def __init__(
+        self,
+        stack: Stack,
+        history: Sequence[Recorded],
+        slow: dict[str, str],
+        raised: dict[str, str],
+    ) -> None:
+        """`slow` is the environment in which a rebuild takes its time, `raised` that of a program
+        whose posts have a version more."""
         self.stack, self.settings = stack, stack.settings
-        self.slow = slow
+        self.slow, self.raised = slow, raised
         self._coming = list(history)
         self._made = 0
 
@@ -164,7 +176,8 @@ def operated(folder: Path, kafka: str, views: str) -> Iterator[World]:
     stack = Stack(settings, fresh_topic(3))
     stack.patched = {"PYTHONPATH": with_patch(folder / "patch", SQUEAMISH, settings)["PYTHONPATH"]}
     slow = {"PYTHONPATH": with_patch(folder / "slow", SLOW, settings)["PYTHONPATH"]}
-    made = World(stack, asyncio.run(history(3000)), slow)
+    raised = {"PYTHONPATH": with_patch(folder / "raised", RAISED, settings)["PYTHONPATH"]}
+    made = World(stack, asyncio.run(history(3000)), slow, raised)
     ensure(kafka, stack.topic)
     asyncio.run(made.happen())
     with stack.relay(), stack.worker():

@@ -184,6 +184,23 @@ async def test_operators_do_the_same_over_http(world: World) -> None:
             assert (await client.get("/v1/trends")).status_code == 200
 
 
+async def test_a_raised_version_is_rebuilt_beside_the_work_while_the_older_view_serves(
+    world: World,
+) -> None:
+    before = await world.view("posts")
+    world.stack.patched = world.raised
+    with world.stack.worker():
+        build = await world.loading("posts")
+        assert await world.view("posts") == before
+        await world.happen(50)
+        while await world.view("posts") == before:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        assert await world.view("posts") == build
+        assert build.startswith("posts_2_g")
+        await world.happen(50)
+        await world.settled()
+
+
 async def test_an_event_that_is_skipped_is_left_out_now_and_in_rebuilds(world: World) -> None:
     post = FIRST + (3 << 49)
     position = await world.say(PostCreated(post, 7, "poison"), 0)
