@@ -5,6 +5,7 @@ join of eighty. The projector's journal says which pieces to forget.
 """
 
 from collections.abc import Collection, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
 from api.caches import Cache, PerViewer
@@ -115,7 +116,10 @@ class Posts:
     async def made(self, outcome: Outcome) -> bytes:
         """A post as it was when it was made: the views may not have it yet."""
         head, author, tail = pieces_of_new(self._creation(outcome))
-        cached = (await self._authors.get((author,))).get(author)
+        cached: Author | None = None
+        # It is done, and its client hears so, whether the views answer or not.
+        with suppress(StoreUnavailable):
+            cached = (await self._authors.get((author,))).get(author)
         if cached is not None:
             return head + cached.json + tail + MARKS[False, False]
         account = Sight(self._ports.log)(streams.user(author), ACCOUNT)

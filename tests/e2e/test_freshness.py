@@ -145,6 +145,20 @@ async def test_the_server_is_not_ready_while_a_view_can_not_be_read(
     assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
 
 
+async def test_a_post_is_answered_although_no_view_can_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(projection: str) -> MemoryStore:
+        raise StoreUnavailable(f"the view {projection!r} is not there yet")
+
+    ada = await person(world, "ada")
+    await world.settle()
+    monkeypatch.setattr(world, "store", gone)
+    made = await ada.http.post("/v1/posts", json={"text": "all the same"})
+    assert made.status_code == 201
+    assert made.json()["posted_by"]["handle"] == "ada"
+
+
 async def test_metrics_count_requests_by_address_and_status(
     world: World, stranger: httpx.AsyncClient
 ) -> None:

@@ -4,6 +4,7 @@ While there is a file `hold-<pid>` in the folder, it stands before each transact
 `held-<pid>` when it begins to, and writes there what became of the transaction afterwards.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -31,11 +32,14 @@ class Held(SqliteStore):
         if not HOLD.exists():
             return await super().apply(changes, after, position, partition)
         HELD.touch()
-        await until(lambda: not HOLD.exists())
         try:
+            await until(lambda: not HOLD.exists())
             applied = await super().apply(changes, after, position, partition)
         except Superseded:
             HELD.write_text("superseded")
+            raise
+        except asyncio.CancelledError:  # it heard first that its partition is another's now
+            HELD.write_text("let go")
             raise
         HELD.write_text("applied" if applied else "had it")
         return applied
