@@ -104,4 +104,8 @@ def _show(settings: "Settings", names: tuple[str, ...], as_json: bool) -> None:
         # Positions are opaque outside the log, and text wherever others read them.
         click.echo(json.dumps([row._asdict() | {"position": str(row.position)} for row in rows]))
     else:
-        show([name.replace("_", " ") for name in Standing._fields], rows)
+        columns = [name.replace("_", " ") for name in Standing._fields]
+        if any(row.partitions for row in rows):
+            show(columns, [(*row[:-1], " ".join(map(str, row.partitions))) for row in rows])
+        else:
+            show(columns[:-1], [row[:-1] for row in rows])

@@ -97,5 +97,6 @@ def test_one_projection_can_be_asked_for_and_an_unknown_one_is_wrong_usage(
 ) -> None:
     done = starling("projections", "status", "posts", "--data", settings.data)
     assert (b"posts" in done.stdout, b"profiles" in done.stdout) == (True, False)
+    assert b"partitions" not in done.stdout, "they belong to the streaming profile"
     wrong = starling("projections", "status", "hats", "--data", settings.data)
     assert (wrong.returncode, wrong.stdout) == (2, b"")
