@@ -206,6 +206,8 @@ def main() -> None:
     os.nice(19)
     gc.set_threshold(100_000, 50, 100)
     logging.basicConfig(level=logging.WARNING, format="starling: %(message)s")
+    # The driver warns of steps that take long, which this process's own politeness makes them.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     chosen = settings.read()
     with open_log(chosen) as log:
         work = _run(chosen, log, known(arguments.name), arguments.verify, arguments.owner)
