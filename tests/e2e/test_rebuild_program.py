@@ -159,8 +159,16 @@ def test_a_rebuild_of_another_process_is_cancelled_without_a_trace(
 ) -> None:
     before = files(data)
     wait_for_progress(data, builder)
-    done = rebuild(data, "posts", "--cancel")
-    assert (done.returncode, said(done)) == (0, "posts: cancelled\n")
+    builder.send_signal(signal.SIGSTOP)  # it could be done before the other program has started
+    command: list[str | Path] = [STARLING, "projections", "rebuild", "posts", "--cancel"]
+    command += ["--data", data.data]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as cancelling:
+        while record(data) is not None:
+            assert cancelling.poll() is None
+            time.sleep(0.005)
+        builder.send_signal(signal.SIGCONT)
+        _, told = cancelling.communicate(timeout=60)
+    assert (cancelling.returncode, told.decode()) == (0, "posts: cancelled\n")
     assert builder.wait(30) == 1
     assert files(data) == before
     assert said(rebuild(data, "posts", "--cancel")) == "posts: no rebuild to cancel\n"
@@ -170,7 +178,9 @@ def test_two_do_not_rebuild_the_same_projection(
     data: Settings, builder: subprocess.Popen[bytes]
 ) -> None:
     wait_for_progress(data, builder)
+    builder.send_signal(signal.SIGSTOP)  # it could be done before the other program has started
     done = rebuild(data, "posts")
+    builder.send_signal(signal.SIGCONT)
     assert (done.returncode, said(done)) == (1, "posts: posts is being rebuilt already\n")
 
 
