@@ -28,24 +28,31 @@ async def build(settings: Settings, projection: str, verify: bool) -> Build | No
     files = ViewFiles(settings.views_folder)
     with files.lock(projection):
         pass  # just to say so at once where somebody else is at it
-    arguments = ["-m", "infra.build_view", projection, *(["--verify"] if verify else [])]
+    arguments = [projection, *(["--verify"] if verify else [])]
+    status = await run_builder(settings, "infra.build_view", arguments)
+    found = files.read(projection)
+    if found is not None and (status, found.state) not in ((0, "ready"), (1, "failed")):
+        raise ChildProcessError(f"the rebuild of {projection} ended with status {status}")
+    return found
+
+
+async def run_builder(settings: Settings, module: str, arguments: Sequence[str]) -> int:
+    """Run a module that rebuilds a view; its exit status. Killed where this is cancelled."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-m",
+        module,
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches the one who watches
         env=settings.environment(),
     )
     try:
-        status = await process.wait()
+        return await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    found = files.read(projection)
-    if found is not None and (status, found.state) not in ((0, "ready"), (1, "failed")):
-        raise ChildProcessError(f"the rebuild of {projection} ended with status {status}")
-    return found
 
 
 async def cancel(settings: Settings, projection: str) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -68,21 +67,10 @@ class MongoWorkshop:
         from infra.build_in_mongo import FAILED, SWITCHED, TAKEN, TAKEN_BACK
 
         owner = secrets.token_hex(8)
-        arguments = ["-m", "infra.build_in_mongo", projection, "--owner", owner]
-        arguments += ["--verify"] if verify else []
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches the one who watches
-            env=self._settings.environment(),
-        )
+        arguments = [projection, "--owner", owner, *(["--verify"] if verify else [])]
         try:
-            status = await process.wait()
+            status = await rebuilding.run_builder(self._settings, "infra.build_in_mongo", arguments)
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
             await self._builds.unlock(projection, owner)
         found = await self._builds.read(projection)
         if status == TAKEN:
