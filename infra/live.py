@@ -19,6 +19,7 @@ from infra.views.fanout import Fanout
 from projections.catalog import TOUCHES
 from projections.projection import Projection
 from projections.store import Changes, ReadStore, StoreError, StoreUnavailable
+from streams.builds import BuildTaken
 from streams.lag import reached
 from streams.runner import Follower, Runner
 from streams.step import Listener
@@ -48,10 +49,7 @@ class Live:
         """Follow a projection's current view, if there is one; False if a rebuild is due."""
         file = self.files.current.read().get(projection.name)
         if file is None and self._log.head() <= AT_ONCE:
-            with self.files.lock(projection.name):
-                file = self.files.next(projection)
-            store: ReadStore | None = self.files.open(file, projection)
-            self.files.current.switch({projection.name: file})
+            file, store = self._made_in_place(projection)
         else:
             store = self._opened(file, projection)
         if store is None:
@@ -61,6 +59,17 @@ class Live:
         if projection.name == RINGS_OF:
             await self._rings.start(store, source=str(file))
         return version_of(str(file)) == projection.version
+
+    def _made_in_place(self, projection: Projection) -> tuple[str | None, ReadStore | None]:
+        """A first view, still empty; none where a rebuild is making it already."""
+        try:
+            with self.files.lock(projection.name):
+                file = self.files.next(projection)
+        except BuildTaken:
+            return None, None
+        store = self.files.open(file, projection)
+        self.files.current.switch({projection.name: file})
+        return file, store
 
     def _opened(self, file: str | None, projection: Projection) -> ReadStore | None:
         if file is None or not (self.files.folder / file).exists():

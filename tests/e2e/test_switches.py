@@ -27,7 +27,7 @@ from streams.dead_letters import kept
 from tests.fresh import caught_up
 from tests.processes import processes
 from tests.program import STARLING, environment
-from tests.rebuilding import SETTLED, check_views, files, tamper, view, with_patch
+from tests.rebuilding import SETTLED, check_views, files, projected, tamper, view, with_patch, world
 
 
 async def rebuild(settings: Settings, *names: str, **environ: str) -> str:
@@ -120,6 +120,20 @@ async def test_readers_never_see_less_while_a_rebuild_runs(data: Settings) -> No
     log.close()
     assert made[0] > 10
     assert answers[0] > 10
+
+
+async def test_a_first_view_that_is_being_rebuilt_is_left_to_its_rebuild(tmp_path: Path) -> None:
+    settings = await asyncio.to_thread(world, tmp_path / "data", 600)
+    being_rebuilt = ViewFiles(settings.views_folder)
+    with open_log(settings) as log:
+        with being_rebuilt.lock("posts"):
+            await projected(settings, log)
+        made = set(being_rebuilt.current.read())
+        assert made == {each.name for each in CATALOG} - {"posts"}
+    await rebuild(settings, "posts")
+    with open_log(settings) as log:
+        await projected(settings, log)
+    await check_views(settings, tmp_path)
 
 
 BUMPED = """
