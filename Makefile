@@ -21,7 +21,7 @@ run: setup ## serve a small demo world on 127.0.0.1:8000
 	@exec $(BIN)/starling serve --demo
 
 test: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## run every test
-	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(VENV)/.test $(VENV)/.streaming ## format, lint, types and import contracts
 	$(BIN)/ruff format --check --quiet .

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -71,27 +72,57 @@ def _wrk(asked: Asked, seconds: float, connections: int) -> Load:
     return Load(float(found[1]), float(found[2]), float(found[3]))
 
 
+def once(asked: Sequence[Asked], connections: int) -> float:
+    """Put each of some requests once, with a client of our own; answers a second. Raises
+    `Refusing`."""
+    return asyncio.run(_once(asked, connections))
+
+
+async def _once(asked: Sequence[Asked], connections: int) -> float:
+    left = iter([_request(each) for each in asked])
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", asked[0].port)
+        for request in left:
+            await _answered(reader, writer, request)
+        writer.close()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(connections)))
+    return len(asked) / (time.perf_counter() - started)
+
+
 async def _own(asked: Asked, seconds: float, connections: int) -> Load:
-    body = asked.body.encode()
-    head = [f"{asked.method} {asked.path} HTTP/1.1", "Host: 127.0.0.1"]
-    head += [f"{name}: {value}" for name, value in asked.headers]
-    head += [f"Content-Length: {len(body)}"] if body else []
-    request = "\r\n".join(head).encode() + b"\r\n\r\n" + body
+    request = _request(asked)
     until = time.perf_counter() + seconds
     times: list[float] = []
 
     async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", asked.port)
         while (started := time.perf_counter()) < until:
-            writer.write(request)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"(?i)content-length: (\d+)", answer)
-            await reader.readexactly(int(length[1]) if length else 0)
-            if answer[9:12] not in (b"200", b"201"):
-                raise Refusing(answer.decode("latin-1"))
+            await _answered(reader, writer, request)
             times.append(time.perf_counter() - started)
         writer.close()
 
     await asyncio.gather(*(one() for _ in range(connections)))
     times.sort()
     return Load(len(times) / seconds, times[len(times) // 2], times[len(times) * 99 // 100])
+
+
+def _request(asked: Asked) -> bytes:
+    body = asked.body.encode()
+    head = [f"{asked.method} {asked.path} HTTP/1.1", "Host: 127.0.0.1"]
+    head += [f"{name}: {value}" for name, value in asked.headers]
+    head += [f"Content-Length: {len(body)}"] if body else []
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+async def _answered(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> None:
+    writer.write(request)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", answer)
+    await reader.readexactly(int(length[1]) if length else 0)
+    if answer[9:12] not in (b"200", b"201"):
+        raise Refusing(answer.decode("latin-1"))

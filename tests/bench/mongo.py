@@ -4,9 +4,9 @@ Ours is all of `starling serve` with one API process. The peer is a process that
 through Motor for the same entries: two finds, the newest posts and the newest retweets of those
 whom the reader follows, as many at once as keep it busy. Neither has anything to do but this.
 
-Ours keeps the timeline at hand after the first of these reads (`docs/adr/0027`) and asks again only
-for what the news say has changed, which is nothing here: the row says what keeping it is worth, not
-how quick a question is.
+An API process keeps a timeline at hand after the first read of it (`docs/adr/0027`) and asks again
+only for what the news say has changed. So there are two rows: of many readers each reads once, and
+one reader reads again and again.
 """
 
 import asyncio
@@ -15,22 +15,76 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from itertools import count, islice
 from pathlib import Path
+from random import Random
 
+from api.auth import Tokens
+from events import streams
+from events.log import Append, EventLog, NewEvent, Write
+from events.schema import Event, PostCreated, UserFollowed, UserRegistered
+from events.snowflake import compose
+from infra.command_side import clock_ms, open_log, signing_secret
 from infra.engines.engine import running
 from infra.engines.mongodb import MongoServer
 from infra.mongo import READ_SECONDS, connected
+from infra.settings import Settings
 from infra.views.mongo_current import MongoCurrent
-from tests.bench.http import CONNECTIONS, SECONDS, populate, starling
-from tests.bench.load import Asked, load
+from tests.bench.http import CONNECTIONS, SECONDS, TEXT, populate, starling
+from tests.bench.load import Asked, load, once
 from tests.bench.result import Result
+from tests.bench.worlds import START_MS
 
 AT_ONCE = 16
 """Questions under way at once in the peer: more are no faster."""
+READERS = 1000
+"""Who read for the first time in one run."""
+POSTS = 6000
+LATER_READS = 8000
+PATIENCE_SECONDS = 300.0
 
 
 def measure(runs: int) -> list[Result]:
-    """The row of home timelines from MongoDB."""
+    """The rows of home timelines from MongoDB."""
+    ours, bare = _first_reads(runs)
+    kept, again = _later_reads(runs)
+    peer = "the same two finds through Motor, no HTTP"
+    what = "GET /v1/timelines/home, views in MongoDB"
+    return [
+        Result.of_runs(f"{what}, each reader's first", ("starling serve, 1 worker", ours),
+                       (peer, bare), 0.6, "pages/s"),
+        Result.of_runs(f"{what}, one reader's later ones", ("starling serve, 1 worker", kept),
+                       (peer, again), 0.6, "pages/s"),
+    ]  # fmt: skip
+
+
+def _first_reads(runs: int) -> tuple[list[float], list[float]]:
+    """Ours and the peer's; other readers in each run, and some more before that warm both up."""
+    with (
+        tempfile.TemporaryDirectory(prefix="starling-bench-") as folder,
+        running(MongoServer(Path(folder, "mongodb"))) as server,
+    ):
+        settings = Settings(data=Path(folder, "data"), views=server.address())
+        follows = _settle(settings, readers=READERS * (runs + 1))
+        with starling(folder, STARLING_VIEWS=server.address()) as port:
+            _until_shown(server.address(), settings)
+            tokens = Tokens(signing_secret(settings), clock_ms)
+            ours, bare = list[float](), list[float]()
+            readers = iter(follows)
+            for _ in range(runs + 1):
+                some = list(islice(readers, READERS))
+                asked = [
+                    Asked(port, "/v1/timelines/home",
+                          headers=(("Authorization", f"Bearer {tokens.issue(reader)}"),))
+                    for reader in some
+                ]  # fmt: skip
+                ours.append(once(asked, AT_ONCE))
+                bare.append(_bare(server, [follows[reader] for reader in some]))
+    return ours[1:], bare[1:]
+
+
+def _later_reads(runs: int) -> tuple[list[float], list[float]]:
     with (
         tempfile.TemporaryDirectory(prefix="starling-bench-") as folder,
         running(MongoServer(Path(folder, "mongodb"))) as server,
@@ -40,19 +94,61 @@ def measure(runs: int) -> list[Result]:
         followed = asyncio.run(_followed(server.address()))
         get = Asked(port, "/v1/timelines/home", headers=(("Authorization", f"Bearer {token}"),))
         load(get, 1, CONNECTIONS)
-        ours, bare = [], []
+        kept, bare = [], []
         for _ in range(runs):
-            ours.append(load(get, SECONDS, CONNECTIONS).rate)
-            bare.append(_bare(server, followed))
-    return [
-        Result.of_runs(
-            "GET /v1/timelines/home, views in MongoDB",
-            ("starling serve, 1 worker", ours),
-            ("the same two finds through Motor, no HTTP", bare),
-            0.6,
-            "pages/s",
+            kept.append(load(get, SECONDS, CONNECTIONS).rate)
+            bare.append(_bare(server, [followed] * LATER_READS))
+    return kept, bare
+
+
+def _settle(settings: Settings, readers: int) -> dict[int, list[int]]:
+    """Have a log of readers who follow ten of two hundred authors each: whom each follows."""
+    random = Random(1)
+    authors = range(1, 201)
+    follows = {201 + number: random.sample(authors, 10) for number in range(readers)}
+    ids = (compose(START_MS + number * 10, 1, 0) for number in count())
+
+    async def write(log: EventLog, events: Iterable[tuple[str, int, Event]]) -> None:
+        appends = (
+            Append((Write(stream, 0, (NewEvent(id, event),)),), actor, id, correlation=id)
+            for id, (stream, actor, event) in zip(ids, events, strict=False)
         )
-    ]
+        while some := list(islice(appends, 2000)):
+            await asyncio.gather(*(log.append(one) for one in some))
+
+    def happened() -> Iterator[tuple[str, int, Event]]:
+        for user in (*authors, *follows):
+            yield streams.user(user), user, UserRegistered(user, f"user{user}", "Made up", "")
+        for reader, followed in follows.items():
+            for author in followed:
+                yield streams.follow(author, reader), reader, UserFollowed(author, reader)
+        for post in range(10**6, 10**6 + POSTS):
+            author = random.choice(authors)
+            yield streams.post(post), author, PostCreated(post, author, TEXT, None, ())
+
+    settings.data.mkdir(parents=True)
+    with open_log(settings) as log:
+        asyncio.run(write(log, happened()))
+    return follows
+
+
+def _until_shown(address: str, settings: Settings) -> None:
+    """Wait until what a page is made of has the whole log, which ends with posts."""
+    with open_log(settings) as log:
+        head = log.head()
+
+    async def shown() -> bool:
+        with connected(address, READ_SECONDS) as database:
+            views = (await MongoCurrent(database).read()).views
+            positions = [database[f"{views[name]}.position"] for name in ("timeline", "posts")]
+            found = [await each.find_one({"_id": 0}) for each in positions]
+            return all(one and one["position"] >= head for one in found)
+
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not asyncio.run(shown()):
+        if time.monotonic() > end:
+            raise TimeoutError("the views did not become current")
+        time.sleep(0.5)
 
 
 async def _followed(address: str) -> list[int]:
@@ -62,33 +158,33 @@ async def _followed(address: str) -> list[int]:
         return found
 
 
-def _bare(server: MongoServer, followed: list[int]) -> float:
-    """Pages a second, in a process of its own, as the API has one."""
-    command = [sys.executable, "-m", "tests.bench.mongo", server.address(), json.dumps(followed)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def _bare(server: MongoServer, pages: list[list[int]]) -> float:
+    """Pages a second of readers who follow these, in a process of its own, as the API has one."""
+    command = [sys.executable, "-m", "tests.bench.mongo", server.address()]
+    asked = json.dumps(pages)
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
-async def _ask(address: str, followed: list[int]) -> float:
-    done = 0
+async def _ask(address: str, pages: list[list[int]]) -> float:
+    left = iter(pages)
     with connected(address, READ_SECONDS) as database:
         view = (await MongoCurrent(database).read()).views["timeline"]
         posted, retweets = database[f"{view}.posted"], database[f"{view}.retweets"]
 
-        async def page() -> None:
+        async def page(followed: list[int]) -> None:
             posts = posted.find({"author": {"$in": followed}}, sort=[("_id.post", -1)], limit=64)
             passed = retweets.find({"actor": {"$in": followed}}, sort=[("_id.id", -1)], limit=64)
             await asyncio.gather(posts.to_list(None), passed.to_list(None))
 
-        async def ask_until(end: float) -> None:
-            nonlocal done
-            while time.perf_counter() < end:
-                await page()
-                done += 1
+        async def ask() -> None:
+            for followed in left:
+                await page(followed)
 
         started = time.perf_counter()
-        await asyncio.gather(*(ask_until(started + SECONDS) for _ in range(AT_ONCE)))
-        return done / (time.perf_counter() - started)
+        await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
+        return len(pages) / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":
-    print(asyncio.run(_ask(sys.argv[1], json.loads(sys.argv[2]))))
+    print(asyncio.run(_ask(sys.argv[1], json.load(sys.stdin))))
