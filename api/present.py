@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
 from api.caches import Cache, PerViewer
-from api.gathering import Gathered
 from api.ports import Ports
 from api.rendering import MARKS, UNMARKED, Pieces, pieces_of, pieces_of_new, user_ref
 from commands.errors import NotFound
@@ -20,6 +19,7 @@ from events import streams
 from events.codec import CODEC
 from events.schema import Event, PostCreated
 from projections import posts
+from projections.gathering import Gathered
 from projections.profiles import PROFILES
 from projections.store import StoreUnavailable
 from projections.touched import Kind

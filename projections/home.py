@@ -8,18 +8,19 @@ the same.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import merge
 from typing import Final, NamedTuple
 
 from projections.arrivals import Arrivals
 from projections.entries import Entry
+from projections.gathering import Gathered
 from projections.merge import Bounds, merged
 from projections.pages import Page
 from projections.rings import HomeTimelines, KeptHere, Stamp
 from projections.store import ReadStore
 from projections.touched import Kind
-from projections.viewer import ViewerContext, context
+from projections.viewer import ViewerContext, contexts
 from projections.visible import Known, Reader
 
 _WINDOW: Final = 64
@@ -53,6 +54,7 @@ class Home:
         self._most_readers = most_readers
         self._readers: dict[int, Reader] = {}
         self._loading: dict[int, object] = {}
+        self._contexts = Gathered(self._fetch_contexts)
         self._known = Known()
         self._kept = rings if isinstance(rings, KeptHere) else None
         self._arrivals = Arrivals()
@@ -197,11 +199,14 @@ class Home:
         named = Page(asked.limit, *bounds)
         return Bounds(named.above, named.max_id, named.from_the_oldest)
 
+    async def _fetch_contexts(self, viewers: Collection[int]) -> Mapping[int, ViewerContext]:
+        return await contexts(self._store(), viewers)
+
     async def _reader(self, viewer: int) -> Reader:
         reader = self._readers.get(viewer)
         if reader is None:
             ticket = self._loading.setdefault(viewer, object())
-            reader = Reader(await context(self._store(), viewer))
+            reader = Reader((await self._contexts((viewer,)))[viewer])
             if self._loading.get(viewer) is ticket:  # and nothing touched it meanwhile
                 del self._loading[viewer]
                 while len(self._readers) >= self._most_readers:

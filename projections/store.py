@@ -150,6 +150,10 @@ class Merges(Protocol):
         second column, which is bounded exclusively. One way to the store and back."""
         ...
 
+    async def scan_many(self, spans: Sequence[Span]) -> list[list[Any]]:
+        """The rows of each span, in no order. One way to the store and back."""
+        ...
+
 
 class Views(Protocol):
     """The stores that readers should ask: for each projection, its current version."""

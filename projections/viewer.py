@@ -1,9 +1,10 @@
 """What a reader's relations say about whose entries the reader sees."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from projections.edges import BY_FOLLOWER
-from projections.store import ReadStore
+from projections.store import Merges, ReadStore, Span
 from projections.timeline import BIG, EDGES, MUTES
 
 
@@ -40,21 +41,38 @@ def _without(users: frozenset[int], hidden: frozenset[int]) -> frozenset[int]:
     return users if users.isdisjoint(hidden) else users - hidden
 
 
-async def context(store: ReadStore, viewer: int) -> ViewerContext:
-    """The relations of a reader as the store has them."""
-    edges = await store.scan(EDGES.alive, (viewer,), index=BY_FOLLOWER)
-    blocking = await store.scan(EDGES.blocks, (viewer,))
-    blocking_back = await store.scan(EDGES.blocks, (viewer,), index=("blocked", "blocker"))
-    mutes = await store.scan(MUTES, (viewer,))
-    following = frozenset(edge.followee for edge in edges)
-    big = await store.get_many(BIG, {(user,) for user in (*following, viewer)})
-    return ViewerContext(
-        user=viewer,
-        following=following,
-        blocked=frozenset(
-            [block.blocked for block in blocking if block.active]
-            + [block.blocker for block in blocking_back if block.active]
-        ),
-        muted=frozenset(mute.muted for mute in mutes),
-        big=frozenset(author for (author,) in big),
+async def contexts(store: ReadStore, viewers: Collection[int]) -> dict[int, ViewerContext]:
+    """The relations of some readers as the store has them."""
+    spans = [span for viewer in viewers for span in _spans(viewer)]
+    if isinstance(store, Merges):
+        rows = iter(await store.scan_many(spans))
+    else:
+        rows = iter([await store.scan(span.table, span.prefix, index=span.by) for span in spans])
+    relations = dict(zip(viewers, zip(rows, rows, rows, rows, strict=True), strict=True))
+    followed = {
+        viewer: frozenset(edge.followee for edge in found[0]) for viewer, found in relations.items()
+    }
+    users = {(user,) for viewer in viewers for user in (*followed[viewer], viewer)}
+    big = {author for (author,) in await store.get_many(BIG, users)}
+    return {
+        viewer: ViewerContext(
+            user=viewer,
+            following=followed[viewer],
+            blocked=frozenset(
+                [block.blocked for block in blocking if block.active]
+                + [block.blocker for block in blocking_back if block.active]
+            ),
+            muted=frozenset(mute.muted for mute in mutes),
+            big=frozenset(big & {*followed[viewer], viewer}),
+        )
+        for viewer, (_, blocking, blocking_back, mutes) in relations.items()
+    }
+
+
+def _spans(viewer: int) -> tuple[Span, Span, Span, Span]:
+    return (
+        Span(EDGES.alive, (viewer,), by=BY_FOLLOWER),
+        Span(EDGES.blocks, (viewer,)),
+        Span(EDGES.blocks, (viewer,), by=("blocked", "blocker")),
+        Span(MUTES, (viewer,)),
     )

@@ -1,9 +1,10 @@
 """Reading the tables of a view in MongoDB."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo.errors import PyMongoError
@@ -11,7 +12,7 @@ from pymongo.errors import PyMongoError
 from infra.mongo import READ_SECONDS, Database, unreachable
 from infra.views.mongo_table import MongoTable
 from infra.views.mongo_view import AnyTable, MongoView
-from projections.store import Scans, StoreError, StoreUnavailable
+from projections.store import Scans, Span, StoreError, StoreUnavailable
 from projections.tables import Key, Row, Table, Tally
 
 T = TypeVar("T")
@@ -24,6 +25,14 @@ _OF: Final = "of"
 """In an answer to several questions: to which of them a document belongs."""
 _BATCH: Final = 20_000
 """Documents of an answer, as far as they fit into 16 MB."""
+
+
+class _Part(NamedTuple):
+    """A pipeline over one table, for the question of that number."""
+
+    number: int
+    table: MongoTable
+    stages: list[dict[str, Any]]
 
 
 class MongoReads:
@@ -115,33 +124,53 @@ class MongoReads:
         descending: bool = False,
     ) -> list[list[Any]]:
         """See `projections.store.Merges`: one aggregation, which the server merges by indexes."""
-        whole: list[dict[str, Any]] = []
+        parts: list[_Part] = []
         for number, (table, firsts, index) in enumerate(many):
             mine, wanted = self._tables[table], list(firsts)
             sort = dict(mine.order(index, descending)[1:])
             for start in range(0, len(wanted), _SCANS):
-                part: list[dict[str, Any]] = [
-                    {"$match": mine.span_any(wanted[start : start + _SCANS], index, above, below)},
-                    {"$sort": sort},
-                    {"$limit": limit},
-                    {"$set": {_OF: number}},
-                ]
-                if not whole:
-                    first, whole = mine.collection, part
-                else:
-                    other = {"coll": mine.collection.name, "pipeline": part}
-                    whole.append({"$unionWith": other})
-        if not whole:
-            return [[] for _ in many]
-        answer = first.aggregate(whole, batchSize=_BATCH).to_list(None)
-        found: list[list[dict[str, Any]]] = [[] for _ in many]
-        for document in await self._read(answer):
-            found[document.pop(_OF)].append(document)
-        rows = [self._tables[one.table].rows(part) for one, part in zip(many, found, strict=True)]
+                match = mine.span_any(wanted[start : start + _SCANS], index, above, below)
+                stages: list[dict[str, Any]] = [
+                    {"$match": match}, {"$sort": sort}, {"$limit": limit}, mine.columnar(),
+                ]  # fmt: skip
+                parts.append(_Part(number, mine, stages))
+        found = await self._united(parts)
+        rows = [self._tables[one.table].rows_of_columns(found[n]) for n, one in enumerate(many)]
         for (table, _, index), part in zip(many, rows, strict=True):
             second = table.columns.index(index[1])
             part.sort(key=itemgetter(second), reverse=descending)
         return [part[:limit] for part in rows]
+
+    async def scan_many(self, spans: Sequence[Span]) -> list[list[Any]]:
+        """See `projections.store.Merges`: one aggregation, of a part for each way to look."""
+        ways: dict[tuple[Any, ...], dict[Key, list[Any]]] = {}
+        for table, prefix, by, below in spans:
+            ways.setdefault((table, by, below, len(prefix)), {})[prefix] = []
+        parts: list[_Part] = []
+        for number, ((table, by, below, _), under) in enumerate(ways.items()):
+            mine = self._tables[table]
+            wanted = [mine.span(prefix, by, None, below) for prefix in under]
+            parts.append(_Part(number, mine, [{"$match": {"$or": wanted}}]))
+        found = await self._united(parts)
+        for number, ((table, by, _, length), under) in enumerate(ways.items()):
+            columns = (by or table.columns)[:length]
+            places = [table.columns.index(column) for column in columns]
+            for row in self._tables[table].rows(found[number]):
+                under[tuple(row[place] for place in places)].append(row)
+        return [ways[table, by, below, len(prefix)][prefix] for table, prefix, by, below in spans]
+
+    async def _united(self, parts: Sequence[_Part]) -> Mapping[int, list[dict[str, Any]]]:
+        """What several pipelines find, under their numbers, by one question."""
+        found = defaultdict[int, list[dict[str, Any]]](list)
+        if not parts:
+            return found
+        first, *others = [[*part.stages, {"$set": {_OF: part.number}}] for part in parts]
+        for part, stages in zip(parts[1:], others, strict=True):
+            first.append({"$unionWith": {"coll": part.table.collection.name, "pipeline": stages}})
+        answer = parts[0].table.collection.aggregate(first, batchSize=_BATCH, session=self._session)
+        for document in await self._read(answer.to_list(None)):
+            found[document.pop(_OF)].append(document)
+        return found
 
     async def close(self) -> None:
         """Take no more calls. The connection is that of who opened it."""

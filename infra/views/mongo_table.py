@@ -87,6 +87,21 @@ class MongoTable:
             rows.append(make(kind, (*key.values(), *rest)))
         return rows
 
+    def columnar(self) -> dict[str, Any]:
+        """A stage that makes one document of many, with an array for each column: reading that
+        takes a third of the time. What comes of it must fit into 16 MB."""
+        arrays = {column: {"$push": f"${self._path(column)}"} for column in self._columns}
+        return {"$group": {"_id": None, **arrays}}
+
+    def rows_of_columns(self, documents: Iterable[Document]) -> list[Any]:
+        """The rows that documents of that stage are."""
+        make, kind = tuple.__new__, self.row
+        return [
+            make(kind, values)
+            for document in documents
+            for values in zip(*(document[column] for column in self._columns), strict=True)
+        ]
+
     def insert(self, row: tuple[Any, ...]) -> InsertOne[Any]:
         """Add a row that is not there."""
         return InsertOne(self._document(row))

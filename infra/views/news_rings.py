@@ -17,8 +17,8 @@ from projections.rings import Ring, Stamp
 from projections.store import ReadStore
 from projections.viewer import ViewerContext
 
-FILLED: Final = 128
-"""Entries that a ring is made with: some pages; it grows."""
+FILLED: Final = 64
+"""Entries that a ring is made with: three pages, for which MongoDB is asked once; it grows."""
 KEEP: Final = 800
 """Entries that a ring has at most."""
 READERS: Final = 10_000

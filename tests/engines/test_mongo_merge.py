@@ -9,7 +9,7 @@ from infra.views.memory import MemoryStore
 from infra.views.mongo import MongoStore
 from projections import merge
 from projections.merge import Bounds, Found, merged
-from projections.store import Merges, ReadStore
+from projections.store import Merges, ReadStore, Span
 from projections.timeline import POSTED, RETWEETS, Posted, Retweet
 from tests.conformance.stores import putting
 from tests.engines.mongo_views import database
@@ -49,3 +49,27 @@ async def test_entries_come_in_the_same_order_from_both(
             bounds = Bounds(above, below, random.random() < 0.5)
             limit = random.choice((1, 20, 1000))
             assert await walk(far, users, bounds, limit) == await walk(near, users, bounds, limit)
+
+
+async def test_the_rows_of_many_spans_are_those_of_each(mongodb: MongoServer) -> None:
+    random, by_author = Random(12), ("author", "post")
+    posts = [Posted(post, random.randint(1, 30)) for post in range(1, 400)]
+    passed = [Retweet(id, random.randint(1, 30), random.randint(1, 400)) for id in range(500, 700)]
+    tables = (POSTED, RETWEETS)
+    near = MemoryStore(tables)
+    async with database(mongodb) as opened:
+        far = await MongoStore.open(opened, "timeline_1", tables)
+        for store in (near, far):
+            await store.apply(putting(POSTED, posts), 0, 1)
+            await store.apply(putting(RETWEETS, passed), 1, 2)
+        spans = [Span(POSTED, (author,), by_author) for author in range(25, 35)]
+        spans += [Span(POSTED, (author,), by_author, below=200) for author in (3, 4)]
+        spans += [Span(POSTED, (author, 7), by_author) for author in range(30)]
+        spans += [Span(POSTED, (post,)) for post in (1, 399, 400)]
+        spans += [Span(RETWEETS, (id,)) for id in (500, 699, 700)]
+        spans.append(spans[0])
+        found = await far.scan_many(spans)
+        assert await far.scan_many([]) == []
+    each = [await near.scan(s.table, s.prefix, index=s.by, below=s.below) for s in spans]
+    assert [sorted(rows) for rows in found] == [sorted(rows) for rows in each]
+    assert sum(map(len, each)) > 50

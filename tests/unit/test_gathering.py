@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from api.gathering import Gathered
+from projections.gathering import Gathered
 from projections.store import StoreError, StoreUnavailable
 
 

@@ -7,7 +7,7 @@ from projections.entries import hashtag, public, user
 from projections.pages import Page
 from projections.timeline import BIG, POSTED, RETWEETS, Timeline, touches
 from projections.touched import Kind
-from projections.viewer import context
+from projections.viewer import contexts
 from tests.unit.projections.kit import given, id_at
 
 ANN, BEN, CAT = 1, 2, 3
@@ -79,7 +79,7 @@ async def test_a_context_holds_both_directions_of_blocks_and_no_ended_follow() -
         schema.UserUnblocked(blocker=ANN, blocked=5),
         schema.UserMuted(muter=ANN, muted=6),
     )
-    seen = await context(store, ANN)
+    seen = (await contexts(store, (ANN,)))[ANN]
     assert seen.following == {BEN}
     assert seen.blocked == {CAT, 4}
     assert seen.muted == {6}
@@ -95,8 +95,8 @@ async def test_an_author_once_above_the_threshold_stays_big() -> None:
         schema.UserFollowed(followee=BEN, follower=CAT),
     )
     assert await store.scan(BIG) == [(ANN,)]
-    assert (await context(store, BEN)).big == {ANN}
-    assert (await context(store, ANN)).big == {ANN}
+    seen = await contexts(store, (ANN, BEN))
+    assert seen[BEN].big == seen[ANN].big == {ANN}
 
 
 def test_readers_are_told_what_vanished_and_whose_relations_changed() -> None:
