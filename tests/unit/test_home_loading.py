@@ -73,8 +73,19 @@ async def test_a_reader_who_is_read_twice_at_once_is_remembered_as_read_last() -
         await store.happen(1, 100, UserFollowed(BOB, ADA, 0))
         home.touch(Kind.CONTEXT, ADA)
 
-    await overlapping(store, lambda: home.context(ADA), follow())
-    assert (await home.context(ADA)).following == {BOB}
+    first, reading = await asked(store, lambda: home.context(ADA))
+    await follow()
+    # The second question is asked once the first, which knows too little, is answered.
+    beginning = asyncio.create_task(asked(store, lambda: home.context(ADA)))
+    await asyncio.sleep(0)
+    first.set()
+    await reading
+    second, again = await beginning
+    third = asyncio.create_task(home.context(ADA))
+    await asyncio.sleep(0)
+    second.set()
+    await again
+    assert (await third).following == {BOB}
 
 
 async def test_a_post_that_is_read_twice_at_once_is_remembered_as_read_last() -> None:
