@@ -15,14 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 from random import Random
 
 from api.auth import Tokens
 from events import streams
-from events.log import Append, EventLog, NewEvent, Write
 from events.schema import Event, PostCreated, UserFollowed, UserRegistered
 from events.snowflake import compose
 from infra.command_side import clock_ms, open_log, signing_secret
@@ -34,7 +33,7 @@ from infra.views.mongo_current import MongoCurrent
 from tests.bench.http import CONNECTIONS, SECONDS, TEXT, populate, starling
 from tests.bench.load import Asked, load, once
 from tests.bench.result import Result
-from tests.bench.worlds import START_MS
+from tests.bench.worlds import START_MS, append
 
 AT_ONCE = 16
 """Questions under way at once in the peer: more are no faster."""
@@ -108,27 +107,21 @@ def _settle(settings: Settings, readers: int) -> dict[int, list[int]]:
     follows = {201 + number: random.sample(authors, 10) for number in range(readers)}
     ids = (compose(START_MS + number * 10, 1, 0) for number in count())
 
-    async def write(log: EventLog, events: Iterable[tuple[str, int, Event]]) -> None:
-        appends = (
-            Append((Write(stream, 0, (NewEvent(id, event),)),), actor, id, correlation=id)
-            for id, (stream, actor, event) in zip(ids, events, strict=False)
-        )
-        while some := list(islice(appends, 2000)):
-            await asyncio.gather(*(log.append(one) for one in some))
-
-    def happened() -> Iterator[tuple[str, int, Event]]:
+    def happened() -> Iterator[tuple[int, str, int, Event]]:
         for user in (*authors, *follows):
-            yield streams.user(user), user, UserRegistered(user, f"user{user}", "Made up", "")
+            registered = UserRegistered(user, f"user{user}", "Made up", "")
+            yield next(ids), streams.user(user), user, registered
         for reader, followed in follows.items():
             for author in followed:
-                yield streams.follow(author, reader), reader, UserFollowed(author, reader)
-        for post in range(10**6, 10**6 + POSTS):
-            author = random.choice(authors)
-            yield streams.post(post), author, PostCreated(post, author, TEXT, None, ())
+                follow = UserFollowed(author, reader)
+                yield next(ids), streams.follow(author, reader), reader, follow
+        for _ in range(POSTS):
+            post, author = next(ids), random.choice(authors)
+            yield post, streams.post(post), author, PostCreated(post, author, TEXT, None, ())
 
     settings.data.mkdir(parents=True)
     with open_log(settings) as log:
-        asyncio.run(write(log, happened()))
+        asyncio.run(append(log, happened()))
     return follows
 
 

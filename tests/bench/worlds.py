@@ -127,7 +127,11 @@ class World:
 
 async def write(log: EventLog, events: int, users: int, seed: int = 1) -> None:
     """Append such a world to an empty log."""
-    made = islice(World(users, seed).events(), events)
+    await append(log, islice(World(users, seed).events(), events))
+
+
+async def append(log: EventLog, made: Iterator[tuple[int, str, int, Event]]) -> None:
+    """Append (id, stream, actor, event) to a log, each as the first of its stream."""
     while some := list(islice(made, _AT_ONCE)):
         await asyncio.gather(
             *(
