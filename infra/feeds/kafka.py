@@ -12,20 +12,13 @@ import subprocess
 import sys
 from asyncio import Future, StreamReader, StreamWriter
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from infra.feeds.kafka_lines import LinesRing
 from infra.feeds.kafka_messages import HEAD, Answer, Group, Opened, framed
 from infra.feeds.kafka_topic import PATIENCE_SECONDS, Topic
 from streams.chunks import Chunk
 from streams.relay import FeedUnavailable
-
-_MEMORY: Final = (
-    "MALLOC_MMAP_THRESHOLD_=67108864", "MALLOC_TRIM_THRESHOLD_=67108864",
-    "MALLOC_TOP_PAD_=16777216",
-)  # fmt: skip
-"""The client makes buffers of half a megabyte and drops them again, hundreds of times a second.
-The C library would give their memory back to the system each time, to ask for it at once."""
 
 
 class KafkaFeed:
@@ -125,9 +118,8 @@ def _started(
     ours, theirs = socket.socketpair()
     with theirs:
         command = [
-            "env", *_MEMORY, sys.executable, "-m", "infra.feeds.kafka_sender", servers, topic.name,
-            str(topic.partitions), str(topic.replication),
-            str(theirs.fileno()), str(ring.fileno()),
+            sys.executable, "-m", "infra.feeds.kafka_sender", servers, topic.name,
+            str(topic.partitions), str(topic.replication), str(theirs.fileno()), str(ring.fileno()),
         ]  # fmt: skip
         # A session of its own: Ctrl-C is for the relay, which then says farewell through it.
         process = subprocess.Popen(

@@ -33,6 +33,7 @@ from infra.feeds.kafka_topic import (
     ensure,
     settled,
 )
+from infra.feeds.kept_memory import keep_freed_memory
 from streams.relay import FeedUnavailable
 
 _DELIVERY_SECONDS: Final = 30.0
@@ -59,6 +60,7 @@ def producer(servers: str) -> KafkaProducer:
 def main(servers: str, name: str, partitions: str, replication: str, file: str, ring: str) -> None:
     """Serve the socket until its other end says so or is gone."""
     logging.getLogger("kafka").setLevel(logging.ERROR)  # it tells of each refused connection
+    keep_freed_memory()
     lines = mapped(int(ring))
     topic = Topic(name, int(partitions), int(replication))
     with socket.socket(fileno=int(file)) as other, other.makefile("rb") as messages:

@@ -60,7 +60,9 @@ def relay(
     if find_spec("kafka") is None:
         raise Plain("the packages of the streaming profile are not installed: use `make up`")
     from infra.feeds.kafka_topic import Topic
+    from infra.feeds.kept_memory import keep_freed_memory
 
+    keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="starling: %(message)s")
     logging.getLogger("kafka").setLevel(logging.ERROR)  # it tells of each refused connection
     made = Topic(topic, partitions, replication)

@@ -1,10 +1,14 @@
 """The relay to a real Kafka, against kafka-python sending what lies ready in memory.
 
 Both use the same producer (acks=all, idempotent, zstd) and end with the last acknowledgement; the
-relay reads the log, makes lines of its events and cuts them into chunks besides.
+relay reads the log, makes lines of its events and cuts them into chunks besides. Each is a process
+of its own and does nothing before: the relay's is as `starling relay` sets itself up, the peer's as
+Python starts.
 """
 
 import asyncio
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,6 +23,7 @@ from infra.engines.kafka import KafkaBroker
 from infra.feeds.kafka import KafkaFeed
 from infra.feeds.kafka_sender import producer
 from infra.feeds.kafka_topic import Topic, ensure
+from infra.feeds.kept_memory import keep_freed_memory
 from infra.logs.sqlite import SqliteLog
 from streams.chunks import Chunk, cut
 from streams.relay import READ, Relay
@@ -36,19 +41,16 @@ def measure(runs: int) -> list[Result]:
         path = Path(folder) / "log.sqlite"
         log = SqliteLog(path)
         asyncio.run(write(log, EVENTS, users=2000))
+        log.close()
         with running(KafkaBroker(Path(folder) / "kafka")) as broker:
-            ready = _chunks(log)
             relayed, chunked, single = list[float](), list[float](), list[float]()
             for run in range(-1, runs):  # the first warms the broker up
-                measured = (
-                    asyncio.run(_relay(path, broker)),
-                    _send_chunks(ready, broker),
-                    _send_singles(log.read_all(limit=SINGLES), broker),
-                )
+                measured = [
+                    _alone(how, path, broker.address) for how in ("relay", "chunks", "singles")
+                ]
                 if run >= 0:
                     for speeds, speed in zip((relayed, chunked, single), measured, strict=True):
                         speeds.append(speed)
-        log.close()
     return [
         Result.of_runs(
             "log to Kafka",
@@ -65,6 +67,11 @@ def measure(runs: int) -> list[Result]:
             unit="events/s",
         ),
     ]
+
+
+def _alone(how: str, path: Path, servers: str) -> float:
+    command = [sys.executable, "-m", "tests.bench.relay", how, str(path), servers]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def _topic() -> Topic:
@@ -103,9 +110,9 @@ class _Timed(KafkaFeed):
         await super().close(in_order)
 
 
-async def _relay(path: Path, broker: KafkaBroker) -> float:
+async def _relay(path: Path, servers: str) -> float:
     stop, topic = asyncio.Event(), _topic()
-    feed = await _Timed.open(broker.address, topic)
+    feed = await _Timed.open(servers, topic)
 
     async def opened() -> _Timed:
         return feed
@@ -117,10 +124,10 @@ async def _relay(path: Path, broker: KafkaBroker) -> float:
     return EVENTS / (feed.ended - started)
 
 
-def _send_chunks(chunks: Sequence[Chunk], broker: KafkaBroker) -> float:
+def _send_chunks(chunks: Sequence[Chunk], servers: str) -> float:
     topic = _topic()
-    ensure(broker.address, topic)
-    client = producer(broker.address)
+    ensure(servers, topic)
+    client = producer(servers)
     client.partitions_for(topic.name)
     started = time.perf_counter()
     for chunk in chunks:
@@ -131,10 +138,10 @@ def _send_chunks(chunks: Sequence[Chunk], broker: KafkaBroker) -> float:
     return EVENTS / took
 
 
-def _send_singles(events: Sequence[Stored], broker: KafkaBroker) -> float:
+def _send_singles(events: Sequence[Stored], servers: str) -> float:
     topic = _topic()
-    ensure(broker.address, topic)
-    client = producer(broker.address)
+    ensure(servers, topic)
+    client = producer(servers)
     client.partitions_for(topic.name)
     ready = [
         (line.encode(), b"%d" % event.id, partition(owner(event), PARTITIONS))
@@ -147,3 +154,21 @@ def _send_singles(events: Sequence[Stored], broker: KafkaBroker) -> float:
     took = time.perf_counter() - started
     client.close()
     return len(events) / took
+
+
+def _main(how: str, path: str, servers: str) -> float:
+    """Events a second of one run."""
+    if how == "relay":
+        keep_freed_memory()
+        return asyncio.run(_relay(Path(path), servers))
+    log = SqliteLog(Path(path))
+    try:
+        if how == "chunks":
+            return _send_chunks(_chunks(log), servers)
+        return _send_singles(log.read_all(limit=SINGLES), servers)
+    finally:
+        log.close()
+
+
+if __name__ == "__main__":
+    print(_main(*sys.argv[1:]))
