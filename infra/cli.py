@@ -1,5 +1,7 @@
 """The program `starling`."""
 
+import os
+
 import click
 
 from infra.program.demo import demo
@@ -43,6 +45,9 @@ def main() -> None:
     Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 a finding or a failure,
     2 wrong usage.
     """
+    # NumPy's linear algebra, which nothing here uses, would start a thread for each core, and they
+    # spin for a tenth of a second in every process.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 COMMANDS = (
