@@ -66,7 +66,7 @@ class Home:
             self._loading.pop(id, None)
             if self._kept is not None:
                 self._kept.drop(id)
-        elif kind == Kind.BIG:
+        elif kind == Kind.BIG and self._kept is None:
             self._readers.clear()
             self._loading.clear()
         elif kind in Arrivals.KINDS:
@@ -200,7 +200,8 @@ class Home:
         return Bounds(named.above, named.max_id, named.from_the_oldest)
 
     async def _fetch_contexts(self, viewers: Collection[int]) -> Mapping[int, ViewerContext]:
-        return await contexts(self._store(), viewers)
+        # A process that keeps rings by itself fans everybody out.
+        return await contexts(self._store(), viewers, with_big=self._kept is None)
 
     async def _reader(self, viewer: int) -> Reader:
         reader = self._readers.get(viewer)

@@ -62,11 +62,6 @@ def _fixed(table: Table[Any], by: tuple[str, ...] | None, columns: int) -> tuple
     return tuple(table.columns.index(column) for column in order[:columns])
 
 
-def _bounded(span: Span) -> int:
-    """Where the column stands that a span bounds."""
-    return _fixed(span.table, span.by, len(span.prefix) + 1)[-1]
-
-
 @dataclass(slots=True)
 class View:
     """The rows a batch has loaded and changed. Reading what was not declared in `needs` raises."""
@@ -93,10 +88,7 @@ class View:
             for row in map(loaded.__getitem__, keys)
             if row is not None and tuple(row[place] for place in fixed) == span.prefix
         ]
-        if span.below is None:
-            return rows
-        bounded = _bounded(span)
-        return [row for row in rows if row[bounded] < span.below]
+        return span.between(rows)
 
     def group(self, span: Span) -> None:
         """Make `scan` find the rows of a span among those that are loaded and that will be put."""
@@ -168,9 +160,9 @@ async def load(projection: Projection, store: ReadStore, batch: Sequence[Recorde
         rows = view.loaded[table] = dict.fromkeys(wanted)
         rows.update(await store.get_many(table, wanted))
     for span in spans:
-        table, prefix, by, below = span
+        table, prefix, by, below, above = span
         rows = view.loaded.setdefault(table, {})
-        found = await store.scan(table, prefix, index=by, below=below)
+        found = await store.scan(table, prefix, index=by, above=above, below=below)
         for row in found:
             rows.setdefault(row[: table.key], row)
         if table.shared:

@@ -41,13 +41,27 @@ class Superseded(StoreError):
 class Span(NamedTuple):
     """All rows under a prefix of a key or index.
 
-    `below` bounds the column after the prefix, exclusive.
+    `below` and `above` bound the column after the prefix, both exclusive.
     """
 
     table: Table[Any]
     prefix: Key
     by: tuple[str, ...] | None = None
     below: Any = None
+    above: Any = None
+
+    def between(self, rows: list[Any]) -> list[Any]:
+        """Those of the rows under the prefix that its bounds leave."""
+        above, below = self.above, self.below
+        if above is None and below is None:
+            return rows
+        order = self.by or self.table.columns
+        at = self.table.columns.index(order[len(self.prefix)])
+        return [
+            row
+            for row in rows
+            if (above is None or row[at] > above) and (below is None or row[at] < below)
+        ]
 
 
 @dataclass(slots=True)

@@ -41,8 +41,10 @@ def _without(users: frozenset[int], hidden: frozenset[int]) -> frozenset[int]:
     return users if users.isdisjoint(hidden) else users - hidden
 
 
-async def contexts(store: ReadStore, viewers: Collection[int]) -> dict[int, ViewerContext]:
-    """The relations of some readers as the store has them."""
+async def contexts(
+    store: ReadStore, viewers: Collection[int], *, with_big: bool = True
+) -> dict[int, ViewerContext]:
+    """The relations of some readers as the store has them; `big` is empty where nobody needs it."""
     spans = [span for viewer in viewers for span in _spans(viewer)]
     if isinstance(store, Merges):
         rows = iter(await store.scan_many(spans))
@@ -52,8 +54,10 @@ async def contexts(store: ReadStore, viewers: Collection[int]) -> dict[int, View
     followed = {
         viewer: frozenset(edge.followee for edge in found[0]) for viewer, found in relations.items()
     }
-    users = {(user,) for viewer in viewers for user in (*followed[viewer], viewer)}
-    big = {author for (author,) in await store.get_many(BIG, users)}
+    big = set[int]()
+    if with_big:
+        users = {(user,) for viewer in viewers for user in (*followed[viewer], viewer)}
+        big = {author for (author,) in await store.get_many(BIG, users)}
     return {
         viewer: ViewerContext(
             user=viewer,

@@ -40,7 +40,7 @@ class Batch:
                 return True
         for span, whole in self.changes.spans.items():
             mine = self._tables[span.table]
-            wanted = mine.span(span.prefix, span.by, None, span.below)
+            wanted = mine.span(span.prefix, span.by, span.above, span.below)
             found = mine.waiting.find(wanted, hint=mine.hint(span.by), session=session)
             if frozenset(mine.rows(found)) != whole:
                 return True

@@ -143,21 +143,21 @@ class MongoReads:
 
     async def scan_many(self, spans: Sequence[Span]) -> list[list[Any]]:
         """See `projections.store.Merges`: one aggregation, of a part for each way to look."""
-        ways: dict[tuple[Any, ...], dict[Key, list[Any]]] = {}
-        for table, prefix, by, below in spans:
-            ways.setdefault((table, by, below, len(prefix)), {})[prefix] = []
+        ways: dict[tuple[Any, ...], dict[Span, None]] = {}
+        for span in spans:
+            ways.setdefault((span.table, span.by, len(span.prefix)), {})[span] = None
         parts: list[_Part] = []
-        for number, ((table, by, below, _), under) in enumerate(ways.items()):
+        for number, ((table, *_), alike) in enumerate(ways.items()):
             mine = self._tables[table]
-            wanted = [mine.span(prefix, by, None, below) for prefix in under]
+            wanted = [mine.span(one.prefix, one.by, one.above, one.below) for one in alike]
             parts.append(_Part(number, mine, [{"$match": {"$or": wanted}}]))
         found = await self._united(parts)
-        for number, ((table, by, _, length), under) in enumerate(ways.items()):
-            columns = (by or table.columns)[:length]
-            places = [table.columns.index(column) for column in columns]
+        under = defaultdict[tuple[Any, ...], list[Any]](list)
+        for number, (table, by, length) in enumerate(ways):
+            places = [table.columns.index(column) for column in (by or table.columns)[:length]]
             for row in self._tables[table].rows(found[number]):
-                under[tuple(row[place] for place in places)].append(row)
-        return [ways[table, by, below, len(prefix)][prefix] for table, prefix, by, below in spans]
+                under[table, by, tuple(row[place] for place in places)].append(row)
+        return [span.between(under[span.table, span.by, span.prefix]) for span in spans]
 
     async def _united(self, parts: Sequence[_Part]) -> Mapping[int, list[dict[str, Any]]]:
         """What several pipelines find, under their numbers, by one question."""

@@ -1,9 +1,10 @@
 """Home timelines in the memory of an API process that hears the news of the views.
 
-A ring is made from the durable tables at a reader's first question. From then on each new entry
-that the process hears of goes into the rings of those readers here who follow its maker: fan-out on
-write, for the readers whom this process serves. Whatever else changes is looked at on read, but for
-whom a reader follows: then the ring is made anew.
+A ring is made at a reader's first question, from the durable tables and from what other readers'
+questions brought of those whom they follow, too (`infra.views.outboxes`). From then on each new
+entry that the process hears of goes into the rings of those readers here who follow its maker:
+fan-out on write, for the readers whom this process serves. Whatever else changes is looked at on
+read, but for whom a reader follows: then the ring is made anew.
 
 Authors of a great audience need nothing special: a process serves few of their followers.
 """
@@ -12,13 +13,14 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from typing import Final
 
-from projections.merge import Found, newest
+from infra.views.outboxes import Outboxes
+from projections.merge import Found
 from projections.rings import Ring, Stamp
 from projections.store import ReadStore
 from projections.viewer import ViewerContext
 
 FILLED: Final = 64
-"""Entries that a ring is made with: three pages, for which MongoDB is asked once; it grows."""
+"""Entries that a ring is made with, or half as many where only those are at hand; it grows."""
 KEEP: Final = 800
 """Entries that a ring has at most."""
 READERS: Final = 10_000
@@ -66,6 +68,7 @@ class NewsRings:
         self._rings: dict[int, _Ring] = {}
         self._fed: dict[int, set[_Ring]] = {}
         """Under an account, the rings that take what it makes."""
+        self._outboxes = Outboxes()
         self._number = 0
 
     def stamp(self, key: int) -> Stamp | None:
@@ -86,7 +89,8 @@ class NewsRings:
         """Nothing: `make` does it."""
 
     async def make(self, store: ReadStore, seen: ViewerContext) -> None:
-        """Make a ring, from the tables and from what is told while they are read."""
+        """Make a ring, from what is known of the tables, the tables themselves, and what is told
+        while they are read."""
         if seen.user in self._rings:
             return
         while len(self._rings) >= self._readers:
@@ -95,16 +99,19 @@ class NewsRings:
         for account in ring.fed_by:
             self._fed.setdefault(account, set()).add(ring)
         try:
-            entries = await newest(store, seen.authors, seen.retweeters, self._filled)
+            entries, whole = await self._outboxes.newest(
+                store, seen.authors, seen.retweeters, self._filled
+            )
         except BaseException:
             if self._rings.get(seen.user) is ring:
                 self.drop(seen.user)
             raise
-        ring.fill(entries, whole=len(entries) < self._filled)
+        ring.fill(entries, whole)
         ring.number = self._next()
 
     def came(self, found: Found) -> bool:
         """Put a new entry into the rings of those who follow its maker."""
+        self._outboxes.came(found)
         rings = self._fed.get(found.actor)
         if not rings:
             return False
@@ -132,6 +139,7 @@ class NewsRings:
         """Drop everything."""
         self._rings.clear()
         self._fed.clear()
+        self._outboxes.forget()
 
     def _next(self) -> int:
         self._number += 1

@@ -7,8 +7,10 @@ import pytest
 from infra.engines.mongodb import MongoServer
 from infra.views.memory import MemoryStore
 from infra.views.mongo import MongoStore
-from projections import merge
+from projections import merge, posts
 from projections.merge import Bounds, Found, merged
+from projections.post_rows import LIKES, Mark
+from projections.post_rows import RETWEETS as SHARED
 from projections.store import Merges, ReadStore, Span
 from projections.timeline import POSTED, RETWEETS, Posted, Retweet
 from tests.conformance.stores import putting
@@ -64,12 +66,36 @@ async def test_the_rows_of_many_spans_are_those_of_each(mongodb: MongoServer) ->
             await store.apply(putting(RETWEETS, passed), 1, 2)
         spans = [Span(POSTED, (author,), by_author) for author in range(25, 35)]
         spans += [Span(POSTED, (author,), by_author, below=200) for author in (3, 4)]
+        spans += [Span(POSTED, (author,), by_author, below=300, above=100) for author in (3, 4, 5)]
         spans += [Span(POSTED, (author, 7), by_author) for author in range(30)]
         spans += [Span(POSTED, (post,)) for post in (1, 399, 400)]
         spans += [Span(RETWEETS, (id,)) for id in (500, 699, 700)]
         spans.append(spans[0])
         found = await far.scan_many(spans)
         assert await far.scan_many([]) == []
-    each = [await near.scan(s.table, s.prefix, index=s.by, below=s.below) for s in spans]
+    each = [
+        await near.scan(s.table, s.prefix, index=s.by, above=s.above, below=s.below) for s in spans
+    ]
     assert [sorted(rows) for rows in found] == [sorted(rows) for rows in each]
     assert sum(map(len, each)) > 50
+
+
+async def test_the_marks_of_many_viewers_are_the_same_from_both(mongodb: MongoServer) -> None:
+    random, week = Random(13), 7 * 86_400_000 << 22
+    shown = [random.randrange(week // 2) for _ in range(60)] + [week * age for age in (1, 2, 3)]
+    keys = [(viewer, post) for viewer in range(1, 9) for post in random.sample(shown, 12)]
+    keys += [(9, post) for post in shown[:20]]  # none of them so old as some of the others'
+    tables = (LIKES, SHARED)
+    near = MemoryStore(tables)
+    async with database(mongodb) as opened:
+        far = await MongoStore.open(opened, "posts_1", tables)
+        for table in tables:
+            rows = [Mark(user, post, 1) for user in range(1, 10) for post in shown]
+            rows = random.sample(rows, len(rows) // 3)
+            for store in (near, far):
+                at = await store.position()
+                await store.apply(putting(table, rows), at, at + 1)
+        found = await posts.marks(far, keys)
+        assert await posts.marks(far, []) == {}
+    assert found == await posts.marks(near, keys)
+    assert {*found.values()} == {(a, b) for a in (True, False) for b in (True, False)}
