@@ -9,6 +9,7 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,14 +74,15 @@ class _Worker:
         """The agent: every chunk into the lane of its partition."""
         try:
             async with self._views() as look:
-                clock = asyncio.get_running_loop().time
-                self._lanes = Lanes(Partitions(look, clock), _acknowledge, self._rewind, self._fail)
+                clock, ack = asyncio.get_running_loop().time, methodcaller("ack")
+                self._lanes = Lanes(Partitions(look, clock), ack, self._rewind, self._fail)
                 for partition in self._given:
                     self._lanes.open(partition)
                 try:
                     async for event in stream.noack().events():
                         message = event.message
-                        chunk, _ = received(message.partition, _pairs(message), message.value)
+                        headers = message.headers or ()
+                        chunk, _ = received(message.partition, headers, message.value)
                         await self._lanes.put(chunk, event)
                 finally:
                     await self._lanes.close()
@@ -114,12 +116,3 @@ class _Worker:
 
     def _mine(self, places: Iterable[TP]) -> list[int]:
         return [place.partition for place in places if place.topic == self._topic]
-
-
-def _acknowledge(event: Any) -> None:
-    event.ack()
-
-
-def _pairs(message: Any) -> Iterable[tuple[str, bytes]]:
-    headers = message.headers or ()
-    return headers.items() if isinstance(headers, dict) else headers

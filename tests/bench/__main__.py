@@ -6,6 +6,7 @@ those alone and print without writing; `--runs N` repeats each pair N times.
 
 import argparse
 import importlib
+import inspect
 import os
 import platform
 import sqlite3
@@ -94,8 +95,9 @@ def _version(package: str) -> str | None:
 
 def _section(name: str, runs: int) -> Iterator[str]:
     yield f"\n## {SECTIONS[name]}\n"
-    measure = importlib.import_module(f"tests.bench.{name}").measure
-    results: list[Result] = measure(runs)
+    section = importlib.import_module(f"tests.bench.{name}")
+    yield f"{inspect.getdoc(section)}\n"
+    results: list[Result] = section.measure(runs)
     yield from _table(results)
 
 

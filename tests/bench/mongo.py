@@ -6,7 +6,8 @@ whom the reader follows, as many at once as keep it busy. Neither has anything t
 
 An API process keeps a timeline at hand after the first read of it (`docs/adr/0027`) and asks again
 only for what the news say has changed. So there are two rows: of many readers each reads once, and
-one reader reads again and again.
+one reader reads again and again. The many follow ten of two hundred authors each, so the process
+soon knows what these wrote lately; of a reader it asks for relations, own posts and marks.
 """
 
 import asyncio

@@ -4,6 +4,10 @@ Both use the same producer (acks=all, idempotent, zstd) and end with the last ac
 relay reads the log, makes lines of its events and cuts them into chunks besides. Each is a process
 of its own and does nothing before: the relay's is as `starling relay` sets itself up, the peer's as
 Python starts.
+
+What limits the relay on two cores is the cores: it takes 1.9 us of processor an event (1.3 of them
+in SQLite, which writes the line), the process that sends 1.0 and the broker 0.75; the peer takes
+1.3 and the broker 0.8.
 """
 
 import asyncio

@@ -96,6 +96,7 @@ class Server:
         if viewer is not None:
             headers["Authorization"] = f"Bearer {self._tokens.issue(viewer)}"
         async with asyncio.timeout(READY_SECONDS):
+            # The past takes a while to make on a busy machine.
             while (answer := await self._http.get(path, headers=headers)).status_code == 503:  # noqa: ASYNC110
                 await asyncio.sleep(float(answer.headers["Retry-After"]))
         return Answer(answer.status_code, answer.content, answer.links.get("next", {}).get("url"))
