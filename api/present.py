@@ -20,6 +20,7 @@ from events.codec import CODEC
 from events.schema import Event, PostCreated
 from projections import posts
 from projections.gathering import Gathered
+from projections.marks import marked
 from projections.profiles import PROFILES
 from projections.store import StoreUnavailable
 from projections.touched import Kind
@@ -197,5 +198,5 @@ class Posts:
     async def _fetch_marked(
         self, keys: Collection[tuple[int, int]]
     ) -> Mapping[tuple[int, int], bytes]:
-        found = await posts.marks(self._ports.views.store("posts"), keys)
+        found = await marked(self._ports.views.store("posts"), keys)
         return {key: MARKS[marks] for key, marks in found.items()}

@@ -1,7 +1,5 @@
 """The program `starling`."""
 
-import os
-
 import click
 
 from infra.program.demo import demo
@@ -19,6 +17,7 @@ from infra.program.simulate import simulate
 from infra.program.sql import sql
 from infra.program.token import token
 from infra.program.up import down, up
+from infra.settings import start_no_idle_threads
 
 
 class Program(click.Group):
@@ -45,9 +44,7 @@ def main() -> None:
     Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 a finding or a failure,
     2 wrong usage.
     """
-    # NumPy's linear algebra, which nothing here uses, would start a thread for each core, and they
-    # spin for a tenth of a second in every process.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    start_no_idle_threads()
 
 
 COMMANDS = (

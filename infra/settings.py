@@ -10,6 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 
+def start_no_idle_threads() -> None:
+    """For this process and those that it starts; before NumPy is imported.
+
+    NumPy's linear algebra, which nothing here uses, would start a thread for each core, and they
+    spin for a tenth of a second in every process.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 class WrongSetting(Exception):
     """A setting that can't be meant; the message names it and says what would do."""
 

@@ -7,7 +7,8 @@ import pytest
 from infra.engines.mongodb import MongoServer
 from infra.views.memory import MemoryStore
 from infra.views.mongo import MongoStore
-from projections import merge, posts
+from projections import merge
+from projections.marks import marked
 from projections.merge import Bounds, Found, merged
 from projections.post_rows import LIKES, Mark
 from projections.post_rows import RETWEETS as SHARED
@@ -95,7 +96,7 @@ async def test_the_marks_of_many_viewers_are_the_same_from_both(mongodb: MongoSe
             for store in (near, far):
                 at = await store.position()
                 await store.apply(putting(table, rows), at, at + 1)
-        found = await posts.marks(far, keys)
-        assert await posts.marks(far, []) == {}
-    assert found == await posts.marks(near, keys)
+        found = await marked(far, keys)
+        assert await marked(far, []) == {}
+    assert found == await marked(near, keys)
     assert {*found.values()} == {(a, b) for a in (True, False) for b in (True, False)}

@@ -2,6 +2,7 @@
 
 from events import schema
 from projections import posts
+from projections.marks import marked
 from projections.pages import Page
 from projections.post_rows import (
     AUTHORED,
@@ -135,7 +136,7 @@ def test_comments_likers_and_retweeters_come_newest_first() -> None:
 def test_a_viewer_is_told_what_they_liked_and_retweeted() -> None:
     history = given(liked(BEN), retweeted(BEN, OTHER), liked(CARA, OTHER))
     keys = [(BEN, POST), (BEN, OTHER), (BEN, COMMENT), (CARA, OTHER)]
-    found = history.ask(POSTS, lambda store: posts.marks(store, keys))
+    found = history.ask(POSTS, lambda store: marked(store, keys))
     assert found == dict(
         zip(keys, [(True, False), (False, True), (False, False), (True, False)], strict=True)
     )
