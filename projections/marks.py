@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from events.snowflake import time_ms
 from projections.post_rows import LIKES, RETWEETS
 from projections.store import Merges, ReadStore, Span
 from projections.tables import Key
 
-_NEAR: Final = 7 * 86_400_000 << 22
-"""Ids of a week: between posts so far apart nobody has marked very many others."""
+_NEAR_MS: Final = 7 * 86_400_000
+"""Between posts that are less than a week apart nobody has marked very many others."""
 
 
 async def marked(
@@ -35,7 +36,7 @@ async def _found_there(store: Merges, keys: Iterable[Key]) -> tuple[set[Key], se
     spans: list[Span] = []
     for viewer, shown in pages.items():
         first, last = min(shown), max(shown)
-        if last - first < _NEAR:
+        if time_ms(last) - time_ms(first) < _NEAR_MS:
             spans.append(Span(LIKES, (viewer,), below=last + 1, above=first - 1))
         else:
             spans += [Span(LIKES, (viewer, post)) for post in shown]

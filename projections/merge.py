@@ -139,14 +139,21 @@ async def _merged_there(
         bounds = bounds.beyond(end)
 
 
+async def first(
+    store: ReadStore, authors: Iterable[int], retweeters: Iterable[int], bounds: Bounds, limit: int
+) -> list[Found]:
+    """At most `limit` of the entries that `merged` gives, in its order."""
+    entries: list[Found] = []
+    async for found in merged(store, authors, retweeters, bounds):
+        entries.append(found)
+        if len(entries) == limit:
+            break
+    return entries
+
+
 async def newest(
     store: ReadStore, authors: Iterable[int], retweeters: Iterable[int], limit: int
 ) -> list[int]:
     """The newest entries, at most `limit`, oldest first, as rings hold them."""
-    entries: list[int] = []
-    async for found in merged(store, authors, retweeters, Bounds()):
-        entries.append(found.entry)
-        if len(entries) == limit:
-            break
-    entries.reverse()
-    return entries
+    found = await first(store, authors, retweeters, Bounds(), limit)
+    return [one.entry for one in reversed(found)]

@@ -9,11 +9,10 @@ read, but for whom a reader follows: then the ring is made anew.
 Authors of a great audience need nothing special: a process serves few of their followers.
 """
 
-from bisect import bisect_left, insort
 from collections.abc import Sequence
 from typing import Final
 
-from infra.views.outboxes import Outboxes
+from infra.views.outboxes import Outboxes, insert
 from projections.merge import Found
 from projections.rings import Ring, Stamp
 from projections.store import ReadStore
@@ -41,14 +40,8 @@ class _Ring:
 
     def add(self, entry: int) -> None:
         """Add an entry, where it is not older than what is known."""
-        entries = self.entries
-        if not entries or abs(entry) > abs(entries[-1]):
-            entries.append(entry)
-            return
-        place = bisect_left(entries, abs(entry), key=abs)
-        old = place == 0 and not self.whole
-        if not old and entries[place] != entry:
-            insort(entries, entry, key=abs)
+        if self.whole or not self.entries or abs(entry) > abs(self.entries[0]):
+            insert(self.entries, entry)
 
     def fill(self, entries: Sequence[int], whole: bool) -> None:
         """Put in what the tables hold, under what was told meanwhile."""

@@ -5,14 +5,14 @@ the tables that somebody's first read has not brought already; but for the reade
 these are asked for together with those of others who wait.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Final, NamedTuple
 
 from projections.gathering import Gathered
-from projections.merge import Bounds, Found, merged
+from projections.merge import Bounds, Found, first
 from projections.store import ReadStore
 
 OUTBOXES: Final = 20_000
@@ -31,6 +31,16 @@ class Newest(NamedTuple):
     """Whether they made nothing else."""
 
 
+def insert(entries: list[int], entry: int) -> None:
+    """Put an entry where it belongs in the order of ids, unless it is there."""
+    if not entries or abs(entry) > abs(entries[-1]):
+        entries.append(entry)
+        return
+    place = bisect_left(entries, abs(entry), key=abs)
+    if entries[place] != entry:
+        entries.insert(place, entry)
+
+
 class _Outbox:
     """Every entry of a maker from some id on."""
 
@@ -44,9 +54,7 @@ class _Outbox:
     def add(self, entry: int, keep: int) -> None:
         """It was told, or it was read and may have been told already."""
         entries = self.entries
-        place = bisect_left(entries, abs(entry), key=abs)
-        if place == len(entries) or entries[place] != entry:
-            insort(entries, entry, key=abs)
+        insert(entries, entry)
         if self.floor is not None and len(entries) > 2 * keep:
             del entries[:-keep]
             self.floor = max(self.floor, abs(entries[0]))
@@ -177,9 +185,4 @@ def _newest(read: Sequence[Found], limit: int) -> Newest:
 async def _read(store: ReadStore, makers: Iterable[int], bounds: Bounds, limit: int) -> list[Found]:
     authors = [maker for maker in makers if maker > 0]
     retweeters = [-maker for maker in makers if maker < 0]
-    read: list[Found] = []
-    async for found in merged(store, authors, retweeters, bounds):
-        read.append(found)
-        if len(read) == limit:
-            break
-    return read
+    return await first(store, authors, retweeters, bounds, limit)

@@ -1,7 +1,7 @@
 """What is known of authors answers for readers who share them, and is never more than is true."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from infra.views.memory import MemoryStore
@@ -41,6 +41,18 @@ async def posted(*posts: tuple[int, int]) -> Counting:
 async def ask(outboxes: Outboxes, store: Counting, *authors: int) -> Newest:
     store.asked.clear()
     return await outboxes.newest(store, authors, (), LIMIT)
+
+
+async def ask_while(
+    happens: Callable[[], None], outboxes: Outboxes, store: Counting, *authors: int
+) -> None:
+    """Something happens between the reading of the tables and the answer."""
+    store.let_go.clear()
+    reading = asyncio.create_task(ask(outboxes, store, *authors))
+    await asyncio.sleep(0.01)
+    happens()
+    store.let_go.set()
+    await reading
 
 
 async def test_whom_another_reader_follows_is_not_asked_for_again() -> None:
@@ -86,12 +98,7 @@ async def test_posts_and_retweets_of_an_account_are_known_apart() -> None:
 async def test_what_is_told_while_the_tables_are_read_is_known_afterwards() -> None:
     store = await posted((101, ANN), (102, BEN))
     outboxes = Outboxes()
-    store.let_go.clear()
-    reading = asyncio.create_task(ask(outboxes, store, ANN, BEN))
-    await asyncio.sleep(0.01)
-    outboxes.came(Found(103, ANN, 103))
-    store.let_go.set()
-    await reading
+    await ask_while(lambda: outboxes.came(Found(103, ANN, 103)), outboxes, store, ANN, BEN)
     assert await ask(outboxes, store, ANN, BEN) == Newest([101, 102, 103], whole=True)
     assert store.asked == []
 
@@ -99,12 +106,7 @@ async def test_what_is_told_while_the_tables_are_read_is_known_afterwards() -> N
 async def test_nothing_is_known_of_what_was_read_while_all_was_forgotten() -> None:
     store = await posted((101, ANN), (102, BEN))
     outboxes = Outboxes()
-    store.let_go.clear()
-    reading = asyncio.create_task(ask(outboxes, store, ANN, BEN))
-    await asyncio.sleep(0.01)
-    outboxes.forget()
-    store.let_go.set()
-    await reading
+    await ask_while(outboxes.forget, outboxes, store, ANN, BEN)
     await ask(outboxes, store, ANN, BEN)
     assert set(store.asked) == {ANN, BEN}
 
