@@ -1,22 +1,22 @@
-"""Everything the API needs from elsewhere, in one bundle; `infra.wiring` fills it."""
+"""Everything the API needs from elsewhere, in one bundle; `infra.wiring.api_process` fills it."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from api.accounts import Accounts
-from api.auth import Tokens
-from api.passwords import Passwords
+from api.accounts.account_store import AccountStore
+from api.accounts.passwords import BoundedPasswordHasher
+from api.http.tokens import AccessTokens
 from api.schemas import Projected, Rebuild
-from commands.handle import Handler
-from commands.references import References
+from commands.handler import CommandHandler
+from commands.references import ReferenceResolver
 from events.log import EventLog
-from projections.home import Home
-from projections.store import ReadStore, Views
+from projections.home.home_timeline import HomeTimeline
+from projections.store import CurrentStores, ReadStore
 
 
-class Lag(NamedTuple):
+class ProjectionLag(NamedTuple):
     """How far a projection is: its position, and the log's; by partition where there is a feed.
 
     Whoever should bring it further gave the last sign of life `silent` seconds ago; infinite where
@@ -26,16 +26,16 @@ class Lag(NamedTuple):
     projection: str
     position: int
     head: int
-    silent: float = 0.0
+    silent_seconds: float = 0.0
     partitions: Mapping[int, int] = {}
 
     @property
-    def behind(self) -> int:
+    def positions_behind(self) -> int:
         """Positions of the log that the projection has not seen yet."""
         return max(0, self.head - self.position)
 
 
-class WaitFor(Protocol):
+class WaitForPosition(Protocol):
     """Waits until read models have seen a position of the log."""
 
     def __call__(
@@ -45,48 +45,50 @@ class WaitFor(Protocol):
         ...
 
 
-class PastBusy(Exception):
+class TimeTravelBusy(Exception):
     """The past can't be had within a request's patience; ask again."""
 
 
-class Past(Protocol):
+class TimeTravel(Protocol):
     """Read models as they were (`docs/adr/0023`)."""
 
-    async def at(self, projections: Collection[str], ms: int) -> Mapping[str, ReadStore]:
+    async def stores_at(self, projections: Collection[str], ms: int) -> Mapping[str, ReadStore]:
         """The stores of some projections as of a time in Unix ms, by their names.
 
         They are for reading right away: none of their methods waits, and after the next wait for
-        anything else they may be closed. Raises `PastBusy`, `StoreError`.
+        anything else they may be closed. Raises `TimeTravelBusy`, `StoreError`.
         """
         ...
 
 
-class Operations(Protocol):
-    """What an operator sees and does; everything raises `Refused` where it can't be done here."""
+class ProjectionAdmin(Protocol):
+    """What an operator sees and does; everything raises `RequestRefused` where it can't be done
+    here.
+    """
 
-    async def projections(self) -> Sequence[Projected]:
+    async def projection_states(self) -> Sequence[Projected]:
         """Where each projection stands."""
         ...
 
-    async def order(
+    async def send_command(
         self, what: Literal["rebuild", "pause", "resume"], projection: str, verify: bool = False, /
     ) -> None:
         """Have it done by whoever writes the views; a rebuild is only begun."""
         ...
 
-    async def cancel(self, projection: str, /) -> bool:
+    async def cancel_rebuild(self, projection: str, /) -> bool:
         """Take a rebuild back; False where there is none."""
         ...
 
-    async def rebuild(self, projection: str, /) -> Rebuild | None:
+    async def rebuild_progress(self, projection: str, /) -> Rebuild | None:
         """How far a rebuild is; None where there is none."""
         ...
 
-    async def view(self, projection: str, /) -> str:
+    async def current_view(self, projection: str, /) -> str:
         """The name of the current view."""
         ...
 
-    async def outgrown(self) -> Mapping[str, int]:
+    async def outdated_views(self) -> Mapping[str, int]:
         """Views that another version of the program made, and the positions where they stay."""
         ...
 
@@ -99,26 +101,27 @@ class Operations(Protocol):
 class Ports:
     """The outside of the API.
 
-    `changes` gives the keys touched since it was last asked (`projections.touched`), or None where
+    `changes` gives the keys touched since it was last asked (`projections.invalidation`), or None
+    where
     everything cached must go; the API is its only caller. `importing` opens a source of ids at
     given times (Unix ms), for as long as an import runs.
     """
 
     log: EventLog
-    handler: Handler
-    references: References
-    views: Views
-    past: Past
-    home: Home
-    accounts: Accounts
-    tokens: Tokens
+    handler: CommandHandler
+    references: ReferenceResolver
+    views: CurrentStores
+    time_travel: TimeTravel
+    home: HomeTimeline
+    accounts: AccountStore
+    tokens: AccessTokens
     clock_ms: Callable[[], int]
     new_id: Callable[[], int]
-    importing: Callable[[], AbstractContextManager[Callable[[int], int]]]
-    changes: Callable[[], Sequence[tuple[int, int]] | None]
-    wait_for: WaitFor
-    lag: Callable[[], Sequence[Lag]]
-    operations: Operations
+    open_import_ids: Callable[[], AbstractContextManager[Callable[[int], int]]]
+    invalidations: Callable[[], Sequence[tuple[int, int]] | None]
+    wait_for: WaitForPosition
+    projection_lags: Callable[[], Sequence[ProjectionLag]]
+    admin: ProjectionAdmin
     ready_within: int = 10_000
     """Log positions that a projection may be behind while the server calls itself ready."""
-    passwords: Passwords = field(default_factory=Passwords)
+    passwords: BoundedPasswordHasher = field(default_factory=BoundedPasswordHasher)

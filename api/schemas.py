@@ -1,7 +1,7 @@
 """What goes in and out as JSON: bodies are decoded into these, answers fit them.
 
 Ids are decimal strings, times RFC 3339 in UTC with milliseconds. Posts are rendered by
-`api.present` without making these objects; a test decodes its bytes into them.
+`api.views.posts` without making these objects; a test decodes its bytes into them.
 """
 
 from typing import Annotated, Literal
@@ -29,11 +29,11 @@ Handle = Annotated[
 Text = Annotated[str, Meta(description="1-280 characters after NFC", examples=["Hello #world"])]
 
 
-class Body(msgspec.Struct, forbid_unknown_fields=True):
+class RequestBody(msgspec.Struct, forbid_unknown_fields=True):
     """What a client sends. A field that isn't named here is refused."""
 
 
-class NewUser(Body):
+class NewUser(RequestBody):
     """A new account."""
 
     handle: Handle
@@ -43,14 +43,14 @@ class NewUser(Body):
     bio: str = ""
 
 
-class SignIn(Body):
+class SignIn(RequestBody):
     """A handle, with or without its @, and the password."""
 
     handle: str
     password: Annotated[str, Meta(max_length=200)]
 
 
-class ProfilePatch(Body):
+class ProfilePatch(RequestBody):
     """What to change of oneself; what is left out stays.
 
     A new email address or password needs `current_password`, once the account has a password.
@@ -63,7 +63,7 @@ class ProfilePatch(Body):
     current_password: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
 
 
-class NewPost(Body):
+class NewPost(RequestBody):
     """A new post, or an answer to the post `reply_to`."""
 
     text: Text
@@ -71,14 +71,14 @@ class NewPost(Body):
     media: list[str] = []
 
 
-class NewComment(Body):
+class NewComment(RequestBody):
     """An answer to the post in the address."""
 
     text: Text
     media: list[str] = []
 
 
-class EditedPost(Body):
+class EditedPost(RequestBody):
     """The post's text from now on."""
 
     text: Text

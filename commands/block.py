@@ -2,9 +2,18 @@
 
 from typing import Final
 
-from commands import facts
-from commands.decider import NOTHING, Aggregate, Asked, Change, Command, Decider, Decision, Look
-from commands.errors import Invalid
+from commands import rules
+from commands.decider import (
+    NO_EVENTS,
+    Aggregate,
+    Command,
+    CommandContext,
+    Decider,
+    Decision,
+    ReadState,
+    StreamWrite,
+)
+from commands.errors import InvalidInput
 from events import streams
 from events.schema import Event, UserBlocked, UserMuted, UserUnblocked, UserUnmuted
 
@@ -44,52 +53,54 @@ MUTED = Aggregate(False, _evolve_mute)
 """Of a stream `mute-<muter>-<muted>`."""
 
 
-def _block(command: Block, asked: Asked, look: Look) -> Decision:
+def _decide_block(command: Block, asked: CommandContext, look: ReadState) -> Decision:
     if command.user == asked.actor:
-        raise Invalid("self-block", "nobody blocks themselves; name another user")
-    facts.may_act(asked, look)
-    facts.user_exists(command.user, look)
-    stream = streams.block(asked.actor, command.user)
-    holds, total = look(stream, facts.BLOCKING)
+        raise InvalidInput("self-block", "nobody blocks themselves; name another user")
+    rules.require_active_actor(asked, look)
+    rules.require_active_user(command.user, look)
+    stream = streams.block_stream(asked.actor, command.user)
+    holds, total = look(stream, rules.BLOCK_STATE)
     if holds:
-        return NOTHING
-    return (Change(stream, (UserBlocked(asked.actor, command.user, total + 1),)),)
+        return NO_EVENTS
+    return (StreamWrite(stream, (UserBlocked(asked.actor, command.user, total + 1),)),)
 
 
-def _unblock(command: Unblock, asked: Asked, look: Look) -> Decision:
-    facts.may_act(asked, look)
-    facts.user_existed(command.user, look)
-    stream = streams.block(asked.actor, command.user)
-    if not look(stream, facts.BLOCKING).holds:
-        return NOTHING
-    return (Change(stream, (UserUnblocked(asked.actor, command.user),)),)
+def _decide_unblock(command: Unblock, asked: CommandContext, look: ReadState) -> Decision:
+    rules.require_active_actor(asked, look)
+    rules.require_known_user(command.user, look)
+    stream = streams.block_stream(asked.actor, command.user)
+    if not look(stream, rules.BLOCK_STATE).active:
+        return NO_EVENTS
+    return (StreamWrite(stream, (UserUnblocked(asked.actor, command.user),)),)
 
 
-def _mute(command: Mute, asked: Asked, look: Look) -> Decision:
+def _decide_mute(command: Mute, asked: CommandContext, look: ReadState) -> Decision:
     if command.user == asked.actor:
-        raise Invalid("self-mute", "nobody mutes themselves; name another user")
-    facts.may_act(asked, look)
-    facts.user_exists(command.user, look)
-    stream = streams.mute(asked.actor, command.user)
+        raise InvalidInput("self-mute", "nobody mutes themselves; name another user")
+    rules.require_active_actor(asked, look)
+    rules.require_active_user(command.user, look)
+    stream = streams.mute_stream(asked.actor, command.user)
     if look(stream, MUTED):
-        return NOTHING
-    return (Change(stream, (UserMuted(asked.actor, command.user),)),)
+        return NO_EVENTS
+    return (StreamWrite(stream, (UserMuted(asked.actor, command.user),)),)
 
 
-def _unmute(command: Unmute, asked: Asked, look: Look) -> Decision:
-    facts.may_act(asked, look)
-    facts.user_existed(command.user, look)
-    stream = streams.mute(asked.actor, command.user)
+def _decide_unmute(command: Unmute, asked: CommandContext, look: ReadState) -> Decision:
+    rules.require_active_actor(asked, look)
+    rules.require_known_user(command.user, look)
+    stream = streams.mute_stream(asked.actor, command.user)
     if not look(stream, MUTED):
-        return NOTHING
-    return (Change(stream, (UserUnmuted(asked.actor, command.user),)),)
+        return NO_EVENTS
+    return (StreamWrite(stream, (UserUnmuted(asked.actor, command.user),)),)
 
 
-def _subject(command: Block | Unblock | Mute | Unmute, asked: Asked) -> int:
+def _subject_user(command: Block | Unblock | Mute | Unmute, asked: CommandContext) -> int:
     return command.user
 
 
-BLOCK: Final[Decider[Block]] = Decider("block", Block, _block, subject=_subject)
-UNBLOCK: Final[Decider[Unblock]] = Decider("unblock", Unblock, _unblock, subject=_subject)
-MUTE: Final[Decider[Mute]] = Decider("mute", Mute, _mute, subject=_subject)
-UNMUTE: Final[Decider[Unmute]] = Decider("unmute", Unmute, _unmute, subject=_subject)
+BLOCK: Final[Decider[Block]] = Decider("block", Block, _decide_block, subject_id=_subject_user)
+UNBLOCK: Final[Decider[Unblock]] = Decider(
+    "unblock", Unblock, _decide_unblock, subject_id=_subject_user
+)
+MUTE: Final[Decider[Mute]] = Decider("mute", Mute, _decide_mute, subject_id=_subject_user)
+UNMUTE: Final[Decider[Unmute]] = Decider("unmute", Unmute, _decide_unmute, subject_id=_subject_user)

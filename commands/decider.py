@@ -35,43 +35,43 @@ class Aggregate(Generic[S]):
     evolve: Callable[[S, Event], S]
 
 
-class Look(Protocol):
+class ReadState(Protocol):
     """The state of a stream now. Looking notes the version that the decision rests on."""
 
     def __call__(self, stream: str, aggregate: Aggregate[S], /) -> S: ...
 
 
-class Change(NamedTuple):
+class StreamWrite(NamedTuple):
     """Events to append to a stream."""
 
     stream: str
     events: tuple[Event, ...]
 
 
-Decision = tuple[Change, ...]
+Decision = tuple[StreamWrite, ...]
 """In the order in which they must be appended where a log can't do it at once; empty where the
 command asks for what already holds."""
 
-NOTHING: Decision = ()
+NO_EVENTS: Decision = ()
 
 
-class Asked(NamedTuple):
+class CommandContext(NamedTuple):
     """Who asks, and the id that what the command makes will have, if it makes something."""
 
     actor: int
-    id: int
+    new_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Decider(Generic[C]):
-    """A rule: `decide(command, asked, look)` gives a `Decision` or raises `Rejected`.
+    """A rule: `decide(command, asked, look)` gives a `Decision` or raises `CommandRejected`.
 
     `makes` says that the command's result is `asked.id`, the thing that it makes; otherwise
     `subject` gives the id of the thing that it is about.
     """
 
     name: str
-    command: type[Any]
-    decide: Callable[[Any, Asked, Look], Decision]
-    makes: bool = False
-    subject: Callable[[Any, Asked], int] = lambda command, asked: asked.actor
+    command_type: type[Any]
+    decide: Callable[[Any, CommandContext, ReadState], Decision]
+    creates: bool = False
+    subject_id: Callable[[Any, CommandContext], int] = lambda command, asked: asked.actor

@@ -9,7 +9,7 @@ Rejected
 """
 
 
-class Rejected(Exception):
+class CommandRejected(Exception):
     """The command was refused and nothing was written.
 
     `code` is a stable word for programs (`handle-taken`), the message a sentence for people.
@@ -20,21 +20,21 @@ class Rejected(Exception):
         self.code = code
 
 
-class Invalid(Rejected):
+class InvalidInput(CommandRejected):
     """The command makes no sense, whatever the state."""
 
 
-class NotFound(Rejected):
+class NotFound(CommandRejected):
     """What the command speaks of doesn't exist, or not any more."""
 
 
-class NotAllowed(Rejected):
+class NotAllowed(CommandRejected):
     """The command isn't this user's to give."""
 
 
-class Conflict(Rejected):
+class StateConflict(CommandRejected):
     """The command collides with what is already there."""
 
 
-class Contended(Rejected):
+class WriteContention(CommandRejected):
     """Others wrote the same streams too often meanwhile; the same command may succeed next time."""

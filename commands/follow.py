@@ -6,9 +6,18 @@ blocks there had been between the two, and is over once there were more (`UserFo
 
 from typing import Final
 
-from commands import facts
-from commands.decider import NOTHING, Aggregate, Asked, Change, Command, Decider, Decision, Look
-from commands.errors import Invalid, NotAllowed
+from commands import rules
+from commands.decider import (
+    NO_EVENTS,
+    Aggregate,
+    Command,
+    CommandContext,
+    Decider,
+    Decision,
+    ReadState,
+    StreamWrite,
+)
+from commands.errors import InvalidInput, NotAllowed
 from events import streams
 from events.schema import Event, UserFollowed, UserUnfollowed
 
@@ -37,36 +46,38 @@ FOLLOWED_SINCE_BLOCKS = Aggregate(NOT_FOLLOWED, _evolve)
 """Of a stream `follow-<followee>-<follower>`: the blocks that the standing follow had seen."""
 
 
-def _follow(command: Follow, asked: Asked, look: Look) -> Decision:
+def _decide_follow(command: Follow, asked: CommandContext, look: ReadState) -> Decision:
     if command.user == asked.actor:
-        raise Invalid("self-follow", "nobody follows themselves; name another user")
-    facts.may_act(asked, look)
-    facts.user_exists(command.user, look)
-    mine, theirs = facts.blocks_between(asked, command.user, look)
-    if theirs.holds:
+        raise InvalidInput("self-follow", "nobody follows themselves; name another user")
+    rules.require_active_actor(asked, look)
+    rules.require_active_user(command.user, look)
+    mine, theirs = rules.blocks_between(asked, command.user, look)
+    if theirs.active:
         raise NotAllowed("blocked", f"user {command.user} blocked you; follow somebody else")
-    if mine.holds:
+    if mine.active:
         raise NotAllowed("blocking", f"you block user {command.user}; unblock them first")
-    stream = streams.follow(command.user, asked.actor)
-    blocks = mine.total + theirs.total
+    stream = streams.follow_stream(command.user, asked.actor)
+    blocks = mine.block_count + theirs.block_count
     if look(stream, FOLLOWED_SINCE_BLOCKS) == blocks:
-        return NOTHING
-    return (Change(stream, (UserFollowed(command.user, asked.actor, blocks),)),)
+        return NO_EVENTS
+    return (StreamWrite(stream, (UserFollowed(command.user, asked.actor, blocks),)),)
 
 
-def _unfollow(command: Unfollow, asked: Asked, look: Look) -> Decision:
-    facts.may_act(asked, look)
-    facts.user_existed(command.user, look)
-    mine, theirs = facts.blocks_between(asked, command.user, look)
-    stream = streams.follow(command.user, asked.actor)
-    if look(stream, FOLLOWED_SINCE_BLOCKS) != mine.total + theirs.total:
-        return NOTHING
-    return (Change(stream, (UserUnfollowed(command.user, asked.actor),)),)
+def _decide_unfollow(command: Unfollow, asked: CommandContext, look: ReadState) -> Decision:
+    rules.require_active_actor(asked, look)
+    rules.require_known_user(command.user, look)
+    mine, theirs = rules.blocks_between(asked, command.user, look)
+    stream = streams.follow_stream(command.user, asked.actor)
+    if look(stream, FOLLOWED_SINCE_BLOCKS) != mine.block_count + theirs.block_count:
+        return NO_EVENTS
+    return (StreamWrite(stream, (UserUnfollowed(command.user, asked.actor),)),)
 
 
-def _subject(command: Follow | Unfollow, asked: Asked) -> int:
+def _subject_user(command: Follow | Unfollow, asked: CommandContext) -> int:
     return command.user
 
 
-FOLLOW: Final[Decider[Follow]] = Decider("follow", Follow, _follow, subject=_subject)
-UNFOLLOW: Final[Decider[Unfollow]] = Decider("unfollow", Unfollow, _unfollow, subject=_subject)
+FOLLOW: Final[Decider[Follow]] = Decider("follow", Follow, _decide_follow, subject_id=_subject_user)
+UNFOLLOW: Final[Decider[Unfollow]] = Decider(
+    "unfollow", Unfollow, _decide_unfollow, subject_id=_subject_user
+)

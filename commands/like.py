@@ -2,8 +2,17 @@
 
 from typing import Final
 
-from commands import facts
-from commands.decider import NOTHING, Aggregate, Asked, Change, Command, Decider, Decision, Look
+from commands import rules
+from commands.decider import (
+    NO_EVENTS,
+    Aggregate,
+    Command,
+    CommandContext,
+    Decider,
+    Decision,
+    ReadState,
+    StreamWrite,
+)
 from events import streams
 from events.schema import Event, PostLiked, PostUnliked
 
@@ -28,27 +37,27 @@ LIKED = Aggregate(False, _evolve)
 """Of a stream `like-<post>-<user>`."""
 
 
-def _like(command: Like, asked: Asked, look: Look) -> Decision:
-    facts.may_act(asked, look)
-    author = facts.open_to(asked, command.post, look)
-    stream = streams.like(command.post, asked.actor)
+def _decide_like(command: Like, asked: CommandContext, look: ReadState) -> Decision:
+    rules.require_active_actor(asked, look)
+    author = rules.require_open_post(asked, command.post, look)
+    stream = streams.like_stream(command.post, asked.actor)
     if look(stream, LIKED):
-        return NOTHING
-    return (Change(stream, (PostLiked(command.post, asked.actor, author),)),)
+        return NO_EVENTS
+    return (StreamWrite(stream, (PostLiked(command.post, asked.actor, author),)),)
 
 
-def _unlike(command: Unlike, asked: Asked, look: Look) -> Decision:
-    facts.may_act(asked, look)
-    author = facts.author_of(command.post, look)
-    stream = streams.like(command.post, asked.actor)
+def _decide_unlike(command: Unlike, asked: CommandContext, look: ReadState) -> Decision:
+    rules.require_active_actor(asked, look)
+    author = rules.require_author(command.post, look)
+    stream = streams.like_stream(command.post, asked.actor)
     if not look(stream, LIKED):
-        return NOTHING
-    return (Change(stream, (PostUnliked(command.post, asked.actor, author),)),)
+        return NO_EVENTS
+    return (StreamWrite(stream, (PostUnliked(command.post, asked.actor, author),)),)
 
 
-def _subject(command: Like | Unlike, asked: Asked) -> int:
+def _subject_post(command: Like | Unlike, asked: CommandContext) -> int:
     return command.post
 
 
-LIKE: Final[Decider[Like]] = Decider("like", Like, _like, subject=_subject)
-UNLIKE: Final[Decider[Unlike]] = Decider("unlike", Unlike, _unlike, subject=_subject)
+LIKE: Final[Decider[Like]] = Decider("like", Like, _decide_like, subject_id=_subject_post)
+UNLIKE: Final[Decider[Unlike]] = Decider("unlike", Unlike, _decide_unlike, subject_id=_subject_post)

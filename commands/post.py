@@ -3,16 +3,25 @@
 import re
 from typing import Final, NamedTuple
 
-from commands import facts, text
-from commands.decider import NOTHING, Aggregate, Asked, Change, Command, Decider, Decision, Look
-from commands.errors import Invalid, NotAllowed, NotFound
+from commands import rules, text
+from commands.decider import (
+    NO_EVENTS,
+    Aggregate,
+    Command,
+    CommandContext,
+    Decider,
+    Decision,
+    ReadState,
+    StreamWrite,
+)
+from commands.errors import InvalidInput, NotAllowed, NotFound
 from events import streams
 from events.schema import Event, PostCreated, PostDeleted, PostEdited
 
-MOST_MEDIA: Final = 4
-_MEDIA_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MAX_MEDIA: Final = 4
+_MEDIA_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """All of ASCII but tabs and ends of lines. Those beyond it stay: old tweets have them, by mistake
 of their encoding, and they harm nobody."""
 
@@ -46,7 +55,7 @@ class DeletePost(Command, frozen=True):
     post: int
 
 
-class Post(NamedTuple):
+class PostState(NamedTuple):
     """What the stream of a post says; author 0 means that there is none."""
 
     author: int = 0
@@ -55,10 +64,10 @@ class Post(NamedTuple):
     deleted: bool = False
 
 
-def _evolve(state: Post, event: Event) -> Post:
+def _evolve(state: PostState, event: Event) -> PostState:
     match event:
         case PostCreated(author=author, text=written, reply_to=reply_to):
-            return Post(author, written, reply_to)
+            return PostState(author, written, reply_to)
         case PostEdited(text=written):
             return state._replace(text=written)
         case PostDeleted():
@@ -66,62 +75,71 @@ def _evolve(state: Post, event: Event) -> Post:
     return state
 
 
-POST = Aggregate(Post(), _evolve)
+POST_STATE = Aggregate(PostState(), _evolve)
 """Of a stream `post-<id>`."""
 
 
 def _checked_text(written: str) -> str:
-    normal = text.normalise(written)
-    length = text.length(normal)
+    normal = text.normalise_text(written)
+    length = text.text_length(normal)
     if not length or normal.isspace():
-        raise Invalid("text-empty", f"the text is empty; write 1 to {text.LONGEST} characters")
-    if length > text.LONGEST:
-        raise Invalid(
-            "text-too-long", f"the text has {length} characters; shorten it to {text.LONGEST}"
+        raise InvalidInput(
+            "text-empty", f"the text is empty; write 1 to {text.MAX_TEXT_LENGTH} characters"
         )
-    if _CONTROL.search(normal):
-        raise Invalid("text-invalid", "the text holds control characters; take them out")
+    if length > text.MAX_TEXT_LENGTH:
+        raise InvalidInput(
+            "text-too-long",
+            f"the text has {length} characters; shorten it to {text.MAX_TEXT_LENGTH}",
+        )
+    if _CONTROL_CHARACTERS.search(normal):
+        raise InvalidInput("text-invalid", "the text holds control characters; take them out")
     return normal
 
 
 def _checked_media(media: tuple[str, ...]) -> tuple[str, ...]:
-    if len(media) > MOST_MEDIA:
-        raise Invalid(
-            "media-too-many", f"a post holds {MOST_MEDIA} media at most, not {len(media)}"
+    if len(media) > MAX_MEDIA:
+        raise InvalidInput(
+            "media-too-many", f"a post holds {MAX_MEDIA} media at most, not {len(media)}"
         )
-    if not all(map(_MEDIA_ID.fullmatch, media)):
-        raise Invalid("media-invalid", "media are ids as the media store gave them; check them")
+    if not all(map(_MEDIA_ID_PATTERN.fullmatch, media)):
+        raise InvalidInput(
+            "media-invalid", "media are ids as the media store gave them; check them"
+        )
     return media
 
 
-def _publish(
-    written: str, reply_to: int | None, media: tuple[str, ...], asked: Asked, look: Look
+def _decide_new_post(
+    written: str,
+    reply_to: int | None,
+    media: tuple[str, ...],
+    asked: CommandContext,
+    look: ReadState,
 ) -> Decision:
     checked, media = _checked_text(written), _checked_media(media)
-    facts.may_act(asked, look)
+    rules.require_active_actor(asked, look)
     if reply_to is not None:
-        facts.open_to(asked, reply_to, look)
-    found = text.entities(checked)
+        rules.require_open_post(asked, reply_to, look)
+    found = text.find_entities(checked)
     created = PostCreated(
-        asked.id, asked.actor, checked, reply_to, found.hashtags, found.mentions, media
+        asked.new_id, asked.actor, checked, reply_to, found.hashtags, found.mentions, media
     )
-    return (Change(streams.post(asked.id), (created,)),)
+    return (StreamWrite(streams.post_stream(asked.new_id), (created,)),)
 
 
-def _create(command: CreatePost, asked: Asked, look: Look) -> Decision:
-    return _publish(command.text, command.reply_to, command.media, asked, look)
+def _decide_create(command: CreatePost, asked: CommandContext, look: ReadState) -> Decision:
+    return _decide_new_post(command.text, command.reply_to, command.media, asked, look)
 
 
-def _comment(command: Comment, asked: Asked, look: Look) -> Decision:
-    return _publish(command.text, command.post, command.media, asked, look)
+def _decide_comment(command: Comment, asked: CommandContext, look: ReadState) -> Decision:
+    return _decide_new_post(command.text, command.post, command.media, asked, look)
 
 
-def _own(post: int, asked: Asked, look: Look) -> Post:
+def _require_own_post(post: int, asked: CommandContext, look: ReadState) -> PostState:
     """A post of the actor's, deleted or not; refuses others'."""
-    facts.may_act(asked, look)
-    state = look(streams.post(post), POST)
+    rules.require_active_actor(asked, look)
+    state = look(streams.post_stream(post), POST_STATE)
     if not state.author or (state.deleted and state.author != asked.actor):
-        raise _gone(post)
+        raise _post_not_found(post)
     if state.author != asked.actor:
         raise NotAllowed(
             "not-author", f"post {post} is someone else's; only its author may do this"
@@ -129,37 +147,39 @@ def _own(post: int, asked: Asked, look: Look) -> Post:
     return state
 
 
-def _edit(command: EditPost, asked: Asked, look: Look) -> Decision:
+def _decide_edit(command: EditPost, asked: CommandContext, look: ReadState) -> Decision:
     checked = _checked_text(command.text)
-    state = _own(command.post, asked, look)
+    state = _require_own_post(command.post, asked, look)
     if state.deleted:
-        raise _gone(command.post)
+        raise _post_not_found(command.post)
     if checked == state.text:
-        return NOTHING
-    found = text.entities(checked)
+        return NO_EVENTS
+    found = text.find_entities(checked)
     edited = PostEdited(command.post, asked.actor, checked, found.hashtags, found.mentions)
-    return (Change(streams.post(command.post), (edited,)),)
+    return (StreamWrite(streams.post_stream(command.post), (edited,)),)
 
 
-def _delete(command: DeletePost, asked: Asked, look: Look) -> Decision:
-    state = _own(command.post, asked, look)
+def _decide_delete(command: DeletePost, asked: CommandContext, look: ReadState) -> Decision:
+    state = _require_own_post(command.post, asked, look)
     if state.deleted:
-        return NOTHING
+        return NO_EVENTS
     deleted = PostDeleted(command.post, asked.actor, state.reply_to)
-    return (Change(streams.post(command.post), (deleted,)),)
+    return (StreamWrite(streams.post_stream(command.post), (deleted,)),)
 
 
-def _gone(post: int) -> NotFound:
+def _post_not_found(post: int) -> NotFound:
     return NotFound("post-not-found", f"there is no post {post} (any more); check the id")
 
 
-def _subject(command: EditPost | DeletePost, asked: Asked) -> int:
+def _subject_post(command: EditPost | DeletePost, asked: CommandContext) -> int:
     return command.post
 
 
-CREATE_POST: Final[Decider[CreatePost]] = Decider("post", CreatePost, _create, makes=True)
-COMMENT: Final[Decider[Comment]] = Decider("comment", Comment, _comment, makes=True)
-EDIT_POST: Final[Decider[EditPost]] = Decider("edit_post", EditPost, _edit, subject=_subject)
+CREATE_POST: Final[Decider[CreatePost]] = Decider("post", CreatePost, _decide_create, creates=True)
+COMMENT: Final[Decider[Comment]] = Decider("comment", Comment, _decide_comment, creates=True)
+EDIT_POST: Final[Decider[EditPost]] = Decider(
+    "edit_post", EditPost, _decide_edit, subject_id=_subject_post
+)
 DELETE_POST: Final[Decider[DeletePost]] = Decider(
-    "delete_post", DeletePost, _delete, subject=_subject
+    "delete_post", DeletePost, _decide_delete, subject_id=_subject_post
 )

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import NamedTuple, Protocol
 
-from commands.catalog import BY_COMMAND
-from commands.decider import Asked, Command
-from commands.errors import Conflict
-from commands.sight import Source
-from events.log import Append, Key, NewEvent, Remembered, Write
+from commands.decider import Command, CommandContext
+from commands.errors import StateConflict
+from commands.registry import DECIDERS_BY_COMMAND
+from commands.stream_reader import StateSource
+from events.log import AppendRequest, IdempotencyKey, IdempotencyResult, NewEvent, StreamAppend
 
 
-class Request(NamedTuple):
+class CommandRequest(NamedTuple):
     """A command and who gives it (0 for a registration).
 
     `key` makes it happen once, however often it is asked for. `ids` replaces the source of ids
@@ -20,11 +20,11 @@ class Request(NamedTuple):
 
     command: Command
     actor: int
-    key: Key | None = None
-    ids: Callable[[], int] | None = None
+    key: IdempotencyKey | None = None
+    id_source: Callable[[], int] | None = None
 
 
-class Outcome(NamedTuple):
+class CommandOutcome(NamedTuple):
     """What came of a command.
 
     `id` is that of the thing it made or is about. A view at `position` shows its effect, or what
@@ -36,11 +36,11 @@ class Outcome(NamedTuple):
     id: int
     position: int
     changed: bool
-    repeated: bool
-    writes: tuple[Write, ...] = ()
+    replayed: bool
+    writes: tuple[StreamAppend, ...] = ()
 
 
-class Noting(Source, Protocol):
+class TrackedSource(StateSource, Protocol):
     """A source that notes what a decision rests on."""
 
     @property
@@ -54,23 +54,26 @@ class Noting(Source, Protocol):
         ...
 
 
-def decide(request: Request, sight: Noting, new_id: Callable[[], int]) -> Append | Outcome:
-    """What a command asks of the log; an `Outcome` where it asks for nothing. Raises `Rejected`.
+def decide(
+    request: CommandRequest, sight: TrackedSource, new_id: Callable[[], int]
+) -> AppendRequest | CommandOutcome:
+    """What a command asks of the log; an `Outcome` where it asks for nothing. Raises
+    `CommandRejected`.
 
     The first event's id is also the id of what the command makes.
     """
-    decider = BY_COMMAND[type(request.command)]
-    ids = request.ids or new_id
+    decider = DECIDERS_BY_COMMAND[type(request.command)]
+    ids = request.id_source or new_id
     first = ids()
-    asked = Asked(request.actor, first)
+    asked = CommandContext(request.actor, first)
     decision = decider.decide(request.command, asked, sight)
-    result = first if decider.makes else decider.subject(request.command, asked)
+    result = first if decider.creates else decider.subject_id(request.command, asked)
     if not decision and request.key is None:
-        return Outcome(result, sight.position, changed=False, repeated=False)
+        return CommandOutcome(result, sight.position, changed=False, replayed=False)
     numbers = chain((first,), iter(ids, None))
     writes = tuple(
         # Streams not looked at are new: they are named by an id made just now.
-        Write(
+        StreamAppend(
             stream,
             sight.versions.get(stream, 0),
             tuple(NewEvent(next(numbers), event) for event in events),
@@ -79,16 +82,16 @@ def decide(request: Request, sight: Noting, new_id: Callable[[], int]) -> Append
     )
     # Whoever registers acts for the account that they make.
     actor = request.actor or first
-    return Append(writes, actor, result, correlation=first, key=request.key)
+    return AppendRequest(writes, actor, result, correlation=first, key=request.key)
 
 
-def repeat(key: Key, seen: Remembered) -> Outcome:
-    """The outcome of a request whose key is known. Raises `Conflict` for another's key."""
+def replay_outcome(key: IdempotencyKey, seen: IdempotencyResult) -> CommandOutcome:
+    """The outcome of a request whose key is known. Raises `StateConflict` for another's key."""
     if key.fingerprint != seen.fingerprint:
-        raise key_reused()
-    return Outcome(seen.result, seen.position, changed=False, repeated=True)
+        raise key_conflict()
+    return CommandOutcome(seen.result_id, seen.position, changed=False, replayed=True)
 
 
-def key_reused() -> Conflict:
+def key_conflict() -> StateConflict:
     """The refusal of a key that belongs to another request."""
-    return Conflict("key-reused", "this key was used for another request; choose a new key")
+    return StateConflict("key-reused", "this key was used for another request; choose a new key")

@@ -2,8 +2,17 @@
 
 from typing import Final
 
-from commands import facts
-from commands.decider import NOTHING, Aggregate, Asked, Change, Command, Decider, Decision, Look
+from commands import rules
+from commands.decider import (
+    NO_EVENTS,
+    Aggregate,
+    Command,
+    CommandContext,
+    Decider,
+    Decision,
+    ReadState,
+    StreamWrite,
+)
 from events import streams
 from events.schema import Event, PostRetweeted, PostUnretweeted
 
@@ -28,27 +37,31 @@ RETWEETED = Aggregate(False, _evolve)
 """Of a stream `retweet-<post>-<user>`."""
 
 
-def _retweet(command: Retweet, asked: Asked, look: Look) -> Decision:
-    facts.may_act(asked, look)
-    author = facts.open_to(asked, command.post, look)
-    stream = streams.retweet(command.post, asked.actor)
+def _decide_retweet(command: Retweet, asked: CommandContext, look: ReadState) -> Decision:
+    rules.require_active_actor(asked, look)
+    author = rules.require_open_post(asked, command.post, look)
+    stream = streams.retweet_stream(command.post, asked.actor)
     if look(stream, RETWEETED):
-        return NOTHING
-    return (Change(stream, (PostRetweeted(command.post, asked.actor, author),)),)
+        return NO_EVENTS
+    return (StreamWrite(stream, (PostRetweeted(command.post, asked.actor, author),)),)
 
 
-def _unretweet(command: Unretweet, asked: Asked, look: Look) -> Decision:
-    facts.may_act(asked, look)
-    author = facts.author_of(command.post, look)
-    stream = streams.retweet(command.post, asked.actor)
+def _decide_unretweet(command: Unretweet, asked: CommandContext, look: ReadState) -> Decision:
+    rules.require_active_actor(asked, look)
+    author = rules.require_author(command.post, look)
+    stream = streams.retweet_stream(command.post, asked.actor)
     if not look(stream, RETWEETED):
-        return NOTHING
-    return (Change(stream, (PostUnretweeted(command.post, asked.actor, author),)),)
+        return NO_EVENTS
+    return (StreamWrite(stream, (PostUnretweeted(command.post, asked.actor, author),)),)
 
 
-def _subject(command: Retweet | Unretweet, asked: Asked) -> int:
+def _subject_post(command: Retweet | Unretweet, asked: CommandContext) -> int:
     return command.post
 
 
-RETWEET: Final[Decider[Retweet]] = Decider("retweet", Retweet, _retweet, subject=_subject)
-UNRETWEET: Final[Decider[Unretweet]] = Decider("unretweet", Unretweet, _unretweet, subject=_subject)
+RETWEET: Final[Decider[Retweet]] = Decider(
+    "retweet", Retweet, _decide_retweet, subject_id=_subject_post
+)
+UNRETWEET: Final[Decider[Unretweet]] = Decider(
+    "unretweet", Unretweet, _decide_unretweet, subject_id=_subject_post
+)

@@ -10,9 +10,18 @@ import re
 import unicodedata
 from typing import Final, NamedTuple
 
-from commands import facts
-from commands.decider import NOTHING, Aggregate, Asked, Change, Command, Decider, Decision, Look
-from commands.errors import Conflict, Invalid
+from commands import rules
+from commands.decider import (
+    NO_EVENTS,
+    Aggregate,
+    Command,
+    CommandContext,
+    Decider,
+    Decision,
+    ReadState,
+    StreamWrite,
+)
+from commands.errors import InvalidInput, StateConflict
 from events import streams
 from events.schema import (
     Event,
@@ -23,9 +32,9 @@ from events.schema import (
     UserRegistered,
 )
 
-LONGEST_NAME: Final = 50
-LONGEST_BIO: Final = 500
-_HANDLE: Final = re.compile(r"[a-z0-9_]{2,30}")
+MAX_NAME_LENGTH: Final = 50
+MAX_BIO_LENGTH: Final = 500
+_HANDLE_PATTERN: Final = re.compile(r"[a-z0-9_]{2,30}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_BUT_LINES: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -49,7 +58,7 @@ class DeleteAccount(Command, frozen=True):
     """End the actor's account. The handle stays taken."""
 
 
-class Account(NamedTuple):
+class UserState(NamedTuple):
     """What the stream of a user says."""
 
     handle: str = ""
@@ -60,10 +69,10 @@ class Account(NamedTuple):
     deleted: bool = False
 
 
-def _evolve(state: Account, event: Event) -> Account:
+def _evolve(state: UserState, event: Event) -> UserState:
     match event:
         case UserRegistered(handle=handle, name=name, bio=bio):
-            return Account(handle, name, bio, registered=True)
+            return UserState(handle, name, bio, registered=True)
         case ProfileChanged(name=name, bio=bio):
             return state._replace(name=name, bio=bio)
         case RegistrationAbandoned():
@@ -73,16 +82,16 @@ def _evolve(state: Account, event: Event) -> Account:
     return state
 
 
-ACCOUNT = Aggregate(Account(), _evolve)
+USER_STATE = Aggregate(UserState(), _evolve)
 """Of a stream `user-<id>`."""
 
 
 def fold_handle(handle: str) -> str:
-    """The handle in the form in which it is unique. Raises `Invalid`."""
+    """The handle in the form in which it is unique. Raises `InvalidInput`."""
     folded = handle.lower()
     # ASCII alone: the Kelvin sign, say, lowers to an ordinary k.
-    if not handle.isascii() or not _HANDLE.fullmatch(folded):
-        raise Invalid(
+    if not handle.isascii() or not _HANDLE_PATTERN.fullmatch(folded):
+        raise InvalidInput(
             "handle-invalid", "a handle is 2 to 30 of the characters a-z, 0-9 and _; choose another"
         )
     return folded
@@ -91,75 +100,83 @@ def fold_handle(handle: str) -> str:
 def _checked_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name).strip()
     if not name:
-        raise Invalid("name-empty", "the name is empty; give one of 1 to 50 characters")
-    if len(name) > LONGEST_NAME:
-        raise Invalid(
-            "name-too-long", f"the name has {len(name)} characters; shorten it to {LONGEST_NAME}"
+        raise InvalidInput("name-empty", "the name is empty; give one of 1 to 50 characters")
+    if len(name) > MAX_NAME_LENGTH:
+        raise InvalidInput(
+            "name-too-long", f"the name has {len(name)} characters; shorten it to {MAX_NAME_LENGTH}"
         )
     if _CONTROL.search(name):
-        raise Invalid("name-invalid", "the name holds control characters; take them out")
+        raise InvalidInput("name-invalid", "the name holds control characters; take them out")
     return name
 
 
 def _checked_bio(bio: str) -> str:
     bio = unicodedata.normalize("NFC", bio).strip()
-    if len(bio) > LONGEST_BIO:
-        raise Invalid(
-            "bio-too-long", f"the bio has {len(bio)} characters; shorten it to {LONGEST_BIO}"
+    if len(bio) > MAX_BIO_LENGTH:
+        raise InvalidInput(
+            "bio-too-long", f"the bio has {len(bio)} characters; shorten it to {MAX_BIO_LENGTH}"
         )
     if _CONTROL_BUT_LINES.search(bio):
-        raise Invalid("bio-invalid", "the bio holds control characters; take them out")
+        raise InvalidInput("bio-invalid", "the bio holds control characters; take them out")
     return bio
 
 
-def checked_change(command: ChangeProfile) -> ChangeProfile:
-    """The change as it is stored. Raises `Invalid`."""
+def checked_profile_change(command: ChangeProfile) -> ChangeProfile:
+    """The change as it is stored. Raises `InvalidInput`."""
     name = None if command.name is None else _checked_name(command.name)
     return ChangeProfile(name, None if command.bio is None else _checked_bio(command.bio))
 
 
-def _register(command: Register, asked: Asked, look: Look) -> Decision:
+def _decide_registration(command: Register, asked: CommandContext, look: ReadState) -> Decision:
     handle = fold_handle(command.handle)
     name, bio = _checked_name(command.name), _checked_bio(command.bio)
-    claim = Change(streams.handle(handle), (HandleClaimed(handle, asked.id),))
-    registration = Change(streams.user(asked.id), (UserRegistered(asked.id, handle, name, bio),))
-    holder = look(streams.handle(handle), facts.HOLDER)
+    claim = StreamWrite(streams.handle_stream(handle), (HandleClaimed(handle, asked.new_id),))
+    registration = StreamWrite(
+        streams.user_stream(asked.new_id), (UserRegistered(asked.new_id, handle, name, bio),)
+    )
+    holder = look(streams.handle_stream(handle), rules.HANDLE_HOLDER)
     if not holder:
         return claim, registration
-    account = look(streams.user(holder), ACCOUNT)
+    account = look(streams.user_stream(holder), USER_STATE)
     if account.registered:
-        raise Conflict("handle-taken", f"the handle {handle} is taken; choose another")
+        raise StateConflict("handle-taken", f"the handle {handle} is taken; choose another")
     if account.abandoned:
         return claim, registration
-    takeover = Change(streams.user(holder), (RegistrationAbandoned(holder, handle),))
+    takeover = StreamWrite(streams.user_stream(holder), (RegistrationAbandoned(holder, handle),))
     return takeover, claim, registration
 
 
-def _change_profile(command: ChangeProfile, asked: Asked, look: Look) -> Decision:
-    facts.may_act(asked, look)
-    stream = streams.user(asked.actor)
-    account = look(stream, ACCOUNT)
-    checked = checked_change(command)
+def _decide_profile_change(
+    command: ChangeProfile, asked: CommandContext, look: ReadState
+) -> Decision:
+    rules.require_active_actor(asked, look)
+    stream = streams.user_stream(asked.actor)
+    account = look(stream, USER_STATE)
+    checked = checked_profile_change(command)
     name = account.name if checked.name is None else checked.name
     bio = account.bio if checked.bio is None else checked.bio
     if (name, bio) == (account.name, account.bio):
-        return NOTHING
-    return (Change(stream, (ProfileChanged(asked.actor, name, bio),)),)
+        return NO_EVENTS
+    return (StreamWrite(stream, (ProfileChanged(asked.actor, name, bio),)),)
 
 
-def _delete_account(command: DeleteAccount, asked: Asked, look: Look) -> Decision:
-    stream = streams.user(asked.actor)
-    account = look(stream, ACCOUNT)
+def _decide_account_deletion(
+    command: DeleteAccount, asked: CommandContext, look: ReadState
+) -> Decision:
+    stream = streams.user_stream(asked.actor)
+    account = look(stream, USER_STATE)
     if account.deleted:
-        return NOTHING
-    facts.may_act(asked, look)
-    return (Change(stream, (UserDeleted(asked.actor, account.handle),)),)
+        return NO_EVENTS
+    rules.require_active_actor(asked, look)
+    return (StreamWrite(stream, (UserDeleted(asked.actor, account.handle),)),)
 
 
-REGISTER: Final[Decider[Register]] = Decider("register", Register, _register, makes=True)
+REGISTER: Final[Decider[Register]] = Decider(
+    "register", Register, _decide_registration, creates=True
+)
 CHANGE_PROFILE: Final[Decider[ChangeProfile]] = Decider(
-    "change_profile", ChangeProfile, _change_profile
+    "change_profile", ChangeProfile, _decide_profile_change
 )
 DELETE_ACCOUNT: Final[Decider[DeleteAccount]] = Decider(
-    "delete_account", DeleteAccount, _delete_account
+    "delete_account", DeleteAccount, _decide_account_deletion
 )

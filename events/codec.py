@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from events.recorded import Recorded, Stored
-from events.schema import ID_FIELDS, STORED, Event
+from events.envelope import RecordedEvent, StoredEvent
+from events.schema import EVENT_TYPES, ID_FIELDS, Event
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -27,17 +27,18 @@ class UnknownEvent(Exception):
 
 
 _encoder = msgspec.json.Encoder()
-_ids = {
-    kind: tuple(field for field in kind.__struct_fields__ if field in ID_FIELDS) for kind in STORED
+_id_fields = {
+    kind: tuple(field for field in kind.__struct_fields__ if field in ID_FIELDS)
+    for kind in EVENT_TYPES
 }
 
 
-def encode(event: Event) -> tuple[str, int, bytes]:
+def encode_event(event: Event) -> tuple[str, int, bytes]:
     """(stored name, version, JSON bytes) of an event."""
     kind = type(event)
-    name, version = STORED[kind]
+    name, version = EVENT_TYPES[kind]
     fields = msgspec.structs.asdict(event)
-    for field in _ids[kind]:
+    for field in _id_fields[kind]:
         value = fields[field]
         if value is None:  # only ids may be absent
             del fields[field]
@@ -46,8 +47,8 @@ def encode(event: Event) -> tuple[str, int, bytes]:
     return name, version, _encoder.encode(fields)
 
 
-class Codec:
-    """Decodes by a vocabulary and its upcasters; `CODEC` is the one of this program."""
+class EventCodec:
+    """Decodes by a vocabulary and its upcasters; `EVENT_CODEC` is the one of this program."""
 
     def __init__(
         self,
@@ -55,34 +56,34 @@ class Codec:
         upcasters: Mapping[tuple[str, int], Upcaster],
     ) -> None:
         self._upcasters = upcasters
-        self._types = {name: (version, kind) for kind, (name, version) in stored.items()}
-        self._current = {
+        self._current_types = {name: (version, kind) for kind, (name, version) in stored.items()}
+        self._current_decoders = {
             # Ids are strings in JSON: not strict, so that msgspec reads them as integers.
             (name, version): msgspec.json.Decoder(kind, strict=False).decode
             for kind, (name, version) in stored.items()
         }
 
-    def event(self, name: str, version: int, data: bytes) -> Event:
+    def decode(self, name: str, version: int, data: bytes) -> Event:
         """The event of a stored name, version and JSON bytes, lifted to today's version.
 
         Raises `UnknownEvent`, or `msgspec.ValidationError` where the bytes don't fit the type.
         """
-        decode = self._current.get((name, version))
+        decode = self._current_decoders.get((name, version))
         if decode is not None:
             return decode(data)
-        return self._lift(name, version, data)
+        return self._upcast(name, version, data)
 
-    def recorded(self, stored: Stored) -> Recorded:
+    def decode_stored(self, stored: StoredEvent) -> RecordedEvent:
         """A row of the log with its event decoded; raises as `event`."""
         position, id, stream, version, name, schema, actor, causation, correlation, data = stored
-        decode = self._current.get((name, schema))
-        event = decode(data) if decode is not None else self._lift(name, schema, data)
-        return Recorded(position, id, stream, version, actor, causation, correlation, event)
+        decode = self._current_decoders.get((name, schema))
+        event = decode(data) if decode is not None else self._upcast(name, schema, data)
+        return RecordedEvent(position, id, stream, version, actor, causation, correlation, event)
 
-    def _lift(self, name: str, version: int, data: bytes) -> Event:
-        if name not in self._types:
+    def _upcast(self, name: str, version: int, data: bytes) -> Event:
+        if name not in self._current_types:
             raise UnknownEvent(f"no event type is stored as {name!r}; a newer Starling wrote it")
-        newest, kind = self._types[name]
+        newest, kind = self._current_types[name]
         fields = msgspec.json.decode(data)
         while version < newest:
             fields = self._upcasters[(name, version)](fields)
@@ -92,4 +93,4 @@ class Codec:
         return msgspec.convert(fields, kind, strict=False)
 
 
-CODEC: Final = Codec(STORED, UPCASTERS)
+EVENT_CODEC: Final = EventCodec(EVENT_TYPES, UPCASTERS)

@@ -20,12 +20,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from events.lines import Lines
+from events.envelope import StoredEvent
+from events.json_lines import JsonLines
 from events.owned_lines import OwnedLines
-from events.recorded import Stored
 from events.schema import Event
 
-START = 0
+LOG_START = 0
 """The position before everything."""
 
 
@@ -46,10 +46,10 @@ class WrongVersion(LogError):
     def __init__(self, stream: str, expected: int) -> None:
         super().__init__(f"{stream} is not at version {expected} any more")
         self.stream = stream
-        self.expected = expected
+        self.expected_version = expected
 
 
-class KeyReused(LogError):
+class IdempotencyKeyReused(LogError):
     """The idempotency key was used before for a request with another content."""
 
     def __init__(self, key: str) -> None:
@@ -80,15 +80,15 @@ class NewEvent(NamedTuple):
     event: Event
 
 
-class Write(NamedTuple):
+class StreamAppend(NamedTuple):
     """Events for one stream, which must be at version `expected` (0: it must not exist)."""
 
     stream: str
-    expected: int
+    expected_version: int
     events: tuple[NewEvent, ...]
 
 
-class Key(NamedTuple):
+class IdempotencyKey(NamedTuple):
     """An idempotency key, unique within the log, and a digest of the request it stands for."""
 
     name: str
@@ -96,34 +96,34 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Append:
+class AppendRequest:
     """One decision. No writes at all is fine with a key: then only the key is remembered.
 
     `result` is the id of what the command made or touched; a repeated key gives it back.
     """
 
-    writes: tuple[Write, ...]
+    writes: tuple[StreamAppend, ...]
     actor: int
-    result: int
+    result_id: int
     correlation: int
     causation: int = 0
-    key: Key | None = None
+    key: IdempotencyKey | None = None
 
 
-class Remembered(NamedTuple):
+class IdempotencyResult(NamedTuple):
     """What the first request with an idempotency key came to, and how to know that request."""
 
     fingerprint: bytes
-    result: int
+    result_id: int
     position: int
 
 
-class Appended(NamedTuple):
+class AppendResult(NamedTuple):
     """What came of an append: `position` of its last event, or of the head where it had none."""
 
-    result: int
+    result_id: int
     position: int
-    repeated: bool = False
+    replayed: bool = False
     """True where the key was seen before and nothing was written now."""
 
 
@@ -133,11 +133,11 @@ class LogFeatures:
 
     durable: bool
     """An acknowledged append survives power loss."""
-    many_streams: bool
+    multi_stream_appends: bool
     """One append can write several streams, all or nothing."""
     local_reads: bool
     """Reads take microseconds and may be made on an event loop's thread."""
-    many_processes: bool
+    multi_process: bool
     """Several processes can open the same log at once."""
 
 
@@ -147,8 +147,9 @@ class EventLog(Protocol):
     @property
     def features(self) -> LogFeatures: ...
 
-    async def append(self, append: Append) -> Appended:
-        """Append, durably. Raises `KeyReused`, `WrongVersion`, `IdTaken`, `LogUnavailable`.
+    async def append(self, append: AppendRequest) -> AppendResult:
+        """Append, durably. Raises `IdempotencyKeyReused`, `WrongVersion`, `IdTaken`,
+        `LogUnavailable`.
 
         Where several apply, the first of these. A write without events only checks its version.
         Appends that wait at the same time may share a commit; each has an outcome of its own.
@@ -156,18 +157,18 @@ class EventLog(Protocol):
         """
         ...
 
-    def read_stream(self, stream: str, after: int = 0) -> list[Stored]:
+    def read_stream(self, stream: str, after: int = 0) -> list[StoredEvent]:
         """The events of a stream with versions above `after`, in order; empty for no stream."""
         ...
 
     def read_all(
         self,
-        after: int = START,
+        after: int = LOG_START,
         *,
         types: Collection[str] | None = None,
         limit: int = 1000,
         until: int | None = None,
-    ) -> list[Stored]:
+    ) -> list[StoredEvent]:
         """At most `limit` events with positions above `after` (and up to `until`), in order.
 
         `types` are stored names. Fewer than `limit` events means that there are no more now. A
@@ -177,19 +178,19 @@ class EventLog(Protocol):
         ...
 
     def read_lines(
-        self, after: int = START, *, limit: int = 1000, until: int | None = None
-    ) -> Lines | None:
+        self, after: int = LOG_START, *, limit: int = 1000, until: int | None = None
+    ) -> JsonLines | None:
         """As `read_all` of every type, as lines; None where there are no events.
 
         For those who only pass events on: a log may make lines quicker than it makes events.
         """
         ...
 
-    def read_owned(self, after: int = START, *, limit: int = 1000) -> OwnedLines:
+    def read_owned_lines(self, after: int = LOG_START, *, limit: int = 1000) -> OwnedLines:
         """As `read_all` of every type, as lines one by one, each with its owner."""
         ...
 
-    def find(self, id: int) -> Stored | None:
+    def find_event(self, id: int) -> StoredEvent | None:
         """The event with an id."""
         ...
 
@@ -201,15 +202,15 @@ class EventLog(Protocol):
         """The largest id in the log (below a bound); 0 in an empty log."""
         ...
 
-    def remembered(self, key: str) -> Remembered | None:
+    def idempotency_result(self, key: str) -> IdempotencyResult | None:
         """What an idempotency key led to, or None where it was never seen."""
         ...
 
     def head(self) -> int:
-        """The position of the last event; `START` in an empty log."""
+        """The position of the last event; `LOG_START` in an empty log."""
         ...
 
-    async def wait(self, after: int, timeout: float) -> bool:
+    async def wait_for_events(self, after: int, timeout: float) -> bool:
         """Sleep until the head is above `after`; False if `timeout` seconds pass first."""
         ...
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from events.lines import lines, position_of
-from events.recorded import Stored
-from events.streams import owner
+from events.envelope import StoredEvent
+from events.json_lines import position_of, render_lines
+from events.streams import owner_of
 
 
 class OwnedLines(NamedTuple):
@@ -15,17 +15,17 @@ class OwnedLines(NamedTuple):
     owners: Sequence[int]
     """As `events.streams.owner`."""
     lines: Sequence[bytes]
-    """As `events.lines`, without line feeds."""
+    """As `events.json_lines`, without line feeds."""
 
-    def position(self, place: int) -> int:
+    def position_at(self, place: int) -> int:
         """Where the log holds an event of these. Read off its line: few are asked for."""
         return position_of(self.lines[place])
 
 
-def owned(batch: Sequence[Stored]) -> OwnedLines:
+def render_owned_lines(batch: Sequence[StoredEvent]) -> OwnedLines:
     """The events of a batch as such columns."""
     return OwnedLines(
         [event.id for event in batch],
-        [owner(event) for event in batch],
-        [line.encode() for line in lines(batch)],
+        [owner_of(event) for event in batch],
+        [line.encode() for line in render_lines(batch)],
     )

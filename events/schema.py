@@ -4,7 +4,7 @@ An event is a frozen struct of plain values. Its Python name may change; its sto
 Fields named in `ID_FIELDS` are Snowflake ids: `int` here, decimal strings in JSON, because a
 reader in another language may not have 64-bit integers.
 
-Time is not a field: an event happened at the time inside its id (see `events.recorded`).
+Time is not a field: an event happened at the time inside its id (see `events.envelope`).
 """
 
 from typing import Final
@@ -176,7 +176,7 @@ class UserUnmuted(Event, frozen=True):
     muted: int
 
 
-STORED: Final[dict[type[Event], tuple[str, int]]] = {
+EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     HandleClaimed: ("handle-claimed", 1),
     UserRegistered: ("user-registered", 1),
     RegistrationAbandoned: ("registration-abandoned", 1),

@@ -11,58 +11,58 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from events.recorded import Recorded, Stored
+from events.envelope import RecordedEvent, StoredEvent
 
-_GOLDEN: Final = 0x9E3779B97F4A7C15  # 2^64 / the golden ratio, odd
-_MASK: Final = (1 << 64) - 1
+_HASH_MULTIPLIER: Final = 0x9E3779B97F4A7C15  # 2^64 / the golden ratio, odd
+_MASK_64_BITS: Final = (1 << 64) - 1
 
 
-def user(user: int) -> str:
+def user_stream(user: int) -> str:
     """An account: registration, profile, end."""
     return f"user-{user}"
 
 
-def handle(handle: str) -> str:
+def handle_stream(handle: str) -> str:
     """Who holds a handle (folded)."""
     return f"handle-{handle}"
 
 
-def post(post: int) -> str:
+def post_stream(post: int) -> str:
     """A post or a comment."""
     return f"post-{post}"
 
 
-def like(post: int, user: int) -> str:
+def like_stream(post: int, user: int) -> str:
     """Whether `user` likes `post`."""
     return f"like-{post}-{user}"
 
 
-def retweet(post: int, user: int) -> str:
+def retweet_stream(post: int, user: int) -> str:
     """Whether `user` retweets `post`."""
     return f"retweet-{post}-{user}"
 
 
-def follow(followee: int, follower: int) -> str:
+def follow_stream(followee: int, follower: int) -> str:
     """Whether `follower` follows `followee`."""
     return f"follow-{followee}-{follower}"
 
 
-def block(blocker: int, blocked: int) -> str:
+def block_stream(blocker: int, blocked: int) -> str:
     """Whether `blocker` blocks `blocked`."""
     return f"block-{blocker}-{blocked}"
 
 
-def mute(muter: int, muted: int) -> str:
+def mute_stream(muter: int, muted: int) -> str:
     """Whether `muter` mutes `muted`."""
     return f"mute-{muter}-{muted}"
 
 
-def category(stream: str) -> str:
+def stream_category(stream: str) -> str:
     """The kind of a stream: what stands before its first dash."""
     return stream.partition("-")[0]
 
 
-def owner(stored: Stored | Recorded) -> int:
+def owner_of(stored: StoredEvent | RecordedEvent) -> int:
     """The user by whom this event is partitioned.
 
     It is the actor, except for follows: they belong to the followee, so that an author's posts and
@@ -73,17 +73,19 @@ def owner(stored: Stored | Recorded) -> int:
     return stored.actor
 
 
-def partition(owner: int, partitions: int) -> int:
+def partition_of_owner(owner: int, partitions: int) -> int:
     """The partition of the feed, from 0, that carries an owner's events.
 
     Knuth's multiplicative hash: the upper half of owner x 2^64/phi, whose bits depend on all bits
     of the id, modulo the number of partitions. It never changes, since a topic's history would
     have to be published anew.
     """
-    return ((owner * _GOLDEN & _MASK) >> 32) % partitions
+    return ((owner * _HASH_MULTIPLIER & _MASK_64_BITS) >> 32) % partitions
 
 
-def partitions_of(owners: Sequence[int], partitions: int) -> "NDArray[np.int64]":
+def partitions_of_owners(owners: Sequence[int], partitions: int) -> "NDArray[np.int64]":
     """As `partition`, for many owners at once."""
-    hashed = np.array(owners, np.int64).view(np.uint64) * np.uint64(_GOLDEN) >> np.uint64(32)
+    hashed = np.array(owners, np.int64).view(np.uint64) * np.uint64(_HASH_MULTIPLIER) >> np.uint64(
+        32
+    )
     return (hashed % np.uint64(partitions)).view(np.int64)

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 
-def start_no_idle_threads() -> None:
+def limit_numpy_threads() -> None:
     """For this process and those that it starts; before NumPy is imported.
 
     NumPy's linear algebra, which nothing here uses, would start a thread for each core, and they
@@ -19,7 +19,7 @@ def start_no_idle_threads() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-class WrongSetting(Exception):
+class InvalidSetting(Exception):
     """A setting that can't be meant; the message names it and says what would do."""
 
 
@@ -42,7 +42,7 @@ class Settings:
     secret: str | None = None
     """What signs tokens; None for the one kept in the data folder."""
 
-    def environment(self) -> dict[str, str]:
+    def to_environment(self) -> dict[str, str]:
         """This process's environment, from which another one reads the same settings."""
         return dict(os.environ) | {
             "STARLING_DATA": str(self.data.absolute()),
@@ -76,7 +76,7 @@ class Settings:
         return self.data / "views"
 
     @property
-    def board_file(self) -> Path:
+    def status_page_file(self) -> Path:
         """The page by which the projector tells API processes what is new."""
         return self.data / "board"
 
@@ -91,7 +91,7 @@ class Settings:
         return self.data / "snapshots"
 
     @property
-    def streams(self) -> bool:
+    def is_streaming(self) -> bool:
         """Whether Faust workers project Kafka's feed into MongoDB; else one projector, the log."""
         return self.kafka is not None and self.views != "sqlite"
 
@@ -101,12 +101,12 @@ class Settings:
         return self.data / "engines"
 
     @property
-    def logs_folder(self) -> Path:
+    def process_logs_folder(self) -> Path:
         """What the processes of `starling up` say."""
         return self.data / "logs"
 
     @property
-    def up_file(self) -> Path:
+    def stack_file(self) -> Path:
         """Which processes `starling up` started."""
         return self.data / "up.json"
 
@@ -116,15 +116,15 @@ class Settings:
         return self.data / "home"
 
 
-def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that an environment asks for. Raises `WrongSetting`."""
+def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that an environment asks for. Raises `InvalidSetting`."""
     default = Settings()
-    return checked(
+    return validate_settings(
         Settings(
             data=Path(environment.get("STARLING_DATA") or default.data),
             host=environment.get("STARLING_HOST") or default.host,
-            port=_number(environment, "STARLING_PORT", default.port),
-            workers=_number(environment, "STARLING_WORKERS", default.workers),
+            port=_read_number(environment, "STARLING_PORT", default.port),
+            workers=_read_number(environment, "STARLING_WORKERS", default.workers),
             log=environment.get("STARLING_LOG") or default.log,
             views=environment.get("STARLING_VIEWS") or default.views,
             kafka=environment.get("STARLING_KAFKA") or None,
@@ -133,30 +133,30 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
-def checked(settings: Settings) -> Settings:
-    """The same settings, if every one of them can be meant. Raises `WrongSetting`."""
+def validate_settings(settings: Settings) -> Settings:
+    """The same settings, if every one of them can be meant. Raises `InvalidSetting`."""
     if not 0 <= settings.port <= 65535:
-        raise WrongSetting(f"the port (STARLING_PORT) must be 0-65535, not {settings.port}")
+        raise InvalidSetting(f"the port (STARLING_PORT) must be 0-65535, not {settings.port}")
     if not 1 <= settings.workers <= 64:
-        raise WrongSetting(f"workers (STARLING_WORKERS) must be 1-64, not {settings.workers}")
-    _address("STARLING_LOG", settings.log, "esdb")
-    _address("STARLING_VIEWS", settings.views, "mongodb")
+        raise InvalidSetting(f"workers (STARLING_WORKERS) must be 1-64, not {settings.workers}")
+    _check_address("STARLING_LOG", settings.log, "esdb")
+    _check_address("STARLING_VIEWS", settings.views, "mongodb")
     if settings.secret is not None and len(settings.secret) < 16:
-        raise WrongSetting("STARLING_SECRET must have at least 16 characters")
+        raise InvalidSetting("STARLING_SECRET must have at least 16 characters")
     return settings
 
 
-def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+def _read_number(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name)
     if not text:
         return default
     try:
         return int(text)
     except ValueError:
-        raise WrongSetting(f"{name} must be a whole number, not {text!r}") from None
+        raise InvalidSetting(f"{name} must be a whole number, not {text!r}") from None
 
 
-def _address(name: str, value: str, scheme: str) -> None:
+def _check_address(name: str, value: str, scheme: str) -> None:
     if value != "sqlite" and urlsplit(value).scheme != scheme:
         # The value may hold a password: it is not repeated here.
-        raise WrongSetting(f"{name} must be 'sqlite' or an address that begins with {scheme}://")
+        raise InvalidSetting(f"{name} must be 'sqlite' or an address that begins with {scheme}://")

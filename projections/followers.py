@@ -3,22 +3,22 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from events.recorded import Recorded
+from events.envelope import RecordedEvent
 from events.schema import Event
-from projections.edges import TAKES, Edges
-from projections.pages import Page, page
-from projections.projection import Need, View
-from projections.store import Changes, ReadStore, Span
-from projections.tables import Table, Tally
-from projections.touched import Kind
+from projections.follow_graph import FOLLOW_GRAPH_EVENTS, FollowGraph
+from projections.invalidation import InvalidationKind
+from projections.pages import PageRequest, read_page
+from projections.projection import BatchRows, RowRead
+from projections.store import Changes, KeyRange, ReadStore
+from projections.tables import CounterTable, Table
 
 BY_FOLLOWEE: Final = ("followee", "id")
 BY_FOLLOWER: Final = ("follower", "id")
 
-EDGES: Final = Edges((BY_FOLLOWEE, BY_FOLLOWER))
+FOLLOW_GRAPH: Final = FollowGraph((BY_FOLLOWEE, BY_FOLLOWER))
 
 
-class Degree(NamedTuple):
+class DegreeRow(NamedTuple):
     """How many follow a user, and how many the user follows."""
 
     user: int
@@ -26,65 +26,65 @@ class Degree(NamedTuple):
     following: int
 
 
-DEGREES: Final[Tally[Degree]] = Tally("degrees", Degree, 1)
+DEGREES: Final[CounterTable[DegreeRow]] = CounterTable("degrees", DegreeRow, 1)
 
 
-class Followers:
+class FollowersProjection:
     """The projection."""
 
     name = "followers"
     version = 1
-    takes: tuple[type[Event], ...] = TAKES
-    tables: tuple[Table[Any] | Tally[Any], ...] = (*EDGES.tables, DEGREES)
+    event_types: tuple[type[Event], ...] = FOLLOW_GRAPH_EVENTS
+    tables: tuple[Table[Any] | CounterTable[Any], ...] = (*FOLLOW_GRAPH.tables, DEGREES)
 
-    def needs(self, recorded: Recorded) -> Iterable[Need | Span]:
+    def rows_to_read(self, recorded: RecordedEvent) -> Iterable[RowRead | KeyRange]:
         """The edges and blocks that the event is about."""
-        return EDGES.needs(recorded)
+        return FOLLOW_GRAPH.rows_to_read(recorded)
 
-    def project(self, recorded: Recorded, view: View) -> None:
+    def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
         """Counts change only when an edge began or ended."""
-        for life in EDGES.project(recorded, view):
-            one = 1 if life.alive else -1
+        for life in FOLLOW_GRAPH.project(recorded, view):
+            one = 1 if life.began else -1
             view.add(DEGREES, (life.followee,), one, 0)
             view.add(DEGREES, (life.follower,), 0, one)
 
 
-FOLLOWERS: Final = Followers()
+FOLLOWERS: Final = FollowersProjection()
 
 
-class Listed(NamedTuple):
+class ListedUser(NamedTuple):
     """A user in a list of followers or followees; `id` is the cursor of pages."""
 
     id: int
     user: int
 
 
-async def followers(store: ReadStore, user: int, asked: Page) -> list[Listed]:
+async def list_followers(store: ReadStore, user: int, asked: PageRequest) -> list[ListedUser]:
     """Who follows a user, the newest follow first."""
-    edges = await page(store, EDGES.alive, (user,), asked, index=BY_FOLLOWEE)
-    return [Listed(edge.id, edge.follower) for edge in edges]
+    edges = await read_page(store, FOLLOW_GRAPH.edges, (user,), asked, index=BY_FOLLOWEE)
+    return [ListedUser(edge.id, edge.follower) for edge in edges]
 
 
-async def following(store: ReadStore, user: int, asked: Page) -> list[Listed]:
+async def list_followed(store: ReadStore, user: int, asked: PageRequest) -> list[ListedUser]:
     """Whom a user follows, the newest follow first."""
-    edges = await page(store, EDGES.alive, (user,), asked, index=BY_FOLLOWER)
-    return [Listed(edge.id, edge.followee) for edge in edges]
+    edges = await read_page(store, FOLLOW_GRAPH.edges, (user,), asked, index=BY_FOLLOWER)
+    return [ListedUser(edge.id, edge.followee) for edge in edges]
 
 
-async def counts(store: ReadStore, users: Collection[int]) -> Mapping[int, tuple[int, int]]:
+async def count_follows(store: ReadStore, users: Collection[int]) -> Mapping[int, tuple[int, int]]:
     """(followers, following) of each user."""
     rows = await store.get_many(DEGREES, {(user,) for user in users})
     found = {user: rows.get((user,)) for user in users}
     return {user: (row.followers, row.following) if row else (0, 0) for user, row in found.items()}
 
 
-async def follows(store: ReadStore, follower: int, users: Collection[int]) -> set[int]:
+async def followed_among(store: ReadStore, follower: int, users: Collection[int]) -> set[int]:
     """Which of the users `follower` follows."""
-    rows = await store.get_many(EDGES.alive, {(user, follower) for user in users})
+    rows = await store.get_many(FOLLOW_GRAPH.edges, {(user, follower) for user in users})
     return {followee for followee, _ in rows}
 
 
-def touches(changes: Changes) -> Iterator[tuple[int, int]]:
-    """What readers must forget after these changes: `Kind` and id."""
-    for (user,) in changes.adds.get(DEGREES, {}):
-        yield Kind.GRAPH, user
+def find_invalidations(changes: Changes) -> Iterator[tuple[int, int]]:
+    """What readers must forget after these changes: `InvalidationKind` and id."""
+    for (user,) in changes.increments.get(DEGREES, {}):
+        yield InvalidationKind.USER_COUNTS, user

@@ -6,7 +6,7 @@ from projections.store import ReadStore
 from projections.tables import Key, Row, Table
 
 
-class Page(NamedTuple):
+class PageRequest(NamedTuple):
     """Which rows of a list are wanted; every bound is exclusive.
 
     - nothing else: the newest;
@@ -23,23 +23,23 @@ class Page(NamedTuple):
     min_id: int | None = None
 
     @property
-    def above(self) -> int | None:
+    def lower_bound(self) -> int | None:
         """The lower bound, exclusive."""
         if self.since_id is None or self.min_id is None:
             return self.min_id if self.since_id is None else self.since_id
         return max(self.since_id, self.min_id)
 
     @property
-    def from_the_oldest(self) -> bool:
+    def counts_from_oldest(self) -> bool:
         """Whether `limit` counts from the lower bound upwards."""
         return self.min_id is not None
 
 
-async def page(
+async def read_page(
     store: ReadStore,
     table: Table[Row],
     prefix: Key,
-    wanted: Page,
+    wanted: PageRequest,
     *,
     index: tuple[str, ...] | None = None,
 ) -> list[Row]:
@@ -48,10 +48,14 @@ async def page(
     The list is what stands under `prefix` in the order of the key or the index; its ids are the
     column after the prefix in that order.
     """
-    bounds: dict[str, Any] = {"above": wanted.above, "below": wanted.max_id, "limit": wanted.limit}
+    bounds: dict[str, Any] = {
+        "above": wanted.lower_bound,
+        "below": wanted.max_id,
+        "limit": wanted.limit,
+    }
     rows = await store.scan(
-        table, prefix, index=index, descending=not wanted.from_the_oldest, **bounds
+        table, prefix, index=index, descending=not wanted.counts_from_oldest, **bounds
     )
-    if wanted.from_the_oldest:
+    if wanted.counts_from_oldest:
         rows.reverse()
     return rows

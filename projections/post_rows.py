@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from projections.invalidation import InvalidationKind
 from projections.store import Changes
-from projections.tables import Table, Tally
-from projections.touched import Kind
+from projections.tables import CounterTable, Table
 
 BY_AUTHOR: Final = ("author",)
 BY_POST: Final = ("post", "id")
@@ -37,7 +37,7 @@ class CommentRow(NamedTuple):
     comment: int
 
 
-class Mark(NamedTuple):
+class MarkRow(NamedTuple):
     """`user` likes, or retweeted, `post` since the event `id`."""
 
     user: int
@@ -45,7 +45,7 @@ class Mark(NamedTuple):
     id: int
 
 
-class Counts(NamedTuple):
+class PostCounts(NamedTuple):
     """What a post gathered."""
 
     post: int
@@ -54,39 +54,41 @@ class Counts(NamedTuple):
     comments: int
 
 
-class Authored(NamedTuple):
+class AuthorPostCount(NamedTuple):
     """How many posts and comments of an author there are."""
 
     author: int
     posts: int
 
 
-class Gone(NamedTuple):
+class DeletedAccountRow(NamedTuple):
     """An account that was deleted: nothing of its may appear any more."""
 
     user: int
 
 
-POSTS: Final[Table[PostRow]] = Table("posts", PostRow, key=1, indexes=(BY_AUTHOR,))
-COMMENTS: Final[Table[CommentRow]] = Table("comments", CommentRow, key=2)
-LIKES: Final[Table[Mark]] = Table("likes", Mark, key=2, indexes=(BY_POST,))
-RETWEETS: Final[Table[Mark]] = Table("retweets", Mark, key=2, indexes=(BY_POST,))
-GONE: Final[Table[Gone]] = Table("gone", Gone, key=1)
-COUNTS: Final[Tally[Counts]] = Tally("counts", Counts, key=1)
-AUTHORED: Final[Tally[Authored]] = Tally("authored", Authored, key=1)
+POSTS: Final[Table[PostRow]] = Table("posts", PostRow, key_size=1, indexes=(BY_AUTHOR,))
+COMMENTS: Final[Table[CommentRow]] = Table("comments", CommentRow, key_size=2)
+LIKES: Final[Table[MarkRow]] = Table("likes", MarkRow, key_size=2, indexes=(BY_POST,))
+RETWEETS: Final[Table[MarkRow]] = Table("retweets", MarkRow, key_size=2, indexes=(BY_POST,))
+DELETED_ACCOUNTS: Final[Table[DeletedAccountRow]] = Table("gone", DeletedAccountRow, key_size=1)
+POST_COUNTS: Final[CounterTable[PostCounts]] = CounterTable("counts", PostCounts, key_size=1)
+AUTHOR_POST_COUNTS: Final[CounterTable[AuthorPostCount]] = CounterTable(
+    "authored", AuthorPostCount, key_size=1
+)
 
 
-def touches(changes: Changes) -> Iterator[tuple[int, int]]:
-    """What readers must forget after these changes: `Kind` and id."""
+def find_invalidations(changes: Changes) -> Iterator[tuple[int, int]]:
+    """What readers must forget after these changes: `InvalidationKind` and id."""
     posts = {post for (post,) in changes.puts.get(POSTS, ())}
-    posts.update(post for (post,) in changes.adds.get(COUNTS, ()))
+    posts.update(post for (post,) in changes.increments.get(POST_COUNTS, ()))
     for post in posts:
-        yield Kind.POST, post
+        yield InvalidationKind.POST, post
     users: set[int] = set()
     for table in (LIKES, RETWEETS):
         users.update(user for user, _ in changes.puts.get(table, ()))
         users.update(user for user, _ in changes.deletes.get(table, ()))
     for user in users:
-        yield Kind.MARKS, user
-    for (author,) in changes.adds.get(AUTHORED, ()):
-        yield Kind.GRAPH, author
+        yield InvalidationKind.MARKS, user
+    for (author,) in changes.increments.get(AUTHOR_POST_COUNTS, ()):
+        yield InvalidationKind.USER_COUNTS, author

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from events.recorded import Recorded
+from events.envelope import RecordedEvent
 from events.schema import (
     Event,
     PostCreated,
@@ -23,36 +23,36 @@ from events.schema import (
     PostUnretweeted,
     UserDeleted,
 )
-from projections.pages import Page, page
+from projections.pages import PageRequest, read_page
 from projections.post_rows import (
-    AUTHORED,
+    AUTHOR_POST_COUNTS,
     BY_AUTHOR,
     BY_POST,
     COMMENTS,
-    COUNTS,
-    GONE,
+    DELETED_ACCOUNTS,
     LIKES,
+    POST_COUNTS,
     POSTS,
     RETWEETS,
     CommentRow,
-    Gone,
-    Mark,
+    DeletedAccountRow,
+    MarkRow,
     PostRow,
 )
-from projections.projection import Need, View
-from projections.store import ReadStore, Span
-from projections.tables import Table, Tally
+from projections.projection import BatchRows, RowRead
+from projections.store import KeyRange, ReadStore
+from projections.tables import CounterTable, Table
 
-_Needs = Iterable[Need | Span]
+_RowReads = Iterable[RowRead | KeyRange]
 _encode = msgspec.json.Encoder().encode
 
 
-class Posts:
+class PostsProjection:
     """The projection."""
 
     name = "posts"
     version = 1
-    takes: tuple[type[Event], ...] = (
+    event_types: tuple[type[Event], ...] = (
         PostLiked,
         PostUnliked,
         PostCreated,
@@ -62,108 +62,122 @@ class Posts:
         PostDeleted,
         UserDeleted,
     )
-    tables: tuple[Table[Any] | Tally[Any], ...] = (
-        POSTS, COMMENTS, LIKES, RETWEETS, GONE, COUNTS, AUTHORED,
+    tables: tuple[Table[Any] | CounterTable[Any], ...] = (
+        POSTS, COMMENTS, LIKES, RETWEETS, DELETED_ACCOUNTS, POST_COUNTS, AUTHOR_POST_COUNTS,
     )  # fmt: skip
 
-    def needs(self, recorded: Recorded) -> _Needs:
+    def rows_to_read(self, recorded: RecordedEvent) -> _RowReads:
         """The row that the event is about, and all of a user's when the account ends."""
         event = recorded.event
         if isinstance(event, PostLiked | PostUnliked):
-            return (Need(LIKES, (event.user, event.post)), Need(GONE, (event.user,)))
+            return (
+                RowRead(LIKES, (event.user, event.post)),
+                RowRead(DELETED_ACCOUNTS, (event.user,)),
+            )
         if isinstance(event, PostCreated):
-            return (Need(POSTS, (event.post,)), Need(GONE, (event.author,)))
+            return (RowRead(POSTS, (event.post,)), RowRead(DELETED_ACCOUNTS, (event.author,)))
         if isinstance(event, PostRetweeted | PostUnretweeted):
-            return (Need(RETWEETS, (event.user, event.post)), Need(GONE, (event.user,)))
+            return (
+                RowRead(RETWEETS, (event.user, event.post)),
+                RowRead(DELETED_ACCOUNTS, (event.user,)),
+            )
         if isinstance(event, PostEdited | PostDeleted):
-            return (Need(POSTS, (event.post,)),)
+            return (RowRead(POSTS, (event.post,)),)
         if isinstance(event, UserDeleted):
             mine = (event.user,)
-            return (Span(POSTS, mine, by=BY_AUTHOR), Span(LIKES, mine), Span(RETWEETS, mine))
+            return (
+                KeyRange(POSTS, mine, order_by=BY_AUTHOR),
+                KeyRange(LIKES, mine),
+                KeyRange(RETWEETS, mine),
+            )
         return ()
 
-    def project(self, recorded: Recorded, view: View) -> None:
+    def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
         """Put or take back a row, and count what came or went."""
         event = recorded.event
         if isinstance(event, PostLiked):
-            _mark(LIKES, Mark(event.user, event.post, recorded.id), view)
+            _add_mark(LIKES, MarkRow(event.user, event.post, recorded.id), view)
         elif isinstance(event, PostCreated):
-            _create(event, view)
+            _create_post(event, view)
         elif isinstance(event, PostRetweeted):
-            _mark(RETWEETS, Mark(event.user, event.post, recorded.id), view)
+            _add_mark(RETWEETS, MarkRow(event.user, event.post, recorded.id), view)
         elif isinstance(event, PostUnliked):
-            _unmark(LIKES, view.get(LIKES, (event.user, event.post)), view)
+            _remove_mark(LIKES, view.get(LIKES, (event.user, event.post)), view)
         elif isinstance(event, PostUnretweeted):
-            _unmark(RETWEETS, view.get(RETWEETS, (event.user, event.post)), view)
+            _remove_mark(RETWEETS, view.get(RETWEETS, (event.user, event.post)), view)
         elif isinstance(event, PostEdited):
-            _edit(event, recorded.id, view)
+            _edit_post(event, recorded.id, view)
         elif isinstance(event, PostDeleted):
-            _delete(view.get(POSTS, (event.post,)), view)
+            _delete_post(view.get(POSTS, (event.post,)), view)
         elif isinstance(event, UserDeleted):
-            view.put(GONE, Gone(event.user))
-            for post in view.scan(Span(POSTS, (event.user,), by=BY_AUTHOR)):
-                _delete(post, view)
+            view.put(DELETED_ACCOUNTS, DeletedAccountRow(event.user))
+            for post in view.rows_in_range(KeyRange(POSTS, (event.user,), order_by=BY_AUTHOR)):
+                _delete_post(post, view)
             for table in (LIKES, RETWEETS):
-                for mark in view.scan(Span(table, (event.user,))):
-                    _unmark(table, mark, view)
+                for mark in view.rows_in_range(KeyRange(table, (event.user,))):
+                    _remove_mark(table, mark, view)
 
 
-def _mark(table: Table[Mark], mark: Mark, view: View) -> None:
-    if view.get(table, mark[:2]) is None and view.get(GONE, mark[:1]) is None:
+def _add_mark(table: Table[MarkRow], mark: MarkRow, view: BatchRows) -> None:
+    if view.get(table, mark[:2]) is None and view.get(DELETED_ACCOUNTS, mark[:1]) is None:
         view.put(table, mark)
-        _count(table, mark.post, 1, view)
+        _count_mark(table, mark.post, 1, view)
 
 
-def _unmark(table: Table[Mark], mark: Mark | None, view: View) -> None:
+def _remove_mark(table: Table[MarkRow], mark: MarkRow | None, view: BatchRows) -> None:
     if mark is not None:
         view.delete(table, mark[:2])
-        _count(table, mark.post, -1, view)
+        _count_mark(table, mark.post, -1, view)
 
 
-def _count(table: Table[Mark], post: int, one: int, view: View) -> None:
+def _count_mark(table: Table[MarkRow], post: int, one: int, view: BatchRows) -> None:
     if table is LIKES:
-        view.add(COUNTS, (post,), one, 0, 0)
+        view.add(POST_COUNTS, (post,), one, 0, 0)
     else:
-        view.add(COUNTS, (post,), 0, one, 0)
+        view.add(POST_COUNTS, (post,), 0, one, 0)
 
 
-def _create(event: PostCreated, view: View) -> None:
-    if view.get(POSTS, (event.post,)) or view.get(GONE, (event.author,)):
+def _create_post(event: PostCreated, view: BatchRows) -> None:
+    if view.get(POSTS, (event.post,)) or view.get(DELETED_ACCOUNTS, (event.author,)):
         return
-    lists = (_json(event.hashtags), _json(event.mentions), _json(event.media))
+    lists = (
+        _encode_names(event.hashtags),
+        _encode_names(event.mentions),
+        _encode_names(event.media),
+    )
     view.put(POSTS, PostRow(event.post, event.author, event.text, event.reply_to, *lists))
-    view.add(AUTHORED, (event.author,), 1)
+    view.add(AUTHOR_POST_COUNTS, (event.author,), 1)
     if event.reply_to is not None:
         view.put(COMMENTS, CommentRow(event.reply_to, event.post))
-        view.add(COUNTS, (event.reply_to,), 0, 0, 1)
+        view.add(POST_COUNTS, (event.reply_to,), 0, 0, 1)
 
 
-def _edit(event: PostEdited, id: int, view: View) -> None:
+def _edit_post(event: PostEdited, id: int, view: BatchRows) -> None:
     row = view.get(POSTS, (event.post,))
     if row is not None and not row.deleted:
-        hashtags, mentions = _json(event.hashtags), _json(event.mentions)
+        hashtags, mentions = _encode_names(event.hashtags), _encode_names(event.mentions)
         view.put(
             POSTS,
             row._replace(text=event.text, hashtags=hashtags, mentions=mentions, edited=id),
         )
 
 
-def _delete(row: PostRow | None, view: View) -> None:
+def _delete_post(row: PostRow | None, view: BatchRows) -> None:
     if row is None or row.deleted:
         return
     tombstone = PostRow(row.post, row.author, "", row.reply_to, "[]", "[]", "[]", row.edited, 1)
     view.put(POSTS, tombstone)
-    view.add(AUTHORED, (row.author,), -1)
+    view.add(AUTHOR_POST_COUNTS, (row.author,), -1)
     if row.reply_to is not None:
         view.delete(COMMENTS, (row.reply_to, row.post))
-        view.add(COUNTS, (row.reply_to,), 0, 0, -1)
+        view.add(POST_COUNTS, (row.reply_to,), 0, 0, -1)
 
 
-def _json(names: tuple[str, ...]) -> str:
+def _encode_names(names: tuple[str, ...]) -> str:
     return _encode(names).decode() if names else "[]"
 
 
-class Post(NamedTuple):
+class PostWithCounts(NamedTuple):
     """A post to be shown, with its counts; see `PostRow`."""
 
     post: int
@@ -179,43 +193,43 @@ class Post(NamedTuple):
     comments: int
 
 
-class Marker(NamedTuple):
+class MarkingUser(NamedTuple):
     """Who liked or retweeted; `id` is the event's, and the cursor of pages."""
 
     id: int
     user: int
 
 
-async def by_ids(store: ReadStore, posts: Collection[int]) -> Mapping[int, Post]:
+async def read_posts(store: ReadStore, posts: Collection[int]) -> Mapping[int, PostWithCounts]:
     """Those posts; deleted ones and unknown ids are absent."""
     keys = {(post,) for post in posts}
     rows = await store.get_many(POSTS, keys)
-    counts = await store.get_many(COUNTS, keys)
+    counts = await store.get_many(POST_COUNTS, keys)
     return {
-        row.post: Post(*row[:8], *(counts[key][1:] if key in counts else (0, 0, 0)))
+        row.post: PostWithCounts(*row[:8], *(counts[key][1:] if key in counts else (0, 0, 0)))
         for key, row in rows.items()
         if not row.deleted
     }
 
 
-async def comments(store: ReadStore, post: int, asked: Page) -> list[int]:
+async def list_comments(store: ReadStore, post: int, asked: PageRequest) -> list[int]:
     """The comments on a post that were not deleted, newest first."""
-    return [row.comment for row in await page(store, COMMENTS, (post,), asked)]
+    return [row.comment for row in await read_page(store, COMMENTS, (post,), asked)]
 
 
-async def likers(store: ReadStore, post: int, asked: Page) -> list[Marker]:
+async def list_likers(store: ReadStore, post: int, asked: PageRequest) -> list[MarkingUser]:
     """Who likes a post, the newest like first."""
-    rows = await page(store, LIKES, (post,), asked, index=BY_POST)
-    return [Marker(row.id, row.user) for row in rows]
+    rows = await read_page(store, LIKES, (post,), asked, index=BY_POST)
+    return [MarkingUser(row.id, row.user) for row in rows]
 
 
-async def retweeters(store: ReadStore, post: int, asked: Page) -> list[Marker]:
+async def list_retweeters(store: ReadStore, post: int, asked: PageRequest) -> list[MarkingUser]:
     """Who retweeted a post, the newest retweet first."""
-    rows = await page(store, RETWEETS, (post,), asked, index=BY_POST)
-    return [Marker(row.id, row.user) for row in rows]
+    rows = await read_page(store, RETWEETS, (post,), asked, index=BY_POST)
+    return [MarkingUser(row.id, row.user) for row in rows]
 
 
-async def authored(store: ReadStore, users: Collection[int]) -> Mapping[int, int]:
+async def count_authored_posts(store: ReadStore, users: Collection[int]) -> Mapping[int, int]:
     """How many posts and comments each of the users has."""
-    rows = await store.get_many(AUTHORED, {(user,) for user in users})
+    rows = await store.get_many(AUTHOR_POST_COUNTS, {(user,) for user in users})
     return {user: rows[user,].posts if (user,) in rows else 0 for user in users}

@@ -6,12 +6,12 @@ All of a user's rows follow from that user's own events alone.
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from events.recorded import Recorded
+from events.envelope import RecordedEvent
 from events.schema import Event, ProfileChanged, UserDeleted, UserRegistered
-from projections.projection import Need, View
-from projections.store import Changes, ReadStore, Span
-from projections.tables import Table, Tally
-from projections.touched import Kind
+from projections.invalidation import InvalidationKind
+from projections.projection import BatchRows, RowRead
+from projections.store import Changes, KeyRange, ReadStore
+from projections.tables import CounterTable, Table
 
 
 class ProfileRow(NamedTuple):
@@ -34,25 +34,25 @@ class HandleRow(NamedTuple):
     user: int
 
 
-PROFILES: Final[Table[ProfileRow]] = Table("profiles", ProfileRow, key=1)
-HANDLES: Final[Table[HandleRow]] = Table("handles", HandleRow, key=1)
+PROFILES: Final[Table[ProfileRow]] = Table("profiles", ProfileRow, key_size=1)
+HANDLES: Final[Table[HandleRow]] = Table("handles", HandleRow, key_size=1)
 
 
-class Profiles:
+class ProfilesProjection:
     """The projection."""
 
     name = "profiles"
     version = 1
-    takes: tuple[type[Event], ...] = (UserRegistered, ProfileChanged, UserDeleted)
-    tables: tuple[Table[Any] | Tally[Any], ...] = (PROFILES, HANDLES)
+    event_types: tuple[type[Event], ...] = (UserRegistered, ProfileChanged, UserDeleted)
+    tables: tuple[Table[Any] | CounterTable[Any], ...] = (PROFILES, HANDLES)
 
-    def needs(self, recorded: Recorded) -> Iterator[Need | Span]:
+    def rows_to_read(self, recorded: RecordedEvent) -> Iterator[RowRead | KeyRange]:
         """The profile that the event is about."""
         event = recorded.event
         if isinstance(event, UserRegistered | ProfileChanged | UserDeleted):
-            yield Need(PROFILES, (event.user,))
+            yield RowRead(PROFILES, (event.user,))
 
-    def project(self, recorded: Recorded, view: View) -> None:
+    def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
         """What a registered account shows from now on."""
         event = recorded.event
         if isinstance(event, UserRegistered):
@@ -69,21 +69,21 @@ class Profiles:
                 view.put(PROFILES, row._replace(name="", bio="", deleted=1))
 
 
-async def by_ids(store: ReadStore, users: Collection[int]) -> Mapping[int, ProfileRow]:
+async def read_profiles(store: ReadStore, users: Collection[int]) -> Mapping[int, ProfileRow]:
     """The profiles of those users; deleted accounts and unknown ids are absent."""
     rows = await store.get_many(PROFILES, {(user,) for user in users})
     return {row.user: row for row in rows.values() if not row.deleted}
 
 
-async def by_handle(store: ReadStore, handle: str) -> ProfileRow | None:
+async def find_by_handle(store: ReadStore, handle: str) -> ProfileRow | None:
     """The profile with a (folded) handle; None where nobody has it, or nobody any more."""
     held = await store.get(HANDLES, (handle,))
     if held is None:
         return None
-    return (await by_ids(store, (held.user,))).get(held.user)
+    return (await read_profiles(store, (held.user,))).get(held.user)
 
 
-def touches(changes: Changes) -> Iterator[tuple[int, int]]:
-    """What readers must forget after these changes: `Kind` and id."""
+def find_invalidations(changes: Changes) -> Iterator[tuple[int, int]]:
+    """What readers must forget after these changes: `InvalidationKind` and id."""
     for (user,) in changes.puts.get(PROFILES, ()):
-        yield Kind.PROFILE, user
+        yield InvalidationKind.PROFILE, user

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from events.recorded import Recorded
+from events.envelope import RecordedEvent
 from events.schema import Event
-from projections.store import Changes, ReadStore, Span
-from projections.tables import Key, Row, Table, Tally
+from projections.store import Changes, KeyRange, ReadStore
+from projections.tables import CounterTable, Key, Row, Table
 
 
-class Need(NamedTuple):
+class RowRead(NamedTuple):
     """A row that an event's projection will read.
 
     `own`: of a shared table, but only events of this event's owner write that row.
@@ -24,7 +24,7 @@ class Need(NamedTuple):
 
     table: Table[Any]
     key: Key
-    own: bool = False
+    single_owner: bool = False
 
 
 class Projection(Protocol):
@@ -41,34 +41,34 @@ class Projection(Protocol):
     def version(self) -> int: ...
 
     @property
-    def takes(self) -> tuple[type[Event], ...]: ...
+    def event_types(self) -> tuple[type[Event], ...]: ...
 
     @property
-    def tables(self) -> tuple[Table[Any] | Tally[Any], ...]: ...
+    def tables(self) -> tuple[Table[Any] | CounterTable[Any], ...]: ...
 
-    def needs(self, recorded: Recorded) -> Iterable[Need | Span]:
+    def rows_to_read(self, recorded: RecordedEvent) -> Iterable[RowRead | KeyRange]:
         """What `project` will read for this event: spans for rare ones only, as an account ends."""
         ...
 
-    def project(self, recorded: Recorded, view: "View") -> None:
+    def project(self, recorded: RecordedEvent, view: "BatchRows") -> None:
         """Change the view as the event says. No clock, no other input: a replay gives the same."""
         ...
 
 
 @lru_cache(maxsize=256)
-def _fixed(table: Table[Any], by: tuple[str, ...] | None, columns: int) -> tuple[int, ...]:
+def _prefix_columns(table: Table[Any], by: tuple[str, ...] | None, columns: int) -> tuple[int, ...]:
     """Where the first columns of an order stand in a row."""
-    order = by or table.columns[: table.key]
+    order = by or table.columns[: table.key_size]
     return tuple(table.columns.index(column) for column in order[:columns])
 
 
 @dataclass(slots=True)
-class View:
+class BatchRows:
     """The rows a batch has loaded and changed. Reading what was not declared in `needs` raises."""
 
     loaded: dict[Table[Any], dict[Key, Any]] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
-    _grouped: dict[Table[Any], dict[tuple[int, ...], dict[Key, dict[Key, None]]]] = field(
+    _keys_by_prefix: dict[Table[Any], dict[tuple[int, ...], dict[Key, dict[Key, None]]]] = field(
         default_factory=dict
     )
     """For tables with spans: the keys of all rows, by what stands in the columns that spans fix."""
@@ -78,22 +78,22 @@ class View:
         row: Row | None = self.loaded[table][key]
         return row
 
-    def scan(self, span: Span) -> list[Any]:
+    def rows_in_range(self, span: KeyRange) -> list[Any]:
         """The rows of a declared span, as the events before left them, in no order."""
         loaded = self.loaded[span.table]
-        fixed = _fixed(span.table, span.by, len(span.prefix))
-        keys = self._grouped[span.table][fixed].get(span.prefix, ())
+        fixed = _prefix_columns(span.table, span.order_by, len(span.prefix))
+        keys = self._keys_by_prefix[span.table][fixed].get(span.prefix, ())
         rows = [
             row
             for row in map(loaded.__getitem__, keys)
             if row is not None and tuple(row[place] for place in fixed) == span.prefix
         ]
-        return span.between(rows)
+        return span.filter_rows(rows)
 
-    def group(self, span: Span) -> None:
+    def index_range(self, span: KeyRange) -> None:
         """Make `scan` find the rows of a span among those that are loaded and that will be put."""
-        groups = self._grouped.setdefault(span.table, {})
-        fixed = _fixed(span.table, span.by, len(span.prefix))
+        groups = self._keys_by_prefix.setdefault(span.table, {})
+        fixed = _prefix_columns(span.table, span.order_by, len(span.prefix))
         if fixed not in groups:
             groups[fixed] = {}
             for key, row in self.loaded[span.table].items():
@@ -103,7 +103,7 @@ class View:
 
     def put(self, table: Table[Row], row: Row) -> None:
         """Add a row, or replace the one with its key."""
-        key, changes = row[: table.key], self.changes
+        key, changes = row[: table.key_size], self.changes
         try:
             self.loaded[table][key] = row
         except KeyError:
@@ -114,7 +114,7 @@ class View:
             changes.puts[table] = {key: row}
         if changes.deletes and (gone := changes.deletes.get(table)):
             gone.discard(key)
-        if self._grouped and (groups := self._grouped.get(table)):
+        if self._keys_by_prefix and (groups := self._keys_by_prefix.get(table)):
             for fixed, group in groups.items():
                 group.setdefault(tuple(row[place] for place in fixed), {})[key] = None
 
@@ -125,11 +125,11 @@ class View:
             put.pop(key, None)
         self.changes.deletes.setdefault(table, set()).add(key)
 
-    def add(self, tally: Tally[Any], key: Key, *counts: int) -> None:
+    def add(self, tally: CounterTable[Any], key: Key, *counts: int) -> None:
         """Add to the count columns under a key, in their order."""
-        rows = self.changes.adds.get(tally)
+        rows = self.changes.increments.get(tally)
         if rows is None:
-            rows = self.changes.adds[tally] = {}
+            rows = self.changes.increments[tally] = {}
         row = rows.get(key)
         if row is None:
             rows[key] = [*counts]
@@ -138,24 +138,26 @@ class View:
                 row[place] += count
 
 
-async def load(projection: Projection, store: ReadStore, batch: Sequence[Recorded]) -> View:
+async def load_rows(
+    projection: Projection, store: ReadStore, batch: Sequence[RecordedEvent]
+) -> BatchRows:
     """A view with everything that the batch's events need, in one round trip a table."""
     keys: dict[Table[Any], set[Key]] = {}
     shared: dict[Table[Any], set[Key]] = {}
-    spans: dict[Span, None] = {}
+    spans: dict[KeyRange, None] = {}
     for recorded in batch:
-        for need in projection.needs(recorded):
-            if isinstance(need, Need):
+        for need in projection.rows_to_read(recorded):
+            if isinstance(need, RowRead):
                 table, key, own = need
                 wanted = keys.get(table)
                 if wanted is None:
                     wanted = keys[table] = set()
                 wanted.add(key)
-                if table.shared and not own:
+                if table.cross_owner and not own:
                     shared.setdefault(table, set()).add(key)
             else:
                 spans[need] = None
-    view = View()
+    view = BatchRows()
     for table, wanted in keys.items():
         rows = view.loaded[table] = dict.fromkeys(wanted)
         rows.update(await store.get_many(table, wanted))
@@ -164,20 +166,22 @@ async def load(projection: Projection, store: ReadStore, batch: Sequence[Recorde
         rows = view.loaded.setdefault(table, {})
         found = await store.scan(table, prefix, index=by, above=above, below=below)
         for row in found:
-            rows.setdefault(row[: table.key], row)
-        if table.shared:
-            view.changes.spans[span] = frozenset(found)
+            rows.setdefault(row[: table.key_size], row)
+        if table.cross_owner:
+            view.changes.ranges_read[span] = frozenset(found)
     for table, seen in shared.items():
         rows = view.loaded[table]
-        view.changes.seen[table] = {key: rows[key] for key in seen}
+        view.changes.rows_read[table] = {key: rows[key] for key in seen}
     for span in spans:
-        view.group(span)
+        view.index_range(span)
     return view
 
 
-async def project(projection: Projection, store: ReadStore, batch: Sequence[Recorded]) -> Changes:
+async def project_batch(
+    projection: Projection, store: ReadStore, batch: Sequence[RecordedEvent]
+) -> Changes:
     """What a batch of events, in log order, changes in a projection's tables."""
-    view = await load(projection, store, batch)
+    view = await load_rows(projection, store, batch)
     for recorded in batch:
         projection.project(recorded, view)
     return view.changes

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from projections.tables import Key, Row, Table, Tally
+from projections.tables import CounterTable, Key, Row, Table
 
 
 class StoreError(Exception):
@@ -26,19 +26,19 @@ class StoreUnavailable(StoreError):
     """The database behind the store can't be reached or is too slow now."""
 
 
-class Stale(StoreUnavailable):
+class StaleRead(StoreUnavailable):
     """A writer of another partition changed what a batch was projected from. It did so at once."""
 
 
-class Outgrown(StoreUnavailable):
+class OldSchema(StoreUnavailable):
     """The view that there is was made by another version of the program, and can't tell this."""
 
 
-class Superseded(StoreError):
+class WriterSuperseded(StoreError):
     """The store's position is not where this writer left it: somebody else writes here too."""
 
 
-class Span(NamedTuple):
+class KeyRange(NamedTuple):
     """All rows under a prefix of a key or index.
 
     `below` and `above` bound the column after the prefix, both exclusive.
@@ -46,16 +46,16 @@ class Span(NamedTuple):
 
     table: Table[Any]
     prefix: Key
-    by: tuple[str, ...] | None = None
+    order_by: tuple[str, ...] | None = None
     below: Any = None
     above: Any = None
 
-    def between(self, rows: list[Any]) -> list[Any]:
+    def filter_rows(self, rows: list[Any]) -> list[Any]:
         """Those of the rows under the prefix that its bounds leave."""
         above, below = self.above, self.below
         if above is None and below is None:
             return rows
-        order = self.by or self.table.columns
+        order = self.order_by or self.table.columns
         at = self.table.columns.index(order[len(self.prefix)])
         return [
             row
@@ -70,21 +70,21 @@ class Changes:
 
     puts: dict[Table[Any], dict[Key, tuple[Any, ...]]] = field(default_factory=dict)
     deletes: dict[Table[Any], set[Key]] = field(default_factory=dict)
-    adds: dict[Tally[Any], dict[Key, list[int]]] = field(default_factory=dict)
+    increments: dict[CounterTable[Any], dict[Key, list[int]]] = field(default_factory=dict)
     """Under each key, what to add to the count columns, in their order."""
-    seen: dict[Table[Any], dict[Key, tuple[Any, ...] | None]] = field(default_factory=dict)
+    rows_read: dict[Table[Any], dict[Key, tuple[Any, ...] | None]] = field(default_factory=dict)
     """Rows of shared tables, or their absence, from which all this follows."""
-    spans: dict[Span, frozenset[tuple[Any, ...]]] = field(default_factory=dict)
+    ranges_read: dict[KeyRange, frozenset[tuple[Any, ...]]] = field(default_factory=dict)
     """The same of whole spans of shared tables."""
 
     def __bool__(self) -> bool:
-        return bool(self.puts or self.deletes or self.adds)
+        return bool(self.puts or self.deletes or self.increments)
 
 
 class ReadStore(Protocol):
     """The tables of one projection at one version."""
 
-    async def position(self, partition: int = 0) -> int:
+    async def read_checkpoint(self, partition: int = 0) -> int:
         """The position up to which a partition was projected; 0 before the first.
 
         Where the log itself is read there is one partition. Of a feed in several, each moves on
@@ -92,19 +92,19 @@ class ReadStore(Protocol):
         """
         ...
 
-    async def get(self, table: Table[Row] | Tally[Row], key: Key) -> Row | None:
+    async def get(self, table: Table[Row] | CounterTable[Row], key: Key) -> Row | None:
         """The row with a key."""
         ...
 
     async def get_many(
-        self, table: Table[Row] | Tally[Row], keys: Collection[Key]
+        self, table: Table[Row] | CounterTable[Row], keys: Collection[Key]
     ) -> Mapping[Key, Row]:
         """The rows of those keys that there are, in one round trip."""
         ...
 
     async def scan(
         self,
-        table: Table[Row] | Tally[Row],
+        table: Table[Row] | CounterTable[Row],
         prefix: Key = (),
         *,
         index: tuple[str, ...] | None = None,
@@ -124,7 +124,8 @@ class ReadStore(Protocol):
         """Make the changes and move the partition from `after` to `position`, both or neither.
 
         False, and nothing changes, where it is at `position` or beyond: the batch was applied
-        before. Raises `Superseded` where it is neither there nor at `after`; `Stale` where other
+        before. Raises `WriterSuperseded` where it is neither there nor at `after`; `StaleRead`
+        where other
         partitions have changed rows that the changes have `seen`, in a store that takes them at
         the same time.
         """
@@ -139,21 +140,21 @@ class ReadStore(Protocol):
         ...
 
 
-class Scans(NamedTuple):
+class IndexScans(NamedTuple):
     """Many scans along an index of a table, one under each of the first values."""
 
     table: Table[Any]
-    firsts: Collection[Any]
-    by: tuple[str, ...]
+    first_values: Collection[Any]
+    order_by: tuple[str, ...]
 
 
 @runtime_checkable
-class Merges(Protocol):
+class BatchReads(Protocol):
     """A store to which each question is a way, and which merges many scans into one answer."""
 
     async def merge_scans(
         self,
-        many: Sequence[Scans],
+        many: Sequence[IndexScans],
         *,
         above: Any = None,
         below: Any = None,
@@ -164,18 +165,18 @@ class Merges(Protocol):
         second column, which is bounded exclusively. One way to the store and back."""
         ...
 
-    async def scan_many(self, spans: Sequence[Span]) -> list[list[Any]]:
+    async def scan_many(self, spans: Sequence[KeyRange]) -> list[list[Any]]:
         """The rows of each span, in no order. One way to the store and back."""
         ...
 
 
-class Views(Protocol):
+class CurrentStores(Protocol):
     """The stores that readers should ask: for each projection, its current version."""
 
-    def store(self, projection: str) -> ReadStore:
+    def current_store(self, projection: str) -> ReadStore:
         """The store of a projection's current version."""
         ...
 
-    def position(self, projection: str) -> int:
+    def known_position(self, projection: str) -> int:
         """How far that store is known to be: cheap, and never more than it is."""
         ...

@@ -4,7 +4,8 @@ A row is a `NamedTuple`: its fields are the columns, its first `key` fields the 
 `int`, `str`, `bytes` or `float`, each optionally `| None`. Stores keep those names, so that people
 can look at the tables with the tools that they know.
 
-A `Table` holds rows that a projection reads and replaces. A `Tally` holds counts that it only ever
+A `Table` holds rows that a projection reads and replaces. A `CounterTable` holds counts that it
+only ever
 adds to: additions commute, so several partitions may count into one row without reading it, and a
 store is free to keep such a row in parts and sum them when it is read.
 """
@@ -27,30 +28,30 @@ class Table(Generic[Row]):
     """
 
     name: str
-    row: type[Row]
-    key: int
+    row_type: type[Row]
+    key_size: int
     indexes: tuple[tuple[str, ...], ...] = ()
-    shared: bool = False
-    watched: bool = False
+    cross_owner: bool = False
+    conflict_checked: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All column names, in order."""
-        return tuple(self.row.__annotations__)
+        return tuple(self.row_type.__annotations__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tally(Generic[Row]):
+class CounterTable(Generic[Row]):
     """Rows of counts under a unique key, which are added to.
 
     A row of all zeros is as good as none, and may be absent.
     """
 
     name: str
-    row: type[Row]
-    key: int
+    row_type: type[Row]
+    key_size: int
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All column names, in order."""
-        return tuple(self.row.__annotations__)
+        return tuple(self.row_type.__annotations__)

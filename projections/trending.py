@@ -14,28 +14,28 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from events.recorded import Recorded
+from events.envelope import RecordedEvent
+from events.hashtags import fold_hashtag
+from events.ids.snowflake import first_id_at, time_ms
 from events.schema import Event, PostCreated, PostDeleted, PostEdited, UserDeleted
-from events.snowflake import first_id_at, time_ms
-from events.tags import fold
-from projections.projection import Need, View
-from projections.store import Span
-from projections.tables import Table, Tally
+from projections.projection import BatchRows, RowRead
+from projections.store import KeyRange
+from projections.tables import CounterTable, Table
 
 QUARTER_MS: Final = 15 * 60 * 1000
-DAY: Final = 96
+QUARTERS_PER_DAY: Final = 96
 """Quarters in a day."""
 
-WINDOW: Final = 8
+WINDOW_QUARTERS: Final = 8
 """Quarters that make 'now'."""
 
-KEPT: Final = 8 * DAY
+RETENTION_QUARTERS: Final = 8 * QUARTERS_PER_DAY
 """For so many quarters a use is kept."""
 
 BY_QUARTER: Final = ("quarter", "tag")
 
 
-class TaggedRow(NamedTuple):
+class TaggedPostRow(NamedTuple):
     """The hashtags of a post, folded, each once: a JSON array."""
 
     author: int
@@ -43,7 +43,7 @@ class TaggedRow(NamedTuple):
     tags: str
 
 
-class UseRow(NamedTuple):
+class UserTagUseRow(NamedTuple):
     """How many posts with the tag an account made in a quarter of an hour (counted from 1970)."""
 
     user: int
@@ -52,7 +52,7 @@ class UseRow(NamedTuple):
     uses: int
 
 
-class Usage(NamedTuple):
+class TagUsageRow(NamedTuple):
     """How many accounts used a tag in a quarter, and in how many posts."""
 
     quarter: int
@@ -61,7 +61,7 @@ class Usage(NamedTuple):
     uses: int
 
 
-class Window(NamedTuple):
+class TagWindowRow(NamedTuple):
     """The accounts of a tag in the eight quarters that end with this one, summed.
 
     It is kept as a sum, because finding the trends of a moment needs that of eight days for every
@@ -73,17 +73,19 @@ class Window(NamedTuple):
     accounts: int
 
 
-class Gone(NamedTuple):
+class DeletedTaggerRow(NamedTuple):
     """An account that was deleted: what it might still post doesn't count."""
 
     user: int
 
 
-TAGGED: Final[Table[TaggedRow]] = Table("tagged", TaggedRow, key=2)
-USES: Final[Table[UseRow]] = Table("uses", UseRow, key=3, indexes=(BY_QUARTER,))
-GONE: Final[Table[Gone]] = Table("gone", Gone, key=1)
-USAGE: Final[Tally[Usage]] = Tally("usage", Usage, key=2)
-WINDOWS: Final[Tally[Window]] = Tally("windows", Window, key=2)
+TAGGED_POSTS: Final[Table[TaggedPostRow]] = Table("tagged", TaggedPostRow, key_size=2)
+USER_TAG_USES: Final[Table[UserTagUseRow]] = Table(
+    "uses", UserTagUseRow, key_size=3, indexes=(BY_QUARTER,)
+)
+DELETED_TAGGERS: Final[Table[DeletedTaggerRow]] = Table("gone", DeletedTaggerRow, key_size=1)
+TAG_USAGE: Final[CounterTable[TagUsageRow]] = CounterTable("usage", TagUsageRow, key_size=2)
+TAG_WINDOWS: Final[CounterTable[TagWindowRow]] = CounterTable("windows", TagWindowRow, key_size=2)
 
 
 def quarter_of(id: int) -> int:
@@ -91,7 +93,7 @@ def quarter_of(id: int) -> int:
     return time_ms(id) // QUARTER_MS
 
 
-def looks_back(id: int) -> bool:
+def prunes_expired(id: int) -> bool:
     """Whether the event with this id looks for what is too old: one in sixteen does.
 
     Times and ids have rhythms, which a product's high bits have not (Knuth's Fibonacci hashing).
@@ -104,118 +106,123 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[str]).decode
 
 
-class Trending:
+class TrendingProjection:
     """The projection."""
 
     name = "trending"
     version = 1
-    takes: tuple[type[Event], ...] = (PostCreated, PostEdited, PostDeleted, UserDeleted)
-    tables: tuple[Table[Any] | Tally[Any], ...] = (
-        TAGGED,
-        USES,
-        GONE,
-        USAGE,
-        WINDOWS,
+    event_types: tuple[type[Event], ...] = (PostCreated, PostEdited, PostDeleted, UserDeleted)
+    tables: tuple[Table[Any] | CounterTable[Any], ...] = (
+        TAGGED_POSTS,
+        USER_TAG_USES,
+        DELETED_TAGGERS,
+        TAG_USAGE,
+        TAG_WINDOWS,
     )
 
-    def needs(self, recorded: Recorded) -> Iterator[Need | Span]:
+    def rows_to_read(self, recorded: RecordedEvent) -> Iterator[RowRead | KeyRange]:
         """The uses that the event adds to, and now and then what is too old."""
         event = recorded.event
         if isinstance(event, PostCreated):
             if event.hashtags:
-                yield Need(GONE, (event.author,))
-                yield Need(TAGGED, (event.author, event.post))
-                yield from _uses(event)
-                if looks_back(recorded.id):
-                    yield from _outdated(event.author, quarter_of(recorded.id))
+                yield RowRead(DELETED_TAGGERS, (event.author,))
+                yield RowRead(TAGGED_POSTS, (event.author, event.post))
+                yield from _tag_use_reads(event)
+                if prunes_expired(recorded.id):
+                    yield from _expired_ranges(event.author, quarter_of(recorded.id))
         elif isinstance(event, PostEdited | PostDeleted):
-            yield Need(GONE, (event.author,))
-            yield Need(TAGGED, (event.author, event.post))
-            yield Span(USES, (event.author, quarter_of(event.post)))
+            yield RowRead(DELETED_TAGGERS, (event.author,))
+            yield RowRead(TAGGED_POSTS, (event.author, event.post))
+            yield KeyRange(USER_TAG_USES, (event.author, quarter_of(event.post)))
             if isinstance(event, PostEdited):
-                yield from _uses(event)
+                yield from _tag_use_reads(event)
         elif isinstance(event, UserDeleted):
-            yield Span(TAGGED, (event.user,))
-            yield Span(USES, (event.user,))
+            yield KeyRange(TAGGED_POSTS, (event.user,))
+            yield KeyRange(USER_TAG_USES, (event.user,))
 
-    def project(self, recorded: Recorded, view: View) -> None:
+    def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
         """Count a post's tags, or take them back."""
         event = recorded.event
         if isinstance(event, PostCreated):
-            if event.hashtags and view.get(TAGGED, (event.author, event.post)) is None:
-                _count(event, view)
-                if looks_back(recorded.id):
-                    _forget(_outdated(event.author, quarter_of(recorded.id)), view)
+            if event.hashtags and view.get(TAGGED_POSTS, (event.author, event.post)) is None:
+                _count_tags(event, view)
+                if prunes_expired(recorded.id):
+                    _discard_ranges(_expired_ranges(event.author, quarter_of(recorded.id)), view)
         elif isinstance(event, PostEdited):
-            _take_back(event, view)
-            if quarter_of(event.post) > quarter_of(recorded.id) - KEPT:
-                _count(event, view)
+            _uncount_tags(event, view)
+            if quarter_of(event.post) > quarter_of(recorded.id) - RETENTION_QUARTERS:
+                _count_tags(event, view)
         elif isinstance(event, PostDeleted):
-            _take_back(event, view)
+            _uncount_tags(event, view)
         elif isinstance(event, UserDeleted):
-            view.put(GONE, Gone(event.user))
-            _forget((Span(TAGGED, (event.user,)), Span(USES, (event.user,))), view)
+            view.put(DELETED_TAGGERS, DeletedTaggerRow(event.user))
+            _discard_ranges(
+                (KeyRange(TAGGED_POSTS, (event.user,)), KeyRange(USER_TAG_USES, (event.user,))),
+                view,
+            )
 
 
-def _outdated(author: int, quarter: int) -> tuple[Span, Span]:
-    oldest = quarter - KEPT + 1
+def _expired_ranges(author: int, quarter: int) -> tuple[KeyRange, KeyRange]:
+    oldest = quarter - RETENTION_QUARTERS + 1
     return (
-        Span(TAGGED, (author,), below=first_id_at(oldest * QUARTER_MS)),
-        Span(USES, (author,), below=oldest),
+        KeyRange(TAGGED_POSTS, (author,), below=first_id_at(oldest * QUARTER_MS)),
+        KeyRange(USER_TAG_USES, (author,), below=oldest),
     )
 
 
-def _folded(event: PostCreated | PostEdited) -> list[str]:
-    return sorted({fold(tag) for tag in event.hashtags})
+def _folded_tags(event: PostCreated | PostEdited) -> list[str]:
+    return sorted({fold_hashtag(tag) for tag in event.hashtags})
 
 
-def _uses(event: PostCreated | PostEdited) -> Iterator[Need]:
+def _tag_use_reads(event: PostCreated | PostEdited) -> Iterator[RowRead]:
     quarter = quarter_of(event.post)
-    for tag in _folded(event):
-        yield Need(USES, (event.author, quarter, tag))
+    for tag in _folded_tags(event):
+        yield RowRead(USER_TAG_USES, (event.author, quarter, tag))
 
 
-def _count(event: PostCreated | PostEdited, view: View) -> None:
+def _count_tags(event: PostCreated | PostEdited, view: BatchRows) -> None:
     """Count the tags that the post has from now on."""
-    if not event.hashtags or view.get(GONE, (event.author,)) is not None:
+    if not event.hashtags or view.get(DELETED_TAGGERS, (event.author,)) is not None:
         return
-    tags, quarter = _folded(event), quarter_of(event.post)
-    view.put(TAGGED, TaggedRow(event.author, event.post, _encode(tags).decode()))
+    tags, quarter = _folded_tags(event), quarter_of(event.post)
+    view.put(TAGGED_POSTS, TaggedPostRow(event.author, event.post, _encode(tags).decode()))
     for tag in tags:
-        use = view.get(USES, (event.author, quarter, tag))
-        view.put(USES, UseRow(event.author, quarter, tag, use.uses + 1 if use else 1))
-        _use(quarter, tag, 0 if use else 1, 1, view)
+        use = view.get(USER_TAG_USES, (event.author, quarter, tag))
+        view.put(
+            USER_TAG_USES, UserTagUseRow(event.author, quarter, tag, use.uses + 1 if use else 1)
+        )
+        _add_usage(quarter, tag, 0 if use else 1, 1, view)
 
 
-def _use(quarter: int, tag: str, accounts: int, uses: int, view: View) -> None:
-    view.add(USAGE, (quarter, tag), accounts, uses)
+def _add_usage(quarter: int, tag: str, accounts: int, uses: int, view: BatchRows) -> None:
+    view.add(TAG_USAGE, (quarter, tag), accounts, uses)
     if accounts:
-        for end in range(quarter, quarter + WINDOW):
-            view.add(WINDOWS, (end, tag), accounts)
+        for end in range(quarter, quarter + WINDOW_QUARTERS):
+            view.add(TAG_WINDOWS, (end, tag), accounts)
 
 
-def _take_back(event: PostEdited | PostDeleted, view: View) -> None:
+def _uncount_tags(event: PostEdited | PostDeleted, view: BatchRows) -> None:
     """Take back the tags that the post had until now."""
-    row = view.get(TAGGED, (event.author, event.post))
+    row = view.get(TAGGED_POSTS, (event.author, event.post))
     if row is None:
         return
-    view.delete(TAGGED, row[:2])
+    view.delete(TAGGED_POSTS, row[:2])
     quarter = quarter_of(event.post)
     for tag in _decode(row.tags):
-        use = view.get(USES, (event.author, quarter, tag))
+        use = view.get(USER_TAG_USES, (event.author, quarter, tag))
         if use is None:
             continue
         if use.uses > 1:
-            view.put(USES, use._replace(uses=use.uses - 1))
+            view.put(USER_TAG_USES, use._replace(uses=use.uses - 1))
         else:
-            view.delete(USES, use[:3])
-        _use(quarter, tag, 0 if use.uses > 1 else -1, -1, view)
+            view.delete(USER_TAG_USES, use[:3])
+        _add_usage(quarter, tag, 0 if use.uses > 1 else -1, -1, view)
 
 
-def _forget(spans: Iterable[Span], view: View) -> None:
+def _discard_ranges(spans: Iterable[KeyRange], view: BatchRows) -> None:
     """Take back all that these spans hold of an author."""
     for span in spans:
-        for row in view.scan(span):
-            view.delete(span.table, row[: span.table.key])
-            if span.table is USES:
-                _use(row.quarter, row.tag, -1, -row.uses, view)
+        for row in view.rows_in_range(span):
+            view.delete(span.table, row[: span.table.key_size])
+            if span.table is USER_TAG_USES:
+                _add_usage(row.quarter, row.tag, -1, -row.uses, view)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.outside import missing, shared_data_folder
+from tests.support.requirements import shared_data_folder, skip_or_fail
 
 if TYPE_CHECKING:
-    from infra.engines.mongodb import MongoServer
+    from infra.dev.mongodb_server import MongoServer
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def shared_data() -> Path:
     """The folder with the data sets that tests read, never write."""
     folder = shared_data_folder()
     if not folder.is_dir():
-        missing(f"the data folder {folder}")
+        skip_or_fail(f"the data folder {folder}")
     return folder
 
 
@@ -25,11 +25,11 @@ def shared_data() -> Path:
 def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator["MongoServer"]:
     """One server for all tests: each uses a database of its own. Who kills it starts it again."""
     # Only where a test asks for it.
-    from infra.engines.engine import EngineMissing, running
-    from infra.engines.mongodb import MongoServer
+    from infra.dev.local_engine import EngineMissing, running_engine
+    from infra.dev.mongodb_server import MongoServer
 
     try:
-        with running(MongoServer(tmp_path_factory.mktemp("mongodb"))) as server:
+        with running_engine(MongoServer(tmp_path_factory.mktemp("mongodb"))) as server:
             yield server
     except EngineMissing as error:
-        missing(f"MongoDB ({error})")
+        skip_or_fail(f"MongoDB ({error})")

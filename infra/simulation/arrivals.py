@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 
-class Operation(StrEnum):
+class OperationKind(StrEnum):
     """What people do, by the name under which it is reported."""
 
     POST = "post"
@@ -22,31 +22,31 @@ class Operation(StrEnum):
     READ = "home timeline"
 
 
-MIX: Final = {
-    Operation.POST: 12,
-    Operation.LIKE: 50,
-    Operation.COMMENT: 5,
-    Operation.RETWEET: 5,
-    Operation.FOLLOW: 2,
-    Operation.READ: 100,
+OPERATION_MIX: Final = {
+    OperationKind.POST: 12,
+    OperationKind.LIKE: 50,
+    OperationKind.COMMENT: 5,
+    OperationKind.RETWEET: 5,
+    OperationKind.FOLLOW: 2,
+    OperationKind.READ: 100,
 }
 """Millions a day of the load that Starling is made for."""
 
-OPERATIONS_PER_POST: Final = sum(MIX.values()) / MIX[Operation.POST]
+OPERATIONS_PER_POST: Final = sum(OPERATION_MIX.values()) / OPERATION_MIX[OperationKind.POST]
 
 
 class Arrival(NamedTuple):
     """Something that somebody does at `at`, in seconds from the beginning."""
 
     at: float
-    operation: Operation
+    operation: OperationKind
 
 
-def arrivals(posts_per_second: float, seconds: float, seed: int) -> Iterator[Arrival]:
+def generate_arrivals(posts_per_second: float, seconds: float, seed: int) -> Iterator[Arrival]:
     """Arrivals in order of time, until `seconds`."""
     rng = random.Random(f"arrivals-{seed}")
     rate = posts_per_second * OPERATIONS_PER_POST
-    operations, bounds = list(MIX), list(accumulate(MIX.values()))
+    operations, bounds = list(OPERATION_MIX), list(accumulate(OPERATION_MIX.values()))
     at = rng.expovariate(rate)
     while at < seconds:
         yield Arrival(at, rng.choices(operations, cum_weights=bounds)[0])

@@ -6,20 +6,26 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
-from infra.simulation.actions import Actions
-from infra.simulation.arrivals import arrivals
-from infra.simulation.client import Client
-from infra.simulation.freshness import Freshness
-from infra.simulation.load import Load
-from infra.simulation.measures import Measures
-from infra.simulation.people import Inhabitant, Unwelcome, befriend, first_posts, settle
+from infra.simulation.arrivals import generate_arrivals
+from infra.simulation.freshness_sampler import FreshnessSampler
+from infra.simulation.http_client import SimulationClient
+from infra.simulation.load_generator import LoadGenerator
+from infra.simulation.measurements import LoadMeasurements
+from infra.simulation.onboarding import (
+    ServerUnusable,
+    SignedInPerson,
+    create_first_posts,
+    create_follows,
+    sign_up_everybody,
+)
+from infra.simulation.request_chooser import RequestChooser
 from infra.simulation.world import World
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SimulationPlan:
     """What to simulate, and where."""
 
     url: str
@@ -30,63 +36,71 @@ class Plan:
     connections: int
 
 
-class Result(NamedTuple):
+class SimulationResult(NamedTuple):
     """What came of it. `seconds` is how long the load lasted, 0 where it never began."""
 
-    measures: Measures
+    measurements: LoadMeasurements
     seconds: float
     interrupted: bool
 
 
-class Progress(Protocol):
+class ProgressReporter(Protocol):
     """Shows how far it is."""
 
-    def phase(self, what: str, total: float) -> Callable[[float], None]:
+    def begin_phase(self, what: str, total: float) -> Callable[[float], None]:
         """A new phase begins; call the answer with how much of `total` is done."""
         ...
 
 
-class _Interrupted(Exception):
+class _StoppedBeforeLoad(Exception):
     """It was stopped before the load began."""
 
 
-async def simulate(plan: Plan, progress: Progress, stop: asyncio.Event) -> Result:
-    """Run the plan until it ends or `stop` is set. Raises `Unwelcome`."""
-    measures = Measures()
-    async with Client(plan.url, plan.connections) as client:
+async def run_simulation(
+    plan: SimulationPlan, progress: ProgressReporter, stop: asyncio.Event
+) -> SimulationResult:
+    """Run the plan until it ends or `stop` is set. Raises `ServerUnusable`."""
+    measures = LoadMeasurements()
+    async with SimulationClient(plan.url, plan.connections) as client:
         world = World(plan.users, plan.seed)
         try:
-            load = await _until(stop, _move_in(plan, client, world, measures, progress))
-        except _Interrupted:
-            return Result(measures, 0.0, interrupted=True)
-        tick = progress.phase("load", plan.seconds)
-        due = arrivals(plan.posts_per_second, plan.seconds, plan.seed)
+            load = await _run_unless_stopped(
+                stop, _prepare_load(plan, client, world, measures, progress)
+            )
+        except _StoppedBeforeLoad:
+            return SimulationResult(measures, 0.0, interrupted=True)
+        tick = progress.begin_phase("load", plan.seconds)
+        due = generate_arrivals(plan.posts_per_second, plan.seconds, plan.seed)
         seconds = await load.run(due, stop, tick)
         tick(min(seconds, plan.seconds))
-        return Result(measures, seconds, stop.is_set())
+        return SimulationResult(measures, seconds, stop.is_set())
 
 
-async def _move_in(
-    plan: Plan, client: Client, world: World, measures: Measures, progress: Progress
-) -> Load:
-    people: list[Inhabitant] = []
+async def _prepare_load(
+    plan: SimulationPlan,
+    client: SimulationClient,
+    world: World,
+    measures: LoadMeasurements,
+    progress: ProgressReporter,
+) -> LoadGenerator:
+    people: list[SignedInPerson] = []
     try:
-        signed = _counted(progress.phase("people", len(world.people)))
-        people = await settle(client, world, signed)
-        followed = _counted(progress.phase("follows", len(world.follows)))
-        await befriend(client, world, people, followed)
+        signed = _step_counter(progress.begin_phase("people", len(world.people)))
+        people = await sign_up_everybody(client, world, signed)
+        followed = _step_counter(progress.begin_phase("follows", len(world.follows)))
+        await create_follows(client, world, people, followed)
         rng = random.Random(f"choices-{plan.seed}")
-        posts = await first_posts(client, world, people, rng)
-    except* Unwelcome as group:
+        posts = await create_first_posts(client, world, people, rng)
+    except* ServerUnusable as group:
         # All of them tell of one server: the first is enough.
-        raise _first(group) from None
-    actions = Actions(world, people, posts, rng)
+        raise _first_error(group) from None
+    actions = RequestChooser(world, people, posts, rng)
     samples = random.Random(f"samples-{plan.seed}")
-    freshness = Freshness(client, world, people, measures, samples)
-    return Load(client, actions, measures, freshness, plan.connections)
+    freshness = FreshnessSampler(client, world, people, measures, samples)
+    return LoadGenerator(client, actions, measures, freshness, plan.connections)
 
 
-async def _until(stop: asyncio.Event, work: Awaitable[T]) -> T:
+async def _run_unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T:
     task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -94,10 +108,10 @@ async def _until(stop: asyncio.Event, work: Awaitable[T]) -> T:
         return task.result()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    raise _Interrupted
+    raise _StoppedBeforeLoad
 
 
-def _counted(tell: Callable[[float], None]) -> Callable[[], None]:
+def _step_counter(tell: Callable[[float], None]) -> Callable[[], None]:
     done = 0
 
     def advance() -> None:
@@ -108,7 +122,7 @@ def _counted(tell: Callable[[float], None]) -> Callable[[], None]:
     return advance
 
 
-def _first(group: BaseExceptionGroup[Unwelcome]) -> Unwelcome:
+def _first_error(group: BaseExceptionGroup[ServerUnusable]) -> ServerUnusable:
     for error in group.exceptions:
-        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+        return _first_error(error) if isinstance(error, BaseExceptionGroup) else error
     raise AssertionError("an exception group is never empty")

@@ -9,7 +9,7 @@ from bisect import bisect
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-FOLLOWED: Final = 12
+MEDIAN_FOLLOWED: Final = 12
 """How many people half of all people follow, in a world that is large enough."""
 
 _NAMES: Final = (
@@ -48,7 +48,7 @@ class World:
 
     def __init__(self, users: int, seed: int) -> None:
         rng = random.Random(f"people-{seed}")
-        self.people = [_person(rng, seed, number) for number in range(users)]
+        self.people = [_draw_person(rng, seed, number) for number in range(users)]
         self._weights = list(accumulate(1 / (number + 1) for number in range(users)))
         self.follows = self._follow_graph(random.Random(f"follows-{seed}"))
         """Pairs (follower, followee), in the order in which they come about."""
@@ -57,11 +57,11 @@ class World:
         for follower, followee in self.follows:
             self.followers[followee].append(follower)
 
-    def someone(self, rng: random.Random) -> int:
+    def pick_by_popularity(self, rng: random.Random) -> int:
         """A person; the first ones far more often."""
         return bisect(self._weights, rng.random() * self._weights[-1])
 
-    def anyone(self, rng: random.Random) -> int:
+    def pick_uniformly(self, rng: random.Random) -> int:
         """A person, each as often as any other."""
         return rng.randrange(len(self.people))
 
@@ -69,13 +69,13 @@ class World:
         pairs: list[tuple[int, int]] = []
         most = len(self.people) - 1
         for follower in range(len(self.people)):
-            wanted = min(most, int(rng.lognormvariate(0, 0.8) * FOLLOWED) + 1)
+            wanted = min(most, int(rng.lognormvariate(0, 0.8) * MEDIAN_FOLLOWED) + 1)
             chosen: set[int] = set()
             # Popular people are drawn again and again: a bound keeps this from going on for ever.
             for _ in range(8 * wanted):
                 if len(chosen) == wanted:
                     break
-                followee = self.someone(rng)
+                followee = self.pick_by_popularity(rng)
                 if followee != follower:
                     chosen.add(followee)
             if not chosen:
@@ -85,7 +85,7 @@ class World:
         return pairs
 
 
-def text(rng: random.Random) -> str:
+def random_post_text(rng: random.Random) -> str:
     """Something to post, mostly with a hashtag."""
     words = f"{rng.choice(_OPENINGS)} {rng.choice(_SUBJECTS)}."
     # Of the tags, the first is the most loved by far.
@@ -93,7 +93,7 @@ def text(rng: random.Random) -> str:
     return f"{words} #{tag}" if rng.random() < 0.7 else words
 
 
-def _person(rng: random.Random, seed: int, number: int) -> Person:
+def _draw_person(rng: random.Random, seed: int, number: int) -> Person:
     # Drawn one after the other: a larger world of one seed begins with the smaller one's people.
     handle = f"sim{seed}_{number}"
     password = f"{rng.getrandbits(64):016x}"

@@ -110,7 +110,7 @@ def _table(results: Iterable[Result]) -> Iterator[str]:
             f"| {row.what} | {_figure(row.ours_value)} {row.unit} ({row.ours}) "
             f"| {_figure(row.peer_value)} {row.unit} ({row.peer}) "
             f"| {row.ratio:.3g} | {low:.3g}-{high:.3g} | {row.target:g} "
-            f"| {'yes' if row.reached else '**no**'} |"
+            f"| {'yes' if row.meets_target else '**no**'} |"
         )
 
 

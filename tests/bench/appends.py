@@ -16,14 +16,14 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
 from events import streams
-from events.codec import encode
-from events.log import Append, NewEvent, Write
+from events.codec import encode_event
+from events.ids.snowflake import first_id_at
+from events.log import AppendRequest, NewEvent, StreamAppend
 from events.schema import PostCreated
-from events.snowflake import first_id_at
-from infra.logs.sqlite import SqliteLog
-from infra.logs.sqlite_schema import open_for_writing
+from infra.sqlite.event_log import SqliteLog
+from infra.sqlite.log_schema import open_for_writing
 from tests.bench.result import Result
-from tests.outside import REPOSITORY
+from tests.support.requirements import REPOSITORY
 
 WAITING: Final = 256
 EVENTS: Final = 60 * WAITING
@@ -43,21 +43,21 @@ def measure(runs: int) -> list[Result]:
     ours, longer, theirs, bare = zip(*(_run() for _ in range(runs)), strict=True)
     label = f"SqliteLog.append, {WAITING} waiting"
     return [
-        Result.of_runs(
+        Result.from_runs(
             "durable appends, 256 waiting",
             (label, ours),
             ("eventsourcing's SQLite recorder, one by one", theirs),
             target=10,
             unit="events/s",
         ),
-        Result.of_runs(
+        Result.from_runs(
             "durable appends, 256 waiting",
             (label, ours),
             (f"bare executemany loop, {WAITING} rows a commit", bare),
             target=0.5,
             unit="events/s",
         ),
-        Result.of_runs(
+        Result.from_runs(
             f"durable appends to a log {TIMES_AS_LONG} times as long",
             (f"{label}, after {TIMES_AS_LONG * EVENTS:,} events", longer),
             ("to an empty log", ours),
@@ -73,15 +73,18 @@ def _run() -> Measured:
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=REPOSITORY) as folder:
         here = Path(folder)
         pairs = [
-            (_ours(here / f"ours-{turn}.sqlite"), _bare(here / f"bare-{turn}.sqlite"))
+            (
+                _measure_sqlite_log(here / f"ours-{turn}.sqlite"),
+                _measure_bare_loop(here / f"bare-{turn}.sqlite"),
+            )
             for turn in range(3)
         ]
         ours, bare = sorted(pairs, key=lambda pair: pair[0] / pair[1])[1]
-        theirs = _eventsourcing(here / "theirs.sqlite")
-        return ours, _longer(here / "longer.sqlite"), theirs, bare
+        theirs = _measure_eventsourcing(here / "theirs.sqlite")
+        return ours, _measure_long_log(here / "longer.sqlite"), theirs, bare
 
 
-def _ours(path: Path) -> float:
+def _measure_sqlite_log(path: Path) -> float:
     log = SqliteLog(path)
     try:
         return uvloop.run(_append_all(log, 0))
@@ -89,7 +92,7 @@ def _ours(path: Path) -> float:
         log.close()
 
 
-def _longer(path: Path) -> float:
+def _measure_long_log(path: Path) -> float:
     """Into a log that is ten times as long as what is appended."""
     log = SqliteLog(path)
     try:
@@ -109,12 +112,12 @@ async def _append_all(log: SqliteLog, start: int) -> float:
         for append in appends:
             await log.append(append)
 
-    began = _clear()
+    began = _freeze_and_now()
     await asyncio.gather(*(client() for _ in range(WAITING)))
     return EVENTS / (time.perf_counter() - began)
 
 
-def _eventsourcing(path: Path) -> float:
+def _measure_eventsourcing(path: Path) -> float:
     """The recorder of its applications, given ready bytes; it commits each event on its own."""
     datastore = SQLiteDatastore(str(path), originator_id_type="text")
     recorder = SQLiteApplicationRecorder(datastore)
@@ -124,9 +127,9 @@ def _eventsourcing(path: Path) -> float:
         assert cursor.fetchone()[0] == FULL
     stored = []
     for write in (_append(number).writes[0] for number in range(ONE_BY_ONE)):
-        name, _, data = encode(write.events[0].event)
+        name, _, data = encode_event(write.events[0].event)
         stored.append(StoredEvent(write.stream, 1, name, data))
-    began = _clear()
+    began = _freeze_and_now()
     for event in stored:
         recorder.insert_events([event])
     rate = ONE_BY_ONE / (time.perf_counter() - began)
@@ -134,11 +137,11 @@ def _eventsourcing(path: Path) -> float:
     return rate
 
 
-def _bare(path: Path) -> float:
+def _measure_bare_loop(path: Path) -> float:
     """The same rows, in our tables with our settings, ready before the clock starts."""
     connection = open_for_writing(path)
     rows = [_row(number) for number in range(EVENTS)]
-    began = _clear()
+    began = _freeze_and_now()
     for start in range(0, EVENTS, WAITING):
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(INSERT, rows[start : start + WAITING])
@@ -148,22 +151,24 @@ def _bare(path: Path) -> float:
     return rate
 
 
-def _clear() -> float:
+def _freeze_and_now() -> float:
     """Take what was made for the measurement out of the collector's sight; now, in seconds."""
     gc.collect()
     gc.freeze()
     return time.perf_counter()
 
 
-def _append(number: int) -> Append:
+def _append(number: int) -> AppendRequest:
     post = FIRST + number * 1000
     text = f"Post {number}: the quick brown fox jumps over the lazy dog, again and again #fox"
     event = NewEvent(post, PostCreated(post, AUTHOR, text, hashtags=("fox",)))
-    return Append((Write(streams.post(post), 0, (event,)),), AUTHOR, post, post)
+    return AppendRequest(
+        (StreamAppend(streams.post_stream(post), 0, (event,)),), AUTHOR, post, post
+    )
 
 
 def _row(number: int) -> tuple[int | str | bytes, ...]:
     append = _append(number)
     ((stream, _, ((id, event),)),) = append.writes
-    name, schema, data = encode(event)
+    name, schema, data = encode_event(event)
     return number + 1, id, stream, 1, name, schema, AUTHOR, 0, id, data

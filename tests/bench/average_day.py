@@ -22,57 +22,65 @@ from typing import Final
 
 from rich.console import Console
 
+from infra.dev import stack_record
 from infra.simulation import report
 from infra.simulation.arrivals import OPERATIONS_PER_POST
-from infra.simulation.run import Plan, Result, simulate
-from infra.stack import processes
-from tests.bench import shares
-from tests.bench.worlds import MIX
+from infra.simulation.run import SimulationPlan, SimulationResult, run_simulation
+from tests.bench import cpu_shares
+from tests.support.mission_workload import EVENT_MIX
 
 EVENTS: Final = 857.0
 """A second: 74 million a day."""
-POSTS: Final = EVENTS * MIX["post"] / sum(MIX.values())
+POSTS: Final = EVENTS * EVENT_MIX["post"] / sum(EVENT_MIX.values())
 """A second. `starling simulate` does all else in proportion: 14.5 operations for each post."""
 PATIENCE_SECONDS: Final = 120.0
 """How long the views may take for everything that people did while they moved in."""
 
 
-class _Day:
+class _DayObserver:
     """Watches a simulation: what the processor does between the first request and the last."""
 
-    def __init__(self, url: str, up: processes.Up) -> None:
+    def __init__(self, url: str, up: stack_record.StackRecord) -> None:
         self._url = url
         self._up = up
         self._before: dict[str, float] = {}
         self._idle = 0.0
 
-    def phase(self, what: str, _total: float) -> Callable[[float], None]:
+    def begin_phase(self, what: str, _total: float) -> Callable[[float], None]:
         """Called when a phase begins. The load waits until the views are current."""
         print(f"{what} ...", file=sys.stderr)
         if what == "load":
             end = time.monotonic() + PATIENCE_SECONDS
-            while self._behind():
+            while self._views_lag():
                 if time.monotonic() > end:
                     raise TimeoutError("the views did not become current before the load")
                 time.sleep(0.2)
-            self._before, self._idle = shares.spent(self._up.processes), shares.idle()
+            self._before, self._idle = (
+                cpu_shares.cpu_seconds(self._up.processes),
+                cpu_shares.idle_seconds(),
+            )
         return lambda _done: None
 
-    def tell(self, result: Result, asked: float) -> None:
+    def print_report(self, result: SimulationResult, asked: float) -> None:
         """Print all of it."""
-        after = shares.spent(self._up.processes)
+        after = cpu_shares.cpu_seconds(self._up.processes)
         parts = {part: took - self._before[part] for part, took in after.items()}
-        idle = (shares.idle() - self._idle) / result.seconds
-        done = sum(one.done for one in result.measures.rows(report.OPERATIONS, result.seconds))
+        idle = (cpu_shares.idle_seconds() - self._idle) / result.seconds
+        done = sum(
+            one.done
+            for one in result.measurements.summarize_operations(
+                report.OPERATION_KINDS, result.seconds
+            )
+        )
         print(f"asked for {asked:,.0f} requests/s, answered {done / result.seconds:,.0f}/s\n")
-        report.show(result, Console(width=100))
+        report.print_report(result, Console(width=100))
         print()
-        for line in shares.lines(parts, done, result.seconds):
+        for line in cpu_shares.table_lines(parts, done, result.seconds):
             print(line)
         other = (os.cpu_count() or 1) - sum(parts.values()) / result.seconds - idle
         print(f"{'idle':16}{idle:8.2f}\n{'others':16}{max(other, 0.0):8.2f}")
 
-    def _behind(self) -> bool:
+    def _views_lag(self) -> bool:
         with urllib.request.urlopen(f"{self._url}/health/ready", timeout=10) as answer:
             return any(one["lag"] for one in json.load(answer)["projections"].values())
 
@@ -86,30 +94,32 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="starling-day-") as data:
         before = os.getloadavg()[0]
-        url = _up(data)
+        url = _start_stack(data)
         try:
-            up = processes.read(Path(data, "up.json"))
+            up = stack_record.read_stack_record(Path(data, "up.json"))
             assert up is not None
-            day = _Day(url, up)
+            day = _DayObserver(url, up)
             posts = arguments.load * POSTS
-            plan = Plan(url, arguments.users, posts, arguments.seconds, seed=1, connections=256)
-            result = asyncio.run(simulate(plan, day, asyncio.Event()))
-            day.tell(result, posts * OPERATIONS_PER_POST)
+            plan = SimulationPlan(
+                url, arguments.users, posts, arguments.seconds, seed=1, connections=256
+            )
+            result = asyncio.run(run_simulation(plan, day, asyncio.Event()))
+            day.print_report(result, posts * OPERATIONS_PER_POST)
         finally:
-            _starling("down", "--data", data)
+            _run_starling("down", "--data", data)
     after = os.getloadavg()[0]
     print(f"load average before {before:.1f}, after {after:.1f}, {os.cpu_count()} cores")
 
 
-def _up(data: str) -> str:
-    said = _starling("up", "--port", "0", "--data", data)
+def _start_stack(data: str) -> str:
+    said = _run_starling("up", "--port", "0", "--data", data)
     found = re.search(r"^API +(http://\S+)$", said, re.MULTILINE)
     if found is None:
         raise RuntimeError(f"no address in {said!r}")
     return found[1]
 
 
-def _starling(*arguments: str) -> str:
+def _run_starling(*arguments: str) -> str:
     program = Path(sys.executable).with_name("starling")
     done = subprocess.run([program, *arguments], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in (0, 1):

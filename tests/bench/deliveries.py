@@ -17,12 +17,12 @@ from pathlib import Path
 
 import redis
 
-from infra.views.fanout import BUILDS, Fanout
-from infra.views.memory import MemoryStore
-from infra.views.rings import Rings
-from projections.edges import Edge
+from infra.in_memory.read_store import MemoryReadStore
+from infra.shared_memory.fanout import BUILDS_PER_ROUND, RingFanout
+from infra.shared_memory.ring_reader import RingReader
+from projections.follow_graph import FollowEdge
 from projections.store import Changes
-from projections.timeline import EDGES, POSTED, Posted, Timeline
+from projections.timeline import FOLLOW_GRAPH, POST_ENTRIES, PostEntry, TimelineProjection
 from tests.bench.result import Result
 
 READERS = 20_000
@@ -49,39 +49,39 @@ def measure(runs: int) -> list[Result]:
         ours = asyncio.run(_deliver(Path(folder), audience, runs))
         label = (f"rings of {READERS:,} readers", ours)
         results = [
-            Result.of_runs(what, label, ("5 million a second", [WANTED] * runs), 1.0, "entries/s")
+            Result.from_runs(what, label, ("5 million a second", [WANTED] * runs), 1.0, "entries/s")
         ]
         if shutil.which("redis-server"):
             with _redis(Path(folder)) as client:
                 peer = [_push(client, audience) for _ in range(runs)]
             name = "Redis, pipelined LPUSH"
-            results.append(Result.of_runs(what, label, (name, peer), 50.0, "entries/s"))
+            results.append(Result.from_runs(what, label, (name, peer), 50.0, "entries/s"))
     return results
 
 
 async def _deliver(folder: Path, audience: Audience, runs: int) -> list[float]:
     """Entries a second into rings that are warm, one figure a run."""
-    store = MemoryStore(Timeline.tables)
+    store = MemoryReadStore(TimelineProjection.tables)
     edges = {
-        (author, reader): Edge(author, reader, 1)
+        (author, reader): FollowEdge(author, reader, 1)
         for author, readers in audience.items()
         for reader in readers
     }
-    await store.apply(Changes(puts={EDGES.alive: dict(edges)}), 0, 1)
-    fanout = Fanout(folder / "home")
+    await store.apply(Changes(puts={FOLLOW_GRAPH.edges: dict(edges)}), 0, 1)
+    fanout = RingFanout(folder / "home")
     await fanout.start(store, "bench")
-    await _make_rings(fanout, Rings(folder / "home"), store)
+    await _make_rings(fanout, RingReader(folder / "home"), store)
     id, position, rates = READERS * 2, 1, []
     for run in range(runs + 1):
         batches = []
         for _ in range(BATCHES):
-            posts = {(post,): Posted(post, _author(post)) for post in range(id, id + BATCH)}
-            batches.append(Changes(puts={POSTED: dict(posts)}))
+            posts = {(post,): PostEntry(post, _author(post)) for post in range(id, id + BATCH)}
+            batches.append(Changes(puts={POST_ENTRIES: dict(posts)}))
             id += BATCH
         started = time.perf_counter()
         for changes in batches:
             position += 1
-            fanout.listen(changes, position)
+            fanout.deliver_changes(changes, position)
         seconds = time.perf_counter() - started
         if run:  # the first one finds the rows for the first time
             rates.append(BATCHES * BATCH * FOLLOWERS / seconds)
@@ -93,15 +93,15 @@ def _author(post: int) -> int:
     return READERS + 1 + post * 7919 % AUTHORS
 
 
-async def _make_rings(fanout: Fanout, rings: Rings, store: MemoryStore) -> None:
+async def _make_rings(fanout: RingFanout, rings: RingReader, store: MemoryReadStore) -> None:
     """As API processes do it: ask, and ask again."""
     missing: Sequence[int] = range(1, READERS + 1)
     while missing:
         for reader in missing:
-            rings.want(reader)
-        for _ in range(0, len(missing), BUILDS):
-            await fanout.tend(store)
-        missing = [reader for reader in missing if rings.stamp(reader) is None]
+            rings.request_ring(reader)
+        for _ in range(0, len(missing), BUILDS_PER_ROUND):
+            await fanout.run_maintenance(store)
+        missing = [reader for reader in missing if rings.ring_version(reader) is None]
 
 
 @contextmanager

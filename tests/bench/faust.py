@@ -24,26 +24,26 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import CoordinatorNotAvailableError
 from pymongo import MongoClient
 
-from infra.engines.engine import running
-from infra.engines.kafka import KafkaBroker
-from infra.engines.mongodb import MongoServer
-from infra.feeds.kafka_topic import Topic
-from infra.logs.sqlite import SqliteLog
-from infra.streaming import GROUP, partitioned_views
-from projections.catalog import CATALOG
-from streams.chunks import Chunk
-from streams.lanes import Lanes
-from streams.partitions import Partitions
+from infra.dev.kafka_broker import KafkaBroker
+from infra.dev.local_engine import running_engine
+from infra.dev.mongodb_server import MongoServer
+from infra.kafka.topic import FeedTopic
+from infra.sqlite.event_log import SqliteLog
+from infra.streaming.worker import WORKER_GROUP, open_worker_views
+from projections.registry import ALL_PROJECTIONS
+from streams.feed.chunks import Chunk
+from streams.projecting.partition_queues import PartitionQueues
+from streams.projecting.partitioned_runner import PartitionedRunner
 from tests.bench import feed_topics
 from tests.bench.result import Result
-from tests.bench.worlds import write
+from tests.support.mission_workload import write_log
 
 EVENTS: Final = 40_000
 SINGLES: Final = 15_000
 PATIENCE_SECONDS: Final = 300.0
 
 
-class _Bench:
+class _FaustBench:
     """The engines, and a log in both forms."""
 
     def __init__(self, servers: str, mongodb: MongoServer, log: SqliteLog) -> None:
@@ -53,7 +53,7 @@ class _Bench:
         self.events = log.read_all(limit=SINGLES)
         self.head = log.head()
 
-    def database(self) -> str:
+    def new_database(self) -> str:
         """The address of a new one."""
         return self.mongodb.address(f"bench-{time.time_ns()}")
 
@@ -63,41 +63,48 @@ def measure(runs: int) -> list[Result]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="starling-bench-")))
         log = SqliteLog(folder / "log.sqlite")
-        asyncio.run(write(log, EVENTS, users=1000))
-        broker = stack.enter_context(running(KafkaBroker(folder / "kafka")))
-        mongodb = stack.enter_context(running(MongoServer(folder / "mongodb")))
-        bench = _Bench(broker.address, mongodb, log)
+        asyncio.run(write_log(log, EVENTS, users=1000))
+        broker = stack.enter_context(running_engine(KafkaBroker(folder / "kafka")))
+        mongodb = stack.enter_context(running_engine(MongoServer(folder / "mongodb")))
+        bench = _FaustBench(broker.address, mongodb, log)
         log.close()
         one, two, fed, counted = list[float](), list[float](), list[float](), list[float]()
         for run in range(-1, runs):  # the first warms the engines up
-            measured = _work(bench, 1), _feed(bench), _count(bench), _work(bench, 2)
+            measured = (
+                _measure_workers(bench, 1),
+                _measure_fed_from_memory(bench),
+                _measure_counting_agent(bench),
+                _measure_workers(bench, 2),
+            )
             if run >= 0:
                 for speeds, speed in zip((one, fed, counted, two), measured, strict=True):
                     speeds.append(speed)
     ours, unit = ("one Faust worker", one), "events/s"
-    what = f"projecting into all {len(CATALOG)} views in MongoDB"
+    what = f"projecting into all {len(ALL_PROJECTIONS)} views in MongoDB"
     return [
-        Result.of_runs(what, ours, ("the same step, fed from memory", fed), 0.8, unit),
-        Result.of_runs(what, ours, ("a Faust agent that counts single events", counted), 0.7, unit),
-        Result.of_runs(what, ("two Faust workers", two), ours, 1.3, unit),
+        Result.from_runs(what, ours, ("the same step, fed from memory", fed), 0.8, unit),
+        Result.from_runs(
+            what, ours, ("a Faust agent that counts single events", counted), 0.7, unit
+        ),
+        Result.from_runs(what, ("two Faust workers", two), ours, 1.3, unit),
     ]
 
 
-def _work(bench: _Bench, workers: int) -> float:
-    topic, address = feed_topics.made(bench.servers), bench.database()
+def _measure_workers(bench: _FaustBench, workers: int) -> float:
+    topic, address = feed_topics.create_topic(bench.servers), bench.new_database()
     with ExitStack() as stack:
         for _ in range(workers):
-            stack.enter_context(_worker(bench.servers, topic, address))
-        _until_joined(bench.servers, address, workers)
+            stack.enter_context(_running_worker(bench.servers, topic, address))
+        _wait_until_joined(bench.servers, address, workers)
         started = time.perf_counter()
-        feed_topics.publish(bench.servers, topic, bench.chunks)
-        _until_stored(address, bench.head)
+        feed_topics.publish_chunks(bench.servers, topic, bench.chunks)
+        _wait_until_stored(address, bench.head)
         took = time.perf_counter() - started
     return EVENTS / took
 
 
 @contextmanager
-def _worker(servers: str, topic: Topic, address: str) -> Iterator[None]:
+def _running_worker(servers: str, topic: FeedTopic, address: str) -> Iterator[None]:
     """`starling work`, stopped in order at the end, so that the next one need not wait for it."""
     program = str(Path(sys.executable).with_name("starling"))
     settings = {"STARLING_KAFKA": servers, "STARLING_VIEWS": address}
@@ -110,16 +117,16 @@ def _worker(servers: str, topic: Topic, address: str) -> Iterator[None]:
             process.terminate()
 
 
-def _until_joined(servers: str, address: str, workers: int) -> None:
+def _wait_until_joined(servers: str, address: str, workers: int) -> None:
     """Wait until that many workers share the topic and have opened their views."""
-    wanted = {f"{one.name}_{one.version}.position" for one in CATALOG}
+    wanted = {f"{one.name}_{one.version}.position" for one in ALL_PROJECTIONS}
     admin = KafkaAdminClient(bootstrap_servers=servers.split(","))
     with MongoClient[dict[str, Any]](address) as client:
         database = client.get_default_database()
 
         def joined() -> bool:
             try:
-                group = admin.describe_groups([GROUP])[GROUP]
+                group = admin.describe_groups([WORKER_GROUP])[WORKER_GROUP]
             except CoordinatorNotAvailableError:
                 return False  # the broker makes its topic of groups at the first question
             return (
@@ -128,25 +135,25 @@ def _until_joined(servers: str, address: str, workers: int) -> None:
                 and wanted <= set(database.list_collection_names())
             )
 
-        _wait(joined, pause=0.2)
+        _wait_until(joined, pause=0.2)
     admin.close()
     time.sleep(1)  # the last of them may just have been told
 
 
-def _until_stored(address: str, head: int) -> None:
+def _wait_until_stored(address: str, head: int) -> None:
     """Wait until every view is there in every partition."""
     with MongoClient[dict[str, Any]](address) as client:
         database = client.get_default_database()
-        views = [database[f"{one.name}_{one.version}.position"] for one in CATALOG]
+        views = [database[f"{one.name}_{one.version}.position"] for one in ALL_PROJECTIONS]
 
         def stored() -> bool:
             there = {"_id": {"$gte": 0}, "position": {"$gte": head}}
             return all(v.count_documents(there) == feed_topics.PARTITIONS for v in views)
 
-        _wait(stored, pause=0.02)
+        _wait_until(stored, pause=0.02)
 
 
-def _wait(condition: Any, pause: float) -> None:
+def _wait_until(condition: Any, pause: float) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > end:
@@ -154,18 +161,18 @@ def _wait(condition: Any, pause: float) -> None:
         time.sleep(pause)
 
 
-def _feed(bench: _Bench) -> float:
+def _measure_fed_from_memory(bench: _FaustBench) -> float:
     before = gc.get_threshold()
     gc.set_threshold(100_000, 50, 100)  # as a worker does
     try:
-        return asyncio.run(_fed(bench.database(), bench.chunks))
+        return asyncio.run(_feed_chunks(bench.new_database(), bench.chunks))
     finally:
         gc.set_threshold(*before)
 
 
-async def _fed(address: str, chunks: Sequence[Chunk]) -> float:
+async def _feed_chunks(address: str, chunks: Sequence[Chunk]) -> float:
     """As the worker does it: each partition in a lane of its own, where chunks gather."""
-    async with partitioned_views(address, feed_topics.PARTITIONS, "") as look:
+    async with open_worker_views(address, feed_topics.PARTITIONS, "") as look:
         everything = asyncio.get_running_loop().create_future()
         stored = 0
 
@@ -178,7 +185,9 @@ async def _fed(address: str, chunks: Sequence[Chunk]) -> float:
         async def rewind(partition: int, position: int) -> None:
             raise RuntimeError(f"something is missing in partition {partition}")
 
-        lanes = Lanes(Partitions(look, time.monotonic), done, rewind, everything.set_exception)
+        lanes = PartitionQueues(
+            PartitionedRunner(look, time.monotonic), done, rewind, everything.set_exception
+        )
         started = time.perf_counter()
         for chunk in chunks:
             await lanes.put(chunk, None)
@@ -188,10 +197,10 @@ async def _fed(address: str, chunks: Sequence[Chunk]) -> float:
     return EVENTS / took
 
 
-def _count(bench: _Bench) -> float:
-    topic = feed_topics.made(bench.servers)
+def _measure_counting_agent(bench: _FaustBench) -> float:
+    topic = feed_topics.create_topic(bench.servers)
     feed_topics.publish_singles(bench.servers, topic, bench.events)
-    command = [sys.executable, "-m", "tests.bench.counting", bench.servers, topic.name]
+    command = [sys.executable, "-m", "tests.bench.counting_agent", bench.servers, topic.name]
     counting = subprocess.run(
         [*command, str(SINGLES)], stdout=subprocess.PIPE, text=True, check=False,
         timeout=PATIENCE_SECONDS,

@@ -4,48 +4,48 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from events.lines import lines
+from events.envelope import StoredEvent
+from events.json_lines import render_lines
 from events.log import EventLog
-from events.recorded import Stored
-from events.streams import owner
-from events.streams import partition as partition_of
-from infra.feeds.kafka_sender import producer
-from infra.feeds.kafka_topic import Topic, ensure
-from streams.chunks import Chunk, cut, marks
-from streams.relay import READ
+from events.streams import owner_of
+from events.streams import partition_of_owner as partition_of
+from infra.kafka.producer_process import create_producer
+from infra.kafka.topic import FeedTopic, ensure_topic
+from streams.feed.chunks import Chunk, split_into_chunks, watermarks_for_all
+from streams.feed.relay import READ_EVENTS
 
 PARTITIONS: Final = 8
 
 
-def made(servers: str) -> Topic:
+def create_topic(servers: str) -> FeedTopic:
     """A new, empty topic."""
-    topic = Topic(f"bench-{time.time_ns()}", PARTITIONS)
-    ensure(servers, topic)
+    topic = FeedTopic(f"bench-{time.time_ns()}", PARTITIONS)
+    ensure_topic(servers, topic)
     return topic
 
 
 def chunks_of(log: EventLog) -> list[Chunk]:
     """A log as the relay publishes it when it has a lot to catch up with."""
     ends, chunks, position = [0] * PARTITIONS, list[Chunk](), 0
-    while (read := log.read_owned(position, limit=READ)).lines:
-        position = read.position(-1)
-        chunks += cut(read, ends, position)
-    return chunks + marks(ends, position)
+    while (read := log.read_owned_lines(position, limit=READ_EVENTS)).lines:
+        position = read.position_at(-1)
+        chunks += split_into_chunks(read, ends, position)
+    return chunks + watermarks_for_all(ends, position)
 
 
-def publish(servers: str, topic: Topic, chunks: Sequence[Chunk]) -> None:
+def publish_chunks(servers: str, topic: FeedTopic, chunks: Sequence[Chunk]) -> None:
     """All of them; returns when they are acknowledged."""
-    with producer(servers) as client:
+    with create_producer(servers) as client:
         for each in chunks:
             key = b"%d" % each.key if each.key else None
             client.send(topic.name, each.lines, key, each.headers(0), each.partition)
         client.flush()
 
 
-def publish_singles(servers: str, topic: Topic, events: Sequence[Stored]) -> None:
+def publish_singles(servers: str, topic: FeedTopic, events: Sequence[StoredEvent]) -> None:
     """One event a record, as a feed without chunks would."""
-    with producer(servers) as client:
-        for event, line in zip(events, lines(events), strict=True):
-            number = partition_of(owner(event), PARTITIONS)
+    with create_producer(servers) as client:
+        for event, line in zip(events, render_lines(events), strict=True):
+            number = partition_of(owner_of(event), PARTITIONS)
             client.send(topic.name, line.encode(), b"%d" % event.id, partition=number)
         client.flush()

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.bench.load import Asked, Load, load
+from tests.bench.http_load import HttpRequest, LoadFigures, measure_load
 from tests.bench.result import Result
 
 SECONDS = 5
@@ -29,42 +29,49 @@ START_SECONDS = 60
 
 def measure(runs: int) -> list[Result]:
     """The two HTTP rows: each run of ours beside one of the peer, for reads first."""
-    with tempfile.TemporaryDirectory(prefix="starling-bench-") as folder, starling(folder) as port:
-        token, page = populate(port)
+    with (
+        tempfile.TemporaryDirectory(prefix="starling-bench-") as folder,
+        running_starling(folder) as port,
+    ):
+        token, page = populate_home(port)
         file = Path(folder, "page.json")
         file.write_bytes(page)
-        with bare(file) as peer:
+        with running_peer(file) as peer:
             bearer = ("Authorization", f"Bearer {token}")
-            get = Asked(port, "/v1/timelines/home", headers=(bearer,))
-            gets = _side_by_side(get, Asked(peer, "/page"), runs)
+            get = HttpRequest(port, "/v1/timelines/home", headers=(bearer,))
+            gets = _side_by_side(get, HttpRequest(peer, "/page"), runs)
             body = json.dumps({"text": TEXT})
-            post = Asked(port, "/v1/posts", "POST", (bearer, JSON), body)
-            posts = _side_by_side(post, Asked(peer, "/post", "POST", (JSON,), body), runs)
+            post = HttpRequest(port, "/v1/posts", "POST", (bearer, JSON), body)
+            posts = _side_by_side(post, HttpRequest(peer, "/post", "POST", (JSON,), body), runs)
     return [
-        _row("POST /v1/posts", posts, "bare FastAPI POST, pydantic body", 0.7),
-        _row("GET /v1/timelines/home, 20 posts", gets, "bare GET of the same bytes", 0.5),
+        _result_row("POST /v1/posts", posts, "bare FastAPI POST, pydantic body", 0.7),
+        _result_row("GET /v1/timelines/home, 20 posts", gets, "bare GET of the same bytes", 0.5),
     ]
 
 
-def _row(what: str, sides: tuple[list[Load], list[Load]], peer: str, target: float) -> Result:
+def _result_row(
+    what: str, sides: tuple[list[LoadFigures], list[LoadFigures]], peer: str, target: float
+) -> Result:
     ours, bare = ([one.rate for one in side] for side in sides)
-    return Result.of_runs(
+    return Result.from_runs(
         what, ("starling serve, 1 worker", ours), (peer, bare), target, "requests/s"
     )
 
 
-def _side_by_side(ours: Asked, peer: Asked, runs: int) -> tuple[list[Load], list[Load]]:
+def _side_by_side(
+    ours: HttpRequest, peer: HttpRequest, runs: int
+) -> tuple[list[LoadFigures], list[LoadFigures]]:
     for each in (ours, peer):
-        load(each, 1, CONNECTIONS)
-    found: tuple[list[Load], list[Load]] = ([], [])
+        measure_load(each, 1, CONNECTIONS)
+    found: tuple[list[LoadFigures], list[LoadFigures]] = ([], [])
     for _ in range(runs):
         for each, side in zip((ours, peer), found, strict=True):
-            side.append(load(each, SECONDS, CONNECTIONS))
+            side.append(measure_load(each, SECONDS, CONNECTIONS))
     return found
 
 
 @contextmanager
-def starling(folder: str, *options: str, **environment: str) -> Iterator[int]:
+def running_starling(folder: str, *options: str, **environment: str) -> Iterator[int]:
     """All of `starling serve` on an empty data folder; gives its port."""
     program = Path(sys.executable).with_name("starling")
     command = [str(program), "serve", "--port", "0", "--data", f"{folder}/data", *options]
@@ -83,9 +90,9 @@ def starling(folder: str, *options: str, **environment: str) -> Iterator[int]:
 
 
 @contextmanager
-def bare(page: Path) -> Iterator[int]:
-    """The peer (`tests.bench.bare`); gives its port."""
-    command = [sys.executable, "-m", "tests.bench.bare", str(page)]
+def running_peer(page: Path) -> Iterator[int]:
+    """The peer (`tests.bench.fastapi_peer`); gives its port."""
+    command = [sys.executable, "-m", "tests.bench.fastapi_peer", str(page)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -94,7 +101,7 @@ def bare(page: Path) -> Iterator[int]:
             process.terminate()
 
 
-def ask(port: int, method: str, path: str, token: str = "", body: Any = None) -> bytes:
+def send_request(port: int, method: str, path: str, token: str = "", body: Any = None) -> bytes:
     """The body of an answer. Raises `urllib.error.HTTPError`."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
     if token:
@@ -107,17 +114,17 @@ def ask(port: int, method: str, path: str, token: str = "", body: Any = None) ->
     return content
 
 
-def populate(port: int) -> tuple[str, bytes]:
+def populate_home(port: int) -> tuple[str, bytes]:
     """A reader who follows ten authors with thirty posts: (token, the bytes of the home page)."""
     reader = _register(port, "reader")
     for number in range(10):
         author = _register(port, f"author{number}")
-        ask(port, "PUT", f"/v1/users/@author{number}/follow", reader)
+        send_request(port, "PUT", f"/v1/users/@author{number}/follow", reader)
         for _ in range(3):
-            ask(port, "POST", "/v1/posts", author, {"text": TEXT})
+            send_request(port, "POST", "/v1/posts", author, {"text": TEXT})
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        page = ask(port, "GET", "/v1/timelines/home", reader)
+        page = send_request(port, "GET", "/v1/timelines/home", reader)
         if len(json.loads(page)) == 20:
             return reader, page
         time.sleep(0.1)
@@ -131,5 +138,5 @@ def _register(port: int, handle: str) -> str:
         "email": f"{handle}@example.org",
         "password": "correct horse",
     }
-    token: str = json.loads(ask(port, "POST", "/v1/users", body=account))["token"]
+    token: str = json.loads(send_request(port, "POST", "/v1/users", body=account))["token"]
     return token

@@ -3,14 +3,14 @@
 import time
 from itertools import repeat
 
-from events.id_generator import Snowflake
-from events.snowflake import PER_MS
+from events.ids.generator import SnowflakeGenerator
+from events.ids.snowflake import IDS_PER_MS
 from tests.bench.result import Result
 
 SINGLES = 300_000
-BATCH = 200 * PER_MS  # 0.2 s of the layout's room
+BATCH = 200 * IDS_PER_MS  # 0.2 s of the layout's room
 WANTED_SINGLES = 1_000_000.0  # a second
-ROOM = PER_MS * 1000.0  # ids that one machine has a second
+ROOM = IDS_PER_MS * 1000.0  # ids that one machine has a second
 
 
 def measure(runs: int) -> list[Result]:
@@ -20,18 +20,18 @@ def measure(runs: int) -> list[Result]:
     """
     singles, batches = [], []
     for _ in range(runs):
-        ids = Snowflake(0, lambda: time.time_ns() // 1_000_000, time.sleep)
+        ids = SnowflakeGenerator(0, lambda: time.time_ns() // 1_000_000, time.sleep)
         singles.append(_singles_a_second(ids))
         batches.append(_batch_a_second(ids))
     return [
-        Result.of_runs(
+        Result.from_runs(
             "ids, one at a time under the lock",
             ("Snowflake.next", singles),
             ("a million a second", [WANTED_SINGLES] * runs),
             target=1.0,
             unit="ids/s",
         ),
-        Result.of_runs(
+        Result.from_runs(
             "ids, in batches",
             (f"Snowflake.take({BATCH:,})", batches),
             ("the layout: 4,096 a ms", [ROOM] * runs),
@@ -41,15 +41,15 @@ def measure(runs: int) -> list[Result]:
     ]
 
 
-def _singles_a_second(ids: Snowflake) -> float:
-    one = ids.next
+def _singles_a_second(ids: SnowflakeGenerator) -> float:
+    one = ids.next_id
     started = time.perf_counter()
     for _ in repeat(None, SINGLES):
         one()
     return SINGLES / (time.perf_counter() - started)
 
 
-def _batch_a_second(ids: Snowflake) -> float:
+def _batch_a_second(ids: SnowflakeGenerator) -> float:
     started = time.perf_counter()
-    made = ids.take(BATCH)
+    made = ids.next_ids(BATCH)
     return len(made) / (time.perf_counter() - started)  # before freeing them, which takes 4 %

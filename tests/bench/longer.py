@@ -13,12 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from infra.logs.sqlite import SqliteLog
-from infra.simulation.arrivals import Operation
-from tests.bench import worlds
-from tests.bench.http import CONNECTIONS, JSON, TEXT, populate, starling
-from tests.bench.load import Asked, load
+from infra.simulation.arrivals import OperationKind
+from infra.sqlite.event_log import SqliteLog
+from tests.bench.http import CONNECTIONS, JSON, TEXT, populate_home, running_starling
+from tests.bench.http_load import HttpRequest, measure_load
 from tests.bench.result import Result
+from tests.support import mission_workload
 
 EVENTS = 50_000
 USERS = 2_000
@@ -26,7 +26,7 @@ POSTS_A_SECOND = 10
 SECONDS = 15
 
 
-class Figures(NamedTuple):
+class LogFigures(NamedTuple):
     """What one server did; rates a second, times in ms, memory in MB."""
 
     posts: float
@@ -53,7 +53,7 @@ def measure(runs: int) -> list[Result]:
     """Each figure on the long log (ours) beside the same on the short one; no target but 0.5."""
     pairs = [(_figures(10 * EVENTS), _figures(EVENTS)) for _ in range(min(runs, 3))]
     return [
-        Result.of_runs(
+        Result.from_runs(
             what,
             (f"{10 * EVENTS:,} events", [long[place] for long, _ in pairs]),
             (f"{EVENTS:,} events", [short[place] for _, short in pairs]),
@@ -65,28 +65,28 @@ def measure(runs: int) -> list[Result]:
     ]
 
 
-def _figures(events: int) -> Figures:
+def _figures(events: int) -> LogFigures:
     with tempfile.TemporaryDirectory(prefix="starling-bench-") as folder:
         data = Path(folder, "data")
         data.mkdir()
         log = SqliteLog(data / "log.sqlite")
-        asyncio.run(worlds.write(log, events, USERS))
+        asyncio.run(mission_workload.write_log(log, events, USERS))
         log.close()
-        with starling(folder) as port:
-            token, _ = populate(port)
+        with running_starling(folder) as port:
+            token, _ = populate_home(port)
             bearer = ("Authorization", f"Bearer {token}")
             crowd = _simulate(port)
-            home = Asked(port, "/v1/timelines/home", headers=(bearer,))
+            home = HttpRequest(port, "/v1/timelines/home", headers=(bearer,))
             body = json.dumps({"text": TEXT})
-            post = Asked(port, "/v1/posts", "POST", (bearer, JSON), body)
-            homes, posts = (load(asked, 4, CONNECTIONS).rate for asked in (home, post))
-            return Figures(posts, homes, *crowd, *_memory(data))
+            post = HttpRequest(port, "/v1/posts", "POST", (bearer, JSON), body)
+            homes, posts = (measure_load(asked, 4, CONNECTIONS).rate for asked in (home, post))
+            return LogFigures(posts, homes, *crowd, *_memory(data))
 
 
 def _simulate(port: int) -> tuple[float, float, float]:
     """p50 and p99 of the slowest kind of command, p99 of becoming visible."""
     command = [
-        sys.executable, "-c", "from infra.cli import main; main()", "simulate", "--json",
+        sys.executable, "-c", "from infra.cli.main import main; main()", "simulate", "--json",
         "--url", f"http://127.0.0.1:{port}", "--users", "30", "--seconds", str(SECONDS),
         "--posts-per-second", str(POSTS_A_SECOND),
     ]  # fmt: skip
@@ -94,7 +94,7 @@ def _simulate(port: int) -> tuple[float, float, float]:
     commands = [
         row["latency_ms"]
         for name, row in told["operations"].items()
-        if row["latency_ms"] and name != Operation.READ
+        if row["latency_ms"] and name != OperationKind.READ
     ]
     return (
         max(times["p50"] for times in commands),
@@ -119,5 +119,7 @@ def _memory(data: Path) -> tuple[float, float]:
             continue  # it ended meanwhile
         if f"STARLING_DATA={data.absolute()}" in environment:
             kilobytes = int(status.split("VmRSS:")[1].split()[0])
-            found["api" if "infra.asgi" in command else "projector"] = kilobytes / 1024
+            found["api" if "infra.entrypoints.api_server" in command else "projector"] = (
+                kilobytes / 1024
+            )
     return found["api"], found["projector"]

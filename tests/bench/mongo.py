@@ -21,22 +21,22 @@ from itertools import count, islice
 from pathlib import Path
 from random import Random
 
-from api.auth import Tokens
+from api.http.tokens import AccessTokens
 from events import streams
+from events.ids.snowflake import compose_id
 from events.schema import Event, PostCreated, UserFollowed, UserRegistered
-from events.snowflake import compose
-from infra.command_side import clock_ms, open_log, signing_secret
-from infra.engines.engine import running
-from infra.engines.mongodb import MongoServer
-from infra.mongo import READ_SECONDS, connected
+from infra.dev.local_engine import running_engine
+from infra.dev.mongodb_server import MongoServer
+from infra.mongodb.connection import READ_SECONDS, open_database
+from infra.mongodb.view_registry import ViewRegistry
 from infra.settings import Settings
-from infra.views.mongo_current import MongoCurrent
-from tests.bench.http import CONNECTIONS, SECONDS, TEXT, populate, starling
-from tests.bench.load import Asked, load, once
+from infra.wiring.write_side import clock_ms, open_log, signing_secret
+from tests.bench.http import CONNECTIONS, SECONDS, TEXT, populate_home, running_starling
+from tests.bench.http_load import HttpRequest, measure_load, measure_once
 from tests.bench.result import Result
-from tests.bench.worlds import START_MS, append
+from tests.support.mission_workload import START_MS, append_events
 
-AT_ONCE = 16
+QUERIES_AT_ONCE = 16
 """Questions under way at once in the peer: more are no faster."""
 READERS = 1000
 """Who read for the first time in one run."""
@@ -52,9 +52,9 @@ def measure(runs: int) -> list[Result]:
     peer = "the same two finds through Motor, no HTTP"
     what = "GET /v1/timelines/home, views in MongoDB"
     return [
-        Result.of_runs(f"{what}, each reader's first", ("starling serve, 1 worker", ours),
+        Result.from_runs(f"{what}, each reader's first", ("starling serve, 1 worker", ours),
                        (peer, bare), 0.6, "pages/s"),
-        Result.of_runs(f"{what}, one reader's later ones", ("starling serve, 1 worker", kept),
+        Result.from_runs(f"{what}, one reader's later ones", ("starling serve, 1 worker", kept),
                        (peer, again), 0.6, "pages/s"),
     ]  # fmt: skip
 
@@ -63,77 +63,79 @@ def _first_reads(runs: int) -> tuple[list[float], list[float]]:
     """Ours and the peer's; other readers in each run, and some more before that warm both up."""
     with (
         tempfile.TemporaryDirectory(prefix="starling-bench-") as folder,
-        running(MongoServer(Path(folder, "mongodb"))) as server,
+        running_engine(MongoServer(Path(folder, "mongodb"))) as server,
     ):
         settings = Settings(data=Path(folder, "data"), views=server.address())
-        follows = _settle(settings, readers=READERS * (runs + 1))
-        with starling(folder, STARLING_VIEWS=server.address()) as port:
-            _until_shown(server.address(), settings)
-            tokens = Tokens(signing_secret(settings), clock_ms)
+        follows = _create_readers(settings, readers=READERS * (runs + 1))
+        with running_starling(folder, STARLING_VIEWS=server.address()) as port:
+            _wait_until_projected(server.address(), settings)
+            tokens = AccessTokens(signing_secret(settings), clock_ms)
             ours, bare = list[float](), list[float]()
             readers = iter(follows)
             for _ in range(runs + 1):
                 some = list(islice(readers, READERS))
                 asked = [
-                    Asked(port, "/v1/timelines/home",
+                    HttpRequest(port, "/v1/timelines/home",
                           headers=(("Authorization", f"Bearer {tokens.issue(reader)}"),))
                     for reader in some
                 ]  # fmt: skip
-                ours.append(once(asked, AT_ONCE))
-                bare.append(_bare(server, [follows[reader] for reader in some]))
+                ours.append(measure_once(asked, QUERIES_AT_ONCE))
+                bare.append(_measure_peer(server, [follows[reader] for reader in some]))
     return ours[1:], bare[1:]
 
 
 def _later_reads(runs: int) -> tuple[list[float], list[float]]:
     with (
         tempfile.TemporaryDirectory(prefix="starling-bench-") as folder,
-        running(MongoServer(Path(folder, "mongodb"))) as server,
-        starling(folder, STARLING_VIEWS=server.address()) as port,
+        running_engine(MongoServer(Path(folder, "mongodb"))) as server,
+        running_starling(folder, STARLING_VIEWS=server.address()) as port,
     ):
-        token, _ = populate(port)
-        followed = asyncio.run(_followed(server.address()))
-        get = Asked(port, "/v1/timelines/home", headers=(("Authorization", f"Bearer {token}"),))
-        load(get, 1, CONNECTIONS)
+        token, _ = populate_home(port)
+        followed = asyncio.run(_followed_authors(server.address()))
+        get = HttpRequest(
+            port, "/v1/timelines/home", headers=(("Authorization", f"Bearer {token}"),)
+        )
+        measure_load(get, 1, CONNECTIONS)
         kept, bare = [], []
         for _ in range(runs):
-            kept.append(load(get, SECONDS, CONNECTIONS).rate)
-            bare.append(_bare(server, [followed] * LATER_READS))
+            kept.append(measure_load(get, SECONDS, CONNECTIONS).rate)
+            bare.append(_measure_peer(server, [followed] * LATER_READS))
     return kept, bare
 
 
-def _settle(settings: Settings, readers: int) -> dict[int, list[int]]:
+def _create_readers(settings: Settings, readers: int) -> dict[int, list[int]]:
     """Have a log of readers who follow ten of two hundred authors each: whom each follows."""
     random = Random(1)
     authors = range(1, 201)
     follows = {201 + number: random.sample(authors, 10) for number in range(readers)}
-    ids = (compose(START_MS + number * 10, 1, 0) for number in count())
+    ids = (compose_id(START_MS + number * 10, 1, 0) for number in count())
 
     def happened() -> Iterator[tuple[int, str, int, Event]]:
         for user in (*authors, *follows):
             registered = UserRegistered(user, f"user{user}", "Made up", "")
-            yield next(ids), streams.user(user), user, registered
+            yield next(ids), streams.user_stream(user), user, registered
         for reader, followed in follows.items():
             for author in followed:
                 follow = UserFollowed(author, reader)
-                yield next(ids), streams.follow(author, reader), reader, follow
+                yield next(ids), streams.follow_stream(author, reader), reader, follow
         for _ in range(POSTS):
             post, author = next(ids), random.choice(authors)
-            yield post, streams.post(post), author, PostCreated(post, author, TEXT, None, ())
+            yield post, streams.post_stream(post), author, PostCreated(post, author, TEXT, None, ())
 
     settings.data.mkdir(parents=True)
     with open_log(settings) as log:
-        asyncio.run(append(log, happened()))
+        asyncio.run(append_events(log, happened()))
     return follows
 
 
-def _until_shown(address: str, settings: Settings) -> None:
+def _wait_until_projected(address: str, settings: Settings) -> None:
     """Wait until what a page is made of has the whole log, which ends with posts."""
     with open_log(settings) as log:
         head = log.head()
 
     async def shown() -> bool:
-        with connected(address, READ_SECONDS) as database:
-            views = (await MongoCurrent(database).read()).views
+        with open_database(address, READ_SECONDS) as database:
+            views = (await ViewRegistry(database).read()).views
             positions = [database[f"{views[name]}.position"] for name in ("timeline", "posts")]
             found = [await each.find_one({"_id": 0}) for each in positions]
             return all(one and one["position"] >= head for one in found)
@@ -145,14 +147,14 @@ def _until_shown(address: str, settings: Settings) -> None:
         time.sleep(0.5)
 
 
-async def _followed(address: str) -> list[int]:
-    with connected(address, READ_SECONDS) as database:
-        view = (await MongoCurrent(database).read()).views["timeline"]
+async def _followed_authors(address: str) -> list[int]:
+    with open_database(address, READ_SECONDS) as database:
+        view = (await ViewRegistry(database).read()).views["timeline"]
         found: list[int] = await database[f"{view}.posted"].distinct("author")
         return found
 
 
-def _bare(server: MongoServer, pages: list[list[int]]) -> float:
+def _measure_peer(server: MongoServer, pages: list[list[int]]) -> float:
     """Pages a second of readers who follow these, in a process of its own, as the API has one."""
     command = [sys.executable, "-m", "tests.bench.mongo", server.address()]
     asked = json.dumps(pages)
@@ -160,10 +162,10 @@ def _bare(server: MongoServer, pages: list[list[int]]) -> float:
     return float(done.stdout)
 
 
-async def _ask(address: str, pages: list[list[int]]) -> float:
+async def _read_pages(address: str, pages: list[list[int]]) -> float:
     left = iter(pages)
-    with connected(address, READ_SECONDS) as database:
-        view = (await MongoCurrent(database).read()).views["timeline"]
+    with open_database(address, READ_SECONDS) as database:
+        view = (await ViewRegistry(database).read()).views["timeline"]
         posted, retweets = database[f"{view}.posted"], database[f"{view}.retweets"]
 
         async def page(followed: list[int]) -> None:
@@ -176,9 +178,9 @@ async def _ask(address: str, pages: list[list[int]]) -> float:
                 await page(followed)
 
         started = time.perf_counter()
-        await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(ask() for _ in range(QUERIES_AT_ONCE)))
         return len(pages) / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":
-    print(asyncio.run(_ask(sys.argv[1], json.load(sys.stdin))))
+    print(asyncio.run(_read_pages(sys.argv[1], json.load(sys.stdin))))

@@ -16,13 +16,13 @@ from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import Tracking
 from eventsourcing.sqlite import SQLiteDatastore, SQLiteTrackingRecorder
 
-from infra.logs.sqlite import SqliteLog
-from infra.views.sqlite import SqliteStore
-from projections.catalog import CATALOG
-from streams.dead_letters import kept
-from streams.runner import Follower, Runner
+from infra.sqlite.event_log import SqliteLog
+from infra.sqlite.read_store import SqliteReadStore
+from projections.registry import ALL_PROJECTIONS
+from streams.projecting.dead_letters import tables_with_dead_letters
+from streams.projecting.log_runner import LogRunner, RunningProjection
 from tests.bench.result import Result
-from tests.bench.worlds import write
+from tests.support.mission_workload import write_log
 
 EVENTS = 100_000
 PEER_EVENTS = 5_000
@@ -39,9 +39,9 @@ def measure(runs: int) -> list[Result]:
             ours.append(asyncio.run(_project(Path(folder), run)))
             peer.append(count_peer(env, Path(folder, f"counts-{run}.sqlite")))
     return [
-        Result.of_runs(
+        Result.from_runs(
             f"projecting a log of {EVENTS:,} events",
-            (f"all {len(CATALOG)} views", ours),
+            (f"all {len(ALL_PROJECTIONS)} views", ours),
             ("eventsourcing, one counter", peer),
             target=TARGET,
             unit="events/s",
@@ -51,7 +51,7 @@ def measure(runs: int) -> list[Result]:
 
 async def _fill(folder: Path) -> None:
     log = SqliteLog(folder / "log.sqlite")
-    await write(log, EVENTS, users=EVENTS // 50)
+    await write_log(log, EVENTS, users=EVENTS // 50)
     log.close()
 
 
@@ -59,10 +59,15 @@ async def _project(folder: Path, run: int) -> float:
     """Events a second from an empty view of everything to a current one."""
     log = SqliteLog(folder / "log.sqlite")
     followers = [
-        Follower(one, SqliteStore.open(folder / f"{one.name}-{run}.sqlite", kept(one)))
-        for one in CATALOG
+        RunningProjection(
+            one,
+            SqliteReadStore.open(
+                folder / f"{one.name}-{run}.sqlite", tables_with_dead_letters(one)
+            ),
+        )
+        for one in ALL_PROJECTIONS
     ]
-    runner = Runner(log, followers)
+    runner = LogRunner(log, followers)
     started = time.perf_counter()
     await runner.start()
     assert await runner.catch_up() == log.head()

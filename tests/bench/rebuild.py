@@ -14,16 +14,16 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from events.codec import CODEC
-from infra.logs.sqlite import SqliteLog
-from projections.catalog import CATALOG
-from tests.bench import worlds
-from tests.bench.http import JSON, TEXT, populate, starling
-from tests.bench.load import Asked, load
+from events.codec import EVENT_CODEC
+from infra.sqlite.event_log import SqliteLog
+from projections.registry import ALL_PROJECTIONS
+from tests.bench.http import JSON, TEXT, populate_home, running_starling
+from tests.bench.http_load import HttpRequest, measure_load
 from tests.bench.projecting import count_peer, filled_peer
 from tests.bench.result import Result
-from tests.peak import peak_kb
-from tests.program import environment
+from tests.support import mission_workload
+from tests.support.peak_memory import peak_kb
+from tests.support.starling_program import starling_environment
 
 EVENTS = 1_000_000
 EVENTS_A_USER = 50
@@ -31,7 +31,7 @@ READ_AT_ONCE = 4000
 CONNECTIONS = 4
 SECONDS = 5
 
-_PROGRAM = (sys.executable, "-c", "from infra.cli import main; main()")
+_PROGRAM = (sys.executable, "-c", "from infra.cli.main import main; main()")
 
 
 def measure(runs: int) -> list[Result]:
@@ -46,31 +46,36 @@ def measure(runs: int) -> list[Result]:
             short_memory.append(peak_kb(_rebuild(short_data)) / 1024)
             memory.append(peak_kb(_rebuild(data)) / 1024)
             started = time.perf_counter()
-            subprocess.run(_rebuild(data), env=environment(), check=True, capture_output=True)
+            subprocess.run(
+                _rebuild(data), env=starling_environment(), check=True, capture_output=True
+            )
             ours.append(EVENTS / (time.perf_counter() - started))
             reading.append(_read(data))
             theirs.append(count_peer(peer, folder / f"counts-{run}.sqlite"))
         past, short_past = (peak_kb(_past(one)) / 1024 for one in (data, short_data))
-        quiet, busy = _waits(folder, runs)
-    what, label = f"rebuilding all {len(CATALOG)} views from {EVENTS:,} events", "with --all"
+        quiet, busy = _response_times(folder, runs)
+    what, label = (
+        f"rebuilding all {len(ALL_PROJECTIONS)} views from {EVENTS:,} events",
+        "with --all",
+    )
     unit = "events/s"
     return [
-        Result.of_runs(
+        Result.from_runs(
             what, (label, ours), ("eventsourcing, one counter", theirs), target=20, unit=unit
         ),
-        Result.of_runs(
+        Result.from_runs(
             what, (label, ours), ("reading and decoding alone", reading), target=0.15, unit=unit
         ),
-        Result.of_runs(
+        Result.from_runs(
             "p99 of POST /v1/posts", ("during a rebuild", busy), ("without", quiet),
             target=0.5, unit="ms", higher_is_better=False,
         ),
-        Result.of_runs(
+        Result.from_runs(
             "peak memory of a rebuild", (f"{EVENTS:,} events", memory),
             (f"{EVENTS // 10:,} events", short_memory),
             target=0.8, unit="MB", higher_is_better=False,
         ),
-        Result.of_runs(
+        Result.from_runs(
             "peak memory of showing posts as they were", (f"{EVENTS:,} events", [past]),
             (f"{EVENTS // 10:,} events", [short_past]),
             target=0.8, unit="MB", higher_is_better=False,
@@ -82,10 +87,10 @@ def _filled(folder: Path, events: int) -> Path:
     data = folder / "data"
     data.mkdir(parents=True)
     log = SqliteLog(data / "log.sqlite")
-    asyncio.run(worlds.write(log, events, events // EVENTS_A_USER))
+    asyncio.run(mission_workload.write_log(log, events, events // EVENTS_A_USER))
     log.close()
     # The first views: a rebuild needs something to stand beside.
-    subprocess.run(_rebuild(data), env=environment(), check=True, capture_output=True)
+    subprocess.run(_rebuild(data), env=starling_environment(), check=True, capture_output=True)
     return data
 
 
@@ -109,28 +114,28 @@ def _read(data: Path) -> float:
     after = seen = 0
     while rows := log.read_all(after, limit=READ_AT_ONCE):
         for row in rows:
-            CODEC.recorded(row)
+            EVENT_CODEC.decode_stored(row)
         after, seen = rows[-1].position, seen + len(rows)
     rate = seen / (time.perf_counter() - started)
     log.close()
     return rate
 
 
-def _waits(folder: Path, runs: int) -> tuple[list[float], list[float]]:
+def _response_times(folder: Path, runs: int) -> tuple[list[float], list[float]]:
     """p99 in ms of posting to a server, without and with a rebuild that runs all the while."""
     quiet, busy = [], []
-    with starling(str(folder)) as port:
-        token, _ = populate(port)
+    with running_starling(str(folder)) as port:
+        token, _ = populate_home(port)
         headers = (("Authorization", f"Bearer {token}"), JSON)
-        post = Asked(port, "/v1/posts", "POST", headers, json.dumps({"text": TEXT}))
-        load(post, 1, CONNECTIONS)
+        post = HttpRequest(port, "/v1/posts", "POST", headers, json.dumps({"text": TEXT}))
+        measure_load(post, 1, CONNECTIONS)
         for _ in range(runs):
-            quiet.append(load(post, SECONDS, CONNECTIONS).p99 * 1000)
+            quiet.append(measure_load(post, SECONDS, CONNECTIONS).p99 * 1000)
             with subprocess.Popen(
-                _rebuild(folder / "data"), env=environment(), stderr=subprocess.DEVNULL
+                _rebuild(folder / "data"), env=starling_environment(), stderr=subprocess.DEVNULL
             ) as rebuild:
                 time.sleep(1)  # past its start
-                busy.append(load(post, SECONDS, CONNECTIONS).p99 * 1000)
+                busy.append(measure_load(post, SECONDS, CONNECTIONS).p99 * 1000)
                 if rebuild.poll() is not None:
                     raise RuntimeError("the rebuild ended before the measurement: lengthen the log")
                 rebuild.wait()

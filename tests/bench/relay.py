@@ -19,20 +19,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from events.lines import lines
-from events.recorded import Stored
-from events.streams import owner, partition
-from infra.engines.engine import running
-from infra.engines.kafka import KafkaBroker
-from infra.feeds.kafka import KafkaFeed
-from infra.feeds.kafka_sender import producer
-from infra.feeds.kafka_topic import Topic, ensure
-from infra.feeds.kept_memory import keep_freed_memory
-from infra.logs.sqlite import SqliteLog
-from streams.chunks import Chunk, cut
-from streams.relay import READ, Relay
+from events.envelope import StoredEvent
+from events.json_lines import render_lines
+from events.streams import owner_of, partition_of_owner
+from infra.dev.kafka_broker import KafkaBroker
+from infra.dev.local_engine import running_engine
+from infra.kafka.feed import KafkaFeed
+from infra.kafka.producer_process import create_producer
+from infra.kafka.topic import FeedTopic, ensure_topic
+from infra.process.malloc import keep_freed_memory
+from infra.sqlite.event_log import SqliteLog
+from streams.feed.chunks import Chunk, split_into_chunks
+from streams.feed.relay import READ_EVENTS, Relay
 from tests.bench.result import Result
-from tests.bench.worlds import write
+from tests.support.mission_workload import write_log
 
 EVENTS: Final = 400_000
 SINGLES: Final = 15_000
@@ -44,26 +44,27 @@ def measure(runs: int) -> list[Result]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.sqlite"
         log = SqliteLog(path)
-        asyncio.run(write(log, EVENTS, users=2000))
+        asyncio.run(write_log(log, EVENTS, users=2000))
         log.close()
-        with running(KafkaBroker(Path(folder) / "kafka")) as broker:
+        with running_engine(KafkaBroker(Path(folder) / "kafka")) as broker:
             relayed, chunked, single = list[float](), list[float](), list[float]()
             for run in range(-1, runs):  # the first warms the broker up
                 measured = [
-                    _alone(how, path, broker.address) for how in ("relay", "chunks", "singles")
+                    _run_in_process(how, path, broker.address)
+                    for how in ("relay", "chunks", "singles")
                 ]
                 if run >= 0:
                     for speeds, speed in zip((relayed, chunked, single), measured, strict=True):
                         speeds.append(speed)
     return [
-        Result.of_runs(
+        Result.from_runs(
             "log to Kafka",
             ("starling relay", relayed),
             ("kafka-python, the same chunks from memory", chunked),
             target=0.8,
             unit="events/s",
         ),
-        Result.of_runs(
+        Result.from_runs(
             "log to Kafka",
             ("starling relay", relayed),
             ("kafka-python, one event a record", single),
@@ -73,37 +74,37 @@ def measure(runs: int) -> list[Result]:
     ]
 
 
-def _alone(how: str, path: Path, servers: str) -> float:
+def _run_in_process(how: str, path: Path, servers: str) -> float:
     command = [sys.executable, "-m", "tests.bench.relay", how, str(path), servers]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def _topic() -> Topic:
-    return Topic(f"bench-{time.time_ns()}", PARTITIONS)
+def _topic() -> FeedTopic:
+    return FeedTopic(f"bench-{time.time_ns()}", PARTITIONS)
 
 
 def _chunks(log: SqliteLog) -> list[Chunk]:
     ends, chunks, position = [0] * PARTITIONS, list[Chunk](), 0
-    while (read := log.read_owned(position, limit=READ)).lines:
-        position = read.position(-1)
-        chunks += cut(read, ends, position)
+    while (read := log.read_owned_lines(position, limit=READ_EVENTS)).lines:
+        position = read.position_at(-1)
+        chunks += split_into_chunks(read, ends, position)
     return chunks
 
 
-class _Ending(SqliteLog):
+class _StopAtEndLog(SqliteLog):
     """A log that says when it has been read to its end, where the relay would go to sleep."""
 
     def __init__(self, path: Path, stop: asyncio.Event) -> None:
         super().__init__(path)
         self._stop = stop
 
-    async def wait(self, after: int, timeout: float) -> bool:
+    async def wait_for_events(self, after: int, timeout: float) -> bool:
         """Nothing will come."""
         self._stop.set()
         return False
 
 
-class _Timed(KafkaFeed):
+class _TimedFeed(KafkaFeed):
     """Notes when everything was acknowledged: closing is not sending."""
 
     ended = 0.0
@@ -114,14 +115,14 @@ class _Timed(KafkaFeed):
         await super().close(in_order)
 
 
-async def _relay(path: Path, servers: str) -> float:
+async def _measure_relay(path: Path, servers: str) -> float:
     stop, topic = asyncio.Event(), _topic()
-    feed = await _Timed.open(servers, topic)
+    feed = await _TimedFeed.open(servers, topic)
 
-    async def opened() -> _Timed:
+    async def opened() -> _TimedFeed:
         return feed
 
-    ending = _Ending(path, stop)
+    ending = _StopAtEndLog(path, stop)
     started = time.perf_counter()
     await Relay(ending, opened).run(stop)
     ending.close()
@@ -130,8 +131,8 @@ async def _relay(path: Path, servers: str) -> float:
 
 def _send_chunks(chunks: Sequence[Chunk], servers: str) -> float:
     topic = _topic()
-    ensure(servers, topic)
-    client = producer(servers)
+    ensure_topic(servers, topic)
+    client = create_producer(servers)
     client.partitions_for(topic.name)
     started = time.perf_counter()
     for chunk in chunks:
@@ -142,14 +143,14 @@ def _send_chunks(chunks: Sequence[Chunk], servers: str) -> float:
     return EVENTS / took
 
 
-def _send_singles(events: Sequence[Stored], servers: str) -> float:
+def _send_singles(events: Sequence[StoredEvent], servers: str) -> float:
     topic = _topic()
-    ensure(servers, topic)
-    client = producer(servers)
+    ensure_topic(servers, topic)
+    client = create_producer(servers)
     client.partitions_for(topic.name)
     ready = [
-        (line.encode(), b"%d" % event.id, partition(owner(event), PARTITIONS))
-        for event, line in zip(events, lines(events), strict=True)
+        (line.encode(), b"%d" % event.id, partition_of_owner(owner_of(event), PARTITIONS))
+        for event, line in zip(events, render_lines(events), strict=True)
     ]
     started = time.perf_counter()
     for line, key, number in ready:
@@ -164,7 +165,7 @@ def _main(how: str, path: str, servers: str) -> float:
     """Events a second of one run."""
     if how == "relay":
         keep_freed_memory()
-        return asyncio.run(_relay(Path(path), servers))
+        return asyncio.run(_measure_relay(Path(path), servers))
     log = SqliteLog(Path(path))
     try:
         if how == "chunks":

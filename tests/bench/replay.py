@@ -12,17 +12,17 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from events.event_filter import EventFilter, select_events, select_lines
 from events.log import EventLog
-from events.selection import Selection, read, read_lines
-from infra.logs.sqlite import SqliteLog
 from infra.settings import Settings
-from streams.exports.catalog import into_path
-from streams.formats import parquet
-from streams.replay import TakesLines
-from tests.bench import worlds
+from infra.sqlite.event_log import SqliteLog
+from streams.export import parquet_format
+from streams.export.registry import open_path_export
+from streams.export.replay import StoredLineExport
 from tests.bench.result import Result
-from tests.peak import peak_kb
-from tests.program import STARLING
+from tests.support import mission_workload
+from tests.support.peak_memory import peak_kb
+from tests.support.starling_program import STARLING
 
 FEW: Final = 100_000
 MANY: Final = 1_000_000
@@ -31,9 +31,9 @@ TIMED: Final = 300_000
 
 USERS: Final = 5_000
 FLAT: Final = 1 / 1.2
-"""Memory at `FEW` events by memory at `MANY`."""
+"""Memory at `FEW` events by memory at `MAX_CACHED_RETWEETS`."""
 
-EVERYTHING: Final = Selection()
+EVERYTHING: Final = EventFilter()
 
 
 def measure(runs: int) -> list[Result]:
@@ -63,16 +63,16 @@ def _quick_folder() -> str | None:
 def _log(data: Path, events: int) -> SqliteLog:
     data.mkdir()
     log = SqliteLog(Settings(data=data).log_file)
-    asyncio.run(worlds.write(log, events, USERS))
+    asyncio.run(mission_workload.write_log(log, events, USERS))
     return log
 
 
 def _parquet(log: EventLog, rows: Sequence[Any], folder: Path, runs: int) -> Result:
     ours, peers = [], []
     for _ in range(runs):
-        ours.append(_replayed(log, "parquet", folder / "out"))
-        peers.append(_rate(lambda: _written_from_memory(rows, folder / "peer.parquet")))
-    return Result.of_runs(
+        ours.append(_measure_replay(log, "parquet", folder / "out"))
+        peers.append(_rate(lambda: _write_from_memory(rows, folder / "peer.parquet")))
+    return Result.from_runs(
         f"replay of {TIMED:,} events to Parquet",
         ("log to folder", ours),
         ("pyarrow writes the same rows from memory", peers),
@@ -84,9 +84,9 @@ def _parquet(log: EventLog, rows: Sequence[Any], folder: Path, runs: int) -> Res
 def _jsonl(log: EventLog, folder: Path, runs: int) -> Result:
     ours, peers = [], []
     for _ in range(runs):
-        ours.append(_replayed(log, "jsonl", folder / "out.jsonl"))
+        ours.append(_measure_replay(log, "jsonl", folder / "out.jsonl"))
         peers.append(_rate(lambda: _read(log)))
-    return Result.of_runs(
+    return Result.from_runs(
         f"replay of {TIMED:,} events to JSONL",
         ("log to file", ours),
         ("reading the raw rows", peers),
@@ -100,7 +100,7 @@ def _memory(form: str, folder: Path) -> Result:
         peak_kb([STARLING, "replay", "--data", folder / size, "--format", form, "-o", out]) / 1024
         for size, out in (("many", folder / f"many.{form}"), ("few", folder / f"few.{form}"))
     ]
-    return Result.of_runs(
+    return Result.from_runs(
         f"peak memory of an export to {form}",
         (f"{MANY:,} events", peaks[:1]),
         (f"{FEW:,} events", peaks[1:]),
@@ -110,7 +110,7 @@ def _memory(form: str, folder: Path) -> Result:
     )
 
 
-def _replayed(log: EventLog, form: str, path: Path) -> float:
+def _measure_replay(log: EventLog, form: str, path: Path) -> float:
     """Events a second of one export, begun anew."""
     if path.is_dir():
         shutil.rmtree(path)
@@ -118,12 +118,12 @@ def _replayed(log: EventLog, form: str, path: Path) -> float:
         file.unlink()
 
     def export() -> None:
-        out = into_path(form, path, EVERYTHING, log, growing=False)
-        if isinstance(out, TakesLines):
-            for lines in read_lines(log, 0, TIMED):
+        out = open_path_export(form, path, EVERYTHING, log, growing=False)
+        if isinstance(out, StoredLineExport):
+            for lines in select_lines(log, 0, TIMED):
                 out.write_lines(*lines)
         else:
-            for batch in read(log, EVERYTHING, 0, TIMED):
+            for batch in select_events(log, EVERYTHING, 0, TIMED):
                 out.write(*batch)
         out.close()
 
@@ -137,25 +137,28 @@ def _rate(work: Callable[[], None]) -> float:
 
 
 def _read(log: EventLog) -> None:
-    for _ in read(log, EVERYTHING, 0, TIMED):
+    for _ in select_events(log, EVERYTHING, 0, TIMED):
         pass
 
 
 def _rows(log: EventLog) -> list[tuple[Any, ...]]:
     """The same rows as tuples of Python values, ready to be written."""
-    batches = [parquet.rows(batch.events) for batch in read(log, EVERYTHING, 0, TIMED)]
-    columns = [column.to_pylist() for column in parquet.table(batches).columns]
+    batches = [
+        parquet_format.to_record_batch(batch.events)
+        for batch in select_events(log, EVERYTHING, 0, TIMED)
+    ]
+    columns = [column.to_pylist() for column in parquet_format.to_table(batches).columns]
     return list(zip(*columns, strict=True))
 
 
-def _written_from_memory(rows: Sequence[tuple[Any, ...]], path: Path) -> None:
+def _write_from_memory(rows: Sequence[tuple[Any, ...]], path: Path) -> None:
     """The loop that somebody would write who has the rows."""
-    writer = parquet.writer(path)
-    for start in range(0, len(rows), parquet.CHUNK):
-        columns = zip(*rows[start : start + parquet.CHUNK], strict=True)
+    writer = parquet_format.open_writer(path)
+    for start in range(0, len(rows), parquet_format.ROW_GROUP_EVENTS):
+        columns = zip(*rows[start : start + parquet_format.ROW_GROUP_EVENTS], strict=True)
         arrays = [
             pa.array(column, field.type)
-            for column, field in zip(columns, parquet.SCHEMA, strict=True)
+            for column, field in zip(columns, parquet_format.PARQUET_SCHEMA, strict=True)
         ]
-        writer.write_table(pa.table(arrays, parquet.SCHEMA))
+        writer.write_table(pa.table(arrays, parquet_format.PARQUET_SCHEMA))
     writer.close()

@@ -24,7 +24,7 @@ class Result:
     higher_is_better: bool = True
 
     @classmethod
-    def of_runs(
+    def from_runs(
         cls,
         what: str,
         ours: tuple[str, Sequence[float]],
@@ -46,6 +46,6 @@ class Result:
         )  # fmt: skip
 
     @property
-    def reached(self) -> bool:
+    def meets_target(self) -> bool:
         """Whether the ratio is at least the target."""
         return self.ratio >= self.target

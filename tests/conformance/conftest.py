@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from projections.store import ReadStore
-from tests.conformance.stores import PARAMETERS, Adapter, each_adapter
+from tests.support.store_adapters import STORE_PARAMETERS, StoreAdapter, adapter_with_server
 
 
-@pytest.fixture(params=PARAMETERS)
-def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> Adapter:
-    return each_adapter(request, tmp_path)
+@pytest.fixture(params=STORE_PARAMETERS)
+def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> StoreAdapter:
+    return adapter_with_server(request, tmp_path)
 
 
 @pytest.fixture
-async def store(adapter: Adapter, tmp_path: Path) -> AsyncIterator[ReadStore]:
+async def store(adapter: StoreAdapter, tmp_path: Path) -> AsyncIterator[ReadStore]:
     opened = await adapter.open(tmp_path)
     yield opened
     await opened.close()

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from api.accounts import Account, Accounts, AccountsUnavailable, EmailTaken
-from infra.accounts.sqlite import SqliteAccounts
+from api.accounts.account_store import AccountRecord, AccountStore, AccountsUnavailable, EmailTaken
+from infra.sqlite.accounts import SqliteAccounts
 
-ADA = Account(1, "Ada@Example.org", "$argon2id$ada", 1_700_000_000_000)
+ADA = AccountRecord(1, "Ada@Example.org", "$argon2id$ada", 1_700_000_000_000)
 
-Open = Callable[[], Accounts]
+Open = Callable[[], AccountStore]
 """Opens the same accounts once more, as another process would."""
 
 
@@ -19,15 +19,15 @@ async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     if request.param == "sqlite":
         yield lambda: SqliteAccounts(tmp_path / "accounts.sqlite")
         return
-    from infra.accounts.mongo import MongoAccounts
-    from tests.engines.mongo_views import database
+    from infra.mongodb.accounts import MongoAccounts
+    from tests.support.engines.mongodb_views import temporary_database
 
-    async with database(request.getfixturevalue("mongodb")) as opened:
+    async with temporary_database(request.getfixturevalue("mongodb")) as opened:
         yield lambda: MongoAccounts(opened)
 
 
 @pytest.fixture
-async def accounts(opening: Open) -> AsyncIterator[Accounts]:
+async def accounts(opening: Open) -> AsyncIterator[AccountStore]:
     opened = opening()
     yield opened
     opened.close()
@@ -48,49 +48,53 @@ def modes_in(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mode for file in folder.iterdir()}
 
 
-async def test_an_account_is_found_by_its_user_and_its_email(accounts: Accounts) -> None:
+async def test_an_account_is_found_by_its_user_and_its_email(accounts: AccountStore) -> None:
     await accounts.put(ADA)
-    assert await accounts.of(1) == ADA
-    assert await accounts.with_email("ada@example.ORG") == ADA
-    assert await accounts.of(2) is None
-    assert await accounts.with_email("bob@example.org") is None
+    assert await accounts.get(1) == ADA
+    assert await accounts.find_by_email("ada@example.ORG") == ADA
+    assert await accounts.get(2) is None
+    assert await accounts.find_by_email("bob@example.org") is None
 
 
-async def test_an_email_belongs_to_one_account_in_any_case(accounts: Accounts) -> None:
+async def test_an_email_belongs_to_one_account_in_any_case(accounts: AccountStore) -> None:
     await accounts.put(ADA)
     with pytest.raises(EmailTaken):
-        await accounts.put(Account(2, "ADA@example.org", None, 0))
-    assert await accounts.of(2) is None
+        await accounts.put(AccountRecord(2, "ADA@example.org", None, 0))
+    assert await accounts.get(2) is None
 
 
-async def test_accounts_without_an_email_do_not_collide(accounts: Accounts) -> None:
-    await accounts.put(Account(1, None, None, 0))
-    await accounts.put(Account(2, None, "$argon2id$bob", 0))
-    assert (await accounts.of(2)) == Account(2, None, "$argon2id$bob", 0)
+async def test_accounts_without_an_email_do_not_collide(accounts: AccountStore) -> None:
+    await accounts.put(AccountRecord(1, None, None, 0))
+    await accounts.put(AccountRecord(2, None, "$argon2id$bob", 0))
+    assert (await accounts.get(2)) == AccountRecord(2, None, "$argon2id$bob", 0)
 
 
-async def test_putting_again_replaces_all_but_the_time(accounts: Accounts) -> None:
+async def test_putting_again_replaces_all_but_the_time(accounts: AccountStore) -> None:
     await accounts.put(ADA)
-    await accounts.put(Account(1, "countess@example.org", "$argon2id$new", 5))
-    assert await accounts.of(1) == Account(1, "countess@example.org", "$argon2id$new", ADA.created)
-    assert await accounts.with_email("ada@example.org") is None
+    await accounts.put(AccountRecord(1, "countess@example.org", "$argon2id$new", 5))
+    assert await accounts.get(1) == AccountRecord(
+        1, "countess@example.org", "$argon2id$new", ADA.created_ms
+    )
+    assert await accounts.find_by_email("ada@example.org") is None
 
 
-async def test_an_erased_account_is_gone_and_its_email_is_free(accounts: Accounts) -> None:
+async def test_an_erased_account_is_gone_and_its_email_is_free(accounts: AccountStore) -> None:
     await accounts.put(ADA)
     await accounts.remove(1)
     await accounts.remove(1)
-    assert await accounts.of(1) is None
-    await accounts.put(Account(2, "ada@example.org", None, 0))
-    assert await accounts.with_email("Ada@example.org") == Account(2, "ada@example.org", None, 0)
+    assert await accounts.get(1) is None
+    await accounts.put(AccountRecord(2, "ada@example.org", None, 0))
+    assert await accounts.find_by_email("Ada@example.org") == AccountRecord(
+        2, "ada@example.org", None, 0
+    )
 
 
-async def test_another_process_sees_what_was_put(accounts: Accounts, opening: Open) -> None:
+async def test_another_process_sees_what_was_put(accounts: AccountStore, opening: Open) -> None:
     other = opening()
     await accounts.put(ADA)
-    assert await other.of(1) == ADA
+    assert await other.get(1) == ADA
     with pytest.raises(EmailTaken):
-        await other.put(Account(2, "ada@example.org", None, 0))
+        await other.put(AccountRecord(2, "ada@example.org", None, 0))
     other.close()
 
 
@@ -98,7 +102,7 @@ async def test_closed_accounts_are_unavailable(opening: Open) -> None:
     accounts = opening()
     accounts.close()
     with pytest.raises(AccountsUnavailable):
-        await accounts.of(1)
+        await accounts.get(1)
 
 
 async def test_an_erased_account_is_gone_from_the_files_too(
@@ -107,7 +111,7 @@ async def test_an_erased_account_is_gone_from_the_files_too(
     await files.put(ADA)
     await files.remove(1)
     await files.remove(1)
-    assert await files.of(1) is None
+    assert await files.get(1) is None
     kept = content_of(tmp_path)
     assert b"xample.org" not in kept
     assert b"argon2id$ada" not in kept

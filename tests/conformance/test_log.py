@@ -8,66 +8,66 @@ from pathlib import Path
 import pytest
 
 from events import streams
-from events.codec import CODEC
+from events.codec import EVENT_CODEC
 from events.log import (
-    START,
-    Append,
-    Appended,
+    LOG_START,
+    AppendRequest,
+    AppendResult,
     EventLog,
+    IdempotencyKeyReused,
     IdTaken,
-    KeyReused,
     LogUnavailable,
     NewEvent,
-    Write,
+    StreamAppend,
     WrongVersion,
 )
 from events.schema import PostCreated
-from tests.conformance.logs import (
+from tests.support.log_adapters import (
     ACTOR,
     FIRST_ID,
-    LOGS,
-    MANY_STREAMS,
-    everything,
-    liking,
-    outcomes,
-    posting,
-    together,
+    LOG_ADAPTERS,
+    MULTI_STREAM_LOGS,
+    all_event_keys,
+    gather_outcomes,
+    like_append,
+    merge_appends,
+    post_append,
 )
 
 
-@pytest.fixture(params=LOGS)
+@pytest.fixture(params=LOG_ADAPTERS)
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
-    log = LOGS[request.param].open(tmp_path)
+    log = LOG_ADAPTERS[request.param].open(tmp_path)
     yield log
     log.close()
 
 
 async def test_an_event_is_read_back_as_it_was_appended(log: EventLog) -> None:
     event = PostCreated(FIRST_ID, ACTOR, "zażółć 🐦\n\0", reply_to=FIRST_ID - 5, hashtags=("ł",))
-    write = Write(streams.post(FIRST_ID), 0, (NewEvent(FIRST_ID, event),))
-    appended = await log.append(Append((write,), ACTOR, 77, correlation=88, causation=99))
-    assert appended == Appended(77, log.head())
-    (stored,) = log.read_stream(streams.post(FIRST_ID))
-    assert stored == log.find(FIRST_ID) == log.read_all()[0]
-    recorded = CODEC.recorded(stored)
+    write = StreamAppend(streams.post_stream(FIRST_ID), 0, (NewEvent(FIRST_ID, event),))
+    appended = await log.append(AppendRequest((write,), ACTOR, 77, correlation=88, causation=99))
+    assert appended == AppendResult(77, log.head())
+    (stored,) = log.read_stream(streams.post_stream(FIRST_ID))
+    assert stored == log.find_event(FIRST_ID) == log.read_all()[0]
+    recorded = EVENT_CODEC.decode_stored(stored)
     assert recorded.event == event
     assert recorded[:7] == (log.head(), FIRST_ID, write.stream, 1, ACTOR, 99, 88)
     assert isinstance(stored.data, bytes)
 
 
 async def test_an_empty_log_has_nothing(log: EventLog) -> None:
-    assert log.head() == START
+    assert log.head() == LOG_START
     assert log.read_all() == log.read_stream("post-1") == []
     assert log.ids_between(0, 1 << 62) == []
-    assert log.find(1) is None
+    assert log.find_event(1) is None
     assert log.newest_id() == 0
-    assert log.remembered("k") is None
-    assert not await log.wait(START, 0)
+    assert log.idempotency_result("k") is None
+    assert not await log.wait_for_events(LOG_START, 0)
 
 
 async def test_a_stream_grows_by_one_version_an_event(log: EventLog) -> None:
-    await log.append(liking("like-1-1", 0, 1, 2))
-    await log.append(liking("like-1-1", 2, 3))
+    await log.append(like_append("like-1-1", 0, 1, 2))
+    await log.append(like_append("like-1-1", 2, 3))
     assert [(e.version, e.id - FIRST_ID) for e in log.read_stream("like-1-1")] == [
         (1, 1),
         (2, 2),
@@ -79,89 +79,97 @@ async def test_a_stream_grows_by_one_version_an_event(log: EventLog) -> None:
 
 @pytest.mark.parametrize("expected", [0, 1, 3, 7])
 async def test_an_append_at_another_version_is_refused(log: EventLog, expected: int) -> None:
-    await log.append(liking("like-1-1", 0, 1, 2))
-    before = everything(log)
+    await log.append(like_append("like-1-1", 0, 1, 2))
+    before = all_event_keys(log)
     with pytest.raises(WrongVersion) as refused:
-        await log.append(liking("like-1-1", expected, 3))
-    assert (refused.value.stream, refused.value.expected) == ("like-1-1", expected)
-    assert everything(log) == before
+        await log.append(like_append("like-1-1", expected, 3))
+    assert (refused.value.stream, refused.value.expected_version) == ("like-1-1", expected)
+    assert all_event_keys(log) == before
 
 
 async def test_a_new_stream_can_only_begin_at_its_first_version(log: EventLog) -> None:
     with pytest.raises(WrongVersion):
-        await log.append(liking("like-1-1", 1, 1))
-    assert everything(log) == []
+        await log.append(like_append("like-1-1", 1, 1))
+    assert all_event_keys(log) == []
 
 
 async def test_a_write_without_events_only_checks_its_version(log: EventLog) -> None:
-    await log.append(liking("like-1-1", 0, 1))
-    assert (await log.append(liking("like-1-1", 1))).position == log.head()
+    await log.append(like_append("like-1-1", 0, 1))
+    assert (await log.append(like_append("like-1-1", 1))).position == log.head()
     with pytest.raises(WrongVersion):
-        await log.append(liking("like-1-1", 2))
-    assert len(everything(log)) == 1
+        await log.append(like_append("like-1-1", 2))
+    assert len(all_event_keys(log)) == 1
 
 
-@pytest.mark.parametrize("log", MANY_STREAMS, indirect=True)
+@pytest.mark.parametrize("log", MULTI_STREAM_LOGS, indirect=True)
 async def test_several_streams_are_written_together_or_not_at_all(log: EventLog) -> None:
-    await log.append(liking("like-1-2", 0, 9))
+    await log.append(like_append("like-1-2", 0, 9))
     with pytest.raises(WrongVersion) as refused:
-        await log.append(together(liking("like-1-1", 0, 1), liking("like-1-2", 0, 2)))
+        await log.append(
+            merge_appends(like_append("like-1-1", 0, 1), like_append("like-1-2", 0, 2))
+        )
     assert refused.value.stream == "like-1-2"
     assert log.read_stream("like-1-1") == []
     with pytest.raises(IdTaken):
-        await log.append(together(liking("like-1-1", 0, 1), liking("like-1-2", 1, 9)))
+        await log.append(
+            merge_appends(like_append("like-1-1", 0, 1), like_append("like-1-2", 1, 9))
+        )
     assert log.read_stream("like-1-1") == []
-    done = await log.append(together(liking("like-1-1", 0, 1), liking("like-1-2", 1, 2)))
+    done = await log.append(
+        merge_appends(like_append("like-1-1", 0, 1), like_append("like-1-2", 1, 2))
+    )
     assert done.position == log.head()
-    assert everything(log)[1:] == [
+    assert all_event_keys(log)[1:] == [
         (FIRST_ID + 1, "like-1-1", 1),
         (FIRST_ID + 2, "like-1-2", 2),
     ]
 
 
-@pytest.mark.parametrize("log", MANY_STREAMS, indirect=True)
+@pytest.mark.parametrize("log", MULTI_STREAM_LOGS, indirect=True)
 async def test_a_later_write_of_an_append_sees_the_earlier_ones(log: EventLog) -> None:
-    await log.append(together(liking("like-1-1", 0, 1), liking("like-1-1", 1, 2)))
+    await log.append(merge_appends(like_append("like-1-1", 0, 1), like_append("like-1-1", 1, 2)))
     with pytest.raises(WrongVersion):
-        await log.append(together(liking("like-1-1", 2, 3), liking("like-1-1", 2, 4)))
-    await log.append(liking("like-1-1", 2, 5))
+        await log.append(
+            merge_appends(like_append("like-1-1", 2, 3), like_append("like-1-1", 2, 4))
+        )
+    await log.append(like_append("like-1-1", 2, 5))
     assert [e.id - FIRST_ID for e in log.read_stream("like-1-1")] == [1, 2, 5]
 
 
 async def test_appends_at_once_each_have_an_outcome_of_their_own(log: EventLog) -> None:
-    await log.append(posting(0, key="used"))
-    done = await outcomes(
-        log.append(posting(1)),
-        log.append(posting(1)),
-        log.append(posting(2, key="used", text="another")),
-        log.append(posting(3, key="new")),
-        log.append(posting(3, key="new")),
-        log.append(posting(4, key="used")),
-        log.append(liking("like-1-1", 0, 0)),
-        log.append(liking("like-1-2", 0, 5)),
+    await log.append(post_append(0, key="used"))
+    done = await gather_outcomes(
+        log.append(post_append(1)),
+        log.append(post_append(1)),
+        log.append(post_append(2, key="used", text="another")),
+        log.append(post_append(3, key="new")),
+        log.append(post_append(3, key="new")),
+        log.append(post_append(4, key="used")),
+        log.append(like_append("like-1-1", 0, 0)),
+        log.append(like_append("like-1-2", 0, 5)),
     )
     assert [type(outcome) for outcome in done] == [
-        Appended,
+        AppendResult,
         WrongVersion,
-        KeyReused,
-        Appended,
-        Appended,
-        Appended,
+        IdempotencyKeyReused,
+        AppendResult,
+        AppendResult,
+        AppendResult,
         IdTaken,
-        Appended,
+        AppendResult,
     ]
-    assert [outcome.repeated for outcome in done if isinstance(outcome, Appended)] == [
+    assert [outcome.replayed for outcome in done if isinstance(outcome, AppendResult)] == [
         False,
         False,
         True,
         True,
         False,
     ]
-    assert [id - FIRST_ID for id, *_ in everything(log)] == [0, 1, 3, 5]
+    assert [id - FIRST_ID for id, *_ in all_event_keys(log)] == [0, 1, 3, 5]
 
 
 async def test_appends_of_one_loop_are_tried_in_their_order(log: EventLog) -> None:
-    appends = [liking("like-1-1", version, version + 1) for version in range(300)]
+    appends = [like_append("like-1-1", version, version + 1) for version in range(300)]
     await asyncio.gather(*(log.append(append) for append in appends))
     assert [e.version for e in log.read_stream("like-1-1")] == list(range(1, 301))
 
@@ -171,7 +179,7 @@ async def test_in_a_storm_of_conflicts_one_wins_each_version(log: EventLog) -> N
         version = 0
         while True:
             try:
-                await log.append(liking("like-1-1", version, number))
+                await log.append(like_append("like-1-1", version, number))
                 return
             except WrongVersion:
                 version = len(log.read_stream("like-1-1"))
@@ -187,51 +195,53 @@ def test_event_loops_of_several_threads_share_a_log(log: EventLog) -> None:
 
     async def work(worker: int) -> None:
         for number in range(each):
-            await log.append(posting(worker * each + number))
-            await outcomes(log.append(liking("like-1-1", number, 1_000 + worker * each + number)))
+            await log.append(post_append(worker * each + number))
+            await gather_outcomes(
+                log.append(like_append("like-1-1", number, 1_000 + worker * each + number))
+            )
 
     threads = [threading.Thread(target=lambda n=n: asyncio.run(work(n))) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    ids = [id - FIRST_ID for id, stream, _ in everything(log) if stream != "like-1-1"]
+    ids = [id - FIRST_ID for id, stream, _ in all_event_keys(log) if stream != "like-1-1"]
     assert sorted(ids) == list(range(4 * each))
     versions = [e.version for e in log.read_stream("like-1-1")]
     assert versions == list(range(1, len(versions) + 1))
     assert len(versions) >= each
 
 
-async def test_a_cancelled_append_disturbs_nobody(log: EventLog) -> None:
-    impatient = asyncio.ensure_future(log.append(posting(1)))
-    patient = asyncio.ensure_future(log.append(posting(2)))
+async def test_a_cancelled_append_disturbs_no_other(log: EventLog) -> None:
+    impatient = asyncio.ensure_future(log.append(post_append(1)))
+    patient = asyncio.ensure_future(log.append(post_append(2)))
     await asyncio.sleep(0)
     impatient.cancel()
     await patient
-    await log.append(posting(3))
+    await log.append(post_append(3))
     assert {FIRST_ID + 2, FIRST_ID + 3} <= set(log.ids_between(FIRST_ID, FIRST_ID + 3))
 
 
 async def test_an_id_is_never_used_twice(log: EventLog) -> None:
-    await log.append(posting(1))
+    await log.append(post_append(1))
     with pytest.raises(IdTaken):
-        await log.append(liking("like-1-1", 0, 1))
+        await log.append(like_append("like-1-1", 0, 1))
     with pytest.raises(IdTaken):
-        await log.append(liking("like-1-1", 0, 2, 2))
-    assert [id for id, *_ in everything(log)] == [FIRST_ID + 1]
+        await log.append(like_append("like-1-1", 0, 2, 2))
+    assert [id for id, *_ in all_event_keys(log)] == [FIRST_ID + 1]
 
 
 def test_a_closed_log_refuses_everything(log: EventLog) -> None:
     log.close()
     log.close()
     with pytest.raises(LogUnavailable):
-        asyncio.run(log.append(posting(1)))
+        asyncio.run(log.append(post_append(1)))
     with pytest.raises(LogUnavailable):
         log.read_all()
 
 
 async def test_closing_finishes_what_waits(log: EventLog) -> None:
-    waiting = [asyncio.ensure_future(log.append(posting(number))) for number in range(20)]
+    waiting = [asyncio.ensure_future(log.append(post_append(number))) for number in range(20)]
     await asyncio.sleep(0)
     log.close()
-    assert all(isinstance(outcome, Appended) for outcome in await asyncio.gather(*waiting))
+    assert all(isinstance(outcome, AppendResult) for outcome in await asyncio.gather(*waiting))

@@ -9,26 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from events.log import START, EventLog
-from events.recorded import Stored
-from streams.verify import verify
-from tests.conformance.log_writer import CONTESTED
-from tests.conformance.logs import FIRST_ID, LOGS, MANY_PROCESSES
-from tests.outside import REPOSITORY
+from events.envelope import StoredEvent
+from events.log import LOG_START, EventLog
+from streams.export.verify import verify_log
+from tests.support.log_adapters import FIRST_ID, LOG_ADAPTERS, MULTI_PROCESS_LOGS
+from tests.support.log_writer_process import CONTESTED_STREAM
+from tests.support.requirements import REPOSITORY
 
 ENDLESS = 1 << 30
 
 Writer = subprocess.Popen[str]
 
 
-@pytest.fixture(params=MANY_PROCESSES)
+@pytest.fixture(params=MULTI_PROCESS_LOGS)
 def adapter(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
 def log(adapter: str, tmp_path: Path) -> Iterator[EventLog]:
-    log = LOGS[adapter].open(tmp_path)
+    log = LOG_ADAPTERS[adapter].open(tmp_path)
     yield log
     log.close()
 
@@ -39,7 +39,7 @@ def start(adapter: str, tmp_path: Path) -> Iterator[Callable[[int, int], Writer]
     with contextlib.ExitStack() as writers:
 
         def start(first: int, count: int) -> Writer:
-            module = "tests.conformance.log_writer"
+            module = "tests.support.log_writer_process"
             command = [sys.executable, "-m", module, adapter, str(tmp_path), str(first), str(count)]
             writer = writers.enter_context(
                 subprocess.Popen(
@@ -67,7 +67,7 @@ def go(writer: Writer) -> None:
     writer.stdin.flush()
 
 
-def posts(events: list[Stored]) -> list[int]:
+def posts(events: list[StoredEvent]) -> list[int]:
     return [e.id - FIRST_ID for e in events if e.type == "post-created"]
 
 
@@ -78,26 +78,26 @@ async def test_nothing_appears_below_a_position_that_was_read(
     assert [line(writer) for writer in writers] == ["ready"] * 3
     for writer in writers:
         go(writer)
-    seen: list[Stored] = []
+    seen: list[StoredEvent] = []
     while len(posts(seen)) < 3 * count:
-        assert await log.wait(seen[-1].position if seen else START, 60)
-        seen += log.read_all(seen[-1].position if seen else START, limit=37)
+        assert await log.wait_for_events(seen[-1].position if seen else LOG_START, 60)
+        seen += log.read_all(seen[-1].position if seen else LOG_START, limit=37)
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     whole = log.read_all(limit=ENDLESS)
     assert seen == whole[: len(seen)]
     assert sorted(posts(whole)) == sorted([*range(150), *range(1000, 1150), *range(2000, 2150)])
-    contested = log.read_stream(CONTESTED)
+    contested = log.read_stream(CONTESTED_STREAM)
     assert [e.version for e in contested] == list(range(1, len(contested) + 1))
     assert len(contested) >= 20
-    assert list(verify(log)) == []
+    assert list(verify_log(log)) == []
 
 
-async def test_whoever_waits_is_woken_by_another_process(
+async def test_a_waiting_reader_is_woken_by_another_process(
     log: EventLog, start: Callable[[int, int], Writer]
 ) -> None:
     writer = start(0, 1)
     assert line(writer) == "ready"
-    waiting = [asyncio.ensure_future(log.wait(START, 60)) for _ in range(3)]
+    waiting = [asyncio.ensure_future(log.wait_for_events(LOG_START, 60)) for _ in range(3)]
     await asyncio.sleep(0)  # they listen now
     go(writer)
     assert line(writer) == "0"
@@ -125,4 +125,4 @@ def test_what_was_acknowledged_survives_kill_9(
     there = posts(log.read_all(limit=ENDLESS))
     assert len(set(there)) == len(there)
     assert set(acknowledged) <= set(there)
-    assert list(verify(log)) == []
+    assert list(verify_log(log)) == []

@@ -7,28 +7,35 @@ from pathlib import Path
 import pytest
 
 from events import streams
-from events.lines import joined
+from events.json_lines import join_lines
 from events.log import (
-    START,
-    Append,
-    Appended,
+    LOG_START,
+    AppendRequest,
+    AppendResult,
     EventLog,
-    Key,
-    KeyReused,
+    IdempotencyKey,
+    IdempotencyKeyReused,
+    IdempotencyResult,
     LogUnavailable,
     NewEvent,
-    Remembered,
-    Write,
+    StreamAppend,
     WrongVersion,
 )
-from events.owned_lines import owned
+from events.owned_lines import render_owned_lines
 from events.schema import UserFollowed
-from tests.conformance.logs import ACTOR, FIRST_ID, LOGS, liking, outcomes, posting
+from tests.support.log_adapters import (
+    ACTOR,
+    FIRST_ID,
+    LOG_ADAPTERS,
+    gather_outcomes,
+    like_append,
+    post_append,
+)
 
 
-@pytest.fixture(params=LOGS)
+@pytest.fixture(params=LOG_ADAPTERS)
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
-    log = LOGS[request.param].open(tmp_path)
+    log = LOG_ADAPTERS[request.param].open(tmp_path)
     yield log
     log.close()
 
@@ -37,8 +44,8 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
 async def filled(log: EventLog) -> EventLog:
     """Posts 0 to 9, each followed by a like with an id that is 100 more."""
     for number in range(10):
-        await log.append(posting(number))
-        await log.append(liking(f"like-{number}-1", 0, 100 + number))
+        await log.append(post_append(number))
+        await log.append(like_append(f"like-{number}-1", 0, 100 + number))
     return log
 
 
@@ -46,34 +53,38 @@ async def test_lines_are_those_of_the_events(log: EventLog) -> None:
     for number, text in enumerate(
         ("hello", 'a "quote", a \\ and\na line', "☃ über 🐦", "'; %s %d")
     ):
-        await log.append(posting(number, text=text))
-        await log.append(liking(f"like-{number}-1", 0, 100 + number))
+        await log.append(post_append(number, text=text))
+        await log.append(like_append(f"like-{number}-1", 0, 100 + number))
     for after in range(9):
         for limit in (1, 3, 100):
             for until in (None, 2, 5):
                 events = log.read_all(after, limit=limit, until=until)
-                assert log.read_lines(after, limit=limit, until=until) == joined(events)
+                assert log.read_lines(after, limit=limit, until=until) == join_lines(events)
 
 
 async def test_owned_lines_are_those_of_the_events(log: EventLog) -> None:
     for number, text in enumerate(("hello", 'a "quote"\n', "☃")):
-        await log.append(posting(number, text=text))
+        await log.append(post_append(number, text=text))
         follow = UserFollowed(7 + number, ACTOR)
-        write = Write(
-            streams.follow(7 + number, ACTOR), 0, (NewEvent(FIRST_ID + 50 + number, follow),)
+        write = StreamAppend(
+            streams.follow_stream(7 + number, ACTOR), 0, (NewEvent(FIRST_ID + 50 + number, follow),)
         )
-        await log.append(Append((write,), ACTOR, 0, correlation=FIRST_ID))
+        await log.append(AppendRequest((write,), ACTOR, 0, correlation=FIRST_ID))
     for after in range(7):
         for limit in (1, 3, 100):
-            found = log.read_owned(after, limit=limit)
+            found = log.read_owned_lines(after, limit=limit)
             events = log.read_all(after, limit=limit)
-            expected = owned(events)
+            expected = render_owned_lines(events)
             assert [list(column) for column in found] == [list(column) for column in expected]
-            assert [found.position(n) for n in range(len(events))] == [e.position for e in events]
-    assert set(log.read_owned().owners) == {ACTOR, 7, 8, 9}
+            assert [found.position_at(n) for n in range(len(events))] == [
+                e.position for e in events
+            ]
+    assert set(log.read_owned_lines().owners) == {ACTOR, 7, 8, 9}
 
 
-def numbers(log: EventLog, after: int = START, limit: int = 1000, **choice: object) -> list[int]:
+def numbers(
+    log: EventLog, after: int = LOG_START, limit: int = 1000, **choice: object
+) -> list[int]:
     return [e.id - FIRST_ID for e in log.read_all(after, limit=limit, **choice)]  # type: ignore[arg-type]
 
 
@@ -81,9 +92,9 @@ async def test_positions_ascend_and_reading_goes_on_where_it_stopped(filled: Eve
     whole = filled.read_all()
     positions = [e.position for e in whole]
     assert positions == sorted(set(positions))
-    assert positions[0] > START
+    assert positions[0] > LOG_START
     assert positions[-1] == filled.head()
-    pages, after = [], START
+    pages, after = [], LOG_START
     while page := filled.read_all(after, limit=3):
         pages += page
         after = page[-1].position
@@ -103,10 +114,15 @@ async def test_a_reader_can_choose_types_and_an_end(filled: EventLog) -> None:
 
 
 async def test_events_are_found_by_id(filled: EventLog) -> None:
-    found = filled.find(FIRST_ID + 103)
+    found = filled.find_event(FIRST_ID + 103)
     assert found is not None
     assert found.stream == "like-3-1"
-    assert filled.find(FIRST_ID + 50) is filled.find(-1) is filled.find(1 << 70) is None
+    assert (
+        filled.find_event(FIRST_ID + 50)
+        is filled.find_event(-1)
+        is filled.find_event(1 << 70)
+        is None
+    )
     assert filled.ids_between(FIRST_ID + 8, FIRST_ID + 101) == [
         FIRST_ID + number for number in (8, 9, 100, 101)
     ]
@@ -120,66 +136,70 @@ async def test_events_are_found_by_id(filled: EventLog) -> None:
 
 async def test_ids_need_not_grow_with_positions(log: EventLog) -> None:
     for number in (5, 3, 9, 1):
-        await log.append(posting(number))
+        await log.append(post_append(number))
     assert numbers(log) == [5, 3, 9, 1]
     assert [id - FIRST_ID for id in log.ids_between(0, 1 << 62)] == [1, 3, 5, 9]
 
 
 async def test_a_repeated_key_gives_the_first_result_and_writes_nothing(log: EventLog) -> None:
-    first = await log.append(posting(1, key="k"))
-    await log.append(posting(2))
-    again = await log.append(posting(1, key="k"))
-    assert again == Appended(first.result, first.position, repeated=True)
-    other = await log.append(liking("like-1-1", 5, 7, key=Key("k", b"hello")))
+    first = await log.append(post_append(1, key="k"))
+    await log.append(post_append(2))
+    again = await log.append(post_append(1, key="k"))
+    assert again == AppendResult(first.result_id, first.position, replayed=True)
+    other = await log.append(like_append("like-1-1", 5, 7, key=IdempotencyKey("k", b"hello")))
     assert other == again
     assert numbers(log) == [1, 2]
-    assert log.remembered("k") == Remembered(b"hello", first.result, first.position)
-    assert log.remembered("other") is None
+    assert log.idempotency_result("k") == IdempotencyResult(
+        b"hello", first.result_id, first.position
+    )
+    assert log.idempotency_result("other") is None
 
 
 async def test_a_key_with_another_fingerprint_is_refused(log: EventLog) -> None:
-    await log.append(posting(1, key="k"))
-    with pytest.raises(KeyReused) as refused:
-        await log.append(posting(2, key="k", text="another"))
+    await log.append(post_append(1, key="k"))
+    with pytest.raises(IdempotencyKeyReused) as refused:
+        await log.append(post_append(2, key="k", text="another"))
     assert refused.value.key == "k"
     assert numbers(log) == [1]
 
 
 async def test_a_refused_append_does_not_use_up_its_key(log: EventLog) -> None:
-    await log.append(posting(1))
+    await log.append(post_append(1))
     with pytest.raises(WrongVersion):
-        await log.append(posting(1, key="k"))
-    assert log.remembered("k") is None
-    assert (await log.append(posting(2, key="k"))).repeated is False
+        await log.append(post_append(1, key="k"))
+    assert log.idempotency_result("k") is None
+    assert (await log.append(post_append(2, key="k"))).replayed is False
 
 
 async def test_a_key_is_remembered_without_any_event(log: EventLog) -> None:
-    await log.append(posting(1))
-    nothing = Append((), ACTOR, 42, 43, key=Key("k", b"f"))
-    assert await log.append(nothing) == Appended(42, log.head())
-    await log.append(posting(2))
-    assert await log.append(nothing) == Appended(42, log.read_all()[0].position, repeated=True)
-    assert log.remembered("k") == Remembered(b"f", 42, log.read_all()[0].position)
+    await log.append(post_append(1))
+    nothing = AppendRequest((), ACTOR, 42, 43, key=IdempotencyKey("k", b"f"))
+    assert await log.append(nothing) == AppendResult(42, log.head())
+    await log.append(post_append(2))
+    assert await log.append(nothing) == AppendResult(42, log.read_all()[0].position, replayed=True)
+    assert log.idempotency_result("k") == IdempotencyResult(b"f", 42, log.read_all()[0].position)
     assert numbers(log) == [1, 2]
 
 
 async def test_one_key_sent_many_times_at_once_is_done_once(log: EventLog) -> None:
-    done = await outcomes(*(log.append(posting(number, key="k")) for number in range(50)))
-    appended = [outcome for outcome in done if isinstance(outcome, Appended)]
+    done = await gather_outcomes(
+        *(log.append(post_append(number, key="k")) for number in range(50))
+    )
+    appended = [outcome for outcome in done if isinstance(outcome, AppendResult)]
     assert len(appended) == 50
-    assert [outcome.repeated for outcome in appended].count(False) == 1
-    assert len({(outcome.result, outcome.position) for outcome in appended}) == 1
+    assert [outcome.replayed for outcome in appended].count(False) == 1
+    assert len({(outcome.result_id, outcome.position) for outcome in appended}) == 1
     assert len(numbers(log)) == 1
 
 
 async def test_waiting_ends_with_the_append(log: EventLog) -> None:
-    first = await log.append(posting(1))
-    assert await log.wait(START, 0)
-    waiting = [asyncio.ensure_future(log.wait(first.position, 60)) for _ in range(5)]
+    first = await log.append(post_append(1))
+    assert await log.wait_for_events(LOG_START, 0)
+    waiting = [asyncio.ensure_future(log.wait_for_events(first.position, 60)) for _ in range(5)]
     while not all(task.done() for task in waiting):
         if log.head() == first.position:
             await asyncio.sleep(0)
-            await log.append(posting(2))
+            await log.append(post_append(2))
         await asyncio.sleep(0)
     assert all(task.result() for task in waiting)
 
@@ -187,22 +207,22 @@ async def test_waiting_ends_with_the_append(log: EventLog) -> None:
 async def test_waiting_ends_with_its_time(log: EventLog) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    assert not await log.wait(log.head(), 0.05)
+    assert not await log.wait_for_events(log.head(), 0.05)
     assert 0.04 < loop.time() - began < 10
 
 
 async def test_a_cancelled_wait_leaves_nothing(log: EventLog) -> None:
-    waiting = asyncio.ensure_future(log.wait(log.head(), 60))
+    waiting = asyncio.ensure_future(log.wait_for_events(log.head(), 60))
     await asyncio.sleep(0)
     waiting.cancel()
-    assert isinstance((await outcomes(waiting))[0], asyncio.CancelledError)
-    await log.append(posting(1))
-    assert await log.wait(START, 60)
+    assert isinstance((await gather_outcomes(waiting))[0], asyncio.CancelledError)
+    await log.append(post_append(1))
+    assert await log.wait_for_events(LOG_START, 60)
 
 
-async def test_whoever_waits_is_told_that_the_log_is_closed(log: EventLog) -> None:
-    waiting = asyncio.ensure_future(log.wait(log.head(), 60))
+async def test_a_waiting_reader_learns_that_the_log_is_closed(log: EventLog) -> None:
+    waiting = asyncio.ensure_future(log.wait_for_events(log.head(), 60))
     await asyncio.sleep(0)
     log.close()
     async with asyncio.timeout(5):
-        assert isinstance((await outcomes(waiting))[0], LogUnavailable)
+        assert isinstance((await gather_outcomes(waiting))[0], LogUnavailable)

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from infra.leases.lease import LeaseStoreDown
-from infra.leases.sqlite import SqliteLeases
-from tests.conformance.lease_store import LATER, NOW, LeaseStoreConformance, OpenStore
+from infra.ids.machine_lease import LeaseStoreUnavailable
+from infra.sqlite.leases import SqliteLeases
+from tests.conformance.lease_store_suite import (
+    NOW,
+    NOW_PLUS_LEASE,
+    LeaseStoreConformance,
+    OpenStore,
+)
 
 
 class TestSqliteLeases(LeaseStoreConformance):
@@ -19,16 +24,16 @@ class TestSqliteLeases(LeaseStoreConformance):
 
 def test_a_folder_that_is_not_there_is_a_store_that_is_down(tmp_path: Path) -> None:
     store = SqliteLeases(tmp_path / "absent" / "leases.sqlite")
-    with pytest.raises(LeaseStoreDown, match="absent"):
-        store.take(range(1), "me", NOW, LATER)
+    with pytest.raises(LeaseStoreUnavailable, match="absent"):
+        store.grant_lease(range(1), "me", NOW, NOW_PLUS_LEASE)
 
 
 def test_a_file_that_another_process_never_lets_go_is_a_store_that_is_down(tmp_path: Path) -> None:
     path = tmp_path / "leases.sqlite"
     store = SqliteLeases(path, patience_seconds=0.01)
-    grant = store.take(range(1), "me", NOW, LATER)
+    grant = store.grant_lease(range(1), "me", NOW, NOW_PLUS_LEASE)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LeaseStoreDown, match="locked"):
-            store.extend(grant, LATER + 1)
-    store.extend(grant, LATER + 1)
+        with pytest.raises(LeaseStoreUnavailable, match="locked"):
+            store.extend_lease(grant, NOW_PLUS_LEASE + 1)
+    store.extend_lease(grant, NOW_PLUS_LEASE + 1)

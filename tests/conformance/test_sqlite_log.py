@@ -12,10 +12,16 @@ from pathlib import Path
 import pytest
 
 from events.log import IdTaken, LogUnavailable
-from infra.logs.sqlite import SqliteLog
-from infra.logs.sqlite_schema import UnknownSchema
-from tests.conformance.logs import FIRST_ID, everything, liking, outcomes, posting
-from tests.outside import REPOSITORY
+from infra.sqlite.event_log import SqliteLog
+from infra.sqlite.log_schema import UnknownLogSchema
+from tests.support.log_adapters import (
+    FIRST_ID,
+    all_event_keys,
+    gather_outcomes,
+    like_append,
+    post_append,
+)
+from tests.support.requirements import REPOSITORY
 
 
 @pytest.fixture
@@ -56,11 +62,11 @@ def stranger(path: Path, log: SqliteLog) -> Iterator[sqlite3.Connection]:
 async def test_the_file_refuses_to_forget(
     log: SqliteLog, stranger: sqlite3.Connection, statement: str
 ) -> None:
-    await log.append(posting(1, key="k"))
-    before = log.read_all(), log.remembered("k")
+    await log.append(post_append(1, key="k"))
+    before = log.read_all(), log.idempotency_result("k")
     with pytest.raises(sqlite3.IntegrityError):
         stranger.execute(statement)
-    assert (log.read_all(), log.remembered("k")) == before
+    assert (log.read_all(), log.idempotency_result("k")) == before
 
 
 async def test_a_stranger_reads_the_file_while_it_is_written(
@@ -69,7 +75,7 @@ async def test_a_stranger_reads_the_file_while_it_is_written(
     stranger.execute("BEGIN")
     count = "SELECT count(*) FROM events"
     assert stranger.execute(count).fetchone() == (0,)
-    await log.append(posting(1, text="né"))
+    await log.append(post_append(1, text="né"))
     assert stranger.execute(count).fetchone() == (0,)
     stranger.execute("COMMIT")
     query = "SELECT stream, data ->> 'text', typeof(data) FROM events"
@@ -80,7 +86,7 @@ async def test_an_append_waits_for_a_stranger_that_holds_the_file(
     log: SqliteLog, stranger: sqlite3.Connection
 ) -> None:
     stranger.execute("BEGIN IMMEDIATE")
-    waiting = asyncio.ensure_future(log.append(posting(1)))
+    waiting = asyncio.ensure_future(log.append(post_append(1)))
     done, _ = await asyncio.wait([waiting], timeout=0.05)
     assert not done
     stranger.execute("ROLLBACK")
@@ -88,16 +94,16 @@ async def test_an_append_waits_for_a_stranger_that_holds_the_file(
 
 
 async def test_what_cannot_be_stored_hurts_only_itself(log: SqliteLog) -> None:
-    await log.append(posting(1))
-    done = await outcomes(
-        log.append(posting(2)),
-        log.append(liking("like-1-1", 0, 1)),
-        log.append(liking("like-1-2", 0, 1 << 64)),
-        log.append(posting(3)),
+    await log.append(post_append(1))
+    done = await gather_outcomes(
+        log.append(post_append(2)),
+        log.append(like_append("like-1-1", 0, 1)),
+        log.append(like_append("like-1-2", 0, 1 << 64)),
+        log.append(post_append(3)),
     )
     kinds = [type(outcome).__name__ for outcome in done]
-    assert kinds == ["Appended", IdTaken.__name__, OverflowError.__name__, "Appended"]
-    assert [id - FIRST_ID for id, *_ in everything(log)] == [1, 2, 3]
+    assert kinds == ["AppendResult", IdTaken.__name__, OverflowError.__name__, "AppendResult"]
+    assert [id - FIRST_ID for id, *_ in all_event_keys(log)] == [1, 2, 3]
 
 
 def test_a_log_of_another_schema_is_refused_in_one_clear_line(path: Path) -> None:
@@ -105,7 +111,7 @@ def test_a_log_of_another_schema_is_refused_in_one_clear_line(path: Path) -> Non
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE meta SET value = 2")
     connection.close()
-    with pytest.raises(UnknownSchema, match="has schema 2, this program knows 1: a newer"):
+    with pytest.raises(UnknownLogSchema, match="has schema 2, this program knows 1: a newer"):
         SqliteLog(path)
 
 
@@ -121,12 +127,12 @@ def test_what_is_no_log_is_refused(path: Path) -> None:
 async def test_a_log_is_the_same_after_it_was_closed(path: Path) -> None:
     log = SqliteLog(path)
     for number in range(5):
-        await log.append(posting(number, key=f"k{number}"))
+        await log.append(post_append(number, key=f"k{number}"))
     before = log.read_all()
     log.close()
     log = SqliteLog(path)
     assert log.read_all() == before
-    assert (await log.append(posting(4, key="k4"))).repeated
+    assert (await log.append(post_append(4, key="k4"))).replayed
     log.close()
 
 
@@ -146,7 +152,7 @@ def test_threads_read_at_once(log: SqliteLog) -> None:
 
 
 async def append_posts(log: SqliteLog, count: int) -> None:
-    await asyncio.gather(*(log.append(posting(number)) for number in range(count)))
+    await asyncio.gather(*(log.append(post_append(number)) for number in range(count)))
 
 
 def test_a_full_disk_refuses_appends_until_there_is_room(path: Path) -> None:
@@ -169,12 +175,12 @@ async def fill_the_disk(path: Path) -> None:
     resource.setrlimit(
         resource.RLIMIT_FSIZE, (path.with_name("log.sqlite-wal").stat().st_size, hard)
     )
-    refused = await outcomes(*(log.append(posting(number)) for number in range(20, 120)))
+    refused = await gather_outcomes(*(log.append(post_append(number)) for number in range(20, 120)))
     assert all(isinstance(outcome, LogUnavailable) for outcome in refused), refused
-    assert len(everything(log)) == 20
+    assert len(all_event_keys(log)) == 20
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    await asyncio.gather(*(log.append(posting(number)) for number in range(20, 120)))
-    print("refused", "wrote", len(everything(log)))  # noqa: T201
+    await asyncio.gather(*(log.append(post_append(number)) for number in range(20, 120)))
+    print("refused", "wrote", len(all_event_keys(log)))  # noqa: T201
     log.close()
 
 

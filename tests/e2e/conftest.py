@@ -7,35 +7,35 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.command_side import open_log
 from infra.settings import Settings
-from tests.e2e.world import World
-from tests.rebuilding import SETTLED, copied, projected
-from tests.rebuilding import world as logged
+from infra.wiring.write_side import open_log
+from tests.support.api_world import ApiWorld
+from tests.support.data_folders import SETTLED_EVENTS, copy_data_folder, project_log
+from tests.support.data_folders import create_data_folder as logged
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> ApiWorld:
+    return ApiWorld()
 
 
 @pytest.fixture
-async def stranger(world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def stranger(world: ApiWorld) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a token."""
-    async with world.client() as client:
+    async with world.new_client() as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def settled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A log of `SETTLED` events with the views of it. Nobody writes there."""
-    settings = logged(tmp_path_factory.mktemp("settled") / "data", SETTLED)
+    """A log of `SETTLED_EVENTS` events with the views of it. Nobody writes there."""
+    settings = logged(tmp_path_factory.mktemp("settled") / "data", SETTLED_EVENTS)
     with open_log(settings) as log:
-        asyncio.run(projected(settings, log))
+        asyncio.run(project_log(settings, log))
     return settings
 
 
 @pytest.fixture
 def data(settled: Settings, tmp_path: Path) -> Settings:
     """A copy of it to work on."""
-    return copied(settled, tmp_path / "data")
+    return copy_data_folder(settled, tmp_path / "data")

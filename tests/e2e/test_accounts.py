@@ -4,17 +4,17 @@ import httpx
 import msgspec
 import pytest
 
-from api.accounts import Account
+from api.accounts.account_store import AccountRecord
 from api.schemas import Registered, User
 from events.log import LogUnavailable
-from tests.e2e.world import PASSWORD, World, person
+from tests.support.api_world import PASSWORD, ApiWorld, register_user
 
 ADA = {"handle": "Ada", "name": "Ada L.", "email": "ada@example.org", "password": PASSWORD}
 SESSION = {"handle": "ada", "password": PASSWORD}
 
 
 async def test_a_new_user_is_answered_whole_and_signed_in(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
     answer = await stranger.post("/v1/users", json=ADA | {"bio": "Countess"})
     assert answer.status_code == 201
@@ -24,7 +24,7 @@ async def test_a_new_user_is_answered_whole_and_signed_in(
     assert (user.followers, user.following, user.posts) == (0, 0, 0)
     assert user.created_at == "2026-02-02T02:40:00.000Z"
     assert isinstance(user.token, str)
-    mine = await world.client(user.token).get(
+    mine = await world.new_client(user.token).get(
         "/v1/users/me", headers={"Starling-Position": answer.headers["Starling-Position"]}
     )
     shown = answer.json()
@@ -32,17 +32,17 @@ async def test_a_new_user_is_answered_whole_and_signed_in(
     assert mine.json() == shown
 
 
-async def test_one_can_look_at_oneself_before_any_view_has_the_account(world: World) -> None:
-    ada = await person(world, "ada", "Ada")
+async def test_one_can_look_at_oneself_before_any_view_has_the_account(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada", "Ada")
     me = (await ada.http.get("/v1/users/me")).json()
     assert (me["id"], me["name"], me["email"]) == (ada.id, "Ada", "ada@example.org")
-    nobody = world.client(world.tokens.issue(12345))
+    nobody = world.new_client(world.tokens.issue(12345))
     answer = await nobody.get("/v1/users/me")
     assert (answer.status_code, answer.json()["type"]) == (401, "/problems/account-unknown")
 
 
-async def test_neither_email_nor_password_reaches_the_log(world: World) -> None:
-    await person(world, "ada")
+async def test_neither_email_nor_password_reaches_the_log(world: ApiWorld) -> None:
+    await register_user(world, "ada")
     written = b"".join(stored.data for stored in world.log.read_all())
     assert b"example.org" not in written
     assert PASSWORD.encode() not in written
@@ -50,19 +50,19 @@ async def test_neither_email_nor_password_reaches_the_log(world: World) -> None:
 
 
 async def test_a_taken_handle_is_a_conflict_and_leaves_no_account(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
-    await person(world, "ada")
+    await register_user(world, "ada")
     other = ADA | {"handle": "ADA", "email": "other@example.org"}
     answer = await stranger.post("/v1/users", json=other)
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/handle-taken")
-    assert await world.accounts.with_email("other@example.org") is None
+    assert await world.accounts.find_by_email("other@example.org") is None
 
 
 async def test_a_taken_email_is_a_conflict_and_takes_no_handle(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
-    await person(world, "ada")
+    await register_user(world, "ada")
     answer = await stranger.post("/v1/users", json=ADA | {"handle": "eve"})
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/email-taken")
     answer = await stranger.post("/v1/users", json=ADA | {"handle": "eve", "email": "e@x.org"})
@@ -90,7 +90,7 @@ async def test_a_field_that_makes_no_sense_is_named(
 
 
 async def test_a_registration_sent_again_with_its_key_is_the_same_one(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
     key = {"Idempotency-Key": "k1"}
     first = await stranger.post("/v1/users", json=ADA, headers=key)
@@ -102,7 +102,7 @@ async def test_a_registration_sent_again_with_its_key_is_the_same_one(
     assert world.log.head() == head
 
 
-async def test_a_registrations_key_gives_no_token_to_who_does_not_know_the_password(
+async def test_a_registrations_key_gives_no_token_without_the_password(
     stranger: httpx.AsyncClient,
 ) -> None:
     key = {"Idempotency-Key": "k1"}
@@ -112,20 +112,20 @@ async def test_a_registrations_key_gives_no_token_to_who_does_not_know_the_passw
 
 
 async def test_an_account_left_by_a_crash_gives_its_email_back(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
     """The account was kept, the user never appended."""
-    orphan = Account(world.ports.new_id(), ADA["email"], None, world.clock())
+    orphan = AccountRecord(world.ports.new_id(), ADA["email"], None, world.clock())
     await world.accounts.put(orphan)
     answer = await stranger.post("/v1/users", json=ADA)
     assert answer.status_code == 409
-    world.clock.wait(61)
+    world.clock.sleep(61)
     answer = await stranger.post("/v1/users", json=ADA)
     assert answer.status_code == 201
 
 
-async def test_who_tries_again_after_a_failure_of_the_log_need_not_wait(
-    world: World, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+async def test_a_retry_after_a_failure_of_the_log_need_not_wait(
+    world: ApiWorld, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(append: object) -> None:
         raise LogUnavailable("the disk is full")
@@ -141,7 +141,7 @@ async def test_who_tries_again_after_a_failure_of_the_log_need_not_wait(
 
 
 async def test_a_registration_whose_account_was_lost_gets_it_when_sent_again(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
     key = {"Idempotency-Key": "k1"}
     first = await stranger.post("/v1/users", json=ADA, headers=key)
@@ -152,88 +152,88 @@ async def test_a_registration_whose_account_was_lost_gets_it_when_sent_again(
     assert (await stranger.post("/v1/sessions", json=SESSION)).status_code == 201
 
 
-async def test_a_profile_changes_in_part(world: World) -> None:
-    ada = await person(world, "ada", "Ada")
-    await ada.do("PATCH", "/v1/users/me", {"bio": "Analyst"})
-    await ada.do("PATCH", "/v1/users/me", {"name": "Countess"})
-    me = await ada.ask("/v1/users/me")
+async def test_a_profile_changes_in_part(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada", "Ada")
+    await ada.send_command("PATCH", "/v1/users/me", {"bio": "Analyst"})
+    await ada.send_command("PATCH", "/v1/users/me", {"name": "Countess"})
+    me = await ada.get_json("/v1/users/me")
     assert (me["name"], me["bio"], me["handle"]) == ("Countess", "Analyst", "ada")
 
 
-async def test_the_email_is_shown_to_oneself_alone(world: World) -> None:
-    ada, bob = await person(world, "ada"), await person(world, "bob")
-    assert (await ada.ask("/v1/users/@ada"))["email"] == "ada@example.org"
-    assert "email" not in await bob.ask("/v1/users/@ada")
-    answer = await world.client().get(f"/v1/users/{ada.id}")
+async def test_the_email_is_shown_to_oneself_alone(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    assert (await ada.get_json("/v1/users/@ada"))["email"] == "ada@example.org"
+    assert "email" not in await bob.get_json("/v1/users/@ada")
+    answer = await world.new_client().get(f"/v1/users/{ada.id}")
     assert "email" not in answer.json()
     msgspec.json.decode(answer.content, type=User)
 
 
 async def test_leaving_erases_the_account_and_hides_the_posts(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
-    ada, bob = await person(world, "ada"), await person(world, "bob")
-    post = await ada.post("hello")
-    await bob.do("PUT", "/v1/users/@ada/follow")
-    assert len(await bob.ask("/v1/timelines/home")) == 1
-    assert await ada.do("DELETE", "/v1/users/me") == {"id": ada.id, "deleted": True}
-    await world.settle()
-    assert await world.accounts.of(int(ada.id)) is None
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    post = await ada.create_post("hello")
+    await bob.send_command("PUT", "/v1/users/@ada/follow")
+    assert len(await bob.get_json("/v1/timelines/home")) == 1
+    assert await ada.send_command("DELETE", "/v1/users/me") == {"id": ada.id, "deleted": True}
+    await world.project_all()
+    assert await world.accounts.get(int(ada.id)) is None
     assert (await stranger.get(f"/v1/users/{ada.id}")).status_code == 404
     assert (await stranger.get("/v1/users/@ada")).status_code == 404
     assert (await stranger.get(f"/v1/posts/{post}")).status_code == 404
-    assert await bob.ask("/v1/timelines/home") == []
-    assert await bob.ask(f"/v1/users/{bob.id}/following") == []
+    assert await bob.get_json("/v1/timelines/home") == []
+    assert await bob.get_json(f"/v1/users/{bob.id}/following") == []
 
 
-async def test_a_deleted_accounts_token_is_worthless(world: World) -> None:
-    ada = await person(world, "ada")
-    await ada.do("DELETE", "/v1/users/me")
+async def test_a_deleted_accounts_token_is_worthless(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    await ada.send_command("DELETE", "/v1/users/me")
     command = await ada.http.post("/v1/posts", json={"text": "ghost"})
     assert (command.status_code, command.json()["type"]) == (401, "/problems/account-deleted")
-    await world.settle()
+    await world.project_all()
     question = await ada.http.get("/v1/timelines/public")
     assert (question.status_code, question.json()["type"]) == (401, "/problems/account-gone")
     again = await ada.http.delete("/v1/users/me")
     assert again.status_code == 200
 
 
-async def test_a_deleted_accounts_token_brings_no_account_back(world: World) -> None:
-    ada = await person(world, "ada")
-    await ada.do("DELETE", "/v1/users/me")
+async def test_a_deleted_accounts_token_brings_no_account_back(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    await ada.send_command("DELETE", "/v1/users/me")
     ghost = {"email": "ghost@example.org", "password": "battery staple"}
     answer = await ada.http.patch("/v1/users/me", json=ghost)
     assert (answer.status_code, answer.json()["type"]) == (401, "/problems/account-deleted")
-    assert await world.accounts.with_email("ghost@example.org") is None
+    assert await world.accounts.find_by_email("ghost@example.org") is None
 
 
 async def test_a_registration_sent_again_after_leaving_keeps_nothing(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
     key = {"Idempotency-Key": "k1"}
     first = await stranger.post("/v1/users", json=ADA, headers=key)
-    await world.client(first.json()["token"]).delete("/v1/users/me")
+    await world.new_client(first.json()["token"]).delete("/v1/users/me")
     answer = await stranger.post("/v1/users", json=ADA, headers=key)
     assert answer.status_code == 401
-    assert await world.accounts.with_email(ADA["email"]) is None
+    assert await world.accounts.find_by_email(ADA["email"]) is None
 
 
-async def test_the_email_of_somebody_who_left_is_free_even_where_a_crash_kept_it(
-    world: World, stranger: httpx.AsyncClient
+async def test_the_email_of_a_deleted_account_is_free_even_where_a_crash_kept_it(
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
-    ada = await person(world, "ada")
-    kept = await world.accounts.of(int(ada.id))
+    ada = await register_user(world, "ada")
+    kept = await world.accounts.get(int(ada.id))
     assert kept is not None
-    await ada.do("DELETE", "/v1/users/me")
+    await ada.send_command("DELETE", "/v1/users/me")
     await world.accounts.put(kept)
     answer = await stranger.post("/v1/users", json=ADA | {"handle": "ada2", "password": "x" * 9})
     assert answer.status_code == 201
 
 
 async def test_a_change_refused_for_the_name_changes_no_password(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
-    ada = await person(world, "ada")
+    ada = await register_user(world, "ada")
     change = {"name": " ", "password": "battery staple", "current_password": PASSWORD}
     answer = await ada.http.patch("/v1/users/me", json=change)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/name-empty")

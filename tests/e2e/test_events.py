@@ -10,24 +10,24 @@ import aiohttp
 import httpx
 import pytest
 
-import api.events
-from events.recorded import Stored
-from infra.asgi import GRACE_SECONDS
-from tests.e2e.world import World, person
-from tests.insistence import Person
-from tests.processes import Processes, processes
-from tests.program import starling
+import api.v1.events
+from events.envelope import StoredEvent
+from infra.entrypoints.api_server import GRACE_SECONDS
+from tests.support.api_world import ApiWorld, register_user
+from tests.support.retrying_client import RetryingClient
+from tests.support.server_processes import ServerProcesses, running_processes
+from tests.support.starling_program import starling
 
 
 @pytest.fixture
-async def analyst(world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def analyst(world: ApiWorld) -> AsyncIterator[httpx.AsyncClient]:
     """A client who may read events, in a world where Ada and Bob have posted."""
-    ada, bob = await person(world, "ada"), await person(world, "bob")
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
     for number in range(3):
-        await ada.post(f"Nr. {number}")
+        await ada.create_post(f"Nr. {number}")
         world.clock.ms += 60_000
-    await bob.do("PUT", "/v1/users/@ada/follow")
-    async with world.client(world.tokens.issue(int(ada.id), ("analyst",))) as client:
+    await bob.send_command("PUT", "/v1/users/@ada/follow")
+    async with world.new_client(world.tokens.issue(int(ada.id), ("analyst",))) as client:
         yield client
 
 
@@ -39,7 +39,7 @@ async def events(client: httpx.AsyncClient, query: str = "") -> list[dict[str, A
 
 
 async def test_all_events_come_one_a_line_in_log_order(
-    analyst: httpx.AsyncClient, world: World
+    analyst: httpx.AsyncClient, world: ApiWorld
 ) -> None:
     found = await events(analyst)
     assert [event["id"] for event in found] == [str(e.id) for e in world.log.read_all()]
@@ -77,18 +77,18 @@ async def test_conditions_that_make_no_sense_are_refused(
 
 
 async def test_only_analysts_may_read_events(
-    analyst: httpx.AsyncClient, world: World, stranger: httpx.AsyncClient
+    analyst: httpx.AsyncClient, world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
     assert (await stranger.get("/v1/events")).status_code == 401
-    bob = await person(world, "bert")
-    async with world.client(bob.token) as client:
+    bob = await register_user(world, "bert")
+    async with world.new_client(bob.token) as client:
         assert (await client.get("/v1/events")).status_code == 403
 
 
-class Reader:
+class StreamClient:
     """One request to a stream in this process, read chunk by chunk as its owner wants."""
 
-    def __init__(self, world: World, token: str, **headers: str) -> None:
+    def __init__(self, world: ApiWorld, token: str, **headers: str) -> None:
         named = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
         scope = {
             "type": "http", "method": "GET", "path": "/v1/events", "query_string": b"",
@@ -108,18 +108,18 @@ class Reader:
             await self._chunks.put(message["body"])  # as a connection without room would
             self.sent += 1
 
-    async def chunk(self) -> str:
+    async def next_chunk(self) -> str:
         return (await asyncio.wait_for(self._chunks.get(), 10)).decode()
 
-    async def leave(self) -> None:
+    async def disconnect(self) -> None:
         self.left.set()
         await asyncio.wait_for(self.request, 10)
 
 
-async def following(world: World, **headers: str) -> Reader:
-    ada = await person(world, "grace")
+async def open_event_stream(world: ApiWorld, **headers: str) -> StreamClient:
+    ada = await register_user(world, "grace")
     token = world.tokens.issue(int(ada.id), ("analyst",))
-    return Reader(world, token, accept="text/event-stream", **headers)
+    return StreamClient(world, token, accept="text/event-stream", **headers)
 
 
 def ids(chunk: str) -> list[int]:
@@ -127,82 +127,82 @@ def ids(chunk: str) -> list[int]:
 
 
 @pytest.mark.usefixtures("analyst")
-async def test_a_stream_of_events_follows_the_log(world: World) -> None:
-    reader = await following(world)
-    assert (await reader.chunk()).startswith("retry:")
+async def test_a_stream_of_events_follows_the_log(world: ApiWorld) -> None:
+    reader = await open_event_stream(world)
+    assert (await reader.next_chunk()).startswith("retry:")
     head = world.log.head()
-    first = await reader.chunk()
+    first = await reader.next_chunk()
     assert ids(first) == list(range(1, head + 1))
     assert json.loads(first.splitlines()[1].removeprefix("data: "))["position"] == "1"
-    await person(world, "late")
-    assert ids(await reader.chunk())[0] == head + 1
-    await reader.leave()
+    await register_user(world, "late")
+    assert ids(await reader.next_chunk())[0] == head + 1
+    await reader.disconnect()
 
 
 @pytest.mark.usefixtures("analyst")
-async def test_last_event_id_goes_on_where_a_stream_broke_off(world: World) -> None:
-    reader = await following(world, last_event_id="7")
-    await reader.chunk()
-    assert ids(await reader.chunk())[0] == 8
-    await reader.leave()
+async def test_last_event_id_goes_on_where_a_stream_broke_off(world: ApiWorld) -> None:
+    reader = await open_event_stream(world, last_event_id="7")
+    await reader.next_chunk()
+    assert ids(await reader.next_chunk())[0] == 8
+    await reader.disconnect()
 
 
-async def test_a_quiet_stream_beats_and_says_where_it_is(
-    world: World, monkeypatch: pytest.MonkeyPatch
+async def test_a_quiet_stream_sends_heartbeats_with_its_position(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.events, "HEARTBEAT", 0.01)
-    reader = await following(world)
-    await reader.chunk()
-    await reader.chunk()
-    beat = await reader.chunk()
+    monkeypatch.setattr(api.v1.events, "HEARTBEAT", 0.01)
+    reader = await open_event_stream(world)
+    await reader.next_chunk()
+    await reader.next_chunk()
+    beat = await reader.next_chunk()
     assert beat == f": still here\nid: {world.log.head()}\n\n"
-    await reader.leave()
+    await reader.disconnect()
 
 
 @pytest.mark.usefixtures("analyst")
-async def test_a_reader_who_goes_away_ends_the_work(world: World) -> None:
-    reader = await following(world)
-    await reader.chunk()
-    await reader.chunk()
+async def test_a_reader_who_goes_away_ends_the_work(world: ApiWorld) -> None:
+    reader = await open_event_stream(world)
+    await reader.next_chunk()
+    await reader.next_chunk()
     before = asyncio.all_tasks()
-    await reader.leave()
+    await reader.disconnect()
     assert reader.request.done()
     assert not [task for task in before if not task.done() and task is not asyncio.current_task()]
 
 
-async def test_a_slow_reader_slows_the_log_down(world: World, monkeypatch: Any) -> None:
+async def test_a_slow_reader_slows_the_log_down(world: ApiWorld, monkeypatch: Any) -> None:
     made: list[bytes] = []
-    encode = api.events._ndjson
+    encode = api.v1.events._ndjson
 
-    def counted(found: list[Stored]) -> bytes:
+    def counted(found: list[StoredEvent]) -> bytes:
         made.append(encode(found))
         return made[-1]
 
-    monkeypatch.setattr(api.events, "_ndjson", counted)
-    monkeypatch.setattr("events.selection.BATCH", 1)
-    ada = await person(world, "ada")
+    monkeypatch.setattr(api.v1.events, "_ndjson", counted)
+    monkeypatch.setattr("events.event_filter.BATCH", 1)
+    ada = await register_user(world, "ada")
     for number in range(20):
-        await ada.post(f"Nr. {number}")
-    reader = Reader(world, world.tokens.issue(int(ada.id), ("analyst",)))
+        await ada.create_post(f"Nr. {number}")
+    reader = StreamClient(world, world.tokens.issue(int(ada.id), ("analyst",)))
     for taken in range(1, 10):
-        await reader.chunk()
+        await reader.next_chunk()
         await asyncio.sleep(0.01)
         assert len(made) <= taken + 3
-    await reader.leave()
+    await reader.disconnect()
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Processes]:
-    async with processes(tmp_path) as running:
+async def server(tmp_path: Path) -> AsyncIterator[ServerProcesses]:
+    async with running_processes(tmp_path) as running:
         yield running
 
 
 async def test_a_server_that_stops_ends_its_streams_at_once(
-    server: Processes, tmp_path: Path
+    server: ServerProcesses, tmp_path: Path
 ) -> None:
-    process, _ = await server.api(), await server.projector()
+    process, _ = await server.start_api(), await server.start_projector()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
-        joined = await Person(session, server.url, "ada").join()
+        joined = await RetryingClient(session, server.url, "ada").register()
         # The views have her once this is answered.
         seen_by = {"Starling-Position": str(joined.position)}
         await (await session.get(f"{server.url()}/v1/users/@ada", headers=seen_by)).read()

@@ -6,34 +6,34 @@ from collections.abc import Collection
 import httpx
 import pytest
 
-from infra.views.memory import MemoryStore
+from infra.in_memory.read_store import MemoryReadStore
 from projections.store import StoreUnavailable
-from tests.e2e.world import World, person, texts
+from tests.support.api_world import ApiWorld, post_texts, register_user
 
 
-async def test_a_query_with_a_commands_position_sees_its_effect(world: World) -> None:
-    ada = await person(world, "ada")
+async def test_a_query_with_a_commands_position_sees_its_effect(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
     made = await ada.http.post("/v1/posts", json={"text": "just now"})
     behind = await ada.http.get("/v1/timelines/home")
     assert behind.json() == []
     position = {"Starling-Position": made.headers["Starling-Position"]}
-    assert texts((await ada.http.get("/v1/timelines/home", headers=position)).json()) == [
+    assert post_texts((await ada.http.get("/v1/timelines/home", headers=position)).json()) == [
         "just now"
     ]
 
 
-async def test_waiting_for_a_position_also_drops_what_was_cached_before_it(world: World) -> None:
-    ada = await person(world, "ada")
-    post = await ada.post("hello")
-    await ada.ask("/v1/timelines/home")
+async def test_waiting_for_a_position_also_drops_what_was_cached_before_it(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    post = await ada.create_post("hello")
+    await ada.get_json("/v1/timelines/home")
     liked = await ada.http.put(f"/v1/posts/{post}/like")
     position = {"Starling-Position": liked.headers["Starling-Position"]}
     (shown,) = (await ada.http.get("/v1/timelines/home", headers=position)).json()
     assert (shown["likes"], shown["liked"]) == (1, True)
 
 
-async def test_a_query_does_not_wait_longer_than_two_seconds(world: World) -> None:
-    ada = await person(world, "ada")
+async def test_a_query_does_not_wait_longer_than_two_seconds(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
     made = await ada.http.post("/v1/posts", json={"text": "just now"})
     waited: list[tuple[Collection[str], int, float]] = []
 
@@ -41,7 +41,7 @@ async def test_a_query_does_not_wait_longer_than_two_seconds(world: World) -> No
         waited.append((projections, position, timeout))
         return False
 
-    world.waiting = never
+    world.wait_for = never
     position = made.headers["Starling-Position"]
     answer = await ada.http.get("/v1/timelines/home", headers={"Starling-Position": position})
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/views-behind")
@@ -51,44 +51,44 @@ async def test_a_query_does_not_wait_longer_than_two_seconds(world: World) -> No
     assert (waited_for, timeout) == (int(position), 2.0)
 
 
-async def test_a_position_beyond_the_log_is_waited_for_like_any_other(world: World) -> None:
-    ada = await person(world, "ada")
-    await world.settle()
+async def test_a_position_beyond_the_log_is_waited_for_like_any_other(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    await world.project_all()
     beyond = {"Starling-Position": str(world.log.head() + 1)}
     answer = await ada.http.get("/v1/timelines/home", headers=beyond)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/views-behind")
 
 
 @pytest.mark.parametrize("position", ["x", "-1", "", "1.5", "9" * 40])
-async def test_a_position_that_can_be_none_is_refused(world: World, position: str) -> None:
-    ada = await person(world, "ada")
+async def test_a_position_that_can_be_none_is_refused(world: ApiWorld, position: str) -> None:
+    ada = await register_user(world, "ada")
     answer = await ada.http.get("/v1/timelines/home", headers={"Starling-Position": position})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-position")
 
 
 async def test_a_post_whose_author_is_not_in_the_views_yet_is_shown_with_its_author(
-    world: World,
+    world: ApiWorld,
 ) -> None:
-    ada = await person(world, "ada", "Ada")
-    await ada.post("first words")
-    await world.settle_only("posts", "timeline")
-    answer = await world.client().get("/v1/timelines/public")
+    ada = await register_user(world, "ada", "Ada")
+    await ada.create_post("first words")
+    await world.project_only("posts", "timeline")
+    answer = await world.new_client().get("/v1/timelines/public")
     assert answer.json()[0]["posted_by"]["name"] == "Ada"
 
 
-async def test_a_post_that_only_the_timeline_has_yet_is_waited_for(world: World) -> None:
-    ada = await person(world, "ada", "Ada")
-    await ada.post("first words")
-    await world.settle_only("timeline", "profiles")
-    answer = await world.client().get("/v1/timelines/public")
-    assert texts(answer.json()) == ["first words"]
+async def test_a_post_that_only_the_timeline_has_yet_is_waited_for(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada", "Ada")
+    await ada.create_post("first words")
+    await world.project_only("timeline", "profiles")
+    answer = await world.new_client().get("/v1/timelines/public")
+    assert post_texts(answer.json()) == ["first words"]
 
 
-async def test_many_readers_at_once_get_the_same_page(world: World) -> None:
-    ada = await person(world, "ada")
+async def test_many_readers_at_once_get_the_same_page(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
     for number in range(30):
-        await ada.post(str(number))
-    await world.settle()
+        await ada.create_post(str(number))
+    await world.project_all()
     answers = await asyncio.gather(*(ada.http.get("/v1/timelines/home") for _ in range(20)))
     assert len({answer.content for answer in answers}) == 1
 
@@ -99,71 +99,71 @@ async def test_the_process_is_alive(stranger: httpx.AsyncClient) -> None:
 
 
 async def test_the_server_is_ready_while_its_views_keep_up(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
-    ada = await person(world, "ada")
-    await world.settle()
+    ada = await register_user(world, "ada")
+    await world.project_all()
     for number in range(world.ports.ready_within):
-        await ada.post(str(number))
+        await ada.create_post(str(number))
     answer = await stranger.get("/health/ready")
     assert answer.status_code == 200
     assert answer.json()["projections"]["posts"] == {"lag": 10, "ready": True}
-    await ada.post("one too many")
+    await ada.create_post("one too many")
     answer = await stranger.get("/health/ready")
     assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
     assert "posts" in answer.json()["detail"]
-    await world.settle()
+    await world.project_all()
     assert (await stranger.get("/health/ready")).status_code == 200
 
 
-async def test_a_single_event_that_nobody_takes_makes_the_server_unready(
-    world: World, stranger: httpx.AsyncClient
+async def test_a_single_event_that_no_projector_applies_makes_the_server_unready(
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
-    ada = await person(world, "ada")
-    await world.settle()
-    world.silent = 11.0
+    ada = await register_user(world, "ada")
+    await world.project_all()
+    world.heartbeat_age = 11.0
     assert (await stranger.get("/health/ready")).status_code == 200, "nothing waits for a projector"
-    await ada.post("is anybody there?")
+    await ada.create_post("is anybody there?")
     answer = await stranger.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["projections"]["posts"] == {"lag": 1, "ready": False}
     assert "1 events wait" in answer.json()["detail"]
-    world.silent = 1.0
+    world.heartbeat_age = 1.0
     assert (await stranger.get("/health/ready")).status_code == 200
 
 
 async def test_the_server_is_not_ready_while_a_view_can_not_be_read(
-    world: World, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    world: ApiWorld, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(projection: str) -> MemoryStore:
+    def gone(projection: str) -> MemoryReadStore:
         raise StoreUnavailable(f"the view {projection!r} is not there yet")
 
-    await world.settle()
+    await world.project_all()
     assert (await stranger.get("/health/ready")).status_code == 200
-    monkeypatch.setattr(world, "store", gone)
+    monkeypatch.setattr(world, "current_store", gone)
     answer = await stranger.get("/health/ready")
     assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
 
 
 async def test_a_post_is_answered_although_no_view_can_be_read(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(projection: str) -> MemoryStore:
+    def gone(projection: str) -> MemoryReadStore:
         raise StoreUnavailable(f"the view {projection!r} is not there yet")
 
-    ada = await person(world, "ada")
-    await world.settle()
-    monkeypatch.setattr(world, "store", gone)
+    ada = await register_user(world, "ada")
+    await world.project_all()
+    monkeypatch.setattr(world, "current_store", gone)
     made = await ada.http.post("/v1/posts", json={"text": "all the same"})
     assert made.status_code == 201
     assert made.json()["posted_by"]["handle"] == "ada"
 
 
 async def test_metrics_count_requests_by_address_and_status(
-    world: World, stranger: httpx.AsyncClient
+    world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:
-    ada = await person(world, "ada")
-    await ada.post("hello")
+    ada = await register_user(world, "ada")
+    await ada.create_post("hello")
     for _ in range(3):
         await stranger.get("/v1/posts/123456")
     text = (await stranger.get("/metrics")).text

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from api import lists
-from api.lists import TopList
+from api.v1 import lists
+from api.v1.lists import TopList
 from projections.profiles import PROFILES
 from projections.store import ReadStore
-from tests.e2e.world import World, person
+from tests.support.api_world import ApiWorld, register_user
 
 
 class Length(NamedTuple):
@@ -26,15 +26,15 @@ async def longest(store: ReadStore, limit: int) -> Sequence[Length]:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+def world(monkeypatch: pytest.MonkeyPatch) -> ApiWorld:
     named = TopList("/v1/lengths", "The longest names", "profiles", Length, longest)
-    monkeypatch.setattr(lists, "LISTS", (named,))
-    return World()
+    monkeypatch.setattr(lists, "TOP_LISTS", (named,))
+    return ApiWorld()
 
 
-async def test_it_gives_the_first_rows_as_soon_as_they_are_asked_for(world: World) -> None:
-    await person(world, "ada", "Ada")
-    bob = await person(world, "bob", "Robert")
+async def test_it_gives_the_first_rows_as_soon_as_they_are_asked_for(world: ApiWorld) -> None:
+    await register_user(world, "ada", "Ada")
+    bob = await register_user(world, "bob", "Robert")
     asked = await bob.http.get("/v1/lengths?limit=1")
     assert asked.json() == [], "a stranger to the position sees what the view has"
     position = str(world.log.head())

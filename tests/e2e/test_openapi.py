@@ -10,24 +10,24 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from tests.e2e.world import World, person
+from tests.support.api_world import ApiWorld, register_user
 
 
-def lively(world: World) -> str:
+def lively(world: ApiWorld) -> str:
     """Make something to read; a token that opens everything."""
 
     async def live() -> str:
-        ada, bob = await person(world, "ada"), await person(world, "bob")
-        post = await ada.post("hello #world")
-        await bob.do("PUT", "/v1/users/@ada/follow")
-        await bob.do("PUT", f"/v1/posts/{post}/like")
-        await world.settle()
+        ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+        post = await ada.create_post("hello #world")
+        await bob.send_command("PUT", "/v1/users/@ada/follow")
+        await bob.send_command("PUT", f"/v1/posts/{post}/like")
+        await world.project_all()
         return world.tokens.issue(int(ada.id), ("user", "import", "operator", "analyst"))
 
     return asyncio.run(live())
 
 
-WORLD = World()
+WORLD = ApiWorld()
 TOKEN = lively(WORLD)
 newcomers = itertools.count()
 schema = schemathesis.openapi.from_asgi("/openapi.json", WORLD.app)
@@ -44,10 +44,10 @@ def ndjson(context: object, value: object) -> bytes:
 def test_no_request_breaks_the_server_and_answers_fit_the_document(
     case: schemathesis.Case[Any],
 ) -> None:
-    asyncio.run(WORLD.settle())  # the views keep up, as they do on a server
+    asyncio.run(WORLD.project_all())  # the views keep up, as they do on a server
     token = TOKEN
     if case.path == "/v1/users/me":  # may change the password, or leave for ever
-        token = asyncio.run(person(WORLD, f"user{next(newcomers)}")).token
+        token = asyncio.run(register_user(WORLD, f"user{next(newcomers)}")).token
     # Some rules can't be said in a schema: that text has 280 characters after NFC, say. And a
     # batch is accepted whatever its lines are: each is refused in its own answer. A query may have
     # parameters that nobody knows, and the token that a case leaves out is sent here all the same.

@@ -5,49 +5,50 @@ from pathlib import Path
 
 import pytest
 
-from commands.handle import Handler, Request
+from commands.handler import CommandHandler
 from commands.post import CreatePost
+from commands.request import CommandRequest
 from commands.user import Register
-from events.id_generator import Snowflake
-from infra.command_side import clock_ms
-from infra.logs.sqlite import SqliteLog
-from infra.projector import projector
+from events.ids.generator import SnowflakeGenerator
+from infra.embedded.projector import open_projector
 from infra.settings import Settings
-from infra.views.board import BoardReader, BoardTaken
-from infra.views.current import CurrentFiles
-from infra.views.sqlite import SqliteStore
+from infra.shared_memory.status_page import ProjectorAlreadyRunning, StatusPageReader
+from infra.sqlite.current_view_files import CurrentViewFiles
+from infra.sqlite.event_log import SqliteLog
+from infra.sqlite.read_store import SqliteReadStore
+from infra.wiring.write_side import clock_ms
 from projections import posts
-from projections.catalog import CATALOG
+from projections.invalidation import InvalidationKind
 from projections.projection import Projection
-from projections.touched import Kind
-from streams.dead_letters import kept
+from projections.registry import ALL_PROJECTIONS
+from streams.projecting.dead_letters import tables_with_dead_letters
 
-POSTS: Projection = next(projection for projection in CATALOG if projection.name == "posts")
+POSTS: Projection = next(projection for projection in ALL_PROJECTIONS if projection.name == "posts")
 
 
-def waits(seconds: float) -> None:
+def never_sleep(seconds: float) -> None:
     raise AssertionError(f"nobody waits {seconds} s here")
 
 
-async def test_what_is_posted_can_be_read_once_the_board_says_so(tmp_path: Path) -> None:
+async def test_a_post_can_be_read_once_the_status_page_shows_its_position(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
     log = SqliteLog(settings.log_file)
-    handler = Handler(log, Snowflake(1, clock_ms, waits).next)
-    ada = (await handler.handle(Request(Register(handle="ada", name="Ada"), actor=0))).id
+    handler = CommandHandler(log, SnowflakeGenerator(1, clock_ms, never_sleep).next_id)
+    ada = (await handler.handle(CommandRequest(Register(handle="ada", name="Ada"), actor=0))).id
     stop = asyncio.Event()
-    async with projector(settings, log) as runner:
+    async with open_projector(settings, log) as runner:
         running = asyncio.create_task(runner.run(stop))
-        board = BoardReader(settings.board_file)
-        board.touched()
-        post = await handler.handle(Request(CreatePost(text="hello"), actor=ada))
+        board = StatusPageReader(settings.status_page_file)
+        board.poll_invalidations()
+        post = await handler.handle(CommandRequest(CreatePost(text="hello"), actor=ada))
         async with asyncio.timeout(10):
-            while any(board.position(p.name) < post.position for p in CATALOG):
-                await log.wait(post.position, 0.01)
-        path = CurrentFiles(settings.views_folder).path("posts")
+            while any(board.position_of(p.name) < post.position for p in ALL_PROJECTIONS):
+                await log.wait_for_events(post.position, 0.01)
+        path = CurrentViewFiles(settings.views_folder).path_of("posts")
         assert path is not None
-        store = SqliteStore.open(path, kept(POSTS), read_only=True)
-        assert (await posts.by_ids(store, [post.id]))[post.id].text == "hello"
-        assert (Kind.POST, post.id) in (board.touched() or [])
+        store = SqliteReadStore.open(path, tables_with_dead_letters(POSTS), read_only=True)
+        assert (await posts.read_posts(store, [post.id]))[post.id].text == "hello"
+        assert (InvalidationKind.POST, post.id) in (board.poll_invalidations() or [])
         await store.close()
         stop.set()
         await running
@@ -57,10 +58,10 @@ async def test_what_is_posted_can_be_read_once_the_board_says_so(tmp_path: Path)
 async def test_only_one_projector_works_on_a_data_folder(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
     log = SqliteLog(settings.log_file)
-    async with projector(settings, log):
-        with pytest.raises(BoardTaken, match="another projector is at work"):
-            async with projector(settings, log):
+    async with open_projector(settings, log):
+        with pytest.raises(ProjectorAlreadyRunning, match="another projector is at work"):
+            async with open_projector(settings, log):
                 pass
-    async with projector(settings, log) as runner:
+    async with open_projector(settings, log) as runner:
         await runner.runner.start()
     log.close()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.world import World, person, texts
+from tests.support.api_world import ApiWorld, post_texts, register_user
 
 TO_POST = ["like", "retweet"]
 TO_USER = ["follow", "block", "mute"]
@@ -13,9 +13,9 @@ FIELDS = {
 
 
 @pytest.mark.parametrize("relation", TO_POST + TO_USER)
-async def test_a_relation_asked_for_twice_makes_one_event(world: World, relation: str) -> None:
-    ada, bob = await person(world, "ada"), await person(world, "bob")
-    about = await ada.post("hello") if relation in TO_POST else ada.id
+async def test_a_relation_asked_for_twice_makes_one_event(world: ApiWorld, relation: str) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    about = await ada.create_post("hello") if relation in TO_POST else ada.id
     path = f"/v1/{'posts' if relation in TO_POST else 'users'}/{about}/{relation}"
     for method, holds in (("PUT", True), ("DELETE", False)):
         head = world.log.head()
@@ -27,64 +27,64 @@ async def test_a_relation_asked_for_twice_makes_one_event(world: World, relation
         assert world.log.head() == head + 1
 
 
-async def test_likes_and_retweets_are_counted_listed_and_marked(world: World) -> None:
-    ada, bob, eve = [await person(world, handle) for handle in ("ada", "bob", "eve")]
-    post = await ada.post("hello")
-    assert (await bob.ask(f"/v1/posts/{post}"))["liked"] is False
-    await bob.do("PUT", f"/v1/posts/{post}/like")
-    await eve.do("PUT", f"/v1/posts/{post}/like")
-    await eve.do("PUT", f"/v1/posts/{post}/retweet")
-    seen = await bob.ask(f"/v1/posts/{post}")
+async def test_likes_and_retweets_are_counted_listed_and_marked(world: ApiWorld) -> None:
+    ada, bob, eve = [await register_user(world, handle) for handle in ("ada", "bob", "eve")]
+    post = await ada.create_post("hello")
+    assert (await bob.get_json(f"/v1/posts/{post}"))["liked"] is False
+    await bob.send_command("PUT", f"/v1/posts/{post}/like")
+    await eve.send_command("PUT", f"/v1/posts/{post}/like")
+    await eve.send_command("PUT", f"/v1/posts/{post}/retweet")
+    seen = await bob.get_json(f"/v1/posts/{post}")
     assert (seen["likes"], seen["retweets"], seen["liked"], seen["retweeted"]) == (
         2,
         1,
         True,
         False,
     )
-    assert [u["handle"] for u in await bob.ask(f"/v1/posts/{post}/likes")] == ["eve", "bob"]
-    assert [u["handle"] for u in await bob.ask(f"/v1/posts/{post}/retweets")] == ["eve"]
-    await bob.do("DELETE", f"/v1/posts/{post}/like")
-    seen = await bob.ask(f"/v1/posts/{post}")
+    assert [u["handle"] for u in await bob.get_json(f"/v1/posts/{post}/likes")] == ["eve", "bob"]
+    assert [u["handle"] for u in await bob.get_json(f"/v1/posts/{post}/retweets")] == ["eve"]
+    await bob.send_command("DELETE", f"/v1/posts/{post}/like")
+    seen = await bob.get_json(f"/v1/posts/{post}")
     assert (seen["likes"], seen["liked"]) == (1, False)
-    assert "liked" not in (await world.client().get(f"/v1/posts/{post}")).json()
+    assert "liked" not in (await world.new_client().get(f"/v1/posts/{post}")).json()
 
 
-async def test_follows_are_counted_listed_and_marked(world: World) -> None:
-    ada, bob = await person(world, "ada"), await person(world, "bob")
-    assert (await bob.ask("/v1/users/@ada"))["followed"] is False
-    await bob.do("PUT", "/v1/users/@ADA/follow")
-    seen = await bob.ask(f"/v1/users/{ada.id}")
+async def test_follows_are_counted_listed_and_marked(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    assert (await bob.get_json("/v1/users/@ada"))["followed"] is False
+    await bob.send_command("PUT", "/v1/users/@ADA/follow")
+    seen = await bob.get_json(f"/v1/users/{ada.id}")
     assert (seen["followers"], seen["following"], seen["followed"]) == (1, 0, True)
-    assert [u["handle"] for u in await ada.ask("/v1/users/@ada/followers")] == ["bob"]
-    assert [u["handle"] for u in await ada.ask("/v1/users/@bob/following")] == ["ada"]
-    assert "followed" not in await bob.ask("/v1/users/me")
+    assert [u["handle"] for u in await ada.get_json("/v1/users/@ada/followers")] == ["bob"]
+    assert [u["handle"] for u in await ada.get_json("/v1/users/@bob/following")] == ["ada"]
+    assert "followed" not in await bob.get_json("/v1/users/me")
 
 
 @pytest.mark.parametrize("relation", TO_USER)
-async def test_nobody_relates_to_themselves(world: World, relation: str) -> None:
-    ada = await person(world, "ada")
+async def test_nobody_relates_to_themselves(world: ApiWorld, relation: str) -> None:
+    ada = await register_user(world, "ada")
     answer = await ada.http.put(f"/v1/users/@ada/{relation}")
     assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/self-{relation}")
 
 
 @pytest.mark.parametrize("ref", ["@nobody", "12345", "me2", "@", "key:x"])
-async def test_who_is_not_there_can_not_be_followed(world: World, ref: str) -> None:
-    ada = await person(world, "ada")
+async def test_who_is_not_there_can_not_be_followed(world: ApiWorld, ref: str) -> None:
+    ada = await register_user(world, "ada")
     answer = await ada.http.put(f"/v1/users/{ref}/follow")
     assert answer.status_code in (404, 422)
     assert answer.json()["type"] in ("/problems/user-not-found", "/problems/reference-invalid")
 
 
-async def test_a_block_ends_follows_and_keeps_both_out(world: World) -> None:
-    ada, bob = await person(world, "ada"), await person(world, "bob")
-    post = await ada.post("hello")
-    await bob.do("PUT", "/v1/users/@ada/follow")
-    await ada.do("PUT", "/v1/users/@bob/follow")
-    await ada.do("PUT", "/v1/users/@bob/block")
-    assert await ada.ask("/v1/users/@ada/followers") == []
-    assert await ada.ask("/v1/users/@bob/followers") == []
+async def test_a_block_ends_follows_and_keeps_both_out(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    post = await ada.create_post("hello")
+    await bob.send_command("PUT", "/v1/users/@ada/follow")
+    await ada.send_command("PUT", "/v1/users/@bob/follow")
+    await ada.send_command("PUT", "/v1/users/@bob/block")
+    assert await ada.get_json("/v1/users/@ada/followers") == []
+    assert await ada.get_json("/v1/users/@bob/followers") == []
     for path in ("/v1/timelines/home", "/v1/timelines/public", "/v1/users/@ada/posts"):
-        assert await bob.ask(path) == []
+        assert await bob.get_json(path) == []
     for method, path in (
         ("PUT", f"/v1/posts/{post}/like"),
         ("PUT", f"/v1/posts/{post}/retweet"),
@@ -96,40 +96,40 @@ async def test_a_block_ends_follows_and_keeps_both_out(world: World) -> None:
     assert comment.status_code == 403
 
 
-async def test_a_block_hides_a_post_by_its_id_from_both(world: World) -> None:
-    ada, bob = await person(world, "ada"), await person(world, "bob")
-    hers, his = await ada.post("hello"), await bob.post("hello yourself")
-    await ada.do("PUT", "/v1/users/@bob/block")
-    await world.settle()
+async def test_a_block_hides_a_post_by_its_id_from_both(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    hers, his = await ada.create_post("hello"), await bob.create_post("hello yourself")
+    await ada.send_command("PUT", "/v1/users/@bob/block")
+    await world.project_all()
     for reader, hidden in ((bob, hers), (ada, his)):
         for path in ("", "/likes", "/retweets", "/comments"):
             answer = await reader.http.get(f"/v1/posts/{hidden}{path}")
             assert (answer.status_code, answer.json()["type"]) == (404, "/problems/post-not-found")
-    assert (await bob.ask(f"/v1/posts/{his}"))["text"] == "hello yourself"
-    assert (await world.client().get(f"/v1/posts/{hers}")).status_code == 200
-    await ada.do("DELETE", "/v1/users/@bob/block")
-    assert (await bob.ask(f"/v1/posts/{hers}"))["text"] == "hello"
+    assert (await bob.get_json(f"/v1/posts/{his}"))["text"] == "hello yourself"
+    assert (await world.new_client().get(f"/v1/posts/{hers}")).status_code == 200
+    await ada.send_command("DELETE", "/v1/users/@bob/block")
+    assert (await bob.get_json(f"/v1/posts/{hers}"))["text"] == "hello"
 
 
-async def test_a_mute_hides_posts_and_comments_from_one_reader(world: World) -> None:
-    ada, bob, eve = [await person(world, handle) for handle in ("ada", "bob", "eve")]
-    post = await ada.post("question #q")
-    await bob.do("PUT", "/v1/users/@ada/follow")
-    await eve.post("noise #q", reply_to=post)
-    await bob.do("PUT", "/v1/users/@eve/mute")
-    assert texts(await bob.ask("/v1/timelines/public")) == ["question #q"]
-    assert texts(await bob.ask("/v1/hashtags/q/posts")) == ["question #q"]
-    assert await bob.ask(f"/v1/posts/{post}/comments") == []
-    assert texts(await ada.ask(f"/v1/posts/{post}/comments")) == ["noise #q"]
-    await bob.do("DELETE", "/v1/users/@eve/mute")
-    assert texts(await bob.ask(f"/v1/posts/{post}/comments")) == ["noise #q"]
+async def test_a_mute_hides_posts_and_comments_from_one_reader(world: ApiWorld) -> None:
+    ada, bob, eve = [await register_user(world, handle) for handle in ("ada", "bob", "eve")]
+    post = await ada.create_post("question #q")
+    await bob.send_command("PUT", "/v1/users/@ada/follow")
+    await eve.create_post("noise #q", reply_to=post)
+    await bob.send_command("PUT", "/v1/users/@eve/mute")
+    assert post_texts(await bob.get_json("/v1/timelines/public")) == ["question #q"]
+    assert post_texts(await bob.get_json("/v1/hashtags/q/posts")) == ["question #q"]
+    assert await bob.get_json(f"/v1/posts/{post}/comments") == []
+    assert post_texts(await ada.get_json(f"/v1/posts/{post}/comments")) == ["noise #q"]
+    await bob.send_command("DELETE", "/v1/users/@eve/mute")
+    assert post_texts(await bob.get_json(f"/v1/posts/{post}/comments")) == ["noise #q"]
 
 
 @pytest.mark.parametrize("path", ["", "/posts", "/followers", "/following"])
-async def test_what_belongs_to_nobody_is_not_found(world: World, path: str) -> None:
-    ada, bob = await person(world, "ada"), await person(world, "bob")
-    await ada.do("DELETE", "/v1/users/me")
-    await world.settle()
+async def test_what_belongs_to_nobody_is_not_found(world: ApiWorld, path: str) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    await ada.send_command("DELETE", "/v1/users/me")
+    await world.project_all()
     for ref in ("12345", "@nobody", ada.id, "@ada"):
         answer = await bob.http.get(f"/v1/users/{ref}{path}")
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/user-not-found")

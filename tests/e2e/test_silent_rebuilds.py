@@ -13,95 +13,105 @@ from pathlib import Path
 
 import pytest
 
-from commands.handle import Handler, Request
+from commands.handler import CommandHandler
 from commands.post import CreatePost
-from events.id_generator import Snowflake
-from infra.command_side import clock_ms
-from infra.conducting import Rebuilds
-from infra.logs.sqlite import SqliteLog
-from infra.projector import projector
+from commands.request import CommandRequest
+from events.ids.generator import SnowflakeGenerator
+from infra.embedded.projector import open_projector
 from infra.settings import Settings
-from infra.views.board import BoardWriter
-from infra.views.fanout import Fanout
-from infra.workshops import FileWorkshop
-from projections.catalog import CATALOG
+from infra.shared_memory.fanout import RingFanout
+from infra.shared_memory.status_page import StatusPageWriter
+from infra.sqlite.event_log import SqliteLog
+from infra.streaming.rebuilds import EmbeddedRebuildBackend
+from infra.wiring.write_side import clock_ms
+from projections.invalidation import InvalidationKind
+from projections.registry import ALL_PROJECTIONS
 from projections.store import Changes
-from projections.timeline import POSTED
-from projections.touched import Kind
-from streams.rebuild import load
-from tests.fresh import caught_up
-from tests.rebuilding import view, world
+from projections.timeline import POST_ENTRIES
+from streams.rebuild.jobs import RebuildJobs
+from streams.rebuild.rebuild import load_view
+from tests.support.data_folders import create_data_folder, current_view_file
+from tests.support.fresh_projection import wait_until_caught_up
 
-NAMES = [projection.name for projection in CATALOG]
+NAMES = [projection.name for projection in ALL_PROJECTIONS]
 WRITER = 7
 
 
-class Heard:
+class RecordedSideEffects:
     """What was told: to the journal, and to the rings."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.touched: list[tuple[int, int]] = []
+        self.invalidations: list[tuple[int, int]] = []
         self.posts: list[int] = []
-        touch, listen = BoardWriter.touch, Fanout.listen
+        touch, listen = StatusPageWriter.add_invalidations, RingFanout.deliver_changes
 
-        def touching(board: BoardWriter, touches: Iterable[tuple[int, int]]) -> None:
+        def touching(board: StatusPageWriter, touches: Iterable[tuple[int, int]]) -> None:
             told = list(touches)
-            self.touched += told
+            self.invalidations += told
             touch(board, told)
 
-        def listening(rings: Fanout, changes: Changes, position: int) -> None:
-            self.posts += [id for (id,) in changes.puts.get(POSTED, ())]
+        def listening(rings: RingFanout, changes: Changes, position: int) -> None:
+            self.posts += [id for (id,) in changes.puts.get(POST_ENTRIES, ())]
             listen(rings, changes, position)
 
-        monkeypatch.setattr(BoardWriter, "touch", touching)
-        monkeypatch.setattr(Fanout, "listen", listening)
+        monkeypatch.setattr(StatusPageWriter, "add_invalidations", touching)
+        monkeypatch.setattr(RingFanout, "deliver_changes", listening)
 
 
-def waits(seconds: float) -> None:
+def never_sleep(seconds: float) -> None:
     raise AssertionError(f"nobody waits {seconds} s here")
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return world(tmp_path / "data", events=2_000)
+    return create_data_folder(tmp_path / "data", events=2_000)
 
 
-async def test_a_rebuild_of_everything_tells_nobody_and_the_next_event_is_told_once(
+async def test_a_rebuild_of_everything_notifies_no_listener_and_the_next_event_notifies_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = Heard(monkeypatch)
+    heard = RecordedSideEffects(monkeypatch)
     log, stop = SqliteLog(settings.log_file), asyncio.Event()
-    handler = Handler(log, Snowflake(1, clock_ms, waits).next)
-    async with projector(settings, log, rebuilds=False) as here:
+    handler = CommandHandler(log, SnowflakeGenerator(1, clock_ms, never_sleep).next_id)
+    async with open_projector(settings, log, rebuilds=False) as here:
         running = asyncio.create_task(here.run(stop))
-        await caught_up(settings, log)
-        assert len(heard.touched) > 1000
+        await wait_until_caught_up(settings, log)
+        assert len(heard.invalidations) > 1000
         assert len(heard.posts) > 100
-        heard.touched.clear()
+        heard.invalidations.clear()
         heard.posts.clear()
 
-        rebuilds = Rebuilds(NAMES, verify=False, jobs=2)
-        outcomes = await rebuilds.run(FileWorkshop(settings), lambda what, total: lambda done: None)
+        rebuilds = RebuildJobs(NAMES, verify=False, jobs=2)
+        outcomes = await rebuilds.run(
+            EmbeddedRebuildBackend(settings), lambda what, total: lambda done: None
+        )
         assert all(outcome.done for outcome in outcomes.values()), outcomes
-        assert all(view(settings, name).stem.endswith("-2") for name in NAMES)
-        assert (heard.touched, heard.posts) == ([], [])
+        assert all(current_view_file(settings, name).stem.endswith("-2") for name in NAMES)
+        assert (heard.invalidations, heard.posts) == ([], [])
 
-        made = await handler.handle(Request(CreatePost(text="new"), actor=WRITER))
-        await caught_up(settings, log)
+        made = await handler.handle(CommandRequest(CreatePost(text="new"), actor=WRITER))
+        await wait_until_caught_up(settings, log)
         stop.set()
         await running
     log.close()
     assert heard.posts == [made.id]
-    assert heard.touched.count((Kind.POST, made.id)) == 1
+    assert heard.invalidations.count((InvalidationKind.POST, made.id)) == 1
 
 
-def test_the_process_that_rebuilds_does_not_even_know_who_listens() -> None:
-    parameters = inspect.signature(load).parameters
+def test_the_rebuild_process_imports_no_listener() -> None:
+    parameters = inspect.signature(load_view).parameters
     assert not any("listen" in f"{name} {p.annotation}".lower() for name, p in parameters.items())
-    code = "import sys, infra.build_view; print(*sys.modules)"
+    code = "import sys, infra.embedded.rebuild_process; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     known = set(done.stdout.split())
-    assert "streams.rebuild" in known
+    assert "streams.rebuild.rebuild" in known
     assert (
-        known & {"infra.views.fanout", "infra.live", "infra.projector", "streams.runner"} == set()
+        known
+        & {
+            "infra.shared_memory.fanout",
+            "infra.embedded.live_views",
+            "infra.embedded.projector",
+            "streams.projecting.log_runner",
+        }
+        == set()
     )

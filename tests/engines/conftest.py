@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.engines.engine import EngineMissing, running
-from infra.engines.kafka import KafkaBroker
-from tests.outside import missing
+from infra.dev.kafka_broker import KafkaBroker
+from infra.dev.local_engine import EngineMissing, running_engine
+from tests.support.requirements import skip_or_fail
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """One broker for all tests: each uses topics of its own. Whoever kills it starts it again."""
     try:
-        with running(KafkaBroker(tmp_path_factory.mktemp("kafka"))) as broker:
+        with running_engine(KafkaBroker(tmp_path_factory.mktemp("kafka"))) as broker:
             yield broker
     except EngineMissing as error:
-        missing(f"Kafka ({error})")
+        skip_or_fail(f"Kafka ({error})")

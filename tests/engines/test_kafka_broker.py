@@ -4,7 +4,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from infra.engines.kafka import KafkaBroker
+from infra.dev.kafka_broker import KafkaBroker
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
 

@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from events.envelope import StoredEvent
+from events.ids.snowflake import first_id_at
 from events.log import LogUnavailable
-from events.owned_lines import owned
-from events.recorded import Stored
-from events.snowflake import first_id_at
-from events.streams import partition, partitions_of
-from infra.logs.memory import MemoryLog
-from streams.chunks import Chunk, cut, marks, received
-from streams.merge import Merge
-from streams.relay import READ, READS, FeedUnavailable, Relay
-from tests.engines.relays import until
-from tests.engines.worlds import fill
+from events.owned_lines import render_owned_lines
+from events.streams import partition_of_owner, partitions_of_owners
+from infra.in_memory.event_log import MemoryLog
+from streams.feed.chunks import Chunk, decode_record, split_into_chunks, watermarks_for_all
+from streams.feed.relay import MAX_READS_AT_ONCE, READ_EVENTS, FeedUnavailable, Relay
+from streams.feed.topic_merge import TopicMerge
+from tests.support.engines.relays import wait_until
+from tests.support.made_up_events import append_made_up
 
 FIRST = first_id_at(1_700_000_000_000)
 
 
-def event(position: int, actor: int, text: str = "x") -> Stored:
+def event(position: int, actor: int, text: str = "x") -> StoredEvent:
     data = b'{"text":"%s"}' % text.encode()
-    return Stored(position, FIRST + position, f"s-{position}", 1, "t", 1, actor, 0, 0, data)
+    return StoredEvent(position, FIRST + position, f"s-{position}", 1, "t", 1, actor, 0, 0, data)
 
 
 logs = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 50)), min_size=1, max_size=60).map(
@@ -33,73 +33,83 @@ logs = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 50)), min_size=1, ma
 )
 
 
-def stated(log: Sequence[Stored], partitions: int, read: int, start: int = 0) -> list[Chunk]:
+def watermarked_chunks(
+    log: Sequence[StoredEvent], partitions: int, read: int, start: int = 0
+) -> list[Chunk]:
     """Everything a relay publishes that begins after `start`, reading so many events at once."""
     ends = [start] * partitions
     chunks: list[Chunk] = []
     left = [stored for stored in log if stored.position > start]
     for first in range(0, len(left), read):
         part = left[first : first + read]
-        chunks += cut(owned(part), ends, part[-1].position, most_events=3, most_bytes=400)
-    return chunks + marks(ends, log[-1].position)
+        chunks += split_into_chunks(
+            render_owned_lines(part), ends, part[-1].position, most_events=3, most_bytes=400
+        )
+    return chunks + watermarks_for_all(ends, log[-1].position)
 
 
 @given(logs, st.integers(1, 4), st.integers(1, 20), st.data())
 def test_chunks_that_come_again_or_out_of_order_never_make_a_reader_skip_or_repeat(
-    log: list[Stored], partitions: int, read: int, data: st.DataObject
+    log: list[StoredEvent], partitions: int, read: int, data: st.DataObject
 ) -> None:
-    chunks = stated(log, partitions, read)
+    chunks = watermarked_chunks(log, partitions, read)
     start = data.draw(st.sampled_from([0, *(stored.position for stored in log)]))
-    sent = data.draw(st.lists(st.sampled_from(chunks + stated(log, partitions, 7, start))))
-    merge = Merge(partitions)
-    got: list[Stored] = []
+    sent = data.draw(
+        st.lists(st.sampled_from(chunks + watermarked_chunks(log, partitions, 7, start)))
+    )
+    merge = TopicMerge(partitions)
+    got: list[StoredEvent] = []
     for chunk in sent:
-        merge.take(chunk)
-        got += merge.give()
+        merge.add(chunk)
+        got += merge.pop_in_order()
     assert got == [stored for stored in log if stored.position <= merge.complete_to]
     for chunk in chunks:
-        merge.take(chunk)
-    assert got + merge.give() == log
+        merge.add(chunk)
+    assert got + merge.pop_in_order() == log
 
 
 @given(logs, st.integers(1, 4), st.integers(1, 20))
-def test_a_chunk_survives_being_a_record(log: list[Stored], partitions: int, read: int) -> None:
-    for chunk in stated(log, partitions, read):
+def test_a_chunk_survives_being_a_record(
+    log: list[StoredEvent], partitions: int, read: int
+) -> None:
+    for chunk in watermarked_chunks(log, partitions, read):
         headers = chunk.headers(settled=7)
-        found, settled = received(chunk.partition, headers, chunk.lines or None)
+        found, settled = decode_record(chunk.partition, headers, chunk.lines or None)
         assert (found, settled) == (chunk._replace(key=0), 7)
-        assert len(found.events_after(0)) == chunk.many
+        assert len(found.events_after(0)) == chunk.event_count
 
 
 @given(st.lists(st.integers(0, 900), min_size=1, max_size=9), st.integers(1, 1000))
 def test_chunks_are_bounded_unless_one_event_is_larger(sizes: list[int], most: int) -> None:
     log = [event(n, 5, "x" * size) for n, size in enumerate(sizes, start=1)]
-    chunks = cut(owned(log), [0], len(log), most_events=4, most_bytes=most)
-    assert all(chunk.many <= 4 for chunk in chunks)
-    assert all(chunk.many == 1 or len(chunk.lines) <= most for chunk in chunks)
+    chunks = split_into_chunks(
+        render_owned_lines(log), [0], len(log), most_events=4, most_bytes=most
+    )
+    assert all(chunk.event_count <= 4 for chunk in chunks)
+    assert all(chunk.event_count == 1 or len(chunk.lines) <= most for chunk in chunks)
     assert [e for chunk in chunks for e in chunk.events_after(0)] == log
 
 
 @given(st.lists(st.integers(0, (1 << 63) - 1)), st.integers(1, 1000))
 def test_many_owners_have_the_partitions_that_each_has(owners: list[int], partitions: int) -> None:
-    found = partitions_of(owners, partitions)
-    assert found.tolist() == [partition(owner, partitions) for owner in owners]
+    found = partitions_of_owners(owners, partitions)
+    assert found.tolist() == [partition_of_owner(owner, partitions) for owner in owners]
 
 
 class LossyTopic:
     """A feed that does, by `fates`, what a broker and a client that fail can do to chunks."""
 
     def __init__(self, partitions: int, fates: list[str]) -> None:
-        self.partitions = partitions
+        self.partition_count = partitions
         self.fates = fates
         self.records: list[list[tuple[Chunk, int]]] = [[] for _ in range(partitions)]
-        self.settled = 0
+        self.complete_to = 0
 
     async def open(self) -> "LossyTopic":
         if self.fates and self.fates.pop() == "absent":
             raise FeedUnavailable("nobody answers")
         tails = [records[-1][1] if records else 0 for records in self.records]
-        self.settled = min(tails)
+        self.complete_to = min(tails)
         return self
 
     def publish(self, chunks: Sequence[Chunk], settled: int) -> "asyncio.Future[None]":
@@ -136,24 +146,24 @@ async def test_a_relay_whose_feed_fails_in_any_way_ends_with_the_whole_log_in_it
     ]
     stop = asyncio.Event()
     tasks = [asyncio.create_task(relay.run(stop)) for relay in running]
-    await fill(log, 0, 300)
-    await until(lambda: min(relay.settled for relay in running) == 300)
+    await append_made_up(log, 0, 300)
+    await wait_until(lambda: min(relay.complete_to for relay in running) == 300)
     stop.set()
     await asyncio.gather(*tasks)
-    merge = Merge(partitions)
-    got: list[Stored] = []
+    merge = TopicMerge(partitions)
+    got: list[StoredEvent] = []
     for records in topic.records:
         for chunk, settled in records:
             assert settled <= 300
-            merge.take(chunk)
-    got += merge.give()
+            merge.add(chunk)
+    got += merge.pop_in_order()
     assert got == log.read_all(limit=1000)
 
 
 async def test_reads_are_put_together_while_the_feed_is_busy_and_only_then() -> None:
     class Busy(LossyTopic):
         def publish(self, chunks: Sequence[Chunk], settled: int) -> "asyncio.Future[None]":
-            groups.append(sum(chunk.many for chunk in chunks))
+            groups.append(sum(chunk.event_count for chunk in chunks))
             return asyncio.ensure_future(acknowledge())
 
     async def acknowledge() -> None:
@@ -161,15 +171,15 @@ async def test_reads_are_put_together_while_the_feed_is_busy_and_only_then() -> 
 
     groups, acknowledging = list[int](), asyncio.Event()
     log, topic = MemoryLog(), Busy(2, [])
-    await fill(log, 0, READ * (READS + 2) + 5)
+    await append_made_up(log, 0, READ_EVENTS * (MAX_READS_AT_ONCE + 2) + 5)
     relay = Relay(log, topic.open, beat_seconds=3600)
     stop = asyncio.Event()
     task = asyncio.create_task(relay.run(stop))
-    await until(lambda: sum(groups) == log.head())
+    await wait_until(lambda: sum(groups) == log.head())
     acknowledging.set()
     stop.set()
     await task
-    assert groups[:3] == [READ, READ * READS, READ + 5]
+    assert groups[:3] == [READ_EVENTS, READ_EVENTS * MAX_READS_AT_ONCE, READ_EVENTS + 5]
 
 
 async def test_a_relay_ends_when_its_lease_does() -> None:
@@ -177,12 +187,12 @@ async def test_a_relay_ends_when_its_lease_does() -> None:
     log, topic = MemoryLog(), LossyTopic(2, [])
     relay = Relay(log, topic.open, holds=lambda: held, beat_seconds=0.001)
     task = asyncio.create_task(relay.run(asyncio.Event()))
-    await fill(log, 0, 10)
-    await until(lambda: relay.settled == 10)
+    await append_made_up(log, 0, 10)
+    await wait_until(lambda: relay.complete_to == 10)
     held = False
-    await fill(log, 10, 20)
+    await append_made_up(log, 10, 20)
     await asyncio.wait_for(task, 10)
-    assert max(chunk.upto for records in topic.records for chunk, _ in records) == 10
+    assert max(chunk.through for records in topic.records for chunk, _ in records) == 10
 
 
 async def test_a_log_that_is_away_is_waited_for() -> None:
@@ -199,6 +209,6 @@ async def test_a_log_that_is_away_is_waited_for() -> None:
     relay = Relay(log, topic.open, beat_seconds=0.001, retry_seconds=0.001)
     stop = asyncio.Event()
     task = asyncio.create_task(relay.run(stop))
-    await until(lambda: Away.calls >= 4)
+    await wait_until(lambda: Away.calls >= 4)
     stop.set()
     await asyncio.wait_for(task, 10)

@@ -7,11 +7,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.id_generator import Snowflake
-from events.snowflake import SnowflakeError
-from infra.leases.lease import LeaseLost, MachineLease, NoFreeMachine
-from infra.leases.sqlite import SqliteLeases
-from tests.clocks import HandClock
+from events.ids.generator import SnowflakeGenerator
+from events.ids.snowflake import SnowflakeError
+from infra.ids.machine_lease import LeaseLost, MachineLease, NoFreeMachine
+from infra.sqlite.leases import SqliteLeases
+from tests.support.manual_clock import ManualClock
 
 NOW = 1700000000000
 BLOCK = range(1)
@@ -24,21 +24,23 @@ STEP = st.one_of(
 PLAN = st.lists(st.tuples(st.integers(0, 2), STEP), max_size=60)
 
 
-class Process:
+class LeaseProcess:
     """A process with a clock of its own, which may hold a lease and make ids."""
 
     def __init__(self, store: SqliteLeases) -> None:
         self.store = store
-        self.clock = HandClock(NOW)
+        self.clock = ManualClock(NOW)
         self.lease: MachineLease | None = None
-        self.ids: Snowflake | None = None
+        self.ids: SnowflakeGenerator | None = None
 
     def start(self) -> None:
         lease = MachineLease.acquire(
             self.store, "law", BLOCK, self.clock, self.clock.monotonic, seconds=30
         )
         after = lease.from_ms - 1
-        self.ids = Snowflake(lease.machine, self.clock, self.clock.wait, after, lease.until_ms)
+        self.ids = SnowflakeGenerator(
+            lease.machine_id, self.clock, self.clock.sleep, after, lease.until_ms
+        )
         self.lease = lease
 
     def renew(self) -> None:
@@ -58,10 +60,10 @@ class Process:
         self.lease = self.ids = None
 
 
-def act(process: Process, what: str, amount: int) -> list[int]:
+def act(process: LeaseProcess, what: str, amount: int) -> list[int]:
     """Do one step; the ids that it made."""
     if what == "ids":
-        return process.ids.take(amount) if process.ids else []
+        return process.ids.next_ids(amount) if process.ids else []
     if what == "clock":
         process.clock.ms += amount
         return []
@@ -81,7 +83,7 @@ def test_holders_with_clocks_that_disagree_and_step_never_make_an_id_twice(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = SqliteLeases(Path(folder) / "leases.sqlite")
-        processes = [Process(store) for _ in range(3)]
+        processes = [LeaseProcess(store) for _ in range(3)]
         made: set[int] = set()
         for number, (what, amount) in plan:
             try:

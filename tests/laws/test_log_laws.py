@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from events.log import Append, Appended, EventLog, Key, NewEvent, Write
+from events.log import AppendRequest, AppendResult, EventLog, IdempotencyKey, NewEvent, StreamAppend
 from events.schema import PostLiked
-from infra.logs.memory import MemoryLog
-from infra.logs.sqlite import SqliteLog
+from infra.in_memory.event_log import MemoryLog
+from infra.sqlite.event_log import SqliteLog
 
 STREAMS = ("like-1-1", "like-1-2", "like-1-3")
 TYPES: tuple[list[str] | None, ...] = (["post-liked"], ["post-created"], [], None)
@@ -36,12 +36,14 @@ guesses = st.builds(
 )
 keys = st.one_of(
     st.none(),
-    st.builds(Key, st.sampled_from(("a", "b", "c", "d")), st.sampled_from((b"1", b"1", b"2"))),
+    st.builds(
+        IdempotencyKey, st.sampled_from(("a", "b", "c", "d")), st.sampled_from((b"1", b"1", b"2"))
+    ),
 )
 requests = st.tuples(st.lists(guesses, max_size=3), keys)
 
 
-class Logs(RuleBasedStateMachine):
+class TwoLogs(RuleBasedStateMachine):
     """The same appends to both logs; they must answer and hold the same."""
 
     @initialize()
@@ -53,7 +55,7 @@ class Logs(RuleBasedStateMachine):
         self.next_id = 1000
 
     @rule(asked=st.lists(requests, min_size=1, max_size=6))
-    def append_at_once(self, asked: list[tuple[list[Guess], Key | None]]) -> None:
+    def append_at_once(self, asked: list[tuple[list[Guess], IdempotencyKey | None]]) -> None:
         appends = [self.made(guesses, key) for guesses, key in asked]
         assert self.outcomes(self.sqlite, appends) == self.outcomes(self.memory, appends)
 
@@ -77,7 +79,7 @@ class Logs(RuleBasedStateMachine):
             for log in (self.memory, self.sqlite)
         ]
         assert pages[0] == pages[1]
-        assert self.memory.find(id) == self.sqlite.find(id)
+        assert self.memory.find_event(id) == self.sqlite.find_event(id)
         assert self.memory.newest_id(below=id) == self.sqlite.newest_id(below=id)
         assert self.memory.ids_between(id, 1040) == self.sqlite.ids_between(id, 1040)
         for stream in STREAMS:
@@ -88,7 +90,7 @@ class Logs(RuleBasedStateMachine):
         assert self.memory.read_all() == self.sqlite.read_all()
         assert self.memory.head() == self.sqlite.head()
         for name in "abcd":
-            assert self.memory.remembered(name) == self.sqlite.remembered(name)
+            assert self.memory.idempotency_result(name) == self.sqlite.idempotency_result(name)
 
     def teardown(self) -> None:
         self.sqlite.close()
@@ -98,30 +100,30 @@ class Logs(RuleBasedStateMachine):
     def reopened(self) -> SqliteLog:
         return SqliteLog(Path(self.folder.name) / "log.sqlite")
 
-    def made(self, guesses: list[Guess], key: Key | None) -> Append:
+    def made(self, guesses: list[Guess], key: IdempotencyKey | None) -> AppendRequest:
         """An append whose versions are right, but for what the guesses are off."""
         versions = {stream: len(self.memory.read_stream(stream)) for stream in STREAMS}
-        writes: list[Write] = []
+        writes: list[StreamAppend] = []
         for stream, off, ids in guesses:
             events = tuple(NewEvent(id or self.fresh(), PostLiked(1, 2, 3)) for id in ids)
-            writes.append(Write(stream, versions[stream] + off, events))
+            writes.append(StreamAppend(stream, versions[stream] + off, events))
             versions[stream] += len(events)
-        return Append(tuple(writes), 1, self.fresh(), 2, key=key)
+        return AppendRequest(tuple(writes), 1, self.fresh(), 2, key=key)
 
     def fresh(self) -> int:
         self.next_id += 1
         return self.next_id
 
-    def outcomes(self, log: EventLog, appends: list[Append]) -> list[Appended | str]:
+    def outcomes(self, log: EventLog, appends: list[AppendRequest]) -> list[AppendResult | str]:
         """What came of each, handed over at once; of errors their sentence, which tells all."""
 
-        async def run() -> list[Appended | BaseException]:
+        async def run() -> list[AppendResult | BaseException]:
             waiting = (log.append(append) for append in appends)
             return await asyncio.gather(*waiting, return_exceptions=True)
 
         done = self.runner.run(run())
-        return [one if isinstance(one, Appended) else f"{type(one)} {one}" for one in done]
+        return [one if isinstance(one, AppendResult) else f"{type(one)} {one}" for one in done]
 
 
-TestLogs = Logs.TestCase
+TestLogs = TwoLogs.TestCase
 TestLogs.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)

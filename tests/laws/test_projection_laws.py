@@ -11,32 +11,40 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from events.recorded import Recorded
-from infra.views.memory import MemoryStore
-from infra.views.sqlite import SqliteStore
-from projections.catalog import CATALOG
+from events.envelope import RecordedEvent
+from infra.in_memory.read_store import MemoryReadStore
+from infra.sqlite.read_store import SqliteReadStore
 from projections.projection import Projection
+from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore
-from projections.tables import Tally
-from streams.step import step
-from tests.laws.logs import ASKED, OFTEN, Step, interleaved, orders, play, steps
+from projections.tables import CounterTable
+from streams.projecting.apply_batch import project_and_notify
+from tests.support.random_logs import (
+    COMMANDS,
+    FREQUENT_COMMANDS,
+    CommandStep,
+    events_of_steps,
+    interleave_owners,
+    log_permutations,
+    random_steps,
+)
 
 LAW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-EVERY = pytest.mark.parametrize("projection", CATALOG, ids=lambda one: one.name)
+EVERY = pytest.mark.parametrize("projection", ALL_PROJECTIONS, ids=lambda one: one.name)
 SIZES = st.lists(st.integers(1, 25), min_size=1, max_size=10)
 
 Rows = dict[str, list[Any]]
 
 
 async def feed(
-    projection: Projection, store: ReadStore, log: Sequence[Recorded], sizes: Sequence[int]
+    projection: Projection, store: ReadStore, log: Sequence[RecordedEvent], sizes: Sequence[int]
 ) -> None:
     """Project a log in batches of these sizes, the last of them repeated."""
     start, number = 0, 0
     while start < len(log):
         batch = log[start : start + sizes[min(number, len(sizes) - 1)]]
-        taken = [one for one in batch if type(one.event) in projection.takes]
-        assert await step(projection, store, taken, start, start + len(batch))
+        taken = [one for one in batch if type(one.event) in projection.event_types]
+        assert await project_and_notify(projection, store, taken, start, start + len(batch))
         start, number = start + len(batch), number + 1
 
 
@@ -46,28 +54,28 @@ async def rows(projection: Projection, store: ReadStore) -> Rows:
         table.name: [
             row
             for row in await store.scan(table)
-            if not isinstance(table, Tally) or any(row[table.key :])
+            if not isinstance(table, CounterTable) or any(row[table.key_size :])
         ]
         for table in projection.tables
     }
 
 
 async def projected(
-    projection: Projection, log: Sequence[Recorded], sizes: Sequence[int] = (1000,)
+    projection: Projection, log: Sequence[RecordedEvent], sizes: Sequence[int] = (1000,)
 ) -> Rows:
-    store = MemoryStore(projection.tables)
+    store = MemoryReadStore(projection.tables)
     await feed(projection, store, log, sizes)
     return await rows(projection, store)
 
 
 @EVERY
 @LAW
-@given(taken=steps(), sizes=SIZES)
+@given(taken=random_steps(), sizes=SIZES)
 def test_a_log_split_differently_gives_the_same_rows(
-    projection: Projection, taken: list[Step], sizes: list[int]
+    projection: Projection, taken: list[CommandStep], sizes: list[int]
 ) -> None:
     async def run() -> None:
-        log = await play(taken)
+        log = await events_of_steps(taken)
         assert await projected(projection, log, sizes) == await projected(projection, log)
 
     asyncio.run(run())
@@ -75,33 +83,33 @@ def test_a_log_split_differently_gives_the_same_rows(
 
 @EVERY
 @LAW
-@given(taken=steps(), size=st.integers(1, 20), again=st.integers(0, 10))
+@given(taken=random_steps(), size=st.integers(1, 20), again=st.integers(0, 10))
 def test_a_batch_applied_twice_changes_nothing(
-    projection: Projection, taken: list[Step], size: int, again: int
+    projection: Projection, taken: list[CommandStep], size: int, again: int
 ) -> None:
     async def run() -> None:
-        log = await play(taken)
-        store = MemoryStore(projection.tables)
+        log = await events_of_steps(taken)
+        store = MemoryReadStore(projection.tables)
         await feed(projection, store, log, [size])
         before = await rows(projection, store)
         start = again * size % len(log)
-        batch = [r for r in log[start : start + size] if type(r.event) in projection.takes]
+        batch = [r for r in log[start : start + size] if type(r.event) in projection.event_types]
         end = min(start + size, len(log))
-        assert not await step(projection, store, batch, start, end)
+        assert not await project_and_notify(projection, store, batch, start, end)
         assert await rows(projection, store) == before
-        assert await store.position() == len(log)
+        assert await store.read_checkpoint() == len(log)
 
     asyncio.run(run())
 
 
 @EVERY
 @LAW
-@given(taken=steps(), sizes=SIZES, data=st.data())
+@given(taken=random_steps(), sizes=SIZES, data=st.data())
 def test_rows_are_the_same_however_the_events_of_different_owners_interleave(
-    projection: Projection, taken: list[Step], sizes: list[int], data: st.DataObject
+    projection: Projection, taken: list[CommandStep], sizes: list[int], data: st.DataObject
 ) -> None:
-    log = asyncio.run(play(taken))
-    mixed = interleaved(log, data.draw(orders(log)))
+    log = asyncio.run(events_of_steps(taken))
+    mixed = interleave_owners(log, data.draw(log_permutations(log)))
 
     async def run() -> None:
         assert await projected(projection, mixed, sizes) == await projected(projection, log)
@@ -111,14 +119,14 @@ def test_rows_are_the_same_however_the_events_of_different_owners_interleave(
 
 @EVERY
 @settings(parent=LAW, max_examples=15)
-@given(taken=steps(), sizes=SIZES)
+@given(taken=random_steps(), sizes=SIZES)
 def test_sqlite_and_memory_end_with_the_same_rows(
-    projection: Projection, taken: list[Step], sizes: list[int]
+    projection: Projection, taken: list[CommandStep], sizes: list[int]
 ) -> None:
     async def run() -> None:
-        log = await play(taken)
+        log = await events_of_steps(taken)
         with tempfile.TemporaryDirectory() as folder:
-            store = SqliteStore.open(Path(folder, "v.sqlite"), projection.tables)
+            store = SqliteReadStore.open(Path(folder, "v.sqlite"), projection.tables)
             await feed(projection, store, log, sizes)
             found = await rows(projection, store)
             await store.close()
@@ -131,10 +139,17 @@ def test_the_random_logs_hold_every_event_that_a_projection_takes() -> None:
     """Or the laws would be silent about some."""
     random = Random(1)
     taken = [
-        (random.choice([*OFTEN, *ASKED]), random.randrange(4), random.randrange(30), 1)
+        (
+            random.choice([*FREQUENT_COMMANDS, *COMMANDS]),
+            random.randrange(4),
+            random.randrange(30),
+            1,
+        )
         for _ in range(500)
     ]
-    log = asyncio.run(play([step for step in taken if step[0] != "delete_account"]))
-    log += asyncio.run(play([("delete_account", 1, 0, 0)]))
+    log = asyncio.run(events_of_steps([step for step in taken if step[0] != "delete_account"]))
+    log += asyncio.run(events_of_steps([("delete_account", 1, 0, 0)]))
     seen = {type(recorded.event) for recorded in log}
-    assert {kind for projection in CATALOG for kind in projection.takes} - seen == set()
+    assert {
+        kind for projection in ALL_PROJECTIONS for kind in projection.event_types
+    } - seen == set()

@@ -8,51 +8,51 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from events.codec import CODEC
-from events.lines import parse
+from events.codec import EVENT_CODEC
+from events.envelope import StoredEvent
+from events.event_filter import EventFilter, events_from_log
+from events.json_lines import parse_line
 from events.log import EventLog
-from events.recorded import Stored
-from events.selection import Selection, from_log
-from infra.logs.memory import MemoryLog
-from infra.logs.sqlite import SqliteLog
-from infra.views.memory import MemoryStore
-from projections.catalog import CATALOG
-from streams.exports.catalog import into_path
-from streams.replay import replay
-from streams.restore import WINDOW, CannotRestore, restore
-from streams.step import step
-from tests.laws.logs import Step, played, steps
+from infra.in_memory.event_log import MemoryLog
+from infra.in_memory.read_store import MemoryReadStore
+from infra.sqlite.event_log import SqliteLog
+from projections.registry import ALL_PROJECTIONS
+from streams.export.registry import open_path_export
+from streams.export.replay import replay_events
+from streams.export.restore import WINDOW_EVENTS, CannotRestore, restore_events
+from streams.projecting.apply_batch import project_and_notify
+from tests.support.random_logs import CommandStep, log_of_steps, random_steps
 
 LAW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-async def exported(log: EventLog, folder: Path) -> list[Stored]:
+async def exported(log: EventLog, folder: Path) -> list[StoredEvent]:
     """The events of an export to a file, read back."""
     path = folder / "events.jsonl"
-    export = into_path("jsonl", path, Selection(), log, growing=False)
-    await replay(from_log(log), Selection(), export)
-    return [parse(line) for line in path.read_bytes().splitlines()]
+    export = open_path_export("jsonl", path, EventFilter(), log, growing=False)
+    await replay_events(events_from_log(log), EventFilter(), export)
+    return [parse_line(line) for line in path.read_bytes().splitlines()]
 
 
 async def views(log: EventLog) -> list[object]:
     """Every row of every projection."""
-    events = [CODEC.recorded(stored) for stored in log.read_all(limit=100_000)]
+    events = [EVENT_CODEC.decode_stored(stored) for stored in log.read_all(limit=100_000)]
     rows: list[object] = []
-    for projection in CATALOG:
-        store = MemoryStore(projection.tables)
-        taken = [one for one in events if type(one.event) in projection.takes]
-        await step(projection, store, taken, 0, log.head())
+    for projection in ALL_PROJECTIONS:
+        store = MemoryReadStore(projection.tables)
+        taken = [one for one in events if type(one.event) in projection.event_types]
+        await project_and_notify(projection, store, taken, 0, log.head())
         rows += [(table.name, await store.scan(table)) for table in projection.tables]
     return rows
 
 
 @LAW
-@given(steps())
-def test_export_then_import_gives_the_same_ids_order_and_views(taken: list[Step]) -> None:
+@given(random_steps())
+def test_export_then_import_gives_the_same_ids_order_and_views(taken: list[CommandStep]) -> None:
     async def run(folder: Path) -> None:
-        log, into = await played(taken), MemoryLog()
+        log, into = await log_of_steps(taken), MemoryLog()
         events = await exported(log, folder)
-        assert await restore(into, events) == len(events) == log.head()
+        assert await restore_events(into, events) == len(events) == log.head()
         assert into.read_all(limit=100_000) == log.read_all(limit=100_000)
         assert await views(into) == await views(log)
         for stream in {event.stream for event in events}:
@@ -63,43 +63,43 @@ def test_export_then_import_gives_the_same_ids_order_and_views(taken: list[Step]
 
 
 @LAW
-@given(steps(), st.floats(0, 1))
-def test_a_restore_that_broke_off_is_started_again(taken: list[Step], part: float) -> None:
+@given(random_steps(), st.floats(0, 1))
+def test_a_restore_that_broke_off_is_started_again(taken: list[CommandStep], part: float) -> None:
     async def run() -> None:
-        log, into = await played(taken), MemoryLog()
+        log, into = await log_of_steps(taken), MemoryLog()
         events = log.read_all(limit=100_000)
         begun = events[: int(part * len(events))]
-        assert await restore(into, begun) == len(begun)
-        assert await restore(into, events) == len(events) - len(begun)
+        assert await restore_events(into, begun) == len(begun)
+        assert await restore_events(into, events) == len(events) - len(begun)
         assert into.read_all(limit=100_000) == events
-        assert await restore(into, events) == 0
+        assert await restore_events(into, events) == 0
 
     asyncio.run(run())
 
 
 async def test_a_sqlite_log_comes_back_whole(tmp_path: Path) -> None:
-    def taken(rounds: int) -> list[Step]:
+    def taken(rounds: int) -> list[CommandStep]:
         names = ("post", "comment", "like", "edit_post")
         return [(names[n % 4], n * 7, n * 3, 700) for n in range(rounds)]
 
-    log = await played(taken(2500))
+    log = await log_of_steps(taken(2500))
     into = SqliteLog(tmp_path / "log.sqlite")
-    assert await restore(into, log.read_all(limit=100_000)) == log.head() > WINDOW
+    assert await restore_events(into, log.read_all(limit=100_000)) == log.head() > WINDOW_EVENTS
     assert into.read_all(limit=100_000) == log.read_all(limit=100_000)
     into.close()
 
 
-async def refusal(into: EventLog, events: list[Stored]) -> str:
+async def refusal(into: EventLog, events: list[StoredEvent]) -> str:
     before = into.read_all(limit=100_000)
     with pytest.raises(CannotRestore) as refused:
-        await restore(into, events)
+        await restore_events(into, events)
     assert into.read_all(limit=100_000) == before
     return str(refused.value)
 
 
 async def test_what_is_not_a_whole_export_is_refused_and_nothing_is_written() -> None:
-    some: list[Step] = [("post", 0, 0, 1), ("edit_post", 0, 2, 1), ("post", 1, 0, 1)]
-    events = (await played(some)).read_all()
+    some: list[CommandStep] = [("post", 0, 0, 1), ("edit_post", 0, 2, 1), ("post", 1, 0, 1)]
+    events = (await log_of_steps(some)).read_all()
     edited = next(event for event in events if event.type == "post-edited")
     created = next(event for event in events if event.type == "post-created")
     without = [event for event in events if event is not created]
@@ -111,7 +111,7 @@ async def test_what_is_not_a_whole_export_is_refused_and_nothing_is_written() ->
 
 
 async def test_a_log_with_other_events_is_refused() -> None:
-    mine, other = await played([("post", 0, 0, 1)]), await played([("post", 1, 0, 1)])
+    mine, other = await log_of_steps([("post", 0, 0, 1)]), await log_of_steps([("post", 1, 0, 1)])
     assert "empty data folder" in await refusal(mine, other.read_all())
     assert "empty data folder" in await refusal(mine, mine.read_all()[:-1])
     assert "empty data folder" in await refusal(mine, [])

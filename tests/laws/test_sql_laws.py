@@ -9,30 +9,36 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 
-from events.codec import CODEC
+from events.codec import EVENT_CODEC
 from events.log import EventLog
-from infra.analytics.copy import Rows
-from infra.analytics.session import Session
-from infra.views.memory import MemoryStore
-from projections.catalog import CATALOG
-from projections.followers import EDGES
+from infra.duckdb.parquet_copy import LogRows
+from infra.duckdb.query_session import QuerySession
+from infra.in_memory.read_store import MemoryReadStore
+from projections.followers import FOLLOW_GRAPH
 from projections.post_rows import LIKES, POSTS, RETWEETS
-from projections.posts import by_ids
+from projections.posts import read_posts
 from projections.profiles import PROFILES
+from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore
-from streams.formats import parquet
-from streams.step import step
-from tests.laws.logs import Step, played, steps
+from streams.export import parquet_format
+from streams.projecting.apply_batch import project_and_notify
+from tests.support.random_logs import CommandStep, log_of_steps, random_steps
 
 LAW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def answers(log: EventLog, *questions: str) -> list[Counter[Any]]:
     """The rows of each answer, in any order."""
-    rows = Rows([], parquet.table([parquet.rows(log.read_all(limit=100_000))]), log.head())
-    session = Session(rows, Path(tempfile.gettempdir()))
+    rows = LogRows(
+        [],
+        parquet_format.to_table([parquet_format.to_record_batch(log.read_all(limit=100_000))]),
+        log.head(),
+    )
+    session = QuerySession(rows, Path(tempfile.gettempdir()))
     try:
-        return [Counter(map(_hashable, session.ask(sql).rows())) for sql in questions]
+        return [
+            Counter(map(_hashable, session.execute_query(sql).fetch_rows())) for sql in questions
+        ]
     finally:
         session.close()
 
@@ -43,24 +49,26 @@ def _hashable(row: Any) -> tuple[Any, ...]:
 
 async def stores(log: EventLog) -> dict[str, ReadStore]:
     """Every read model of the log."""
-    events = [CODEC.recorded(stored) for stored in log.read_all(limit=100_000)]
+    events = [EVENT_CODEC.decode_stored(stored) for stored in log.read_all(limit=100_000)]
     found: dict[str, ReadStore] = {}
-    for projection in CATALOG:
-        store = found[projection.name] = MemoryStore(projection.tables)
-        taken = [one for one in events if type(one.event) in projection.takes]
-        await step(projection, store, taken, 0, log.head())
+    for projection in ALL_PROJECTIONS:
+        store = found[projection.name] = MemoryReadStore(projection.tables)
+        taken = [one for one in events if type(one.event) in projection.event_types]
+        await project_and_notify(projection, store, taken, 0, log.head())
     return found
 
 
 @LAW
-@given(steps())
-def test_users_posts_and_their_counts_are_those_of_the_read_models(taken: list[Step]) -> None:
+@given(random_steps())
+def test_users_posts_and_their_counts_are_those_of_the_read_models(
+    taken: list[CommandStep],
+) -> None:
     async def run() -> None:
-        log = await played(taken)
+        log = await log_of_steps(taken)
         read = await stores(log)
         profiles = [row for row in await read["profiles"].scan(PROFILES) if not row.deleted]
         ids = [row.post for row in await read["posts"].scan(POSTS)]
-        posts = (await by_ids(read["posts"], ids)).values()
+        posts = (await read_posts(read["posts"], ids)).values()
         users, found = answers(
             log,
             "SELECT user, handle, name, bio FROM users",
@@ -81,10 +89,10 @@ def test_users_posts_and_their_counts_are_those_of_the_read_models(taken: list[S
 
 
 @LAW
-@given(steps())
-def test_likes_retweets_and_follows_are_those_of_the_read_models(taken: list[Step]) -> None:
+@given(random_steps())
+def test_likes_retweets_and_follows_are_those_of_the_read_models(taken: list[CommandStep]) -> None:
     async def run() -> None:
-        log = await played(taken)
+        log = await log_of_steps(taken)
         read = await stores(log)
         alive = {row.post for row in await read["posts"].scan(POSTS) if not row.deleted}
         likes, retweets, follows = answers(
@@ -96,7 +104,7 @@ def test_likes_retweets_and_follows_are_those_of_the_read_models(taken: list[Ste
         for found, table in ((likes, LIKES), (retweets, RETWEETS)):
             marks = await read["posts"].scan(table)
             assert found == Counter(tuple(mark) for mark in marks if mark.post in alive)
-        edges = await read["followers"].scan(EDGES.alive)
+        edges = await read["followers"].scan(FOLLOW_GRAPH.edges)
         assert follows == Counter(tuple(edge) for edge in edges)
 
     asyncio.run(run())

@@ -10,11 +10,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.views.memory import MemoryStore
-from infra.views.sqlite import SqliteStore
-from projections.store import Changes, ReadStore, Superseded
-from projections.tables import Table, Tally
-from tests.conformance.stores import COUNTS, NAMES, NOTES, SINGLES, TABLES, Named, Note, Single
+from infra.in_memory.read_store import MemoryReadStore
+from infra.sqlite.read_store import SqliteReadStore
+from projections.store import Changes, ReadStore, WriterSuperseded
+from projections.tables import CounterTable, Table
+from tests.support.store_adapters import COUNTS, NAMES, NOTES, SINGLES, TABLES, Named, Note, Single
 
 INT = st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1])
 TEXT = st.sampled_from(["", "a", "A", "é", "aa", "\U00010000", "￿"])
@@ -33,12 +33,12 @@ def changes(draw: st.DrawFn) -> Changes:
     """A batch that puts some rows, deletes others and counts."""
     made = Changes()
     for table, rows in ROWS.items():
-        put = {row[: table.key]: row for row in draw(st.lists(rows, max_size=5))}
-        gone = {row[: table.key] for row in draw(st.lists(rows, max_size=3))}
+        put = {row[: table.key_size]: row for row in draw(st.lists(rows, max_size=5))}
+        gone = {row[: table.key_size] for row in draw(st.lists(rows, max_size=3))}
         made.puts[table] = put
         made.deletes[table] = gone - put.keys()
     few = st.lists(st.integers(-100, 100), min_size=2, max_size=2)
-    made.adds[COUNTS] = draw(st.dictionaries(COUNTED, few, max_size=4))
+    made.increments[COUNTS] = draw(st.dictionaries(COUNTED, few, max_size=4))
     return made
 
 
@@ -50,7 +50,7 @@ def scans(draw: st.DrawFn) -> tuple[Table[Any], tuple[Any, ...], dict[str, Any]]
     row = draw(ROWS[table])
     bound = draw(ROWS[table])
     other = draw(ROWS[table])
-    key = table.columns[: table.key]
+    key = table.columns[: table.key_size]
     order = key if index is None else index + tuple(c for c in key if c not in index)
     length = draw(st.integers(0, len(order)))
     asked: dict[str, Any] = {
@@ -65,10 +65,10 @@ def scans(draw: st.DrawFn) -> tuple[Table[Any], tuple[Any, ...], dict[str, Any]]
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[SqliteStore]:
+async def opened() -> AsyncIterator[SqliteReadStore]:
     """A store in a file of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        store = SqliteStore.open(Path(folder, "v.sqlite"), TABLES)
+        store = SqliteReadStore.open(Path(folder, "v.sqlite"), TABLES)
         try:
             yield store
         finally:
@@ -86,13 +86,13 @@ async def compare(
         await same(memory.apply(batch, number, number + 1), sqlite.apply(batch, number, number + 1))
         for table, prefix, how in asked:
             await same(memory.scan(table, prefix, **how), sqlite.scan(table, prefix, **how))
-    every: list[Table[Any] | Tally[Any]] = [*ROWS, COUNTS]
+    every: list[Table[Any] | CounterTable[Any]] = [*ROWS, COUNTS]
     for table in every:
         rows = await memory.scan(table)
         found = await sqlite.scan(table)
         # A count that came up to zero from below may keep its row.
         assert [row for row in found if table is not COUNTS or any(row[2:])] == rows
-        keys = [row[: table.key] for row in rows]
+        keys = [row[: table.key_size] for row in rows]
         assert await sqlite.get_many(table, keys) == dict(zip(keys, rows, strict=True))
 
 
@@ -103,7 +103,7 @@ def test_random_batches_leave_sqlite_and_memory_the_same(
 ) -> None:
     async def run() -> None:
         async with opened() as sqlite:
-            await compare(MemoryStore(TABLES), sqlite, batches, asked)
+            await compare(MemoryReadStore(TABLES), sqlite, batches, asked)
 
     asyncio.run(run())
 
@@ -116,15 +116,15 @@ def test_both_take_and_refuse_the_same_positions(
     async def outcome(store: ReadStore, after: int, position: int) -> str:
         try:
             return "applied" if await store.apply(batch, after, position) else "had it"
-        except Superseded:
+        except WriterSuperseded:
             return "superseded"
 
     async def run() -> None:
         async with opened() as sqlite:
-            memory = MemoryStore(TABLES)
+            memory = MemoryReadStore(TABLES)
             for after, position in steps:
                 first = await outcome(memory, after, position)
                 assert await outcome(sqlite, after, position) == first
-                assert await sqlite.position() == await memory.position()
+                assert await sqlite.read_checkpoint() == await memory.read_checkpoint()
 
     asyncio.run(run())

@@ -5,8 +5,8 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.text import entities, hashtags, length, mentions, normalise
-from events.tags import fold
+from commands.text import find_entities, find_hashtags, find_mentions, normalise_text, text_length
+from events.hashtags import fold_hashtag
 
 PIECES = st.sampled_from(
     [
@@ -20,22 +20,22 @@ TEXTS = st.lists(PIECES | st.characters(codec="utf-8"), max_size=40).map("".join
 
 @given(TEXTS)
 def test_composing_twice_is_composing_once(text: str) -> None:
-    composed = normalise(text)
-    assert normalise(composed) == composed
+    composed = normalise_text(text)
+    assert normalise_text(composed) == composed
     assert unicodedata.is_normalized("NFC", composed)
-    assert length(composed) == length(text) == len(composed)
+    assert text_length(composed) == text_length(text) == len(composed)
 
 
 @given(TEXTS)
 def test_every_hashtag_stands_in_the_text_behind_its_sign(text: str) -> None:
-    for tag in hashtags(text):
+    for tag in find_hashtags(text):
         assert text[tag.start] in "#＃"
         assert text[tag.start + 1 : tag.end] == tag.name != ""
 
 
 @given(TEXTS)
 def test_every_mention_stands_in_the_text_behind_its_sign_and_could_be_a_handle(text: str) -> None:
-    for mention in mentions(text):
+    for mention in find_mentions(text):
         assert text[mention.start] in "@＠"
         assert text[mention.start + 1 : mention.end] == mention.name + mention.slug
         assert 2 <= len(mention.name) <= 30
@@ -44,19 +44,19 @@ def test_every_mention_stands_in_the_text_behind_its_sign_and_could_be_a_handle(
 
 @given(TEXTS)
 def test_entities_are_the_names_of_hashtags_and_mentions(text: str) -> None:
-    found = entities(text)
-    assert list(found.hashtags) == [tag.name for tag in hashtags(text)]
-    assert list(found.mentions) == [mention.name for mention in mentions(text)]
+    found = find_entities(text)
+    assert list(found.hashtags) == [tag.name for tag in find_hashtags(text)]
+    assert list(found.mentions) == [mention.name for mention in find_mentions(text)]
 
 
 @given(st.text().filter(lambda text: not set("#＃@＠") & set(text)))
 def test_a_text_without_signs_has_no_entities(text: str) -> None:
-    assert entities(text) == ((), ())
+    assert find_entities(text) == ((), ())
 
 
 @given(TEXTS)
 def test_a_folded_hashtag_is_itself_a_hashtag_and_folds_to_itself(text: str) -> None:
-    for tag in entities(text).hashtags:
-        folded = fold(tag)
-        assert fold(folded) == folded
-        assert entities("#" + folded).hashtags == (folded,)
+    for tag in find_entities(text).hashtags:
+        folded = fold_hashtag(tag)
+        assert fold_hashtag(folded) == folded
+        assert find_entities("#" + folded).hashtags == (folded,)

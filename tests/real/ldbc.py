@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from commands.text import LONGEST, normalise
+from commands.text import MAX_TEXT_LENGTH, normalise_text
 
 Line = dict[str, Any]
 Row = list[str]
@@ -57,12 +57,12 @@ def commands(folder: Path) -> Iterator[Line]:
     used: Counter[str] = Counter()
     lines = []
     for row in rows:
-        line = _line(row)
+        line = _line_of_row(row)
         used[line["key"]] += 1
         if used[line["key"]] > 1:  # some like the same message again
             line["key"] += f"-{used[line['key']]}"
         lines.append(line)
-    yield from _before(lines, first_ms=int(rows[0][0]))
+    yield from _lines_before_stream(lines, first_ms=int(rows[0][0]))
     yield from lines
 
 
@@ -77,7 +77,7 @@ def _rows(folder: Path) -> list[Row]:
     )
 
 
-def _line(row: Row) -> Line:
+def _line_of_row(row: Row) -> Line:
     at, _, kind, *values = row
     match kind:
         case "1":
@@ -86,34 +86,36 @@ def _line(row: Row) -> Line:
             line = _registration(person, f"{first} {last}", email or _made_up_email(person))
         case "6":
             text = values[6] or values[1] or "A post without words"
-            line = _act("post", values[8], message_key(values[0]), text=_cut(text))
+            line = _command_line(
+                "post", values[8], message_key(values[0]), text=_shorten_text(text)
+            )
         case "7":
             message, text, author = values[0], values[4], values[6]
             answered = values[8] if values[8] != "-1" else values[9]
-            line = _act(
+            line = _command_line(
                 "comment",
                 author,
                 message_key(message),
                 post=f"key:{message_key(answered)}",
-                text=_cut(text or "A comment without words"),
+                text=_shorten_text(text or "A comment without words"),
             )
         case "8":
             person, other = values[:2]
             key = f"ldbc-follow-{person}-{other}"
-            line = _act("follow", person, key, user=f"key:{person_key(other)}")
+            line = _command_line("follow", person, key, user=f"key:{person_key(other)}")
         case _:
             person, message = values[:2]
             key = f"ldbc-like-{person}-{message}"
-            line = _act("like", person, key, post=f"key:{message_key(message)}")
-    return line | {"at": _time(int(at))}
+            line = _command_line("like", person, key, post=f"key:{message_key(message)}")
+    return line | {"at": _rfc3339(int(at))}
 
 
-def _act(command: str, person: str, key: str, **data: str) -> Line:
+def _command_line(command: str, person: str, key: str, **data: str) -> Line:
     return {"command": command, "as": f"@{handle(person)}", "key": key, "data": data}
 
 
 def _registration(person: str, name: str, email: str) -> Line:
-    return _act(
+    return _command_line(
         "register", person, person_key(person), handle=handle(person), name=name, email=email
     )
 
@@ -122,7 +124,7 @@ def _made_up_email(person: str) -> str:
     return f"{handle(person)}@example.org"
 
 
-def _before(lines: list[Line], first_ms: int) -> Iterator[Line]:
+def _lines_before_stream(lines: list[Line], first_ms: int) -> Iterator[Line]:
     """Lines that make what `lines` refer to and don't make, a second apart, before the first."""
     listed = {line["key"] for line in lines}
     people: dict[str, Line] = {}
@@ -135,7 +137,7 @@ def _before(lines: list[Line], first_ms: int) -> Iterator[Line]:
                 messages[id] = _earlier_message(id)
     made = [*people.values(), _author_before(), *messages.values()]
     for seconds, line in zip(range(len(made), 0, -1), made, strict=True):
-        yield line | {"at": _time(first_ms - 1000 * seconds)}
+        yield line | {"at": _rfc3339(first_ms - 1000 * seconds)}
 
 
 def _references(line: Line) -> Iterator[tuple[str, str]]:
@@ -164,10 +166,10 @@ def _earlier_message(message: str) -> Line:
     }
 
 
-def _cut(text: str) -> str:
-    return normalise(text)[:LONGEST]
+def _shorten_text(text: str) -> str:
+    return normalise_text(text)[:MAX_TEXT_LENGTH]
 
 
-def _time(ms: int) -> str:
+def _rfc3339(ms: int) -> str:
     moment = _UNIX + timedelta(milliseconds=ms)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from commands.text import LONGEST, length
-from tests.outside import REPOSITORY, missing
+from commands.text import MAX_TEXT_LENGTH, text_length
 from tests.real import follow_graph, ldbc
-from tests.real.counts import counts, follow_counts
+from tests.real.dataset_counts import follow_counts, ldbc_counts
+from tests.support.requirements import REPOSITORY, skip_or_fail
 
 Line = dict[str, Any]
 
 
 def folder(shared_data: Path, name: str) -> Path:
     if not (shared_data / name).is_dir():
-        missing(f"the data set {shared_data / name}")
+        skip_or_fail(f"the data set {shared_data / name}")
     return shared_data / name
 
 
@@ -63,7 +63,7 @@ def unresolved(lines: list[Line]) -> Iterator[str]:
 def test_every_row_of_the_stream_that_starling_knows_becomes_one_line(
     stream: Path, stream_lines: list[Line]
 ) -> None:
-    counted = counts(stream)
+    counted = ldbc_counts(stream)
     rows = Counter(
         row.split("|", 3)[2]
         for path in stream.glob("*.csv")
@@ -80,7 +80,7 @@ def test_every_row_of_the_stream_that_starling_knows_becomes_one_line(
 
 
 def test_the_stream_holds_what_its_description_says(stream: Path) -> None:
-    counted = counts(stream)
+    counted = ldbc_counts(stream)
     assert counted[:6] == (994, 5296, 6899, 1514, 9752, 2001)
     assert counted.likes_of.total() == counted.likes
     assert counted.friends_of.total() == 2 * counted.friendships
@@ -93,7 +93,7 @@ def test_friends_follow_each_other(stream: Path, stream_lines: list[Line]) -> No
     keys = {f"@{line['data'].get('handle')}": f"key:{line['key']}" for line in stream_lines}
     pairs = {(keys[follower], followee) for follower, followee in follows}
     assert pairs == {(followee, follower) for follower, followee in pairs}
-    assert len(pairs) == 2 * counts(stream).friendships
+    assert len(pairs) == 2 * ldbc_counts(stream).friendships
 
 
 def test_nothing_in_the_stream_is_referred_to_before_it_is_made(stream_lines: list[Line]) -> None:
@@ -109,7 +109,7 @@ def test_the_lines_of_the_stream_are_in_the_order_of_their_times(stream_lines: l
 
 def test_every_text_and_name_is_one_that_starling_takes(stream_lines: list[Line]) -> None:
     texts = [line["data"]["text"] for line in stream_lines if "text" in line["data"]]
-    assert all(1 <= length(text) <= LONGEST for text in texts)
+    assert all(1 <= text_length(text) <= MAX_TEXT_LENGTH for text in texts)
     names = [line["data"] for line in stream_lines if line["command"] == "register"]
     assert all(re.fullmatch(r"[a-z0-9_]{2,30}", data["handle"]) for data in names)
     assert len({data["email"] for data in names if "@" in data["email"]}) == len(names)

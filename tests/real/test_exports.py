@@ -11,10 +11,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from tests.outside import missing
-from tests.program import starling
 from tests.real import ldbc
-from tests.real.counts import Counts, counts
+from tests.real.dataset_counts import LdbcCounts, ldbc_counts
+from tests.support.requirements import skip_or_fail
+from tests.support.starling_program import starling
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -26,7 +26,7 @@ Query = Callable[[str], list[Any]]
 def stream(shared_data: Path) -> Path:
     folder = shared_data / "ldbc-update-stream"
     if not folder.is_dir():
-        missing(f"the data set {folder}")
+        skip_or_fail(f"the data set {folder}")
     return folder
 
 
@@ -69,8 +69,8 @@ def query(request: pytest.FixtureRequest, export: Path) -> Iterator[Query]:
 
 
 @pytest.fixture(scope="module")
-def counted(stream: Path) -> Counts:
-    return counts(stream)
+def counted(stream: Path) -> LdbcCounts:
+    return ldbc_counts(stream)
 
 
 def number(query: Query, sql: str) -> int:
@@ -78,7 +78,7 @@ def number(query: Query, sql: str) -> int:
     return int(count)
 
 
-def test_the_export_has_what_the_source_files_have(query: Query, counted: Counts) -> None:
+def test_the_export_has_what_the_source_files_have(query: Query, counted: LdbcCounts) -> None:
     types = dict(query("SELECT CAST(type AS VARCHAR), COUNT(*) FROM events GROUP BY type"))
     assert types == {
         "handle-claimed": counted.people + 1,
@@ -91,7 +91,9 @@ def test_the_export_has_what_the_source_files_have(query: Query, counted: Counts
     assert number(query, comments) == counted.comments
 
 
-def test_each_has_as_many_likes_comments_posts_and_friends(query: Query, counted: Counts) -> None:
+def test_each_has_as_many_likes_comments_posts_and_friends(
+    query: Query, counted: LdbcCounts
+) -> None:
     for column, where, expected in (
         ("post", "type = 'post-liked'", counted.likes_of),
         ("reply_to", "type = 'post-created' AND reply_to IS NOT NULL", counted.comments_on),
@@ -120,7 +122,7 @@ def test_every_event_is_there_once_and_in_the_folder_of_its_day(query: Query, ex
     assert number(query, wrong) == 0
 
 
-def test_sql_over_the_log_counts_the_same(data: Path, counted: Counts) -> None:
+def test_sql_over_the_log_counts_the_same(data: Path, counted: LdbcCounts) -> None:
     sql = "SELECT (SELECT count(*) FROM posts) AS posts, (SELECT count(*) FROM likes) AS likes, "
     sql += (
         "(SELECT count(*) FROM follows) AS follows, (SELECT sum(comments) FROM posts) AS comments"

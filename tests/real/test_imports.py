@@ -9,22 +9,22 @@ from typing import Any
 import httpx
 import pytest
 
-from commands import keys
+from commands import idempotency
 from commands.times import parse_time
+from events.ids.snowflake import time_ms
 from events.log import EventLog
-from events.snowflake import time_ms
-from infra.command_side import open_log
 from infra.settings import Settings
+from infra.wiring.write_side import open_log
 from projections import followers, posts, profiles
 from projections.post_rows import LIKES, POSTS
 from projections.profiles import PROFILES
 from projections.store import ReadStore
-from tests.fresh import caught_up, fresh_views, live_views
-from tests.outside import missing
-from tests.processes import processes
-from tests.program import starling
 from tests.real import follow_graph, ldbc
-from tests.real.counts import counts, follow_counts
+from tests.real.dataset_counts import follow_counts, ldbc_counts
+from tests.support.fresh_projection import fresh_views, open_live_views, wait_until_caught_up
+from tests.support.requirements import skip_or_fail
+from tests.support.server_processes import running_processes
+from tests.support.starling_program import starling
 
 Line = dict[str, Any]
 Views = Mapping[str, ReadStore]
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.timeout(300)
 
 def folder(shared_data: Path, name: str) -> Path:
     if not (shared_data / name).is_dir():
-        missing(f"the data set {shared_data / name}")
+        skip_or_fail(f"the data set {shared_data / name}")
     return shared_data / name
 
 
@@ -49,9 +49,9 @@ def ids_by(log: EventLog, made: Iterable[str]) -> dict[str, int]:
     """What the lines with these keys made."""
     found = {}
     for key in made:
-        remembered = log.remembered(keys.IMPORTED + key)
+        remembered = log.idempotency_result(idempotency.IMPORT_KEY_PREFIX + key)
         assert remembered, f"no line with the key {key} was done"
-        found[key] = remembered.result
+        found[key] = remembered.result_id
     return found
 
 
@@ -64,7 +64,7 @@ async def check_stream(
     log: EventLog, views: Views, stream: Path, lines: list[Line], others: int = 0
 ) -> None:
     """The views hold what the update stream does, and `others` who are not of it."""
-    counted = counts(stream)
+    counted = ldbc_counts(stream)
     people = ids_by(log, keys_of(lines, "ldbc-person-"))
     messages = ids_by(log, keys_of(lines, "ldbc-message-"))
     assert len(people) == counted.people
@@ -75,17 +75,17 @@ async def check_stream(
     assert len(rows) - comments == counted.posts + counted.unlisted_messages
     assert len(await views["posts"].scan(LIKES)) == counted.likes
 
-    shown = await posts.by_ids(views["posts"], messages.values())
+    shown = await posts.read_posts(views["posts"], messages.values())
     by_message = {key.removeprefix("ldbc-message-"): id for key, id in messages.items()}
     assert {id: post.likes for id, post in shown.items()} == named(by_message, counted.likes_of)
     assert {id: post.comments for id, post in shown.items()} == named(
         by_message, counted.comments_on
     )
     by_person = {key.removeprefix("ldbc-person-"): id for key, id in people.items()}
-    wrote = await posts.authored(views["posts"], people.values())
+    wrote = await posts.count_authored_posts(views["posts"], people.values())
     assert {id: wrote.get(id, 0) for id in people.values()} == named(by_person, counted.posts_by)
     friends = named(by_person, counted.friends_of)
-    assert await followers.counts(views["followers"], people.values()) == {
+    assert await followers.count_follows(views["followers"], people.values()) == {
         id: (count, count) for id, count in friends.items()
     }
 
@@ -137,7 +137,7 @@ async def test_the_update_stream_is_imported_by_the_program(
 
 async def check_answers(client: httpx.AsyncClient, log: EventLog, stream: Path) -> None:
     """Who and what the stream has most of is shown with its counts."""
-    counted = counts(stream)
+    counted = ldbc_counts(stream)
     for person, friends in counted.friends_of.most_common(20):
         user = (await client.get(f"/v1/users/@{ldbc.handle(person)}")).json()
         assert (user["followers"], user["following"]) == (friends, friends)
@@ -152,9 +152,9 @@ async def test_the_update_stream_is_imported_over_http(
     stream: Path, lines: list[Line], tmp_path: Path
 ) -> None:
     settings = Settings(data=tmp_path)
-    async with processes(tmp_path) as running:
-        await running.api()
-        await running.projector()
+    async with running_processes(tmp_path) as running:
+        await running.start_api()
+        await running.start_projector()
         async with httpx.AsyncClient(base_url=running.url(), timeout=60) as client:
             new = {
                 "handle": "clerk",
@@ -173,8 +173,8 @@ async def test_the_update_stream_is_imported_over_http(
                 assert {each["status"] for each in told} <= {200, 201}
             with open_log(settings) as log:
                 check_times(log, lines)
-                await caught_up(settings, log)
-                async with live_views(settings.views_folder) as views:
+                await wait_until_caught_up(settings, log)
+                async with open_live_views(settings.views_folder) as views:
                     await check_stream(log, views, stream, lines, others=1)
                 await check_answers(client, log, stream)
 
@@ -190,10 +190,10 @@ async def test_the_follow_graph_is_imported_by_the_program(graph: Path, tmp_path
             rows = await views["profiles"].scan(PROFILES)
             assert len(rows) == counted.accounts
             accounts = {row.user: int(row.handle.removeprefix("a")) for row in rows}
-            degrees = await followers.counts(views["followers"], accounts.keys())
+            degrees = await followers.count_follows(views["followers"], accounts.keys())
             assert degrees == {
                 user: (counted.followers_of[account], counted.following_of[account])
                 for user, account in accounts.items()
             }
             assert sum(count for count, _ in degrees.values()) == counted.follows == 68_328
-            assert await profiles.by_handle(views["profiles"], "a1")
+            assert await profiles.find_by_handle(views["profiles"], "a1")

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from commands.times import parse_time
-from infra.command_side import open_log
 from infra.settings import Settings
-from projections.trends import trends
-from tests.fresh import fresh_views
-from tests.outside import missing
-from tests.program import starling
-from tests.real import tweets
+from infra.wiring.write_side import open_log
+from projections.trends import find_trends
+from tests.real import crisislex_tweets
+from tests.support.fresh_projection import fresh_views
+from tests.support.requirements import skip_or_fail
+from tests.support.starling_program import starling
 
 AUSTRALIA = "2013_Australia_bushfire-tweets_labeled.csv"
 RUSSIA = "2013_Russia_meteor-tweets_labeled.csv"
@@ -38,8 +38,10 @@ def trended(
     def at(name: str, times: list[str]) -> Tops:
         path, folder = shared_data / "tweets" / name, tmp_path_factory.mktemp("tweets")
         if not path.is_file():
-            missing(f"the tweets {path}")
-        lines = b"".join(json.dumps(line).encode() + b"\n" for line in tweets.commands(path))
+            skip_or_fail(f"the tweets {path}")
+        lines = b"".join(
+            json.dumps(line).encode() + b"\n" for line in crisislex_tweets.commands(path)
+        )
         done = starling("import", "-", "--data", folder / "data", stdin=lines)
         assert (done.returncode, done.stderr) == (0, b"")
         return asyncio.run(_tops(folder, times))
@@ -51,7 +53,7 @@ async def _tops(folder: Path, times: list[str]) -> Tops:
     with open_log(Settings(data=folder / "data")) as log:
         async with fresh_views(log, folder) as views:
             found: dict[str, Any] = {
-                time: await trends(views["trending"], parse_time(time), BEST) for time in times
+                time: await find_trends(views["trending"], parse_time(time), BEST) for time in times
             }
     return {time: [trend.tag for trend in best] for time, best in found.items()}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from events.snowflake import Parts, compose, decode, time_ms
-from tests.outside import missing
+from events.ids.snowflake import SnowflakeParts, compose_id, decode_id, time_ms
+from tests.support.requirements import skip_or_fail
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def pairs(shared_data: Path) -> list[tuple[int, int]]:
     """(published Unix second, id) of every row of the four files."""
     files = sorted((shared_data / "tweets").glob("*-tweetids_entire_period.csv"))
     if not files:
-        missing(f"the tweet ids in {shared_data / 'tweets'}")
+        skip_or_fail(f"the tweet ids in {shared_data / 'tweets'}")
     found: list[tuple[int, int]] = []
     for path in files:
         with path.open(encoding="utf-8", newline="") as lines:
@@ -46,11 +46,11 @@ def test_machines_and_sequences_are_those_of_a_few_lightly_loaded_machines(
     pairs: list[tuple[int, int]],
 ) -> None:
     """A wrong cut between the bits would scatter both over their whole ranges."""
-    parts = [decode(tweet) for _, tweet in pairs]
+    parts = [decode_id(tweet) for _, tweet in pairs]
     assert len({part.machine for part in parts}) == 17
     assert max(part.sequence for part in parts) == 79
     assert sum(part.sequence == 0 for part in parts) == 12_104
 
 
 def test_every_real_id_is_composed_again_from_its_parts(pairs: list[tuple[int, int]]) -> None:
-    assert all(compose(*Parts(*decode(tweet))) == tweet for _, tweet in pairs)
+    assert all(compose_id(*SnowflakeParts(*decode_id(tweet))) == tweet for _, tweet in pairs)

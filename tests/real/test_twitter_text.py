@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from commands.text import Span, entities, hashtags, mentions
-from tests.outside import missing, shared_data_folder
+from commands.text import TextSpan, find_entities, find_hashtags, find_mentions
+from tests.support.requirements import shared_data_folder, skip_or_fail
 
 FILE = Path("twitter-text") / "extract.yml"
 GROUPS = {
@@ -42,46 +42,50 @@ def cases(*names: str) -> list[Any]:
     ]
 
 
-def place(span: Span, name: str) -> Case:
+def place(span: TextSpan, name: str) -> Case:
     return {name: span.name, "indices": [span.start, span.end]}
 
 
 def test_every_case_about_hashtags_mentions_and_replies_is_read(shared_data: Path) -> None:
     if not (shared_data / FILE).is_file():
-        missing(f"the conformance cases in {shared_data / FILE}")
+        skip_or_fail(f"the conformance cases in {shared_data / FILE}")
     assert {name: len(found) for name, found in groups().items() if name in GROUPS} == GROUPS
 
 
 @pytest.mark.parametrize("case", cases("hashtags", "hashtags_from_astral"))
 def test_hashtags_are_those_of_twitter_text(case: Case) -> None:
-    assert [tag.name for tag in hashtags(case["text"])] == case["expected"]
-    assert list(entities(case["text"]).hashtags) == case["expected"]
+    assert [tag.name for tag in find_hashtags(case["text"])] == case["expected"]
+    assert list(find_entities(case["text"]).hashtags) == case["expected"]
 
 
 @pytest.mark.parametrize("case", cases("hashtags_with_indices"))
 def test_hashtags_stand_where_twitter_text_finds_them(case: Case) -> None:
-    assert [place(tag, "hashtag") for tag in hashtags(case["text"])] == case["expected"]
+    assert [place(tag, "hashtag") for tag in find_hashtags(case["text"])] == case["expected"]
 
 
 @pytest.mark.parametrize("case", cases("mentions"))
 def test_mentions_are_those_of_twitter_text(case: Case) -> None:
-    assert [mention.name for mention in mentions(case["text"])] == case["expected"]
-    assert list(entities(case["text"]).mentions) == case["expected"]
+    assert [mention.name for mention in find_mentions(case["text"])] == case["expected"]
+    assert list(find_entities(case["text"]).mentions) == case["expected"]
 
 
 @pytest.mark.parametrize("case", cases("mentions_with_indices"))
 def test_mentions_stand_where_twitter_text_finds_them(case: Case) -> None:
-    assert [place(mention, "screen_name") for mention in mentions(case["text"])] == case["expected"]
+    assert [place(mention, "screen_name") for mention in find_mentions(case["text"])] == case[
+        "expected"
+    ]
 
 
 @pytest.mark.parametrize("case", cases("mentions_or_lists_with_indices"))
 def test_a_mention_of_a_list_ends_where_twitter_text_ends_it(case: Case) -> None:
-    found = [place(hit, "screen_name") | {"list_slug": hit.slug} for hit in mentions(case["text"])]
+    found = [
+        place(hit, "screen_name") | {"list_slug": hit.slug} for hit in find_mentions(case["text"])
+    ]
     assert found == case["expected"]
 
 
 @pytest.mark.parametrize("case", cases("replies"))
 def test_a_text_that_opens_with_a_mention_is_a_reply_to_it(case: Case) -> None:
     text = case["text"]
-    opening = [hit.name for hit in mentions(text) if not text[: hit.start].strip()]
+    opening = [hit.name for hit in find_mentions(text) if not text[: hit.start].strip()]
     assert opening == ([case["expected"]] if case["expected"] else [])

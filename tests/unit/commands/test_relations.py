@@ -6,19 +6,19 @@ import pytest
 
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
-from commands.errors import Invalid, NotAllowed, NotFound
+from commands.errors import InvalidInput, NotAllowed, NotFound
 from commands.follow import Follow, Unfollow
 from commands.like import Like, Unlike
 from commands.post import Comment, CreatePost, DeletePost, EditPost
 from commands.retweet import Retweet, Unretweet
 from events import schema
 from events.schema import Event, UserDeleted
-from tests.unit.commands.given import (
+from tests.support.decider_dsl import (
     ANNA,
     ANNA_POSTED,
     BEN,
     BEN_POSTED,
-    NOBODY,
+    NO_HISTORY,
     PEOPLE,
     POST,
 )
@@ -50,15 +50,15 @@ TO_USER: list[tuple[Command, Command, Event, Event]] = [
 
 
 @pytest.mark.parametrize(("do", "undo", "done", "undone"), TO_POST + TO_USER)
-def test_a_relation_is_made_once_and_taken_back_once(
+def test_a_relation_is_created_once_and_undone_once(
     do: Command, undo: Command, done: Event, undone: Event
 ) -> None:
     BEN_POSTED.when(do).then(done)
-    BEN_POSTED.when(do).twice()
+    BEN_POSTED.when(do).then_idempotent()
     BEN_POSTED.when(undo).then_nothing()
     made = BEN_POSTED.and_then(done)
     made.when(undo).then(undone)
-    made.when(undo).twice()
+    made.when(undo).then_idempotent()
 
 
 @pytest.mark.parametrize(("do", "undo", "done", "undone"), TO_POST + TO_USER[::2])
@@ -70,7 +70,7 @@ def test_a_relation_can_be_made_again(
 
 @pytest.mark.parametrize("command", [Like(POST), Retweet(POST), Comment(POST, "x")])
 def test_nobody_reacts_to_a_post_that_never_was(command: Command) -> None:
-    PEOPLE.when(command).rejected("post-not-found", NotFound)
+    PEOPLE.when(command).then_rejected("post-not-found", NotFound)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_nobody_reacts_to_a_post_that_never_was(command: Command) -> None:
 def test_nobody_reacts_to_a_deleted_post_or_one_of_a_deleted_account(
     command: Command, end: Event
 ) -> None:
-    BEN_POSTED.and_then(end).when(command).rejected("post-not-found", NotFound)
+    BEN_POSTED.and_then(end).when(command).then_rejected("post-not-found", NotFound)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_nobody_reacts_to_a_deleted_post_or_one_of_a_deleted_account(
 )
 def test_nobody_reacts_to_a_post_whose_author_blocked_them(command: Command) -> None:
     blocked = BEN_POSTED.and_then(schema.UserBlocked(BEN, ANNA))
-    blocked.when(command).rejected("blocked", NotAllowed)
+    blocked.when(command).then_rejected("blocked", NotAllowed)
 
 
 @pytest.mark.parametrize(("do", "undo", "done", "undone"), TO_POST)
@@ -100,15 +100,15 @@ def test_nobody_reacts_to_a_post_whose_author_blocked_them(command: Command) -> 
         schema.UserBlocked(BEN, ANNA),
     ],
 )
-def test_taking_a_reaction_back_is_always_allowed(
+def test_undoing_a_reaction_is_always_allowed(
     since: Event, do: Command, undo: Command, done: Event, undone: Event
 ) -> None:
     BEN_POSTED.and_then(done, since).when(undo).then(undone)
 
 
 @pytest.mark.parametrize("undo", [Unlike(POST), Unretweet(POST)])
-def test_nothing_is_taken_back_from_a_post_that_never_was(undo: Command) -> None:
-    PEOPLE.when(undo).rejected("post-not-found", NotFound)
+def test_undoing_a_reaction_to_an_unknown_post_is_refused(undo: Command) -> None:
+    PEOPLE.when(undo).then_rejected("post-not-found", NotFound)
 
 
 def test_ones_own_posts_can_be_liked_and_retweeted() -> None:
@@ -121,19 +121,19 @@ def test_ones_own_posts_can_be_liked_and_retweeted() -> None:
     [(Follow(ANNA), "self-follow"), (Block(ANNA), "self-block"), (Mute(ANNA), "self-mute")],
 )
 def test_nobody_follows_blocks_or_mutes_themselves(command: Command, code: str) -> None:
-    PEOPLE.when(command).rejected(code, Invalid)
+    PEOPLE.when(command).then_rejected(code, InvalidInput)
 
 
 @pytest.mark.parametrize("command", [Unfollow(ANNA), Unblock(ANNA), Unmute(ANNA)])
-def test_taking_back_what_nobody_does_to_themselves_changes_nothing(command: Command) -> None:
+def test_undoing_a_relation_with_oneself_changes_nothing(command: Command) -> None:
     PEOPLE.when(command).then_nothing()
 
 
 @pytest.mark.parametrize("make", [Follow, Unfollow, Block, Unblock, Mute, Unmute])
 def test_a_user_who_never_was_is_not_found(make: Callable[[int], Command]) -> None:
-    PEOPLE.when(make(4711)).rejected("user-not-found", NotFound)
+    PEOPLE.when(make(4711)).then_rejected("user-not-found", NotFound)
     claimed = PEOPLE.and_then(schema.HandleClaimed("dora", 4711))
-    claimed.when(make(4711)).rejected("user-not-found", NotFound)
+    claimed.when(make(4711)).then_rejected("user-not-found", NotFound)
 
 
 @pytest.mark.parametrize(("do", "undo", "done", "undone"), TO_USER)
@@ -141,14 +141,14 @@ def test_a_deleted_user_is_only_let_go(
     do: Command, undo: Command, done: Event, undone: Event
 ) -> None:
     gone = PEOPLE.and_then(done, UserDeleted(BEN, "ben"))
-    gone.when(do).rejected("user-not-found", NotFound)
+    gone.when(do).then_rejected("user-not-found", NotFound)
     gone.when(undo).then(undone)
 
 
 def test_nobody_follows_across_a_block() -> None:
     blocked = PEOPLE.and_then(schema.UserBlocked(BEN, ANNA))
-    blocked.when(Follow(BEN)).rejected("blocked", NotAllowed)
-    blocked.when(Follow(ANNA), BEN).rejected("blocking", NotAllowed)
+    blocked.when(Follow(BEN)).then_rejected("blocked", NotAllowed)
+    blocked.when(Follow(ANNA), BEN).then_rejected("blocking", NotAllowed)
 
 
 @pytest.mark.parametrize("block", [schema.UserBlocked(BEN, ANNA), schema.UserBlocked(ANNA, BEN)])
@@ -196,9 +196,9 @@ EVERYTHING: list[Command] = [
 @pytest.mark.parametrize("command", EVERYTHING)
 def test_a_deleted_account_can_do_nothing(command: Command) -> None:
     gone = BEN_POSTED.and_then(UserDeleted(ANNA, "anna"))
-    gone.when(command).rejected("account-deleted", NotAllowed)
+    gone.when(command).then_rejected("account-deleted", NotAllowed)
 
 
 @pytest.mark.parametrize("command", EVERYTHING)
-def test_somebody_without_an_account_can_do_nothing(command: Command) -> None:
-    NOBODY.when(command).rejected("account-unknown", NotAllowed)
+def test_an_actor_without_an_account_can_do_nothing(command: Command) -> None:
+    NO_HISTORY.when(command).then_rejected("account-unknown", NotAllowed)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from commands.errors import Invalid
+from commands.errors import InvalidInput
 from commands.times import parse_time
 
 
@@ -46,7 +46,7 @@ def test_a_time_is_rfc_3339_or_an_id(written: str, ms: int) -> None:
     ],
 )
 def test_anything_else_is_refused(written: str) -> None:
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(InvalidInput) as caught:
         parse_time(written)
     assert caught.value.code == "time-invalid"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from commands.errors import Conflict, Invalid, NotAllowed
+from commands.errors import InvalidInput, NotAllowed, StateConflict
 from commands.user import ChangeProfile, DeleteAccount, Register
 from events.schema import (
     HandleClaimed,
@@ -11,31 +11,31 @@ from events.schema import (
     UserDeleted,
     UserRegistered,
 )
-from tests.unit.commands.given import ANNA, BEN, NEW, NOBODY, PEOPLE
+from tests.support.decider_dsl import ANNA, BEN, NEW_ID, NO_HISTORY, PEOPLE
 
 NOT_YET = 0
 
 
 def test_a_registration_claims_the_handle_and_then_makes_the_account() -> None:
-    NOBODY.when(Register("dora", "Dora", "Hi"), NOT_YET).then(
-        HandleClaimed("dora", NEW), UserRegistered(NEW, "dora", "Dora", "Hi")
+    NO_HISTORY.when(Register("dora", "Dora", "Hi"), NOT_YET).then(
+        HandleClaimed("dora", NEW_ID), UserRegistered(NEW_ID, "dora", "Dora", "Hi")
     )
 
 
 def test_a_handle_is_folded_to_lower_case() -> None:
-    NOBODY.when(Register("Do_Ra9", "Dora"), NOT_YET).then(
-        HandleClaimed("do_ra9", NEW), UserRegistered(NEW, "do_ra9", "Dora")
+    NO_HISTORY.when(Register("Do_Ra9", "Dora"), NOT_YET).then(
+        HandleClaimed("do_ra9", NEW_ID), UserRegistered(NEW_ID, "do_ra9", "Dora")
     )
 
 
 @pytest.mark.parametrize("handle", ["anna", "ANNA"])
 def test_a_handle_is_given_once_whatever_its_case(handle: str) -> None:
-    PEOPLE.when(Register(handle, "Other"), NOT_YET).rejected("handle-taken", Conflict)
+    PEOPLE.when(Register(handle, "Other"), NOT_YET).then_rejected("handle-taken", StateConflict)
 
 
 def test_the_handle_of_a_deleted_account_stays_taken() -> None:
     gone = PEOPLE.and_then(UserDeleted(ANNA, "anna"))
-    gone.when(Register("anna", "Other"), NOT_YET).rejected("handle-taken", Conflict)
+    gone.when(Register("anna", "Other"), NOT_YET).then_rejected("handle-taken", StateConflict)
 
 
 @pytest.mark.parametrize(
@@ -43,35 +43,35 @@ def test_the_handle_of_a_deleted_account_stays_taken() -> None:
     ["", "a", "a" * 31, "an na", "an-na", "ännа", "@anna", "anna\n", "\u212aelvin", "\u0661\u0662"],
 )
 def test_a_handle_is_2_to_30_ascii_letters_digits_and_underscores(handle: str) -> None:
-    NOBODY.when(Register(handle, "Dora"), NOT_YET).rejected("handle-invalid", Invalid)
+    NO_HISTORY.when(Register(handle, "Dora"), NOT_YET).then_rejected("handle-invalid", InvalidInput)
 
 
 @pytest.mark.parametrize("handle", ["ab", "a" * 30, "__", "42"])
 def test_handles_at_the_bounds_are_fine(handle: str) -> None:
-    NOBODY.when(Register(handle, "Dora"), NOT_YET).then(
-        HandleClaimed(handle, NEW), UserRegistered(NEW, handle, "Dora")
+    NO_HISTORY.when(Register(handle, "Dora"), NOT_YET).then(
+        HandleClaimed(handle, NEW_ID), UserRegistered(NEW_ID, handle, "Dora")
     )
 
 
 def test_a_claim_without_a_registration_is_taken_over_after_giving_the_first_up() -> None:
-    orphan = NOBODY.and_then(HandleClaimed("dora", 77))
+    orphan = NO_HISTORY.and_then(HandleClaimed("dora", 77))
     orphan.when(Register("dora", "Dora"), NOT_YET).then(
         RegistrationAbandoned(77, "dora"),
-        HandleClaimed("dora", NEW),
-        UserRegistered(NEW, "dora", "Dora"),
+        HandleClaimed("dora", NEW_ID),
+        UserRegistered(NEW_ID, "dora", "Dora"),
     )
 
 
 def test_a_claim_that_was_given_up_already_is_taken_over_at_once() -> None:
-    abandoned = NOBODY.and_then(HandleClaimed("dora", 77), RegistrationAbandoned(77, "dora"))
+    abandoned = NO_HISTORY.and_then(HandleClaimed("dora", 77), RegistrationAbandoned(77, "dora"))
     abandoned.when(Register("dora", "Dora"), NOT_YET).then(
-        HandleClaimed("dora", NEW), UserRegistered(NEW, "dora", "Dora")
+        HandleClaimed("dora", NEW_ID), UserRegistered(NEW_ID, "dora", "Dora")
     )
 
 
 def test_name_and_bio_are_trimmed_and_composed() -> None:
-    NOBODY.when(Register("dora", " Zoe\u0301 ", "  a\nb "), NOT_YET).then(
-        HandleClaimed("dora", NEW), UserRegistered(NEW, "dora", "Zo\xe9", "a\nb")
+    NO_HISTORY.when(Register("dora", " Zoe\u0301 ", "  a\nb "), NOT_YET).then(
+        HandleClaimed("dora", NEW_ID), UserRegistered(NEW_ID, "dora", "Zo\xe9", "a\nb")
     )
 
 
@@ -88,8 +88,8 @@ def test_name_and_bio_are_trimmed_and_composed() -> None:
     ],
 )
 def test_names_and_bios_beyond_their_bounds_are_refused(name: str, bio: str, code: str) -> None:
-    NOBODY.when(Register("dora", name, bio), NOT_YET).rejected(code, Invalid)
-    PEOPLE.when(ChangeProfile(name, bio)).rejected(code, Invalid)
+    NO_HISTORY.when(Register("dora", name, bio), NOT_YET).then_rejected(code, InvalidInput)
+    PEOPLE.when(ChangeProfile(name, bio)).then_rejected(code, InvalidInput)
 
 
 def test_names_and_bios_at_their_bounds_are_fine() -> None:
@@ -111,17 +111,17 @@ def test_a_second_change_builds_on_the_first() -> None:
 def test_a_profile_that_is_so_already_makes_no_event() -> None:
     PEOPLE.when(ChangeProfile()).then_nothing()
     PEOPLE.when(ChangeProfile(" Anna ", "About Anna")).then_nothing()
-    PEOPLE.when(ChangeProfile("Ann")).twice()
+    PEOPLE.when(ChangeProfile("Ann")).then_idempotent()
 
 
 def test_an_account_is_deleted_once() -> None:
     PEOPLE.when(DeleteAccount()).then(UserDeleted(ANNA, "anna"))
-    PEOPLE.when(DeleteAccount()).twice()
+    PEOPLE.when(DeleteAccount()).then_idempotent()
 
 
 def test_a_deleted_or_unknown_account_changes_nothing() -> None:
     gone = PEOPLE.and_then(UserDeleted(ANNA, "anna"))
-    gone.when(ChangeProfile("Ann")).rejected("account-deleted", NotAllowed)
+    gone.when(ChangeProfile("Ann")).then_rejected("account-deleted", NotAllowed)
     gone.when(ChangeProfile("Ann"), BEN).then(ProfileChanged(BEN, "Ann", ""))
-    NOBODY.when(ChangeProfile("Ann")).rejected("account-unknown", NotAllowed)
-    NOBODY.when(DeleteAccount()).rejected("account-unknown", NotAllowed)
+    NO_HISTORY.when(ChangeProfile("Ann")).then_rejected("account-unknown", NotAllowed)
+    NO_HISTORY.when(DeleteAccount()).then_rejected("account-unknown", NotAllowed)

@@ -5,16 +5,16 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.views.memory import MemoryStore
-from projections.pages import Page, page
-from tests.conformance.stores import NOTES, SEEN, TABLES, Note, Seen, putting
+from infra.in_memory.read_store import MemoryReadStore
+from projections.pages import PageRequest, read_page
+from tests.support.store_adapters import NOTES, SEEN, TABLES, Note, Seen, put_changes
 
 IDS = st.integers(0, 30)
 BOUND = st.none() | IDS
-PAGES = st.builds(Page, limit=st.integers(1, 8), max_id=BOUND, since_id=BOUND, min_id=BOUND)
+PAGES = st.builds(PageRequest, limit=st.integers(1, 8), max_id=BOUND, since_id=BOUND, min_id=BOUND)
 
 
-def on_a_plain_list(ids: set[int], asked: Page) -> list[int]:
+def on_a_plain_list(ids: set[int], asked: PageRequest) -> list[int]:
     newest_first = sorted(ids, reverse=True)
     if asked.max_id is not None:
         newest_first = [id for id in newest_first if id < asked.max_id]
@@ -27,23 +27,23 @@ def on_a_plain_list(ids: set[int], asked: Page) -> list[int]:
 
 
 @given(ids=st.sets(IDS, max_size=20), asked=PAGES)
-def test_a_page_under_a_key_is_the_page_of_the_list(ids: set[int], asked: Page) -> None:
+def test_a_page_under_a_key_is_the_page_of_the_list(ids: set[int], asked: PageRequest) -> None:
     async def walk() -> list[int]:
-        store = MemoryStore(TABLES)
+        store = MemoryReadStore(TABLES)
         rows = [Seen(1, 15), Seen(3, 15), *(Seen(2, id) for id in ids)]
-        await store.apply(putting(SEEN, rows), 0, 1)
-        return [row.post for row in await page(store, SEEN, (2,), asked)]
+        await store.apply(put_changes(SEEN, rows), 0, 1)
+        return [row.post for row in await read_page(store, SEEN, (2,), asked)]
 
     assert asyncio.run(walk()) == on_a_plain_list(ids, asked)
 
 
 @given(ids=st.sets(IDS, max_size=20), asked=PAGES)
-def test_a_page_along_an_index_is_the_page_of_the_list(ids: set[int], asked: Page) -> None:
+def test_a_page_along_an_index_is_the_page_of_the_list(ids: set[int], asked: PageRequest) -> None:
     async def walk() -> list[int]:
-        store = MemoryStore(TABLES)
+        store = MemoryReadStore(TABLES)
         rows = [Note(15, "x", "before"), *(Note(id, "x", "g") for id in ids)]
-        await store.apply(putting(NOTES, rows), 0, 1)
-        found = await page(store, NOTES, ("g",), asked, index=("group", "order"))
+        await store.apply(put_changes(NOTES, rows), 0, 1)
+        found = await read_page(store, NOTES, ("g",), asked, index=("group", "order"))
         return [row.order for row in found]
 
     ids = ids - {15}
@@ -53,13 +53,17 @@ def test_a_page_along_an_index_is_the_page_of_the_list(ids: set[int], asked: Pag
 @given(ids=st.sets(IDS), limit=st.integers(1, 8))
 def test_walking_down_or_up_shows_everything_once(ids: set[int], limit: int) -> None:
     async def walk() -> tuple[list[int], list[int]]:
-        store = MemoryStore(TABLES)
-        await store.apply(putting(SEEN, [Seen(1, id) for id in ids]), 0, 1)
+        store = MemoryReadStore(TABLES)
+        await store.apply(put_changes(SEEN, [Seen(1, id) for id in ids]), 0, 1)
         down: list[int] = []
-        while rows := await page(store, SEEN, (1,), Page(limit, max_id=down[-1] if down else None)):
+        while rows := await read_page(
+            store, SEEN, (1,), PageRequest(limit, max_id=down[-1] if down else None)
+        ):
             down += [row.post for row in rows]
         up: list[int] = []
-        while rows := await page(store, SEEN, (1,), Page(limit, min_id=up[0] if up else -1)):
+        while rows := await read_page(
+            store, SEEN, (1,), PageRequest(limit, min_id=up[0] if up else -1)
+        ):
             up = [row.post for row in rows] + up
         return down, up
 

@@ -1,8 +1,15 @@
 """What the projection `profiles` shows of accounts."""
 
 from events.schema import ProfileChanged, UserDeleted, UserRegistered
-from projections.profiles import HANDLES, PROFILES, HandleRow, ProfileRow, by_handle, by_ids
-from tests.unit.projections.kit import given
+from projections.profiles import (
+    HANDLES,
+    PROFILES,
+    HandleRow,
+    ProfileRow,
+    find_by_handle,
+    read_profiles,
+)
+from tests.support.projection_dsl import given
 
 ANNA = UserRegistered(1, "anna", "Anna", "About Anna")
 BEN = UserRegistered(2, "ben", "Ben")
@@ -39,7 +46,7 @@ def test_a_second_registration_changes_nothing() -> None:
 def test_profiles_are_found_by_id_and_by_handle_unless_they_were_deleted() -> None:
     history = given(ANNA, BEN, UserDeleted(2, "ben"))
     anna = ProfileRow(1, "anna", "Anna", "About Anna")
-    assert history.ask(PROFILES, lambda store: by_ids(store, [1, 2, 3])) == {1: anna}
-    assert history.ask(PROFILES, lambda store: by_handle(store, "anna")) == anna
-    assert history.ask(PROFILES, lambda store: by_handle(store, "ben")) is None
-    assert history.ask(PROFILES, lambda store: by_handle(store, "nobody")) is None
+    assert history.query(PROFILES, lambda store: read_profiles(store, [1, 2, 3])) == {1: anna}
+    assert history.query(PROFILES, lambda store: find_by_handle(store, "anna")) == anna
+    assert history.query(PROFILES, lambda store: find_by_handle(store, "ben")) is None
+    assert history.query(PROFILES, lambda store: find_by_handle(store, "nobody")) is None

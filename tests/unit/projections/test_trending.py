@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 from events.schema import Event, PostCreated, PostDeleted, PostEdited, UserDeleted
 from projections.trending import (
-    TAGGED,
-    USAGE,
-    USES,
-    TaggedRow,
-    Usage,
-    UseRow,
-    looks_back,
+    TAG_USAGE,
+    TAGGED_POSTS,
+    USER_TAG_USES,
+    TaggedPostRow,
+    TagUsageRow,
+    UserTagUseRow,
+    prunes_expired,
     quarter_of,
 )
-from projections.trends import Trend, Use, trends
-from tests.unit.projections.kit import NOON, given, id_at
+from projections.trends import TagUse, TrendingTag, find_trends
+from tests.support.projection_dsl import NOON_MS, given, id_at
 
 DAY = 24 * 60
 Q = quarter_of(id_at(0))
@@ -37,73 +37,77 @@ def edited(of: PostCreated, *tags: str, later: float = 1) -> tuple[int, Event]:
 def test_a_use_is_counted_in_its_quarter_of_an_hour_once_for_each_account() -> None:
     first, again = post(0, 1, "Cats", "cats"), post(14.9, 1, "CATS", number=1)
     given(first, again, post(15, 1, "cats", number=2), post(1, 2, "cats", "Dogs")).expect(
-        USAGE,
-        Usage(Q, "cats", accounts=2, uses=3),
-        Usage(Q, "dogs", accounts=1, uses=1),
-        Usage(Q + 1, "cats", accounts=1, uses=1),
+        TAG_USAGE,
+        TagUsageRow(Q, "cats", accounts=2, uses=3),
+        TagUsageRow(Q, "dogs", accounts=1, uses=1),
+        TagUsageRow(Q + 1, "cats", accounts=1, uses=1),
     )
 
 
 def test_a_deleted_post_no_longer_counts() -> None:
     first, again = post(0, 1, "cats"), post(1, 1, "cats", number=1)
     gone = PostDeleted(first.post, 1)
-    given(first, again, gone).expect(USAGE, Usage(Q, "cats", 1, 1)).expect(
-        USES, UseRow(1, Q, "cats", 1)
+    given(first, again, gone).expect(TAG_USAGE, TagUsageRow(Q, "cats", 1, 1)).expect(
+        USER_TAG_USES, UserTagUseRow(1, Q, "cats", 1)
     )
-    given(first, gone, gone).expect(USAGE).expect(USES).expect(TAGGED)
+    given(first, gone, gone).expect(TAG_USAGE).expect(USER_TAG_USES).expect(TAGGED_POSTS)
 
 
 def test_an_edit_moves_the_tags_within_the_time_of_the_post() -> None:
     first = post(0, 1, "cats", "dogs")
     given(first, edited(first, "Dogs", "birds", later=60)).expect(
-        USAGE, Usage(Q, "birds", 1, 1), Usage(Q, "dogs", 1, 1)
-    ).expect(TAGGED, TaggedRow(1, first.post, '["birds","dogs"]'))
-    given(first, edited(first)).expect(USAGE).expect(TAGGED)
+        TAG_USAGE, TagUsageRow(Q, "birds", 1, 1), TagUsageRow(Q, "dogs", 1, 1)
+    ).expect(TAGGED_POSTS, TaggedPostRow(1, first.post, '["birds","dogs"]'))
+    given(first, edited(first)).expect(TAG_USAGE).expect(TAGGED_POSTS)
     plain = post(0, 1)
-    given(plain, edited(plain, "cats")).expect(USAGE, Usage(Q, "cats", 1, 1))
+    given(plain, edited(plain, "cats")).expect(TAG_USAGE, TagUsageRow(Q, "cats", 1, 1))
 
 
 def test_an_edit_of_a_post_older_than_eight_days_counts_nothing() -> None:
     old = post(0, 1, "cats")
-    given(old, edited(old, "dogs", later=8 * DAY)).expect(USAGE).expect(TAGGED)
-    given(old, edited(old, "dogs", later=8 * DAY - 1)).expect(USAGE, Usage(Q, "dogs", 1, 1))
+    given(old, edited(old, "dogs", later=8 * DAY)).expect(TAG_USAGE).expect(TAGGED_POSTS)
+    given(old, edited(old, "dogs", later=8 * DAY - 1)).expect(
+        TAG_USAGE, TagUsageRow(Q, "dogs", 1, 1)
+    )
 
 
 def test_a_deleted_account_no_longer_counts_and_never_again() -> None:
     late = post(2, 1, "cats", number=2)
     given(
         post(0, 1, "cats"), post(0, 2, "cats"), UserDeleted(1, "one"), late, edited(late, "x")
-    ).expect(USAGE, Usage(Q, "cats", 1, 1)).expect(USES, UseRow(2, Q, "cats", 1))
+    ).expect(TAG_USAGE, TagUsageRow(Q, "cats", 1, 1)).expect(
+        USER_TAG_USES, UserTagUseRow(2, Q, "cats", 1)
+    )
 
 
 def test_what_is_older_than_eight_days_goes_when_its_author_uses_a_tag_again() -> None:
     posts = (post(9 * DAY, 1, "now", number=number) for number in range(100))
-    now = next(one for one in posts if looks_back(one.post))
+    now = next(one for one in posts if prunes_expired(one.post))
     old, kept = post(0, 1, "cats"), post(1 * DAY + 15, 1, "cats", number=1)
     others = post(0, 2, "cats")
     quarters = 24 * 4
     given(old, kept, others, now).expect(
-        USAGE,
-        Usage(Q, "cats", 1, 1),
-        Usage(Q + quarters + 1, "cats", 1, 1),
-        Usage(Q + 9 * quarters, "now", 1, 1),
+        TAG_USAGE,
+        TagUsageRow(Q, "cats", 1, 1),
+        TagUsageRow(Q + quarters + 1, "cats", 1, 1),
+        TagUsageRow(Q + 9 * quarters, "now", 1, 1),
     ).expect(
-        TAGGED,
-        TaggedRow(1, kept.post, '["cats"]'),
-        TaggedRow(1, now.post, '["now"]'),
-        TaggedRow(2, others.post, '["cats"]'),
+        TAGGED_POSTS,
+        TaggedPostRow(1, kept.post, '["cats"]'),
+        TaggedPostRow(1, now.post, '["now"]'),
+        TaggedPostRow(2, others.post, '["cats"]'),
     )
 
 
 def test_about_one_id_in_sixteen_looks_back_whatever_their_rhythm() -> None:
     for step in (1, 16, 1 << 12, 1 << 22, 1000 << 22, 2880 << 22):
-        looking = sum(looks_back(id_at(0) + number * step) for number in range(16_000))
+        looking = sum(prunes_expired(id_at(0) + number * step) for number in range(16_000))
         assert 800 < looking < 1200
 
 
-def trending(*events: Event, minutes: float = 0, limit: int = 10) -> list[Trend]:
-    at = NOON + int(minutes * 60_000)
-    return given(*events).ask(USAGE, lambda store: trends(store, at, limit))
+def trending(*events: Event, minutes: float = 0, limit: int = 10) -> list[TrendingTag]:
+    at = NOON_MS + int(minutes * 60_000)
+    return given(*events).query(TAG_USAGE, lambda store: find_trends(store, at, limit))
 
 
 def test_a_tag_trends_when_five_accounts_use_it_within_two_hours() -> None:
@@ -114,8 +118,8 @@ def test_a_tag_trends_when_five_accounts_use_it_within_two_hours() -> None:
     assert trend.score == pytest.approx(25 / 3)
     assert (trend.uses, trend.accounts) == (5, 4)
     assert [use.uses for use in trend.history] == [1, 1, 0, 1, 0, 0, 0, 2]
-    assert trend.history[-1] == Use(NOON, uses=2, accounts=2)
-    assert trend.history[0].since == NOON - 105 * 60_000
+    assert trend.history[-1] == TagUse(NOON_MS, uses=2, accounts=2)
+    assert trend.history[0].since == NOON_MS - 105 * 60_000
 
 
 def test_later_uses_and_those_before_the_two_hours_do_not_count() -> None:

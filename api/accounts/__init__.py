@@ -1,0 +1,1 @@
+"""Registration, sign-in and passwords; the command line needs them as much as HTTP."""

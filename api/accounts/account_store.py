@@ -1,0 +1,48 @@
+"""The port to the accounts: what a person signs in with, kept beside the log and never in it.
+
+The log can't forget, so nothing that must be erasable goes there. An account is found by the id of
+its user; a user without one (imported, say) can't sign in.
+"""
+
+from typing import NamedTuple, Protocol
+
+
+class EmailTaken(Exception):
+    """Another account has this email address (upper and lower case are the same)."""
+
+
+class AccountsUnavailable(Exception):
+    """The accounts can't be read or written now."""
+
+
+class AccountRecord(NamedTuple):
+    """`password` is an argon2 hash, never the password; `created` is Unix milliseconds."""
+
+    user: int
+    email: str | None
+    password_hash: str | None
+    created_ms: int
+
+
+class AccountStore(Protocol):
+    """Accounts by user. Every method may raise `AccountsUnavailable`."""
+
+    async def get(self, user: int) -> AccountRecord | None:
+        """The account of a user."""
+        ...
+
+    async def find_by_email(self, email: str) -> AccountRecord | None:
+        """The account that has this email address."""
+        ...
+
+    async def put(self, account: AccountRecord) -> None:
+        """Add the account, or replace its user's. Durable on return. Raises `EmailTaken`."""
+        ...
+
+    async def remove(self, user: int) -> None:
+        """Erase the account of a user; no error where there is none."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store."""
+        ...

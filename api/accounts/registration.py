@@ -1,0 +1,235 @@
+"""Joining and signing in: where accounts, passwords and the log come together."""
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Final, Protocol
+
+import msgspec
+from msgspec import UNSET
+
+from api.accounts.account_store import AccountRecord, AccountStore, EmailTaken
+from api.accounts.login_throttle import LoginThrottle
+from api.accounts.passwords import BoundedPasswordHasher
+from api.http.errors import RequestRefused
+from api.http.tokens import unauthorized
+from api.schemas import Email, Password, ProfilePatch, SignIn
+from commands.errors import CommandRejected, InvalidInput, NotFound
+from commands.handler import CommandHandler
+from commands.import_line import Credentials
+from commands.references import ReferenceResolver
+from commands.request import CommandOutcome, CommandRequest
+from commands.rules import ACCOUNT_STATUS, AccountStatus
+from commands.stream_reader import StreamReader
+from events import streams
+from events.log import EventLog
+
+ORPHAN_AGE_MS: Final = 60_000
+"""An account without a user that is older than this was left by a crash: its email is free."""
+
+
+class RegistrationPorts(Protocol):
+    """What signing needs of the ports; whatever else writes (an import) has it too."""
+
+    @property
+    def log(self) -> EventLog: ...
+    @property
+    def handler(self) -> CommandHandler: ...
+    @property
+    def references(self) -> ReferenceResolver: ...
+    @property
+    def accounts(self) -> AccountStore: ...
+    @property
+    def clock_ms(self) -> Callable[[], int]: ...
+    @property
+    def new_id(self) -> Callable[[], int]: ...
+
+
+class AccountRegistrar:
+    """Makes accounts and checks passwords."""
+
+    def __init__(self, ports: RegistrationPorts, passwords: BoundedPasswordHasher) -> None:
+        self._ports = ports
+        self._passwords = passwords
+        self._throttle = LoginThrottle(ports.clock_ms)
+
+    async def register_account(
+        self, request: CommandRequest, credentials: Credentials
+    ) -> CommandOutcome:
+        """Do a registration whose user can sign in.
+
+        The account is kept first and the user appended then: after a crash in between, nobody is
+        registered, and the account is an orphan that gives way. Raises `CommandRejected`,
+        `RequestRefused`, `EmailTaken`, and what log and accounts raise.
+        """
+        email, password = _checked_credentials(credentials)
+        if (
+            request.key is not None
+            and self._ports.log.idempotency_result(request.key.name) is not None
+        ):
+            return await self._repeat_registration(
+                await self._ports.handler.handle(request), credentials
+            )
+        kept = await self._passwords.hash(password) if password is not None else None
+        ids = request.id_source or self._ports.new_id
+        user = ids()
+        account = AccountRecord(user, email, kept, self._ports.clock_ms())
+        try:
+            await self._store_account(account, password)
+        except EmailTaken:
+            # Perhaps by this same request, sent again while it was on its way elsewhere.
+            if request.key is None or self._ports.log.idempotency_result(request.key.name) is None:
+                raise
+            return await self._repeat_registration(
+                await self._ports.handler.handle(request), credentials
+            )
+        # The id drawn here is the first that the handler takes; should it decide again, it takes
+        # others, and the account follows.
+        drawn = chain((user,), iter(ids, None))
+        try:
+            outcome = await self._ports.handler.handle(
+                request._replace(id_source=lambda: next(drawn))
+            )
+        except CommandRejected:
+            await self._ports.accounts.remove(user)
+            raise
+        if outcome.id != user:
+            await self._ports.accounts.remove(user)
+            if outcome.replayed:
+                return await self._repeat_registration(outcome, credentials)
+            await self._ports.accounts.put(account._replace(user=outcome.id))
+        elif await self._ports.accounts.get(user) is None:
+            # Who sent the same at the same time took it for an orphan, just before the append.
+            await self._store_account(account, password)
+        return outcome
+
+    async def _repeat_registration(
+        self, outcome: CommandOutcome, credentials: Credentials
+    ) -> CommandOutcome:
+        """A registration asked for again is answered again, to who knows the password alone.
+
+        Where a crash took the account, it is made now.
+        """
+        email, password = _checked_credentials(credentials)
+        account = await self._ports.accounts.get(outcome.id)
+        if self._account_status(outcome.id) is AccountStatus.DELETED:
+            return outcome
+        if account is None:
+            kept = await self._passwords.hash(password) if password is not None else None
+            await self._store_account(
+                AccountRecord(outcome.id, email, kept, self._ports.clock_ms()), password
+            )
+        elif password is not None and not await self._passwords.matches(
+            account.password_hash, password
+        ):
+            message = "this key was used for another registration; choose a new key"
+            raise RequestRefused(422, "key-reused", message)
+        return outcome
+
+    async def _store_account(self, account: AccountRecord, password: str | None) -> None:
+        """Keep an account; one without a user that has its email was left behind, and gives way.
+
+        At once to who knows its password (the same person, trying again), to others after a while:
+        its user may be about to be appended. Raises `EmailTaken`.
+        """
+        accounts = self._ports.accounts
+        try:
+            await accounts.put(account)
+            return
+        except EmailTaken:
+            other = await accounts.find_by_email(account.email or "")
+            if other is not None:
+                if not await self._is_orphan(other, password or ""):
+                    raise
+                await accounts.remove(other.user)
+                if self._account_status(other.user) is AccountStatus.ACTIVE:
+                    # Appended meanwhile: no orphan. Who appends looks for the account afterwards,
+                    # so whichever of the two comes last puts it back.
+                    await accounts.put(other)
+                    raise
+        await accounts.put(account)
+
+    async def _is_orphan(self, other: AccountRecord, password: str) -> bool:
+        """Whether an account was left by a crash, of its registration or its deletion."""
+        standing = self._account_status(other.user)
+        if standing is not AccountStatus.UNKNOWN:
+            return standing is AccountStatus.DELETED
+        young = self._ports.clock_ms() - other.created_ms < ORPHAN_AGE_MS
+        return not young or await self._passwords.matches(other.password_hash, password)
+
+    async def sign_in(self, asked: SignIn, address: str) -> int:
+        """The user whose handle and password these are. Raises `RequestRefused` (401, 429)."""
+        handle = asked.handle.removeprefix("@").lower()
+        self._throttle.check(handle, address)
+        user = self._user_by_handle(handle)
+        account = await self._ports.accounts.get(user)
+        kept = account.password_hash if account is not None else None
+        if not await self._passwords.matches(kept, asked.password):
+            self._throttle.record_failure(handle, address)
+            message = "no account has this handle and this password: check both"
+            raise unauthorized("credentials-wrong", message)
+        self._throttle.clear_failures(handle, address)
+        return user
+
+    def _user_by_handle(self, handle: str) -> int:
+        """The user who can sign in under a handle, or 0."""
+        try:
+            user = self._ports.references.user_id(f"@{handle}")
+        except NotFound:
+            return 0
+        return user if self._account_status(user) is AccountStatus.ACTIVE else 0
+
+    def _account_status(self, user: int) -> AccountStatus:
+        return StreamReader(self._ports.log)(streams.user_stream(user), ACCOUNT_STATUS)
+
+    def _require_active(self, user: int) -> None:
+        """Raises `RequestRefused` (401) for an account that was deleted, whose tokens still say
+        it.
+        """
+        if self._account_status(user) is not AccountStatus.ACTIVE:
+            raise unauthorized("account-deleted", "this account was deleted; register another one")
+
+    async def change_credentials(self, user: int, patch: ProfilePatch, address: str) -> None:
+        """Give an account another email address or password. Raises `RequestRefused`,
+        `EmailTaken`.
+        """
+        if patch.email is UNSET and patch.password is UNSET:
+            return
+        self._require_active(user)
+        account = await self._ports.accounts.get(user)
+        if account is None:
+            account = AccountRecord(user, None, None, self._ports.clock_ms())
+        if account.password_hash is not None:
+            self._throttle.check(str(user), address)
+            # The new password is fine as well: then this request was done before.
+            known = (patch.current_password or "", patch.password or "")
+            if not any(
+                [await self._passwords.matches(account.password_hash, one) for one in known]
+            ):
+                self._throttle.record_failure(str(user), address)
+                message = "to change email or password, give the right `current_password`"
+                raise RequestRefused(403, "credentials-wrong", message)
+        if patch.email is not UNSET:
+            account = account._replace(email=patch.email)
+        if patch.password is not UNSET:
+            account = account._replace(password_hash=await self._passwords.hash(patch.password))
+        await self._store_account(account, None)
+        try:
+            self._require_active(user)
+        except RequestRefused:  # deleted meanwhile: what was erased stays erased
+            await self._ports.accounts.remove(user)
+            raise
+
+
+def _checked_credentials(credentials: Credentials) -> tuple[str | None, str | None]:
+    """Email and password of a new account. Raises `InvalidInput`."""
+    try:
+        email = msgspec.convert(credentials.email, Email | None)
+    except msgspec.ValidationError:
+        message = "the email address is none; write one like a@example.org"
+        raise InvalidInput("email-invalid", message) from None
+    try:
+        password = msgspec.convert(credentials.password, Password | None)
+    except msgspec.ValidationError:
+        message = "a password has 8 to 200 characters; choose another"
+        raise InvalidInput("password-invalid", message) from None
+    return email, password

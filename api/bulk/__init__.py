@@ -1,0 +1,1 @@
+"""Many commands and registrations at once."""

@@ -1,0 +1,1 @@
+"""HTTP itself: requests, responses, errors, tokens, metrics."""

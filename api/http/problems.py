@@ -1,0 +1,99 @@
+"""What each code of a problem means, at the address that problems name as their `type`."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.errors import title_from_code
+
+PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
+    "account-deleted": "The account was deleted. It can do nothing any more.",
+    "account-gone": "The token is of an account that was deleted.",
+    "account-unknown": "The token is of an account that there never was.",
+    "as-missing": "A line of a batch names no user in `as`, and its command needs one.",
+    "batch-too-long": "A batch has too many lines or bytes. Send it in parts.",
+    "bio-invalid": "A bio holds control characters.",
+    "bio-too-long": "A bio is longer than is allowed.",
+    "blocked": "The other user has blocked you.",
+    "blocking": "You have blocked the other user. Lift the block first.",
+    "body-too-large": "The body of a request is larger than is allowed.",
+    "busy": "Too many passwords are being checked. Try again after `Retry-After`.",
+    "command-unknown": "A line of a batch has a command that does not exist.",
+    "contended": "Others changed the same thing again and again. Try again.",
+    "credentials-wrong": "Handle and password do not belong together.",
+    "data-invalid": "The data of a line of a batch do not fit its command.",
+    "disconnected": "The client ended the connection before its request was complete.",
+    "email-invalid": "This is no email address.",
+    "email-taken": "Another account has this email address.",
+    "handle-invalid": "A handle is 2 to 30 of the characters a-z, 0-9 and _.",
+    "handle-taken": "Somebody has, or had, this handle. Handles are never given twice.",
+    "internal-error": "A fault of the server's; its output has more. Trying again may help.",
+    "invalid-body": "A field of the body is missing, unknown or of the wrong kind.",
+    "invalid-position": "The header `Starling-Position` holds no position.",
+    "invalid-query": "A parameter of the query makes no sense.",
+    "invalid-verify": "`verify` is true or false.",
+    "key-invalid": "An idempotency key is 1 to 200 printable characters.",
+    "key-reused": "The idempotency key was used for something else. Choose a new one.",
+    "line-invalid": "A line of a batch is no JSON object of the right form.",
+    "line-too-long": "A line of a batch is longer than is allowed.",
+    "malformed-json": "The body is no JSON.",
+    "media-invalid": "Media are ids as the media store gave them.",
+    "media-too-many": "A post holds fewer media than that.",
+    "method-not-allowed": "The address takes other methods; the header `Allow` has them.",
+    "name-empty": "A name has at least one character.",
+    "name-invalid": "A name holds control characters.",
+    "name-too-long": "A name is longer than is allowed.",
+    "no-projector": "No projector runs that could carry out an order. Start one.",
+    "no-rebuild": "There is no rebuild of this projection.",
+    "not-author": "Only the author of a post may do this.",
+    "not-done": "The projector could not carry out an order; `detail` says why.",
+    "not-found": "There is nothing at this address.",
+    "not-here": "The views are elsewhere, and this server can not work on them.",
+    "password-invalid": "A password is too short or too long.",
+    "past-busy": "The views of that time are still being made. Ask again after `Retry-After`.",
+    "position-invalid": "This is no position of the log.",
+    "post-not-found": "There is no such post, or it was deleted, or a block hides it.",
+    "projection-not-found": "There is no projection of this name.",
+    "reference-invalid": "This refers to nothing: an id, `@handle` or `key:KEY` is expected.",
+    "scope-missing": "The token does not allow this; another scope is needed.",
+    "self-block": "Nobody blocks themselves.",
+    "self-follow": "Nobody follows themselves.",
+    "self-mute": "Nobody mutes themselves.",
+    "text-empty": "A text has at least one character that is not blank.",
+    "text-invalid": "A text holds control characters other than tabs and ends of lines.",
+    "text-too-long": "A text is longer than 280 characters.",
+    "time-in-future": "A question about the past names a time that has not come.",
+    "time-invalid": "A time is RFC 3339 or a Snowflake id.",
+    "time-out-of-range": "Ids can not hold this time.",
+    "token-expired": "The token is too old. Sign in again.",
+    "token-invalid": "This is no token of this server.",
+    "token-missing": "This needs a token: sign in and send `Authorization: Bearer TOKEN`.",
+    "too-many-tries": "Too many wrong passwords. Try again after `Retry-After`.",
+    "type-unknown": "There are no events of this type.",
+    "unavailable": "Something that the server needs does not answer. Try again.",
+    "user-not-found": "There is no such user.",
+    "view-rebuilding": "What is asked is new, and its read model is being made from the log.",
+    "views-behind": "The read models have not seen that position yet. Try again.",
+}
+
+
+class ProblemMeaning(msgspec.Struct):
+    """A kind of problem, explained."""
+
+    type: str
+    title: str
+    meaning: str
+
+
+async def explain_problem(request: Request) -> Response:
+    """The page of a code. Raises `HTTPException` (404) for none."""
+    code = request.path_params["code"]
+    meaning = PROBLEM_MEANINGS.get(code)
+    if meaning is None:
+        raise HTTPException(404)
+    found = ProblemMeaning(f"/problems/{code}", title_from_code(code), meaning)
+    return Response(msgspec.json.encode(found), media_type="application/json")

@@ -1,0 +1,164 @@
+"""One request, as handlers see it, and what they answer.
+
+It reads the ASGI scope directly: for a page of ready bytes, building the framework's request and
+response objects would cost as much as everything else together.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope
+
+from api.http.errors import Headers, RequestRefused
+from api.http.tokens import TokenClaims, unauthorized
+
+BODY_LIMIT: Final = 1 << 20
+"""Bytes of an ordinary body."""
+
+T = TypeVar("T")
+
+_JSON: Final = (b"content-type", b"application/json")
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+
+
+class HttpResponse(NamedTuple):
+    """A status, a body made once, and its headers without the length."""
+
+    status: int
+    body: bytes
+    headers: Headers
+
+
+class StreamedResponse(NamedTuple):
+    """An answer whose body is made while it is sent; `api.http.streaming_response` sends it."""
+
+    status: int
+    chunks: AsyncGenerator[bytes, None]
+    headers: Headers
+    endless: bool = False
+    """It never ends by itself, so it is whole wherever it is ended."""
+
+
+def json_response(body: bytes, status: int = 200, headers: Headers | None = None) -> HttpResponse:
+    """An answer whose body is JSON already."""
+    return HttpResponse(status, body, [_JSON, *headers] if headers else [_JSON])
+
+
+class HttpRequest:
+    """A request: what it carries, and who asks (`claims`, None for a stranger)."""
+
+    __slots__ = ("_headers", "_query", "_receive", "claims", "params", "scope")
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        params: tuple[str, ...],
+        claims: TokenClaims | None = None,
+    ) -> None:
+        self.scope = scope
+        self.params = params
+        self.claims = claims
+        self._receive = receive
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._query: dict[str, str] | None = None
+
+    @property
+    def viewer(self) -> int:
+        """The user who reads; 0 for a stranger."""
+        return self.claims.user if self.claims is not None else 0
+
+    @property
+    def actor(self) -> int:
+        """The user who asks. Raises `RequestRefused` (401) for a stranger."""
+        if self.claims is None:
+            raise unauthorized("token-missing", "sign in and send 'Authorization: Bearer TOKEN'")
+        return self.claims.user
+
+    @property
+    def client_address(self) -> str:
+        """Where the request came from."""
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query parameters; of one given twice, the last."""
+        if self._query is None:
+            text = self.scope["query_string"].decode("latin-1")
+            self._query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+        return self._query
+
+    def header(self, name: bytes) -> bytes | None:
+        """A header, its name in lower case; of one given twice, the last."""
+        return self._headers.get(name)
+
+    async def body_chunks(self, limit: int) -> AsyncIterator[bytes]:
+        """The body as it comes in. Raises `RequestRefused` (413) beyond `limit` bytes."""
+        left = limit
+        more = True
+        while more:
+            chunk, more = await self._receive_chunk(limit, left)
+            left -= len(chunk)
+            yield chunk
+
+    async def body(self, limit: int = BODY_LIMIT) -> bytes:
+        """The whole body. Raises as `chunks`."""
+        chunk, more = await self._receive_chunk(limit, limit)
+        if not more:
+            return chunk
+        parts = [chunk]
+        left = limit - len(chunk)
+        while more:
+            chunk, more = await self._receive_chunk(limit, left)
+            left -= len(chunk)
+            parts.append(chunk)
+        return b"".join(parts)
+
+    async def _receive_chunk(self, limit: int, left: int) -> tuple[bytes, bool]:
+        """A piece of the body, of which `left` bytes may still come, and whether it goes on."""
+        if left == limit:
+            told = self._headers.get(b"content-length")
+            if told is not None and told.isdigit() and int(told) > limit:
+                raise body_too_large(limit)
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise RequestRefused(400, "disconnected", "the client went away before all was sent")
+        chunk: bytes = message.get("body", b"")
+        if len(chunk) > left:
+            raise body_too_large(limit)
+        return chunk, message.get("more_body", False)
+
+    async def read_json(self, kind: type[T]) -> T:
+        """The JSON body as `kind`, whatever its declared type: `curl -d` declares a form.
+
+        Raises `RequestRefused`: 400 no JSON, 422 unfit.
+        """
+        body = await self.body()
+        decoder = _decoders.get(kind)
+        if decoder is None:
+            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+        try:
+            return decoder.decode(body)  # type: ignore[no-any-return]  # one decoder a type
+        except msgspec.ValidationError as error:
+            raise RequestRefused(422, "invalid-body", explain_validation(str(error))) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RequestRefused(400, "malformed-json", f"the body is no JSON: {error}") from error
+
+
+def explain_validation(complaint: str) -> str:
+    """What msgspec says about a body, as a sentence that says what to do."""
+    said, _, path = complaint.partition(" - at `$.")
+    if path:
+        return f"`{path.rstrip('`')}`: {said[0].lower()}{said[1:]}; mend this field"
+    if said.startswith("Object contains unknown field"):
+        return f"{said[0].lower()}{said[1:]}; leave it out (see /docs for the fields)"
+    return f"{said[0].lower()}{said[1:].removesuffix(' - at `$`')}; see /docs for the fields"
+
+
+def body_too_large(limit: int) -> RequestRefused:
+    """The refusal of a body beyond `limit` bytes; it closes the connection, unread."""
+    message = f"the body is larger than {limit} bytes: send less at once"
+    return RequestRefused(413, "body-too-large", message, [(b"connection", b"close")])

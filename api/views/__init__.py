@@ -1,0 +1,1 @@
+"""How posts and users look in JSON."""

@@ -1,0 +1,120 @@
+"""Bounded caches of what was read from the views, exact because the projector says what it touched.
+
+The projector enters each key that it touched in a journal *after* its view shows the change and
+*before* it announces the position. So a value is good until its key turns up in the journal, and a
+value that was being read while its key turned up must not be kept.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+FetchMany = Callable[[Collection[int]], Awaitable[Mapping[int, V]]]
+"""Reads what there is under some ids."""
+
+
+class IdCache(Generic[V]):
+    """The values under the ids that were asked for lately, at most about `size` of them.
+
+    Two generations stand in for an order of use: what is asked for moves to the young one, and
+    when that is half full the old one is forgotten. Looking up costs one dictionary access.
+    """
+
+    def __init__(self, size: int, fetch: FetchMany[V]) -> None:
+        self._generation_size = max(1, size // 2)
+        self._fetch = fetch
+        self._young: dict[int, V] = {}
+        self._old: dict[int, V] = {}
+        self._in_flight: dict[int, object] = {}
+
+    async def get(self, ids: Iterable[int]) -> dict[int, V]:
+        """The values under `ids`, those that there are."""
+        young = self._young
+        found: dict[int, V] = {}
+        missing: dict[int, None] = {}
+        for id in ids:
+            value = young.get(id)
+            if value is None:
+                value = self._old.pop(id, None)
+                if value is None:
+                    missing[id] = None
+                    continue
+                self._add_young(id, value)
+                young = self._young
+            found[id] = value
+        if missing:
+            found.update(await self._fetch_missing(missing))
+        return found
+
+    def invalidate(self, id: int) -> None:
+        """Forget the value under an id, also one that is being read at the moment."""
+        self._young.pop(id, None)
+        self._old.pop(id, None)
+        self._in_flight.pop(id, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._young = {}
+        self._old = {}
+        self._in_flight.clear()
+
+    async def _fetch_missing(self, ids: Collection[int]) -> Mapping[int, V]:
+        # Shared by who reads the same at the same time: good until the id is dropped.
+        tickets = {id: self._in_flight.setdefault(id, object()) for id in ids}
+        try:
+            fetched = await self._fetch(ids)
+        finally:
+            current = [id for id in ids if self._in_flight.get(id) is tickets[id]]
+            for id in current:
+                del self._in_flight[id]
+        for id in current:
+            if id in fetched:
+                self._add_young(id, fetched[id])
+        return fetched
+
+    def _add_young(self, id: int, value: V) -> None:
+        if len(self._young) >= self._generation_size:
+            self._old = self._young
+            self._young = {}
+        self._young[id] = value
+
+
+class PerViewerCache(Generic[V]):
+    """For each of the viewers seen lately, the values under the ids that they were shown."""
+
+    def __init__(
+        self,
+        viewers: int,
+        ids: int,
+        fetch: Callable[[int, Collection[int]], Awaitable[Mapping[int, V]]],
+    ) -> None:
+        """At most `viewers` times `ids` values are kept."""
+        self._max_viewers = viewers
+        self._max_ids = ids
+        self._fetch = fetch
+        self._by_viewer: dict[int, dict[int, V]] = {}
+
+    async def get(self, viewer: int, ids: Collection[int]) -> Mapping[int, V]:
+        """The values under at least `ids` for a viewer."""
+        kept = self._by_viewer.get(viewer)
+        if kept is None:
+            while len(self._by_viewer) >= self._max_viewers:
+                del self._by_viewer[next(iter(self._by_viewer))]
+            kept = self._by_viewer[viewer] = {}
+        missing = [id for id in ids if id not in kept]
+        if missing:
+            if len(kept) + len(missing) > self._max_ids:
+                kept = self._by_viewer[viewer] = {}
+                missing = list(ids)
+            # Dropped meanwhile, `kept` is nobody's any more and what is stale goes with it.
+            kept.update(await self._fetch(viewer, missing))
+        return kept
+
+    def invalidate(self, viewer: int) -> None:
+        """Forget everything about a viewer."""
+        self._by_viewer.pop(viewer, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._by_viewer.clear()

@@ -1,0 +1,220 @@
+"""Posts for readers, put together from pieces of bytes that were rendered once.
+
+One like re-renders one piece, one new name re-renders one piece, and a page of twenty posts is a
+join of eighty. The projector's journal says which pieces to forget.
+"""
+
+from collections.abc import Collection, Mapping, Sequence, Set
+from contextlib import suppress
+from typing import Final, NamedTuple, Protocol
+
+from api.ports import Ports
+from api.views.cache import IdCache, PerViewerCache
+from api.views.post_json import (
+    MARK_ENDINGS,
+    PLAIN_ENDING,
+    PostPieces,
+    pieces_from_event,
+    pieces_from_row,
+    user_ref_json,
+)
+from commands.errors import NotFound
+from commands.request import CommandOutcome
+from commands.stream_reader import StreamReader
+from commands.user import USER_STATE
+from events import streams
+from events.codec import EVENT_CODEC
+from events.schema import Event, PostCreated
+from projections import posts
+from projections.batch_loader import BatchLoader
+from projections.invalidation import InvalidationKind
+from projections.marks import read_marks
+from projections.profiles import PROFILES
+from projections.store import StoreUnavailable
+
+CACHED_POSTS: Final = 20_000
+CACHED_AUTHORS: Final = 20_000
+CACHED_VIEWERS: Final = 1_000
+CACHED_MARKS: Final = 400
+"""For each viewer."""
+
+VIEW_WAIT_SECONDS: Final = 2.0
+
+
+class PageEntry(Protocol):
+    """An entry of a page: a post, and through whom it came, if not by itself."""
+
+    @property
+    def post(self) -> int: ...
+
+    @property
+    def retweeter(self) -> int | None: ...
+
+
+class SinglePost(NamedTuple):
+    """A post that stands for itself."""
+
+    post: int
+    retweeter: int | None = None
+
+
+class RenderedAuthor(NamedTuple):
+    """A rendered user in passing; deleted ones are kept so that they are not looked up again."""
+
+    json: bytes
+    deleted: bool
+
+
+class PostViews:
+    """Renders posts for readers, from caches that follow the projector's journal."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._post_cache = IdCache(CACHED_POSTS, BatchLoader(self._fetch_posts))
+        self._author_cache = IdCache(CACHED_AUTHORS, BatchLoader(self._fetch_authors))
+        self._marks_cache = PerViewerCache(CACHED_VIEWERS, CACHED_MARKS, self._fetch_marks)
+        self._batched_marks = BatchLoader(self._fetch_marked)
+
+    def apply_invalidations(self) -> None:
+        """Forget what the projector touched since the last call. Before every answer."""
+        changes = self._ports.invalidations()
+        if changes is None:
+            self._post_cache.clear()
+            self._author_cache.clear()
+            self._marks_cache.clear()
+            self._ports.home.invalidate_all()
+            return
+        for kind, id in changes:
+            if kind == InvalidationKind.POST:
+                self._post_cache.invalidate(id)
+            elif kind == InvalidationKind.MARKS:
+                self._marks_cache.invalidate(id)
+            elif kind == InvalidationKind.PROFILE:
+                self._author_cache.invalidate(id)
+            self._ports.home.invalidate(kind, id)
+
+    async def is_deleted(self, user: int) -> bool:
+        """Whether the account of a user was deleted."""
+        author = (await self._author_cache.get((user,))).get(user)
+        return author is not None and author.deleted
+
+    async def is_active(self, user: int) -> bool:
+        """Whether the views know a user who is still there."""
+        author = (await self._author_cache.get((user,))).get(user)
+        return author is not None and not author.deleted
+
+    async def render_page(self, entries: Sequence[PageEntry], viewer: int) -> bytes:
+        """The posts of a page as a JSON array; those deleted meanwhile are left out."""
+        return b"[" + b",".join(await self._render_entries(entries, viewer)) + b"]"
+
+    async def post_exists(self, post: int) -> bool:
+        """Whether there is such a post."""
+        return await self.render_post(post, 0) is not None
+
+    async def exclude_authors(
+        self, entries: Sequence[PageEntry], authors: Set[int]
+    ) -> list[PageEntry]:
+        """The entries whose posts are by other authors."""
+        pieces = await self._post_cache.get([entry.post for entry in entries])
+        return [e for e in entries if e.post in pieces and pieces[e.post].author not in authors]
+
+    async def render_post(self, post: int, viewer: int) -> bytes | None:
+        """A post as JSON, or None where there is none."""
+        rendered = await self._render_entries((SinglePost(post),), viewer)
+        return rendered[0] if rendered else None
+
+    async def render_created(self, outcome: CommandOutcome) -> bytes:
+        """A post as it was when it was made: the views may not have it yet."""
+        head, author, tail = pieces_from_event(self._creation_event(outcome))
+        cached: RenderedAuthor | None = None
+        # It is done, and its client hears so, whether the views answer or not.
+        with suppress(StoreUnavailable):
+            cached = (await self._author_cache.get((author,))).get(author)
+        if cached is not None:
+            return head + cached.json + tail + MARK_ENDINGS[False, False]
+        account = StreamReader(self._ports.log)(streams.user_stream(author), USER_STATE)
+        return (
+            head
+            + user_ref_json(author, account.handle, account.name)
+            + tail
+            + MARK_ENDINGS[False, False]
+        )
+
+    def _creation_event(self, outcome: CommandOutcome) -> PostCreated:
+        """The event that made a post; from the log where a repeated request asks for it."""
+        event: Event | None
+        if outcome.writes:
+            event = outcome.writes[0].events[0].event
+        else:
+            stored = self._ports.log.find_event(outcome.id)
+            event = EVENT_CODEC.decode(stored.type, stored.schema, stored.data) if stored else None
+        if not isinstance(event, PostCreated):
+            raise NotFound("post-not-found", f"there is no post {outcome.id}; check the id")
+        return event
+
+    async def _render_entries(self, entries: Sequence[PageEntry], viewer: int) -> list[bytes]:
+        ids = [entry.post for entry in entries]
+        pieces = await self._post_cache.get(ids)
+        if len(pieces) < len(ids):
+            pieces |= await self._await_posts([id for id in ids if id not in pieces])
+        people = {piece.author for piece in pieces.values()}
+        people.update(entry.retweeter for entry in entries if entry.retweeter is not None)
+        authors = await self._author_cache.get(people)
+        if len(authors) < len(people):
+            authors |= await self._await_authors(people - authors.keys())
+        marks = await self._marks_cache.get(viewer, ids) if viewer else None
+        rendered: list[bytes] = []
+        for entry in entries:
+            piece = pieces.get(entry.post)
+            if piece is None or authors[piece.author].deleted:
+                continue
+            end = PLAIN_ENDING if marks is None else marks[entry.post]
+            if entry.retweeter is not None:
+                end = b',"retweeted_by":' + authors[entry.retweeter].json + end
+            rendered.append(piece.head + authors[piece.author].json + piece.tail + end)
+        return rendered
+
+    async def _await_posts(self, ids: Collection[int]) -> Mapping[int, PostPieces]:
+        """Posts that the timelines show: either deleted, or the view of posts is behind."""
+        views = self._ports.views
+        position = views.known_position("timeline")
+        if views.known_position("posts") >= position:
+            return {}
+        await self._ports.wait_for(("posts",), position, VIEW_WAIT_SECONDS)
+        return await self._post_cache.get(ids)
+
+    async def _await_authors(self, users: Collection[int]) -> Mapping[int, RenderedAuthor]:
+        """Users that one view knows and the view of profiles does not know yet: it is behind."""
+        views = self._ports.views
+        position = max(views.known_position("posts"), views.known_position("timeline"))
+        await self._ports.wait_for(("profiles",), position, VIEW_WAIT_SECONDS)
+        found = await self._author_cache.get(users)
+        if len(found) < len(users):
+            raise StoreUnavailable("the view of profiles is behind the view of posts")
+        return found
+
+    async def _fetch_posts(self, ids: Collection[int]) -> Mapping[int, PostPieces]:
+        found = await posts.read_posts(self._ports.views.current_store("posts"), ids)
+        return {id: pieces_from_row(post) for id, post in found.items()}
+
+    async def _fetch_authors(self, ids: Collection[int]) -> Mapping[int, RenderedAuthor]:
+        # The table itself, because it has the tombstones too.
+        found = await self._ports.views.current_store("profiles").get_many(
+            PROFILES, [(id,) for id in ids]
+        )
+        return {
+            row.user: RenderedAuthor(
+                user_ref_json(row.user, row.handle, row.name), bool(row.deleted)
+            )
+            for row in found.values()
+        }
+
+    async def _fetch_marks(self, viewer: int, ids: Collection[int]) -> Mapping[int, bytes]:
+        found = await self._batched_marks([(viewer, id) for id in ids])
+        return {id: end for (_, id), end in found.items()}
+
+    async def _fetch_marked(
+        self, keys: Collection[tuple[int, int]]
+    ) -> Mapping[tuple[int, int], bytes]:
+        found = await read_marks(self._ports.views.current_store("posts"), keys)
+        return {key: MARK_ENDINGS[marks] for key, marks in found.items()}

@@ -1,0 +1,122 @@
+"""Users as JSON, put together from the views of profiles, posts and followers."""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+import msgspec
+from msgspec import UNSET
+
+from api.http.tokens import unauthorized
+from api.ports import Ports
+from api.schemas import User
+from api.views.ids_and_times import rfc3339
+from commands.errors import NotFound
+from commands.stream_reader import StreamReader
+from commands.user import USER_STATE
+from events import streams
+from events.ids.snowflake import time_ms
+from projections import followers, posts, profiles
+from projections.store import ReadStore
+
+USER_VIEWS: Final = ("profiles", "posts", "followers")
+"""The views that a user's JSON is made from."""
+
+StoreOfProjection = Callable[[str], ReadStore]
+"""Gives the store of a projection: of now, or of then."""
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+class UserViews:
+    """Renders users for readers."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    async def resolve(self, ref: str, stores: StoreOfProjection | None = None) -> int:
+        """The user that an id or `@handle` means (`api.v1.commands.user_ref`). Raises
+        `NotFound`.
+        """
+        if ref.startswith("@"):
+            store = stores or self._ports.views.current_store
+            row = await profiles.find_by_handle(store("profiles"), ref[1:].lower())
+            if row is None:
+                raise NotFound("user-not-found", f"nobody is called {ref}; check the handle")
+            return row.user
+        return int(ref)
+
+    async def get_user(
+        self, user: int, viewer: int, stores: StoreOfProjection | None = None
+    ) -> User:
+        """A user. Raises `NotFound`."""
+        found = await self.get_users((user,), viewer, stores)
+        if not found:
+            raise no_such_user(user)
+        return found[0]
+
+    async def get_own_user(self, user: int) -> User:
+        """A signed-in user, from the log where the views don't have the account yet.
+
+        Raises `RequestRefused` (401) where there is no such account.
+        """
+        found = await self.get_users((user,), user)
+        return found[0] if found else self.user_from_log(user)
+
+    def user_from_log(self, user: int) -> User:
+        """A user as the log has them, before anything was counted. Raises `RequestRefused`
+        (401).
+        """
+        account = StreamReader(self._ports.log)(streams.user_stream(user), USER_STATE)
+        if not account.registered or account.deleted:
+            message = f"there is no account {user} (any more); register or sign in again"
+            raise unauthorized("account-unknown", message)
+        return User(
+            id=str(user),
+            handle=account.handle,
+            name=account.name,
+            bio=account.bio,
+            followers=0,
+            following=0,
+            posts=0,
+            created_at=rfc3339(time_ms(user)),
+        )
+
+    async def render_page(self, users: Iterable[int], viewer: int) -> bytes:
+        """Users as a JSON array, in the order given; those who left are left out."""
+        return _encode_json(await self.get_users(tuple(users), viewer))
+
+    async def get_users(
+        self, users: Collection[int], viewer: int, stores: StoreOfProjection | None = None
+    ) -> list[User]:
+        """Users in the order given, those that there are; of now, unless other stores are given."""
+        store = stores or self._ports.views.current_store
+        rows = await profiles.read_profiles(store("profiles"), users)
+        follows = store("followers")
+        counts = await followers.count_follows(follows, users)
+        authored = await posts.count_authored_posts(store("posts"), users)
+        followed = await followers.followed_among(follows, viewer, users) if viewer else set()
+        found: list[User] = []
+        for user in users:
+            row = rows.get(user)
+            if row is None:
+                continue
+            their_followers, following = counts.get(user, (0, 0))
+            found.append(
+                User(
+                    id=str(user),
+                    handle=row.handle,
+                    name=row.name,
+                    bio=row.bio,
+                    followers=their_followers,
+                    following=following,
+                    posts=authored.get(user, 0),
+                    created_at=rfc3339(time_ms(user)),
+                    followed=user in followed if viewer and viewer != user else UNSET,
+                )
+            )
+        return found
+
+
+def no_such_user(user: int) -> NotFound:
+    """The refusal of a user who is not there."""
+    return NotFound("user-not-found", f"there is no user {user} (any more); check the id")

@@ -1,0 +1,52 @@
+"""Idempotency keys: whose they are, and what they stand for.
+
+A key belongs to who uses it, so that nobody meets another's: a signed-in user, the registrations
+(which have no user yet), the imports. The fingerprint is a digest of the request's content, so
+that a key used for something else is noticed. Passwords and emails are no part of a command, and
+so none of a fingerprint.
+"""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from commands.decider import Command
+from commands.errors import InvalidInput
+from events.log import IdempotencyKey
+
+MAX_KEY_LENGTH: Final = 200
+IMPORT_KEY_PREFIX: Final = "import:"
+"""What stands before the keys of imports, and so before what `key:KEY` refers to."""
+
+_encode_content = msgspec.msgpack.Encoder().encode
+
+
+def key_for_user(actor: int, key: str, command: Command) -> IdempotencyKey:
+    """The key of a signed-in user's request. Raises `InvalidInput`."""
+    return IdempotencyKey(f"{actor}:{_checked_key(key)}", _fingerprint(command, actor, ""))
+
+
+def key_for_registration(key: str, command: Command) -> IdempotencyKey:
+    """The key of a registration by somebody unknown yet. Raises `InvalidInput`."""
+    return IdempotencyKey(f"register:{_checked_key(key)}", _fingerprint(command, 0, ""))
+
+
+def key_for_import(key: str, command: Command, actor: int, at: str = "") -> IdempotencyKey:
+    """The key of an imported line; `at` is its time as written. Raises `InvalidInput`."""
+    return IdempotencyKey(
+        f"{IMPORT_KEY_PREFIX}{_checked_key(key)}", _fingerprint(command, actor, at)
+    )
+
+
+def _checked_key(key: str) -> str:
+    if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable():
+        raise InvalidInput(
+            "key-invalid", f"a key is 1 to {MAX_KEY_LENGTH} printable characters; shorten it"
+        )
+    return key
+
+
+def _fingerprint(command: Command, actor: int, at: str) -> bytes:
+    content = _encode_content((type(command).__name__, actor, at, command))
+    return hashlib.blake2b(content, digest_size=16).digest()

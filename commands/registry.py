@@ -1,0 +1,30 @@
+"""Every command there is: its name outside, and the rule that decides it."""
+
+from typing import Any, Final
+
+from commands import block, follow, like, post, retweet, user
+from commands.decider import Command, Decider
+
+DECIDERS_BY_NAME: Final[dict[str, Decider[Any]]] = {
+    "register": user.REGISTER,
+    "change_profile": user.CHANGE_PROFILE,
+    "delete_account": user.DELETE_ACCOUNT,
+    "post": post.CREATE_POST,
+    "edit_post": post.EDIT_POST,
+    "delete_post": post.DELETE_POST,
+    "comment": post.COMMENT,
+    "like": like.LIKE,
+    "unlike": like.UNLIKE,
+    "retweet": retweet.RETWEET,
+    "unretweet": retweet.UNRETWEET,
+    "follow": follow.FOLLOW,
+    "unfollow": follow.UNFOLLOW,
+    "block": block.BLOCK,
+    "unblock": block.UNBLOCK,
+    "mute": block.MUTE,
+    "unmute": block.UNMUTE,
+}
+
+DECIDERS_BY_COMMAND: Final[dict[type[Command], Decider[Any]]] = {
+    decider.command_type: decider for decider in DECIDERS_BY_NAME.values()
+}

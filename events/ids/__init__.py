@@ -1,0 +1,1 @@
+"""Snowflake ids: how they are made, taken apart, and derived for imported data."""

@@ -1,0 +1,59 @@
+"""Errors that a person can do something about: one clear line on stderr, no traceback."""
+
+import sys
+
+import click
+
+
+class UserError(click.ClickException):
+    """Ends the program with this line. Exit status 1; 2 where the settings are wrong."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+    def show(self, file: object = None) -> None:
+        """Write the line to stderr."""
+        click.echo(f"starling: {self.message}", file=sys.stderr)
+
+
+def as_user_error(error: Exception) -> UserError | None:
+    """The line for an error that is nobody's bug; None for every other."""
+    from api.accounts.account_store import AccountsUnavailable
+    from commands.errors import CommandRejected
+    from events.codec import UnknownEvent
+    from events.ids.snowflake import SnowflakeError
+    from events.log import LogError
+    from infra.ids.machine_lease import LeaseError
+    from infra.settings import InvalidSetting
+    from infra.shared_memory.fanout import RingsInUse
+    from infra.shared_memory.status_page import ProjectorAlreadyRunning
+    from projections.store import StoreError
+    from streams.export.manifest import CannotResume
+    from streams.export.restore import CannotRestore
+    from streams.feed.relay import FeedUnavailable
+
+    match error:
+        case InvalidSetting():
+            return UserError(str(error), exit_code=2)
+        case (
+            AccountsUnavailable()
+            | ProjectorAlreadyRunning()
+            | CannotRestore()
+            | CannotResume()
+            | FeedUnavailable()
+            | LeaseError()
+            | LogError()
+            | CommandRejected()
+            | RingsInUse()
+            | SnowflakeError()
+            | StoreError()
+            | UnknownEvent()
+        ):
+            return UserError(str(error))
+        case OSError(filename=str() | bytes() as name, strerror=str() as reason):
+            where = name.decode(errors="replace") if isinstance(name, bytes) else name
+            return UserError(f"{where}: {reason}")
+        case OSError(strerror=str() as reason):
+            return UserError(reason)
+    return None

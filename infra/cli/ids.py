@@ -1,0 +1,69 @@
+"""`starling ids`: Snowflake ids, made and read."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from infra.cli.options import data_option, json_option, settings_with_options
+
+
+@click.group()
+def ids() -> None:
+    """Make and read Snowflake ids."""
+
+
+@ids.command(name="next")
+@click.option("--count", type=click.IntRange(1, 10_000_000), default=1, show_default=True)
+@data_option
+def print_new_ids(count: int, data: Path | None) -> None:
+    """Print new ids, unique among all processes on the data folder, one a line.
+
+    Example: starling ids next --count 3
+    """
+    from infra.wiring.write_side import open_live_ids, open_log
+
+    settings = settings_with_options(data=data)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with open_log(settings) as log, open_live_ids(settings, log) as new_id:
+        for _ in range(count):
+            sys.stdout.write(f"{new_id()}\n")
+
+
+@ids.command()
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@json_option
+def decode(ids: tuple[str, ...], as_json: bool) -> None:
+    """Tell the time, the machine and the sequence number in each ID.
+
+    Example: starling ids decode 1790012345678901248
+    """
+    from events.ids.snowflake import OutOfLayout
+    from events.ids.snowflake import decode_id as parts_of
+
+    rows: list[tuple[str, str, int, int]] = []
+    for text in ids:
+        try:
+            # isdecimal alone would take the digits of every script.
+            if not (text.isascii() and text.isdecimal()):
+                raise OutOfLayout(f"{text!r} is no Snowflake id: give decimal digits")
+            parts = parts_of(int(text))
+        except OutOfLayout as error:
+            raise click.BadParameter(str(error), param_hint="ID") from error
+        rows.append((text, _format_rfc3339(parts.ms), parts.machine, parts.sequence))
+    columns = ("id", "time", "machine", "sequence")
+    if as_json:
+        click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows]))
+        return
+    from infra.cli.output import print_table
+
+    print_table(columns, rows)
+
+
+def _format_rfc3339(unix_ms: int) -> str:
+    from datetime import UTC, datetime
+
+    # Split, because a float of seconds can't hold every millisecond.
+    seconds, ms = divmod(unix_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03}Z"

@@ -1,0 +1,97 @@
+"""`starling import`: lines of commands, straight into the log of a data folder."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from infra.cli.errors import UserError
+from infra.cli.options import data_option, settings_with_options
+
+if TYPE_CHECKING:
+    from api.bulk.command_importer import CommandImporter
+    from infra.settings import Settings
+
+
+@click.command(name="import")
+@click.argument("file", type=click.File("rb"))
+@data_option
+def import_commands(file: BinaryIO, data: Path | None) -> None:
+    """Do the commands in FILE (- for stdin), one JSON object a line, in order.
+
+    A line is {"command", "as", "key", "at", "data"}. Its answer goes to stdout: {"key", "status",
+    "id", "position"}, or {"key", "status", "problem"} where it was refused; a bad line stops none
+    after it. A key that was seen gives its first answer again, so an import that broke off is
+    simply started again. Works while a server runs on the data folder. Exit status 1: some lines
+    were refused.
+
+    Example: starling import town.ndjson > answers.ndjson
+    """
+    import asyncio
+
+    failed = asyncio.run(_import_file(settings_with_options(data=data), file))
+    if failed:
+        click.echo(f"{failed:,} lines were refused: their answers say why", err=True)
+        raise click.exceptions.Exit(1)
+
+
+async def _import_file(settings: "Settings", file: BinaryIO) -> int:
+    """Import everything; how many lines were refused."""
+    from api.accounts.passwords import BoundedPasswordHasher
+    from api.accounts.registration import AccountRegistrar
+    from api.bulk.command_importer import WINDOW_LINES, CommandImporter
+    from infra.cli.progress import progress_bar
+    from infra.wiring.write_side import open_write_side
+
+    with open_write_side(settings) as side, progress_bar() as progress:
+        join = AccountRegistrar(side, BoundedPasswordHasher()).register_account
+        imports = CommandImporter(side.log, side.handler, side.accounts, join, side.open_import_ids)
+        read = _count_bytes(file, progress.begin_phase("bytes", _file_size(file)))
+        failed = 0
+        for window in _split_windows((line for line in read if not line.isspace()), WINDOW_LINES):
+            failed += await _import_window(imports, window)
+    return failed
+
+
+async def _import_window(imports: "CommandImporter", window: list[bytes]) -> int:
+    import msgspec
+
+    results = await imports.run_lines(window)
+    out = sys.stdout.buffer
+    out.writelines(msgspec.json.encode(result) + b"\n" for result in results)
+    out.flush()
+    if lost := [result for result in results if result.status == 503]:
+        problem = lost[0].problem
+        detail = problem.detail if problem else ""
+        raise UserError(
+            f"{detail}; the same import can be started again, lines with keys are done once"
+        )
+    return sum(result.status >= 400 for result in results)
+
+
+def _split_windows(lines: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
+    while window := list(islice(lines, size)):
+        yield window
+
+
+def _count_bytes(file: Iterable[bytes], tell: Callable[[float], None]) -> Iterator[bytes]:
+    read = 0
+    for line in file:
+        yield line
+        read += len(line)
+        tell(read)
+
+
+def _file_size(file: BinaryIO) -> int | None:
+    """Bytes, where that is known: a pipe has no size."""
+    from os import fstat
+    from stat import S_ISREG
+
+    try:
+        status = fstat(file.fileno())
+    except OSError:
+        return None
+    return status.st_size if S_ISREG(status.st_mode) else None

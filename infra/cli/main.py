@@ -1,0 +1,70 @@
+"""The program `starling`."""
+
+import click
+
+from infra.cli.demo import demo
+from infra.cli.dlq import dlq
+from infra.cli.errors import as_user_error
+from infra.cli.events import events
+from infra.cli.ids import ids
+from infra.cli.import_commands import import_commands
+from infra.cli.projections import projections
+from infra.cli.relay import relay
+from infra.cli.replay import replay
+from infra.cli.restore import restore
+from infra.cli.serve import serve, work
+from infra.cli.simulate import simulate
+from infra.cli.sql import sql
+from infra.cli.token import token
+from infra.cli.up import down, up
+from infra.settings import limit_numpy_threads
+
+
+class StarlingGroup(click.Group):
+    """A group whose commands end with one line where the error is nobody's bug."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            line = as_user_error(error)
+            if line is None:
+                raise
+            raise line from error
+
+
+@click.group(cls=StarlingGroup)
+@click.version_option(package_name="starling")
+def main() -> None:
+    """Starling: an event-sourced backend for a social feed.
+
+    Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 a finding or a failure,
+    2 wrong usage.
+    """
+    limit_numpy_threads()
+
+
+COMMANDS = (
+    demo,
+    dlq,
+    down,
+    events,
+    ids,
+    import_commands,
+    projections,
+    relay,
+    replay,
+    restore,
+    serve,
+    simulate,
+    sql,
+    token,
+    up,
+    work,
+)
+
+for command in COMMANDS:
+    main.add_command(command)

@@ -1,0 +1,53 @@
+"""Options that several commands take, and the settings that come of them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from infra.cli.errors import UserError
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def data_option(command: F) -> F:
+    """`--data FOLDER`; None stands for the settings' folder."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The data folder.  [default: STARLING_DATA, else ./data]",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """`--json`: for programs, where a person would get a table."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(
+        command
+    )
+
+
+def settings_with_options(**chosen: Any) -> "Settings":
+    """The environment's settings, with what the command line chose (not None) in their place.
+
+    Raises `InvalidSetting`.
+    """
+    from infra import settings
+
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return settings.validate_settings(replace(settings.from_environment(), **given))
+
+
+def settings_of_existing_log(**chosen: Any) -> "Settings":
+    """As `settings_with_options`, for commands that only look at a log: there must be one."""
+    settings = settings_with_options(**chosen)
+    if settings.log == "sqlite" and not settings.log_file.is_file():
+        raise UserError(
+            f"there is no log in {settings.data} yet: start `starling serve` or `starling import` "
+            "first, or name another folder with --data"
+        )
+    return settings

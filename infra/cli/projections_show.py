@@ -1,0 +1,169 @@
+"""`starling projections show`: a projection as it was."""
+
+import json
+import os
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from infra.cli.options import data_option, json_option, settings_of_existing_log
+from infra.cli.projection_names import name_argument, projection_named
+
+if TYPE_CHECKING:
+    from events.log import EventLog
+    from infra.settings import Settings
+    from projections.projection import Projection
+    from projections.store import ReadStore
+    from projections.tables import CounterTable, Table
+    from streams.rebuild.time_travel import PointInTime
+
+SMALLEST_SNOWFLAKE_ID: Final = 10**14
+"""Smaller numbers are positions: no id after the first seven hours that ids can hold is one."""
+
+DEFAULT_ROW_LIMIT: Final = 20
+"""Rows of a table that a person gets unasked."""
+
+MAX_EXACT_INTEGER: Final = 1 << 53
+"""Whole numbers beyond it are not exact in a reader whose numbers are doubles."""
+
+
+@click.command()
+@name_argument
+@click.option(
+    "--at",
+    metavar="TIME|POSITION",
+    help="A time in RFC 3339, a Snowflake id for its time, or a position.  [default: now]",
+)
+@click.option("--table", "only", metavar="TABLE", help="Show this table alone.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help=f"How many rows of each table.  [default: {DEFAULT_ROW_LIMIT}; with --json all]",
+)
+@data_option
+@json_option
+def show(
+    name: str,
+    at: str | None,
+    only: str | None,
+    limit: int | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Show the tables of the projection NAME as they were.
+
+    At a time: what follows from all events that had happened by then, as the log knows them now. At
+    a position: what followed from the log when that was its end. A whole number below 10^14 is a
+    position, a larger one a Snowflake id. The live view is neither read nor touched.
+
+    Example: starling projections show profiles --at 2026-05-01T12:00:00Z
+    """
+    import asyncio
+
+    from infra.wiring.write_side import open_log
+
+    projection = projection_named(name)
+    tables = [table for table in projection.tables if only in (None, table.name)]
+    if not tables:
+        there = ", ".join(table.name for table in projection.tables)
+        raise click.BadParameter(f"{name} has no table {only!r}; it has {there}")
+    settings = settings_of_existing_log(data=data)
+    most = limit if limit is not None or as_json else DEFAULT_ROW_LIMIT
+    with open_log(settings) as log:
+        moment = _parse_point_in_time(log, at)
+        asyncio.run(_print_past_tables(settings, log, projection, moment, tables, most, as_json))
+
+
+def _parse_point_in_time(log: "EventLog", at: str | None) -> "PointInTime":
+    """Which moment is meant. Raises `click.BadParameter`."""
+    from commands.errors import InvalidInput
+    from commands.times import parse_time
+    from infra.wiring.write_side import clock_ms
+    from streams.rebuild.time_travel import PointInTime
+
+    head = log.head()
+    if at is None:
+        return PointInTime(head)
+    if at.isascii() and at.isdecimal() and int(at) < SMALLEST_SNOWFLAKE_ID:
+        if int(at) > head:
+            raise click.BadParameter(f"the log ends at position {head}", param_hint="--at")
+        return PointInTime(int(at))
+    try:
+        ms = parse_time(at)
+    except InvalidInput as error:
+        raise click.BadParameter(f"{error}, or a position", param_hint="--at") from error
+    if ms > clock_ms():
+        raise click.BadParameter(f"{at} is in the future", param_hint="--at")
+    return PointInTime.from_unix_ms(ms, head)
+
+
+async def _print_past_tables(
+    settings: "Settings",
+    log: "EventLog",
+    projection: "Projection",
+    moment: "PointInTime",
+    tables: "Sequence[Table[Any] | CounterTable[Any]]",
+    most: int | None,
+    as_json: bool,
+) -> None:
+    from infra.cli.progress import progress_bar
+    from infra.embedded.time_travel_process import build_point_in_time, open_built_view
+    from infra.sqlite.snapshots import ViewSnapshots
+
+    path = ViewSnapshots(settings.snapshots_folder).unfinished_path(f"show-{os.getpid()}")
+    with progress_bar() as progress:
+        told = progress.begin_phase("events", moment.until)
+        await build_point_in_time(settings, log, projection, moment, path, told)
+    store = open_built_view(projection, path)
+    try:
+        for table in tables:
+            await (_print_json_rows if as_json else _print_table_rows)(store, table, most)
+    finally:
+        await store.close()
+
+
+async def _print_json_rows(
+    store: "ReadStore", table: "Table[Any] | CounterTable[Any]", most: int | None
+) -> None:
+    """A line of JSON for each row."""
+    from streams.rebuild.rebuild import scan_rows
+
+    number = 0
+    async for row in scan_rows(store, table):
+        if most is not None and number >= most:
+            return
+        number += 1
+        values = dict(zip(table.columns, map(_to_json_value, row), strict=True))
+        click.echo(json.dumps({"table": table.name, "row": values}, ensure_ascii=False))
+
+
+async def _print_table_rows(
+    store: "ReadStore", table: "Table[Any] | CounterTable[Any]", most: int | None
+) -> None:
+    """A person's table."""
+    from infra.cli import output as printed
+    from streams.rebuild.rebuild import scan_rows
+
+    wanted = DEFAULT_ROW_LIMIT if most is None else most
+    found = []
+    async for row in scan_rows(store, table):
+        found.append(row)
+        if len(found) > wanted:
+            break
+    click.echo(table.name)
+    shown = [["" if cell is None else cell for cell in row] for row in islice(found, wanted)]
+    printed.print_table(table.columns, shown)
+    if len(found) > wanted:
+        click.echo(
+            f"{table.name}: these are the first {wanted:,} rows; --limit gives more", err=True
+        )
+
+
+def _to_json_value(value: Any) -> Any:
+    """A column's value as JSON knows it."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value) if isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER else value

@@ -1,0 +1,43 @@
+"""`starling serve` and `starling work`: the processes of the embedded profile."""
+
+from pathlib import Path
+
+import click
+
+from infra.cli.options import data_option, settings_with_options
+
+
+@click.command()
+@click.option("--host", help="Where the API listens.  [default: STARLING_HOST, else 127.0.0.1]")
+@click.option("--port", type=int, help="Its port; 0 takes a free one.  [default: 8000]")
+@click.option("--workers", type=int, help="API processes.  [default: 1]")
+@click.option("--demo", is_flag=True, help="Make the demo world, if the data folder is empty.")
+@data_option
+def serve(
+    host: str | None, port: int | None, workers: int | None, demo: bool, data: Path | None
+) -> None:
+    """Serve the API and keep the views current, until Ctrl-C.
+
+    Example: starling serve --demo --data /tmp/town
+    """
+    from infra.entrypoints import serve
+
+    settings = settings_with_options(host=host, port=port, workers=workers, data=data)
+    serve.run_server(settings, with_demo=demo)
+
+
+@click.command()
+@click.option("--lifeline", type=int, hidden=True)
+@click.option("--topic", default="starling.events", show_default=True, help="With STARLING_KAFKA.")
+@data_option
+def work(lifeline: int | None, topic: str, data: Path | None) -> None:
+    """Keep the views current, without an API.
+
+    One projector works on a data folder: `starling serve` brings its own. With STARLING_KAFKA and
+    views in MongoDB any number of workers share the topic's partitions.
+
+    Example: starling work --data /srv/starling
+    """
+    from infra.entrypoints import serve
+
+    serve.run_worker(settings_with_options(data=data), lifeline, topic)

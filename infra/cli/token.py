@@ -1,0 +1,69 @@
+"""`starling token`: a token for a user, from whoever may read the data folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infra.cli.errors import UserError
+from infra.cli.options import data_option, settings_of_existing_log
+
+if TYPE_CHECKING:
+    from events.log import EventLog
+
+# As api.http.tokens.SCOPES; a test compares them. Importing that takes longer than `--help` may.
+SCOPES = ("user", "import", "analyst", "operator")
+
+
+@click.command()
+@click.argument("user")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="What the token allows; may be given several times.  [default: user]",
+)
+@click.option(
+    "--days",
+    type=click.FloatRange(0, 3650, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="How long it is good for.",
+)
+@data_option
+def token(user: str, scopes: tuple[str, ...], days: float, data: Path | None) -> None:
+    """Print a token for USER, who is an id, an @handle or a handle.
+
+    Whoever may read the data folder may act for everybody in it: no password is asked for.
+
+    Example: starling token @robin --scope user --scope import
+    """
+    from typing import cast
+
+    from api.http.tokens import AccessTokens, TokenScope
+    from infra.wiring.write_side import clock_ms, open_log, signing_secret
+
+    settings = settings_of_existing_log(data=data)
+    with open_log(settings) as log:
+        id = _active_user(log, user)
+    tokens = AccessTokens(signing_secret(settings), clock_ms)
+    chosen = cast("tuple[TokenScope, ...]", scopes or ("user",))
+    click.echo(tokens.issue(id, chosen, days))
+
+
+def _active_user(log: "EventLog", ref: str) -> int:
+    """The id of somebody who has an account now. Raises `CommandRejected`, `UserError`."""
+    from commands import rules
+    from commands.references import ReferenceResolver
+    from commands.stream_reader import StreamReader
+    from events import streams
+
+    is_id = ref.isascii() and ref.isdecimal()
+    user = ReferenceResolver(log).user_id(ref if is_id or ref[:1] == "@" else f"@{ref}")
+    standing = StreamReader(log)(streams.user_stream(user), rules.ACCOUNT_STATUS)
+    if standing is rules.AccountStatus.DELETED:
+        raise UserError(f"the account {ref} was deleted")
+    if standing is not rules.AccountStatus.ACTIVE:
+        raise UserError(f"there is no account {ref} in this data folder")
+    return user

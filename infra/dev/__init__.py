@@ -1,0 +1,1 @@
+"""The streaming profile on one machine for development: engines, balancer, demo world."""

@@ -1,0 +1,86 @@
+"""A copy of the log in Parquet, kept in the data folder and brought up to date when asked.
+
+What the copy lacks is read from the log into memory, as long as that is little; else the copy grows
+first. So a question costs what it reads, however long the log is, and no server is needed. The
+copy is disposable: one that belongs to another log, or looks different than it would today, is
+made anew.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from events.event_filter import EventFilter, select_events
+from events.log import LOG_START, EventLog
+from infra.process.fair_lock import FairFileLock
+from streams.export import manifest, parquet_format
+from streams.export.manifest import CannotResume, Manifest
+from streams.export.parquet_export import PARQUET_FORMAT, ParquetFolder, check_files, file_paths
+
+MAX_TAIL_EVENTS: Final = 100_000
+"""Events that are read from the log at each question rather than copied first: about 0.4 s."""
+
+ALL_EVENTS: Final = EventFilter()
+
+
+class LogRows(NamedTuple):
+    """All events: files of Parquet, and an Arrow table of those behind them."""
+
+    files: list[Path]
+    tail: Any
+    head: int
+
+
+def refresh_copy(log: EventLog, folder: Path, told: Callable[[int, int], None]) -> LogRows:
+    """The log's events as they are now. `told` (position, head) while the copy grows.
+
+    Raises `OSError` and what the log raises. Two processes may call it at once.
+    """
+    head = log.head()
+    found = _load_usable_manifest(log, folder)
+    if head - (int(found.upto) if found else LOG_START) > MAX_TAIL_EVENTS:
+        found = _extend_copy(log, folder, head, told)
+    after = int(found.upto) if found else LOG_START
+    tail = [
+        parquet_format.to_record_batch(batch.events)
+        for batch in select_events(log, ALL_EVENTS, after, head)
+    ]
+    return LogRows(file_paths(folder, found) if found else [], parquet_format.to_table(tail), head)
+
+
+def _load_usable_manifest(log: EventLog, folder: Path) -> Manifest | None:
+    """What the copy holds; None where there is none that could be used."""
+    path = folder / "manifest.json"
+    try:
+        found = manifest.load(path)
+        if found is not None:
+            manifest.check_same_request(found, folder, PARQUET_FORMAT, ALL_EVENTS)
+            manifest.check_same_log(found, folder, log)
+            check_files(folder, found)
+    except CannotResume:
+        return None
+    return found
+
+
+def _extend_copy(
+    log: EventLog, folder: Path, head: int, told: Callable[[int, int], None]
+) -> Manifest:
+    """The copy with everything up to `head`; waits for another process that makes it grow."""
+    turns = FairFileLock(folder)
+    try:
+        with turns.acquire():
+            if _load_usable_manifest(log, folder) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            copy = ParquetFolder(folder, ALL_EVENTS)
+            try:
+                for batch in select_events(log, ALL_EVENTS, copy.exported_through, head):
+                    copy.write(*batch)
+                    told(batch.through, head)
+            except BaseException:
+                copy.abandon()
+                raise
+            copy.close()
+            return copy.manifest
+    finally:
+        turns.close()

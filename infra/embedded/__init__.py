@@ -1,0 +1,1 @@
+"""The embedded profile: one machine, SQLite and memory-mapped files."""

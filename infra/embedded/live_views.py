@@ -1,0 +1,199 @@
+"""The live views of a data folder: opened to be written, and exchanged for rebuilt ones.
+
+Only the holder of the board's lock has them. A view of an older version than the program's, or one
+that isn't there, is due to be rebuilt. Until then the older one serves: kept current by the program
+as it is now where its tables are the same, else as it stands, since the code for them is gone.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, Literal
+
+from events.log import EventLog
+from infra.embedded.projection_statuses import open_current_view
+from infra.settings import Settings
+from infra.shared_memory.fanout import RingFanout
+from infra.shared_memory.status_page import StatusPageWriter
+from infra.sqlite.projection_settings import ProjectionSettingsFile
+from infra.sqlite.view_files import ViewFiles, version_of_file
+from projections.projection import Projection
+from projections.registry import INVALIDATIONS
+from projections.store import Changes, ReadStore, StoreError, StoreUnavailable
+from streams.projecting.apply_batch import ChangeListener
+from streams.projecting.log_runner import LogRunner, RunningProjection
+from streams.rebuild.rebuild_record import RebuildInProgress
+from streams.rebuild.status import shown_up_to
+
+INLINE_BUILD_LIMIT: Final = 20_000
+"""Positions of a log up to which a view that isn't there is made in place, without a rebuild."""
+
+RING_PROJECTION: Final = "timeline"
+"""The projection whose changes fill the rings of home timelines."""
+
+
+SwitchResult = Literal["done", "none", "later"]
+
+
+class LiveViews:
+    """The views that are written, and who hears of their changes."""
+
+    def __init__(
+        self, settings: Settings, log: EventLog, board: StatusPageWriter, rings: RingFanout
+    ) -> None:
+        self.view_files = ViewFiles(settings.views_folder)
+        self.projection_settings = ProjectionSettingsFile(settings.views_folder)
+        self.followers: list[RunningProjection] = []
+        self._settings, self._log, self._status_page, self._ring_fanout = (
+            settings,
+            log,
+            board,
+            rings,
+        )
+
+    async def open_projection(self, projection: Projection) -> bool:
+        """Follow a projection's current view, if there is one; False if a rebuild is due."""
+        file = self.view_files.current_files.read_names().get(projection.name)
+        if file is None and self._log.head() <= INLINE_BUILD_LIMIT:
+            file, store = self._create_in_place(projection)
+        else:
+            store = self._open_file(file, projection)
+        if store is None:
+            await self._publish_outdated(projection)
+            return False
+        await self._start_following(projection, store)
+        if projection.name == RING_PROJECTION:
+            await self._ring_fanout.start(store, source=str(file))
+        return version_of_file(str(file)) == projection.version
+
+    def _create_in_place(self, projection: Projection) -> tuple[str | None, ReadStore | None]:
+        """A first view, still empty; none where a rebuild is making it already."""
+        try:
+            with self.view_files.lock_rebuild(projection.name):
+                file = self.view_files.next_file_name(projection)
+        except RebuildInProgress:
+            return None, None
+        store = self.view_files.open_view(file, projection)
+        self.view_files.current_files.switch_files({projection.name: file})
+        return file, store
+
+    def _open_file(self, file: str | None, projection: Projection) -> ReadStore | None:
+        if file is None or not (self.view_files.folder / file).exists():
+            return None
+        try:
+            return self.view_files.open_view(file, projection)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            return None  # other tables than the program's: it was made by another version
+
+    async def _publish_outdated(self, projection: Projection) -> None:
+        """Let readers have what the view of another version shows, up to where it is."""
+        if projection.name == RING_PROJECTION:
+            self._ring_fanout.drop_rings()
+        store = open_current_view(self._settings, projection)
+        if store is not None:
+            shown = shown_up_to(self._log, projection, await store.read_checkpoint())
+            self._status_page.publish_position(projection.name, shown)
+            await store.close()
+
+    async def _start_following(self, projection: Projection, store: ReadStore) -> RunningProjection:
+        control = self.projection_settings.for_projection(projection.name)
+        listeners = [self._invalidation_listener(projection)]
+        if projection.name == RING_PROJECTION:
+            listeners.insert(0, self._ring_fanout.deliver_changes)
+        follower = RunningProjection(
+            projection, store, partial(_notify_listeners, listeners), control.skips, control.paused
+        )
+        await follower.start()
+        self.followers.append(follower)
+        return follower
+
+    def find_follower(self, name: str) -> RunningProjection | None:
+        """Whoever keeps a projection's view current; None while it has none."""
+        return next((one for one in self.followers if one.projection.name == name), None)
+
+    def heartbeat(self) -> None:
+        """Tell readers that the views are being kept current.
+
+        Never before a first batch, or a projector that fails again and again would seem alive.
+        """
+        self._status_page.heartbeat()
+
+    async def run_maintenance(self) -> bool:
+        """Make and mend rings; True where more are wanted."""
+        follower = self.find_follower(RING_PROJECTION)
+        return follower is not None and await self._ring_fanout.run_maintenance(follower.store)
+
+    async def switch_to_rebuilt(
+        self, projection: Projection, *, alone: bool = False
+    ) -> SwitchResult:
+        """Take over a rebuilt view in one step.
+
+        First the live one is brought to where the rebuilt one is, so that its listeners hear of
+        everything; then the rebuilt one to where the live one is, by a runner to which nobody
+        listens. That is for later where the live one is paused, or so far behind that the others
+        would have to wait, unless there is nobody to wait (`alone`). Cut off at any point, it is
+        either done or still to be done. Raises `RebuildInProgress`, `StoreError`.
+        """
+        with self.view_files.lock_rebuild(projection.name):
+            build = self.view_files.read_record(projection.name)
+            before = self.view_files.current_files.read_names().get(projection.name)
+            if build is None or build.state != "ready" or build.version != projection.version:
+                return "none"
+            if build.store != before:
+                if self._must_wait(projection, build.position, alone):
+                    return "later"
+                await self._adopt_view(projection, build.store)
+                if before is not None:
+                    self.view_files.remove_view(before)
+            self.view_files.delete_record(build)
+        return "done"
+
+    def _must_wait(self, projection: Projection, position: int, alone: bool) -> bool:
+        follower = self.find_follower(projection.name)
+        if follower is None:
+            return False
+        return follower.paused or (not alone and position - follower.position > INLINE_BUILD_LIMIT)
+
+    async def _adopt_view(self, projection: Projection, file: str) -> None:
+        store = self.view_files.open_view(file, projection)
+        follower = self.find_follower(projection.name)
+        skips = self.projection_settings.for_projection(projection.name).skips
+        coming = RunningProjection(projection, store, skipped_positions=skips)
+        await coming.start()
+        if follower is not None:
+            await LogRunner(self._log, [follower]).catch_up(coming.position)
+            await LogRunner(self._log, [coming]).catch_up(follower.position)
+        if follower is not None:
+            old = await follower.switch_store(store, coming.position)
+            await old.close()
+        else:
+            await self._start_following(projection, store)
+        self.view_files.current_files.switch_files({projection.name: file})
+        self._status_page.publish_position(projection.name, coming.position)
+        self._status_page.bump_generation()
+        if projection.name == RING_PROJECTION:
+            await self._ring_fanout.start(store, source=file)
+
+    async def close(self) -> None:
+        """Close the views."""
+        for follower in self.followers:
+            await follower.store.close()
+
+    def remove_unused(self, projections: Sequence[Projection]) -> None:
+        """Remove files that nobody can use any more."""
+        self.view_files.remove_unused([projection.name for projection in projections])
+
+    def _invalidation_listener(self, projection: Projection) -> ChangeListener:
+        touches = INVALIDATIONS.get(projection.name)
+
+        def publish_invalidations(changes: Changes, position: int) -> None:
+            if touches is not None:
+                self._status_page.add_invalidations(touches(changes))
+
+        return publish_invalidations
+
+
+def _notify_listeners(listeners: Sequence[ChangeListener], changes: Changes, position: int) -> None:
+    for listen in listeners:
+        listen(changes, position)

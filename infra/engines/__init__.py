@@ -1,1 +1,0 @@
-"""Local engines for tests and for `make up`."""

@@ -1,1 +1,0 @@
-"""Adapters of the feed that carries the log to stream processors."""

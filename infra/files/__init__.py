@@ -1,0 +1,1 @@
+"""Small files that are replaced as a whole."""

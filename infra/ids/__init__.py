@@ -1,0 +1,1 @@
+"""Leases of machine ids, and the generator that holds one."""

@@ -1,0 +1,1 @@
+"""Adapters that keep everything in the memory of one process."""

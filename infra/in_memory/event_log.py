@@ -1,0 +1,205 @@
+"""The log in this process's memory: the reference for every other adapter.
+
+Plain lists and dicts under one lock, written to be obviously right. It is what tests of everything
+else run on; nothing of it survives the process.
+"""
+
+import asyncio
+import threading
+from asyncio import AbstractEventLoop, Future
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Collection
+from typing import Final
+
+from events.codec import encode_event
+from events.envelope import StoredEvent
+from events.json_lines import JsonLines, join_lines
+from events.log import (
+    LOG_START,
+    AppendRequest,
+    AppendResult,
+    IdempotencyKey,
+    IdempotencyKeyReused,
+    IdempotencyResult,
+    IdTaken,
+    LogFeatures,
+    LogUnavailable,
+    WrongVersion,
+)
+from events.owned_lines import OwnedLines, render_owned_lines
+
+FEATURES: Final = LogFeatures(
+    durable=False, multi_stream_appends=True, local_reads=True, multi_process=False
+)
+
+
+class MemoryLog:
+    """`EventLog` in memory, for any number of threads and event loops of one process.
+
+    With other `features` it stands in for a log that can do less: without `many_streams` it refuses
+    an append to several streams, as a mistake of the caller's.
+    """
+
+    def __init__(self, features: LogFeatures = FEATURES) -> None:
+        self.features: Final = features
+        self._lock = threading.RLock()
+        self._events: list[StoredEvent] = []  # the event at position p is at index p - 1
+        self._streams: dict[str, list[StoredEvent]] = {}
+        self._by_id: dict[int, StoredEvent] = {}
+        self._ids: list[int] = []  # in order
+        self._results_by_key: dict[str, IdempotencyResult] = {}
+        self._waiters: dict[Future[None], AbstractEventLoop] = {}
+        self._closed = False
+
+    async def append(self, append: AppendRequest) -> AppendResult:
+        """As `EventLog.append`."""
+        with self._lock:
+            self._refuse_if_closed()
+            if append.key is not None and append.key.name in self._results_by_key:
+                return self._replayed_result(append.key)
+            new = self._check_append(append)
+            for stored in new:
+                self._events.append(stored)
+                self._streams.setdefault(stored.stream, []).append(stored)
+                self._by_id[stored.id] = stored
+                insort(self._ids, stored.id)
+            appended = AppendResult(append.result_id, self.head())
+            if append.key is not None:
+                self._results_by_key[append.key.name] = IdempotencyResult(
+                    append.key.fingerprint, *appended[:2]
+                )
+            if new:
+                self._wake_all()
+            return appended
+
+    def read_stream(self, stream: str, after: int = 0) -> list[StoredEvent]:
+        """As `EventLog.read_stream`."""
+        with self._lock:
+            self._refuse_if_closed()
+            return self._streams.get(stream, [])[after:]
+
+    def read_all(
+        self,
+        after: int = LOG_START,
+        *,
+        types: Collection[str] | None = None,
+        limit: int = 1000,
+        until: int | None = None,
+    ) -> list[StoredEvent]:
+        """As `EventLog.read_all`."""
+        with self._lock:
+            self._refuse_if_closed()
+            found = self._events[after:until]
+        if types is not None:
+            found = [stored for stored in found if stored.type in types]
+        return found[:limit]
+
+    def read_lines(
+        self, after: int = LOG_START, *, limit: int = 1000, until: int | None = None
+    ) -> JsonLines | None:
+        """As `EventLog.read_lines`."""
+        return join_lines(self.read_all(after, limit=limit, until=until))
+
+    def read_owned_lines(self, after: int = LOG_START, *, limit: int = 1000) -> OwnedLines:
+        """As `EventLog.read_owned`."""
+        return render_owned_lines(self.read_all(after, limit=limit))
+
+    def find_event(self, id: int) -> StoredEvent | None:
+        """As `EventLog.find`."""
+        with self._lock:
+            self._refuse_if_closed()
+            return self._by_id.get(id)
+
+    def ids_between(self, first: int, last: int) -> list[int]:
+        """As `EventLog.ids_between`."""
+        with self._lock:
+            self._refuse_if_closed()
+            return self._ids[bisect_left(self._ids, first) : bisect_right(self._ids, last)]
+
+    def newest_id(self, below: int | None = None) -> int:
+        """As `EventLog.newest_id`."""
+        with self._lock:
+            self._refuse_if_closed()
+            count = len(self._ids) if below is None else bisect_left(self._ids, below)
+            return self._ids[count - 1] if count else 0
+
+    def idempotency_result(self, key: str) -> IdempotencyResult | None:
+        """As `EventLog.remembered`."""
+        with self._lock:
+            self._refuse_if_closed()
+            return self._results_by_key.get(key)
+
+    def head(self) -> int:
+        """As `EventLog.head`."""
+        with self._lock:
+            self._refuse_if_closed()
+            return len(self._events)
+
+    async def wait_for_events(self, after: int, timeout: float) -> bool:
+        """As `EventLog.wait`."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while True:
+            woken: Future[None] = loop.create_future()
+            with self._lock:
+                if self.head() > after:
+                    return True
+                if loop.time() >= end:
+                    return False
+                self._waiters[woken] = loop
+            timer = loop.call_at(end, _resolve_waiter, woken)
+            try:
+                await woken
+            finally:
+                timer.cancel()
+                with self._lock:
+                    self._waiters.pop(woken, None)
+
+    def close(self) -> None:
+        """As `EventLog.close`; who waits for news is woken and refused."""
+        with self._lock:
+            self._closed = True
+            self._wake_all()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise LogUnavailable("the log in memory is closed")
+
+    def _replayed_result(self, key: IdempotencyKey) -> AppendResult:
+        fingerprint, result, position = self._results_by_key[key.name]
+        if fingerprint != key.fingerprint:
+            raise IdempotencyKeyReused(key.name)
+        return AppendResult(result, position, replayed=True)
+
+    def _check_append(self, append: AppendRequest) -> list[StoredEvent]:
+        """The rows of an append that may happen. Raises `WrongVersion`, `IdTaken`."""
+        if len(append.writes) > 1 and not self.features.multi_stream_appends:
+            raise ValueError("this log appends to one stream at a time")
+        versions: dict[str, int] = {}
+        new: list[StoredEvent] = []
+        for stream, expected, events in append.writes:
+            if versions.get(stream, len(self._streams.get(stream, []))) != expected:
+                raise WrongVersion(stream, expected)
+            versions[stream] = expected + len(events)
+            for version, (id, event) in enumerate(events, start=expected + 1):
+                name, schema, data = encode_event(event)
+                position = len(self._events) + len(new) + 1
+                envelope = append.actor, append.causation, append.correlation
+                new.append(
+                    StoredEvent(position, id, stream, version, name, schema, *envelope, data)
+                )
+        ids = tuple(stored.id for stored in new)
+        if len(set(ids)) < len(ids) or any(id in self._by_id for id in ids):
+            raise IdTaken(ids)
+        return new
+
+    def _wake_all(self) -> None:
+        for woken, loop in self._waiters.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_resolve_waiter, woken)
+        self._waiters.clear()
+
+
+def _resolve_waiter(woken: "Future[None]") -> None:
+    if not woken.done():
+        woken.set_result(None)

@@ -1,1 +1,0 @@
-"""Adapters of the event log, one technology a file."""

@@ -1,0 +1,1 @@
+"""MongoDB: read models, accounts and leases of the streaming profile."""

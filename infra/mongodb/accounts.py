@@ -1,0 +1,85 @@
+"""Accounts in MongoDB, for API processes on several machines.
+
+Documents of the collection `accounts`: the user is the `_id`; `folded` is the email address by
+which an account is found, unique among those that have one. A sharded collection can't promise
+that, so this one stays whole: ten million accounts are 3 GB.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
+
+from pymongo import WriteConcern
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from api.accounts.account_store import AccountRecord, AccountsUnavailable, EmailTaken
+from infra.mongodb.connection import READ_SECONDS, Database
+
+_DURABLE: Final = WriteConcern(w="majority", j=True)
+
+T = TypeVar("T")
+
+
+class MongoAccounts:
+    """The accounts of one database; any number of processes may open it."""
+
+    def __init__(self, database: Database) -> None:
+        self._accounts = database.get_collection("accounts", write_concern=_DURABLE)
+        self._indexed = False
+        self._closed = False
+
+    async def get(self, user: int) -> AccountRecord | None:
+        """The account of a user."""
+        return await self._find_account({"_id": user})
+
+    async def find_by_email(self, email: str) -> AccountRecord | None:
+        """The account that has this email address."""
+        return await self._find_account({"folded": email.casefold()})
+
+    async def put(self, account: AccountRecord) -> None:
+        """Add the account, or replace its user's. Raises `EmailTaken`."""
+        await self._run_with_timeout(self._upsert_account(account))
+
+    async def remove(self, user: int) -> None:
+        """Erase the account of a user; no error where there is none."""
+        await self._run_with_timeout(self._accounts.delete_one({"_id": user}))
+
+    def close(self) -> None:
+        """Take no more calls. The connection is that of who opened it."""
+        self._closed = True
+
+    async def _upsert_account(self, account: AccountRecord) -> None:
+        if not self._indexed:
+            have_one = {"folded": {"$type": "string"}}
+            await self._accounts.create_index(
+                "folded", unique=True, partialFilterExpression=have_one
+            )
+            self._indexed = True
+        changed: dict[str, Any] = {
+            "email": account.email,
+            "folded": account.email.casefold() if account.email is not None else None,
+            "password": account.password_hash,
+        }
+        kept = {"created": account.created_ms}
+        await self._accounts.update_one(
+            {"_id": account.user}, {"$set": changed, "$setOnInsert": kept}, upsert=True
+        )
+
+    async def _find_account(self, wanted: dict[str, Any]) -> AccountRecord | None:
+        found = await self._run_with_timeout(self._accounts.find_one(wanted))
+        if found is None:
+            return None
+        return AccountRecord(found["_id"], found["email"], found["password"], found["created"])
+
+    async def _run_with_timeout(self, work: Awaitable[T]) -> T:
+        if self._closed:
+            if asyncio.iscoroutine(work):
+                work.close()
+            raise AccountsUnavailable("these accounts were closed")
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await work
+        except DuplicateKeyError as error:
+            raise EmailTaken("another account has this email address") from error
+        except (PyMongoError, TimeoutError) as error:
+            raise AccountsUnavailable(f"MongoDB: {str(error) or 'no answer in time'}") from error

@@ -1,0 +1,87 @@
+"""Connecting to MongoDB, and what its errors mean, for all adapters that keep something there.
+
+Every operation has one time limit over all its retries, so that a slow or absent server makes
+errors and never a hang. The driver's limit begins when one of its threads takes the work up; with a
+server that hangs, threads are what is short, so adapters set a limit around the wait for one, too.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidOperation,
+    OperationFailure,
+    PyMongoError,
+)
+
+READ_SECONDS: Final = 2.0
+"""How long an answer to a reader may take before it is none."""
+
+WRITE_SECONDS: Final = 20.0
+"""How long a transaction of a projector may take."""
+
+_STREAM_SILENCE_SECONDS: Final = 4.0
+"""How long a change stream's socket may say nothing."""
+
+DEFAULT_DATABASE: Final = "starling"
+"""Where the address names no database."""
+
+_UNAVAILABLE_CODES: Final = frozenset(
+    {24, 50, 91, 112, 189, 262, 10107, 11600, 11602, 13435, 13436}
+)
+"""Codes of a server that is stopping, no primary, or too slow; of locks and write conflicts."""
+_DUPLICATE_KEY_CODE: Final = 11000
+
+Database = AsyncIOMotorDatabase[dict[str, Any]]
+
+
+@contextmanager
+def open_database(address: str, seconds: float | None) -> Iterator[Database]:
+    """The database that an address names. Connects when it is first used, and again after cuts.
+
+    Open it in the event loop that uses it, after any fork. `seconds` bounds each operation; None
+    is for change streams, whose operations have no end.
+    """
+    patience = READ_SECONDS if seconds is None else min(seconds, READ_SECONDS)
+    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
+        address,
+        appname="starling",
+        timeoutMS=None if seconds is None else int(seconds * 1000),
+        socketTimeoutMS=int(_STREAM_SILENCE_SECONDS * 1000) if seconds is None else None,
+        serverSelectionTimeoutMS=int(patience * 1000),
+        connectTimeoutMS=int(patience * 1000),
+        tz_aware=False,
+    )
+    try:
+        yield client.get_default_database(DEFAULT_DATABASE)
+    finally:
+        client.close()
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether an error says that the server can't be reached or is too slow now."""
+    if isinstance(error, OperationFailure) and not isinstance(error, ExecutionTimeout):
+        return error.code in _UNAVAILABLE_CODES or is_transient(error)
+    if isinstance(error, InvalidOperation):
+        return "close" in str(error).lower()
+    return isinstance(error, TimeoutError | ConnectionFailure | ExecutionTimeout) or (
+        isinstance(error, PyMongoError) and error.timeout
+    )
+
+
+def is_transient(error: PyMongoError) -> bool:
+    """Whether the same transaction, tried again, may succeed: nothing of it was done."""
+    return error.has_error_label("TransientTransactionError")
+
+
+def is_duplicate(error: PyMongoError) -> bool:
+    """Whether something with that key, which was to be added, is there."""
+    if isinstance(error, BulkWriteError):
+        return any(one.get("code") == _DUPLICATE_KEY_CODE for one in error.details["writeErrors"])
+    return isinstance(error, DuplicateKeyError)

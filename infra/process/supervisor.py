@@ -1,0 +1,156 @@
+"""`starling serve`: one parent that keeps API processes and a projector alive.
+
+The parent binds the port, so that a taken one is told at once and no connection is refused while a
+process restarts; API processes share the listening socket. A child that dies is started again,
+after a pause that grows while it keeps dying. Children sit in sessions of their own, so Ctrl-C
+reaches only the parent, which stops them in order; and they watch a pipe from the parent, so that
+none outlives it.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FIRST_RESTART_DELAY = 0.1
+LONGEST_RESTART_DELAY = 5.0
+STABLE_SECONDS = 10.0
+"""Seconds after which a child that ran is no longer held to be dying again and again."""
+STOP_GRACE_SECONDS = 10.0
+"""Seconds that children get to finish before they are killed."""
+
+LineWriter = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class ChildProcess:
+    """A process to keep alive: `arguments` of `python`, and file descriptors that it inherits."""
+
+    name: str
+    arguments: Sequence[str]
+    inherited_fds: tuple[int, ...] = ()
+    log_file: Path | None = None
+    """Where it writes what it says; None: where its parent does."""
+    process: asyncio.subprocess.Process | None = field(default=None, init=False)
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """A listening socket that children can inherit. Raises `OSError` where the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(True)
+    return listener
+
+
+class Supervisor:
+    """Runs children, in an environment, until it is told to stop."""
+
+    def __init__(
+        self, children: Sequence[ChildProcess], environment: Mapping[str, str], say: LineWriter
+    ) -> None:
+        self._children = children
+        self._environment = environment
+        self._write_line = say
+        self._stop_requested = asyncio.Event()
+        self._lifeline, self._parent_end = os.pipe()
+
+    async def run(self, started: Callable[[], None] | None = None) -> None:
+        """Start every child and keep it running until SIGINT or SIGTERM, then stop them all."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop_requested.set)
+        keepers = [asyncio.create_task(self._keep_running(child)) for child in self._children]
+        if started is not None:
+            started()
+        try:
+            await self._stop_requested.wait()
+        finally:
+            await self._stop_children(keepers)
+            os.close(self._parent_end)
+            os.close(self._lifeline)
+
+    async def _start_child(self, child: ChildProcess) -> asyncio.subprocess.Process:
+        with ExitStack() as stack:
+            log = (
+                stack.enter_context(child.log_file.open("ab"))
+                if child.log_file is not None
+                else None
+            )
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                *child.arguments,
+                "--lifeline",
+                str(self._lifeline),
+                pass_fds=(*child.inherited_fds, self._lifeline),
+                start_new_session=True,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def _keep_running(self, child: ChildProcess) -> None:
+        pause = FIRST_RESTART_DELAY
+        while not self._stop_requested.is_set():
+            began = time.monotonic()
+            child.process = await self._start_child(child)
+            status = await child.process.wait()
+            if self._stop_requested.is_set():
+                return
+            lived = time.monotonic() - began
+            pause = (
+                FIRST_RESTART_DELAY
+                if lived > STABLE_SECONDS
+                else min(pause * 2, LONGEST_RESTART_DELAY)
+            )
+            how = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
+            self._write_line(f"{child.name} {how}; it starts again in {pause:.1f} s")
+            await asyncio.sleep(pause)
+
+    async def _stop_children(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+        alive = [c.process for c in self._children if c.process and c.process.returncode is None]
+        for process in alive:
+            process.terminate()
+        waits = [asyncio.create_task(process.wait()) for process in alive]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=STOP_GRACE_SECONDS)
+            if late:
+                self._write_line(
+                    f"{len(late)} processes did not stop within "
+                    f"{STOP_GRACE_SECONDS:.0f} s and are killed"
+                )
+                for process in alive:
+                    if process.returncode is None:
+                        process.kill()
+                await asyncio.wait(late)
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+
+
+def watch_lifeline(file: int, stop: Callable[[], None]) -> None:
+    """In a child, on its event loop: call `stop` when the parent is gone.
+
+    The parent holds the other end of the pipe and never writes: end of file means that it died.
+    """
+    os.set_blocking(file, False)
+    loop = asyncio.get_running_loop()
+
+    def on_readable() -> None:
+        if os.read(file, 1) == b"":
+            loop.remove_reader(file)
+            stop()
+
+    loop.add_reader(file, on_readable)

@@ -1,0 +1,1 @@
+"""Memory-mapped files: the status page and the rings of home timelines."""

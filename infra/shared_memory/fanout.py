@@ -1,0 +1,200 @@
+"""Fan-out on write: the projector's side of the rings.
+
+Each applied batch of the timeline projection is told to `listen`, which writes a post of an author
+with 400 active followers into 400 rings by a few operations on arrays. What takes reading (rings
+that were asked for, followees whose entries must be merged in) is done by `tend`, between batches;
+until then the ring in question can't be read and the durable tables answer.
+
+One process writes, and holds a lock. The file remembers the position up to which it was told, which
+store that belonged to and since which boot of the machine: where one of them isn't what it should
+be when the projector starts, something was missed or lost, and all rings are dropped.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from infra.shared_memory.audience_slots import AudienceSlots
+from infra.shared_memory.ring_layout import (
+    BOOT_WORD,
+    POSITION_WORD,
+    RETIRED_WORD,
+    SOURCE_WORD,
+    create_ring_file,
+    layout_for,
+    map_ring_file,
+)
+from infra.shared_memory.ring_reader import RING_FILE_NAME
+from infra.shared_memory.ring_writer import RingWriter
+from projections.follow_graph import BY_FOLLOWER
+from projections.home.merge import newest_entry_ids
+from projections.store import Changes, ReadStore
+from projections.timeline import FOLLOW_GRAPH, HIGH_FANOUT_AUTHORS, POST_ENTRIES, RETWEET_ENTRIES
+
+RING_SLOTS: Final = 65_536
+RING_LENGTH: Final = 800
+BUILDS_PER_ROUND: Final = 8
+"""Rings that one `tend` makes at most, so that the next batch needn't wait long."""
+
+
+class RingsInUse(Exception):
+    """Another projector writes these rings: only one may run on a data folder."""
+
+
+class RingFanout:
+    """Writes the rings in a folder. Raises `RingsInUse` where another process does."""
+
+    def __init__(self, folder: Path, slots: int = RING_SLOTS, keep: int = RING_LENGTH) -> None:
+        """Room for about `slots` rings of `keep` entries each. A file of other measures is
+        replaced by an empty one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise RingsInUse(f"another projector writes the rings in {folder}") from None
+        self._rings = _open_ring_file(folder / RING_FILE_NAME, slots, keep)
+        self._audience = AudienceSlots()
+        self._high_fanout_authors: set[int] = set()
+        self._followees_to_merge: dict[int, set[int]] = {}
+        """Slots that can't be read until the entries of these followees are merged in."""
+
+    async def start(self, store: ReadStore, source: str) -> None:
+        """Go on where the last projector stopped, or drop what it left. `source` names the store:
+        it differs from that of every other store the folder ever belonged to."""
+        position = await store.read_checkpoint()
+        state = {
+            POSITION_WORD: position,
+            SOURCE_WORD: _digest_int64(source),
+            BOOT_WORD: _boot_digest(),
+        }
+        if state[BOOT_WORD] == 0 or any(
+            self._rings.header[word] != now for word, now in state.items()
+        ):
+            self._rings.drop_all()
+            for word, now in state.items():
+                self._rings.header[word] = now
+        self._rings.drop_torn()
+        self._high_fanout_authors = {author for (author,) in await store.scan(HIGH_FANOUT_AUTHORS)}
+        self._followees_to_merge.clear()
+        slots: dict[int, list[int]] = {}
+        for slot, key in self._rings.owned_slots():
+            for author in await self._authors_in_ring(store, key):
+                slots.setdefault(author, []).append(slot)
+        self._audience = AudienceSlots(slots)
+
+    def drop_rings(self) -> None:
+        """Have no rings: nobody can keep them true until `start`."""
+        self._rings.drop_all()
+        self._rings.header[SOURCE_WORD] = 0
+
+    def deliver_changes(self, changes: Changes, position: int) -> None:
+        """Take the applied changes of a batch that brought the store to `position`."""
+        for (author,) in changes.puts.get(HIGH_FANOUT_AUTHORS, ()):
+            if author not in self._high_fanout_authors:
+                self._high_fanout_authors.add(author)
+                self._audience.drop_author(author)
+        for followee, follower in changes.deletes.get(FOLLOW_GRAPH.edges, ()):
+            slot = self._rings.find_slot(follower)
+            if slot is not None and followee not in self._high_fanout_authors:
+                self._audience.remove_slot(followee, slot)
+        for followee, follower in changes.puts.get(FOLLOW_GRAPH.edges, ()):
+            slot = self._rings.find_slot(follower)
+            if slot is not None and followee not in self._high_fanout_authors:
+                self._audience.add_slot(followee, slot)
+                self._rings.hide_row(slot)
+                self._followees_to_merge.setdefault(slot, set()).add(followee)
+        posts = changes.puts.get(POST_ENTRIES, {}).values()
+        retweets = changes.puts.get(RETWEET_ENTRIES, {}).values()
+        entries = [(post, author, post) for post, author in posts]
+        entries += [(id, actor, -id) for id, actor, _ in retweets]
+        self._append_entries(sorted(entries))
+        self._rings.header[POSITION_WORD] = position
+
+    async def run_maintenance(self, store: ReadStore) -> bool:
+        """Mend rings that fell behind and make some of those that were asked for; True where more
+        are. `store` must be where `listen` left it: never call this while a batch is applied."""
+        for slot, followees in self._followees_to_merge.items():
+            more = await newest_entry_ids(store, followees, followees, self._rings.ring_length)
+            self._rings.rewrite_row(slot, self._rings.merged_entries(slot, more))
+        self._followees_to_merge.clear()
+        for key in self._rings.pop_requests(BUILDS_PER_ROUND):
+            await self._build_ring(store, key)
+        return self._rings.has_requests()
+
+    def close(self) -> None:
+        """Let the next projector write."""
+        os.close(self._lock)
+
+    def _append_entries(self, entries: Iterable[tuple[int, int, int]]) -> None:
+        """(id, who made it, signed id), ascending: write each into its audience's rings."""
+        find, append = self._audience.slots_of, self._rings.append_entry
+        broadcasts = 0
+        for id, actor, entry in entries:
+            slots = find(actor)
+            if slots is not None:
+                append(slots, id, entry)
+                broadcasts += actor in self._high_fanout_authors
+        if broadcasts:
+            self._rings.bump_broadcasts()
+
+    async def _build_ring(self, store: ReadStore, key: int) -> None:
+        """Make the ring of a reader or the outbox of a big author."""
+        if self._rings.find_slot(key) is not None or (
+            key < 0 and -key not in self._high_fanout_authors
+        ):
+            return
+        slot = self._rings.evict_candidate(key)
+        was = self._rings.owner_of(slot)
+        leaves = await self._authors_in_ring(store, was)
+        joins = await self._authors_in_ring(store, key)
+        entries = await newest_entry_ids(store, joins, joins, self._rings.ring_length)
+        # Nothing is awaited from here on: the change is made whole, or not at all.
+        for author in leaves:
+            self._audience.remove_slot(author, slot)
+        self._followees_to_merge.pop(slot, None)
+        self._rings.rewrite_row(slot, np.array(entries, dtype=np.int64), key)
+        for author in joins:
+            self._audience.add_slot(author, slot)
+        if key < 0:
+            self._rings.bump_broadcasts()
+
+    async def _authors_in_ring(self, store: ReadStore, key: int) -> set[int]:
+        """Whose entries are delivered to the ring of a key."""
+        if key <= 0:
+            return {-key} if key else set()
+        edges = await store.scan(FOLLOW_GRAPH.edges, (key,), index=BY_FOLLOWER)
+        return ({edge.followee for edge in edges} | {key}) - self._high_fanout_authors
+
+
+def _open_ring_file(path: Path, slots: int, keep: int) -> RingWriter:
+    """Map the file, made anew where it isn't as wanted."""
+    wanted = layout_for(slots, keep)
+    found = map_ring_file(path)
+    if found is not None and found[0] != wanted:
+        RingWriter(path, *found).header[RETIRED_WORD] = 1
+        found = None
+    if found is None:
+        create_ring_file(path, wanted)
+        found = map_ring_file(path)
+    if found is None:
+        raise OSError(f"{path} can't be made")
+    return RingWriter(path, *found)
+
+
+def _digest_int64(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), signed=True)
+
+
+def _boot_digest() -> int:
+    """Which boot of the machine this is; 0 where the system doesn't tell."""
+    try:
+        return _digest_int64(Path("/proc/sys/kernel/random/boot_id").read_text())
+    except OSError:
+        return 0

@@ -1,0 +1,191 @@
+"""The board: one memory-mapped page by which the projector tells API processes what is new.
+
+It holds, for each projection, the position up to which its view is current; a generation that grows
+whenever a projection's current version is switched; and a journal of what was touched, so that a
+process drops exactly the cached answers that changed and keeps the rest; and the projector's last
+sign of life.
+
+One process writes (it holds a lock on the file), any number read. Every number is an aligned
+64-bit word, and a journal entry is written before the sequence that announces it, so a reader sees
+either all of an entry or nothing of it. The board is a convenience: it is made anew whenever the
+projector starts, and readers then drop what they cached.
+"""
+
+import fcntl
+import math
+import mmap
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+PAGE_MAGIC: Final = 0x5354_4152_424F_4152
+PROJECTION_SLOTS: Final = 64
+"""Projections there is room for."""
+NAME_WORDS: Final = 8
+JOURNAL_LENGTH: Final = 1 << 16
+"""Touched keys that the journal remembers; a reader further behind drops its whole cache."""
+
+_MAGIC, _EPOCH, _GENERATION, _SEQUENCE, _HEARTBEAT = range(5)
+_FIRST_SLOT: Final = 8
+_SLOT_WORDS: Final = 1 + NAME_WORDS
+_FIRST_ENTRY: Final = _FIRST_SLOT + PROJECTION_SLOTS * _SLOT_WORDS
+_PAGE_WORDS: Final = _FIRST_ENTRY + 2 * JOURNAL_LENGTH
+
+
+class ProjectorAlreadyRunning(Exception):
+    """Another projector writes this board: only one may run on a data folder."""
+
+
+class Invalidation(NamedTuple):
+    """Something that readers may have cached: a kind (`projections.invalidation`) and an id."""
+
+    kind: int
+    id: int
+
+
+class _MappedPage:
+    """The mapped words and the slots of the projections in them."""
+
+    def __init__(self, file: int, *, writable: bool) -> None:
+        access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+        self._map = mmap.mmap(file, _PAGE_WORDS * 8, access=access)
+        self.words = memoryview(self._map).cast("q")
+        self._slots: dict[str, int] = {}
+
+    def find_slot(self, name: str) -> int | None:
+        """The word that holds a projection's position; None where it has none yet."""
+        found = self._slots.get(name)
+        if found is None:
+            wanted = name.encode().ljust(NAME_WORDS * 8, b"\0")
+            for slot in range(_FIRST_SLOT, _FIRST_ENTRY, _SLOT_WORDS):
+                if bytes(self.words[slot + 1 : slot + _SLOT_WORDS]) == wanted:
+                    found = self._slots[name] = slot
+                    break
+        return found
+
+    def close(self) -> None:
+        """Unmap the page."""
+        self.words.release()
+        self._map.close()
+
+
+class StatusPageWriter:
+    """The projector's side. Raises `ProjectorAlreadyRunning` where another process has it."""
+
+    def __init__(self, path: Path, epoch: int) -> None:
+        """`epoch` must differ from every earlier writer's: it tells readers to start over."""
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise ProjectorAlreadyRunning(
+                f"another projector is at work on {path.parent}"
+            ) from None
+        os.ftruncate(self._file, _PAGE_WORDS * 8)
+        self._page = _MappedPage(self._file, writable=True)
+        words = self._page.words
+        words[_EPOCH] = epoch
+        # Names stay in their slots, so that readers may remember where a name was.
+        for slot in range(_FIRST_SLOT, _FIRST_ENTRY, _SLOT_WORDS):
+            words[slot] = 0
+        words[_MAGIC] = PAGE_MAGIC
+
+    def publish_position(self, projection: str, position: int) -> None:
+        """Say that a projection's view is current up to `position`."""
+        slot = self._page.find_slot(projection)
+        if slot is None:
+            slot = self._claim_slot(projection)
+        self._page.words[slot] = position
+
+    def _claim_slot(self, projection: str) -> int:
+        name = projection.encode()
+        if len(name) > NAME_WORDS * 8:
+            raise ValueError(f"{projection!r} is longer than {NAME_WORDS * 8} bytes")
+        words = self._page.words
+        for slot in range(_FIRST_SLOT, _FIRST_ENTRY, _SLOT_WORDS):
+            if words[slot + 1] == 0:
+                padded = memoryview(name.ljust(NAME_WORDS * 8, b"\0")).cast("q")
+                words[slot + 1 : slot + _SLOT_WORDS] = padded
+                return slot
+        raise ValueError(f"the board has room for {PROJECTION_SLOTS} projections")
+
+    def add_invalidations(self, touches: Iterable[Invalidation | tuple[int, int]]) -> None:
+        """Enter what changed; readers learn of all of it at once."""
+        words = self._page.words
+        sequence = words[_SEQUENCE]
+        for kind, id in touches:
+            entry = _FIRST_ENTRY + 2 * (sequence % JOURNAL_LENGTH)
+            words[entry] = kind
+            words[entry + 1] = id
+            sequence += 1
+        words[_SEQUENCE] = sequence
+
+    def heartbeat(self) -> None:
+        """Say that the projector is at work."""
+        self._page.words[_HEARTBEAT] = time.monotonic_ns()
+
+    def bump_generation(self) -> None:
+        """Say that some projection's current version is another one now."""
+        self._page.words[_GENERATION] += 1
+
+    def close(self) -> None:
+        """Give the board to the next writer."""
+        self._page.close()
+        os.close(self._file)
+
+
+class StatusPageReader:
+    """An API process's side; cheap enough to ask before every answer."""
+
+    def __init__(self, path: Path) -> None:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        if os.fstat(file).st_size < _PAGE_WORDS * 8:
+            os.ftruncate(file, _PAGE_WORDS * 8)
+        self._page = _MappedPage(file, writable=False)
+        os.close(file)
+        self._seen_sequence = self._page.words[_SEQUENCE]
+        self._generation = self.generation
+
+    def position_of(self, projection: str) -> int:
+        """How far a projection's view is known to be; 0 where nobody said yet."""
+        slot = self._page.find_slot(projection)
+        return self._page.words[slot] if slot is not None else 0
+
+    @property
+    def generation(self) -> int:
+        """A number that differs after a switch of versions or a restart of the projector."""
+        return self._page.words[_GENERATION] ^ self._page.words[_EPOCH]
+
+    def heartbeat_age(self) -> float:
+        """Since the projector's last sign of life; infinite where there was none since the boot."""
+        beat, now = self._page.words[_HEARTBEAT], time.monotonic_ns()
+        return (now - beat) / 1e9 if 0 < beat <= now else math.inf
+
+    def poll_invalidations(self) -> list[Invalidation] | None:
+        """What was touched since the last call; None where too much was: drop everything.
+
+        A switch of versions and a restart of the projector are too much, too.
+        """
+        words = self._page.words
+        sequence = words[_SEQUENCE]
+        if self.generation != self._generation:
+            self._generation, self._seen_sequence = self.generation, sequence
+            return None
+        if sequence == self._seen_sequence:
+            return []
+        first, self._seen_sequence = self._seen_sequence, sequence
+        if sequence - first > JOURNAL_LENGTH:
+            return None
+        touches = []
+        for place in range(first, sequence):
+            entry = _FIRST_ENTRY + 2 * (place % JOURNAL_LENGTH)
+            touches.append(Invalidation(words[entry], words[entry + 1]))
+        # The writer may have come round meanwhile and overwritten what was being read.
+        return None if words[_SEQUENCE] - first > JOURNAL_LENGTH else touches
+
+    def close(self) -> None:
+        """Let go of the page."""
+        self._page.close()

@@ -1,0 +1,1 @@
+"""SQLite: the log of record, read models, accounts and leases of the embedded profile."""

@@ -1,0 +1,108 @@
+"""Accounts in a SQLite file of their own, beside the log.
+
+Writes are rare and must survive power loss: WAL with full synchronisation. Erasing means erasing:
+`secure_delete` overwrites the row, and the write-ahead log is truncated after each removal.
+"""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from api.accounts.account_store import AccountRecord, AccountsUnavailable, EmailTaken
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA secure_delete = ON;
+PRAGMA busy_timeout = 5000;
+CREATE TABLE IF NOT EXISTS accounts (
+    user INTEGER PRIMARY KEY,
+    email TEXT,
+    folded TEXT UNIQUE,
+    password TEXT,
+    created INTEGER NOT NULL
+);
+"""
+
+T = TypeVar("T")
+
+
+class SqliteAccounts:
+    """The accounts of one data folder; several processes may open the same file."""
+
+    def __init__(self, path: Path | str) -> None:
+        """`:memory:` keeps them in memory. Raises `AccountsUnavailable`."""
+        self._lock = threading.Lock()
+        try:
+            if path != ":memory:":
+                # Nobody else's to read; SQLite gives the files beside it the same mode.
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.executescript(_SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise AccountsUnavailable(f"{path}: {error}") from error
+
+    async def get(self, user: int) -> AccountRecord | None:
+        """The account of a user."""
+        return await self._run_in_thread(lambda: self._select_account("user = ?", user))
+
+    async def find_by_email(self, email: str) -> AccountRecord | None:
+        """The account that has this email address."""
+        return await self._run_in_thread(
+            lambda: self._select_account("folded = ?", email.casefold())
+        )
+
+    async def put(self, account: AccountRecord) -> None:
+        """Add the account, or replace its user's. Raises `EmailTaken`."""
+        folded = account.email.casefold() if account.email is not None else None
+
+        def upsert_row() -> None:
+            self._db.execute(
+                "INSERT INTO accounts (user, email, folded, password, created) VALUES (?,?,?,?,?)"
+                " ON CONFLICT (user) DO UPDATE SET email = excluded.email,"
+                " folded = excluded.folded, password = excluded.password",
+                (account.user, account.email, folded, account.password_hash, account.created_ms),
+            )
+
+        try:
+            await self._run_in_thread(upsert_row)
+        except sqlite3.IntegrityError as error:
+            raise EmailTaken(str(error)) from error
+
+    async def remove(self, user: int) -> None:
+        """Erase the account of a user; no error where there is none."""
+
+        def erase_row() -> None:
+            self._db.execute("DELETE FROM accounts WHERE user = ?", (user,))
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        await self._run_in_thread(erase_row)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _select_account(self, where: str, value: object) -> AccountRecord | None:
+        row = self._db.execute(
+            f"SELECT user, email, password, created FROM accounts WHERE {where}", (value,)
+        ).fetchone()
+        return AccountRecord(*row) if row is not None else None
+
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+        """In a thread, because a commit waits for the disk."""
+
+        def run_locked() -> T:
+            with self._lock:
+                return work()
+
+        try:
+            return await asyncio.to_thread(run_locked)
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise AccountsUnavailable(str(error)) from error

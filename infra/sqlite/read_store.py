@@ -1,0 +1,243 @@
+"""Read models in SQLite: one file for one projection at one version.
+
+The file is made of real tables, so `sqlite3 FILE` shows a read model as it is. It is in WAL mode:
+readers in other processes are never blocked and never block. A commit is not fsynced (a view can
+be made anew from the log), but rows and position always fit together, whatever was cut off.
+
+A store belongs to one thread at a time. Its methods are `async` as the port says, and never wait.
+"""
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from infra.sqlite.table_statements import TableStatements
+from projections.store import Changes, StoreError, StoreUnavailable, WriterSuperseded
+from projections.tables import CounterTable, Key, Row, Table
+
+# Statements of get_many exist for these numbers of keys; the last keys of a shorter list are NULL.
+_BATCH_SIZES = (1, 2, 4, 8, 16, 20, 32, 40, 64, 128, 256, 512)
+_CREATE_POSITION = (
+    'CREATE TABLE "position" ("partition" INTEGER PRIMARY KEY, "position" INTEGER NOT NULL)'
+)
+_WAL_PAGES = 16_000  # 64 MB before a checkpoint: pages that change often are written back once
+_BUSY_SECONDS = 5.0
+
+AnyTable = Table[Any] | CounterTable[Any]
+
+
+class SqliteReadStore:
+    """The tables of one projection at one version, in a file."""
+
+    def __init__(self, connection: sqlite3.Connection, tables: Sequence[AnyTable]) -> None:
+        self._connection = connection
+        self._statements = {table: TableStatements(table) for table in tables}
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        tables: Sequence[AnyTable],
+        read_only: bool = False,
+        cache_mb: int = 16,
+    ) -> Self:
+        """Open the file, making what isn't there (a read-only one must be there).
+
+        Raises `StoreUnavailable` where that can't be done, `StoreError` where the file has other
+        tables than these.
+        """
+        try:
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
+                uri=True,
+                isolation_level=None,
+                timeout=_BUSY_SECONDS,
+                cached_statements=1024,
+                check_same_thread=False,
+            )
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(f"{path}: {error}") from error
+        store = cls(connection, tables)
+        try:
+            store._prepare_file(read_only, cache_mb)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise StoreUnavailable(f"{path}: {error}") from error
+        except StoreError:
+            connection.close()
+            raise
+        return store
+
+    def _prepare_file(self, read_only: bool, cache_mb: int) -> None:
+        execute = self._connection.execute
+        execute(f"PRAGMA cache_size = -{cache_mb * 1024}")
+        execute("PRAGMA temp_store = MEMORY")
+        if not read_only:
+            execute("PRAGMA journal_mode = WAL")
+            execute("PRAGMA synchronous = NORMAL")
+            execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+            execute(f"PRAGMA journal_size_limit = {_WAL_PAGES * 4096}")
+            execute("BEGIN IMMEDIATE")
+        there = dict(execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+        wanted = {"position": _CREATE_POSITION}
+        for sql in self._statements.values():
+            wanted |= sql.create_statements
+        if not there and not read_only:
+            for create in self._initial_statements(wanted):
+                execute(create)
+        elif not self._accepts_schema(there, wanted):
+            wrong = sorted(n for n in there.keys() | wanted if there.get(n) != wanted.get(n))
+            raise StoreError(
+                f"a view on disk differs from the program in {', '.join(wrong)}: raise the "
+                "version of its projection, or delete the file and it will be made anew"
+            )
+        if not read_only:
+            execute("COMMIT")
+
+    def _initial_statements(self, wanted: Mapping[str, str]) -> Collection[str]:
+        """What makes an empty file a view."""
+        return wanted.values()
+
+    def _accepts_schema(self, there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+        """Whether a file with these tables and indexes is such a view."""
+        return there == wanted
+
+    async def read_checkpoint(self, partition: int = 0) -> int:
+        """The position up to which a partition was projected; 0 before the first."""
+        rows = self._fetch_rows("SELECT position FROM position WHERE partition = ?", (partition,))
+        return rows[0][0] if rows else 0
+
+    async def get(self, table: Table[Row] | CounterTable[Row], key: Key) -> Row | None:
+        """The row with a key."""
+        rows = self._fetch_rows(self._statements[table].select_row, key)
+        return tuple.__new__(table.row_type, rows[0]) if rows else None
+
+    async def get_many(
+        self, table: Table[Row] | CounterTable[Row], keys: Collection[Key]
+    ) -> Mapping[Key, Row]:
+        """The rows of those keys that there are, in one statement for each 512 keys."""
+        sql, width, kind, make = (
+            self._statements[table],
+            table.key_size,
+            table.row_type,
+            tuple.__new__,
+        )
+        found: dict[Key, Row] = {}
+        # In key order, neighbours on disk are asked for one after another.
+        wanted = sorted(keys) if len(keys) > 1 else list(keys)
+        for start in range(0, len(wanted), _BATCH_SIZES[-1]):
+            part = wanted[start : start + _BATCH_SIZES[-1]]
+            size = next(size for size in _BATCH_SIZES if size >= len(part))
+            parameters = [value for key in part for value in key]
+            parameters += [None] * ((size - len(part)) * width)
+            for row in self._fetch_rows(sql.select_many(size), parameters):
+                found[row[:width]] = make(kind, row)
+        return found
+
+    async def scan(
+        self,
+        table: Table[Row] | CounterTable[Row],
+        prefix: Key = (),
+        *,
+        index: tuple[str, ...] | None = None,
+        above: Any = None,
+        below: Any = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[Row]:
+        """Rows in the order of the key or of an index; see the port."""
+        parameters = list(prefix)
+        if above is not None:
+            parameters.append(above)
+        if below is not None:
+            parameters.append(below)
+        parameters.append(-1 if limit is None else limit)
+        sql = self._statements[table].select_range(
+            len(prefix), index, above is not None, below is not None, descending
+        )
+        kind, make = table.row_type, tuple.__new__
+        return [make(kind, row) for row in self._fetch_rows(sql, parameters)]
+
+    async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
+        """Make the changes and move the position, in one transaction; see the port."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            stored = await self.read_checkpoint(partition)
+            if stored >= position:
+                self._connection.execute("ROLLBACK")
+                return False
+            if stored != after:
+                raise WriterSuperseded(
+                    f"partition {partition} is at {stored}, not at {after}: another one writes it"
+                )
+            self._write_changes(changes)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO position VALUES (?, ?)", (partition, position)
+            )
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, OverflowError) as error:
+            self._roll_back()
+            raise self._to_store_error(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+        return True
+
+    def pin_snapshot(self) -> None:
+        """See the view as it is now until `close`, whatever others write. For a short while."""
+        self._fetch_rows("BEGIN", ())
+        self._fetch_rows("SELECT 1 FROM position", ())  # the first read chooses the moment
+
+    async def clear(self) -> None:
+        """Back to empty tables, every partition at position 0."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for sql in self._statements.values():
+                self._connection.execute(sql.delete_all)
+            self._connection.execute("DELETE FROM position")
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, OverflowError) as error:
+            self._roll_back()
+            raise self._to_store_error(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    async def close(self) -> None:
+        """Let go of the file. Closing twice is harmless."""
+        self._closed = True
+        self._connection.close()
+
+    def _write_changes(self, changes: Changes) -> None:
+        many = self._connection.executemany
+        for table, gone in changes.deletes.items():
+            many(self._statements[table].delete_row, sorted(gone))
+        for table, rows in changes.puts.items():
+            many(self._statements[table].upsert_row, map(rows.__getitem__, sorted(rows)))
+        for tally, counts in changes.increments.items():
+            many(
+                self._statements[tally].add_counts, [(*key, *counts[key]) for key in sorted(counts)]
+            )
+            # Only where something was taken away can nothing be left.
+            less = [key for key, added in counts.items() if min(added) < 0 or not any(added)]
+            many(self._statements[tally].delete_if_zero, sorted(less))
+
+    def _fetch_rows(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._to_store_error(error) from error
+
+    def _roll_back(self) -> None:
+        if not self._closed and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _to_store_error(self, error: sqlite3.Error | OverflowError) -> StoreError:
+        """What the port calls this error."""
+        if self._closed:
+            return StoreUnavailable("this store was closed")
+        if isinstance(error, sqlite3.OperationalError):
+            return StoreUnavailable(str(error))
+        return StoreError(f"a row does not fit its table: {error}")

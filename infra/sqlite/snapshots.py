@@ -1,0 +1,172 @@
+"""Snapshots of views as they were, so that the past need not be projected from its beginning.
+
+`data/snapshots/<projection>-<version>-<position>-<newest>-<left>.sqlite`: the numbers after the
+version are the `SnapshotCoverage` of the view. A file is complete from the moment it has its name,
+is never
+written again, and can be deleted at any time. What is being made lies beside them, its name begins
+with `making-`.
+"""
+
+import os
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from events.log import EventLog
+from infra.sqlite.bulk_load_store import BulkLoadStore
+from projections.projection import Projection
+from projections.store import StoreError
+from streams.projecting.dead_letters import tables_with_dead_letters
+from streams.rebuild.time_travel import PointInTime, SnapshotCoverage
+
+MAX_SNAPSHOTS: Final = 12
+"""Snapshots of one projection that are kept: those used last."""
+
+STALE_SECONDS: Final = 24 * 3600.0
+"""After which something in the making belongs to a process that was killed."""
+
+_SNAPSHOT_NAME: Final = re.compile(r"(.+)-(\d+)-(\d+)-(\d+)-(\d+)\.sqlite")
+_UNFINISHED_PREFIX: Final = "making-"
+_CACHE_MB: Final = 4
+
+
+class ViewSnapshots:
+    """The folder of snapshots."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def unfinished_path(self, name: str) -> Path:
+        """A place for a file in the making; `name` is unique to who makes it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder / f"{_UNFINISHED_PREFIX}{name}.sqlite"
+
+    async def open_nearest(
+        self, log: EventLog, projection: Projection, moment: PointInTime, path: Path
+    ) -> tuple[BulkLoadStore, SnapshotCoverage]:
+        """A store in a new file, filled from the nearest snapshot that serves, and what it holds.
+
+        Snapshots that turn out to be no good are removed. Raises `StoreError` where not even an
+        empty store can be made.
+        """
+        for cover, snapshot in self._list_snapshots(projection):
+            if cover.serves(moment):
+                store = await self._copy_snapshot(log, projection, cover, snapshot, path)
+                if store is not None:
+                    return store, cover
+                remove_view_file(snapshot)
+        remove_view_file(path)
+        return BulkLoadStore.open(
+            path, tables_with_dead_letters(projection), cache_mb=_CACHE_MB
+        ), SnapshotCoverage()
+
+    def save_copy(
+        self, projection: Projection, cover: SnapshotCoverage, store: BulkLoadStore, path: Path
+    ) -> None:
+        """Make a snapshot of what is in the making at `path`, which goes on."""
+        copy = path.with_name(f"{path.stem}-so-far.sqlite")
+        try:
+            store.copy_file(path, copy)
+            self.save_snapshot(projection, cover, copy)
+        finally:
+            remove_view_file(copy)
+
+    def save_snapshot(self, projection: Projection, cover: SnapshotCoverage, path: Path) -> None:
+        """Make a finished file a snapshot as well, under the name of what it holds.
+
+        Of too many, those not used for the longest time go; so do those of other versions.
+        """
+        name = f"{projection.name}-{projection.version}-" + "-".join(map(str, cover))
+        new = self._folder / f"{name}.sqlite"
+        linked = path.with_name(f"{path.name}-kept")
+        os.link(path, linked)
+        os.utime(linked)
+        linked.replace(new)
+        for snapshot in self._folder.glob(f"{projection.name}-*.sqlite"):
+            found = _SNAPSHOT_NAME.fullmatch(snapshot.name)
+            if found and found[1] == projection.name and int(found[2]) != projection.version:
+                remove_view_file(snapshot)
+        there = sorted(
+            (age for age in map(_last_used, self._snapshot_paths(projection)) if age), reverse=True
+        )
+        for _, snapshot in there[MAX_SNAPSHOTS:]:
+            remove_view_file(snapshot)
+
+    def remove_unused(self) -> None:
+        """Remove what killed processes left behind."""
+        for path in self._folder.glob(f"{_UNFINISHED_PREFIX}*"):
+            age = _last_used(path)
+            if age is not None and age[0] < time.time() - STALE_SECONDS:
+                remove_view_file(path)
+
+    def _list_snapshots(self, projection: Projection) -> list[tuple[SnapshotCoverage, Path]]:
+        """The projection's snapshots, the one that reaches furthest first."""
+        found = []
+        for path in self._snapshot_paths(projection):
+            numbers = path.stem.removeprefix(f"{projection.name}-{projection.version}-").split("-")
+            found.append((SnapshotCoverage(*map(int, numbers)), path))
+        return sorted(found, reverse=True)
+
+    def _snapshot_paths(self, projection: Projection) -> Iterator[Path]:
+        for path in self._folder.glob(f"{projection.name}-{projection.version}-*.sqlite"):
+            found = _SNAPSHOT_NAME.fullmatch(path.name)
+            if found and (found[1], int(found[2])) == (projection.name, projection.version):
+                yield path
+
+    async def _copy_snapshot(
+        self,
+        log: EventLog,
+        projection: Projection,
+        cover: SnapshotCoverage,
+        snapshot: Path,
+        path: Path,
+    ) -> BulkLoadStore | None:
+        """A copy of a snapshot to go on with; None where it isn't whole or of another log."""
+        try:
+            remove_view_file(path)
+            shutil.copyfile(snapshot, path)
+            os.utime(snapshot)  # it was used
+            with closing(sqlite3.connect(path)) as connection:
+                if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                    return None
+            store = BulkLoadStore.open(
+                path, tables_with_dead_letters(projection), cache_mb=_CACHE_MB
+            )
+        except (FileNotFoundError, sqlite3.DatabaseError, StoreError):
+            return None
+        if await store.read_checkpoint() == cover.position and _belongs_to_log(log, cover):
+            return store
+        await store.close()
+        return None
+
+
+def finish_single_file(store: BulkLoadStore, path: Path) -> None:
+    """Complete a file and close it: one file, with nothing beside it that a reader needs."""
+    store.finish_loading(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def remove_view_file(path: Path) -> None:
+    """Remove a view's file and what SQLite keeps beside it; no error where there is none."""
+    for end in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def _belongs_to_log(log: EventLog, cover: SnapshotCoverage) -> bool:
+    """Whether the log has the newest event of a snapshot where the snapshot has it."""
+    newest = log.find_event(cover.newest_id) if cover.newest_id else None
+    return cover.newest_id == 0 or (newest is not None and newest.position <= cover.position)
+
+
+def _last_used(path: Path) -> tuple[float, Path] | None:
+    """When a file was made or used last; None where it is gone."""
+    try:
+        return path.stat().st_mtime, path
+    except FileNotFoundError:
+        return None

@@ -1,1 +1,0 @@
-"""The streaming profile on one machine: what `starling up` starts and `starling down` ends."""

@@ -1,0 +1,1 @@
+"""The streaming profile: Apache Kafka, Faust workers and MongoDB."""

@@ -1,1 +1,0 @@
-"""Where replayed events go: files that are gone on with, folders of Parquet, streams of bytes."""

@@ -1,0 +1,241 @@
+"""The relay: log of record -> feed.
+
+It reads the log, cuts what it found into chunks and publishes them, many at a time on the way.
+It keeps nothing of its own: how far the feed is known to be complete (`settled`) stands in every
+record, and the last record of each partition tells a new relay where to begin. It may publish a
+chunk twice, after a crash or beside another relay, and never leaves one out (ADR 0015).
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from events.log import EventLog, LogUnavailable
+from streams.feed.chunks import Chunk, build_watermark, split_into_chunks, watermarks_for_all
+
+READ_EVENTS: Final = 2000
+"""Events in one read of the log."""
+MAX_READS_AT_ONCE: Final = 4
+"""Reads whose chunks are published together by a relay that has more to catch up with: a client
+that finds a lot to send at once sends it in few and large batches."""
+FEW_EVENTS: Final = 200
+"""Events after which the relay waits a moment, a quarter of `BEAT_SECONDS`, for more to gather: a
+record costs the broker and the workers as much as dozens of events in it."""
+MAX_IN_FLIGHT_BYTES: Final = 16 << 20
+"""Lines that may be on their way to the feed, unacknowledged."""
+WATERMARK_SECONDS: Final = 0.2
+"""How often, while events flow, every partition is told how far it is complete."""
+RETRY_SECONDS: Final = 1.0
+"""How long to wait before an absent feed is tried again."""
+
+_IDLE_SECONDS: Final = 1.0  # how soon an idle relay notices that its lease is over
+_FINISH_SECONDS: Final = 10.0
+
+_logger = logging.getLogger(__name__)
+
+
+class FeedUnavailable(Exception):
+    """The feed can't be reached, or did not acknowledge in time: begin again from its records."""
+
+
+class FeedWriter(Protocol):
+    """Where chunks go: a topic of some broker, opened for writing."""
+
+    @property
+    def partition_count(self) -> int: ...
+
+    @property
+    def complete_to(self) -> int:
+        """Up to where the feed held the whole log, by its own records, when it was opened."""
+        ...
+
+    def publish(self, chunks: Sequence[Chunk], settled: int) -> "asyncio.Future[None]":
+        """Send chunks, each partition's in order; done when all of them are acknowledged.
+
+        Never blocks for long. The future, or this call, raises `FeedUnavailable`.
+        """
+        ...
+
+    async def close(self, in_order: bool) -> None:
+        """Let go; `in_order`: after what was published has been sent."""
+        ...
+
+
+class _PendingPublish(NamedTuple):
+    acknowledged: "asyncio.Future[None]"
+    size: int
+    complete_to: int | None
+    """What is settled once this and all before it are acknowledged."""
+
+
+class Relay:
+    """Copies a log to a feed for as long as it may."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        feed: Callable[[], Awaitable[FeedWriter]],
+        holds: Callable[[], bool] = lambda: True,
+        beat_seconds: float = WATERMARK_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        """`feed` opens the feed anew; `holds` says whether this is still the relay that should
+        publish (its lease)."""
+        self._log = log
+        self._open_feed = feed
+        self._holds_lease = holds
+        self._watermark_seconds = beat_seconds
+        self._retry_seconds = retry_seconds
+        self.complete_to = 0
+        """The feed is known to hold the log up to here."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set, or the relay `holds` no longer. An absent feed is tried again."""
+        while not stop.is_set() and self._holds_lease():
+            try:
+                await self._relay_log(stop)
+            except (FeedUnavailable, LogUnavailable) as error:
+                _logger.warning("trying again in %s s: %s", self._retry_seconds, error)
+                await _sleep(stop, self._retry_seconds)
+
+    async def _relay_log(self, stop: asyncio.Event) -> None:
+        feed = await self._open_feed()
+        in_order = False
+        try:
+            copy = _RelaySession(self, feed, self._log, self._watermark_seconds, stop)
+            while not stop.is_set() and self._holds_lease():
+                await copy.relay_next()
+            if self._holds_lease():
+                await asyncio.wait_for(copy.finish(), _FINISH_SECONDS)
+                in_order = True
+        except TimeoutError as error:
+            raise FeedUnavailable("the last chunks were not acknowledged in time") from error
+        finally:
+            await feed.close(in_order)
+
+
+class _RelaySession:
+    """One opening of the feed: where it stands, and what is on its way."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        feed: FeedWriter,
+        log: EventLog,
+        beat_seconds: float,
+        stop: asyncio.Event,
+    ) -> None:
+        self._relay, self._feed, self._log = relay, feed, log
+        self._watermark_seconds, self._stop = beat_seconds, stop
+        self._now = asyncio.get_running_loop().time
+        self._watermark_due: float | None = (
+            None  # when marks are due, if there was anything since the last
+        )
+        self._gather_seconds = beat_seconds / 4
+        self._found_few = False  # whether the last reads found so few that more may gather
+        self._in_flight: deque[_PendingPublish] = deque()
+        self._in_flight_bytes = 0
+        relay.complete_to = self._read_position = feed.complete_to
+        self._stated_through = [self._read_position] * feed.partition_count
+
+    async def relay_next(self) -> None:
+        """Publish what some reads find and what is due; wait where there is nothing to do."""
+        chunks = self._read_chunks()
+        if chunks:
+            self._publish(chunks)
+            if self._watermark_due is None:
+                self._watermark_due = self._now() + self._watermark_seconds
+        if self._watermark_due is not None and self._now() >= self._watermark_due:
+            self._publish_watermarks()
+        await self._collect_acknowledgements(self._in_flight_bytes - MAX_IN_FLIGHT_BYTES)
+        if not chunks:
+            await self._wait_for_work()
+        elif self._found_few:
+            await _sleep(
+                self._stop,
+                max(0.0, min(self._gather_seconds, (self._watermark_due or 0) - self._now())),
+            )
+
+    def _read_chunks(self) -> list[Chunk]:
+        """The chunks of the next read, or reads: while the feed has something to do, and there is
+        more to come, some are put together."""
+        chunks: list[Chunk] = []
+        found = 0
+        for _ in range(MAX_READS_AT_ONCE if self._in_flight else 1):
+            read = self._log.read_owned_lines(self._read_position, limit=READ_EVENTS)
+            if read.lines:
+                self._read_position = read.position_at(-1)
+                chunks += split_into_chunks(read, self._stated_through, self._read_position)
+            found += len(read.lines)
+            if len(read.lines) < READ_EVENTS:
+                break
+        self._found_few = found < FEW_EVENTS
+        return chunks
+
+    async def finish(self) -> None:
+        """Leave the feed such that the next relay has nothing to publish again."""
+        if self._watermark_due is not None:
+            self._publish_watermarks()
+        await self._collect_acknowledgements(0, everything=True)
+        if self._read_position > self._feed.complete_to:
+            farewell = [
+                build_watermark(p, self._read_position, self._read_position)
+                for p in range(self._feed.partition_count)
+            ]
+            self._publish(farewell)
+            await self._collect_acknowledgements(0, everything=True)
+
+    def _publish(self, chunks: list[Chunk], complete_to: int | None = None) -> None:
+        size = sum(len(chunk.lines) for chunk in chunks)
+        acknowledged = self._feed.publish(chunks, self._relay.complete_to)
+        self._in_flight.append(_PendingPublish(acknowledged, size, complete_to))
+        self._in_flight_bytes += size
+
+    def _publish_watermarks(self) -> None:
+        """Tell all partitions, also those that had no events lately, how far they are complete."""
+        self._publish(
+            watermarks_for_all(self._stated_through, self._read_position),
+            complete_to=self._read_position,
+        )
+        self._watermark_due = None
+
+    async def _collect_acknowledgements(self, least: int, everything: bool = False) -> None:
+        """Take note of acknowledgements; wait for those of `least` bytes, or for all."""
+        await asyncio.sleep(0)
+        while self._in_flight:
+            sent = self._in_flight[0]
+            if not (sent.acknowledged.done() or everything or least > 0):
+                return
+            await sent.acknowledged
+            self._in_flight.popleft()
+            self._in_flight_bytes -= sent.size
+            least -= sent.size
+            if sent.complete_to is not None:
+                self._relay.complete_to = sent.complete_to
+
+    async def _wait_for_work(self) -> None:
+        """Until there are events, an acknowledgement or an end, or marks are due."""
+        due = self._now() + _IDLE_SECONDS if self._watermark_due is None else self._watermark_due
+        news = asyncio.ensure_future(
+            self._log.wait_for_events(self._read_position, max(0.0, due - self._now()))
+        )
+        stopped = asyncio.ensure_future(self._stop.wait())
+        awaited: list[asyncio.Future[Any]] = [news, stopped]
+        if self._in_flight:
+            awaited.append(self._in_flight[0].acknowledged)
+        try:
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            if news.done():
+                news.result()
+        finally:
+            news.cancel()
+            stopped.cancel()
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,1 +1,0 @@
-"""Forms in which events leave the log."""

@@ -1,0 +1,1 @@
+"""From the log or the feed into the tables of a projection."""

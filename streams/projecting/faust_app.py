@@ -1,0 +1,123 @@
+"""The streaming runner: Faust workers that share the partitions of the feed between them.
+
+All that is true of a chunk is in `streams.projecting.partitioned_runner` and
+`streams.projecting.partition_queues`; this file is what Faust
+needs to know. A message is acknowledged to Kafka once the stores hold its position, so that a
+worker that starts has little to read again, and nothing at all rests on it.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from operator import methodcaller
+from pathlib import Path
+from typing import Any, Final
+
+import faust
+from faust.types import TP
+
+from streams.feed.chunks import decode_record
+from streams.projecting.partition_queues import OffsetFinder, PartitionQueues, offset_of_beginning
+from streams.projecting.partitioned_runner import PartitionedRunner, ViewProvider
+
+SESSION_SECONDS: Final = 10.0
+"""How long after a worker was killed its partitions go to others."""
+
+OpenViews = Callable[[], AbstractAsyncContextManager[ViewProvider]]
+"""Opens the views of one worker, on its event loop."""
+
+
+def build_app(
+    servers: str, topic: str, group: str, views: OpenViews, find: OffsetFinder = offset_of_beginning
+) -> faust.App:
+    """A Faust app that projects `topic`; workers of one `group` share its partitions."""
+    app = faust.App(
+        group,
+        broker=[f"aiokafka://{server}" for server in servers.split(",")],
+        store="memory://",
+        web_enabled=False,
+        autodiscover=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_ack_cancelled_tasks=False,
+        stream_ack_exceptions=False,
+        stream_wait_empty=False,
+        consumer_auto_offset_reset="earliest",
+        broker_commit_interval=0.5,
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=SESSION_SECONDS / 4,
+    )
+    events = app.topic(
+        topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+    worker = _FaustWorker(app, topic, views, find)
+    app.on_partitions_assigned.connect(worker.on_partitions_assigned, weak=False)
+    app.on_partitions_revoked.connect(worker.on_partitions_revoked, weak=False)
+    app.agent(events, name=f"{group}-agent")(worker.consume_chunks)
+    return app
+
+
+def run_worker(app: faust.App) -> None:
+    """Run a worker until SIGTERM or Ctrl-C; ends with the process's exit status, 0 in order."""
+    worker = faust.Worker(app, loglevel="WARNING", quiet=True, redirect_stdouts=False)
+    worker.spinner = None  # a figure that turns, for a terminal, and ends up in log files
+    with tempfile.TemporaryDirectory(prefix="starling-faust-") as folder:
+        app.conf.datadir = Path(folder)  # it makes folders for tables, of which there are none
+        worker.execute_from_commandline()
+
+
+class _FaustWorker:
+    def __init__(self, app: faust.App, topic: str, views: OpenViews, find: OffsetFinder) -> None:
+        self._app, self._topic, self._open_views, self._find_offset = app, topic, views, find
+        self._queues: PartitionQueues | None = None
+        self._assigned_partitions: set[int] = set()
+
+    async def consume_chunks(self, stream: Any) -> None:
+        """The agent: every chunk into the lane of its partition."""
+        try:
+            async with self._open_views() as look:
+                clock, ack = asyncio.get_running_loop().time, methodcaller("ack")
+                self._queues = PartitionQueues(
+                    PartitionedRunner(look, clock), ack, self._seek_consumer, self._crash_app
+                )
+                for partition in self._assigned_partitions:
+                    self._queues.open(partition)
+                try:
+                    async for event in stream.noack().events():
+                        message = event.message
+                        headers = message.headers or ()
+                        chunk, _ = decode_record(message.partition, headers, message.value)
+                        await self._queues.put(chunk, event)
+                finally:
+                    await self._queues.close()
+        except Exception as error:
+            self._crash_app(error)
+            raise
+
+    def _crash_app(self, error: BaseException) -> None:
+        """What can't be tried again ends the worker, loudly; the next one to have its partitions
+        begins where it was."""
+        self._crashing = asyncio.ensure_future(self._app.crash(error))
+
+    async def _seek_consumer(self, partition: int, position: int) -> None:
+        offset = await self._find_offset(partition, position) if position else 0
+        await self._app.consumer.seek_wait({TP(self._topic, partition): offset})
+
+    async def on_partitions_assigned(self, *given: Any, **_: Any) -> None:
+        """This worker has these partitions, beside those that it had."""
+        numbers = self._partitions_of_topic(given[1])
+        self._assigned_partitions.update(numbers)
+        if self._queues is not None:
+            for number in numbers:
+                self._queues.open(number)
+
+    async def on_partitions_revoked(self, *given: Any, **_: Any) -> None:
+        """Other workers have these partitions from now on."""
+        numbers = self._partitions_of_topic(given[1])
+        self._assigned_partitions.difference_update(numbers)
+        if self._queues is not None:
+            await self._queues.close(numbers)
+
+    def _partitions_of_topic(self, places: Iterable[TP]) -> list[int]:
+        return [place.partition for place in places if place.topic == self._topic]

@@ -1,0 +1,1 @@
+"""Rebuilding read models beside the live ones, and what is known of their state."""

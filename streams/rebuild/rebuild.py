@@ -1,0 +1,192 @@
+"""Making a view anew from the log, beside the live one, and comparing the two.
+
+`load` knows nothing of listeners, by its signature: notifications, streams and webhooks hang on the
+live runner alone, so nothing that a rebuild does is told to anybody.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from typing import Any, Final, NamedTuple
+
+from events.envelope import RecordedEvent, StoredEvent
+from events.log import EventLog
+from events.schema import EVENT_TYPES
+from projections.projection import Projection
+from projections.store import Changes, ReadStore, StoreUnavailable, WriterSuperseded
+from projections.tables import CounterTable, Table
+from streams.projecting.apply_batch import project_and_apply
+from streams.projecting.tolerant_projector import (
+    DecodeResult,
+    UndecodableEvent,
+    decode_rows,
+    event_type_of,
+)
+
+BATCH_EVENTS: Final = 16_000
+"""Events of one transaction: neighbours on disk are written together, memory stays small."""
+
+READ_EVENTS: Final = 500
+"""Events read and decoded at once: more of them would fall out of the processor's cache."""
+
+COMPARE_ROWS: Final = 2000
+"""Rows of each view that are looked at at once."""
+
+AnyTable = Table[Any] | CounterTable[Any]
+TableRow = tuple[Any, ...]
+
+
+class PoisonEvent(Exception):
+    """A projection can't take an event, which stops its rebuild. The live view is as it was."""
+
+    def __init__(self, projection: str, event: DecodeResult, error: Exception) -> None:
+        super().__init__(
+            f"{projection} cannot take the event at position {event.position} "
+            f"({event_type_of(event)}, id {event.id}): {type(error).__name__}: {error}"
+        )
+        self.position = event.position
+
+
+async def load_view(
+    log: EventLog,
+    projection: Projection,
+    store: ReadStore,
+    until: int,
+    told: Callable[[int], None] = lambda position: None,
+    skips: Collection[int] = (),
+    batch: int = BATCH_EVENTS,
+) -> None:
+    """Project the log into a store, from where it is up to position `until`, where it then is.
+
+    `skips` are positions to leave out; `told` hears the position reached after each batch, and may
+    raise to stop. Raises `PoisonEvent` with the store somewhere before that event, and
+    `StoreError`.
+    """
+    types = [EVENT_TYPES[kind][0] for kind in projection.event_types]
+    size = min(READ_EVENTS, batch)
+    seen = after = await store.read_checkpoint()
+    more = seen < until
+    while more:
+        events: list[RecordedEvent] = []
+        while more and len(events) < batch:
+            rows = log.read_all(seen, types=types, limit=size, until=until)
+            more = len(rows) == size
+            seen = rows[-1].position if more else until
+            events += _decode_or_fail(projection, rows, skips)
+        if events:
+            await _apply_or_bisect(projection, store, events, after, seen)
+            after = seen
+        told(seen)
+    if after < until:
+        await store.apply(Changes(), after, until)
+
+
+def _decode_or_fail(
+    projection: Projection, rows: Sequence[StoredEvent], skips: Collection[int]
+) -> list[RecordedEvent]:
+    events, broken = decode_rows(rows)
+    for one in broken:
+        if one.position not in skips:
+            raise PoisonEvent(projection.name, one, one.error) from one.error
+    return [event for event in events if event.position not in skips] if skips else events
+
+
+class FailFastHandler:
+    """A rebuild's way into a store where a feed brings the events: see `partitions.Taker`."""
+
+    def __init__(self, projection: Projection, store: ReadStore) -> None:
+        self._projection = projection
+        self._store = store
+
+    async def sync_with_store(self) -> None:
+        """Nothing is parked in a view that is being rebuilt."""
+
+    async def apply_batch(
+        self, batch: Sequence[DecodeResult], after: int, position: int, partition: int
+    ) -> None:
+        """As the port says. Raises `PoisonEvent`, too."""
+        events: list[RecordedEvent] = []
+        for item in batch:
+            if isinstance(item, UndecodableEvent):
+                raise PoisonEvent(self._projection.name, item, item.error) from item.error
+            events.append(item)
+        await _apply_or_bisect(self._projection, self._store, events, after, position, partition)
+
+
+async def _apply_or_bisect(
+    projection: Projection,
+    store: ReadStore,
+    events: Sequence[RecordedEvent],
+    after: int,
+    position: int,
+    partition: int = 0,
+) -> None:
+    """Project events between two positions; where one fails, everything before it."""
+    try:
+        await project_and_apply(projection, store, events, after, position, partition)
+    except (StoreUnavailable, WriterSuperseded):
+        raise
+    except Exception as error:
+        if len(events) == 1:
+            raise PoisonEvent(projection.name, events[0], error) from error
+        half = len(events) // 2
+        between = events[half - 1].position
+        await _apply_or_bisect(projection, store, events[:half], after, between, partition)
+        await _apply_or_bisect(projection, store, events[half:], between, position, partition)
+
+
+class Difference(NamedTuple):
+    """A key under which the live view and the rebuilt one don't have the same row."""
+
+    table: str
+    live: TableRow | None
+    rebuilt: TableRow | None
+
+
+async def compare_views(
+    projection: Projection, live: ReadStore, rebuilt: ReadStore
+) -> AsyncIterator[Difference]:
+    """Where two views of one projection differ, table by table, in the order of the keys.
+
+    Both must stand still meanwhile, at the same position. Counts that are all zero are as good as
+    absent.
+    """
+    for table in projection.tables:
+        old, new = scan_rows(live, table), scan_rows(rebuilt, table)
+        one, other = await anext(old, None), await anext(new, None)
+        while one is not None or other is not None:
+            if one == other:
+                one, other = await anext(old, None), await anext(new, None)
+            elif other is None or (
+                one is not None and one[: table.key_size] < other[: table.key_size]
+            ):
+                yield Difference(table.name, one, None)
+                one = await anext(old, None)
+            elif one is None or one[: table.key_size] > other[: table.key_size]:
+                yield Difference(table.name, None, other)
+                other = await anext(new, None)
+            else:
+                yield Difference(table.name, one, other)
+                one, other = await anext(old, None), await anext(new, None)
+
+
+async def scan_rows(
+    store: ReadStore, table: AnyTable, at_once: int = COMPARE_ROWS
+) -> AsyncIterator[TableRow]:
+    """Every row of a table in the order of its key, in little memory.
+
+    `at_once` rows are asked for, or, where more share the first column of the key, those.
+    """
+    above: Any = None
+    while True:
+        found: Sequence[TableRow] = await store.scan(table, above=above, limit=at_once)
+        whole = len(found) < at_once
+        if not whole:
+            # The rows that share the last first column may not all be there.
+            last = found[-1][0]
+            kept = [row for row in found if row[0] != last]
+            found = kept or await store.scan(table, (last,))
+        for row in found:
+            if not isinstance(table, CounterTable) or any(row[table.key_size :]):
+                yield row
+        if whole:
+            return
+        above = found[-1][0]

@@ -1,0 +1,72 @@
+"""How far a read model is behind the log."""
+
+from typing import Literal, NamedTuple
+
+from events.log import EventLog
+from events.schema import EVENT_TYPES
+from projections.projection import Projection
+from streams.rebuild.rebuild_record import RebuildRecord
+
+ProjectionState = Literal["current", "behind", "paused", "outgrown", "absent"]
+
+
+class ProjectionStatus(NamedTuple):
+    """Where a projection stands: `lag` positions of the log are not in its view yet.
+
+    `version` is the view's, which is older than the program's while a newer one is being made.
+    An `outgrown` view was made with other tables than the program's: nobody can bring it further,
+    and it serves the queries that it can until it is rebuilt. `rebuild` says how far a rebuild is;
+    it is empty where there is none. `partitions` are the lags in each partition of the feed, by
+    their numbers, where there is one.
+    """
+
+    name: str
+    version: int
+    position: int
+    lag: int
+    state: ProjectionState
+    dead_letters: int = 0
+    rebuild: str = ""
+    partitions: tuple[int, ...] = ()
+
+
+def status_of(
+    log: EventLog, projection: Projection, stored: int | None, paused: bool = False
+) -> ProjectionStatus:
+    """The standing of a projection whose view is stored up to a position; None for no view.
+
+    A store keeps the position of the last event that changed it. Where none that the projection
+    takes came after that, its view is as current as the log's head.
+    """
+    head = log.head()
+    position = 0 if stored is None else stored
+    if stored is not None and (shows := shown_up_to(log, projection, stored)) >= head:
+        position = shows
+    lag = max(0, head - position)
+    state: ProjectionState = "current"
+    if stored is None:
+        state = "absent"
+    elif paused:
+        state = "paused"
+    elif lag:
+        state = "behind"
+    return ProjectionStatus(projection.name, projection.version, position, lag, state)
+
+
+def shown_up_to(log: EventLog, projection: Projection, stored: int) -> int:
+    """Up to where a view that is stored up to a position shows all that its projection takes."""
+    head = log.head()
+    types = [EVENT_TYPES[event][0] for event in projection.event_types]
+    coming = log.read_all(stored, types=types, until=head, limit=1)
+    return coming[0].position - 1 if coming else max(head, stored)
+
+
+def describe_rebuild(build: RebuildRecord | None) -> str:
+    """A rebuild in a few words."""
+    if build is None:
+        return ""
+    if build.state == "failed":
+        return f"failed: {build.problem}"
+    if build.state != "loading" or not build.head:
+        return build.state
+    return f"{build.state}, {100 * build.position // build.head} %"

@@ -1,0 +1,153 @@
+"""A projection as it was: the log's events up to a moment, projected into a throw-away store.
+
+What 'up to a moment' means is in `docs/adr/0023`. Nobody listens: nothing that happens here is told
+to anybody.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
+
+from events.envelope import StoredEvent
+from events.ids.snowflake import LAST_ID, first_id_at
+from events.log import LOG_START, EventLog
+from events.schema import EVENT_TYPES
+from projections.projection import Projection
+from projections.store import ReadStore
+from streams.projecting.tolerant_projector import DecodeResult, TolerantProjector, decode_rows
+
+BATCH_EVENTS: Final = 8000
+"""Events of one transaction."""
+
+READ_EVENTS: Final = 500
+"""Events read and decoded at once."""
+
+SNAPSHOT_EVERY_EVENTS: Final = 50_000
+"""Events after which a copy of the store is offered to be kept."""
+
+CUTOFF_SNAPSHOT_DIVISOR: Final = 5
+"""A part of that is enough before the first event that is left out: questions come near there."""
+
+NO_ID_LIMIT: Final = LAST_ID + 1
+
+
+class PointInTime(NamedTuple):
+    """The events up to position `until` whose ids lie below `before_id`."""
+
+    until: int
+    before_id: int = NO_ID_LIMIT
+
+    @classmethod
+    def from_unix_ms(cls, unix_ms: int, head: int) -> "PointInTime":
+        """What had happened by the end of this ms, as the log up to `head` knows it."""
+        return cls(head, first_id_at(unix_ms + 1))
+
+    def includes(self, stored: StoredEvent) -> bool:
+        """Whether an event had happened by then."""
+        return stored.position <= self.until and stored.id < self.before_id
+
+
+class SnapshotCoverage(NamedTuple):
+    """What a store was projected from: some of a projection's events up to `position`.
+
+    Those with ids up to `newest`, which is the largest there is among them; `left` is the smallest
+    of those left out.
+    """
+
+    position: int = LOG_START
+    newest_id: int = 0
+    first_left_out_id: int = NO_ID_LIMIT
+
+    def serves(self, moment: PointInTime) -> bool:
+        """Whether the store holds exactly what the moment wants up to the store's position.
+
+        No event up to there has an id between `newest` and `left`, so all bounds between them
+        choose the same events.
+        """
+        return (
+            self.position <= moment.until
+            and self.newest_id < moment.before_id <= self.first_left_out_id
+        )
+
+
+class PastProjection(NamedTuple):
+    """What a store holds now, and how many events that took."""
+
+    coverage: SnapshotCoverage
+    event_count: int
+
+
+KeepSnapshot = Callable[[SnapshotCoverage], None]
+"""Told between batches what the store holds, to keep a copy of it."""
+
+
+async def project_point_in_time(
+    log: EventLog,
+    projection: Projection,
+    store: ReadStore,
+    moment: PointInTime,
+    begin: SnapshotCoverage | None = None,
+    *,
+    skips: Collection[int] = (),
+    told: Callable[[int], None] = lambda position: None,
+    keep: KeepSnapshot = lambda cover: None,
+    every: int = SNAPSHOT_EVERY_EVENTS,
+    batch: int = BATCH_EVENTS,
+) -> PastProjection:
+    """Bring a store that holds `begin`, which must serve the moment, up to the moment.
+
+    Events that the projection can't take are parked in the store, as in the live view. `told` hears
+    the position reached after each batch; `keep` is called after `every` so many events, and before
+    the first event that is left out, as long as nothing was parked. Raises `LogError`,
+    `StoreError`.
+    """
+    types = [EVENT_TYPES[kind][0] for kind in projection.event_types]
+    parking = TolerantProjector(projection, store)
+    await parking.sync_with_store()
+    cover, taken, kept = begin or SnapshotCoverage(), 0, 0
+    batch = min(batch, every)
+    while cover.position < moment.until:
+        after, items, ends = cover.position, list[DecodeResult](), False
+        while cover.position < moment.until and len(items) < batch and not ends:
+            size = min(READ_EVENTS, batch)
+            rows = log.read_all(cover.position, types=types, limit=size, until=moment.until)
+            end = rows[-1].position if len(rows) == size else moment.until
+            if cover.first_left_out_id == NO_ID_LIMIT:
+                rows, end, ends = _rows_before_cutoff(rows, moment, cover.position, end)
+            wanted = [row for row in rows if moment.includes(row)]
+            newest = max([cover.newest_id, *(row.id for row in wanted)])
+            left = min(
+                [cover.first_left_out_id, *(row.id for row in rows if not moment.includes(row))]
+            )
+            cover = SnapshotCoverage(end, newest, left)
+            items += _decode_unskipped(wanted, skips)
+        await parking.apply_batch(items, after, cover.position)
+        taken += len(items)
+        told(cover.position)
+        if (
+            taken - kept >= (every // CUTOFF_SNAPSHOT_DIVISOR if ends else every)
+            and not parking.blocked_streams
+        ):
+            kept = taken
+            keep(cover)
+    return PastProjection(cover, taken)
+
+
+def _rows_before_cutoff(
+    rows: list[StoredEvent], moment: PointInTime, after: int, end: int
+) -> tuple[list[StoredEvent], int, bool]:
+    """What comes before the first row that the moment leaves out, and whether that comes next.
+
+    A store of these alone serves all later times.
+    """
+    out = next((place for place, row in enumerate(rows) if not moment.includes(row)), None)
+    if out is None or rows[out].position == after + 1:
+        return rows, end, False
+    return rows[:out], rows[out].position - 1, True
+
+
+def _decode_unskipped(rows: list[StoredEvent], skips: Collection[int]) -> list[DecodeResult]:
+    events, broken = decode_rows(rows)
+    items: list[DecodeResult] = [*events, *broken]
+    if broken:
+        items.sort(key=lambda one: one.position)
+    return [one for one in items if one.position not in skips]

@@ -1,0 +1,106 @@
+"""What the guides tell people to type works, word for word, on a real server."""
+
+import ast
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.http.problems import PROBLEM_MEANINGS
+from infra.dev import demo_world
+from tests.e2e.test_serve_command import serving_process
+from tests.support.requirements import REPOSITORY
+from tests.support.starling_program import STARLING, starling_environment
+
+SERVER = re.compile(r"^API=\S+$", re.MULTILINE)
+"""Where the guides' server is; the test has its own, elsewhere."""
+
+REFUSALS = {
+    *("RequestRefused", "unauthorized"),
+    *("InvalidInput", "NotFound", "NotAllowed", "StateConflict", "WriteContention"),
+    "ProblemResponse",
+}
+"""What is called with the code of a problem among its first two arguments."""
+
+
+def session(guide: str) -> str:
+    """The blocks of shell commands in a guide, one after the other."""
+    text = (REPOSITORY / guide).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert blocks, f"{guide} has no commands"
+    return SERVER.sub("", "\n".join(blocks))
+
+
+async def run(script: str, folder: Path, data: Path, url: str) -> str:
+    """What a session prints; every command in it must succeed."""
+    path = f"{STARLING.parent}:{os.environ['PATH']}"
+    shell = await asyncio.create_subprocess_exec(
+        "bash",
+        "-euo",
+        "pipefail",
+        "-c",
+        script,
+        cwd=folder,
+        env=starling_environment(STARLING_DATA=str(data), API=url, PATH=path),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said = (await asyncio.wait_for(shell.communicate(), 60))[0].decode()
+    assert shell.returncode == 0, said
+    return said
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+async def test_the_readmes_first_session(tmp_path: Path, data: Path) -> None:
+    async with serving_process("--demo", "--data", data) as (_, url):
+        said = await run(session("README.md"), tmp_path, data, url)
+    assert "/problems/" not in said
+    assert said.count("Hello from the log #starling") == 2  # made, and read in Bob's timeline
+
+
+async def test_the_guide_for_clients(tmp_path: Path, data: Path) -> None:
+    async with serving_process("--demo", "--data", data) as (_, url):
+        said = await run(session("docs/clients.md"), tmp_path, data, url)
+    assert "/problems/" not in said
+    assert [line.count('"status":20') for line in said.splitlines()][-3:] == [1, 1, 1]
+
+
+async def test_the_guide_for_operators(tmp_path: Path, data: Path) -> None:
+    async with serving_process("--demo", "--data", data) as (_, url):
+        said = await run(session("docs/operations.md"), tmp_path, data, url)
+    assert said.count("the log is whole") == 2
+    backup = tmp_path / "backup"
+    assert {file.stat().st_mode & 0o777 for file in backup.glob("*.sqlite")} == {0o600}
+    async with serving_process("--data", backup) as (_, url), httpx.AsyncClient() as client:
+        robin = {"handle": demo_world.DEMO_HANDLE, "password": demo_world.DEMO_PASSWORD}
+        assert (await client.post(f"{url}/v1/sessions", json=robin)).status_code == 201
+
+
+def codes(file: Path) -> set[str]:
+    """The codes of problems that a module refuses with."""
+    calls = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call))
+    return {
+        argument.value
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id in REFUSALS
+        for argument in call.args[:2]
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+        if re.fullmatch(r"[a-z]+(-[a-z]+)*", argument.value)
+    }
+
+
+def test_the_guide_for_clients_knows_every_type_of_problem() -> None:
+    files = [*REPOSITORY.glob("api/**/*.py"), *REPOSITORY.glob("commands/*.py")]
+    known = set[str]().union(*map(codes, files))
+    assert len(known) > 40
+    guide = (REPOSITORY / "docs/clients.md").read_text(encoding="utf-8")
+    assert {code for code in known if f"`{code}`" not in guide} == set()
+    assert known - PROBLEM_MEANINGS.keys() == set()
+    assert {code for code in PROBLEM_MEANINGS if f"`{code}`" not in guide} == set()

@@ -1,0 +1,195 @@
+"""`starling serve` and `work` as processes: start, greeting, faults, end."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.dev import demo_world
+from infra.settings import Settings
+from infra.shared_memory.status_page import StatusPageWriter
+from infra.wiring.write_side import open_log
+from tests.support.requirements import skip_or_fail
+from tests.support.starling_program import STARLING, starling, starling_environment
+
+Process = asyncio.subprocess.Process
+
+
+async def start_server(*arguments: str | Path) -> Process:
+    """A server on a free port."""
+    return await asyncio.create_subprocess_exec(
+        STARLING, "serve", "--port", "0", *arguments,
+        stderr=asyncio.subprocess.PIPE, env=starling_environment(),
+    )  # fmt: skip
+
+
+async def wait_for_line(server: Process, pattern: str) -> re.Match[str]:
+    """Wait until the server says a line like this."""
+    assert server.stderr
+    lines = []
+    async for line in server.stderr:
+        lines.append(line.decode())
+        if found := re.search(pattern, lines[-1]):
+            return found
+    raise AssertionError(f"the server never said {pattern!r} but: {''.join(lines)}")
+
+
+@asynccontextmanager
+async def serving_process(*arguments: str | Path) -> AsyncIterator[tuple[Process, str]]:
+    """A server that has greeted, with its address; killed if the test did not end it."""
+    server = await start_server(*arguments)
+    try:
+        yield server, (await wait_for_line(server, r"serving on (http://\S+)"))[1]
+    finally:
+        if server.returncode is None:
+            server.kill()
+        await server.communicate()
+
+
+def children(parent: int) -> dict[int, str]:
+    """The processes that a process started: their command lines by their ids."""
+    folder = Path(f"/proc/{parent}/task/{parent}/children")
+    if not folder.exists():
+        skip_or_fail("a /proc that tells the children of a process")
+    return {
+        int(pid): Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+        for pid in folder.read_text().split()
+    }
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process."""
+    return Path(f"/proc/{pid}").exists()
+
+
+async def wait_until_gone(pids: list[int]) -> None:
+    """Wait until processes have ended that are nobody's children here."""
+    for pid in pids:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(descriptor, ended.set)
+        await asyncio.wait_for(ended.wait(), 20)
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_stops_everything_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    async with serving_process("--workers", "2", "--data", tmp_path) as (server, url):
+        started = list(children(server.pid))
+        assert len(started) == 3
+        server.send_signal(number)
+        assert server.stderr
+        rest = await server.stderr.read()
+        assert (await server.wait(), rest) == (0, b"")
+        assert not any(is_running(pid) for pid in started)
+        async with httpx.AsyncClient() as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get(url)
+    StatusPageWriter(tmp_path / "board", epoch=1).close()  # nobody holds it any more
+
+
+async def test_a_server_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    async with serving_process("--data", tmp_path) as (server, _):
+        started = list(children(server.pid))
+        server.kill()
+        await wait_until_gone(started)
+
+
+@pytest.mark.parametrize("victim", ["infra.entrypoints.api_server", "work"])
+async def test_a_process_that_dies_is_started_again(victim: str, tmp_path: Path) -> None:
+    async with serving_process("--data", tmp_path) as (server, url):
+        (pid,) = [pid for pid, line in children(server.pid).items() if victim in line.split()]
+        os.kill(pid, signal.SIGKILL)
+        await wait_for_line(server, "killed by signal 9")
+        body = {"handle": "wren", "name": "W", "email": "w@example.org", "password": "long enough"}
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            made = await client.post("/v1/users", json=body)
+            assert made.status_code == 201
+            shown = await client.get("/v1/users/@wren", headers={"Starling-Position": "2"})
+            while shown.status_code == 503:  # it waits 2 s each time
+                shown = await client.get("/v1/users/@wren", headers={"Starling-Position": "2"})
+            assert shown.json()["handle"] == "wren"
+
+
+async def test_the_demo_world_is_made_once_and_its_login_works(tmp_path: Path) -> None:
+    server = await start_server("--demo", "--data", tmp_path)
+    try:
+        login = await wait_for_line(server, r"sign in as (\S+) with the password (\S+)")
+        url = (await wait_for_line(server, r"serving on (http://\S+)"))[1]
+        assert login.groups() == (demo_world.DEMO_HANDLE, demo_world.DEMO_PASSWORD)
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            body = {"handle": demo_world.DEMO_HANDLE, "password": demo_world.DEMO_PASSWORD}
+            token = (await client.post("/v1/sessions", json=body)).json()["token"]
+            client.headers["Authorization"] = f"Bearer {token}"
+            assert len((await client.get("/v1/timelines/home")).json()) == 20
+            trends = (await client.get("/v1/trends")).json()
+            assert trends[0]["tag"] == demo_world.TRENDING_TAG.removeprefix("#").lower()
+            now = (await client.get(f"/v1/users/@{demo_world.DEMO_HANDLE}")).json()
+            begun = {"at": now["created_at"]}
+            then = (await client.get(f"/v1/users/@{demo_world.DEMO_HANDLE}", params=begun)).json()
+            assert (then["id"], then["posts"]) == (now["id"], 0)
+            assert now["posts"] > 0
+            assert (await client.get("/v1/trends", params=begun)).json() == []
+    finally:
+        server.terminate()
+        await server.communicate()
+    with open_log(Settings(data=tmp_path)) as log:
+        head = log.head()
+        async with serving_process("--demo", "--data", tmp_path):
+            assert log.head() == head
+
+
+async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = await asyncio.to_thread(starling, "serve", "--port", port, "--data", tmp_path / "d")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert re.fullmatch(
+        rf"starling: port {port} on 127\.0\.0\.1 is taken: .*\n", done.stderr.decode()
+    )
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("work",)], ids=" ".join)
+def test_a_data_folder_that_cannot_be_made_is_one_line(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    done = starling(*command, "--data", tmp_path / "file" / "data")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("wrong", [("--port", "70000"), ("--workers", "0")], ids=" ".join)
+def test_a_wrong_option_is_wrong_usage(wrong: tuple[str, ...], tmp_path: Path) -> None:
+    done = starling("serve", *wrong, "--data", tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+async def test_a_second_projector_on_a_data_folder_is_one_line(tmp_path: Path) -> None:
+    async with serving_process("--data", tmp_path):
+        done = await asyncio.to_thread(starling, "work", "--data", tmp_path)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert len(done.stderr.splitlines()) == 1
+
+
+async def test_simulated_people_are_welcome_twice(tmp_path: Path) -> None:
+    load = ("--users", "5", "--seconds", "1", "--posts-per-second", "4")
+    async with serving_process("--data", tmp_path) as (_, url):
+        for _ in range(2):
+            done = await asyncio.to_thread(starling, "simulate", "--url", url, *load)
+            assert (done.returncode, done.stderr) == (0, b""), done.stdout.decode()
+        status = await asyncio.to_thread(
+            starling, "projections", "status", "--json", "--data", tmp_path
+        )
+        assert b'"current"' in status.stdout

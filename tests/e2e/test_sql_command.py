@@ -1,0 +1,74 @@
+"""`starling sql` as a process."""
+
+import asyncio
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+from infra.sqlite.event_log import SqliteLog
+from tests.support import big_logs
+from tests.support.log_adapters import FIRST_ID, post_append
+from tests.support.starling_program import starling
+
+POSTS = "SELECT post, text, hashtags, time FROM post_created ORDER BY position"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return big_logs.create_post_log(tmp_path_factory.mktemp("data"), 3)
+
+
+def test_an_answer_is_a_table_for_people(data: Path) -> None:
+    done = starling("sql", POSTS, "--data", data)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [b"Nr. 2" in line for line in done.stdout.splitlines()].count(True) == 1
+
+
+def test_an_answer_is_json_for_programs_with_ids_as_strings(data: Path) -> None:
+    done = starling("sql", POSTS, "--json", "--data", data)
+    rows = json.loads(done.stdout)
+    assert rows[0] == {
+        "post": str(FIRST_ID), "text": "Nr. 0", "hashtags": [], "time": "2020-09-13T12:26:40.000Z",
+    }  # fmt: skip
+    nothing = starling("sql", f"SELECT * FROM ({POSTS}) WHERE false", "--json", "--data", data)
+    assert json.loads(nothing.stdout) == []
+
+
+def test_an_answer_is_csv_for_spreadsheets(data: Path) -> None:
+    done = starling("sql", "-", "--csv", "--data", data, stdin=POSTS.encode())
+    rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
+    assert [row["text"] for row in rows] == ["Nr. 0", "Nr. 1", "Nr. 2"]
+    assert (rows[0]["hashtags"], rows[0]["post"]) == ("[]", str(FIRST_ID))
+
+
+def test_wrong_sql_and_no_log_are_one_error_each(data: Path, tmp_path: Path) -> None:
+    wrong = starling("sql", "SELECT nothing FROM posts", "--data", data)
+    assert (wrong.returncode, wrong.stdout) == (2, b"")
+    assert b"nothing" in wrong.stderr
+    absent = starling("sql", "SELECT 1", "--data", tmp_path)
+    assert (absent.returncode, absent.stdout) == (1, b"")
+
+
+def test_questions_are_answered_while_the_log_is_written(tmp_path: Path) -> None:
+    data = big_logs.create_post_log(tmp_path, 2)
+
+    async def run() -> None:
+        log = SqliteLog(Settings(data=data).log_file)
+        for number in range(1, 4):
+            await log.append(post_append(number))
+            asking = asyncio.to_thread(
+                starling, "sql", "SELECT count(*) AS n FROM events", "--json", "--data", data
+            )
+            writing = asyncio.gather(
+                *(log.append(post_append(number * 100 + n)) for n in range(50))
+            )
+            done = await asking
+            await writing
+            assert json.loads(done.stdout)[0]["n"] >= 2 + number
+        log.close()
+
+    asyncio.run(run())

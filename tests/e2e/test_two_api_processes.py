@@ -1,0 +1,105 @@
+"""Two API processes on one data folder, written to through both at the same time."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from events.schema import PostLiked, UserRegistered
+from infra.settings import Settings
+from infra.wiring.write_side import open_log
+from tests.support.acknowledged_writes import (
+    all_events,
+    check_handles,
+    check_posts,
+    check_relations,
+)
+from tests.support.retrying_client import RetryingClient
+from tests.support.server_processes import ServerProcesses, running_processes
+
+
+@pytest.fixture
+async def two(tmp_path: Path) -> AsyncIterator[ServerProcesses]:
+    async with running_processes(tmp_path, doors=2) as running:
+        await running.start_api(0)
+        await running.start_api(1)
+        await running.start_projector()
+        yield running
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        yield session
+
+
+def person(
+    two: ServerProcesses, session: aiohttp.ClientSession, handle: str, door: int
+) -> RetryingClient:
+    return RetryingClient(session, lambda: two.url(door), handle)
+
+
+def everywhere(two: ServerProcesses, session: aiohttp.ClientSession, handle: str) -> RetryingClient:
+    """Somebody whose requests go to each process in turn."""
+    doors = itertools.cycle((0, 1))
+    return RetryingClient(session, lambda: two.url(next(doors)), handle)
+
+
+async def test_a_handle_goes_to_one_of_those_who_want_it_at_once(
+    two: ServerProcesses, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    wanting = [
+        person(two, session, f"bird_{number}", door)
+        for number in range(6)
+        for door in (0, 1, 0, 1)
+    ]  # fmt: skip
+    for number, each in enumerate(wanting):
+        each.email = f"{number}@example.org"
+    answers = await asyncio.gather(*(each.register() for each in wanting))
+    assert Counter(answer.status for answer in answers) == {201: 6, 409: 18}
+    with open_log(Settings(data=tmp_path)) as log:
+        events = all_events(log)
+        check_handles(events, [each for each in wanting if each.id])
+        assert sum(isinstance(each.event, UserRegistered) for each in events) == 6
+
+
+async def test_a_like_asked_for_everywhere_at_once_is_one_event(
+    two: ServerProcesses, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    author = person(two, session, "author", 0)
+    await author.register()
+    made = [await author.request("POST", "/v1/posts", {"text": f"post {n}"}) for n in range(20)]
+    posts = [answer.body["id"] for answer in made]
+    attempts = [everywhere(two, session, f"attempt_{number}") for number in range(6)]
+    for attempt in attempts:
+        attempt.token = author.token
+    asked = [each.request("PUT", f"/v1/posts/{post}/like") for post in posts for each in attempts]
+    assert {answer.status for answer in await asyncio.gather(*asked)} <= {200, 201}
+    with open_log(Settings(data=tmp_path)) as log:
+        likes = Counter(
+            each.event.post for each in all_events(log) if isinstance(each.event, PostLiked)
+        )
+    assert likes == {int(post): 1 for post in posts}
+
+
+async def test_nothing_that_was_acknowledged_is_lost_or_done_twice(
+    two: ServerProcesses, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    people = [everywhere(two, session, f"person_{number}") for number in range(6)]
+    assert {(await each.register()).status for each in people} == {201}
+    stop, posts = asyncio.Event(), list[int]()
+    ids = [each.id for each in people]
+    living = [asyncio.create_task(each.act_randomly(posts, ids, stop)) for each in people]
+    await asyncio.wait(living, timeout=3)
+    stop.set()
+    await asyncio.gather(*living)
+    with open_log(Settings(data=tmp_path)) as log:
+        events = all_events(log)
+    check_posts(events, people)
+    check_relations(events, people)
+    check_handles(events, people)
+    assert sum(len(each.acknowledged_posts) for each in people) > 50

@@ -1,0 +1,133 @@
+"""Faust workers over MongoDB, where partitions meet and workers die in the middle of it."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from events.log import EventLog
+from infra.dev.kafka_broker import KafkaBroker
+from infra.dev.mongodb_server import MongoServer
+from infra.in_memory.read_store import MemoryReadStore
+from infra.kafka.topic import FeedTopic
+from infra.mongodb.connection import WRITE_SECONDS, open_database
+from infra.sqlite.event_log import SqliteLog
+from infra.streaming.worker import open_stores
+from projections.registry import ALL_PROJECTIONS
+from streams.projecting.dead_letters import tables_with_dead_letters
+from streams.projecting.log_runner import LogRunner, RunningProjection
+from tests.support.engines import mongodb_views
+from tests.support.engines.kafka_topics import fresh_topic
+from tests.support.engines.relays import publish_log, running_relay
+from tests.support.made_up_events import append_recorded
+from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
+from tests.support.starling_program import STARLING, killed_at_exit, starling_environment
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+
+Rows = Mapping[str, Mapping[str, list[Any]]]
+
+
+def worker(
+    kafka: KafkaBroker, topic: FeedTopic, address: str, said: Path
+) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    """`starling work`, killed at the end of the block if it still runs."""
+    env = starling_environment(
+        STARLING_KAFKA=kafka.address, STARLING_VIEWS=address, STARLING_DATA=str(said.parent)
+    )
+    return killed_at_exit([STARLING, "work", "--topic", topic.name], env, said)
+
+
+async def positions(address: str, topic: FeedTopic) -> list[int]:
+    """How far every view is in every partition."""
+    with open_database(address, WRITE_SECONDS) as database:
+        return [
+            await store.read_checkpoint(partition)
+            for _, store in await open_stores(database, topic.partitions)
+            for partition in range(topic.partitions)
+        ]
+
+
+async def wait_until_at(address: str, topic: FeedTopic, least: int, most: bool = False) -> None:
+    """Wait until every view (or `most`: some) is at a position."""
+    end = time.monotonic() + 120
+    while (max if most else min)(await positions(address, topic)) < least:
+        assert time.monotonic() < end, "the views stand still"
+
+
+async def rows_in(address: str, topic: FeedTopic) -> Rows:
+    with open_database(address, WRITE_SECONDS) as database:
+        stores = await open_stores(database, topic.partitions)
+        return {
+            projection.name: await mongodb_views.projection_rows(projection, s)
+            for projection, s in stores
+        }
+
+
+async def rows_of_embedded(log: EventLog) -> Rows:
+    stores = {
+        projection.name: MemoryReadStore(tables_with_dead_letters(projection))
+        for projection in ALL_PROJECTIONS
+    }
+    runner = LogRunner(log, [RunningProjection(p, stores[p.name]) for p in ALL_PROJECTIONS])
+    await runner.start()
+    await runner.catch_up()
+    return {p.name: await mongodb_views.projection_rows(p, stores[p.name]) for p in ALL_PROJECTIONS}
+
+
+async def busy_people(log: EventLog, seed: int, steps: int) -> None:
+    """A few people who do everything there is, block and follow one another most of all."""
+    chance = random.Random(seed)
+    asked = [*FREQUENT_COMMANDS * 4, *["block", "unblock", "follow", "unfollow"] * 6]
+    asked += [name for name in COMMANDS if name != "delete_account"]
+    taken = [
+        (
+            chance.choice(asked),
+            chance.randint(0, 9),
+            chance.randint(0, 40),
+            chance.choice(DELAYS_MS),
+        )
+        for _ in range(steps)
+    ]
+    await append_recorded(
+        log, await events_of_steps([*taken, ("delete_account", 3, 0, 0)], people=10)
+    )
+
+
+async def test_two_workers_end_with_the_rows_of_the_embedded_runner_where_partitions_meet(
+    kafka: KafkaBroker, mongodb: MongoServer, tmp_path: Path
+) -> None:
+    topic, address, said = fresh_topic(4), mongodb_views.fresh_address(mongodb), tmp_path / "said"
+    log = SqliteLog(tmp_path / "log.sqlite")
+    await busy_people(log, seed=3, steps=2500)
+    await publish_log(log, kafka.address, topic)
+    with worker(kafka, topic, address, said), worker(kafka, topic, address, said):
+        await wait_until_at(address, topic, log.head())
+    assert await rows_in(address, topic) == await rows_of_embedded(log)
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+async def test_workers_killed_in_mid_batch_leave_nothing_out_and_nothing_twice(
+    kafka: KafkaBroker, mongodb: MongoServer, tmp_path: Path, seed: int
+) -> None:
+    topic, address, said = fresh_topic(4), mongodb_views.fresh_address(mongodb), tmp_path / "said"
+    log = SqliteLog(tmp_path / "log.sqlite")
+    await busy_people(log, seed, steps=2500)
+    await publish_log(log, kafka.address, topic)
+    async with running_relay(log, kafka.address, topic):
+        with worker(kafka, topic, address, said) as first:
+            await wait_until_at(address, topic, 1, most=True)
+            os.kill(first.pid, signal.SIGKILL)
+        with worker(kafka, topic, address, said) as second:
+            await wait_until_at(address, topic, log.head() // 2, most=True)
+            second.send_signal(signal.SIGKILL)
+        with worker(kafka, topic, address, said):
+            await wait_until_at(address, topic, log.head())
+    assert await rows_in(address, topic) == await rows_of_embedded(log)

@@ -1,0 +1,113 @@
+"""HAProxy as shipped before two API processes: one may die, nobody can lie about an address."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.support.engines.haproxy import load_balanced
+from tests.support.server_processes import Process, ServerProcesses, running_processes
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+
+SECONDS = 90.0
+
+
+class BalancedApis:
+    """Two API processes behind a balancer; clients come from an address of their choice."""
+
+    def __init__(self, url: str, running: ServerProcesses, apis: list[Process]) -> None:
+        self.url = url
+        self.running = running
+        self.apis = apis
+
+    async def send_request(
+        self, method: str, path: str, source: str = "127.0.0.1", **more: Any
+    ) -> httpx.Response:
+        """The answer, on a connection of its own."""
+        door = httpx.AsyncHTTPTransport(local_address=source)
+        async with httpx.AsyncClient(transport=door, base_url=self.url, timeout=20) as client:
+            return await client.request(method, path, **more)
+
+    async def wait_until_stable(self, status: int) -> httpx.Response:
+        """Wait until a question is answered like this, time after time."""
+        in_a_row, end = 0, time.monotonic() + SECONDS
+        while in_a_row < 20:
+            assert time.monotonic() < end, f"it never was {status} time after time"
+            try:
+                answer = await self.send_request("GET", "/v1/timelines/public")
+            except httpx.RemoteProtocolError:  # left out in the middle of an answer: ask again
+                in_a_row = 0
+                continue
+            in_a_row = in_a_row + 1 if answer.status_code == status else 0
+        return answer
+
+
+@pytest.fixture
+async def behind(tmp_path: Path) -> AsyncIterator[BalancedApis]:
+    async with running_processes(tmp_path / "data", doors=2) as running:
+        await running.start_projector()
+        apis = [await running.start_api(0), await running.start_api(1)]
+        first, second = (urlsplit(running.url(door)).netloc for door in (0, 1))
+        async with load_balanced((first, second), tmp_path / "haproxy.log") as url:
+            both = BalancedApis(url, running, apis)
+            await both.wait_until_stable(200)
+            yield both
+
+
+async def test_either_of_two_processes_may_die_and_questions_are_still_answered(
+    behind: BalancedApis,
+) -> None:
+    await behind.running.kill(behind.apis[0])
+    await behind.wait_until_stable(200)
+    await behind.running.start_api(0)
+    await behind.running.kill(behind.apis[1])
+    await behind.wait_until_stable(200)
+
+
+async def test_without_any_api_process_clients_get_a_retry_time(
+    behind: BalancedApis,
+) -> None:
+    for api in behind.apis:
+        await behind.running.kill(api)
+    answer = await behind.wait_until_stable(503)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert set(answer.json()) == {"type", "title", "status", "detail"}
+    await behind.running.start_api(1)
+    await behind.wait_until_stable(200)
+
+
+async def test_without_views_in_any_process_commands_are_accepted_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with running_processes(tmp_path / "data", doors=2) as running:
+        apis = [await running.start_api(0), await running.start_api(1)]
+        first, second = (urlsplit(running.url(door)).netloc for door in (0, 1))
+        async with load_balanced((first, second), tmp_path / "haproxy.log") as url:
+            behind = BalancedApis(url, running, apis)
+            refused = await behind.wait_until_stable(503)
+            assert refused.json()["detail"].startswith("the read models")
+            account = {"handle": "ada", "name": "Ada", "email": "a@b.org", "password": "a long one"}
+            assert (await behind.send_request("POST", "/v1/users", json=account)).status_code == 201
+
+
+async def test_password_guessing_is_throttled_by_the_real_client_address(
+    behind: BalancedApis,
+) -> None:
+    await behind.running.kill(behind.apis[1])
+    await behind.wait_until_stable(200)
+
+    async def guess(number: int, source: str) -> int:
+        lie = {"X-Forwarded-For": f"10.0.0.{number}"}
+        body = {"handle": "nobody", "password": f"a guess {number}"}
+        answer = await behind.send_request("POST", "/v1/sessions", source, json=body, headers=lie)
+        return answer.status_code
+
+    assert [await guess(number, "127.0.0.1") for number in range(10)] == [401] * 10
+    assert await guess(10, "127.0.0.1") == 429
+    assert await guess(11, "127.0.0.2") == 401

@@ -1,0 +1,221 @@
+"""A slow, silent, absent or killed MongoDB: errors in bounded time, and nothing lost or twice."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import httpx
+import pytest
+
+from infra.dev.local_engine import HOST, running_engine
+from infra.dev.mongodb_server import MongoServer
+from infra.mongodb.connection import READ_SECONDS, WRITE_SECONDS, open_database
+from infra.mongodb.live_reads import MongoViews
+from infra.mongodb.read_store import MongoReadStore
+from infra.settings import Settings
+from infra.streaming.worker import open_log_runner, open_stores
+from infra.wiring.write_side import open_log
+from projections.registry import ALL_PROJECTIONS
+from projections.store import StoreUnavailable
+from tests.e2e.test_multi_process_server import register_user, running_server, send_request
+from tests.support.engines.fault_proxy import FaultProxy
+from tests.support.engines.fault_proxy import running_proxy as proxied
+from tests.support.engines.mongodb_views import fresh_address
+from tests.support.fresh_projection import all_rows, fresh_views
+from tests.support.made_up_events import append_recorded
+from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
+from tests.support.store_adapters import (
+    COUNTS,
+    SINGLES,
+    TABLES,
+    Count,
+    Single,
+    add_changes,
+    put_changes,
+)
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+
+BOUND_SECONDS = 15.0
+"""Each is refused after two seconds; a machine that does other things may be slow to say so."""
+KILLS = 6
+
+
+def through(proxy: FaultProxy, address: str) -> str:
+    """The address by way of the proxy; the replica set's own word about where it is would lead
+    around it."""
+    path = address.partition("?")[0].rpartition("/")[2]
+    return f"mongodb://{HOST}:{proxy.port}/{path}?directConnection=true"
+
+
+@asynccontextmanager
+async def behind_a_proxy(
+    server: MongoServer, read_only: bool = False
+) -> AsyncIterator[tuple[MongoReadStore, FaultProxy]]:
+    with (
+        proxied(HOST, server.port) as proxy,
+        open_database(through(proxy, fresh_address(server)), READ_SECONDS) as database,
+    ):
+        store = await MongoReadStore.open(database, "things_1", TABLES)
+        assert await store.apply(put_changes(SINGLES, [Single(1)]), 0, 1)
+        if read_only:  # a writer has more patience
+            store = await MongoReadStore.open(database, "things_1", TABLES, read_only=True)
+        yield store, proxy
+
+
+async def test_a_slow_server_is_waited_for(mongodb: MongoServer) -> None:
+    async with behind_a_proxy(mongodb) as (store, proxy):
+        proxy.delay(0.2)
+        assert await store.get(SINGLES, (1,)) == Single(1)
+        assert await store.apply(add_changes(COUNTS, ("x", 1, 1, 1)), 1, 2)
+
+
+@pytest.mark.parametrize("fault", ["silence", "cut"])
+async def test_a_server_that_does_not_answer_is_an_error_in_bounded_time_and_comes_back(
+    mongodb: MongoServer, fault: str
+) -> None:
+    async with behind_a_proxy(mongodb, read_only=True) as (store, proxy):
+        getattr(proxy, fault)()
+        started = time.monotonic()
+        # Twenty times what the driver has threads: nobody may wait for the others' patience, too.
+        asked = [store.get(SINGLES, (number,)) for number in range(200)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(answer) for answer in answers} == {StoreUnavailable}
+        assert time.monotonic() - started < BOUND_SECONDS
+        proxy.restore()
+        for _ in range(100):
+            with contextlib.suppress(StoreUnavailable):
+                assert await store.get(SINGLES, (1,)) == Single(1)
+                return
+            await asyncio.sleep(0.1)
+        pytest.fail("it did not come back")
+
+
+async def test_a_transaction_that_was_cut_is_made_whole_or_not_at_all(mongodb: MongoServer) -> None:
+    async with behind_a_proxy(mongodb) as (store, proxy):
+        random, at = Random(3), 1
+        for _ in range(12):
+            changes = add_changes(
+                COUNTS, ("x", 1, 1, 0), *((f"y{n}", at, 1, 1) for n in range(300))
+            )
+            applying = asyncio.create_task(store.apply(changes, at, at + 1))
+            await asyncio.sleep(random.uniform(0, 0.03))
+            proxy.cut()
+            proxy.restore()
+            while True:
+                try:
+                    await applying
+                    break
+                except StoreUnavailable:
+                    applying = asyncio.create_task(store.apply(changes, at, at + 1))
+            at += 1
+            assert await store.read_checkpoint() == at
+        assert await store.get(COUNTS, ("x", 1)) == Count("x", 1, 12, 0)
+
+
+async def test_readers_get_a_retry_time_while_mongodb_hangs(
+    mongodb: MongoServer, tmp_path: Path
+) -> None:
+    with (
+        proxied(HOST, mongodb.port) as proxy,
+        running_server(
+            tmp_path / "data", STARLING_VIEWS=through(proxy, fresh_address(mongodb))
+        ) as server,
+    ):
+        ada = await register_user(server, "ada")
+        made = await send_request(
+            server, "POST", "/v1/posts", ada["token"], json={"text": "before"}
+        )
+        position = made.headers["Starling-Position"]
+        home = await send_request(server, "GET", "/v1/timelines/home", ada["token"], position)
+        assert [post["text"] for post in home.json()] == ["before"]
+        proxy.silence()
+        again = await send_request(
+            server, "POST", "/v1/posts", ada["token"], json={"text": "meanwhile"}
+        )
+        assert again.status_code == 201
+        started = time.monotonic()
+        while True:
+            asked = [
+                send_request(server, "GET", "/v1/timelines/home", ada["token"]) for _ in range(40)
+            ]
+            answers = await asyncio.gather(*asked)
+            assert time.monotonic() - started < BOUND_SECONDS
+            refused = [answer for answer in answers if answer.status_code == 503]
+            assert all("retry-after" in answer.headers for answer in refused)
+            if len(refused) == len(answers):
+                break
+            # Until the silence is noticed, what is at hand is true as of a moment ago.
+            for home in answers:
+                if home.status_code != 503:
+                    assert [post["text"] for post in home.json()] == ["before"]
+        proxy.restore()
+        await wait_for_home(server, ada["token"], ["meanwhile", "before"])
+
+
+async def wait_for_home(server: str, token: str, texts: list[str]) -> None:
+    for _ in range(300):
+        with contextlib.suppress(httpx.HTTPError):
+            home = await send_request(server, "GET", "/v1/timelines/home", token)
+            if home.status_code == 200 and [post["text"] for post in home.json()] == texts:
+                return
+        await asyncio.sleep(0.1)
+    pytest.fail(f"the home timeline never was {texts}")
+
+
+async def project_whatever_happens(settings: Settings, stop: asyncio.Event) -> None:
+    """What the supervisor does: begin again after an error."""
+    with open_log(settings) as log:
+        while not stop.is_set():
+            try:
+                async with open_log_runner(settings, log) as runner:
+                    await runner.run(stop)
+            except StoreUnavailable:
+                await asyncio.sleep(0.1)
+
+
+async def test_nothing_is_lost_or_twice_when_mongod_is_killed_under_load(tmp_path: Path) -> None:
+    random, stop = Random(7), asyncio.Event()
+    names = [*FREQUENT_COMMANDS * 4, *COMMANDS]
+    steps = [
+        (random.choice(names), random.randrange(9), random.randrange(40), random.choice(DELAYS_MS))
+        for _ in range(4000)
+    ]
+    history = await events_of_steps(steps, people=9)
+    with running_engine(MongoServer(tmp_path / "mongodb")) as server:
+        settings = Settings(data=tmp_path / "data", views=server.address())
+        settings.data.mkdir()
+        with open_log(settings) as log:
+            projecting = asyncio.create_task(project_whatever_happens(settings, stop))
+            size = len(history) // (KILLS + 1)
+            for number in range(KILLS + 1):
+                part = history[number * size : (number + 1) * size]
+                for start in range(0, len(part), 25):
+                    await append_recorded(log, part[start : start + 25])
+                    await asyncio.sleep(0.005)
+                if number < KILLS:
+                    await asyncio.sleep(random.uniform(0, 0.2))
+                    await asyncio.to_thread(server.kill)
+                    await asyncio.to_thread(server.start)
+            await caught_up(settings, log.head())
+            stop.set()
+            await projecting
+            with open_database(settings.views, WRITE_SECONDS) as database:
+                far = {each.name: store for each, store in await open_stores(database, 1)}
+                async with fresh_views(log, tmp_path) as near:
+                    assert await all_rows(far) == await all_rows(near)
+
+
+async def caught_up(settings: Settings, head: int) -> None:
+    """Wait until every view was at the log's head."""
+    with (
+        open_database(settings.views, WRITE_SECONDS) as database,
+        open_database(settings.views, None) as watched,
+    ):
+        views = MongoViews(database, watched, ALL_PROJECTIONS)
+        async with views.follow_changes():
+            assert await views.wait_for([each.name for each in ALL_PROJECTIONS], head, 60)

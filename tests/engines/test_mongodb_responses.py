@@ -1,0 +1,139 @@
+"""MongoDB and the embedded stores hold the same rows and give the same answers."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+
+from api.http.tokens import AccessTokens
+from events.log import EventLog
+from events.schema import PostCreated, UserRegistered
+from infra.dev.demo_import import import_demo_world
+from infra.dev.mongodb_server import MongoServer
+from infra.in_memory.read_store import MemoryReadStore
+from infra.mongodb.connection import READ_SECONDS, open_database
+from infra.settings import Settings
+from infra.streaming.worker import open_log_runner, open_stores
+from infra.wiring.write_side import clock_ms, open_log, signing_secret
+from projections.store import ReadStore
+from streams.projecting.apply_batch import project_and_notify
+from tests.e2e.test_multi_process_server import running_server
+from tests.support.acknowledged_writes import all_events
+from tests.support.engines.mongodb_views import fresh_address, projection_rows, temporary_database
+from tests.support.fresh_projection import all_rows, fresh_views
+from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+
+
+@asynccontextmanager
+async def projected(settings: Settings, log: EventLog) -> AsyncIterator[Mapping[str, ReadStore]]:
+    """The views of everything in the log, in the database that the settings name."""
+    async with open_log_runner(settings, log) as runner:
+        await runner.start()
+        await runner.catch_up()
+    with open_database(settings.views, READ_SECONDS) as opened:
+        yield {projection.name: store for projection, store in await open_stores(opened, 1)}
+
+
+async def test_the_demo_world_has_the_same_rows(mongodb: MongoServer, tmp_path: Path) -> None:
+    embedded = Settings(data=tmp_path / "data")
+    assert await import_demo_world(embedded)
+    with open_log(embedded) as log:
+        settings = Settings(data=embedded.data, views=fresh_address(mongodb))
+        async with projected(settings, log) as far, fresh_views(log, tmp_path) as near:
+            expected = await all_rows(near)
+            assert sum(map(len, expected.values())) > 1000
+            assert await all_rows(far) == expected
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_random_logs_have_the_same_rows(mongodb: MongoServer, seed: int) -> None:
+    random = Random(seed)
+    names = [*FREQUENT_COMMANDS, *COMMANDS]
+    log = await events_of_steps(
+        [
+            (
+                random.choice(names),
+                random.randrange(5),
+                random.randrange(31),
+                random.choice(DELAYS_MS),
+            )
+            for _ in range(150)
+        ]
+    )
+    async with temporary_database(mongodb) as opened:
+        for projection, store in await open_stores(opened, 1):
+            taken = [one for one in log if type(one.event) in projection.event_types]
+            near = MemoryReadStore(projection.tables)
+            await project_and_notify(projection, near, taken, 0, len(log))
+            start = 0
+            while start < len(log):
+                end = min(len(log), start + random.randint(1, 40))
+                batch = [one for one in taken if start < one.position <= end]
+                await project_and_notify(projection, store, batch, start, end)
+                start = end
+            assert await projection_rows(projection, store) == await projection_rows(
+                projection, near
+            ), projection.name
+
+
+def questions(log: EventLog) -> list[tuple[str, int]]:
+    """Addresses to ask, and who asks."""
+    events = all_events(log)
+    users = [one.event.user for one in events if isinstance(one.event, UserRegistered)]
+    posts = [one.event for one in events if isinstance(one.event, PostCreated)]
+    tags = sorted({tag for post in posts for tag in post.hashtags})
+    asked: list[tuple[str, int]] = []
+    for place, user in enumerate(users):
+        asked += [(f"/v1/timelines/home?limit={limit}", user) for limit in (5, 40)]
+        asked += [(f"/v1/users/{user}{of}", users[place - 1]) for of in ("", "/posts")]
+        asked += [(f"/v1/users/{user}{of}?limit=80", 0) for of in ("/followers", "/following")]
+    for post in Random(1).sample(posts, min(60, len(posts))):
+        about = f"/v1/posts/{post.post}"
+        asked += [(f"{about}{of}", users[0]) for of in ("", "/comments", "/likes", "/retweets")]
+        asked += [(f"/v1/timelines/home?max_id={post.post}", users[post.post % len(users)])]
+        asked += [(f"/v1/timelines/home?min_id={post.post}", users[post.post % len(users)])]
+    asked += [(f"/v1/hashtags/{tag}/posts?limit=40", users[1]) for tag in tags]
+    times = ("2026-01-01T00:00:00Z", str(posts[len(posts) // 2].post))
+    asked += [(f"/v1/trends?at={time}&limit=20", 0) for time in times]
+    asked += [(f"/v1/users/{users[0]}?at={times[1]}", users[1])]
+    return [*asked, ("/v1/timelines/public?limit=40", 0), ("/v1/timelines/public", users[2])]
+
+
+async def answers(
+    server: str, asked: list[tuple[str, int]], tokens: AccessTokens, position: int
+) -> dict[tuple[str, int], Any]:
+    found = {}
+    async with httpx.AsyncClient(base_url=server, trust_env=False, timeout=30) as client:
+        for path, user in asked:
+            headers = {"Starling-Position": str(position)}
+            if user:
+                headers["Authorization"] = f"Bearer {tokens.issue(user)}"
+            answer = await client.get(path, headers=headers)
+            assert answer.status_code in (200, 404), (server, path, answer.text)
+            links = answer.headers.get("link", "").replace(server, "")
+            found[path, user] = (answer.status_code, links, json.loads(answer.content))
+    return found
+
+
+async def test_every_answer_about_the_demo_world_is_the_same(
+    mongodb: MongoServer, tmp_path: Path
+) -> None:
+    settings = Settings(data=tmp_path / "data")
+    assert await import_demo_world(settings)
+    with open_log(settings) as log:
+        asked, position = questions(log), log.head()
+    tokens = AccessTokens(signing_secret(settings), clock_ms)
+    found = []
+    for views in ("sqlite", fresh_address(mongodb)):
+        with ExitStack() as stack:
+            server = stack.enter_context(running_server(settings.data, STARLING_VIEWS=views))
+            found.append(await answers(server, asked, tokens, position))
+    assert len(asked) > 200
+    assert found[0] == found[1]

@@ -1,0 +1,1 @@
+"""Shared by many tests: worlds, doubles, processes."""

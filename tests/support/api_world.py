@@ -1,0 +1,211 @@
+"""The whole API in this process, on adapters in memory, for tests that speak HTTP to it."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from argon2 import PasswordHasher
+from fastapi import FastAPI
+
+from api.accounts.passwords import BoundedPasswordHasher
+from api.app import build_app
+from api.http.tokens import AccessTokens
+from api.ports import Ports, ProjectionLag, TimeTravelBusy, WaitForPosition
+from commands.handler import CommandHandler
+from commands.references import ReferenceResolver
+from events.codec import EVENT_CODEC
+from events.ids.generator import SnowflakeGenerator
+from events.ids.import_ids import ImportIdGenerator
+from events.schema import EVENT_TYPES
+from infra.in_memory.event_log import MemoryLog
+from infra.in_memory.read_store import MemoryReadStore
+from infra.sqlite.accounts import SqliteAccounts
+from projections.home.home_timeline import HomeTimeline
+from projections.registry import ALL_PROJECTIONS, INVALIDATIONS
+from projections.store import Changes
+from streams.projecting.apply_batch import project_and_notify
+from streams.projecting.dead_letters import tables_with_dead_letters
+from streams.rebuild.time_travel import PointInTime, project_point_in_time
+from tests.support.manual_clock import ManualClock
+from tests.support.no_rings import NoRings
+from tests.support.read_only_admin import ReadOnlyAdmin
+
+START_MS = 1_770_000_000_000
+"""Unix ms at which each world begins."""
+
+PASSWORD = "correct horse"
+
+
+class ApiWorld:
+    """A log, its views and the API over both. Time stands still unless a test moves it.
+
+    The views are brought up to date when somebody waits for them, or by `settle`.
+    """
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(START_MS)
+        self.log = MemoryLog()
+        self.accounts = SqliteAccounts(":memory:")
+        self.stores = {
+            p.name: MemoryReadStore(tables_with_dead_letters(p)) for p in ALL_PROJECTIONS
+        }
+        self.positions = dict.fromkeys(self.stores, 0)
+        self.heartbeat_age = 0.0
+        """Seconds since the last sign of life of whoever keeps the views current."""
+        self.time_travel_busy = False
+        """Whether the past can't be had now."""
+        self.pending_invalidations: list[tuple[int, int]] = []
+        self.wait_for: WaitForPosition = self.project_and_compare
+        """What waiting for views does; a test may put something else here."""
+        new_id = SnowflakeGenerator(1, self.clock, self.clock.sleep, START_MS - 1).next_id
+        self.tokens = AccessTokens(b"the secret of a test", self.clock)
+        self.ports = Ports(
+            log=self.log,
+            handler=CommandHandler(self.log, new_id),
+            references=ReferenceResolver(self.log),
+            views=self,
+            time_travel=self,
+            home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
+            accounts=self.accounts,
+            tokens=self.tokens,
+            clock_ms=self.clock,
+            new_id=new_id,
+            open_import_ids=self.lease_import_ids,
+            invalidations=self.take_invalidations,
+            wait_for=lambda names, position, timeout: self.wait_for(names, position, timeout),
+            projection_lags=self.projection_lags,
+            admin=ReadOnlyAdmin(self.log, self),
+            ready_within=10,
+            passwords=BoundedPasswordHasher(
+                PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+            ),
+        )
+        self.app: FastAPI = build_app(self.ports)
+
+    def current_store(self, projection: str) -> MemoryReadStore:
+        """As `Views.store`."""
+        return self.stores[projection]
+
+    def known_position(self, projection: str) -> int:
+        """As `Views.position`."""
+        return self.positions[projection]
+
+    async def stores_at(
+        self, projections: Collection[str], ms: int
+    ) -> Mapping[str, MemoryReadStore]:
+        """As `TimeTravel.at`."""
+        if self.time_travel_busy:
+            raise TimeTravelBusy
+        stores = {}
+        for projection in (one for one in ALL_PROJECTIONS if one.name in projections):
+            store = stores[projection.name] = MemoryReadStore(tables_with_dead_letters(projection))
+            await project_point_in_time(
+                self.log, projection, store, PointInTime.from_unix_ms(ms, self.log.head())
+            )
+        return stores
+
+    @contextmanager
+    def lease_import_ids(self) -> Iterator[Any]:
+        """As `Ports.importing`."""
+        yield ImportIdGenerator([1008], self.log.ids_between).id_at
+
+    def take_invalidations(self) -> Sequence[tuple[int, int]]:
+        """As `Ports.changes`."""
+        touched, self.pending_invalidations = self.pending_invalidations, []
+        return touched
+
+    async def project_and_compare(
+        self, projections: Collection[str], position: int, timeout: float
+    ) -> bool:
+        """As `Ports.wait_for`."""
+        await self.project_all()
+        return all(self.positions[name] >= position for name in projections)
+
+    def projection_lags(self) -> list[ProjectionLag]:
+        """As `Ports.lag`."""
+        head = self.log.head()
+        return [
+            ProjectionLag(name, position, head, self.heartbeat_age)
+            for name, position in self.positions.items()
+        ]
+
+    async def project_all(self) -> None:
+        """Bring every view up to date."""
+        await self.project_only(*self.stores)
+
+    async def project_only(self, *names: str) -> None:
+        """Bring some views up to date."""
+        for projection in (one for one in ALL_PROJECTIONS if one.name in names):
+            head, after = self.log.head(), self.positions[projection.name]
+            types = [EVENT_TYPES[kind][0] for kind in projection.event_types]
+            stored = self.log.read_all(after, types=types, limit=1_000_000, until=head)
+
+            def listen(changes: Changes, position: int, name: str = projection.name) -> None:
+                self.pending_invalidations.extend(
+                    INVALIDATIONS[name](changes) if name in INVALIDATIONS else ()
+                )
+
+            batch = [EVENT_CODEC.decode_stored(one) for one in stored]
+            await project_and_notify(
+                projection, self.stores[projection.name], batch, after, head, listen
+            )
+            self.positions[projection.name] = head
+
+    def new_client(self, token: str | None = None) -> httpx.AsyncClient:
+        """A client that sends a token, if given one."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        transport = httpx.ASGITransport(self.app)
+        return httpx.AsyncClient(
+            transport=transport, base_url="http://test", headers=headers, trust_env=False
+        )
+
+
+class SignedInUser:
+    """Somebody with an account; each question waits for what was commanded before."""
+
+    def __init__(self, world: ApiWorld, user: dict[str, Any], token: str) -> None:
+        self.world = world
+        self.id: str = user["id"]
+        self.handle: str = user["handle"]
+        self.token = token
+        self.http = world.new_client(token)
+
+    async def get_json(self, path: str, **query: Any) -> Any:
+        """The JSON that a GET answers."""
+        await self.world.project_all()
+        answer = await self.http.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def send_command(self, method: str, path: str, json: Any = None, **headers: str) -> Any:
+        """The JSON that a command answers."""
+        answer = await self.http.request(
+            method, path, json=json, headers={k.replace("_", "-"): v for k, v in headers.items()}
+        )
+        assert answer.status_code in (200, 201), answer.text
+        return answer.json()
+
+    async def create_post(self, text: str, **more: Any) -> str:
+        """The id of a new post."""
+        made: dict[str, str] = await self.send_command("POST", "/v1/posts", {"text": text, **more})
+        return made["id"]
+
+
+async def register_user(world: ApiWorld, handle: str, name: str = "") -> SignedInUser:
+    """Register somebody over HTTP."""
+    body = {
+        "handle": handle,
+        "name": name or handle.title(),
+        "email": f"{handle}@example.org",
+        "password": PASSWORD,
+    }
+    async with world.new_client() as stranger:
+        answer = await stranger.post("/v1/users", json=body)
+    assert answer.status_code == 201, answer.text
+    return SignedInUser(world, answer.json(), answer.json()["token"])
+
+
+def post_texts(posts: list[dict[str, Any]]) -> list[str]:
+    """What the posts of a page say."""
+    return [post["text"] for post in posts]

@@ -1,0 +1,85 @@
+"""Data folders to rebuild views in, and programs with another mind than ours about projections."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from events.log import EventLog
+from infra.embedded.projector import open_projector
+from infra.settings import Settings
+from infra.sqlite.view_files import ViewFiles
+from infra.wiring.write_side import open_log
+from tests.support.fresh_projection import all_rows, fresh_views, open_live_views
+from tests.support.mission_workload import write_log
+from tests.support.starling_program import starling_environment
+
+SETTLED_EVENTS = 6_000
+"""Events in the log of the fixture `settled`."""
+
+
+def create_data_folder(folder: Path, events: int) -> Settings:
+    """A data folder with a log of so many events and no views."""
+    settings = Settings(data=folder)
+    folder.mkdir(parents=True)
+    with open_log(settings) as log:
+        asyncio.run(write_log(log, events, users=max(20, events // 50)))
+    return settings
+
+
+def copy_data_folder(settings: Settings, folder: Path) -> Settings:
+    """The same data in another folder."""
+    shutil.copytree(settings.data, folder)
+    return Settings(data=folder)
+
+
+async def project_log(settings: Settings, log: EventLog) -> None:
+    """Bring the views, made in place where there are none, up to the log."""
+    async with open_projector(settings, log, rebuilds=False) as here:
+        await here.runner.start()
+        await here.runner.catch_up()
+
+
+def current_view_file(settings: Settings, projection: str) -> Path:
+    """The file of a projection's current view."""
+    path = ViewFiles(settings.views_folder).current_files.path_of(projection)
+    assert path is not None
+    return path
+
+
+def tamper_with_view(path: Path, statement: str) -> None:
+    """Change a view behind everybody's back."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute(statement).rowcount > 0
+        connection.commit()
+
+
+def read_table(path: Path, name: str) -> list[tuple[object, ...]]:
+    """All rows of a table of a view, in order."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(f'SELECT * FROM "{name}" ORDER BY 1, 2').fetchall()
+
+
+def view_file_names(settings: Settings) -> set[str]:
+    """The files of views, without those that SQLite keeps beside them, and without locks."""
+    names = os.listdir(settings.views_folder)
+    return {name for name in names if not name.endswith(("-wal", "-shm")) and name != ".locks"}
+
+
+async def check_views(settings: Settings, folder: Path) -> None:
+    """The live views are what a fresh projection of the log gives."""
+    with open_log(settings) as log:
+        async with (
+            fresh_views(log, folder) as fresh,
+            open_live_views(settings.views_folder) as live,
+        ):
+            assert await all_rows(live) == await all_rows(fresh)
+
+
+def patched_environment(folder: Path, code: str, settings: Settings) -> dict[str, str]:
+    """The environment of a Starling that runs `code` before anything else."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(code, encoding="utf-8")
+    return starling_environment(STARLING_DATA=str(settings.data), PYTHONPATH=str(folder))

@@ -1,0 +1,96 @@
+"""Faust workers in processes of their own, and the views that they write."""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+
+from events.log import EventLog
+from infra.in_memory.read_store import MemoryReadStore
+from infra.kafka.topic import FeedTopic
+from infra.sqlite.read_store import SqliteReadStore
+from projections.registry import ALL_PROJECTIONS
+from streams.projecting.dead_letters import tables_with_dead_letters
+from streams.projecting.log_runner import LogRunner, RunningProjection
+from tests.support.engines.relays import wait_until
+from tests.support.requirements import REPOSITORY
+from tests.support.starling_program import killed_at_exit
+
+TableRows = dict[str, list[tuple[object, ...]]]
+
+
+def running_faust_worker(
+    servers: str, topic: FeedTopic, group: str, views: Path
+) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    """A worker, killed at the end of the block if it still runs."""
+    views.mkdir(exist_ok=True)
+    program = (sys.executable, "-m", "tests.support.engines.faust_worker_process")
+    return killed_at_exit(
+        [*program, servers, topic.name, group, views],
+        {**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        views / "workers.log",
+        REPOSITORY,
+    )
+
+
+def view_positions(views: Path, topic: FeedTopic) -> list[int]:
+    """How far every view is in every partition; 0 where there is none yet."""
+    found = []
+    for projection in ALL_PROJECTIONS:
+        file = views / f"{projection.name}.sqlite"
+        try:
+            with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as view:
+                rows = dict(view.execute("SELECT partition, position FROM position"))
+        except sqlite3.OperationalError:
+            rows = {}
+        found += [rows.get(partition, 0) for partition in range(topic.partitions)]
+    return found
+
+
+async def wait_until_projected(
+    views: Path, topic: FeedTopic, position: int, worker: "subprocess.Popen[bytes] | None" = None
+) -> None:
+    """Wait until every view is at a position in every partition."""
+
+    def there() -> bool:
+        if worker is not None and worker.poll() is not None:
+            raise AssertionError((views / "workers.log").read_text()[-4000:])
+        return min(view_positions(views, topic)) >= position
+
+    await wait_until(there)
+
+
+async def read_rows(views: Path) -> TableRows:
+    """Every row of every view."""
+    rows: TableRows = {}
+    for projection in ALL_PROJECTIONS:
+        path = views / f"{projection.name}.sqlite"
+        store = SqliteReadStore.open(path, tables_with_dead_letters(projection), read_only=True)
+        for table in projection.tables:
+            rows[f"{projection.name}.{table.name}"] = list(await store.scan(table))
+        await store.close()
+    return rows
+
+
+async def embedded_rows(log: EventLog) -> TableRows:
+    """Every row that the embedded runner makes of a log."""
+    stores = {
+        projection.name: MemoryReadStore(tables_with_dead_letters(projection))
+        for projection in ALL_PROJECTIONS
+    }
+    runner = LogRunner(log, [RunningProjection(p, stores[p.name]) for p in ALL_PROJECTIONS])
+    await runner.start()
+    await runner.catch_up()
+    return {
+        f"{projection.name}.{table.name}": list(await stores[projection.name].scan(table))
+        for projection in ALL_PROJECTIONS
+        for table in projection.tables
+    }
+
+
+async def wait_for_exit(worker: "subprocess.Popen[bytes]") -> int:
+    """Its exit status."""
+    return await asyncio.to_thread(worker.wait, 60)

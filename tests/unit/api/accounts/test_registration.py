@@ -1,0 +1,175 @@
+"""Joining, where one request is on its way twice."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from api.accounts.account_store import AccountStore, EmailTaken
+from api.accounts.passwords import BoundedPasswordHasher
+from api.accounts.registration import AccountRegistrar
+from commands import idempotency
+from commands.errors import StateConflict
+from commands.handler import CommandHandler
+from commands.import_line import Credentials
+from commands.references import ReferenceResolver
+from commands.request import CommandOutcome, CommandRequest
+from commands.user import Register
+from events.ids.snowflake import first_id_at
+from events.log import EventLog
+from infra.in_memory.event_log import MemoryLog
+from infra.sqlite.accounts import SqliteAccounts
+
+NOON = 1_770_000_000_000
+HERS = Credentials("ada@example.org", "a long password")
+
+
+class RegistrationPorts(NamedTuple):
+    """What signing needs."""
+
+    log: EventLog
+    handler: CommandHandler
+    references: ReferenceResolver
+    accounts: AccountStore
+    clock_ms: Callable[[], int]
+    new_id: Callable[[], int]
+
+
+@pytest.fixture
+def desk() -> Iterator[RegistrationPorts]:
+    log, accounts = MemoryLog(), SqliteAccounts(":memory:")
+    ids = itertools.count(first_id_at(NOON))
+
+    def new_id() -> int:
+        return next(ids)
+
+    yield RegistrationPorts(
+        log, CommandHandler(log, new_id), ReferenceResolver(log), accounts, lambda: NOON, new_id
+    )
+    accounts.close()
+    log.close()
+
+
+class SlowHashing(BoundedPasswordHasher):
+    """Hashes slowly: meanwhile something else happens."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    async def hash(self, password: str) -> str:
+        await self._meanwhile()
+        return await super().hash(password)
+
+
+def registration(handle: str, key: str) -> CommandRequest:
+    command = Register(handle, "Ada")
+    return CommandRequest(command, 0, idempotency.key_for_registration(key, command))
+
+
+async def test_a_registration_that_overtakes_itself_is_answered_the_same(
+    desk: RegistrationPorts,
+) -> None:
+    request = registration("ada", "k")
+    first: list[CommandOutcome] = []
+
+    async def sent_again() -> None:
+        first.append(
+            await AccountRegistrar(desk, BoundedPasswordHasher()).register_account(request, HERS)
+        )
+
+    slow = await AccountRegistrar(desk, SlowHashing(sent_again)).register_account(request, HERS)
+    assert slow.replayed
+    assert [slow.id] == [outcome.id for outcome in first]
+    assert desk.log.head() == 2
+    assert await desk.accounts.get(slow.id)
+
+
+async def test_an_email_that_another_request_takes_meanwhile_is_refused(
+    desk: RegistrationPorts,
+) -> None:
+    async def somebody_else() -> None:
+        await AccountRegistrar(desk, BoundedPasswordHasher()).register_account(
+            registration("eve", "another"), HERS
+        )
+
+    with pytest.raises(EmailTaken):
+        await AccountRegistrar(desk, SlowHashing(somebody_else)).register_account(
+            registration("ada", "k"), HERS
+        )
+
+
+class SlowChecking(BoundedPasswordHasher):
+    """Checks passwords slowly: meanwhile something else happens."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    async def matches(self, kept: str | None, password: str) -> bool:
+        await self._meanwhile()
+        return await super().matches(kept, password)
+
+
+class DelayedHandler(CommandHandler):
+    """Appends when it is let."""
+
+    def __init__(self, desk: RegistrationPorts) -> None:
+        super().__init__(desk.log, desk.new_id)
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(self, request: CommandRequest) -> CommandOutcome:
+        self.asked.set()
+        await self.go_on.wait()
+        return await super().handle(request)
+
+
+async def test_a_form_sent_twice_at_once_leaves_an_account_that_can_sign_in(
+    desk: RegistrationPorts,
+) -> None:
+    """The second takes the first's account, whose user is about to be appended, for an orphan."""
+    handler = DelayedHandler(desk)
+    first = asyncio.create_task(
+        AccountRegistrar(desk._replace(handler=handler), BoundedPasswordHasher()).register_account(
+            CommandRequest(Register("ada", "Ada"), 0), HERS
+        )
+    )
+    await handler.asked.wait()
+
+    async def the_first_goes_on() -> None:
+        handler.go_on.set()
+        await first
+
+    second = AccountRegistrar(desk, SlowChecking(the_first_goes_on))
+    with pytest.raises(EmailTaken):
+        await second.register_account(CommandRequest(Register("ada", "Ada"), 0), HERS)
+    assert await desk.accounts.get((await first).id)
+
+
+async def test_an_account_taken_before_its_user_is_appended_comes_back(
+    desk: RegistrationPorts,
+) -> None:
+    handler = DelayedHandler(desk)
+    first = asyncio.create_task(
+        AccountRegistrar(desk._replace(handler=handler), BoundedPasswordHasher()).register_account(
+            CommandRequest(Register("ada", "Ada"), 0), HERS
+        )
+    )
+    await handler.asked.wait()
+    taker = DelayedHandler(desk)
+    second = asyncio.create_task(
+        AccountRegistrar(desk._replace(handler=taker), BoundedPasswordHasher()).register_account(
+            CommandRequest(Register("ada", "Ada"), 0), HERS
+        )
+    )
+    await taker.asked.wait()
+    handler.go_on.set()
+    outcome = await first
+    taker.go_on.set()
+    with pytest.raises(StateConflict):
+        await second
+    account = await desk.accounts.find_by_email("ada@example.org")
+    assert account is not None
+    assert account.user == outcome.id

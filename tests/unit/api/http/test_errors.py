@@ -1,0 +1,58 @@
+"""Errors as problem documents."""
+
+import msgspec
+import pytest
+from starlette.exceptions import HTTPException
+
+from api.accounts.account_store import AccountsUnavailable, EmailTaken
+from api.http.errors import Problem, RequestRefused, translate_error, translate_framework_error
+from commands.errors import InvalidInput, NotAllowed, NotFound, StateConflict, WriteContention
+from events.ids.snowflake import ClockWentBack, OutOfLayout
+from events.log import IdempotencyKeyReused, LogUnavailable
+from projections.store import StoreUnavailable
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (InvalidInput("text-empty", "write something"), 422, "text-empty"),
+        (NotFound("post-not-found", "check the id"), 404, "post-not-found"),
+        (NotAllowed("blocked", "leave them alone"), 403, "blocked"),
+        (StateConflict("handle-taken", "choose another"), 409, "handle-taken"),
+        (StateConflict("key-reused", "choose a new key"), 422, "key-reused"),
+        (WriteContention("contended", "try again"), 503, "contended"),
+        (IdempotencyKeyReused("k"), 422, "key-reused"),
+        (LogUnavailable("disk full"), 503, "unavailable"),
+        (StoreUnavailable("locked"), 503, "unavailable"),
+        (ClockWentBack("by a day"), 503, "unavailable"),
+        (AccountsUnavailable("locked"), 503, "unavailable"),
+        (OutOfLayout("in the year 1900"), 422, "time-out-of-range"),
+        (EmailTaken("a@example.org"), 409, "email-taken"),
+        (RequestRefused(418, "teapot", "take coffee elsewhere"), 418, "teapot"),
+    ],
+)
+def test_each_error_has_its_status_and_its_type(error: Exception, status: int, code: str) -> None:
+    refusal = translate_error(error)
+    problem = msgspec.json.decode(refusal.body, type=Problem)
+    assert (refusal.status, problem.status, problem.type) == (status, status, f"/problems/{code}")
+    assert problem.title
+    assert problem.detail
+
+
+@pytest.mark.parametrize("error", [LogUnavailable("x"), WriteContention("contended", "try again")])
+def test_what_may_work_later_says_when_to_try_again(error: Exception) -> None:
+    assert (b"retry-after", b"1") in translate_error(error).headers
+
+
+def test_what_is_unavailable_does_not_tell_where_we_keep_things() -> None:
+    assert "/srv" not in translate_error(LogUnavailable("/srv/data/log.sqlite is full")).detail
+
+
+def test_the_email_of_another_is_not_repeated() -> None:
+    assert "@" not in translate_error(EmailTaken("ada@example.org")).detail
+
+
+def test_refusals_of_the_framework_are_problems_too() -> None:
+    refusal = translate_framework_error(HTTPException(405, headers={"Allow": "GET"}))
+    assert (refusal.status, refusal.code) == (405, "method-not-allowed")
+    assert refusal.headers == [(b"allow", b"GET")]

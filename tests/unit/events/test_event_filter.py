@@ -1,0 +1,110 @@
+"""A selection gives what a filter over the whole log gives."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commands.errors import InvalidInput, NotFound
+from commands.filter_parser import parse_filter
+from commands.references import ReferenceResolver
+from events.envelope import StoredEvent
+from events.event_filter import EventFilter, events_from_log, select_events
+from events.ids.snowflake import LAST_ID, compose_id, first_id_at
+from tests.support.export_logs import ROBIN, START_MS, WREN, grow_log, sample_log
+
+LOG = sample_log(60)
+EVENTS = LOG.read_all(limit=1000)
+IDS = [event.id for event in EVENTS]
+TYPES = ("post-created", "post-liked", "user-followed")
+
+selections = st.builds(
+    EventFilter,
+    after=st.integers(0, 70),
+    first_id=st.just(0) | st.sampled_from(IDS),
+    before_id=st.just(LAST_ID + 1) | st.sampled_from(IDS),
+    types=st.none() | st.frozensets(st.sampled_from(TYPES), min_size=1),
+    actor=st.sampled_from([None, WREN, ROBIN]),
+    stream=st.none() | st.sampled_from([event.stream for event in EVENTS]),
+)
+
+
+def wanted(event: StoredEvent, selection: EventFilter) -> bool:
+    """Whether an event should be there, said plainly."""
+    if selection.types is not None and event.type not in selection.types:
+        return False
+    if selection.actor is not None and event.actor != selection.actor:
+        return False
+    if selection.stream is not None and event.stream != selection.stream:
+        return False
+    in_time = selection.first_id <= event.id < selection.before_id
+    return in_time and event.position > selection.after
+
+
+@given(selections, st.integers(0, 60), st.integers(0, 70))
+def test_reading_a_selection_gives_what_a_filter_gives(
+    selection: EventFilter, after: int, until: int
+) -> None:
+    batches = list(select_events(LOG, selection, after, until))
+    expected = [e for e in EVENTS if wanted(e, selection) and after < e.position <= until]
+    assert [event for batch in batches for event in batch.events] == expected
+    assert all(event.position <= batch.through for batch in batches for event in batch.events)
+    if selection.after < until and after < until:
+        assert batches[-1].through == until
+
+
+def test_reading_goes_in_batches_that_say_how_far_they_looked() -> None:
+    log = sample_log(500)
+    batches = list(select_events(log, EventFilter(actor=ROBIN), 0, log.head()))
+    assert [batch.through for batch in batches] == [200, 400, 500]
+    assert sum(len(batch.events) for batch in batches) == 166
+
+
+async def test_a_source_that_follows_gives_what_is_appended_later() -> None:
+    log = await asyncio.to_thread(sample_log, 3)
+    source = events_from_log(log, follow=True)(EventFilter(types=frozenset({"post-created"})), 0)
+    first = await anext(source)
+    more = asyncio.ensure_future(anext(source))
+    await asyncio.sleep(0)
+    assert not more.done()
+    await asyncio.to_thread(grow_log, log, 5)
+    second = await more
+    while second.through < 8:
+        batch = await anext(source)
+        second = batch._replace(events=second.events + batch.events)
+    found = [event.position for event in first.events + second.events]
+    assert found == [2, 3, 6, 7]
+
+
+def test_times_are_rfc_3339_or_ids_and_the_end_is_not_included() -> None:
+    references = ReferenceResolver(LOG)
+    day = parse_filter(references, since="2023-11-15T00:00:00Z", to="2023-11-16T00:00:00Z")
+    assert day.first_id == first_id_at(1_700_006_400_000)
+    assert day.before_id == first_id_at(1_700_092_800_000)
+    exact = parse_filter(references, since=str(IDS[5]), to=str(IDS[9]), user=str(WREN))
+    assert (exact.first_id, exact.before_id, exact.actor) == (IDS[5], IDS[9], WREN)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"after": "x"}, {"after": "-1"}, {"since": "yesterday"}, {"types": ["post"]}, {"user": "?"}],
+)
+def test_what_is_no_condition_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        parse_filter(ReferenceResolver(LOG), **wrong)
+
+
+def test_a_user_that_is_not_there_is_not_found() -> None:
+    with pytest.raises(NotFound):
+        parse_filter(ReferenceResolver(LOG), user="@nobody")
+
+
+def test_a_selection_says_its_conditions_and_no_others() -> None:
+    assert EventFilter().to_json() == {}
+    id = compose_id(START_MS, 0, 0)
+    assert EventFilter(3, id, id, frozenset({"b", "a"}), 5, "s").to_json() == {
+        "after": "3", "from": str(id), "to": str(id), "types": ["a", "b"], "user": "5",
+        "stream": "s",
+    }  # fmt: skip

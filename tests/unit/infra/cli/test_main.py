@@ -1,0 +1,96 @@
+"""The program's commands in this process: help, usage, small answers."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from api.http.tokens import SCOPES
+from infra.cli import token
+from infra.cli.main import main
+
+
+def starling(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+def commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    yield path
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from commands(child, (*path, name))
+
+
+@pytest.mark.parametrize("path", list(commands(main, ())), ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
+    result = starling(*path, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()[2]) > 10
+    is_group = "COMMAND" in result.output.splitlines()[0]
+    assert is_group or f"Example: starling {' '.join(path)}" in result.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {"aiohttp", "asyncio", "fastapi", "msgspec", "numpy", "regex", "rich", "sqlite3"}
+    script = "import sys, infra.cli.main; print(*sorted(m.split('.')[0] for m in sys.modules))"
+    imported = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+    ).stdout.split()
+    assert set(imported) & heavy == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fly",),
+        ("ids", "decode"),
+        ("ids", "decode", "12x"),
+        ("ids", "decode", "٣"),
+        ("ids", "decode", "9223372036854775808"),
+        ("ids", "next", "--count", "0"),
+        ("token",),
+        ("token", "@robin", "--scope", "root"),
+        ("simulate", "--users", "1"),
+        ("simulate", "--url", "ftp://localhost"),
+        ("simulate", "--url", "http://example.org:8000"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2_and_nothing_on_stdout(arguments: tuple[str, ...]) -> None:
+    result = starling(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr
+
+
+def test_decoding_an_id_prints_its_parts() -> None:
+    result = starling("ids", "decode", "266031293945503744", "--json")
+    (row,) = json.loads(result.stdout)
+    assert row["id"] == "266031293945503744"
+    assert row["time"] == "2012-11-07T04:16:17.756Z"
+    assert (row["machine"], row["sequence"]) == (38, 0)
+
+
+def test_a_table_names_its_columns() -> None:
+    result = starling("ids", "decode", "1", "2")
+    lines = [line.split() for line in result.stdout.splitlines() if line.strip()]
+    assert lines[0] == ["id", "time", "machine", "sequence"]
+    assert [line[0] for line in lines[2:]] == ["1", "2"]
+
+
+def test_wrong_settings_are_one_line_and_2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STARLING_PORT", "many")
+    result = starling("ids", "next", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "starling: STARLING_PORT must be a whole number, not 'many'"
+    ]
+
+
+def test_the_scopes_offered_are_the_ones_of_the_api() -> None:
+    assert token.SCOPES == SCOPES

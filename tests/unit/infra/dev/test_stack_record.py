@@ -1,0 +1,93 @@
+"""What was started is ended, and nothing else ever is."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from infra.dev import stack_record
+from infra.dev.stack_record import StackRecord, StartedProcess
+from infra.dev.stack_stop import stop_stack
+from infra.settings import Settings
+
+SLEEPER = "import signal, sys; signal.signal(signal.SIGTERM, {handler}); print(1, flush=True)\n"
+ENDS_IN_ORDER = SLEEPER.format(handler="lambda *_: sys.exit(0)") + "signal.pause()"
+STUBBORN = SLEEPER.format(handler="signal.SIG_IGN") + "while True: signal.pause()"
+
+
+@pytest.fixture
+def children() -> Iterator[list["subprocess.Popen[bytes]"]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def child(
+    children: list["subprocess.Popen[bytes]"], program: str = ENDS_IN_ORDER
+) -> StartedProcess:
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    children.append(process)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return StartedProcess.from_pid(f"number {len(children)}", process.pid)
+
+
+def test_a_process_is_asked_to_end(children: list["subprocess.Popen[bytes]"]) -> None:
+    one = child(children)
+    assert one.is_running()
+    assert one.stop()
+    assert not one.is_running()
+    assert children[0].wait() == 0
+
+
+def test_a_process_that_will_not_end_is_killed(children: list["subprocess.Popen[bytes]"]) -> None:
+    one = child(children, STUBBORN)
+    assert one.stop(grace_seconds=0.2)
+    assert children[0].wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("change", [{"ticks": 1}, {"boot": "another"}])
+def test_another_process_with_the_same_id_is_left_alone(
+    children: list["subprocess.Popen[bytes]"], change: dict[str, object]
+) -> None:
+    one = msgspec.structs.replace(child(children), **change)
+    assert not one.is_running()
+    assert not one.stop()
+    assert children[0].poll() is None
+
+
+def test_a_zombie_process_counts_as_ended(
+    children: list["subprocess.Popen[bytes]"],
+) -> None:
+    one = child(children)
+    os.kill(one.pid, signal.SIGKILL)
+    while one.is_running():
+        time.sleep(0.01)
+    assert Path(f"/proc/{one.pid}").exists()
+    with pytest.raises(ProcessLookupError):
+        StartedProcess.from_pid("dead", one.pid)
+
+
+def test_down_ends_the_last_first_and_forgets(
+    children: list["subprocess.Popen[bytes]"], tmp_path: Path
+) -> None:
+    settings = replace(Settings(), data=tmp_path)
+    first, second, gone = (child(children) for _ in range(3))
+    gone.stop()
+    stack_record.write_stack_record(
+        settings.stack_file, StackRecord((first, gone, second), {"API": "http://somewhere"})
+    )
+    said: list[str] = []
+    assert stop_stack(settings, said.append)
+    assert said == [f"{second.name} ended", f"{first.name} ended"]
+    assert not settings.stack_file.exists()
+    assert not stop_stack(settings, said.append)

@@ -1,0 +1,122 @@
+"""`starling events verify` finds what is wrong with a log."""
+
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+from events.envelope import StoredEvent
+from events.log import LOG_START
+from events.schema import EVENT_TYPES
+from infra.in_memory.event_log import MemoryLog
+from streams.export.verify import PAGE_EVENTS, STREAM_OF_EVENT, verify_log
+from tests.support.log_adapters import FIRST_ID, like_append, post_append
+
+
+class Damaged(MemoryLog):
+    """A log that shows these events, whatever is wrong with them."""
+
+    def __init__(self, events: list[StoredEvent]) -> None:
+        super().__init__()
+        self._shown = events
+
+    def read_all(
+        self,
+        after: int = LOG_START,
+        *,
+        types: Collection[str] | None = None,
+        limit: int = 1000,
+        until: int | None = None,
+    ) -> list[StoredEvent]:
+        return [stored for stored in self._shown if stored.position > after][:limit]
+
+    def head(self) -> int:
+        return max(stored.position for stored in self._shown)
+
+
+@pytest.fixture
+async def events() -> list[StoredEvent]:
+    """At positions 1 to 6: three posts, and three versions of one like."""
+    log = MemoryLog()
+    for number in range(3):
+        await log.append(post_append(number))
+    stream = f"like-{FIRST_ID}-{FIRST_ID + 10}"
+    await log.append(like_append(stream, 0, 10))
+    again = [stored._replace(position=5) for stored in log.read_stream(stream)]
+    return [
+        *log.read_all(),
+        again[0]._replace(position=5, id=FIRST_ID + 11, version=2),
+        again[0]._replace(position=6, id=FIRST_ID + 12, version=3),
+    ]
+
+
+def found(events: list[StoredEvent]) -> list[tuple[int, str]]:
+    return [(finding.position, finding.what) for finding in verify_log(Damaged(events))]
+
+
+def changed(events: list[StoredEvent], position: int, **fields: Any) -> list[StoredEvent]:
+    return [e._replace(**fields) if e.position == position else e for e in events]
+
+
+def test_nothing_is_found_in_a_whole_log(events: list[StoredEvent]) -> None:
+    assert found(events) == []
+    assert list(verify_log(MemoryLog())) == []
+
+
+def test_an_id_that_comes_twice_is_found(events: list[StoredEvent]) -> None:
+    ((position, what),) = found(changed(events, 5, id=FIRST_ID + 1))
+    assert position == 5
+    assert "as position 2 has" in what
+
+
+def test_a_missing_version_is_found(events: list[StoredEvent]) -> None:
+    ((position, what),) = found([e for e in events if e.position != 5])
+    assert (position, what) == (6, "has no event of the version before it below it")
+    assert [position for position, _ in found(changed(events, 3, version=2))] == [3]
+
+
+def test_a_version_that_comes_twice_is_found(events: list[StoredEvent]) -> None:
+    (position, what), *_ = found(changed(events, 6, version=2))
+    assert position == 6
+    assert "as position 5 is" in what
+
+
+def test_versions_out_of_order_are_found(events: list[StoredEvent]) -> None:
+    swapped = changed(changed(events, 5, version=3), 6, version=2)
+    assert [position for position, _ in found(swapped)] == [5]
+
+
+def test_positions_that_do_not_ascend_are_found(events: list[StoredEvent]) -> None:
+    swapped = [*events[:1], events[2], events[1], *events[3:]]
+    assert found(swapped) == [(2, "comes after position 3")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"type": "post-painted"}, "no event type is stored as 'post-painted'"),
+        ({"schema": 99}, "version 99"),
+        ({"data": b'{"post": "1"}'}, "doesn't decode"),
+        ({"data": b"\xff"}, "doesn't decode"),
+        ({"stream": "post-7"}, "belongs in post-"),
+    ],
+)
+def test_an_event_that_is_not_what_it_should_be_is_found(
+    events: list[StoredEvent], fields: dict[str, Any], words: str
+) -> None:
+    ((position, what),) = found(changed(events, 2, **fields))
+    assert position == 2
+    assert words in what
+
+
+async def test_progress_is_reported_after_each_page() -> None:
+    log = MemoryLog()
+    for number in range(PAGE_EVENTS + 5):
+        await log.append(post_append(number))
+    told: list[tuple[int, int]] = []
+    assert list(verify_log(log, lambda position, head: told.append((position, head)))) == []
+    assert told == [(PAGE_EVENTS, PAGE_EVENTS + 5), (PAGE_EVENTS + 5, PAGE_EVENTS + 5)]
+
+
+def test_every_event_type_has_a_stream_category() -> None:
+    assert set(STREAM_OF_EVENT) == set(EVENT_TYPES)
