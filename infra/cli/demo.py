@@ -23,7 +23,7 @@ def demo(seed: int, at: str | None) -> None:
     from commands.errors import InvalidInput
     from commands.times import parse_time
     from infra.dev import demo_world as world
-    from infra.wiring.write_side import clock_ms
+    from infra.process.clock import clock_ms
 
     try:
         now_ms = clock_ms() if at is None else parse_time(at)

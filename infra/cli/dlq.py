@@ -68,7 +68,7 @@ def inspect(name: str, position: int, data: Path | None) -> None:
     Example: starling dlq inspect posts 48213
     """
     from events.json_lines import render_line
-    from infra.wiring.write_side import open_log
+    from infra.log_of_record import open_log
 
     settings, projection = settings_of_existing_log(data=data), projection_named(name)
     found = next(

@@ -25,7 +25,7 @@ def verify(data: Path | None, as_json: bool) -> None:
     Example: starling events verify --data data
     """
     from infra.cli.progress import progress_bar
-    from infra.wiring.write_side import open_log
+    from infra.log_of_record import open_log
     from streams.export.verify import verify_log as findings_in
 
     found, events = 0, 0

@@ -102,7 +102,7 @@ def _print_status(settings: "Settings", names: tuple[str, ...], as_json: bool) -
 
     from infra.cli.output import print_table
     from infra.embedded.projection_statuses import projection_statuses
-    from infra.wiring.write_side import open_log
+    from infra.log_of_record import open_log
     from streams.rebuild.status import ProjectionStatus
 
     with open_log(settings) as log:

@@ -63,7 +63,7 @@ def show(
     """
     import asyncio
 
-    from infra.wiring.write_side import open_log
+    from infra.log_of_record import open_log
 
     projection = projection_named(name)
     tables = [table for table in projection.tables if only in (None, table.name)]
@@ -81,7 +81,7 @@ def _parse_point_in_time(log: "EventLog", at: str | None) -> "PointInTime":
     """Which moment is meant. Raises `click.BadParameter`."""
     from commands.errors import InvalidInput
     from commands.times import parse_time
-    from infra.wiring.write_side import clock_ms
+    from infra.process.clock import clock_ms
     from streams.rebuild.time_travel import PointInTime
 
     head = log.head()

@@ -78,8 +78,8 @@ async def _run_relay(
 
     from infra.ids.leased_generator import renewing
     from infra.kafka.feed import KafkaFeed
+    from infra.log_of_record import open_log
     from infra.process.supervisor import watch_lifeline
-    from infra.wiring.write_side import open_log
     from streams.feed.relay import Relay
 
     stop = asyncio.Event()
@@ -109,8 +109,8 @@ async def _wait_for_lease(settings: "Settings", stop: "asyncio.Event") -> "Machi
     import time
 
     from infra.ids.machine_lease import LeaseStoreUnavailable, MachineLease, NoFreeMachine
+    from infra.process.clock import clock_ms
     from infra.sqlite.leases import SqliteLeases
-    from infra.wiring.write_side import clock_ms
 
     store, owner = SqliteLeases(settings.leases_file), f"relay {socket.gethostname()}:{os.getpid()}"
     said = ""

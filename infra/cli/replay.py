@@ -73,7 +73,7 @@ def replay(
     Example: starling replay --type post-created --from 2024-05-01T00:00:00Z -o posts.jsonl
     """
     from infra.cli.export import run_export
-    from infra.wiring.write_side import open_log
+    from infra.log_of_record import open_log
 
     if form == "parquet" and (follow or speed):
         raise click.UsageError(

@@ -29,7 +29,7 @@ def restore(file: BinaryIO, data: Path | None) -> None:
     import asyncio
 
     from infra.cli.progress import progress_bar
-    from infra.wiring.write_side import open_log
+    from infra.log_of_record import open_log
     from streams.export.restore import restore_events as restored
 
     settings = settings_with_options(data=data)

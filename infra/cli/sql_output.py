@@ -15,8 +15,8 @@ from infra.cli.output import print_table
 from infra.cli.progress import progress_bar
 from infra.duckdb.parquet_copy import refresh_copy
 from infra.duckdb.query_session import InvalidQuery, QueryResult, QuerySession
+from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 
 MAX_EXACT_INTEGER: Final = 1 << 53
 """Whole numbers beyond it are not exact in a reader whose numbers are doubles."""

@@ -42,7 +42,9 @@ def token(user: str, scopes: tuple[str, ...], days: float, data: Path | None) ->
     from typing import cast
 
     from api.http.tokens import AccessTokens, TokenScope
-    from infra.wiring.write_side import clock_ms, open_log, signing_secret
+    from infra.log_of_record import open_log
+    from infra.process.clock import clock_ms
+    from infra.wiring.write_side import signing_secret
 
     settings = settings_of_existing_log(data=data)
     with open_log(settings) as log:

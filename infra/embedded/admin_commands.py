@@ -4,10 +4,10 @@ from typing import Final
 
 from infra.embedded.admin_queue import AdminQueue
 from infra.embedded.projector import open_projector
+from infra.log_of_record import open_log
 from infra.process.notifications import ProcessNotifier
 from infra.settings import Settings
 from infra.shared_memory.status_page import ProjectorAlreadyRunning
-from infra.wiring.write_side import open_log
 from streams.rebuild.admin import AdminCommand, AdminResult
 
 ATTEMPT_SECONDS: Final = 2.0

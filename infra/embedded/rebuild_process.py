@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from events.log import EventLog, LogError
 from events.schema import EVENT_TYPES
 from infra import settings
+from infra.log_of_record import open_log
 from infra.sqlite.projection_settings import ProjectionSettingsFile
 from infra.sqlite.read_store import SqliteReadStore
 from infra.sqlite.view_files import ViewFiles, version_of_file
-from infra.wiring.write_side import open_log
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore, StoreError

@@ -17,10 +17,10 @@ from events.log import EventLog
 from infra import settings
 from infra.cli.projection_names import projection_named
 from infra.embedded.projection_statuses import skipped_positions
+from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.read_store import SqliteReadStore
 from infra.sqlite.snapshots import ViewSnapshots, finish_single_file, remove_view_file
-from infra.wiring.write_side import open_log
 from projections.projection import Projection
 from streams.projecting.dead_letters import read_dead_letters, tables_with_dead_letters
 from streams.rebuild.time_travel import PointInTime, SnapshotCoverage, project_point_in_time

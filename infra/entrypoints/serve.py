@@ -14,9 +14,9 @@ from infra.cli.errors import UserError
 from infra.dev import demo_world
 from infra.dev.demo_import import import_demo_world
 from infra.embedded.projector import Projector, open_projector
+from infra.log_of_record import open_log
 from infra.process.supervisor import ChildProcess, Supervisor, open_listener, watch_lifeline
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 from streams.projecting.log_runner import LogRunner
 
 

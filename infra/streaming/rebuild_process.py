@@ -25,6 +25,7 @@ from events.log import EventLog
 from infra import settings
 from infra.cli.projection_names import projection_named
 from infra.kafka.partition_reader import delete_consumer_group, partition_numbers
+from infra.log_of_record import open_log
 from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
 from infra.mongodb.read_store import MongoReadStore
 from infra.mongodb.rebuild_records import RENEW_SECONDS, MongoRebuildRecords
@@ -32,7 +33,6 @@ from infra.mongodb.view_registry import ViewRegistry, view_version
 from infra.mongodb.write_fence import fence_writers
 from infra.settings import Settings
 from infra.streaming.rebuild_loader import TopicLoader
-from infra.wiring.write_side import open_log
 from projections.projection import Projection
 from projections.store import StoreError
 from streams.feed.relay import FeedUnavailable

@@ -16,9 +16,10 @@ from events.log import EventLog
 from infra.embedded.admin import EmbeddedAdmin
 from infra.embedded.time_travel import PointInTimeViews
 from infra.files.pending_erasures import finish_erasures
+from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.wiring.read_side import open_read_side
-from infra.wiring.write_side import clock_ms, open_write_side, signing_secret
+from infra.wiring.write_side import open_write_side, signing_secret
 from projections.registry import ALL_PROJECTIONS
 from projections.store import CurrentStores
 

@@ -22,9 +22,10 @@ from events.ids.snowflake import IMPORT_MACHINES, MachineIdLost, compose_id, dec
 from events.log import EventLog
 from infra.ids.leased_generator import AcquireLease, leased_snowflake, leased_timed_ids
 from infra.ids.machine_lease import LeaseError, LeaseStore, MachineLease
-from infra.settings import InvalidSetting, Settings
+from infra.log_of_record import open_log
+from infra.process.clock import clock_ms
+from infra.settings import Settings
 from infra.sqlite.accounts import SqliteAccounts
-from infra.sqlite.event_log import SqliteLog
 from infra.sqlite.leases import SqliteLeases
 
 
@@ -39,25 +40,6 @@ class WriteSide:
     clock_ms: Callable[[], int]
     new_id: Callable[[], int]
     open_import_ids: Callable[[], AbstractContextManager[Callable[[int], int]]]
-
-
-def clock_ms() -> int:
-    """The wall clock, in Unix milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
-@contextmanager
-def open_log(settings: Settings) -> Iterator[EventLog]:
-    """The log of record. Raises `LogUnavailable`, and `InvalidSetting` for a log of another
-    kind.
-    """
-    if settings.log != "sqlite":
-        raise InvalidSetting("STARLING_LOG: this version knows the log 'sqlite' alone")
-    log = SqliteLog(settings.log_file)
-    try:
-        yield log
-    finally:
-        log.close()
 
 
 @contextmanager

@@ -27,10 +27,12 @@ from events.ids.snowflake import compose_id
 from events.schema import Event, PostCreated, UserFollowed, UserRegistered
 from infra.dev.local_engine import running_engine
 from infra.dev.mongodb_server import MongoServer
+from infra.log_of_record import open_log
 from infra.mongodb.connection import READ_SECONDS, open_database
 from infra.mongodb.view_registry import ViewRegistry
+from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring.write_side import clock_ms, open_log, signing_secret
+from infra.wiring.write_side import signing_secret
 from tests.bench.http import CONNECTIONS, SECONDS, TEXT, populate_home, running_starling
 from tests.bench.http_load import HttpRequest, measure_load, measure_once
 from tests.bench.result import Result

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 from tests.support.api_world import ApiWorld
 from tests.support.data_folders import SETTLED_EVENTS, copy_data_folder, project_log
 from tests.support.data_folders import create_data_folder as logged

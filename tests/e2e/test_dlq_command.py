@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 from tests.support.data_folders import (
     check_views,
     create_data_folder,
@@ -41,7 +41,7 @@ def data(tmp_path: Path) -> Settings:
     settings = create_data_folder(tmp_path / "data", 6_000)
     env = patched_environment(tmp_path / "patch", CHOOSY, settings)
     code = (
-        "import asyncio; from infra.wiring.write_side import open_log; from infra import settings\n"
+        "import asyncio; from infra.log_of_record import open_log; from infra import settings\n"
         "from tests.support.data_folders import project_log\nchosen = settings.from_environment()\n"
         "with open_log(chosen) as log: asyncio.run(project_log(chosen, log))"
     )

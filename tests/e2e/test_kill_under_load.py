@@ -10,8 +10,8 @@ import pytest
 
 from events.envelope import RecordedEvent
 from events.schema import PostCreated
+from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 from projections.home.home_timeline import HomeTimeline
 from projections.pages import PageRequest
 from projections.store import ReadStore

@@ -10,8 +10,9 @@ import pytest
 from api.http.tokens import AccessTokens
 from commands.request import CommandRequest
 from commands.user import DeleteAccount, Register
+from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring.write_side import clock_ms, open_write_side, signing_secret
+from infra.wiring.write_side import open_write_side, signing_secret
 from tests.support.starling_program import starling
 
 

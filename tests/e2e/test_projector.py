@@ -11,12 +11,12 @@ from commands.request import CommandRequest
 from commands.user import Register
 from events.ids.generator import SnowflakeGenerator
 from infra.embedded.projector import open_projector
+from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.shared_memory.status_page import ProjectorAlreadyRunning, StatusPageReader
 from infra.sqlite.current_view_files import CurrentViewFiles
 from infra.sqlite.event_log import SqliteLog
 from infra.sqlite.read_store import SqliteReadStore
-from infra.wiring.write_side import clock_ms
 from projections import posts
 from projections.invalidation import InvalidationKind
 from projections.projection import Projection

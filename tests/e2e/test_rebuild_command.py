@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.view_files import ViewFiles
-from infra.wiring.write_side import open_log
 from streams.rebuild.rebuild_record import RebuildRecord
 from tests.support.data_folders import (
     copy_data_folder,

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from infra.dev import demo_world
+from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.shared_memory.status_page import StatusPageWriter
-from infra.wiring.write_side import open_log
 from tests.support.requirements import skip_or_fail
 from tests.support.starling_program import STARLING, starling, starling_environment
 

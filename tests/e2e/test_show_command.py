@@ -13,9 +13,9 @@ from events.ids.snowflake import time_ms
 from events.log import EventLog
 from infra.embedded.time_travel_process import build_point_in_time, open_built_view
 from infra.in_memory.read_store import MemoryReadStore
+from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.snapshots import MAX_SNAPSHOTS, ViewSnapshots
-from infra.wiring.write_side import open_log
 from projections.registry import ALL_PROJECTIONS
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.rebuild.rebuild import scan_rows

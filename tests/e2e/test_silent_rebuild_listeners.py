@@ -13,8 +13,9 @@ from events.ids.generator import SnowflakeGenerator
 from infra.embedded import live_views
 from infra.embedded.projector import open_projector
 from infra.embedded.rebuilds import run_rebuild
+from infra.log_of_record import open_log
+from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring.write_side import clock_ms, open_log
 from projections.store import Changes
 from streams.rebuild.admin import AdminCommand
 from streams.rebuild.rebuild import load_view

@@ -18,12 +18,12 @@ from commands.post import CreatePost
 from commands.request import CommandRequest
 from events.ids.generator import SnowflakeGenerator
 from infra.embedded.projector import open_projector
+from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.shared_memory.fanout import RingFanout
 from infra.shared_memory.status_page import StatusPageWriter
 from infra.sqlite.event_log import SqliteLog
 from infra.streaming.rebuilds import EmbeddedRebuildBackend
-from infra.wiring.write_side import clock_ms
 from projections.invalidation import InvalidationKind
 from projections.registry import ALL_PROJECTIONS
 from projections.store import Changes

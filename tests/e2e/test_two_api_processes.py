@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from events.schema import PostLiked, UserRegistered
+from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 from tests.support.acknowledged_writes import (
     all_events,
     check_handles,

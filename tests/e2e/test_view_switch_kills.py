@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.projector import open_projector
+from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.view_files import ViewFiles
-from infra.wiring.write_side import open_log
 from tests.support.data_folders import (
     check_views,
     current_view_file,

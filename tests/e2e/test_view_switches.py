@@ -12,13 +12,14 @@ from commands.user import Register
 from events.ids.generator import SnowflakeGenerator
 from infra.embedded.current_views import CurrentViews
 from infra.embedded.projector import open_projector
+from infra.log_of_record import open_log
+from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.shared_memory.status_page import StatusPageReader
 from infra.sqlite.event_log import SqliteLog
 from infra.sqlite.read_store import SqliteReadStore
 from infra.sqlite.view_files import ViewFiles, version_of_file
 from infra.streaming.rebuilds import EmbeddedRebuildBackend
-from infra.wiring.write_side import clock_ms, open_log
 from projections import posts
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS

@@ -13,9 +13,9 @@ from events.json_lines import render_line
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.local_engine import HOST, EngineMissing, running_engine
 from infra.dev.mongodb_server import MongoServer
+from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.event_log import SqliteLog
-from infra.wiring.write_side import open_log
 from tests.e2e.test_multi_process_server import register_user, running_server, send_request
 from tests.engines.test_mongodb_faults import BOUND_SECONDS, wait_for_home
 from tests.support.engines.fault_proxy import FaultProxy

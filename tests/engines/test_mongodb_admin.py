@@ -8,10 +8,10 @@ import pytest
 from events.log import EventLog
 from infra.dev.mongodb_server import MongoServer
 from infra.embedded.projection_statuses import projection_statuses
+from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.streaming.admin_commands import connect_and_execute
 from infra.streaming.worker import open_log_runner
-from infra.wiring.write_side import open_log
 from streams.rebuild.admin import AdminCommand
 from streams.rebuild.status import ProjectionStatus
 from tests.support.engines.mongodb_views import fresh_address

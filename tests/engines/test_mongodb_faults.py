@@ -13,12 +13,12 @@ import pytest
 
 from infra.dev.local_engine import HOST, running_engine
 from infra.dev.mongodb_server import MongoServer
+from infra.log_of_record import open_log
 from infra.mongodb.connection import READ_SECONDS, WRITE_SECONDS, open_database
 from infra.mongodb.live_reads import MongoViews
 from infra.mongodb.read_store import MongoReadStore
 from infra.settings import Settings
 from infra.streaming.worker import open_log_runner, open_stores
-from infra.wiring.write_side import open_log
 from projections.registry import ALL_PROJECTIONS
 from projections.store import StoreUnavailable
 from tests.e2e.test_multi_process_server import register_user, running_server, send_request

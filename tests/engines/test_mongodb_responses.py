@@ -16,10 +16,12 @@ from events.schema import PostCreated, UserRegistered
 from infra.dev.demo_import import import_demo_world
 from infra.dev.mongodb_server import MongoServer
 from infra.in_memory.read_store import MemoryReadStore
+from infra.log_of_record import open_log
 from infra.mongodb.connection import READ_SECONDS, open_database
+from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.streaming.worker import open_log_runner, open_stores
-from infra.wiring.write_side import clock_ms, open_log, signing_secret
+from infra.wiring.write_side import signing_secret
 from projections.store import ReadStore
 from streams.projecting.apply_batch import project_and_notify
 from tests.e2e.test_multi_process_server import running_server

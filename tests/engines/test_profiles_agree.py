@@ -21,11 +21,11 @@ from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer
 from infra.embedded.projector import open_projector
 from infra.kafka.topic import ensure_topic
+from infra.log_of_record import open_log
 from infra.mongodb.accounts import MongoAccounts
 from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.settings import Settings
 from infra.sqlite.accounts import SqliteAccounts
-from infra.wiring.write_side import open_log
 from tests.real import ldbc
 from tests.support.api_comparison import QueryTargets, compare_servers, running_server
 from tests.support.engines.kafka_topics import fresh_topic as fresh_topic

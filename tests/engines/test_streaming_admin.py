@@ -14,7 +14,8 @@ from api.http.tokens import OPERATOR_SCOPE, AccessTokens
 from events.schema import PostCreated, PostEdited
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer
-from infra.wiring.write_side import clock_ms, signing_secret
+from infra.process.clock import clock_ms
+from infra.wiring.write_side import signing_secret
 from projections.post_rows import POSTS
 from tests.support.engines.mongodb_views import fresh_address
 from tests.support.engines.streaming_world import (

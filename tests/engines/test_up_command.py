@@ -24,8 +24,8 @@ from infra.dev.local_engine import EngineMissing
 from infra.dev.mongodb_server import MongoServer, find_mongod
 from infra.dev.stack_record import StartedProcess
 from infra.kafka.topic import FeedTopic
+from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 from tests.support.engines.relays import wait_until
 from tests.support.engines.streaming_stack import StreamingStack
 from tests.support.fresh_projection import all_rows, fresh_views

@@ -13,8 +13,8 @@ from commands import idempotency
 from commands.times import parse_time
 from events.ids.snowflake import time_ms
 from events.log import EventLog
+from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 from projections import followers, posts, profiles
 from projections.post_rows import LIKES, POSTS
 from projections.profiles import PROFILES

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from commands.times import parse_time
+from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 from projections.trends import find_trends
 from tests.real import crisislex_tweets
 from tests.support.fresh_projection import fresh_views

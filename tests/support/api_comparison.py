@@ -12,9 +12,10 @@ from api.http.tokens import AccessTokens
 from events.envelope import RecordedEvent
 from events.ids.snowflake import time_ms
 from events.schema import PostCreated, UserRegistered
+from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.wiring.api_process import open_api_app
-from infra.wiring.write_side import clock_ms, signing_secret
+from infra.wiring.write_side import signing_secret
 
 T = TypeVar("T")
 

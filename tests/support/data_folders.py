@@ -9,9 +9,9 @@ from pathlib import Path
 
 from events.log import EventLog
 from infra.embedded.projector import open_projector
+from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.view_files import ViewFiles
-from infra.wiring.write_side import open_log
 from tests.support.fresh_projection import all_rows, fresh_views, open_live_views
 from tests.support.mission_workload import write_log
 from tests.support.starling_program import starling_environment

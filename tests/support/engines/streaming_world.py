@@ -16,11 +16,11 @@ from events.envelope import RecordedEvent
 from events.log import AppendRequest, NewEvent, StreamAppend
 from events.schema import PostCreated, PostEdited
 from infra.kafka.topic import ensure_topic
+from infra.log_of_record import open_log
 from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
 from infra.mongodb.rebuild_records import MongoRebuildRecords
 from infra.mongodb.view_registry import ViewRegistry
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 from tests.support.data_folders import patched_environment
 from tests.support.engines.kafka_topics import fresh_topic as fresh_topic
 from tests.support.engines.streaming_stack import StreamingStack

@@ -12,8 +12,8 @@ from events.ids.snowflake import compose_id
 from events.log import AppendRequest, EventLog, NewEvent, StreamAppend
 from events.schema import UserRegistered
 from infra.embedded.time_travel import PointInTimeViews
+from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.wiring.write_side import open_log
 from projections.profiles import PROFILES
 from projections.store import ReadStore
 

@@ -13,16 +13,11 @@ from commands.user import Register
 from events.ids.snowflake import IMPORT_MACHINES, MachineIdLost, compose_id, decode_id
 from events.log import AppendRequest, NewEvent, StreamAppend
 from events.schema import UserRegistered
+from infra.log_of_record import open_log
+from infra.process.clock import clock_ms
 from infra.settings import InvalidSetting, Settings
 from infra.sqlite.event_log import SqliteLog
-from infra.wiring.write_side import (
-    clock_ms,
-    open_import_ids,
-    open_live_ids,
-    open_log,
-    open_write_side,
-    signing_secret,
-)
+from infra.wiring.write_side import open_import_ids, open_live_ids, open_write_side, signing_secret
 
 IMPORTER = IMPORT_MACHINES.start
 
