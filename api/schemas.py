@@ -201,7 +201,7 @@ class Projected(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     version: Count
     position: str
     lag: Count
-    state: Literal["current", "behind", "paused", "outgrown", "absent"]
+    state: Literal["current", "behind", "paused", "outdated", "absent"]
     dead_letters: Count
     rebuild: "Rebuild | UnsetType" = UNSET
 

@@ -17,7 +17,7 @@ class StoreError(Exception):
     StoreError
       StoreUnavailable    it can't be reached now; try again later
         Stale             what a batch was projected from has changed: project it again
-        Outgrown          an older version's view has not what is asked; a newer one is being made
+        OldSchema         an older version's view has not what is asked; a newer one is being made
       Superseded          another writer moved this store's position on: stop writing
     """
 

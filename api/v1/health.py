@@ -38,11 +38,11 @@ class HealthEndpoints:
             for lag in lags:
                 self._ports.views.current_store(lag.projection)
             parked = dict(await operations.dead_letters())
-            outgrown = await operations.outdated_views()
+            outdated = await operations.outdated_views()
         except EXPECTED_ERRORS as error:
             return json_response(_encode_json(Health("not ready", detail=str(error))), 503)
         bound = self._ports.ready_within
-        left = [one for one in lags if one.projection not in outgrown and _is_stuck(one)]
+        left = [one for one in lags if one.projection not in outdated and _is_stuck(one)]
         late = [one for one in lags if one.positions_behind > bound]
         behind = {
             lag.projection: Behind(lag.positions_behind, lag not in late and lag not in left)
@@ -52,7 +52,7 @@ class HealthEndpoints:
         if wrong:
             detail = f"{'; '.join(wrong)}; see 'starling projections status'"
             return json_response(_encode_json(Health("not ready", behind, parked, detail)), 503)
-        less = "; ".join([*_outdated_notes(outgrown), *_dead_letter_notes(parked)])
+        less = "; ".join([*_outdated_notes(outdated), *_dead_letter_notes(parked)])
         detail_or_none = f"degraded: {less}" if less else UNSET
         return json_response(_encode_json(Health("ready", behind, parked, detail_or_none)))
 
@@ -82,9 +82,9 @@ def _stuck_complaints(left: Sequence[ProjectionLag]) -> Iterator[str]:
         )
 
 
-def _outdated_notes(outgrown: Mapping[str, int]) -> Iterator[str]:
-    if outgrown:
-        some = ", ".join(f"{name} as of position {at}" for name, at in outgrown.items())
+def _outdated_notes(outdated: Mapping[str, int]) -> Iterator[str]:
+    if outdated:
+        some = ", ".join(f"{name} as of position {at}" for name, at in outdated.items())
         yield f"older views answer until theirs are rebuilt ({some})"
 
 

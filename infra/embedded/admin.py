@@ -86,9 +86,9 @@ class EmbeddedAdmin(DeadLetterCounter):
         reply = await send_admin_command(self._settings, order, COMMAND_TIMEOUT_SECONDS)
         if reply is None:
             message = "no projector answers: start it with 'starling work', and ask again"
-            raise RequestRefused(503, "no-projector", message, [(b"retry-after", b"5")])
+            raise RequestRefused(503, "projector-not-running", message, [(b"retry-after", b"5")])
         if not reply.done:
-            raise RequestRefused(409, "not-done", reply.text)
+            raise RequestRefused(409, "projector-refused", reply.text)
 
     async def cancel_rebuild(self, projection: str) -> bool:
         """As the port says."""

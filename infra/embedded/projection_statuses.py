@@ -43,7 +43,7 @@ async def _projection_status(
     finally:
         await store.close()
     if isinstance(store, OldSchemaStore):
-        found = found._replace(state="outgrown")
+        found = found._replace(state="outdated")
     version = version_of_file(files.current_files.read_names().get(projection.name, ""))
     return found._replace(version=version, dead_letters=count, rebuild=rebuild)
 

@@ -72,16 +72,16 @@ class StreamingAdmin(DeadLetterCounter):
         except StoreUnavailable:
             raise
         except StoreError as error:
-            raise RequestRefused(409, "not-done", str(error)) from error
+            raise RequestRefused(409, "projector-refused", str(error)) from error
         if not reply.done:
-            raise RequestRefused(409, "not-done", reply.text)
+            raise RequestRefused(409, "projector-refused", reply.text)
 
     async def cancel_rebuild(self, projection: str) -> bool:
         """As the port says."""
         try:
             return await self._rebuild_backend.cancel_rebuild(projection)
         except RebuildInProgress as error:
-            raise RequestRefused(409, "not-done", str(error)) from error
+            raise RequestRefused(409, "projector-refused", str(error)) from error
         except PyMongoError as error:
             raise StoreUnavailable(f"MongoDB: {error}") from error
 
@@ -109,14 +109,14 @@ class StreamingAdmin(DeadLetterCounter):
     async def _begin_rebuild(self, projection: str, verify: bool) -> None:
         if not self._settings.is_streaming:
             raise RequestRefused(
-                409, "not-here", "views in MongoDB are rebuilt from Kafka: there is none"
+                409, "not-supported-here", "views in MongoDB are rebuilt from Kafka: there is none"
             )
         try:
             await self._rebuild_backend.begin_rebuild(
                 projection, verify
             )  # so that it can be watched from now on
         except RebuildInProgress as error:
-            raise RequestRefused(409, "not-done", str(error)) from error
+            raise RequestRefused(409, "projector-refused", str(error)) from error
         task = asyncio.create_task(self._run_rebuild(projection, verify))
         self._running_rebuilds.add(task)
         task.add_done_callback(self._running_rebuilds.discard)

@@ -7,14 +7,14 @@ from events.schema import EVENT_TYPES
 from projections.projection import Projection
 from streams.rebuild.rebuild_record import RebuildRecord
 
-ProjectionState = Literal["current", "behind", "paused", "outgrown", "absent"]
+ProjectionState = Literal["current", "behind", "paused", "outdated", "absent"]
 
 
 class ProjectionStatus(NamedTuple):
     """Where a projection stands: `lag` positions of the log are not in its view yet.
 
     `version` is the view's, which is older than the program's while a newer one is being made.
-    An `outgrown` view was made with other tables than the program's: nobody can bring it further,
+    An `outdated` view was made with other tables than the program's: nobody can bring it further,
     and it serves the queries that it can until it is rebuilt. `rebuild` says how far a rebuild is;
     it is empty where there is none. `partitions` are the lags in each partition of the feed, by
     their numbers, where there is one.

@@ -137,7 +137,7 @@ async def test_what_cannot_be_is_refused_with_what_to_do(operator: httpx.AsyncCl
     assert answer.status_code == 422
     answer = await operator.post("/v1/projections/posts/pause")
     assert answer.status_code == 503
-    assert answer.json()["type"] == "/problems/no-projector"
+    assert answer.json()["type"] == "/problems/projector-not-running"
 
 
 async def test_dead_letters_show_in_health_and_metrics(

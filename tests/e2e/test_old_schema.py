@@ -122,7 +122,7 @@ async def test_the_old_view_serves_what_it_can_until_the_rebuild_is_done(
     assert answer.status_code == 503, "what is new is not in the old view, and nobody says it were"
     await check_old(client)
     told = await status(running, data, tmp_path)
-    assert (told["version"], told["state"]) == (1, "outgrown")
+    assert (told["version"], told["state"]) == (1, "outdated")
     assert int(told["position"]) <= SETTLED_EVENTS < int(told["position"]) + told["lag"]
     assert told["rebuild"]
     ready = await client.get("/health/ready")

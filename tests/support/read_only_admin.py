@@ -38,7 +38,7 @@ class ReadOnlyAdmin(DeadLetterCounter):
     ) -> None:
         """Refused."""
         message = "the views are not in this server's files, and it can't work on them"
-        raise RequestRefused(409, "not-here", message)
+        raise RequestRefused(409, "not-supported-here", message)
 
     async def cancel_rebuild(self, projection: str) -> bool:
         """There is none."""
