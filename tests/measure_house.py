@@ -11,13 +11,24 @@ How it is counted, always over the product alone unless a row says otherwise:
   `unrelated_classes_by_method`.
 - A module is a file but `__init__.py`; what imports it counts wherever in the file it does so.
 - Lines are lines of files, empty ones and comments too.
+
+A journey is what ran, as `tests.support.call_trace` notes it: the product's files in the order of
+the first call into each, in every process of a running Starling. A file that only defines a class
+of which a function on the way was given a value is counted and listed by itself. A projector
+applies an event to every projection that takes it, so those stand there too, and its loop between
+batches. The relay's journey is left out where the machine lacks Kafka or MongoDB.
 """
 
 import argparse
+import asyncio
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from infra.dev.local_engine import EngineMissing
+from tests.support.call_trace import FileUse
+from tests.support.journeys import embedded_journeys, relay_journey, temporary_folder
 from tests.support.source_tree import (
     functions_in,
     importers,
@@ -104,12 +115,40 @@ def print_table(rows: Iterable[Sequence[str]]) -> None:
         print(f"| {' | '.join(row)} |")
 
 
+def print_journey(name: str, uses: Sequence[FileUse]) -> None:
+    """The files of a journey, process after process as it goes through them."""
+    ran = list(dict.fromkeys(use.path for use in uses if use.kind == "call"))
+    given = [path for path in dict.fromkeys(use.path for use in uses) if path not in ran]
+    print(f"\n## {name}: {len(ran)} files ran, {len(given)} more define what they were given\n")
+    by_process: dict[str, dict[str, None]] = {}
+    for use in uses:
+        if use.kind == "call":
+            by_process.setdefault(use.process, {})[use.path] = None
+    for process, paths in by_process.items():
+        print(f"- in `{process}`: {', '.join(paths)}")
+    print(f"- values of: {', '.join(given)}")
+
+
+async def print_journeys() -> None:
+    """Run each journey and print it."""
+    async with temporary_folder() as folder:
+        for name, uses in (await embedded_journeys(folder)).items():
+            print_journey(name, uses)
+    async with temporary_folder() as folder:
+        try:
+            print_journey("relay to MongoDB", await relay_journey(folder))
+        except EngineMissing as error:
+            print(f"relay to MongoDB: not measured here ({error})", file=sys.stderr)
+
+
 def main() -> None:
-    """Print the table."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--table", action="store_true", help="no journeys")
-    arguments.parse_args()
+    """Print the table, and the journeys where they are wanted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", action="store_true", help="leave out the journeys")
+    arguments = parser.parse_args()
     print_table(house_table())
+    if not arguments.table:
+        asyncio.run(print_journeys())
 
 
 if __name__ == "__main__":

@@ -22,12 +22,9 @@ from projections.invalidation import InvalidationKind
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from streams.projecting.dead_letters import tables_with_dead_letters
+from tests.support.waiting import never_sleep
 
 POSTS: Projection = next(projection for projection in ALL_PROJECTIONS if projection.name == "posts")
-
-
-def never_sleep(seconds: float) -> None:
-    raise AssertionError(f"nobody waits {seconds} s here")
 
 
 async def test_a_post_can_be_read_once_the_status_page_shows_its_position(tmp_path: Path) -> None:

@@ -20,10 +20,7 @@ from projections.store import Changes
 from streams.rebuild.admin import AdminCommand
 from streams.rebuild.rebuild import load_view
 from tests.support.data_folders import current_view_file
-
-
-def never_sleep(seconds: float) -> None:
-    raise AssertionError(f"nobody waits {seconds} s here")
+from tests.support.waiting import never_sleep
 
 
 def test_loading_a_view_takes_no_listener() -> None:

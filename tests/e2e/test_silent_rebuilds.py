@@ -32,6 +32,7 @@ from streams.rebuild.jobs import RebuildJobs
 from streams.rebuild.rebuild import load_view
 from tests.support.data_folders import create_data_folder, current_view_file
 from tests.support.fresh_projection import wait_until_caught_up
+from tests.support.waiting import never_sleep
 
 NAMES = [projection.name for projection in ALL_PROJECTIONS]
 WRITER = 7
@@ -56,10 +57,6 @@ class RecordedSideEffects:
 
         monkeypatch.setattr(StatusPageWriter, "add_invalidations", touching)
         monkeypatch.setattr(RingFanout, "deliver_changes", listening)
-
-
-def never_sleep(seconds: float) -> None:
-    raise AssertionError(f"nobody waits {seconds} s here")
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ from tests.support.data_folders import (
 from tests.support.fresh_projection import wait_until_caught_up
 from tests.support.server_processes import running_processes
 from tests.support.starling_program import STARLING, starling_environment
+from tests.support.waiting import never_sleep
 
 
 async def rebuild(settings: Settings, *names: str, **environ: str) -> str:
@@ -55,10 +56,6 @@ async def rebuild(settings: Settings, *names: str, **environ: str) -> str:
 
 def read_only(path: Path, projection: Projection) -> ReadStore:
     return SqliteReadStore.open(path, tables_with_dead_letters(projection), read_only=True)
-
-
-def never_sleep(seconds: float) -> None:
-    raise AssertionError(f"nobody waits {seconds} s here")
 
 
 async def test_running_api_processes_show_the_new_view_without_a_restart(

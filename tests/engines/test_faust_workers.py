@@ -19,7 +19,7 @@ from tests.support.engines.faust_workers import (
     wait_until_projected,
 )
 from tests.support.engines.kafka_topics import fresh_topic
-from tests.support.engines.relays import publish_log, running_relay, wait_until
+from tests.support.engines.relays import publish_log, running_relay
 from tests.support.made_up_events import append_recorded
 from tests.support.mission_workload import write_log
 from tests.support.random_logs import (
@@ -29,6 +29,7 @@ from tests.support.random_logs import (
     CommandStep,
     events_of_steps,
 )
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 

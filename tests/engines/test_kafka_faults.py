@@ -22,11 +22,12 @@ from tests.support.engines.fault_proxy import FaultProxy
 from tests.support.engines.fault_proxy import running_proxy as proxied
 from tests.support.engines.kafka_topics import fresh_topic, read_lines
 from tests.support.engines.mongodb_views import fresh_address as fresh_database
-from tests.support.engines.relays import running_relay, wait_until
+from tests.support.engines.relays import running_relay
 from tests.support.engines.streaming_stack import StreamingStack
 from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.made_up_events import append_made_up
 from tests.support.requirements import skip_or_fail
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 

@@ -16,13 +16,9 @@ from infra.kafka.topic import FeedTopic
 from infra.sqlite.event_log import SqliteLog
 from streams.feed.relay import FeedUnavailable, Relay
 from tests.support.engines.kafka_topics import fresh_topic, read_chunks, read_lines
-from tests.support.engines.relays import (
-    publish_log,
-    running_relay,
-    running_relay_process,
-    wait_until,
-)
+from tests.support.engines.relays import publish_log, running_relay, running_relay_process
 from tests.support.made_up_events import append_made_up
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
 

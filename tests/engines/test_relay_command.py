@@ -12,9 +12,10 @@ from infra.dev.kafka_broker import KafkaBroker
 from infra.kafka.topic import FeedTopic
 from infra.sqlite.event_log import SqliteLog
 from tests.support.engines.kafka_topics import fresh_topic, read_lines
-from tests.support.engines.relays import publish_log, wait_until
+from tests.support.engines.relays import publish_log
 from tests.support.made_up_events import append_made_up
 from tests.support.starling_program import STARLING, killed_at_exit, starling, starling_environment
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
 

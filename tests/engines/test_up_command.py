@@ -26,7 +26,6 @@ from infra.dev.stack_record import StartedProcess
 from infra.kafka.topic import FeedTopic
 from infra.log_of_record import open_log
 from infra.settings import Settings
-from tests.support.engines.relays import wait_until
 from tests.support.engines.streaming_stack import StreamingStack
 from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.made_up_events import append_recorded
@@ -34,6 +33,7 @@ from tests.support.mission_workload import MissionWorkload
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.requirements import skip_or_fail
 from tests.support.starling_program import starling
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
 

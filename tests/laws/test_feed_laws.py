@@ -15,8 +15,8 @@ from infra.in_memory.event_log import MemoryLog
 from streams.feed.chunks import Chunk, decode_record, split_into_chunks, watermarks_for_all
 from streams.feed.relay import MAX_READS_AT_ONCE, READ_EVENTS, FeedUnavailable, Relay
 from streams.feed.topic_merge import TopicMerge
-from tests.support.engines.relays import wait_until
 from tests.support.made_up_events import append_made_up
+from tests.support.waiting import wait_until
 
 FIRST = first_id_at(1_700_000_000_000)
 

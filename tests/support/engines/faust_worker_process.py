@@ -18,7 +18,7 @@ from projections.store import Changes, WriterSuperseded
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.faust_app import build_app, run_worker
 from streams.projecting.partitioned_runner import PartitionedProjection, ViewProvider, fixed_views
-from tests.support.engines.relays import wait_until
+from tests.support.waiting import wait_until
 
 FOLDER = Path(sys.argv[-1])
 PAUSE_FILE, PAUSED_FILE = FOLDER / f"hold-{os.getpid()}", FOLDER / f"held-{os.getpid()}"

@@ -15,9 +15,9 @@ from infra.sqlite.read_store import SqliteReadStore
 from projections.registry import ALL_PROJECTIONS
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.log_runner import LogRunner, RunningProjection
-from tests.support.engines.relays import wait_until
 from tests.support.requirements import REPOSITORY
 from tests.support.starling_program import killed_at_exit
+from tests.support.waiting import wait_until
 
 TableRows = dict[str, list[tuple[object, ...]]]
 

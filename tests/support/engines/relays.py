@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -14,20 +14,7 @@ from infra.kafka.feed import KafkaFeed
 from infra.kafka.topic import FeedTopic
 from streams.feed.relay import Relay
 from tests.support.requirements import REPOSITORY
-
-PATIENCE_SECONDS = 90.0
-
-
-async def wait_until(
-    condition: Callable[[], bool], task: "asyncio.Task[None] | None" = None
-) -> None:
-    """Wait for what another thread or process does."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
-            if task is not None and task.done():
-                task.result()
-                raise AssertionError("it ended by itself")
-            await asyncio.sleep(0.02)
+from tests.support.waiting import wait_until
 
 
 @asynccontextmanager

@@ -15,8 +15,8 @@ from infra.settings import Settings
 from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore
 from streams.projecting.dead_letters import tables_with_dead_letters
-from tests.support.engines.relays import PATIENCE_SECONDS
 from tests.support.starling_program import STARLING, killed_at_exit, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class StreamingStack:

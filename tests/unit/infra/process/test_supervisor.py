@@ -4,10 +4,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from infra.process.supervisor import ChildProcess, Supervisor
+from tests.support.waiting import wait_until
 
 CHILD = """
 import asyncio, os, pathlib, signal, sys
@@ -37,22 +37,16 @@ def lines(out: Path) -> list[tuple[str, int]]:
     return [(word, int(pid)) for word, pid in split]
 
 
-async def until(ready: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not ready():  # noqa: ASYNC110 - a file written by another process gives no event
-            await asyncio.sleep(0.01)
-
-
 async def test_a_killed_child_is_started_again_and_all_stop_in_order(tmp_path: Path) -> None:
     out, said = tmp_path / "out", list[str]()
     supervisor = Supervisor(
         [ChildProcess("the child", ["-c", CHILD, str(out)])], os.environ, said.append
     )
     running = asyncio.create_task(supervisor.run())
-    await until(lambda: len(lines(out)) == 1)
+    await wait_until(lambda: len(lines(out)) == 1)
     first = lines(out)[0][1]
     os.kill(first, signal.SIGKILL)
-    await until(lambda: len(lines(out)) == 2)
+    await wait_until(lambda: len(lines(out)) == 2)
     second = lines(out)[1][1]
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(running, 20)
@@ -65,8 +59,8 @@ async def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     arguments = ("-c", PARENT, str(out), CHILD)
     parent = await asyncio.create_subprocess_exec(sys.executable, *arguments)
     try:
-        await until(lambda: len(lines(out)) == 1)
+        await wait_until(lambda: len(lines(out)) == 1)
     finally:
         parent.kill()
         await parent.wait()
-    await until(lambda: [word for word, _ in lines(out)] == ["up", "down"])
+    await wait_until(lambda: [word for word, _ in lines(out)] == ["up", "down"])

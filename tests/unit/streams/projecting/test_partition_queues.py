@@ -16,8 +16,8 @@ from streams.feed.chunks import Chunk, split_into_chunks, watermarks_for_all
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.partition_queues import PartitionQueues
 from streams.projecting.partitioned_runner import PartitionedProjection, PartitionedRunner
-from tests.support.engines.relays import wait_until
 from tests.support.made_up_events import append_made_up
+from tests.support.waiting import wait_until
 
 EVENTS = 60
 AGAIN_SECONDS = 0.5
