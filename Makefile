@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench up down clean lock
+.PHONY: help setup run test check format bench up down docs clean lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -42,8 +42,11 @@ up: $(VENV)/.streaming $(VENV)/.engines ## start the streaming profile
 down: $(VENV)/.streaming ## stop the streaming profile
 	$(BIN)/starling down
 
+docs: $(VENV)/.docs ## build the documentation site into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 clean: ## remove .venv and every cache; data/ stays
-	rm -rf $(VENV) .engines build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .engines build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- installing: one stamp a lock, so that a second call costs nothing ----
@@ -86,3 +89,4 @@ lock: ## write requirements/ anew (needs uv; UPGRADE=--upgrade takes newer versi
 	$(CUT) -o requirements/analysis.txt --extra analysis
 	$(CUT) -o requirements/test.txt --extra analysis --extra test --extra lint
 	$(CUT) -o requirements/bench.txt --extra analysis --extra bench
+	$(CUT) -o requirements/docs.txt --extra docs
