@@ -49,9 +49,6 @@ class FollowersProjection:
             view.add(DEGREES, (life.follower,), 0, one)
 
 
-FOLLOWERS: Final = FollowersProjection()
-
-
 class ListedUser(NamedTuple):
     """A user in a list of followers or followees; `id` is the cursor of pages."""
 

@@ -6,12 +6,13 @@ the same rows come out in whatever order the events of different people are proj
 may even come before its post.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from events.envelope import RecordedEvent
+from events.ids.snowflake import time_ms
 from events.schema import (
     Event,
     PostCreated,
@@ -23,28 +24,85 @@ from events.schema import (
     PostUnretweeted,
     UserDeleted,
 )
+from projections.invalidation import InvalidationKind
 from projections.pages import PageRequest, read_page
-from projections.post_rows import (
-    AUTHOR_POST_COUNTS,
-    BY_AUTHOR,
-    BY_POST,
-    COMMENTS,
-    DELETED_ACCOUNTS,
-    LIKES,
-    POST_COUNTS,
-    POSTS,
-    RETWEETS,
-    CommentRow,
-    DeletedAccountRow,
-    MarkRow,
-    PostRow,
-)
 from projections.projection import BatchRows, RowRead
-from projections.store import KeyRange, ReadStore
-from projections.tables import CounterTable, Table
+from projections.store import BatchReads, Changes, KeyRange, ReadStore
+from projections.tables import CounterTable, Key, Table
 
-_RowReads = Iterable[RowRead | KeyRange]
+BY_AUTHOR: Final = ("author",)
+BY_POST: Final = ("post", "id")
+
+
+class PostRow(NamedTuple):
+    """A post or, where `reply_to` names another one, a comment.
+
+    `hashtags`, `mentions` and `media` are JSON arrays of strings; `edited` is the id of the newest
+    edit, which says when. A deleted post stays as a tombstone: `deleted` is 1, what it said is
+    gone.
+    """
+
+    post: int
+    author: int
+    text: str
+    reply_to: int | None
+    hashtags: str
+    mentions: str
+    media: str
+    edited: int | None = None
+    deleted: int = 0
+
+
+class CommentRow(NamedTuple):
+    """`comment` answers `post` and was not deleted."""
+
+    post: int
+    comment: int
+
+
+class MarkRow(NamedTuple):
+    """`user` likes, or retweeted, `post` since the event `id`."""
+
+    user: int
+    post: int
+    id: int
+
+
+class PostCounts(NamedTuple):
+    """What a post gathered."""
+
+    post: int
+    likes: int
+    retweets: int
+    comments: int
+
+
+class AuthorPostCount(NamedTuple):
+    """How many posts and comments of an author there are."""
+
+    author: int
+    posts: int
+
+
+class DeletedAccountRow(NamedTuple):
+    """An account that was deleted: nothing of its may appear any more."""
+
+    user: int
+
+
+POSTS: Final[Table[PostRow]] = Table("posts", PostRow, key_size=1, indexes=(BY_AUTHOR,))
+COMMENTS: Final[Table[CommentRow]] = Table("comments", CommentRow, key_size=2)
+LIKES: Final[Table[MarkRow]] = Table("likes", MarkRow, key_size=2, indexes=(BY_POST,))
+RETWEETS: Final[Table[MarkRow]] = Table("retweets", MarkRow, key_size=2, indexes=(BY_POST,))
+DELETED_ACCOUNTS: Final[Table[DeletedAccountRow]] = Table("gone", DeletedAccountRow, key_size=1)
+POST_COUNTS: Final[CounterTable[PostCounts]] = CounterTable("counts", PostCounts, key_size=1)
+AUTHOR_POST_COUNTS: Final[CounterTable[AuthorPostCount]] = CounterTable(
+    "authored", AuthorPostCount, key_size=1
+)
+
 _encode = msgspec.json.Encoder().encode
+_RANGE_READ_MS: Final = 7 * 86_400_000
+"""Between posts that are less than a week apart nobody has marked very many others."""
 
 
 class PostsProjection:
@@ -66,7 +124,7 @@ class PostsProjection:
         POSTS, COMMENTS, LIKES, RETWEETS, DELETED_ACCOUNTS, POST_COUNTS, AUTHOR_POST_COUNTS,
     )  # fmt: skip
 
-    def rows_to_read(self, recorded: RecordedEvent) -> _RowReads:
+    def rows_to_read(self, recorded: RecordedEvent) -> Iterable[RowRead | KeyRange]:
         """The row that the event is about, and all of a user's when the account ends."""
         event = recorded.event
         if isinstance(event, PostLiked | PostUnliked):
@@ -233,3 +291,55 @@ async def count_authored_posts(store: ReadStore, users: Collection[int]) -> Mapp
     """How many posts and comments each of the users has."""
     rows = await store.get_many(AUTHOR_POST_COUNTS, {(user,) for user in users})
     return {user: rows[user,].posts if (user,) in rows else 0 for user in users}
+
+
+async def read_marks(
+    store: ReadStore, keys: Collection[tuple[int, int]]
+) -> Mapping[tuple[int, int], tuple[bool, bool]]:
+    """(liked, retweeted), for each (viewer, post)."""
+    if isinstance(store, BatchReads):
+        liked, retweeted = await _read_marks_by_range(store, keys)
+    else:
+        liked = set(await store.get_many(LIKES, keys))
+        retweeted = set(await store.get_many(RETWEETS, keys))
+    return {key: (key in liked, key in retweeted) for key in keys}
+
+
+async def _read_marks_by_range(store: BatchReads, keys: Iterable[Key]) -> tuple[set[Key], set[Key]]:
+    """At least which of the keys are in `LIKES`, and in `RETWEET_ENTRIES`, by one question.
+
+    It asks for all that a viewer marked between the oldest and the newest of the posts, if these
+    are about as old: one search in place of one for each post.
+    """
+    pages: dict[int, list[int]] = {}
+    for viewer, post in keys:
+        pages.setdefault(viewer, []).append(post)
+    spans: list[KeyRange] = []
+    for viewer, shown in pages.items():
+        first, last = min(shown), max(shown)
+        if time_ms(last) - time_ms(first) < _RANGE_READ_MS:
+            spans.append(KeyRange(LIKES, (viewer,), below=last + 1, above=first - 1))
+        else:
+            spans += [KeyRange(LIKES, (viewer, post)) for post in shown]
+    found = await store.scan_many([*spans, *(span._replace(table=RETWEETS) for span in spans)])
+    liked, retweeted = (
+        {row[:2] for rows in half for row in rows}
+        for half in (found[: len(spans)], found[len(spans) :])
+    )
+    return liked, retweeted
+
+
+def find_invalidations(changes: Changes) -> Iterator[tuple[int, int]]:
+    """What readers must forget after these changes: `InvalidationKind` and id."""
+    posts = {post for (post,) in changes.puts.get(POSTS, ())}
+    posts.update(post for (post,) in changes.increments.get(POST_COUNTS, ()))
+    for post in posts:
+        yield InvalidationKind.POST, post
+    users: set[int] = set()
+    for table in (LIKES, RETWEETS):
+        users.update(user for user, _ in changes.puts.get(table, ()))
+        users.update(user for user, _ in changes.deletes.get(table, ()))
+    for user in users:
+        yield InvalidationKind.MARKS, user
+    for (author,) in changes.increments.get(AUTHOR_POST_COUNTS, ()):
+        yield InvalidationKind.USER_COUNTS, author

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from projections import followers, post_rows, profiles, timeline
+from projections import followers, posts, profiles, timeline
 from projections.followers import FollowersProjection
-from projections.home import new_entries
+from projections.invalidation import Invalidation
 from projections.posts import PostsProjection
 from projections.profiles import ProfilesProjection
 from projections.projection import Projection
@@ -22,18 +22,16 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
 )
 """In no order that matters: no projection reads another's tables."""
 
-INVALIDATIONS: Final[Mapping[str, Callable[[Changes], Iterable[tuple[int, int]]]]] = {
+INVALIDATIONS: Final[Mapping[str, Callable[[Changes], Iterable[Invalidation]]]] = {
     "profiles": profiles.find_invalidations,
-    "posts": post_rows.find_invalidations,
+    "posts": posts.find_invalidations,
     "followers": followers.find_invalidations,
     "timeline": timeline.find_invalidations,
 }
-"""For a projection by its name: what readers must forget after its changes (`InvalidationKind` and
-id).
-"""
+"""By a projection's name, what API processes must drop from their caches after its changes."""
 
 INVALIDATIONS_WITH_ENTRIES: Final = {
     **INVALIDATIONS,
-    "timeline": new_entries.invalidations_with_entries,
+    "timeline": timeline.invalidations_with_entries,
 }
-"""The same where processes keep home timelines by what they are told."""
+"""The same where API processes keep home timelines by themselves (`home.rings.LocalRings`)."""

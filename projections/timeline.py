@@ -1,14 +1,16 @@
 """Who posted and retweeted what, under which hashtag, for whom: what every timeline is made of.
 
-Home timelines are not rows here. They are merged from these tables on read
-(`projections.home.merge`), or kept ready in rings that are filled from this projection's changes
+The timelines that list posts alone (a user's, the public one, a hashtag's) are read here, page by
+page. Home timelines are not rows: they are merged from these tables on read
+(`projections.home.merge`) or kept in memory, in rings that follow this projection's changes
 (`projections.home.home_timeline`).
 
-Retweets of a post that ended stay in their tables, and are found to point nowhere when they are
-read: the post's deletion and a retweet belong to different owners and may arrive in any order.
+A retweet of a deleted post stays in its tables, and readers find that its post is gone: the
+deletion and the retweet belong to different owners and may arrive in any order.
 """
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from events.envelope import RecordedEvent
@@ -27,10 +29,11 @@ from events.schema import (
     UserUnmuted,
 )
 from projections.follow_graph import BY_FOLLOWER, FOLLOW_GRAPH_EVENTS, FollowGraph
-from projections.invalidation import InvalidationKind
+from projections.invalidation import Invalidation, InvalidationKind
+from projections.pages import PageRequest, read_page
 from projections.projection import BatchRows, RowRead
-from projections.store import Changes, KeyRange
-from projections.tables import CounterTable, Table
+from projections.store import Changes, KeyRange, ReadStore
+from projections.tables import CounterTable, Key, Table
 
 BY_AUTHOR: Final = ("author", "post")
 BY_ACTOR: Final = ("actor", "id")
@@ -113,7 +116,7 @@ HIGH_FANOUT_AUTHORS: Final[Table[HighFanoutAuthor]] = Table("big", HighFanoutAut
 
 
 class TimelineProjection:
-    """The projection. `big_above` followers make an author big."""
+    """The projection. An author whose follows were above `fanout_limit` once is high-fanout."""
 
     name = "timeline"
     version = 1
@@ -132,8 +135,8 @@ class TimelineProjection:
         FOLLOW_COUNTS, HIGH_FANOUT_AUTHORS, *FOLLOW_GRAPH.tables,
     )  # fmt: skip
 
-    def __init__(self, big_above: int = 10_000) -> None:
-        self._fanout_limit = big_above
+    def __init__(self, fanout_limit: int = 10_000) -> None:
+        self._fanout_limit = fanout_limit
 
     def rows_to_read(self, recorded: RecordedEvent) -> Iterator[RowRead | KeyRange]:
         """What `project` reads: spans only where a post changes or an account ends."""
@@ -218,8 +221,77 @@ def _remove_retweet(actor: int, post: int, view: BatchRows) -> None:
         view.delete(RETWEETS_BY_USER, (actor, post))
 
 
-def find_invalidations(changes: Changes) -> Iterator[tuple[int, int]]:
-    """What readers must forget after these changes: `InvalidationKind` and id."""
+class TimelineEntry(NamedTuple):
+    """A line of a timeline. `id` is what cursors name: the post's, or the retweet event's."""
+
+    id: int
+    post: int
+    retweeter: int | None = None
+
+
+async def read_user_timeline(
+    store: ReadStore, author: int, request: PageRequest
+) -> list[TimelineEntry]:
+    """The posts and comments of a user. Whether the reader may see the user, the caller checks."""
+    rows = await read_page(store, POST_ENTRIES, (author,), request, index=BY_AUTHOR)
+    return [TimelineEntry(row.post, row.post) for row in rows]
+
+
+async def read_public_timeline(
+    store: ReadStore, request: PageRequest, hidden: AbstractSet[int] = frozenset()
+) -> list[TimelineEntry]:
+    """All posts and comments, without those of hidden authors."""
+    return await _read_visible(store, POST_ENTRIES, (), None, request, hidden)
+
+
+async def read_hashtag_timeline(
+    store: ReadStore, tag: str, request: PageRequest, hidden: AbstractSet[int] = frozenset()
+) -> list[TimelineEntry]:
+    """What carries a hashtag, in whatever case it is written, without hidden authors."""
+    prefix = (fold_hashtag(tag),)
+    return await _read_visible(store, HASHTAG_ENTRIES, prefix, BY_TAG, request, hidden)
+
+
+async def _read_visible(
+    store: ReadStore,
+    table: Table[Any],
+    prefix: Key,
+    index: tuple[str, ...] | None,
+    request: PageRequest,
+    hidden: AbstractSet[int],
+) -> list[TimelineEntry]:
+    """Read pages of rows with a `post`, one after another, until enough of them are visible."""
+    visible: list[TimelineEntry] = []
+    while True:
+        rows = await read_page(store, table, prefix, request, index=index)
+        posts = (
+            rows
+            if table is POST_ENTRIES
+            else (await store.get_many(POST_ENTRIES, {(row.post,) for row in rows})).values()
+        )
+        shown = {row.post for row in posts if row.author not in hidden}
+        more = [TimelineEntry(row.post, row.post) for row in rows if row.post in shown]
+        visible = more + visible if request.counts_from_oldest else visible + more
+        if len(visible) >= request.limit or len(rows) < request.limit:
+            break
+        if request.counts_from_oldest:
+            request = request._replace(min_id=rows[0].post)
+        else:
+            request = request._replace(max_id=rows[-1].post)
+    return visible[-request.limit :] if request.counts_from_oldest else visible[: request.limit]
+
+
+class SignedEntry(NamedTuple):
+    """An entry of home timelines: its id (negative for a retweet), its author or retweeter, and
+    the post that it shows."""
+
+    signed_id: int
+    actor: int
+    post: int
+
+
+def find_invalidations(changes: Changes) -> Iterator[Invalidation]:
+    """What API processes must drop from their caches after these changes."""
     for (entry,) in (
         *_changed_keys(changes, POST_ENTRIES),
         *changes.deletes.get(RETWEET_ENTRIES, ()),
@@ -242,3 +314,44 @@ def _changed_keys(changes: Changes, table: Table[Any]) -> Iterator[tuple[Any, ..
     """The keys of rows that were put or deleted."""
     yield from changes.puts.get(table, ())
     yield from changes.deletes.get(table, ())
+
+
+def invalidations_with_entries(changes: Changes) -> Iterator[Invalidation]:
+    """The same, with new entries given in full, for processes that keep home timelines by them.
+
+    A new entry is two or three pairs, one right after the other: its author or retweeter, for a
+    retweet the post that it shows, and its signed id. `NewEntryDecoder` reads them.
+    """
+    posts, retweets = changes.puts.get(POST_ENTRIES, {}), changes.puts.get(RETWEET_ENTRIES, {})
+    removed = {post for _, post in changes.deletes.get(RETWEETS_BY_USER, ())}
+    only_added = {row[2] for row in retweets.values()} - removed
+    for kind, id in find_invalidations(changes):
+        if not (
+            (kind == InvalidationKind.ENTRY and (id,) in posts)
+            or (kind == InvalidationKind.RETWEETS and id in only_added)
+        ):
+            yield kind, id
+    for post, author in posts.values():
+        yield InvalidationKind.NEW_ENTRY_ACTOR, author
+        yield InvalidationKind.NEW_ENTRY, post
+    for id, actor, post in retweets.values():
+        yield InvalidationKind.NEW_ENTRY_ACTOR, actor
+        yield InvalidationKind.NEW_ENTRY_POST, post
+        yield InvalidationKind.NEW_ENTRY, -id
+
+
+class NewEntryDecoder:
+    """Reads the new entries from the pairs that `invalidations_with_entries` made of them."""
+
+    def __init__(self) -> None:
+        self._actor = self._post = 0
+
+    def decode(self, kind: int, id: int) -> SignedEntry | None:
+        """The entry, once the last of its pairs is given."""
+        if kind == InvalidationKind.NEW_ENTRY_ACTOR:
+            self._actor = id
+        elif kind == InvalidationKind.NEW_ENTRY_POST:
+            self._post = id
+        else:
+            return SignedEntry(id, self._actor, id if id > 0 else self._post)
+        return None

@@ -14,11 +14,10 @@ from api.v1.time_travel import stores_at_time, time_from_query
 from api.views.ids_and_times import rfc3339
 from api.views.posts import PostViews, SinglePost
 from api.views.users import USER_VIEWS, UserViews, no_such_user
-from projections import followers, posts, trends
-from projections.home import public_lists
-from projections.home.public_lists import TimelineEntry
+from projections import followers, posts, timeline, trending
 from projections.pages import PageRequest
 from projections.store import ReadStore
+from projections.timeline import TimelineEntry
 
 MAX_TRENDS: Final = 50
 """The most trends in an answer."""
@@ -135,10 +134,7 @@ class QueryEndpoints:
         """The home timeline."""
         viewer = call.actor
         page = paging.page_from_query(call, paging.MAX_POSTS)
-        home = self._ports.home
-        listed = home.cached_page(viewer, page)
-        if listed is None:
-            listed = await home.load_page(viewer, page)
+        listed = await self._ports.home.read_page(viewer, page)
         return await self._posts_response(call, page, listed)
 
     async def public_timeline(self, call: HttpRequest) -> HttpResponse:
@@ -148,7 +144,7 @@ class QueryEndpoints:
         return await self._posts_response(
             call,
             page,
-            await public_lists.read_public_timeline(self._timeline_store(), page, hidden),
+            await timeline.read_public_timeline(self._timeline_store(), page, hidden),
         )
 
     async def hashtag_timeline(self, call: HttpRequest) -> HttpResponse:
@@ -156,7 +152,7 @@ class QueryEndpoints:
         page = paging.page_from_query(call, paging.MAX_POSTS)
         tag = call.params[0].removeprefix("#")
         hidden = await self._hidden_users(call)
-        listed = await public_lists.read_hashtag_timeline(self._timeline_store(), tag, page, hidden)
+        listed = await timeline.read_hashtag_timeline(self._timeline_store(), tag, page, hidden)
         return await self._posts_response(call, page, listed)
 
     async def posts_by_user(self, call: HttpRequest) -> HttpResponse:
@@ -166,7 +162,7 @@ class QueryEndpoints:
         if user in await self._blocked_users(call):
             return await self._posts_response(call, page, [])
         return await self._posts_response(
-            call, page, await public_lists.read_user_timeline(self._timeline_store(), user, page)
+            call, page, await timeline.read_user_timeline(self._timeline_store(), user, page)
         )
 
     def _timeline_store(self) -> ReadStore:
@@ -198,10 +194,10 @@ class QueryEndpoints:
             store, at = self._ports.views.current_store("trending"), self._ports.clock_ms()
         else:
             store, at = (await stores_at_time(self._ports, ("trending",), then))["trending"], then
-        found = await trends.find_trends(store, at, limit)
+        found = await trending.find_trends(store, at, limit)
         return json_response(_encode_json([_trend_json(trend) for trend in found]))
 
 
-def _trend_json(trend: trends.TrendingTag) -> Trend:
+def _trend_json(trend: trending.TrendingTag) -> Trend:
     history = [Use(rfc3339(use.since), use.uses, use.accounts) for use in trend.history]
     return Trend(trend.tag, trend.score, trend.uses, trend.accounts, history)

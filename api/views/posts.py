@@ -28,7 +28,7 @@ from events.schema import Event, PostCreated
 from projections import posts
 from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind
-from projections.marks import read_marks
+from projections.posts import read_marks
 from projections.profiles import PROFILES
 from projections.store import StoreUnavailable
 

@@ -1,21 +1,21 @@
-"""Which entries of a home timeline a reader sees, and what one must know to say so.
+"""Which entries of a home timeline a reader sees, from facts about entries kept in memory.
 
 A post shows once, at its oldest visible entry: the original where the reader follows its author (or
-is it), else the earliest retweet by somebody whom the reader follows. So what was shown stays where
-it was when somebody else retweets it, and a walk through the pages meets each post once.
+is it), else the earliest retweet by a user whom the reader follows. So what was shown stays where
+it was when another user retweets it, and a walk through the pages meets each post once.
 
 Whether an entry shows does not depend on its neighbours, so a page can start anywhere.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from projections.home.merge import SignedEntry
-from projections.home.public_lists import TimelineEntry
+from projections.home.merge import EntryBounds
 from projections.home.viewer import ViewerContext
 from projections.invalidation import InvalidationKind
+from projections.pages import PageRequest
 from projections.store import ReadStore
 from projections.timeline import (
     BY_POST,
@@ -23,12 +23,14 @@ from projections.timeline import (
     POST_ENTRIES,
     RETWEET_ENTRIES,
     RETWEETS_BY_USER,
+    SignedEntry,
+    TimelineEntry,
 )
 
 MAX_CACHED_RETWEETS: Final = 500
-"""Retweets of a post above which they are not all kept, but asked for reader by reader."""
+"""Retweets of a post above which they are not all cached, but looked up reader by reader."""
 NO_USER: Final = 0
-"""Stands for the author of a post, or the maker of a retweet, that is gone."""
+"""Stands for the author of a post, or the maker of a retweet, that does not exist."""
 _NO_RETWEET: Final = (NO_USER, 0)
 
 
@@ -40,238 +42,258 @@ class ManyRetweets:
 
 @dataclass(slots=True, eq=False)
 class ReaderState:
-    """What is remembered for one reader."""
+    """What is cached for one reader."""
 
     context: ViewerContext
     first_retweets: dict[int, tuple[ManyRetweets, int]] = field(default_factory=dict)
-    """Under a post that a crowd retweeted, the earliest retweet by one of the followed, or 0."""
+    """Under a post with many retweets, the earliest by one of the followed, or 0."""
     page_key: object = None
-    """What the remembered page answers, and the state of everything that it came from."""
+    """The request that `page` answers, and the state of everything that it was made from."""
     page: list[TimelineEntry] = field(default_factory=list)
 
 
 class EntryCache:
-    """Facts about entries, shared by all readers, bounded, and dropped when they change."""
+    """Facts about entries, shared by all readers, bounded, and dropped when they change.
 
-    def __init__(self, most: int = 200_000) -> None:
+    Each question has two methods: one answers from memory, without awaiting, or gives None where a
+    fact is missing (`find_bounds`, `visible_entries`); the other reads missing facts from the
+    durable tables until the first one can answer (`load_bounds`, `load_visible`).
+    """
+
+    def __init__(self, current_store: Callable[[], ReadStore], max_facts: int = 200_000) -> None:
+        self._current_store = current_store
         self.post_authors: dict[int, int] = {}
-        """The author of each post."""
-        self.retweet_entries: dict[int, tuple[int, int]] = {}
-        """Who made a retweet entry, and of which post."""
-        self.retweets_by_post: dict[int, dict[int, int] | ManyRetweets] = {}
-        """Under a post, who retweeted it, and the entry ids of that."""
-        self.deleted_post_authors: dict[int, int] = {}
-        """The author of each post that was deleted; `NOBODY` for what never was a post."""
+        """The author of each post; `NO_USER` where there is no such post (any more)."""
+        self._retweet_entries: dict[int, tuple[int, int]] = {}
+        """Under a retweet's entry id, its user and its post."""
+        self._retweets_by_post: dict[int, dict[int, int] | ManyRetweets] = {}
+        """Under a post, the users who retweeted it, and the entry ids of that."""
+        self._deleted_post_authors: dict[int, int] = {}
+        """The author of each post that was deleted; `NO_USER` for what never was a post."""
         self.generation = 0
         """Grows whenever an answer may differ although no ring and no context changed."""
-        self._max_facts = most
+        self._max_facts = max_facts
         self._load_tickets: dict[tuple[int, int], object] = {}
-        """What is being read, and by whom: a ticket of the latest who began."""
+        """Under (`InvalidationKind`, id), a ticket for those who are reading it."""
 
     def invalidate(self, kind: int, id: int) -> None:
         """Drop what changed."""
         self._load_tickets.pop((kind, id), None)
         if kind == InvalidationKind.ENTRY:
-            author, retweet = self.post_authors.pop(id, None), self.retweet_entries.pop(id, None)
-            self.deleted_post_authors.pop(id, None)
+            author, retweet = self.post_authors.pop(id, None), self._retweet_entries.pop(id, None)
+            self._deleted_post_authors.pop(id, None)
             self.generation += author is not None or retweet is not None
         elif kind == InvalidationKind.RETWEETS:
-            self.generation += self.retweets_by_post.pop(id, None) is not None
+            self.generation += self._retweets_by_post.pop(id, None) is not None
 
-    def add_entry(self, found: SignedEntry, worth: bool) -> None:
-        """An entry is new: keep what was told of it, if somebody is likely to need it."""
-        entry, actor, post = found
-        self.invalidate(InvalidationKind.ENTRY, abs(entry))
-        if entry < 0:
-            passed = self.retweets_by_post.get(post)
-            if isinstance(passed, dict) and len(passed) < MAX_CACHED_RETWEETS:
+    def add_entry(self, entry: SignedEntry, likely_read: bool) -> None:
+        """Note the facts of a new entry, where a reader is likely to need them."""
+        id, actor, post = entry
+        self.invalidate(InvalidationKind.ENTRY, abs(id))
+        if id < 0:
+            retweets = self._retweets_by_post.get(post)
+            if isinstance(retweets, dict) and len(retweets) < MAX_CACHED_RETWEETS:
                 self._load_tickets.pop((InvalidationKind.RETWEETS, post), None)
-                passed[actor] = -entry
+                retweets[actor] = -id
                 self.generation += 1
             else:
                 self.invalidate(InvalidationKind.RETWEETS, post)
-        if worth:
+        if likely_read:
             self._make_room()
-            if entry > 0:
+            if id > 0:
                 self.post_authors[post] = actor
             else:
-                self.retweet_entries[-entry] = (actor, post)
+                self._retweet_entries[-id] = (actor, post)
 
     def invalidate_all(self) -> None:
         """Drop everything."""
-        (
-            self.post_authors,
-            self.retweet_entries,
-            self.retweets_by_post,
-            self.deleted_post_authors,
-        ) = {}, {}, {}, {}
+        self.post_authors, self._retweet_entries = {}, {}
+        self._retweets_by_post, self._deleted_post_authors = {}, {}
         self._load_tickets.clear()
         self.generation += 1
 
-    def first_retweet(self, reader: ReaderState, post: int) -> int | None:
-        """The earliest retweet of a post by somebody whom the reader follows; 0 where there is
-        none, None where that must be loaded first."""
-        passed = self.retweets_by_post.get(post)
-        if isinstance(passed, ManyRetweets):
-            of, first = reader.first_retweets.get(post, (None, 0))
-            return first if of is passed else None
-        if passed is None:
-            return None
-        retweeters = reader.context.retweeters
-        if len(passed) > len(retweeters):
-            mine = [passed[user] for user in retweeters if user in passed]
-        else:
-            mine = [id for user, id in passed.items() if user in retweeters]
-        return min(mine, default=0)
+    def find_bounds(self, reader: ReaderState, request: PageRequest) -> EntryBounds | None:
+        """The page's bounds as entry ids; None where a fact is missing."""
+        bounds = []
+        for id in (request.max_id, request.since_id, request.min_id):
+            entry = self._resolve_cursor(reader, id) if id is not None else None
+            if entry is None and id is not None:
+                return None
+            bounds.append(entry)
+        resolved = PageRequest(request.limit, *bounds)
+        return EntryBounds(resolved.lower_bound, resolved.max_id, resolved.counts_from_oldest)
 
-    def resolve_cursor(self, reader: ReaderState, id: int) -> int | None:
-        """The entry that a client means by an id: where that is a post which shows through a
-        retweet, the retweet. None where something must be loaded first."""
-        author = self.post_authors.get(id)
-        if author is None:
-            return id if self.retweet_entries.get(id, _NO_RETWEET) != _NO_RETWEET else None
-        if author == NO_USER:
-            author = self.deleted_post_authors.get(id)
-            if author is None or author == NO_USER:
-                return author if author is None else id
-        if author in reader.context.self_and_followed:
-            return id
-        first = self.first_retweet(reader, id)
-        return first if first is None else first or id
+    async def load_bounds(self, reader: ReaderState, request: PageRequest) -> EntryBounds:
+        """The page's bounds as entry ids. Raises `StoreError`."""
+        while (bounds := self.find_bounds(reader, request)) is None:
+            for id in (request.max_id, request.since_id, request.min_id):
+                if id is not None:
+                    await self._load_cursor(reader, id)
+        return bounds
 
     def visible_entries(
         self, reader: ReaderState, entries: Iterable[int], limit: int
     ) -> list[TimelineEntry] | None:
-        """At most `limit` of the entries that the reader sees, in their order; None where
-        something about them must be loaded first."""
-        context = reader.context
-        shown: list[TimelineEntry] = []
-        authors, own, visible = self.post_authors, context.self_and_followed, context.authors
+        """At most `limit` of the entries that the reader sees, in their order; None where a fact
+        is missing."""
+        viewer = reader.context
+        visible: list[TimelineEntry] = []
+        post_authors, authors, own = self.post_authors, viewer.authors, viewer.self_and_followed
         for entry in entries:
             if entry > 0:
-                author = authors.get(entry)
+                author = post_authors.get(entry)
                 if author is None:
                     return None
-                if author in visible:
-                    shown.append(TimelineEntry(entry, entry))
+                if author in authors:
+                    visible.append(TimelineEntry(entry, entry))
             else:
-                retweet = self.retweet_entries.get(-entry)
+                retweet = self._retweet_entries.get(-entry)
                 if retweet is None:
                     return None
                 actor, post = retweet
-                if actor not in context.retweeters:
+                if actor not in viewer.retweeters:
                     continue
-                author = authors.get(post)
+                author = post_authors.get(post)
                 if author is None:
                     return None
-                if author == NO_USER or author in own or author in context.hidden:
+                if author == NO_USER or author in own or author in viewer.hidden:
                     continue
-                first = self.first_retweet(reader, post)
+                first = self._first_retweet(reader, post)
                 if first is None:
                     return None
                 if first == -entry:
-                    shown.append(TimelineEntry(first, post, actor))
-            if len(shown) == limit:
+                    visible.append(TimelineEntry(first, post, actor))
+            if len(visible) == limit:
                 break
-        return shown
+        return visible
 
-    async def load_entries(
-        self, store: ReadStore, reader: ReaderState, entries: Iterable[int]
-    ) -> None:
-        """Learn what `show` needs for these entries."""
-        self._make_room()
-        context = reader.context
-        posts = {entry for entry in entries if entry > 0}
-        await self._load_retweets(store, {-entry for entry in entries if entry < 0})
-        passed = set()
-        for entry in entries:
-            actor, post = (
-                self.retweet_entries.get(-entry, _NO_RETWEET) if entry < 0 else _NO_RETWEET
-            )
-            if actor in context.retweeters:
-                passed.add(post)
-        await self._load_authors(store, posts | passed)
-        seen = {
-            post
-            for post in passed
-            if (author := self.post_authors.get(post, NO_USER)) != NO_USER
-            and author not in context.self_and_followed
-            and author not in context.hidden
-        }
-        await asyncio.gather(*(self.load_first_retweet(store, reader, post) for post in seen))
+    async def load_visible(
+        self, reader: ReaderState, entries: Sequence[int]
+    ) -> list[TimelineEntry]:
+        """Those of the entries that the reader sees, in their order. Raises `StoreError`."""
+        while (visible := self.visible_entries(reader, entries, len(entries))) is None:
+            await self._load_entries(reader, entries)
+        return visible
 
-    async def load_cursor(self, store: ReadStore, reader: ReaderState, id: int) -> None:
-        """Learn what `cursor` needs."""
-        await self._load_authors(store, {id})
+    def _first_retweet(self, reader: ReaderState, post: int) -> int | None:
+        """The earliest retweet of a post by a user whom the reader follows; 0 where there is none,
+        None where that must be loaded first."""
+        retweets = self._retweets_by_post.get(post)
+        if isinstance(retweets, ManyRetweets):
+            known_for, first = reader.first_retweets.get(post, (None, 0))
+            return first if known_for is retweets else None
+        if retweets is None:
+            return None
+        followed = reader.context.retweeters
+        if len(retweets) > len(followed):
+            ids = [retweets[user] for user in followed if user in retweets]
+        else:
+            ids = [id for user, id in retweets.items() if user in followed]
+        return min(ids, default=0)
+
+    def _resolve_cursor(self, reader: ReaderState, id: int) -> int | None:
+        """The entry that a client means by an id: where that is a post which shows through a
+        retweet, the retweet. None where a fact is missing."""
         author = self.post_authors.get(id)
-        if author == NO_USER and id not in self.deleted_post_authors:
-            row = await store.get(DELETED_POSTS, (id,))
-            author = self.deleted_post_authors[id] = row.author if row else NO_USER
-        if author != NO_USER and author not in reader.context.self_and_followed:
-            await self.load_first_retweet(store, reader, id)
+        if author is None:
+            return id if self._retweet_entries.get(id, _NO_RETWEET) != _NO_RETWEET else None
+        if author == NO_USER:
+            author = self._deleted_post_authors.get(id)
+            if author is None or author == NO_USER:
+                return author if author is None else id
+        if author in reader.context.self_and_followed:
+            return id
+        first = self._first_retweet(reader, id)
+        return first if first is None else first or id
 
-    async def load_first_retweet(self, store: ReadStore, reader: ReaderState, post: int) -> None:
-        """Learn what `first` needs."""
-        passed = self.retweets_by_post.get(post)
-        if passed is None:
+    async def _load_entries(self, reader: ReaderState, entries: Iterable[int]) -> None:
+        """Read the facts that `visible_entries` needs."""
+        self._make_room()
+        viewer = reader.context
+        await self._load_retweets({-entry for entry in entries if entry < 0})
+        retweets = [
+            self._retweet_entries.get(-entry, _NO_RETWEET) for entry in entries if entry < 0
+        ]
+        retweeted = {post for actor, post in retweets if actor in viewer.retweeters}
+        await self._load_authors({entry for entry in entries if entry > 0} | retweeted)
+        shown = [
+            post
+            for post in retweeted
+            if (author := self.post_authors.get(post, NO_USER)) != NO_USER
+            and author not in viewer.self_and_followed
+            and author not in viewer.hidden
+        ]
+        await asyncio.gather(*(self._load_first_retweet(reader, post) for post in shown))
+
+    async def _load_cursor(self, reader: ReaderState, id: int) -> None:
+        """Read the facts that `_resolve_cursor` needs."""
+        await self._load_authors({id})
+        author = self.post_authors.get(id)
+        if author == NO_USER and id not in self._deleted_post_authors:
+            row = await self._current_store().get(DELETED_POSTS, (id,))
+            author = self._deleted_post_authors[id] = row.author if row else NO_USER
+        if author != NO_USER and author not in reader.context.self_and_followed:
+            await self._load_first_retweet(reader, id)
+
+    async def _load_first_retweet(self, reader: ReaderState, post: int) -> None:
+        """Read the facts that `_first_retweet` needs."""
+        store = self._current_store()
+        retweets = self._retweets_by_post.get(post)
+        if retweets is None:
             tickets = self._begin_load(InvalidationKind.RETWEETS, (post,))
             rows = await store.scan(
                 RETWEET_ENTRIES, (post,), index=BY_POST, limit=MAX_CACHED_RETWEETS + 1
             )
-            passed = (
+            retweets = (
                 {row.actor: row.id for row in rows}
                 if len(rows) <= MAX_CACHED_RETWEETS
                 else ManyRetweets()
             )
             if self._finish_load((InvalidationKind.RETWEETS, post), tickets[post]):
-                self.retweets_by_post[post] = passed
-        if isinstance(passed, ManyRetweets):
+                self._retweets_by_post[post] = retweets
+        if isinstance(retweets, ManyRetweets):
             keys = {(user, post) for user in reader.context.retweeters}
-            mine = await store.get_many(RETWEETS_BY_USER, keys)
-            reader.first_retweets[post] = (
-                passed,
-                min((row.id for row in mine.values()), default=0),
-            )
+            by_followed = (await store.get_many(RETWEETS_BY_USER, keys)).values()
+            first = min((row.id for row in by_followed), default=0)
+            reader.first_retweets[post] = retweets, first
 
-    async def _load_authors(self, store: ReadStore, posts: set[int]) -> None:
-        """A post that isn't there has the author `NOBODY`."""
-        wanted = {post for post in posts if post not in self.post_authors}
-        if wanted:
-            tickets = self._begin_load(InvalidationKind.ENTRY, wanted)
-            rows = await store.get_many(POST_ENTRIES, {(post,) for post in wanted})
-            for post in wanted:
+    async def _load_authors(self, posts: set[int]) -> None:
+        missing = {post for post in posts if post not in self.post_authors}
+        if missing:
+            tickets = self._begin_load(InvalidationKind.ENTRY, missing)
+            rows = await self._current_store().get_many(POST_ENTRIES, {(id,) for id in missing})
+            for post in missing:
                 if self._finish_load((InvalidationKind.ENTRY, post), tickets[post]):
                     row = rows.get((post,))
                     self.post_authors[post] = row.author if row else NO_USER
 
-    async def _load_retweets(self, store: ReadStore, ids: set[int]) -> None:
-        wanted = {id for id in ids if id not in self.retweet_entries}
-        if wanted:
-            tickets = self._begin_load(InvalidationKind.ENTRY, wanted)
-            rows = await store.get_many(RETWEET_ENTRIES, {(id,) for id in wanted})
-            for id in wanted:
+    async def _load_retweets(self, ids: set[int]) -> None:
+        missing = {id for id in ids if id not in self._retweet_entries}
+        if missing:
+            tickets = self._begin_load(InvalidationKind.ENTRY, missing)
+            rows = await self._current_store().get_many(RETWEET_ENTRIES, {(id,) for id in missing})
+            for id in missing:
                 if self._finish_load((InvalidationKind.ENTRY, id), tickets[id]):
                     row = rows.get((id,))
-                    self.retweet_entries[id] = (row.actor, row.post) if row else _NO_RETWEET
+                    self._retweet_entries[id] = (row.actor, row.post) if row else _NO_RETWEET
 
     def _make_room(self) -> None:
-        if (
-            len(self.post_authors) + len(self.retweet_entries) + 20 * len(self.retweets_by_post)
-            > self._max_facts
-        ):
+        facts = len(self.post_authors) + len(self._retweet_entries)
+        if facts + 20 * len(self._retweets_by_post) > self._max_facts:
             self.invalidate_all()
 
     def _begin_load(self, kind: int, ids: Iterable[int]) -> Mapping[int, object]:
-        """Note that something is being read; the tickets to keep what comes.
+        """Note that rows are being read; the tickets with which to cache what comes.
 
-        Who reads the same at the same time shares the ticket, which is good until a touch: were
-        the newest alone good, many readers would keep one another from ever keeping anything.
+        All who read the same row at the same time share a ticket, which is good until the row is
+        invalidated: if the newest alone were good, many readers would keep one another from ever
+        caching anything.
         """
         return {id: self._load_tickets.setdefault((kind, id), object()) for id in ids}
 
-    def _finish_load(self, what: tuple[int, int], ticket: object) -> bool:
-        """Whether nothing touched what is being read, and nobody kept it already."""
-        if self._load_tickets.get(what) is ticket:
-            del self._load_tickets[what]
+    def _finish_load(self, key: tuple[int, int], ticket: object) -> bool:
+        """Whether the row was not invalidated while it was read, and is not cached already."""
+        if self._load_tickets.get(key) is ticket:
+            del self._load_tickets[key]
             return True
         return False

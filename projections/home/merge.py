@@ -3,30 +3,29 @@
 A k-way merge over one cursor for each author's posts and each retweeter's retweets. Cursors read
 small chunks that grow while they are in demand, so memory is bounded by the number of authors and
 not by what they wrote, and an author whose entries come late costs one short scan. A store over a
-network is asked to merge by itself.
+network (`BatchReads`) merges by itself.
 """
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from projections.store import BatchReads, IndexScans, ReadStore
 from projections.tables import Table
-from projections.timeline import BY_ACTOR, BY_AUTHOR, POST_ENTRIES, RETWEET_ENTRIES
+from projections.timeline import (
+    BY_ACTOR,
+    BY_AUTHOR,
+    POST_ENTRIES,
+    RETWEET_ENTRIES,
+    SignedEntry,
+)
 
 FIRST_READ_ROWS: Final = 4
 MAX_READ_ROWS: Final = 64
 _SCANS_PER_TURN: Final = 32
-"""Scans after which other tasks of the event loop get their turn."""
-
-
-class SignedEntry(NamedTuple):
-    """An entry: its signed id (retweets negative), who made it, and which post it shows."""
-
-    signed_id: int
-    actor: int
-    post: int
+"""Scans after which other tasks of the event loop may run."""
 
 
 class EntryBounds(NamedTuple):
@@ -40,20 +39,31 @@ class EntryBounds(NamedTuple):
         """What is left when everything up to `id` was seen."""
         return self._replace(above=id) if self.ascending else self._replace(below=id)
 
+    def clip(self, floor: int) -> "EntryBounds | None":
+        """The part that lies at `floor` or above; None where a page can't start there."""
+        if self.above is not None and self.above >= floor - 1:
+            return self
+        if self.ascending or (self.below is not None and self.below <= floor):
+            return self if floor == 0 else None
+        return self._replace(above=floor - 1) if floor else self
+
+    def slice_ids(self, entries: Sequence[int]) -> Sequence[int]:
+        """Those of some signed ids, oldest first, that lie within, in the bounds' direction."""
+        first, last = 0, len(entries)
+        if self.above is not None:
+            first = bisect_right(entries, self.above, key=abs)
+        if self.below is not None:
+            last = bisect_left(entries, self.below, key=abs)
+        part = entries[first:last]
+        return part if self.ascending else part[::-1]
+
 
 class _EntryCursor:
     """One author's posts or one retweeter's retweets, chunk by chunk."""
 
     __slots__ = (
-        "_bounds",
-        "_has_more",
-        "_index",
-        "_read_rows",
-        "_store",
-        "_table",
-        "_user",
-        "rows",
-    )
+        "_bounds", "_has_more", "_index", "_read_rows", "_store", "_table", "_user", "rows",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -66,7 +76,7 @@ class _EntryCursor:
         self._store, self._table, self._index, self._user = store, table, index, user
         self._bounds, self._read_rows, self._has_more = bounds, FIRST_READ_ROWS, True
         self.rows: list[Any] = []
-        """What was read and not taken yet, the next one last."""
+        """Rows that were read and not popped yet, the next one last."""
 
     async def fill(self) -> bool:
         """Read on if nothing is left; False at the end."""
@@ -100,8 +110,8 @@ async def merge_entries(
 ) -> AsyncIterator[SignedEntry]:
     """The posts of `authors` and the retweets of `retweeters`, newest (or oldest) first."""
     if isinstance(store, BatchReads):
-        async for there in _merge_in_store(store, authors, retweeters, bounds):
-            yield there
+        async for entry in _merge_in_store(store, authors, retweeters, bounds):
+            yield entry
         return
     cursors = [_EntryCursor(store, POST_ENTRIES, BY_AUTHOR, user, bounds) for user in authors]
     cursors += [_EntryCursor(store, RETWEET_ENTRIES, BY_ACTOR, user, bounds) for user in retweeters]
@@ -127,32 +137,30 @@ async def _merge_in_store(
     store: BatchReads, authors: Iterable[int], retweeters: Iterable[int], bounds: EntryBounds
 ) -> AsyncIterator[SignedEntry]:
     """The same from a store that merges by itself, a chunk of each kind at a time."""
-    many = (
+    scans = (
         IndexScans(POST_ENTRIES, [*authors], BY_AUTHOR),
         IndexScans(RETWEET_ENTRIES, [*retweeters], BY_ACTOR),
     )
     while True:
-        posts, passed = await store.merge_scans(
-            many,
+        posts, retweets = await store.merge_scans(
+            scans,
             above=bounds.above,
             below=bounds.below,
             limit=MAX_READ_ROWS,
             descending=not bounds.ascending,
         )
-        found = [SignedEntry(row.post, row.author, row.post) for row in posts]
-        found += [SignedEntry(-row.id, row.actor, row.post) for row in passed]
-        found.sort(key=lambda one: abs(one.signed_id), reverse=not bounds.ascending)
+        entries = [SignedEntry(row.post, row.author, row.post) for row in posts]
+        entries += [SignedEntry(-row.id, row.actor, row.post) for row in retweets]
+        entries.sort(key=lambda entry: abs(entry.signed_id), reverse=not bounds.ascending)
         # Beyond the end of a full chunk there may be more of its kind.
-        ends = [rows[-1][0] for rows in (posts, passed) if len(rows) == MAX_READ_ROWS]
-        if not ends:
-            for one in found:
-                yield one
-            return
-        end = min(ends) if bounds.ascending else max(ends)
-        for one in found:
-            yield one
-            if abs(one.signed_id) == end:
+        ends = [rows[-1][0] for rows in (posts, retweets) if len(rows) == MAX_READ_ROWS]
+        end = (min(ends) if bounds.ascending else max(ends)) if ends else None
+        for entry in entries:
+            yield entry
+            if abs(entry.signed_id) == end:
                 break
+        if end is None:
+            return
         bounds = bounds.beyond(end)
 
 
@@ -163,10 +171,10 @@ async def first_entries(
     bounds: EntryBounds,
     limit: int,
 ) -> list[SignedEntry]:
-    """At most `limit` of the entries that `merged` gives, in its order."""
+    """At most `limit` of the entries that `merge_entries` gives, in its order."""
     entries: list[SignedEntry] = []
-    async for found in merge_entries(store, authors, retweeters, bounds):
-        entries.append(found)
+    async for entry in merge_entries(store, authors, retweeters, bounds):
+        entries.append(entry)
         if len(entries) == limit:
             break
     return entries
@@ -175,6 +183,6 @@ async def first_entries(
 async def newest_entry_ids(
     store: ReadStore, authors: Iterable[int], retweeters: Iterable[int], limit: int
 ) -> list[int]:
-    """The newest entries, at most `limit`, oldest first, as rings hold them."""
-    found = await first_entries(store, authors, retweeters, EntryBounds(), limit)
-    return [one.signed_id for one in reversed(found)]
+    """The signed ids of the newest entries, at most `limit`, oldest first, as rings hold them."""
+    entries = await first_entries(store, authors, retweeters, EntryBounds(), limit)
+    return [entry.signed_id for entry in reversed(entries)]

@@ -1,69 +1,78 @@
-"""The port to rings: the newest entries of home timelines, ready in memory."""
+"""The port to rings: the newest entries of home timelines, ready in memory.
 
-from collections.abc import Sequence
+Where the projector writes them for all API processes, the adapter is
+`infra.shared_memory.ring_reader`; where each API process keeps its own from the invalidations that
+it receives, `infra.in_memory.home_rings`.
+"""
+
+from collections.abc import Iterable, Sequence
+from heapq import merge
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from projections.home.merge import SignedEntry
+from projections.home.merge import EntryBounds
 from projections.home.viewer import ViewerContext
 from projections.store import ReadStore
+from projections.timeline import SignedEntry
 
 RingVersion = tuple[int, ...]
 
 
-class RingSnapshot(NamedTuple):
-    """The newest entries of a ring at one moment."""
+class RingEntries(NamedTuple):
+    """What rings know of a reader's home timeline at one moment."""
 
-    version: RingVersion
-    entries: Sequence[int]
-    """Signed entry ids, retweets negative, in the order of their absolute values."""
-    complete: bool
-    """Whether nothing older exists than what is here."""
+    rings: Sequence[Sequence[int]]
+    """Signed entry ids, retweets negative, each ring in the order of their absolute values."""
+    floor: int
+    """The entry id from which on no entry is missing; 0 where nothing older exists."""
+
+    def entries_between(self, bounds: EntryBounds) -> Iterable[int]:
+        """The entries between two ids, in the direction of the bounds, each once."""
+        if len(self.rings) == 1:
+            return bounds.slice_ids(self.rings[0])
+        parts = [bounds.slice_ids(entries) for entries in self.rings]
+        # A ring may still hold entries from before their author got an outbox.
+        return dict.fromkeys(merge(*parts, key=abs, reverse=not bounds.ascending))
 
 
 class HomeRings(Protocol):
-    """Rings under keys: a reader's id, or minus an author's id for an outbox.
+    """Rings of readers.
 
-    A ring that is there holds every entry of the reader's followees below the threshold of
-    audience, and of the reader, from its oldest entry on; it may hold entries of others, too.
+    A ring holds every entry of the reader and of those followed, except for high-fanout authors,
+    from its oldest entry on; it may hold entries of others, too.
     """
 
-    @property
-    def outbox_version(self) -> int:
-        """A number that changes whenever an outbox does."""
+    def version(self, viewer: ViewerContext) -> RingVersion | None:
+        """Changes whenever what `read` gives may have changed; None where the ring is missing.
+        Cheap: it is asked for every page."""
         ...
 
-    def ring_version(self, key: int) -> RingVersion | None:
-        """What changes whenever the ring does; None where it isn't there now. Cheap."""
+    def read(self, viewer: ViewerContext) -> RingEntries | None:
+        """The reader's entries; None where a ring that they need is missing."""
         ...
 
-    def read_ring(self, key: int) -> RingSnapshot | None:
-        """The ring as it is; None where it isn't there now."""
-        ...
+    async def prepare(self, store: ReadStore, viewer: ViewerContext) -> None:
+        """Have missing rings built, now or soon, from relations that are those of *now*.
 
-    def request_ring(self, key: int) -> None:
-        """Ask that the ring be made. It will be there some time later, or not."""
+        Raises `StoreError`.
+        """
         ...
 
 
 @runtime_checkable
 class LocalRings(HomeRings, Protocol):
-    """Rings that the process keeps by itself, from the news that it hears."""
+    """Rings that an API process keeps by itself: it must pass on what it learns of changes.
 
-    async def build_ring(self, store: ReadStore, seen: ViewerContext) -> None:
-        """Make the reader's ring where it isn't there, from what the reader's relations are *now*.
+    Such rings hold the entries of high-fanout authors as well.
+    """
 
-        It may be dropped at once, where something changed meanwhile. Raises `StoreError`.
-        """
-        ...
-
-    def add_entry(self, found: SignedEntry) -> bool:
-        """An entry came to be: put it where it belongs; False where that is nowhere."""
+    def add_entry(self, entry: SignedEntry) -> bool:
+        """Put a new entry into the rings that it belongs to; False where there are none."""
         ...
 
     def discard_ring(self, reader: int) -> None:
-        """The relations of a reader changed."""
+        """Drop a reader's ring, because the reader's relations changed."""
         ...
 
     def discard_all(self) -> None:
-        """Drop everything."""
+        """Drop all rings."""
         ...

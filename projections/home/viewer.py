@@ -10,26 +10,26 @@ from projections.timeline import FOLLOW_GRAPH, HIGH_FANOUT_AUTHORS, MUTES
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewerContext:
-    """A reader's relations at one moment. Change none of the sets."""
+    """A reader's relations at one moment."""
 
     user: int
     following: frozenset[int] = frozenset()
     blocked: frozenset[int] = frozenset()
-    """Whom the reader blocks and who blocks the reader."""
+    """Users whom the reader blocks or who block the reader."""
     muted: frozenset[int] = frozenset()
     high_fanout_authors: frozenset[int] = frozenset()
     """Those whose entries are not fanned out, among the followed and the reader."""
     hidden: frozenset[int] = field(init=False)
-    """Whose posts and retweets the reader doesn't see anywhere."""
+    """Users whose posts and retweets the reader doesn't see anywhere."""
     self_and_followed: frozenset[int] = field(init=False)
-    """Whose posts are entries by themselves: the followed and the reader."""
+    """Users whose posts are entries by themselves."""
     authors: frozenset[int] = field(init=False)
     """Those of `self_and_followed` who are not hidden."""
     retweeters: frozenset[int] = field(init=False)
-    """Whose retweets the home timeline shows: the followed who are not hidden."""
+    """Users whose retweets the home timeline shows: the followed who are not hidden."""
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
+        put = object.__setattr__  # the dataclass is frozen, and these four follow from the others
         put(self, "hidden", self.blocked | self.muted)
         put(self, "self_and_followed", self.following | {self.user})
         put(self, "authors", _without_hidden(self.self_and_followed, self.hidden))
@@ -37,41 +37,43 @@ class ViewerContext:
 
 
 def _without_hidden(users: frozenset[int], hidden: frozenset[int]) -> frozenset[int]:
-    """The same set where nobody goes: most readers hide nobody, and these sets are large."""
+    """The same object where none is removed: most readers hide no user, and these are large."""
     return users if users.isdisjoint(hidden) else users - hidden
 
 
 async def load_contexts(
-    store: ReadStore, viewers: Collection[int], *, with_big: bool = True
+    store: ReadStore, viewers: Collection[int], *, with_high_fanout: bool = True
 ) -> dict[int, ViewerContext]:
-    """The relations of some readers as the store has them; `big` is empty where nobody needs it."""
-    spans = [span for viewer in viewers for span in _relation_ranges(viewer)]
+    """The relations of some readers. `with_high_fanout=False` saves a read and leaves
+    `high_fanout_authors` empty."""
+    ranges = [span for viewer in viewers for span in _relation_ranges(viewer)]
     if isinstance(store, BatchReads):
-        rows = iter(await store.scan_many(spans))
+        rows = iter(await store.scan_many(ranges))
     else:
         rows = iter(
-            [await store.scan(span.table, span.prefix, index=span.order_by) for span in spans]
+            [await store.scan(span.table, span.prefix, index=span.order_by) for span in ranges]
         )
     relations = dict(zip(viewers, zip(rows, rows, rows, rows, strict=True), strict=True))
     followed = {
-        viewer: frozenset(edge.followee for edge in found[0]) for viewer, found in relations.items()
+        viewer: frozenset(edge.followee for edge in edges)
+        for viewer, (edges, *_) in relations.items()
     }
-    big = set[int]()
-    if with_big:
+    high_fanout = set[int]()
+    if with_high_fanout:
         users = {(user,) for viewer in viewers for user in (*followed[viewer], viewer)}
-        big = {author for (author,) in await store.get_many(HIGH_FANOUT_AUTHORS, users)}
+        high_fanout = {author for (author,) in await store.get_many(HIGH_FANOUT_AUTHORS, users)}
     return {
         viewer: ViewerContext(
             user=viewer,
             following=followed[viewer],
             blocked=frozenset(
                 [block.blocked for block in blocking if block.active]
-                + [block.blocker for block in blocking_back if block.active]
+                + [block.blocker for block in blocked_by if block.active]
             ),
             muted=frozenset(mute.muted for mute in mutes),
-            high_fanout_authors=frozenset(big & {*followed[viewer], viewer}),
+            high_fanout_authors=frozenset(high_fanout & {*followed[viewer], viewer}),
         )
-        for viewer, (_, blocking, blocking_back, mutes) in relations.items()
+        for viewer, (_, blocking, blocked_by, mutes) in relations.items()
     }
 
 

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
 
 PARTITIONS = 4
 WRITERS = 2
-PROJECTIONS = [FollowersProjection(), TimelineProjection(big_above=2)]
+PROJECTIONS = [FollowersProjection(), TimelineProjection(fanout_limit=2)]
 
 
 def some_log(seed: int, users: int, kinds: Sequence[str], most: int) -> list[RecordedEvent]:

@@ -8,12 +8,11 @@ from infra.dev.mongodb_server import MongoServer
 from infra.in_memory.read_store import MemoryReadStore
 from infra.mongodb.read_store import MongoReadStore
 from projections.home import merge
-from projections.home.merge import EntryBounds, SignedEntry, merge_entries
-from projections.marks import read_marks
-from projections.post_rows import LIKES, MarkRow
-from projections.post_rows import RETWEETS as SHARED
+from projections.home.merge import EntryBounds, merge_entries
+from projections.posts import LIKES, MarkRow, read_marks
+from projections.posts import RETWEETS as SHARED
 from projections.store import BatchReads, KeyRange, ReadStore
-from projections.timeline import POST_ENTRIES, RETWEET_ENTRIES, PostEntry, RetweetEntry
+from projections.timeline import POST_ENTRIES, RETWEET_ENTRIES, PostEntry, RetweetEntry, SignedEntry
 from tests.support.engines.mongodb_views import temporary_database
 from tests.support.store_adapters import put_changes
 

@@ -16,7 +16,7 @@ from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer
 from infra.process.clock import clock_ms
 from infra.wiring.write_side import signing_secret
-from projections.post_rows import POSTS
+from projections.posts import POSTS
 from tests.support.engines.mongodb_views import fresh_address
 from tests.support.engines.streaming_world import (
     StreamingWorld,

@@ -8,13 +8,12 @@ from hypothesis import given, settings
 import projections.home.entry_cache
 from infra.in_memory.read_store import MemoryReadStore
 from projections.home.home_timeline import HomeTimeline
-from projections.home.public_lists import TimelineEntry
 from projections.pages import PageRequest
-from projections.timeline import TimelineProjection, find_invalidations
+from projections.timeline import TimelineEntry, TimelineProjection, find_invalidations
 from tests.support.no_rings import NoRings
 from tests.support.social_model import SocialModel, SocialStep, project_and_store, random_steps
 
-TIMELINE = TimelineProjection(big_above=2)
+TIMELINE = TimelineProjection(fanout_limit=2)
 
 
 async def walk(

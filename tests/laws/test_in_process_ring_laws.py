@@ -11,9 +11,13 @@ import projections.home.entry_cache
 from infra.in_memory.home_rings import InProcessRings
 from infra.in_memory.read_store import MemoryReadStore
 from projections.home.home_timeline import HomeTimeline
-from projections.home.new_entries import invalidations_with_entries
 from projections.pages import PageRequest
-from projections.timeline import POST_ENTRIES, RETWEET_ENTRIES, TimelineProjection
+from projections.timeline import (
+    POST_ENTRIES,
+    RETWEET_ENTRIES,
+    TimelineProjection,
+    invalidations_with_entries,
+)
 from tests.support.social_model import SocialModel, SocialStep, project_and_store, random_steps
 
 USERS = range(1, 7)
@@ -35,11 +39,13 @@ class Interrupted(MemoryReadStore):
 class InProcessRingSystem:
     """A projector, and an API process that hears the news of it with each batch."""
 
-    def __init__(self, big_above: int = 1000) -> None:
+    def __init__(self, fanout_limit: int = 1000) -> None:
         self.world = SocialModel()
-        self.projection = TimelineProjection(big_above)
+        self.projection = TimelineProjection(fanout_limit)
         self.store = Interrupted(self.projection.tables)
-        self.home = HomeTimeline(lambda: self.store, InProcessRings(readers=4, filled=3, keep=5))
+        self.home = HomeTimeline(
+            lambda: self.store, InProcessRings(max_readers=4, fill_entries=3, max_entries=5)
+        )
         self.pending_invalidations: list[tuple[int, int]] = []
         self.done = 0
 
@@ -64,10 +70,10 @@ class InProcessRingSystem:
         for viewer in set(USERS) - self.world.deleted_users:
             wanted = self.world.expected_home(viewer)
             for limit in (1, 3, 1000):
-                at_once = self.home.cached_page(viewer, PageRequest(limit))
+                at_once = self.home.page_from_memory(viewer, PageRequest(limit))
                 assert at_once in (None, wanted[:limit])
                 assert await self.home.load_page(viewer, PageRequest(limit)) == wanted[:limit]
-            assert self.home.cached_page(viewer, PageRequest(3)) in (None, wanted[:3])
+            assert self.home.page_from_memory(viewer, PageRequest(3)) in (None, wanted[:3])
             for place in range(len(wanted)):
                 asked = PageRequest(3, max_id=wanted[place].post)
                 assert await self.home.load_page(viewer, asked) == wanted[place + 1 : place + 4]
@@ -75,13 +81,13 @@ class InProcessRingSystem:
                 assert await self.home.load_page(viewer, asked) == wanted[:place][-2:]
 
 
-@pytest.mark.parametrize("big_above", [2, 1000])
+@pytest.mark.parametrize("fanout_limit", [2, 1000])
 @settings(max_examples=60, deadline=None)
 @given(random_steps(), st.lists(random_steps(most=12), max_size=6))
 async def test_rings_updated_by_invalidations_and_the_model_agree(
-    big_above: int, before: list[SocialStep], then: list[list[SocialStep]]
+    fanout_limit: int, before: list[SocialStep], then: list[list[SocialStep]]
 ) -> None:
-    system = InProcessRingSystem(big_above)
+    system = InProcessRingSystem(fanout_limit)
     await system.apply_steps(before)
     await system.check_homes()
     for taken in then:
@@ -135,4 +141,4 @@ async def test_a_second_read_needs_nothing_but_the_invalidations() -> None:
     await system.home.load_page(1, PageRequest(2))
     await system.apply_steps([("post", 2, 0, 0), ("post", 3, 0, 0), ("retweet", 2, 1, 0)])
     system.apply_invalidations()
-    assert system.home.cached_page(1, PageRequest(2)) == system.world.expected_home(1)[:2]
+    assert system.home.page_from_memory(1, PageRequest(2)) == system.world.expected_home(1)[:2]

@@ -18,7 +18,7 @@ from tests.support.social_model import (
     random_steps,
 )
 
-PROJECTIONS = [FollowersProjection(), TimelineProjection(big_above=2)]
+PROJECTIONS = [FollowersProjection(), TimelineProjection(fanout_limit=2)]
 
 
 def interleaved(log: list[RecordedEvent], draw: st.DataObject) -> list[RecordedEvent]:

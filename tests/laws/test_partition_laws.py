@@ -9,8 +9,7 @@ from events.owned_lines import render_owned_lines
 from events.schema import PostCreated
 from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
-from projections.post_rows import POSTS
-from projections.posts import PostsProjection
+from projections.posts import POSTS, PostsProjection
 from projections.projection import BatchRows
 from projections.registry import ALL_PROJECTIONS
 from projections.store import Changes, StoreUnavailable

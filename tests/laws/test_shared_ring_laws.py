@@ -30,9 +30,9 @@ USERS = range(1, 7)
 class SharedRingSystem:
     """A projector with small rings, and an API process's view of them."""
 
-    def __init__(self, folder: Path, big_above: int, source: str = "test") -> None:
+    def __init__(self, folder: Path, fanout_limit: int, source: str = "test") -> None:
         self.world = SocialModel()
-        self.projection = TimelineProjection(big_above)
+        self.projection = TimelineProjection(fanout_limit)
         self.store = MemoryReadStore(self.projection.tables)
         self.folder, self.source = folder, source
         self.fanout = RingFanout(folder, slots=128, keep=KEEP)
@@ -57,18 +57,21 @@ class SharedRingSystem:
         for viewer in set(USERS) - self.world.deleted_users:
             wanted = self.world.expected_home(viewer)
             for limit in (1, 5, 1000):
-                at_once = self.home.cached_page(viewer, PageRequest(limit))
+                at_once = self.home.page_from_memory(viewer, PageRequest(limit))
                 assert at_once in (None, wanted[:limit])
                 assert await self.home.load_page(viewer, PageRequest(limit)) == wanted[:limit]
             for place in range(len(wanted)):
                 asked = PageRequest(3, max_id=wanted[place].post)
-                assert self.home.cached_page(viewer, asked) in (None, wanted[place + 1 : place + 4])
+                assert self.home.page_from_memory(viewer, asked) in (
+                    None,
+                    wanted[place + 1 : place + 4],
+                )
                 assert await self.home.load_page(viewer, asked) == wanted[place + 1 : place + 4]
                 asked = PageRequest(2, min_id=wanted[place].id)
-                assert self.home.cached_page(viewer, asked) in (None, wanted[:place][-2:])
+                assert self.home.page_from_memory(viewer, asked) in (None, wanted[:place][-2:])
                 assert await self.home.load_page(viewer, asked) == wanted[:place][-2:]
                 asked = PageRequest(2, since_id=wanted[place].id)
-                assert self.home.cached_page(viewer, asked) in (None, wanted[:place][:2])
+                assert self.home.page_from_memory(viewer, asked) in (None, wanted[:place][:2])
 
     async def check_rings_answer(self) -> None:
         """Rings that were wanted are there, and the second of two reads needs nothing else."""
@@ -76,7 +79,7 @@ class SharedRingSystem:
             for _ in range(4):
                 await self.home.load_page(viewer, PageRequest(2))
                 await self.fanout.run_maintenance(self.store)
-            newest = self.home.cached_page(viewer, PageRequest(2))
+            newest = self.home.page_from_memory(viewer, PageRequest(2))
             everything = self.world.expected_home(viewer)
             if newest is None:
                 # Only where rings end before two of their entries are visible.
@@ -90,14 +93,14 @@ class SharedRingSystem:
                 assert newest == everything[:2]
 
 
-@pytest.mark.parametrize("big_above", [2, 1000])
+@pytest.mark.parametrize("fanout_limit", [2, 1000])
 @settings(max_examples=80, deadline=None)
 @given(random_steps(), st.lists(random_steps(most=12), max_size=5), st.booleans())
 async def test_rings_and_merges_and_the_model_agree(
-    big_above: int, before: list[SocialStep], then: list[list[SocialStep]], tend: bool
+    fanout_limit: int, before: list[SocialStep], then: list[list[SocialStep]], tend: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        system = SharedRingSystem(Path(folder), big_above)
+        system = SharedRingSystem(Path(folder), fanout_limit)
         await system.fanout.start(system.store, "test")
         await system.apply_steps(before)
         await system.check_homes()
@@ -140,13 +143,15 @@ async def test_a_walk_while_others_write_shows_each_post_once_and_misses_none(
     kinds = FREQUENT_KINDS + RARE_KINDS if by == "entry" else GROWING
     others = st.tuples(st.sampled_from(kinds), st.integers(2, 6), st.integers(1, 40), st.just(0))
     with tempfile.TemporaryDirectory() as folder:
-        system = SharedRingSystem(Path(folder), big_above=2)
+        system = SharedRingSystem(Path(folder), fanout_limit=2)
         await system.fanout.start(system.store, "test")
         await system.apply_steps([step for step in before if (step[0], step[1]) != ("end", 1)])
         await system.check_rings_answer()
         at_first, walked = system.world.expected_home(1), []
         asked = PageRequest(2)
-        while page := system.home.cached_page(1, asked) or await system.home.load_page(1, asked):
+        while page := system.home.page_from_memory(1, asked) or await system.home.load_page(
+            1, asked
+        ):
             walked += page
             asked = PageRequest(2, max_id=page[-1].id if by == "entry" else page[-1].post)
             await system.apply_steps(draw.draw(st.lists(others, max_size=4)))

@@ -15,8 +15,7 @@ from infra.duckdb.parquet_copy import LogRows
 from infra.duckdb.query_session import QuerySession
 from infra.in_memory.read_store import MemoryReadStore
 from projections.followers import FOLLOW_GRAPH
-from projections.post_rows import LIKES, POSTS, RETWEETS
-from projections.posts import read_posts
+from projections.posts import LIKES, POSTS, RETWEETS, read_posts
 from projections.profiles import PROFILES
 from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore

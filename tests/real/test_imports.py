@@ -16,7 +16,7 @@ from events.log import EventLog
 from infra.log_of_record import open_log
 from infra.settings import Settings
 from projections import followers, posts, profiles
-from projections.post_rows import LIKES, POSTS
+from projections.posts import LIKES, POSTS
 from projections.profiles import PROFILES
 from projections.store import ReadStore
 from tests.real import follow_graph, ldbc

@@ -15,7 +15,7 @@ import pytest
 from commands.times import parse_time
 from infra.log_of_record import open_log
 from infra.settings import Settings
-from projections.trends import find_trends
+from projections.trending import find_trends
 from tests.real import crisislex_tweets
 from tests.support.fresh_projection import fresh_views
 from tests.support.requirements import skip_or_fail

@@ -1,23 +1,23 @@
 """Home timelines without rings: each is merged from the durable tables when it is read.
 
-What rings give must be the same; this is for whoever wants to see it without them.
+Pages from rings must be the same; this is what tests compare them with.
 """
 
-from projections.home.rings import RingSnapshot, RingVersion
+from projections.home.rings import RingEntries, RingVersion
+from projections.home.viewer import ViewerContext
+from projections.store import ReadStore
 
 
 class NoRings:
-    """`HomeRings` that keeps none."""
+    """`HomeRings` of which every one is missing."""
 
-    outbox_version = 0
-
-    def ring_version(self, key: int) -> RingVersion | None:
-        """None: it is never there."""
+    def version(self, viewer: ViewerContext) -> RingVersion | None:
+        """None."""
         return None
 
-    def read_ring(self, key: int) -> RingSnapshot | None:
-        """None: it is never there."""
+    def read(self, viewer: ViewerContext) -> RingEntries | None:
+        """None."""
         return None
 
-    def request_ring(self, key: int) -> None:
-        """Nothing: it would be of no use."""
+    async def prepare(self, store: ReadStore, viewer: ViewerContext) -> None:
+        """Nothing."""

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from events import schema
 from events.envelope import RecordedEvent
 from events.schema import Event
-from projections.home.public_lists import TimelineEntry
 from projections.projection import Projection, project_batch
 from projections.store import Changes, ReadStore
+from projections.timeline import TimelineEntry
 
 SocialStep = tuple[str, int, int, int]
 TAGS = ("cats", "Dogs", "straße")

@@ -6,7 +6,7 @@ from events import schema
 from events.schema import Event
 from infra.in_memory.read_store import MemoryReadStore
 from projections.followers import (
-    FOLLOWERS,
+    FollowersProjection,
     count_follows,
     find_invalidations,
     followed_among,
@@ -27,7 +27,7 @@ def follow(followee: int, follower: int, blocks: int = 0) -> Event:
 async def after(*events: Event) -> MemoryReadStore:
     """The view after these events, whose ids are 10, 20, 30 ..."""
     return await given(*((n * 10, e) for n, e in enumerate(events, 1))).project_into_store(
-        FOLLOWERS
+        FollowersProjection()
     )
 
 
@@ -92,7 +92,7 @@ async def test_following_twice_counts_once() -> None:
 
 
 def test_both_sides_of_a_follow_are_invalidated() -> None:
-    changes = given().changes_by(FOLLOWERS, follow(ANN, BEN))
+    changes = given().changes_by(FollowersProjection(), follow(ANN, BEN))
     assert set(find_invalidations(changes)) == {
         (InvalidationKind.USER_COUNTS, ANN),
         (InvalidationKind.USER_COUNTS, BEN),

@@ -2,9 +2,8 @@
 
 from events import schema
 from projections import posts
-from projections.marks import read_marks
 from projections.pages import PageRequest
-from projections.post_rows import (
+from projections.posts import (
     AUTHOR_POST_COUNTS,
     COMMENTS,
     LIKES,
@@ -13,11 +12,13 @@ from projections.post_rows import (
     RETWEETS,
     AuthorPostCount,
     CommentRow,
+    MarkingUser,
     MarkRow,
     PostCounts,
     PostRow,
+    PostWithCounts,
+    read_marks,
 )
-from projections.posts import MarkingUser, PostWithCounts
 from tests.support.projection_dsl import given, id_at
 
 ANNA, BEN, CARA = 1, 2, 3

@@ -3,11 +3,6 @@
 from events import schema
 from events.schema import Event
 from infra.in_memory.read_store import MemoryReadStore
-from projections.home.public_lists import (
-    read_hashtag_timeline,
-    read_public_timeline,
-    read_user_timeline,
-)
 from projections.home.viewer import load_contexts
 from projections.invalidation import InvalidationKind
 from projections.pages import PageRequest
@@ -17,11 +12,14 @@ from projections.timeline import (
     RETWEET_ENTRIES,
     TimelineProjection,
     find_invalidations,
+    read_hashtag_timeline,
+    read_public_timeline,
+    read_user_timeline,
 )
 from tests.support.projection_dsl import given, id_at
 
 ANN, BEN, CAT = 1, 2, 3
-TIMELINE = TimelineProjection(big_above=1)
+TIMELINE = TimelineProjection(fanout_limit=1)
 
 
 def post(id: int, author: int, *tags: str) -> Event:

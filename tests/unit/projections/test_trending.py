@@ -14,11 +14,13 @@ from projections.trending import (
     USER_TAG_USES,
     TaggedPostRow,
     TagUsageRow,
+    TagUse,
+    TrendingTag,
     UserTagUseRow,
+    find_trends,
     prunes_expired,
     quarter_of,
 )
-from projections.trends import TagUse, TrendingTag, find_trends
 from tests.support.projection_dsl import NOON_MS, given, id_at
 
 DAY = 24 * 60

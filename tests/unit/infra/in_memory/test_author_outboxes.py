@@ -6,13 +6,13 @@ from typing import Any
 
 from infra.in_memory.author_outboxes import AuthorOutboxes, NewestEntries
 from infra.in_memory.read_store import MemoryReadStore
-from projections.home.merge import SignedEntry
 from projections.store import Changes
 from projections.timeline import (
     POST_ENTRIES,
     RETWEET_ENTRIES,
     PostEntry,
     RetweetEntry,
+    SignedEntry,
     TimelineProjection,
 )
 
@@ -66,7 +66,7 @@ async def test_authors_that_another_reader_follows_are_not_queried_again() -> No
     store = await posted(*others, (1259, DAN), (1261, DAN))
     outboxes = AuthorOutboxes()
     first = await ask(outboxes, store, ANN, BEN, CARA)
-    assert first == NewestEntries([1260, 1270, 1280, 1290], whole=False)
+    assert first == NewestEntries([1260, 1270, 1280, 1290], complete=False)
     assert set(store.asked) == {ANN, BEN, CARA}
     assert await ask(outboxes, store, ANN, BEN, CARA) == first
     assert store.asked == []
@@ -78,16 +78,18 @@ async def test_authors_that_another_reader_follows_are_not_queried_again() -> No
 
 async def test_new_entries_are_added_and_push_out_the_oldest_of_busy_authors() -> None:
     store = await posted((101, ANN), (102, BEN), (103, ANN))
-    outboxes = AuthorOutboxes(keep=2)
-    assert await ask(outboxes, store, ANN, BEN) == NewestEntries([101, 102, 103], whole=True)
+    outboxes = AuthorOutboxes(kept_entries=2)
+    assert await ask(outboxes, store, ANN, BEN) == NewestEntries([101, 102, 103], complete=True)
     for post in (110, 105, 105):
         outboxes.add_entry(SignedEntry(post, ANN, post))
     outboxes.add_entry(SignedEntry(-104, ANN, 102))  # a retweet, which nobody asked for
     outboxes.add_entry(SignedEntry(106, CARA, 106))
-    assert await ask(outboxes, store, ANN, BEN) == NewestEntries([102, 103, 105, 110], whole=False)
+    assert await ask(outboxes, store, ANN, BEN) == NewestEntries(
+        [102, 103, 105, 110], complete=False
+    )
     outboxes.add_entry(SignedEntry(111, ANN, 111))
     # Of Ann's posts 101 to 105 are forgotten, so Ben's 102 says nothing about what lies above it.
-    assert await ask(outboxes, store, ANN, BEN) == NewestEntries([110, 111], whole=False)
+    assert await ask(outboxes, store, ANN, BEN) == NewestEntries([110, 111], complete=False)
     assert store.asked == []
 
 
@@ -96,9 +98,9 @@ async def test_posts_and_retweets_of_an_account_are_known_apart() -> None:
     retweet = RetweetEntry(103, ANN, 102)
     await store.apply(Changes(puts={RETWEET_ENTRIES: {(103,): retweet}}), 1, 2)
     outboxes = AuthorOutboxes()
-    assert await ask(outboxes, store, ANN) == NewestEntries([101], whole=True)
+    assert await ask(outboxes, store, ANN) == NewestEntries([101], complete=True)
     both = await outboxes.newest_entries(store, (ANN,), (ANN,), LIMIT)
-    assert both == NewestEntries([101, -103], whole=True)
+    assert both == NewestEntries([101, -103], complete=True)
 
 
 async def test_entries_added_while_the_tables_are_read_are_known_afterwards() -> None:
@@ -107,7 +109,7 @@ async def test_entries_added_while_the_tables_are_read_are_known_afterwards() ->
     await ask_while(
         lambda: outboxes.add_entry(SignedEntry(103, ANN, 103)), outboxes, store, ANN, BEN
     )
-    assert await ask(outboxes, store, ANN, BEN) == NewestEntries([101, 102, 103], whole=True)
+    assert await ask(outboxes, store, ANN, BEN) == NewestEntries([101, 102, 103], complete=True)
     assert store.asked == []
 
 
@@ -121,7 +123,7 @@ async def test_what_was_read_during_a_clear_is_discarded() -> None:
 
 async def test_the_number_of_outboxes_is_bounded_and_the_youngest_stay() -> None:
     store = await posted(*((100 + author, author) for author in (ANN, BEN, CARA, DAN, ELI)))
-    outboxes = AuthorOutboxes(most=4)
+    outboxes = AuthorOutboxes(max_outboxes=4)
 
     async def asked_for(*authors: int) -> Collection[int]:
         await ask(outboxes, store, *authors)

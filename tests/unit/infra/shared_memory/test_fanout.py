@@ -10,6 +10,7 @@ from infra.shared_memory.fanout import RingFanout, RingsInUse
 from infra.shared_memory.ring_layout import BOOT_WORD, SLOTS_PER_SET, layout_for, map_ring_file
 from infra.shared_memory.ring_reader import RingReader
 from projections.follow_graph import FollowEdge
+from projections.home.viewer import ViewerContext
 from projections.store import Changes
 from projections.timeline import (
     FOLLOW_GRAPH,
@@ -141,10 +142,11 @@ async def test_a_high_fanout_author_writes_one_outbox_and_no_ring(projector: Rin
         Changes(puts={HIGH_FANOUT_AUTHORS: {(ANN,): HighFanoutAuthor(ANN)}})
     )
     await projector.request_rings(-ANN, CAT, -BEN)
-    seen = projector.rings.outbox_version
+    viewer = ViewerContext(BEN, high_fanout_authors=frozenset({ANN}))
+    before = projector.rings.version(viewer)
     await projector.post(ANN, 11)
     assert await projector.read_ring(-ANN) == [10, 11]
-    assert projector.rings.outbox_version > seen
+    assert projector.rings.version(viewer) != before
     assert [await projector.read_ring(reader) for reader in (ANN, BEN, CAT, -BEN)] == [
         [10],
         [10],
@@ -240,7 +242,9 @@ def test_a_second_writer_is_refused(projector: RingProjector) -> None:
 def test_readers_without_a_file_have_no_rings(tmp_path: Path) -> None:
     rings = RingReader(tmp_path / "absent")
     rings.request_ring(BEN)
-    assert (rings.ring_version(BEN), rings.read_ring(BEN), rings.outbox_version) == (None, None, 0)
+    assert (rings.ring_version(BEN), rings.read_ring(BEN)) == (None, None)
+    viewer = ViewerContext(BEN, high_fanout_authors=frozenset({ANN}))
+    assert (rings.version(viewer), rings.read(viewer)) == (None, None)
 
 
 async def test_rings_take_disk_only_where_they_are_written(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from events.envelope import StoredEvent
 from events.owned_lines import render_owned_lines
 from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
-from projections.post_rows import POSTS
-from projections.posts import PostsProjection
+from projections.posts import POSTS, PostsProjection
 from projections.store import Changes, StoreUnavailable
 from streams.feed.chunks import Chunk, split_into_chunks, watermarks_for_all
 from streams.projecting.dead_letters import tables_with_dead_letters
