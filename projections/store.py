@@ -131,10 +131,6 @@ class ReadStore(Protocol):
         """
         ...
 
-    async def clear(self) -> None:
-        """Back to empty tables, every partition at position 0."""
-        ...
-
     async def close(self) -> None:
         """Let go of the database."""
         ...

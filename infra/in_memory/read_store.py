@@ -171,12 +171,6 @@ class MemoryReadStore:
         self._positions[partition] = position
         return True
 
-    async def clear(self) -> None:
-        """Back to empty tables, every partition at position 0."""
-        self._require_open()
-        self._memory_tables = {table: _MemoryTable(table) for table in self._memory_tables}
-        self._positions.clear()
-
     async def close(self) -> None:
         """Forget everything. Closing twice is harmless."""
         self._closed = True

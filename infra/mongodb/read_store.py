@@ -38,7 +38,6 @@ _MAX_ABSENT_KEYS: Final = 50_000
 _PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 0.5
 """Before a transaction that met another one is tried again; grows, and differs by chance."""
-_CLEAR_SECONDS: Final = 600.0
 
 
 class MongoReadStore(MongoTableReader):
@@ -180,14 +179,6 @@ class MongoReadStore(MongoTableReader):
         """Kinds and ids in turn; where that is more than is worth telling, to forget all."""
         pairs = list(islice(self._invalidations_of(changes), MAX_INVALIDATIONS + 1))
         return (INVALIDATE_ALL, 0) if len(pairs) > MAX_INVALIDATIONS else chain.from_iterable(pairs)
-
-    async def clear(self) -> None:
-        """Back to empty tables, every partition at position 0.
-
-        Not one transaction, which could be too large: a view that was left half empty is emptied
-        when it is opened to be written.
-        """
-        await self._run_in_time(_CLEAR_SECONDS, self._view.delete_documents())
 
     def _joins_stored_position(
         self, found: Mapping[str, Any] | None, after: int, position: int

@@ -53,21 +53,11 @@ class ViewCollections:
                 f"a view in MongoDB differs from the program in {', '.join(wrong)}: raise the "
                 f"version of its projection, or drop the view {self._name} to have it made anew"
             )
-        if there.get("clearing") and not read_only:
-            await self.delete_documents()
 
     async def has_same_tables(self) -> bool:
         """Whether it is there and has the tables of the program."""
         there = await self._database["views"].find_one({"_id": self._name})
         return there is not None and there["tables"] == self._describe_tables()
-
-    async def delete_documents(self) -> None:
-        """Remove every document; one that was begun is ended by `prepare`."""
-        mine, views = {"_id": self._name}, self._database["views"]
-        await views.update_one(mine, {"$set": {"clearing": True}})
-        for collection in self._all_collections():
-            await collection.delete_many({})
-        await views.update_one(mine, {"$unset": {"clearing": True}})
 
     async def drop_view(self) -> None:
         """Remove the view, whatever tables it has: nothing of it is left."""
@@ -82,7 +72,8 @@ class ViewCollections:
             for index in table.needed_indexes():
                 await table.collection.create_index(index)
         there = {*await self._database.list_collection_names()}
-        for collection in self._all_collections():
+        rows = [table.collection for table in self.tables.values()]
+        for collection in (*rows, self.conflicts, self.positions):
             if collection.name not in there:
                 try:
                     await self._database.create_collection(collection.name, check_exists=False)
@@ -94,8 +85,3 @@ class ViewCollections:
 
     def _describe_tables(self) -> dict[str, Any]:
         return {table.name: self.tables[table].describe_schema() for table in self.tables}
-
-    def _all_collections(self) -> list[Any]:
-        """Positions last: while rows are there, so is what they are rows of."""
-        rows = [table.collection for table in self.tables.values()]
-        return [*rows, self.conflicts, self.positions]

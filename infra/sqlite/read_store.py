@@ -190,21 +190,6 @@ class SqliteReadStore:
         self._fetch_rows("BEGIN", ())
         self._fetch_rows("SELECT 1 FROM position", ())  # the first read chooses the moment
 
-    async def clear(self) -> None:
-        """Back to empty tables, every partition at position 0."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for sql in self._statements.values():
-                self._connection.execute(sql.delete_all)
-            self._connection.execute("DELETE FROM position")
-            self._connection.execute("COMMIT")
-        except (sqlite3.Error, OverflowError) as error:
-            self._roll_back()
-            raise self._to_store_error(error) from error
-        except BaseException:
-            self._roll_back()
-            raise
-
     async def close(self) -> None:
         """Let go of the file. Closing twice is harmless."""
         self._closed = True

@@ -47,7 +47,6 @@ class TableStatements:
         selected = ", ".join(self._selected_columns.values())
         self.select_row = f"SELECT {selected} FROM {self.quoted_name} WHERE {key}"
         self.delete_row = f"DELETE FROM {self.quoted_name} WHERE {key}"
-        self.delete_all = f"DELETE FROM {self.quoted_name}"
         self._many_selects: dict[int, str] = {}
         self._range_selects: dict[tuple[Any, ...], str] = {}
 

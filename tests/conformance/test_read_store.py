@@ -147,16 +147,6 @@ async def test_a_batch_for_a_table_of_another_store_leaves_nothing(store: ReadSt
     assert await store.scan(SINGLES) == []
 
 
-async def test_clear_empties_every_table(store: ReadStore) -> None:
-    await store.apply(put_changes(SINGLES, [Single(1)]), 0, 1)
-    await store.apply(add_changes(COUNTS, ("x", 1, 1, 1)), 1, 2)
-    await store.clear()
-    assert await store.read_checkpoint() == 0
-    assert await store.scan(SINGLES) == []
-    assert await store.scan(COUNTS) == []
-    assert await store.apply(put_changes(SINGLES, [Single(2)]), 0, 1)
-
-
 async def test_a_closed_store_refuses_and_closes_twice(store: ReadStore) -> None:
     await store.close()
     await store.close()

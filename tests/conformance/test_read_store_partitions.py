@@ -30,11 +30,3 @@ async def test_a_writer_that_lost_track_of_its_partition_is_refused(store: ReadS
         await store.apply(put_changes(SINGLES, [Single(1)]), 8, 20, 1)
     assert await store.scan(SINGLES) == []
     assert await store.read_checkpoint(1) == 10
-
-
-async def test_clear_takes_every_partition_back(store: ReadStore) -> None:
-    await store.apply(put_changes(SINGLES, [Single(1)]), 0, 10, 1)
-    await store.apply(Changes(), 0, 8)
-    await store.clear()
-    assert [await store.read_checkpoint(p) for p in (0, 1)] == [0, 0]
-    assert await store.apply(put_changes(SINGLES, [Single(1)]), 0, 10, 1)
