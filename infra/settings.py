@@ -78,7 +78,7 @@ class Settings:
     @property
     def status_page_file(self) -> Path:
         """The page by which the projector tells API processes what is new."""
-        return self.data / "board"
+        return self.data / "status-page"
 
     @property
     def analytics_folder(self) -> Path:

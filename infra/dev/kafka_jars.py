@@ -1,17 +1,14 @@
 """Apache Kafka's jars, fetched once by Maven into a folder that git ignores."""
 
-import fcntl
-import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from infra.dev.local_engine import EngineMissing
+from infra.process.file_locks import FileLock
 
 POM: Final = Path(__file__).with_name("pom.xml")
 JARS_FOLDER: Final = Path(__file__).resolve().parents[2] / ".engines"
@@ -50,7 +47,7 @@ def fetch_jars(folder: Path = JARS_FOLDER) -> Path:
     if jars.is_dir():
         return jars
     folder.mkdir(parents=True, exist_ok=True)
-    with _download_lock(folder / "lock"):
+    with FileLock(folder / "lock", wait=True):
         if not jars.is_dir():
             _download_jars(jars)
     return jars
@@ -58,17 +55,6 @@ def fetch_jars(folder: Path = JARS_FOLDER) -> Path:
 
 def _read_pom() -> str:
     return POM.read_text(encoding="utf-8")
-
-
-@contextmanager
-def _download_lock(lock: Path) -> Iterator[None]:
-    """One process at a time; ends with its process."""
-    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
 
 
 def _download_jars(jars: Path) -> None:

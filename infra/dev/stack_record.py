@@ -14,6 +14,9 @@ from typing import Final
 
 import msgspec
 
+from infra.files.atomic_write import write_atomically
+from infra.process.boot_id import read_boot_id
+
 GRACE_SECONDS: Final = 40.0
 """What a process gets to end in order; the engines flush what they hold."""
 
@@ -35,11 +38,11 @@ class StartedProcess(msgspec.Struct, frozen=True):
         ticks = _read_start_ticks(pid)
         if ticks is None:
             raise ProcessLookupError(f"{name} ended at once")
-        return cls(name, pid, ticks, _read_boot_id())
+        return cls(name, pid, ticks, read_boot_id())
 
     def is_running(self) -> bool:
         """Whether it still does."""
-        return self.boot == _read_boot_id() and _read_start_ticks(self.pid) == self.ticks
+        return self.boot == read_boot_id() and _read_start_ticks(self.pid) == self.ticks
 
     def stop(self, grace_seconds: float = GRACE_SECONDS) -> bool:
         """End it: asked first, then killed. False where it had ended before."""
@@ -75,18 +78,12 @@ def read_stack_record(file: Path) -> StackRecord | None:
 
 def write_stack_record(file: Path, up: StackRecord) -> None:
     """Keep it, in one step. Raises `OSError`."""
-    new = file.with_suffix(".new")
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(up)))
-    new.replace(file)
+    write_atomically(file, msgspec.json.format(msgspec.json.encode(up)))
 
 
 def stop_all(processes: Sequence[StartedProcess]) -> list[StartedProcess]:
     """End them, the last one first; those that were still running."""
     return [process for process in reversed(processes) if process.stop()]
-
-
-def _read_boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def _read_start_ticks(pid: int) -> int | None:

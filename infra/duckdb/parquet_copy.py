@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from events.event_filter import EventFilter, select_events
 from events.log import LOG_START, EventLog
-from infra.process.fair_lock import FairFileLock
+from infra.process.file_locks import FairFileLock
 from streams.export import manifest, parquet_format
 from streams.export.manifest import CannotResume, Manifest
 from streams.export.parquet_export import PARQUET_FORMAT, ParquetFolder, check_files, file_paths

@@ -1,6 +1,6 @@
 """Orders to the running projector, which alone may write the views: pause, replay, switch, ...
 
-An order is a file in `data/orders/`; the projector takes them between batches and writes the answer
+An order is a file in `data/admin/`; the projector takes them between batches and writes the answer
 beside it. So an order that was given is carried out once the projector has time for it, or starts
 again, even if whoever gave it is gone; all of them may be carried out twice.
 """
@@ -14,10 +14,11 @@ from typing import Final
 
 import msgspec
 
+from infra.files.atomic_write import write_atomically
 from infra.process.notifications import ProcessNotifier
 from streams.rebuild.admin import AdminCommand, AdminResult
 
-ADMIN_TOPIC: Final = "orders"
+ADMIN_TOPIC: Final = "admin"
 """The bell of those who wait for answers."""
 
 
@@ -25,7 +26,7 @@ class AdminQueue:
     """The orders of a data folder."""
 
     def __init__(self, data: Path, wakeups: ProcessNotifier) -> None:
-        self._folder = data / "orders"
+        self._folder = data / "admin"
         self._notifier = wakeups
 
     async def send_command(self, order: AdminCommand, timeout: float) -> AdminResult | None:
@@ -34,11 +35,9 @@ class AdminQueue:
         Then the order is taken back, unless it is being carried out just now.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{time.time_ns()}-{secrets.token_hex(4)}.order"
-        new = path.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(order))
-        new.replace(path)
-        answer = path.with_suffix(".answer")
+        path = self._folder / f"{time.time_ns()}-{secrets.token_hex(4)}.command"
+        write_atomically(path, msgspec.json.encode(order))
+        answer = path.with_suffix(".result")
         try:
             if await self._notifier.wait_until(ADMIN_TOPIC, answer.exists, timeout):
                 return msgspec.json.decode(answer.read_bytes(), type=AdminResult)
@@ -50,7 +49,7 @@ class AdminQueue:
     def pending_commands(self) -> Iterator[tuple[AdminCommand, Callable[[AdminResult], None]]]:
         """For the projector: each order that was given, oldest first, and how to answer it."""
         try:
-            names = sorted(n for n in os.listdir(self._folder) if n.endswith(".order"))
+            names = sorted(n for n in os.listdir(self._folder) if n.endswith(".command"))
         except FileNotFoundError:
             return
         for name in names:
@@ -62,14 +61,12 @@ class AdminQueue:
             yield order, lambda reply, path=path: self._write_result(path, reply)  # type: ignore[misc]
 
     def _write_result(self, path: Path, reply: AdminResult) -> None:
-        new = path.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(reply))
-        new.replace(path.with_suffix(".answer"))
+        write_atomically(path.with_suffix(".result"), msgspec.json.encode(reply))
         path.unlink(missing_ok=True)
         self._notifier.notify(ADMIN_TOPIC)
 
     def remove_unclaimed(self) -> None:
         """Remove answers for which nobody waits any more, when a projector starts."""
         if self._folder.is_dir():
-            for left in self._folder.glob("*.answer"):
+            for left in self._folder.glob("*.result"):
                 left.unlink(missing_ok=True)

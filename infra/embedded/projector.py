@@ -16,6 +16,7 @@ from typing import Final
 from events.log import EventLog, LogError
 from infra.embedded.admin_queue import AdminQueue
 from infra.embedded.live_views import LiveViews
+from infra.embedded.old_data_folder import adopt_old_names
 from infra.embedded.rebuilds import BackgroundRebuilds
 from infra.process.notifications import ProcessNotifier
 from infra.settings import Settings
@@ -168,6 +169,7 @@ async def open_projector(
     async with AsyncExitStack() as stack:
         board = StatusPageWriter(settings.status_page_file, epoch=time.time_ns())
         stack.callback(board.close)
+        adopt_old_names(settings)
         rings = RingFanout(settings.rings_folder)
         stack.callback(rings.close)
         live = LiveViews(settings, log, board, rings)

@@ -5,7 +5,6 @@ next looks at the ends that came since the last look. That is remembered in a fi
 without it all of them are looked at, which is only slower.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ from api.accounts.account_store import AccountStore
 from events.codec import EVENT_CODEC
 from events.log import LOG_START, EventLog
 from events.schema import EVENT_TYPES, UserDeleted
+from infra.files.atomic_write import write_atomically
 
 DELETIONS_PER_READ: Final = 1000
 """Ends of accounts read at once."""
@@ -36,7 +36,7 @@ async def finish_erasures(log: EventLog, accounts: AccountStore, done: Path) -> 
                 await accounts.remove(event.user)
                 erased += 1
         after = rows[-1].position if len(rows) == DELETIONS_PER_READ else head
-    _write_position(done, head)
+    write_atomically(done, b"%d" % head)
     return erased
 
 
@@ -45,10 +45,3 @@ def _read_position(done: Path) -> int:
         return int(done.read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):
         return LOG_START
-
-
-def _write_position(done: Path, position: int) -> None:
-    """A reader sees the old number or the new one; several processes may come here at once."""
-    new = done.with_name(f".{done.name}-{os.getpid()}")
-    new.write_text(str(position), encoding="ascii")
-    new.replace(done)

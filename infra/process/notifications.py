@@ -146,7 +146,7 @@ def _notify_socket(bell: socket.socket, path: Path) -> None:
 
 def _socket_folder(data: Path) -> Path:
     """In the data folder, or where that is too long a path for a socket, one that it determines."""
-    folder = data / "wake"
+    folder = data / "notify"
     if len(os.fsencode(folder)) <= MAX_FOLDER_BYTES:
         return folder
     return Path("/tmp") / f"starling-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"

@@ -10,15 +10,15 @@ store that belonged to and since which boot of the machine: where one of them is
 be when the projector starts, something was missed or lost, and all rings are dropped.
 """
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from infra.process.boot_id import read_boot_id
+from infra.process.file_locks import FileLock
 from infra.shared_memory.ring_layout import (
     BOOT_WORD,
     POSITION_WORD,
@@ -54,11 +54,9 @@ class RingFanout:
         """Room for about `slots` rings of `keep` entries each. A file of other measures is
         replaced by an empty one."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = FileLock(folder / "lock")
         except BlockingIOError:
-            os.close(self._lock)
             raise RingsInUse(f"another projector writes the rings in {folder}") from None
         self._rings = _open_ring_file(folder / RING_FILE_NAME, slots, keep)
         self._audience = AudienceSlots()
@@ -69,11 +67,11 @@ class RingFanout:
     async def start(self, store: ReadStore, source: str) -> None:
         """Go on where the last projector stopped, or drop what it left. `source` names the store:
         it differs from that of every other store the folder ever belonged to."""
-        position = await store.read_checkpoint()
+        position, boot = await store.read_checkpoint(), read_boot_id()
         state = {
             POSITION_WORD: position,
             SOURCE_WORD: _digest_int64(source),
-            BOOT_WORD: _boot_digest(),
+            BOOT_WORD: _digest_int64(boot) if boot else 0,
         }
         if state[BOOT_WORD] == 0 or any(
             self._rings.header[word] != now for word, now in state.items()
@@ -131,7 +129,7 @@ class RingFanout:
 
     def close(self) -> None:
         """Let the next projector write."""
-        os.close(self._lock)
+        self._lock.close()
 
     def _append_entries(self, entries: Iterable[tuple[int, int, int]]) -> None:
         """(id, who made it, signed id), ascending: write each into its audience's rings."""
@@ -240,11 +238,3 @@ def _open_ring_file(path: Path, slots: int, keep: int) -> RingWriter:
 
 def _digest_int64(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), signed=True)
-
-
-def _boot_digest() -> int:
-    """Which boot of the machine this is; 0 where the system doesn't tell."""
-    try:
-        return _digest_int64(Path("/proc/sys/kernel/random/boot_id").read_text())
-    except OSError:
-        return 0

@@ -11,7 +11,6 @@ either all of an entry or nothing of it. The board is a convenience: it is made 
 projector starts, and readers then drop what they cached.
 """
 
-import fcntl
 import math
 import mmap
 import os
@@ -20,14 +19,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-PAGE_MAGIC: Final = 0x5354_4152_424F_4152
+from infra.process.file_locks import FileLock
+
 PROJECTION_SLOTS: Final = 64
 """Projections there is room for."""
 NAME_WORDS: Final = 8
 JOURNAL_LENGTH: Final = 1 << 16
 """Touched keys that the journal remembers; a reader further behind drops its whole cache."""
 
-_MAGIC, _EPOCH, _GENERATION, _SEQUENCE, _HEARTBEAT = range(5)
+_EPOCH, _GENERATION, _SEQUENCE, _HEARTBEAT = range(4)
 _FIRST_SLOT: Final = 8
 _SLOT_WORDS: Final = 1 + NAME_WORDS
 _FIRST_ENTRY: Final = _FIRST_SLOT + PROJECTION_SLOTS * _SLOT_WORDS
@@ -76,22 +76,19 @@ class StatusPageWriter:
 
     def __init__(self, path: Path, epoch: int) -> None:
         """`epoch` must differ from every earlier writer's: it tells readers to start over."""
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = FileLock(path)
         except BlockingIOError:
-            os.close(self._file)
             raise ProjectorAlreadyRunning(
                 f"another projector is at work on {path.parent}"
             ) from None
-        os.ftruncate(self._file, _PAGE_WORDS * 8)
-        self._page = _MappedPage(self._file, writable=True)
+        os.ftruncate(self._lock.file, _PAGE_WORDS * 8)
+        self._page = _MappedPage(self._lock.file, writable=True)
         words = self._page.words
         words[_EPOCH] = epoch
         # Names stay in their slots, so that readers may remember where a name was.
         for slot in range(_FIRST_SLOT, _FIRST_ENTRY, _SLOT_WORDS):
             words[slot] = 0
-        words[_MAGIC] = PAGE_MAGIC
 
     def publish_position(self, projection: str, position: int) -> None:
         """Say that a projection's view is current up to `position`."""
@@ -134,7 +131,7 @@ class StatusPageWriter:
     def close(self) -> None:
         """Give the board to the next writer."""
         self._page.close()
-        os.close(self._file)
+        self._lock.close()
 
 
 class StatusPageReader:

@@ -5,10 +5,10 @@ switch is one rename: a reader sees all of the old map or all of the new one.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from infra.files.atomic_write import write_atomically
 
 
 class CurrentViewFiles:
@@ -34,9 +34,4 @@ class CurrentViewFiles:
         """Make other files current, all of them in one step."""
         self._folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**self.read_names(), **changes}, indent=2, sort_keys=True)
-        file, name = tempfile.mkstemp(dir=self._folder, prefix=".current-")
-        with os.fdopen(file, "w", encoding="utf-8") as new:
-            new.write(text + "\n")
-            new.flush()
-            os.fsync(new.fileno())
-        Path(name).replace(self._map_path)
+        write_atomically(self._map_path, f"{text}\n".encode(), durable=True)

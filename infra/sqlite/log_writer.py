@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from events.log import AppendResult, IdTaken, LogUnavailable
-from infra.process.fair_lock import FairFileLock
+from infra.process.file_locks import FairFileLock
 from infra.sqlite.log_batch import AppendOutcome, EncodedAppend, commit_appends
 from infra.sqlite.log_schema import log_unavailable, open_for_writing
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from infra.files.atomic_write import write_atomically
+
 
 class ProjectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """`skips` are positions of events that the projection leaves out, live and in rebuilds."""
@@ -32,9 +34,7 @@ class ProjectionSettingsFile:
 
     def save_settings(self, projection: str, control: ProjectionSettings) -> None:
         """Decide anew."""
-        new = self._path.with_suffix(".new")
-        new.write_bytes(_encode({**self._read_all(), projection: control}))
-        new.replace(self._path)
+        write_atomically(self._path, _encode({**self._read_all(), projection: control}))
 
     def _read_all(self) -> dict[str, ProjectionSettings]:
         try:

@@ -4,7 +4,7 @@
 version are the `SnapshotCoverage` of the view. A file is complete from the moment it has its name,
 is never
 written again, and can be deleted at any time. What is being made lies beside them, its name begins
-with `making-`.
+with `unfinished-`.
 """
 
 import os
@@ -31,7 +31,7 @@ STALE_SECONDS: Final = 24 * 3600.0
 """After which something in the making belongs to a process that was killed."""
 
 _SNAPSHOT_NAME: Final = re.compile(r"(.+)-(\d+)-(\d+)-(\d+)-(\d+)\.sqlite")
-_UNFINISHED_PREFIX: Final = "making-"
+_UNFINISHED_PREFIX: Final = "unfinished-"
 _CACHE_MB: Final = 4
 
 

@@ -2,13 +2,12 @@
 
 A view's file is `<projection>-<version>.sqlite`, or `<projection>-<version>-<number>.sqlite` where
 it was made again; a name is never used twice. Beside them lie `current.json` (`current`) and,
-for each rebuild, its record `<projection>.build.json`. Whoever builds holds a lock on
+for each rebuild, its record `<projection>.rebuild.json`. Whoever builds holds a lock on
 `.locks/<projection>`, which ends with its process. A record without such a process is of a
 rebuild that was killed: the next one goes on with its file, unless the machine was restarted since
 (the file was never brought to disk) or the projection changed.
 """
 
-import fcntl
 import os
 import re
 import secrets
@@ -20,6 +19,9 @@ from typing import Final
 
 import msgspec
 
+from infra.files.atomic_write import write_atomically
+from infra.process.boot_id import read_boot_id
+from infra.process.file_locks import FileLock
 from infra.sqlite.bulk_load_store import BulkLoadStore
 from infra.sqlite.current_view_files import CurrentViewFiles
 from infra.sqlite.read_store import SqliteReadStore
@@ -79,9 +81,8 @@ class ViewFiles:
 
     def save_record(self, build: RebuildRecord) -> None:
         """Under the lock: write the record. A reader sees the old one or the new one."""
-        new = self.folder / f".{build.projection}.build"
-        new.write_bytes(_encode({**msgspec.to_builtins(build), "boot": _read_boot_id()}))
-        new.replace(self._record_path(build.projection))
+        content = _encode({**msgspec.to_builtins(build), "boot": read_boot_id()})
+        write_atomically(self._record_path(build.projection), content)
 
     def still_requested(self, build: RebuildRecord) -> bool:
         """Whether nobody took back this rebuild."""
@@ -93,15 +94,12 @@ class ViewFiles:
         """Nobody else builds meanwhile. Raises `RebuildInProgress`."""
         path = self._lock_path(projection)
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = FileLock(path)
         except BlockingIOError:
             raise RebuildInProgress(f"{projection} is being rebuilt already") from None
-        else:
+        with lock:
             yield
-        finally:
-            os.close(file)
 
     def begin_rebuild(self, projection: Projection, verify: bool) -> RebuildRecord:
         """Under the lock: the rebuild that was killed, to go on with, or a new one."""
@@ -166,7 +164,7 @@ class ViewFiles:
         used |= {build.store for build in builds}
         for name in os.listdir(self.folder):
             view = name.removesuffix("-wal").removesuffix("-shm")
-            if name.startswith(".current-") or (
+            if name.startswith(".current.json.") or (
                 _VIEW_FILE_NAME.fullmatch(view) and view not in used
             ):
                 with suppress(FileNotFoundError):
@@ -177,7 +175,7 @@ class ViewFiles:
         record = msgspec.json.decode(
             self._record_path(build.projection).read_bytes(), type=_BootRecord
         )
-        at_rest = build.state == "ready" or (record.boot == _read_boot_id() != "")
+        at_rest = build.state == "ready" or (record.boot == read_boot_id() != "")
         return build.state != "failed" and at_rest
 
     def _lock_path(self, projection: str) -> Path:
@@ -185,12 +183,4 @@ class ViewFiles:
         return self.folder / ".locks" / projection
 
     def _record_path(self, projection: str) -> Path:
-        return self.folder / f"{projection}.build.json"
-
-
-def _read_boot_id() -> str:
-    """Which boot of the machine this is; empty where the system doesn't tell."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+        return self.folder / f"{projection}.rebuild.json"

@@ -145,7 +145,7 @@ async def test_a_projector_that_died_before_the_rebuild_was_done_leaves_the_old_
 ) -> None:
     projector = await running.start_projector()
     async with asyncio.timeout(60):
-        while "profiles.build.json" not in view_file_names(data):
+        while "profiles.rebuild.json" not in view_file_names(data):
             await client.get("/health/live")
     await running.kill(projector)
     await check_old(client)

@@ -114,7 +114,7 @@ def test_a_difference_is_printed_and_leaves_everything_as_it_was(data: Settings)
     assert "name='User 7'" in lines[0]
     assert lines[1].startswith("handles: live None, rebuilt HandleRow(handle='user3'")
     assert current_view_file(data, "profiles") == path
-    assert view_file_names(data) == before | {"profiles.build.json"}, (
+    assert view_file_names(data) == before | {"profiles.rebuild.json"}, (
         "the record says what was wrong"
     )
     assert rebuild(data, "profiles").returncode == 0
@@ -143,7 +143,7 @@ def test_after_a_restart_of_the_machine_it_begins_anew(
     builder.wait()
     left = record(data)
     assert left is not None
-    path = data.views_folder / "posts.build.json"
+    path = data.views_folder / "posts.rebuild.json"
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     path.write_text(path.read_text().replace(boot, "another boot"))
     assert rebuild(data, "posts").returncode == 0
@@ -225,7 +225,7 @@ def test_an_event_that_cannot_be_applied_stops_it_and_the_live_view_stays(
     assert f"posts cannot take the event at position {LATE}" in output_text(done)
     assert "ValueError: cannot take this" in output_text(done)
     assert current_view_file(data, "posts") == path
-    assert view_file_names(data) == before | {"posts.build.json"}
+    assert view_file_names(data) == before | {"posts.rebuild.json"}
     told = starling("projections", "status", "posts", "--data", data.data)
     assert b"failed: posts cannot take" in told.stdout
 

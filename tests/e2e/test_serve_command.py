@@ -96,7 +96,7 @@ async def test_a_signal_stops_everything_cleanly(number: signal.Signals, tmp_pat
         async with httpx.AsyncClient() as client:
             with pytest.raises(httpx.ConnectError):
                 await client.get(url)
-    StatusPageWriter(tmp_path / "board", epoch=1).close()  # nobody holds it any more
+    StatusPageWriter(tmp_path / "status-page", epoch=1).close()  # nobody holds it any more
 
 
 async def test_a_server_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:

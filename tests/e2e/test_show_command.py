@@ -97,7 +97,7 @@ def test_a_moment_or_a_name_that_makes_no_sense_is_wrong_usage(
 
 async def build_rows(settings: Settings, log: EventLog, moment: PointInTime) -> list[Any]:
     """The posts of a moment, made with a snapshot as soon as there is anything in it."""
-    path = settings.snapshots_folder / "making-test.sqlite"
+    path = settings.snapshots_folder / "unfinished-test.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     await build_point_in_time(settings, log, POSTS, moment, path, snapshot_after=1)
     store = open_built_view(POSTS, path)

@@ -135,7 +135,7 @@ def test_snapshots_change_nothing_but_the_work(
         with tempfile.TemporaryDirectory() as name:
             folder = Settings(data=Path(name))
             for number, moment in enumerate(moments(log, chosen)):
-                path = folder.data / "snapshots" / f"making-{number}.sqlite"
+                path = folder.data / "snapshots" / f"unfinished-{number}.sqlite"
                 path.parent.mkdir(exist_ok=True)
                 await build_point_in_time(folder, log, projection, moment, path, snapshot_after=1)
                 store = open_built_view(projection, path)

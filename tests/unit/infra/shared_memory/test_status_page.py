@@ -17,7 +17,7 @@ from infra.shared_memory.status_page import (
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "board"
+    return tmp_path / "status-page"
 
 
 def test_a_published_position_is_read(path: Path) -> None:

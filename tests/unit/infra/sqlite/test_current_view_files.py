@@ -35,20 +35,20 @@ def current_view_name(views: CurrentViews) -> str:
 
 def test_a_view_that_was_never_made_is_unavailable(tmp_path: Path) -> None:
     views = CurrentViews(
-        tmp_path, [EmptyProjection()], StatusPageReader(tmp_path / "board"), opened
+        tmp_path, [EmptyProjection()], StatusPageReader(tmp_path / "status-page"), opened
     )
     with pytest.raises(StoreUnavailable, match="still being made"):
         views.current_store("nothing")
 
 
 def test_a_switch_is_noticed_by_a_reader_that_is_open(tmp_path: Path) -> None:
-    writer = StatusPageWriter(tmp_path / "board", epoch=1)
+    writer = StatusPageWriter(tmp_path / "status-page", epoch=1)
     files = CurrentViewFiles(tmp_path)
     for name in ("one", "two"):
         (tmp_path / name).touch()
     files.switch_files({"nothing": "one"})
     views = CurrentViews(
-        tmp_path, [EmptyProjection()], StatusPageReader(tmp_path / "board"), opened
+        tmp_path, [EmptyProjection()], StatusPageReader(tmp_path / "status-page"), opened
     )
     assert current_view_name(views) == "nothing in one"
     files.switch_files({"nothing": "two"})

@@ -1,0 +1,19 @@
+"""Replaces small files as a whole: a reader sees all of the old bytes or all of the new ones."""
+
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file aside and rename it to `path`. Several processes may do so at once.
+
+    With `durable` the bytes are on the disk before the rename. A process that is killed in between
+    leaves `.<name>.<process id>.new` behind. Raises `OSError`.
+    """
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with new.open("wb") as file:
+        file.write(data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    new.replace(path)
