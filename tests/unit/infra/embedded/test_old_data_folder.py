@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.projector import open_projector
+from infra.log_of_record import open_log
 from infra.process.file_locks import FileLock
 from infra.settings import Settings
 from infra.shared_memory.status_page import ProjectorAlreadyRunning
 from infra.sqlite.projection_settings import ProjectionSettings, ProjectionSettingsFile
 from infra.sqlite.view_files import ViewFiles
-from infra.wiring.write_side import open_log
 from tests.support.data_folders import check_views, create_data_folder, project_log
 
 OLD_NAMES = {
