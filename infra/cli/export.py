@@ -56,7 +56,7 @@ async def _export_events(
             source or events_from_log(log, follow=follow),
             selection,
             export,
-            told=lambda upto: advance(upto - start),
+            report_progress=lambda position: advance(position - start),
             pace=None if speed is None else Pace(speed, sleep, monotonic),
             live=follow,
         )

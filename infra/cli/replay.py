@@ -122,7 +122,7 @@ def _build_filter(log: "EventLog", wanted: dict[str, Any]) -> "EventFilter":
 
 
 def _open_export(log: "EventLog", selection: "EventFilter", how: ExportOptions) -> "Export":
-    from streams.export.registry import open_path_export, open_stream_export
+    from streams.export.replay import open_path_export, open_stream_export
 
     try:
         if how.output is not None:

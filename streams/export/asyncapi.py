@@ -1,7 +1,7 @@
-"""The AsyncAPI document: every type of event, as JSON Schema, made from the vocabulary.
+"""The AsyncAPI document: every type of event as JSON Schema, generated from `events.schema`.
 
-It describes the stored line (`events.json_lines`), which is what `GET /v1/events`, `starling
-replay` and the records of the feed carry.
+It describes the stored line (`events.json_lines`), which `GET /v1/events`, `starling replay` and
+the records of the feed carry. `starling events schema` prints it.
 """
 
 import inspect
@@ -79,9 +79,9 @@ def build_document(version: str) -> JsonObject:
             }
         },
         "operations": {
-            "tell": {
+            "publishEvents": {
                 "action": "send",
-                "summary": "Starling tells what happened.",
+                "summary": "Starling publishes the events of its log.",
                 "channel": {"$ref": f"#/channels/{LOG_CHANNEL}"},
             }
         },
@@ -94,12 +94,12 @@ def build_document(version: str) -> JsonObject:
 
 def _message(name: str, schema: int, kind: type[Event]) -> JsonObject:
     summary, _, rest = (inspect.getdoc(kind) or "").partition("\n\n")
-    said = {"title": kind.__name__, "summary": _one_line(summary)}
+    texts = {"title": kind.__name__, "summary": _one_line(summary)}
     if rest:
-        said["description"] = _one_line(rest)
+        texts["description"] = _one_line(rest)
     return {
         "name": name,
-        **said,
+        **texts,
         "payload": {
             "allOf": [
                 {"$ref": "#/components/schemas/envelope"},

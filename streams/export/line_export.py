@@ -1,12 +1,11 @@
-"""An export in one text file that a later run goes on with.
+"""Exports of one line an event: into one text file that a later run resumes, or into a pipe.
 
-The file appears under its name when it is complete; until then it is `<name>.part`. A later run
-appends to it, whole lines at a time. Whatever a killed run left behind, the next one cuts off a
-torn line, reads the position from the last whole one, and goes on after it; so every event is
-there once. Nothing waits for the disk: what a power cut took, the next run writes again.
+A file appears under its name when it is complete; until then it is `<name>.part`. A later run
+appends to it, whole lines at a time. After a run that was killed, the next one cuts off a torn
+line, reads the position from the last whole one, and resumes behind it; so every event is in the
+file once. Nothing waits for the disk: the next run writes again what a power cut took.
 """
 
-import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import BinaryIO, Final
 from events.envelope import StoredEvent
 from events.event_filter import EventFilter
 from events.json_lines import JsonLines
+from events.log import LOG_START
 from streams.export import manifest
 from streams.export.line_format import LineFormat, NotALine
 from streams.export.manifest import CannotResume, Manifest
@@ -24,15 +24,15 @@ _FLUSH_BYTES: Final = 1 << 20
 
 
 class LineFile:
-    """The file `path`, open for more events. `after` is the position that it has reached.
+    """The file `path`, open for more events.
 
-    `growing`: the file is one that others read while it grows, so it has its name from the start.
+    `growing`: readers follow the file while it grows, so it has its name from the start.
     """
 
     def __init__(
         self, path: Path, form: LineFormat, selection: EventFilter, *, growing: bool = False
     ) -> None:
-        """Raises `CannotResume` where something else is at `path`, `OSError`."""
+        """Raises `CannotResume` where something else is at `path`; `OSError`."""
         self._path = path
         self._format = form
         self._manifest_path = path.with_name(path.name + ".manifest.json")
@@ -40,21 +40,23 @@ class LineFile:
         self._pending_lines: list[bytes] = []
         self._pending_bytes = 0
         found = manifest.load(self._manifest_path)
-        at = next((p for p in (path, self._part_path) if p.exists()), None)
-        if at is not None and found is None:
+        existing = next((p for p in (path, self._part_path) if p.exists()), None)
+        if existing is not None and found is None:
             raise CannotResume(
-                f"{at} is there, and not from an export (it has no manifest): choose another -o"
+                f"{existing} exists and is not an export (it has no manifest): choose another -o"
             )
-        if at is None or found is None:
+        if existing is None or found is None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            found, at = Manifest(form.name, selection.to_json()), self._part_path
+            found, existing = Manifest(form.name, selection.to_json()), self._part_path
             manifest.save(self._manifest_path, found)
         manifest.check_same_request(found, path, form.name, selection)
         self.manifest = found
-        self._file = _open_locked(at)
+        self._file = _open_locked(existing)
         try:
-            _truncate(self._file, self._resume_length(at))
-            if growing and at == self._part_path:
+            length = self._resume_length(existing)
+            self._file.truncate(length)
+            self._file.seek(length)
+            if growing and existing == self._part_path:
                 self._part_path.rename(path)
         except BaseException:
             self._file.close()
@@ -62,16 +64,14 @@ class LineFile:
 
     @property
     def exported_through(self) -> int:
-        """The position up to which the file has everything."""
         return int(self.manifest.upto)
 
-    def write(self, batch: Sequence[StoredEvent], upto: int) -> None:
-        """Append events; nothing else is wanted up to position `upto`."""
+    def write(self, batch: Sequence[StoredEvent], through: int) -> None:
         if batch:
             first, last = batch[0], batch[-1]
             text = self._format.encode(batch)
             self._add(JsonLines(text, len(batch), first.position, last.position, last.id))
-        self.manifest.upto = str(upto)
+        self.manifest.upto = str(through)
 
     def _add(self, lines: JsonLines) -> None:
         self._pending_lines.append(lines.text)
@@ -83,7 +83,7 @@ class LineFile:
             self.flush()
 
     def flush(self) -> None:
-        """Let readers see what was written; they see whole lines."""
+        # A file without a buffer of its own may write a part of what it is given.
         unwritten = memoryview(b"".join(self._pending_lines))
         self._pending_lines, self._pending_bytes = [], 0
         while unwritten:
@@ -99,22 +99,21 @@ class LineFile:
         manifest.save(self._manifest_path, self.manifest)
 
     def abandon(self) -> None:
-        """Leave what was written for the next run."""
         try:
             self.flush()
         finally:
             self._file.close()
 
-    def _resume_length(self, at: Path) -> int:
+    def _resume_length(self, existing: Path) -> int:
         """The length of the file up to its last whole line; counts what the manifest doesn't."""
-        if at.stat().st_size < self.manifest.bytes:
+        if existing.stat().st_size < self.manifest.bytes:
             self.manifest = Manifest(self._format.name, self.manifest.selection)
         known = self.manifest
-        with at.open("rb") as file:
+        with existing.open("rb") as file:
             header = self._format.header
             first = file.read(len(header))
             if not header.startswith(first):
-                raise CannotResume(f"{at} does not begin as it should: choose another -o")
+                raise CannotResume(f"{existing} does not begin as it should: choose another -o")
             if first != header:
                 self._pending_lines = [header]
                 return 0
@@ -125,7 +124,7 @@ class LineFile:
                 try:
                     position, id = self._format.identify(line)
                 except NotALine as error:
-                    raise CannotResume(f"{at} holds something else: {error}") from error
+                    raise CannotResume(f"{existing} holds something else: {error}") from error
                 self._count_rows(1, position, position, id)
                 known.upto = str(max(position, int(known.upto)))
                 end += len(line)
@@ -139,27 +138,50 @@ class LineFile:
 
 
 class StoredLineFile(LineFile):
-    """A file of the stored lines themselves, which `write_lines` takes as they are."""
+    """A file of the stored lines, which can also be written as they are."""
 
-    def write_lines(self, lines: JsonLines | None, upto: int) -> None:
+    def write_lines(self, lines: JsonLines | None, through: int) -> None:
         """As `write`."""
         if lines is not None:
             self._add(lines)
-        self.manifest.upto = str(upto)
+        self.manifest.upto = str(through)
+
+
+class LineStream:
+    """Lines into an open binary file, which stays open: nothing to resume, so no manifest."""
+
+    exported_through = LOG_START
+
+    def __init__(self, out: BinaryIO, form: LineFormat) -> None:
+        self._out = out
+        self._encode = form.encode
+        out.write(form.header)
+
+    def write(self, batch: Sequence[StoredEvent], through: int) -> None:
+        """Write events."""
+        self._out.write(self._encode(batch))
+
+    def flush(self) -> None:
+        """Let readers see what was written."""
+        self._out.flush()
+
+    close = flush
+
+    def abandon(self) -> None:
+        """Nothing to do: what was written was written."""
+
+
+class StoredLineStream(LineStream):
+    """A stream of the stored lines, which can also be written as they are."""
+
+    def write_lines(self, lines: JsonLines | None, through: int) -> None:
+        """As `write`."""
+        if lines is not None:
+            self._out.write(lines.text)
 
 
 def _open_locked(path: Path) -> BinaryIO:
     """For this process alone, unbuffered: a write is a write."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    file = open(descriptor, "r+b", buffering=0)  # noqa: SIM115 - it stays open
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise CannotResume(f"another replay is writing {path}: wait for it") from None
-    return file
-
-
-def _truncate(file: BinaryIO, size: int) -> None:
-    file.truncate(size)
-    file.seek(size)
+    manifest.lock_export(descriptor, path)
+    return open(descriptor, "r+b", buffering=0)

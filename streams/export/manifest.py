@@ -1,11 +1,11 @@
-"""What an export holds, kept beside it, so that a second run can go on where the first ended.
+"""What an export holds, kept beside it, so that a second run can resume where the first ended.
 
 `first` and `last` are positions of events in the export (`last_id` is the id of that last one),
-`upto` is how far the log was looked at, which is further where the last events were not wanted.
+`upto` is how far the log was read, which is further where the last events were not selected.
 """
 
+import fcntl
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ EXPORT_SCHEMA: Final = 1
 
 
 class CannotResume(Exception):
-    """What is there is no export that this run could go on with; the message says what to do."""
+    """There is no export that this run could resume; the message says what to do."""
 
 
 class ExportedFile(msgspec.Struct):
@@ -61,25 +61,24 @@ def load(path: Path) -> Manifest | None:
 
 def save(path: Path, manifest: Manifest) -> None:
     """Put the manifest at `path`, whole or not at all, and on the disk."""
-    written = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-    replace_file(path, lambda part: part.write_bytes(written))
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under another name, then move it to `path` in one step."""
     part = path.with_name(path.name + ".part")
-    write(part)
-    fsync_file(part)
+    with part.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(path)
 
 
-def fsync_file(path: Path) -> None:
-    """Wait until a file's contents are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def lock_export(descriptor: int, path: Path) -> None:
+    """Lock an open file or folder for this process alone.
+
+    Where another one has it, closes the descriptor and raises `CannotResume`.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         os.close(descriptor)
+        raise CannotResume(f"another replay is writing {path}: wait for it") from None
 
 
 def check_same_request(found: Manifest, path: Path, form: str, selection: EventFilter) -> None:
@@ -92,16 +91,16 @@ def check_same_request(found: Manifest, path: Path, form: str, selection: EventF
     if found.format != form:
         raise CannotResume(f"{path} was exported as {found.format}, not {form}; {elsewhere}")
     if found.selection != selection.to_json():
-        was, wanted = (_describe_selection(s) for s in (found.selection, selection.to_json()))
-        raise CannotResume(f"{path} holds {was}, and this asks for {wanted}; {elsewhere}")
+        old, new = (_describe_selection(s) for s in (found.selection, selection.to_json()))
+        raise CannotResume(f"{path} holds {old}, and this asks for {new}; {elsewhere}")
 
 
 def check_same_log(found: Manifest, path: Path, log: EventLog) -> None:
     """Raises `CannotResume` unless `log` is the one that the export was made from."""
     if found.last is None or found.last_id is None:
         return
-    there = log.find_event(int(found.last_id))
-    if there is None or str(there.position) != found.last:
+    event = log.find_event(int(found.last_id))
+    if event is None or str(event.position) != found.last:
         raise CannotResume(
             f"{path} comes from another log: its last event, {found.last_id}, is not at position "
             f"{found.last} of this one; choose another -o"

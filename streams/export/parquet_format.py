@@ -4,8 +4,8 @@ A row is an event: its envelope, the fields that many types share (ids as int64,
 has no such field), and the whole data as JSON. `category` is the kind of stream. Needs `pyarrow`.
 
 Batches of Python rows become Arrow arrays at once, which is cheap while they are in the cache;
-everything else happens in Arrow on tables of many batches, without the interpreter's lock, the
-reading of the JSON too.
+all the rest, with the parsing of the JSON, happens in Arrow on tables of many batches, without the
+interpreter's lock.
 """
 
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ def to_record_batch(batch: Sequence[StoredEvent]) -> Any:
 
 
 def to_table(batches: Sequence[Any]) -> Any:
-    """A Table of `SCHEMA` from RecordBatches that `rows` made."""
+    """A Table of `PARQUET_SCHEMA` from the batches of `to_record_batch`."""
     events = pa.Table.from_batches(batches, _STORED_SCHEMA).combine_chunks()
     ids = events["id"].to_numpy()
     columns = {
@@ -115,7 +115,7 @@ def split_by_date(events: Any) -> list[tuple[str, Any]]:
 
 
 def open_writer(where: Any) -> Any:
-    """A ParquetWriter of `SCHEMA` to a path or a binary file."""
+    """A ParquetWriter of `PARQUET_SCHEMA` to a path or a binary file."""
     return pq.ParquetWriter(
         where,
         PARQUET_SCHEMA,

@@ -1,8 +1,8 @@
 """An exported log back into an empty one: the same events with the same ids, in the same order.
 
 Each event is appended under the version it had in its stream, so that an export which lacks events
-is refused. Positions are the new log's own. What was never in the log is not restored: the
-idempotency keys of commands, and the accounts' emails and passwords.
+is refused. The new log gives its own positions. What was never in the log is not restored: the
+idempotency keys of commands, and the accounts' emails and passwords. `starling restore` runs it.
 """
 
 import asyncio
@@ -23,27 +23,28 @@ class CannotRestore(Exception):
 
 
 async def restore_events(
-    log: EventLog, events: Iterable[StoredEvent], told: Callable[[int], None] = lambda count: None
+    log: EventLog,
+    events: Iterable[StoredEvent],
+    report_progress: Callable[[int], None] = lambda count: None,
 ) -> int:
     """Append the events that the log lacks; how many those were.
 
-    The log must be empty, or hold the first of these events and nothing else, as a restore leaves
-    it that was broken off. `told` how many events are done. Raises `CannotRestore`, `UnknownEvent`,
-    `LogUnavailable`.
+    The log must be empty, or hold the first of these events and nothing else, as a restore that
+    was broken off leaves it. `report_progress` is called with the number of events restored so
+    far. Raises `CannotRestore`, `UnknownEvent`, `LogUnavailable`.
     """
-    coming = _require_log_order(events)
-    done = _skip_existing(log, coming)
-    found = done
-    while window := list(islice(coming, WINDOW_EVENTS)):
+    ordered = _require_log_order(events)
+    existing = done = _skip_existing(log, ordered)
+    while window := list(islice(ordered, WINDOW_EVENTS)):
         _check_versions(log, window)
         appends = [_build_append(stored) for stored in window]
         try:
             await asyncio.gather(*(log.append(append) for append in appends))
         except (WrongVersion, IdTaken) as error:
-            raise CannotRestore(f"somebody else writes to this log: {error}") from error
+            raise CannotRestore(f"another process writes to this log: {error}") from error
         done += len(window)
-        told(done)
-    return done - found
+        report_progress(done)
+    return done - existing
 
 
 def _require_log_order(events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
@@ -58,28 +59,28 @@ def _require_log_order(events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
         yield stored
 
 
-def _skip_existing(log: EventLog, coming: Iterator[StoredEvent]) -> int:
-    """Pass over the events that the log has; how many."""
+def _skip_existing(log: EventLog, exported: Iterator[StoredEvent]) -> int:
+    """Skip the events that the log has; how many."""
     position, count = 0, 0
-    while here := log.read_all(position, limit=WINDOW_EVENTS):
-        for mine in here:
-            other = next(coming, None)
-            if other is None or not _same(mine, other):
+    while page := log.read_all(position, limit=WINDOW_EVENTS):
+        for existing in page:
+            other = next(exported, None)
+            if other is None or not _is_same_event(existing, other):
                 raise CannotRestore(
-                    f"the log holds event {mine.id} already, which the export "
+                    f"the log holds event {existing.id} already, which the export "
                     f"{'lacks' if other is None else 'has at another place or not at all'}: "
                     "restore into an empty data folder"
                 )
-        count += len(here)
-        position = here[-1].position
+        count += len(page)
+        position = page[-1].position
     return count
 
 
-def _same(mine: StoredEvent, other: StoredEvent) -> bool:
-    """Whether two logs hold the same event; it may have been lifted to a newer version."""
-    if mine.schema == other.schema:
-        return mine[1:] == other[1:]
-    return (mine.id, mine.stream, mine.version) == (other.id, other.stream, other.version)
+def _is_same_event(one: StoredEvent, other: StoredEvent) -> bool:
+    """Whether two logs hold the same event; one may hold it in a newer version of its type."""
+    if one.schema == other.schema:
+        return one[1:] == other[1:]
+    return (one.id, one.stream, one.version) == (other.id, other.stream, other.version)
 
 
 def _check_versions(log: EventLog, window: list[StoredEvent]) -> None:

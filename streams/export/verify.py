@@ -1,9 +1,9 @@
-"""Whether a log is whole: what `starling events verify` asks of it.
+"""Checks that a log is whole, for `starling events verify`.
 
 One pass over the log, and about 40 bytes of memory an event (10 million events: 400 MB): its
-position, its id and a 64-bit digest of its place, which is its stream and version. Digests of two
-places meet by chance once in some hundred thousand logs of that size, so a suspicion is looked up
-in the log before it becomes a finding.
+position, its id and a 64-bit digest of its stream and version. Two such digests are equal by chance
+once in some hundred thousand logs of that size, so a suspicion is looked up in the log before it
+becomes a finding.
 """
 
 from array import array
@@ -84,29 +84,30 @@ def _check_event(stored: StoredEvent) -> Iterator[Finding]:
     except (UnknownEvent, msgspec.DecodeError) as error:
         yield Finding(stored.position, f"doesn't decode: {error}")
         return
-    home = STREAM_OF_EVENT[type(event)](event)
-    if home != stored.stream:
-        yield Finding(stored.position, f"belongs in {home}, not in {stored.stream}")
+    stream = STREAM_OF_EVENT[type(event)](event)
+    if stream != stored.stream:
+        yield Finding(stored.position, f"belongs in {stream}, not in {stored.stream}")
 
 
 class _SeenEvents:
-    """What is remembered of all events, by the order in which they were read."""
+    """What is kept of all events, in the order in which they were read."""
 
     def __init__(self) -> None:
         self._positions = array("q")
         self._ids = array("q")
-        self._place_digests = array("q")
-        # Of events that are not the first of their stream: their order, and the place before.
-        self._later_orders = array("q")
+        self._digests = array("q")
+        # Of events that are not the first of their stream: their index in the arrays above, and
+        # the digest that the event before must have.
+        self._later_indexes = array("q")
         self._previous_digests = array("q")
 
     def add(self, stored: StoredEvent) -> None:
         if stored.version != 1:
-            self._later_orders.append(len(self._positions))
+            self._later_indexes.append(len(self._positions))
             self._previous_digests.append(hash((stored.stream, stored.version - 1)))
         self._positions.append(stored.position)
         self._ids.append(stored.id)
-        self._place_digests.append(hash((stored.stream, stored.version)))
+        self._digests.append(hash((stored.stream, stored.version)))
 
     def duplicate_ids(self) -> Iterator[Finding]:
         for first, second in _repeated(np.frombuffer(self._ids, np.int64)):
@@ -116,8 +117,8 @@ class _SeenEvents:
             )
 
     def duplicate_versions(self, log: EventLog) -> Iterator[Finding]:
-        for first, second in _repeated(np.frombuffer(self._place_digests, np.int64)):
-            one, other = (_event_at(log, self._positions[order]) for order in (first, second))
+        for first, second in _repeated(np.frombuffer(self._digests, np.int64)):
+            one, other = (_event_at(log, self._positions[index]) for index in (first, second))
             if (one.stream, one.version) == (other.stream, other.version):
                 yield Finding(
                     other.position,
@@ -125,24 +126,24 @@ class _SeenEvents:
                 )
 
     def missing_versions(self) -> Iterator[Finding]:
-        places = np.frombuffer(self._place_digests, np.int64)
-        before = np.frombuffer(self._previous_digests, np.int64)
-        later = np.frombuffer(self._later_orders, np.int64)
+        digests = np.frombuffer(self._digests, np.int64)
+        previous = np.frombuffer(self._previous_digests, np.int64)
+        later = np.frombuffer(self._later_indexes, np.int64)
         if not len(later):
             return
-        order = np.argsort(places, kind="stable")
-        found = order[np.minimum(np.searchsorted(places, before, sorter=order), len(order) - 1)]
-        wrong = (places[found] != before) | (found >= later)
-        for number in later[wrong].tolist():
-            yield Finding(self._positions[number], "has no event of the version before it below it")
+        order = np.argsort(digests, kind="stable")
+        found = order[np.minimum(np.searchsorted(digests, previous, sorter=order), len(order) - 1)]
+        wrong = (digests[found] != previous) | (found >= later)
+        for index in later[wrong].tolist():
+            yield Finding(self._positions[index], "has no event of the version before it below it")
 
 
 def _repeated(values: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[tuple[int, int]]:
-    """Places of equal values: of each further one, with the one before."""
+    """The indexes of equal values: (the one before, this one) for each but the first."""
     order = np.argsort(values, kind="stable")
     again = np.flatnonzero(values[order[1:]] == values[order[:-1]])
-    for number in again.tolist():
-        yield int(order[number]), int(order[number + 1])
+    for rank in again.tolist():
+        yield int(order[rank]), int(order[rank + 1])
 
 
 def _event_at(log: EventLog, position: int) -> StoredEvent:

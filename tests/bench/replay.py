@@ -17,8 +17,7 @@ from events.log import EventLog
 from infra.settings import Settings
 from infra.sqlite.event_log import SqliteLog
 from streams.export import parquet_format
-from streams.export.registry import open_path_export
-from streams.export.replay import StoredLineExport
+from streams.export.replay import StoredLineExport, open_path_export
 from tests.bench.result import Result
 from tests.support import mission_workload
 from tests.support.peak_memory import peak_kb

@@ -17,8 +17,7 @@ from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.event_log import SqliteLog
 from projections.registry import ALL_PROJECTIONS
-from streams.export.registry import open_path_export
-from streams.export.replay import replay_events
+from streams.export.replay import open_path_export, replay_events
 from streams.export.restore import WINDOW_EVENTS, CannotRestore, restore_events
 from streams.projecting.apply_batch import project_and_notify
 from tests.support.random_logs import CommandStep, log_of_steps, random_steps

@@ -15,8 +15,7 @@ from events.ids.snowflake import compose_id
 from events.log import AppendRequest, EventLog, NewEvent, StreamAppend
 from events.schema import Event, PostCreated, PostLiked, UserFollowed
 from infra.in_memory.event_log import MemoryLog
-from streams.export.registry import open_path_export
-from streams.export.replay import StoredLineExport, replay_events
+from streams.export.replay import StoredLineExport, open_path_export, replay_events
 
 START_MS = 1_700_000_000_000  # 2023-11-14T22:13:20Z
 HOUR_MS = 3_600_000

@@ -8,8 +8,9 @@ import pytest
 
 from events.event_filter import EventFilter
 from events.json_lines import parse_line
+from streams.export.line_format import LINE_FORMATS
 from streams.export.manifest import CannotResume, load
-from streams.export.registry import LINE_FORMATS, open_path_export
+from streams.export.replay import open_path_export
 from tests.support.export_logs import ROBIN, export_log, export_partly, grow_log, sample_log
 
 FORMS = sorted(LINE_FORMATS)

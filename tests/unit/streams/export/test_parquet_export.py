@@ -15,9 +15,9 @@ from events.envelope import StoredEvent
 from events.event_filter import EventFilter, select_events
 from events.ids.snowflake import time_ms
 from events.schema import ID_FIELDS
-from streams.export import parquet_export, parquet_format, parquet_parts
+from streams.export import parquet_export, parquet_format
 from streams.export.manifest import CannotResume, load
-from streams.export.registry import open_path_export, open_stream_export
+from streams.export.replay import open_path_export, open_stream_export
 from tests.support.export_logs import ROBIN, export_log, export_partly, grow_log, sample_log
 
 
@@ -26,7 +26,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks, commits and open files as small as the logs of tests."""
     monkeypatch.setattr(parquet_format, "ROW_GROUP_EVENTS", 500)
     monkeypatch.setattr(parquet_export, "COMMIT_EVENTS", 1000)
-    monkeypatch.setattr(parquet_parts, "MAX_OPEN_FILES", 2)
+    monkeypatch.setattr(parquet_export, "MAX_OPEN_FILES", 2)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

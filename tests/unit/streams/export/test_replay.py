@@ -9,8 +9,7 @@ import pytest
 
 from events.envelope import StoredEvent
 from events.event_filter import EventFilter, SelectedEvents, events_from_log
-from streams.export.registry import open_path_export, open_stream_export
-from streams.export.replay import Pace, replay_events
+from streams.export.replay import Pace, open_path_export, open_stream_export, replay_events
 from tests.support.export_logs import grow_log, sample_log
 
 
@@ -71,7 +70,7 @@ async def test_following_shows_each_batch_and_ends_complete_when_cancelled(tmp_p
     following = asyncio.ensure_future(
         replay_events(
             events_from_log(log, follow=True), EventFilter(), export, live=True,
-            told=lambda upto: told.set() if upto == 5 else None,
+            report_progress=lambda position: told.set() if position == 5 else None,
         )
     )  # fmt: skip
     await asyncio.to_thread(grow_log, log, 2)
