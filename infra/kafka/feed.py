@@ -69,7 +69,7 @@ class KafkaFeed:
                 raise FeedUnavailable("the process that sends to Kafka ended") from error
             raise
 
-    def publish(self, chunks: Sequence[Chunk], settled: int) -> "Future[None]":
+    def publish(self, chunks: Sequence[Chunk], complete_to: int) -> "Future[None]":
         """As `FeedWriter.publish`."""
         acknowledged: Future[None] = self._loop.create_future()
         acknowledged.add_done_callback(_mark_retrieved)
@@ -78,17 +78,17 @@ class KafkaFeed:
         elif chunks:
             self._last_number += 1
             self._unacknowledged[self._last_number] = acknowledged
-            self._writer.write(frame_message(self._build_group(chunks, settled)))
+            self._writer.write(frame_message(self._build_group(chunks, complete_to)))
         else:
             acknowledged.set_result(None)
         return acknowledged
 
-    def _build_group(self, chunks: Sequence[Chunk], settled: int) -> ChunkGroup:
+    def _build_group(self, chunks: Sequence[Chunk], complete_to: int) -> ChunkGroup:
         lines = [chunk.lines for chunk in chunks]
         at = self._ring.put(self._last_number, lines)
         if at is not None:
             chunks = [chunk._replace(lines=b"") for chunk in chunks]
-        return ChunkGroup(self._last_number, settled, chunks, at, list(map(len, lines)))
+        return ChunkGroup(self._last_number, complete_to, chunks, at, list(map(len, lines)))
 
     async def close(self, in_order: bool) -> None:
         """As `FeedWriter.close`."""

@@ -19,7 +19,7 @@ class TopicOpened(NamedTuple):
 
 
 class ChunkGroup(NamedTuple):
-    """Chunks to send, and what they say is settled."""
+    """Chunks to send, and the `complete_to` of their headers."""
 
     number: int
     complete_to: int

@@ -11,9 +11,8 @@ from events.envelope import StoredEvent
 from events.event_filter import EventBatchSource, EventFilter, SelectedEvents
 from events.json_lines import EVENTS_PER_BATCH
 from infra.kafka.topic import REQUEST_SECONDS, open_consumer, partitions_of
-from streams.feed.chunks import Chunk, decode_record
+from streams.feed.chunks import Chunk, TopicMerge, decode_record
 from streams.feed.relay import FeedUnavailable
-from streams.feed.topic_merge import TopicMerge
 
 
 def topic_source(servers: str, topic: str) -> EventBatchSource:

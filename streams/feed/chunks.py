@@ -1,15 +1,20 @@
-"""Chunks: what one record of the feed says.
+"""Chunks: the records of the feed.
 
 A chunk is a statement about the log: *these are all the events of this partition with positions
-above `after` and up to `upto`*. It stays true whoever sends it, however often, in whatever order.
-A reader that stands at a position joins only a chunk whose statement begins there or before, so it
-can neither skip an event nor apply one twice, whatever befell the senders (ADR 0015). Most chunks
-carry events, one line each (`events.json_lines`), in the order of the log; a *mark* carries none
-and says only how far the partition is complete.
+above `after` and up to `through`*. It stays true whichever relay sends it, however often, in
+whatever order. A reader at a position applies only a chunk whose statement begins there or before,
+so it can neither skip an event nor apply one twice, whatever failed on the way (ADR 0015). Most
+chunks carry events, one line each (`events.json_lines`), in the order of the log; a *watermark*
+carries none and says only how far the partition is complete.
+
+The relay splits reads of the log into chunks; Faust workers, rebuilds and replays decode them, and
+`TopicMerge` puts the partitions together again.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,35 +27,38 @@ from events.streams import partitions_of_owners
 CHUNK_SCHEMA: Final = 1
 """Version of the form of a record, in its header `schema`."""
 
+# Topics keep their records for ever, and those written up to 2026-11 name two headers otherwise.
+_FORMER_HEADERS: Final = {"upto": "through", "settled": "complete_to"}
+
 MAX_CHUNK_EVENTS: Final = 500
 MAX_CHUNK_BYTES: Final = 256 * 1024
 """Bounds of one chunk; a single event that is larger is a chunk of its own."""
 
 
 class Chunk(NamedTuple):
-    """The events of one partition in (`after`, `upto`]."""
+    """The events of one partition in (`after`, `through`]."""
 
     partition: int
     after: int
     through: int
     event_count: int
-    """Events; in the header it is called `count`."""
+    """The header `count`."""
     key: int
-    """Snowflake id of the first event; 0 in a mark, as are `first` and `last`."""
+    """Snowflake id of the first event; 0 in a watermark, as are both positions."""
     first_position: int
     last_position: int
     lines: bytes
 
-    def headers(self, settled: int) -> list[tuple[str, bytes]]:
-        """What a record says beside its key and its lines, as decimal numbers.
+    def headers(self, complete_to: int) -> list[tuple[str, bytes]]:
+        """The headers of a record, as decimal numbers.
 
-        `settled` is the position up to which the sender knew, when it sent this, that the feed
+        `complete_to` is the position up to which the relay knew, when it sent this, that the feed
         holds every event of the log, in all partitions.
         """
         numbers = {
             "schema": CHUNK_SCHEMA, "count": self.event_count, "first": self.first_position,
             "last": self.last_position,
-            "after": self.after, "upto": self.through, "settled": settled,
+            "after": self.after, "through": self.through, "complete_to": complete_to,
         }  # fmt: skip
         return [(name, b"%d" % number) for name, number in numbers.items()]
 
@@ -63,78 +71,79 @@ class Chunk(NamedTuple):
 
 
 class UnknownRecord(Exception):
-    """A record of the topic is no chunk of a form that this program knows."""
+    """A record of the topic is no chunk in a form that this program knows."""
 
 
 def decode_record(
     partition: int, headers: Iterable[tuple[str, bytes]], value: bytes | None
 ) -> tuple[Chunk, int]:
-    """The chunk in a record, and its `settled`. Raises `UnknownRecord`."""
+    """The chunk in a record, without its key, and its `complete_to`. Raises `UnknownRecord`."""
     try:
-        found = {name: int(number) for name, number in headers}
-        schema, settled = found["schema"], found["settled"]
-        after, upto, first, last = (found[n] for n in ("after", "upto", "first", "last"))
-        many = found["count"]
+        found = {_FORMER_HEADERS.get(name, name): int(number) for name, number in headers}
+        schema, complete_to = found["schema"], found["complete_to"]
+        after, through, count = found["after"], found["through"], found["count"]
+        first, last = found["first"], found["last"]
     except (KeyError, ValueError, TypeError) as error:
         raise UnknownRecord(f"no chunk: header {error}") from error
     if schema != CHUNK_SCHEMA:
         raise UnknownRecord(f"a chunk of form {schema}; this program knows form {CHUNK_SCHEMA}")
-    return Chunk(partition, after, upto, many, 0, first, last, value or b""), settled
+    return Chunk(partition, after, through, count, 0, first, last, value or b""), complete_to
 
 
 def split_into_chunks(
     read: OwnedLines,
     ends: list[int],
-    upto: int,
-    most_events: int = MAX_CHUNK_EVENTS,
-    most_bytes: int = MAX_CHUNK_BYTES,
+    through: int,
+    max_events: int = MAX_CHUNK_EVENTS,
+    max_bytes: int = MAX_CHUNK_BYTES,
 ) -> list[Chunk]:
-    """The chunks of one read of the log, which found everything up to `upto`.
+    """The chunks of one read of the log, which found everything up to `through`.
 
-    `ends` has, for each partition, how far it has been stated; it is moved on.
+    `ends` has, for each partition, where its last chunk ended; it is brought up to date.
     """
-    of = partitions_of_owners(read.owners, len(ends))
-    places = of.argsort(kind="stable")
-    bounds = np.searchsorted(of[places], np.arange(len(ends) + 1)).tolist()
-    order: list[int] = places.tolist()
-    lines = [read.lines[place] for place in order]
+    # All events of a read are sorted by partition at once: a loop over events takes much longer.
+    partitions = partitions_of_owners(read.owners, len(ends))
+    sorted_indexes = partitions.argsort(kind="stable")
+    bounds = np.searchsorted(partitions[sorted_indexes], np.arange(len(ends) + 1)).tolist()
+    order: list[int] = sorted_indexes.tolist()
+    lines = [read.lines[index] for index in order]
     chunks: list[Chunk] = []
     for partition, (start, stop) in enumerate(pairwise(bounds)):
-        for first, past, joined in _bounded_pieces(lines, start, stop, most_events, most_bytes):
+        for first, past, joined in _bounded_pieces(lines, start, stop, max_events, max_bytes):
             begin, last = order[first], read.position_at(order[past - 1])
-            complete_to = upto if past == stop else last
+            end = through if past == stop else last
             chunks.append(
                 Chunk(
-                    partition, ends[partition], complete_to, past - first,
+                    partition, ends[partition], end, past - first,
                     read.ids[begin], read.position_at(begin), last, joined,
                 )
             )  # fmt: skip
-            ends[partition] = complete_to
+            ends[partition] = end
     return chunks
 
 
-def watermarks_for_all(ends: list[int], upto: int) -> list[Chunk]:
-    """A mark for every partition, that it has been stated up to `upto`; `ends` is moved on."""
-    made = [build_watermark(partition, end, upto) for partition, end in enumerate(ends)]
-    ends[:] = [upto] * len(ends)
-    return made
+def watermarks_for_all(ends: list[int], through: int) -> list[Chunk]:
+    """A watermark for every partition, up to `through`; `ends` is brought up to date."""
+    watermarks = [build_watermark(partition, end, through) for partition, end in enumerate(ends)]
+    ends[:] = [through] * len(ends)
+    return watermarks
 
 
-def build_watermark(partition: int, after: int, upto: int) -> Chunk:
-    """The statement that a partition has no events in (after, upto]."""
-    return Chunk(partition, after, upto, 0, 0, 0, 0, b"")
+def build_watermark(partition: int, after: int, through: int) -> Chunk:
+    """The statement that a partition has no events in (after, through]."""
+    return Chunk(partition, after, through, 0, 0, 0, 0, b"")
 
 
 def join_neighbours(chunks: Iterable[Chunk]) -> list[Chunk]:
-    """The same statements about one partition in fewer chunks: neighbours are made one."""
-    made: list[Chunk] = []
+    """The same statements about one partition in fewer chunks: neighbours become one."""
+    joined: list[Chunk] = []
     run: list[Chunk] = []
     for chunk in chunks:
         if run and chunk.after != run[-1].through:
-            made.append(_join_run(run))
+            joined.append(_join_run(run))
             run = []
         run.append(chunk)
-    return [*made, _join_run(run)] if run else made
+    return [*joined, _join_run(run)] if run else joined
 
 
 def _join_run(run: list[Chunk]) -> Chunk:
@@ -150,18 +159,63 @@ def _join_run(run: list[Chunk]) -> Chunk:
 
 
 def _bounded_pieces(
-    lines: list[bytes], start: int, stop: int, most_events: int, most_bytes: int
+    lines: list[bytes], start: int, stop: int, max_events: int, max_bytes: int
 ) -> Iterator[tuple[int, int, bytes]]:
-    """A partition's share, `lines[start:stop]`, in as few pieces as the bounds allow.
+    """`lines[start:stop]` in as few pieces of about the same length as the bounds allow.
 
-    They are of about the same length; of each its own bounds, and it as one.
+    Of each its (start, stop, lines joined).
     """
-    many = stop - start
-    length = -(-many // max(1, -(-many // most_events)))
+    count = stop - start
+    length = -(-count // max(1, -(-count // max_events)))
     for first in range(start, stop, length or 1):
         past = min(first + length, stop)
         joined = b"\n".join(lines[first:past])
-        if len(joined) <= most_bytes or past == first + 1:
+        if len(joined) <= max_bytes or past == first + 1:
             yield first, past, joined
         else:
-            yield from _bounded_pieces(lines, first, past, (past - first + 1) // 2, most_bytes)
+            yield from _bounded_pieces(lines, first, past, (past - first + 1) // 2, max_bytes)
+
+
+class TopicMerge:
+    """Puts the partitions together again: chunks of each in the order of the feed go in, events
+    in the order of the log come out.
+
+    An event comes out once every partition is known to be complete up to it. Chunks that say
+    nothing new, or that begin behind a hole, are dropped: the relay sends the latter again.
+    """
+
+    def __init__(self, partitions: int) -> None:
+        self.positions = [0] * partitions
+        """How far each partition was followed."""
+        self._waiting: list[deque[StoredEvent]] = [deque() for _ in range(partitions)]
+        self._popped_through = 0
+
+    @property
+    def complete_to(self) -> int:
+        """The position up to which all events have gone in."""
+        return min(self.positions)
+
+    @property
+    def slowest_partition(self) -> int:
+        """A partition that the others wait for."""
+        return self.positions.index(self.complete_to)
+
+    def add(self, chunk: Chunk) -> None:
+        """Put a chunk in. Raises `msgspec.DecodeError` for broken lines."""
+        position = self.positions[chunk.partition]
+        if chunk.after <= position < chunk.through:
+            self._waiting[chunk.partition].extend(chunk.events_after(position))
+            self.positions[chunk.partition] = chunk.through
+
+    def pop_in_order(self) -> list[StoredEvent]:
+        """The events whose order is known now, each once."""
+        bound = self.complete_to
+        if bound == self._popped_through:
+            return []
+        self._popped_through = bound
+        ready: list[StoredEvent] = []
+        for waiting in self._waiting:
+            while waiting and waiting[0].position <= bound:
+                ready.append(waiting.popleft())
+        ready.sort(key=attrgetter("position"))
+        return ready

@@ -1,9 +1,9 @@
-"""The relay: log of record -> feed.
+"""The relay: log of record -> feed. It runs in the process of `starling relay`.
 
-It reads the log, cuts what it found into chunks and publishes them, many at a time on the way.
-It keeps nothing of its own: how far the feed is known to be complete (`settled`) stands in every
-record, and the last record of each partition tells a new relay where to begin. It may publish a
-chunk twice, after a crash or beside another relay, and never leaves one out (ADR 0015).
+It reads the log, splits each read into chunks and publishes them, with many unacknowledged at a
+time. It stores nothing of its own: how far the feed is known to be complete (`complete_to`) stands
+in every record, and a new relay begins where the last record of each partition says. It may
+publish a chunk twice, after a crash or beside another relay, and never leaves one out (ADR 0015).
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from streams.feed.chunks import Chunk, build_watermark, split_into_chunks, water
 READ_EVENTS: Final = 2000
 """Events in one read of the log."""
 MAX_READS_AT_ONCE: Final = 4
-"""Reads whose chunks are published together by a relay that has more to catch up with: a client
-that finds a lot to send at once sends it in few and large batches."""
+"""Reads whose chunks a relay that is behind publishes together: Kafka's client sends in few and
+large batches what it is given at once."""
 FEW_EVENTS: Final = 200
-"""Events after which the relay waits a moment, a quarter of `BEAT_SECONDS`, for more to gather: a
-record costs the broker and the workers as much as dozens of events in it."""
+"""After reading fewer events, the relay waits a quarter of `WATERMARK_SECONDS` for more to gather:
+a record costs the broker and the workers as much as dozens of events in it."""
 MAX_IN_FLIGHT_BYTES: Final = 16 << 20
-"""Lines that may be on their way to the feed, unacknowledged."""
+"""Lines that may be published and unacknowledged."""
 WATERMARK_SECONDS: Final = 0.2
-"""How often, while events flow, every partition is told how far it is complete."""
+"""How often, while events flow, every partition gets a watermark."""
 RETRY_SECONDS: Final = 1.0
-"""How long to wait before an absent feed is tried again."""
+"""The wait before an absent feed is tried again."""
 
 _IDLE_SECONDS: Final = 1.0  # how soon an idle relay notices that its lease is over
 _FINISH_SECONDS: Final = 10.0
@@ -37,7 +37,7 @@ _logger = logging.getLogger(__name__)
 
 
 class FeedUnavailable(Exception):
-    """The feed can't be reached, or did not acknowledge in time: begin again from its records."""
+    """The feed can't be reached, or did not acknowledge in time: open it again."""
 
 
 class FeedWriter(Protocol):
@@ -48,10 +48,10 @@ class FeedWriter(Protocol):
 
     @property
     def complete_to(self) -> int:
-        """Up to where the feed held the whole log, by its own records, when it was opened."""
+        """The position up to which the feed held the whole log when it was opened."""
         ...
 
-    def publish(self, chunks: Sequence[Chunk], settled: int) -> "asyncio.Future[None]":
+    def publish(self, chunks: Sequence[Chunk], complete_to: int) -> "asyncio.Future[None]":
         """Send chunks, each partition's in order; done when all of them are acknowledged.
 
         Never blocks for long. The future, or this call, raises `FeedUnavailable`.
@@ -59,7 +59,7 @@ class FeedWriter(Protocol):
         ...
 
     async def close(self, in_order: bool) -> None:
-        """Let go; `in_order`: after what was published has been sent."""
+        """Close it; `in_order`: after what was published has been sent."""
         ...
 
 
@@ -67,32 +67,30 @@ class _PendingPublish(NamedTuple):
     acknowledged: "asyncio.Future[None]"
     size: int
     complete_to: int | None
-    """What is settled once this and all before it are acknowledged."""
+    """How far the feed is complete once this and all before it are acknowledged."""
 
 
 class Relay:
-    """Copies a log to a feed for as long as it may."""
+    """Copies a log to a feed for as long as it holds the lease to do so."""
 
     def __init__(
         self,
         log: EventLog,
-        feed: Callable[[], Awaitable[FeedWriter]],
-        holds: Callable[[], bool] = lambda: True,
-        beat_seconds: float = WATERMARK_SECONDS,
+        open_feed: Callable[[], Awaitable[FeedWriter]],
+        holds_lease: Callable[[], bool] = lambda: True,
+        watermark_seconds: float = WATERMARK_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
-        """`feed` opens the feed anew; `holds` says whether this is still the relay that should
-        publish (its lease)."""
         self._log = log
-        self._open_feed = feed
-        self._holds_lease = holds
-        self._watermark_seconds = beat_seconds
+        self._open_feed = open_feed
+        self._holds_lease = holds_lease
+        self._watermark_seconds = watermark_seconds
         self._retry_seconds = retry_seconds
         self.complete_to = 0
         """The feed is known to hold the log up to here."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set, or the relay `holds` no longer. An absent feed is tried again."""
+        """Until `stop` is set or the lease is over. An absent log or feed is tried again."""
         while not stop.is_set() and self._holds_lease():
             try:
                 await self._relay_log(stop)
@@ -104,11 +102,11 @@ class Relay:
         feed = await self._open_feed()
         in_order = False
         try:
-            copy = _RelaySession(self, feed, self._log, self._watermark_seconds, stop)
+            session = _RelaySession(self, feed, self._log, self._watermark_seconds, stop)
             while not stop.is_set() and self._holds_lease():
-                await copy.relay_next()
+                await session.relay_next()
             if self._holds_lease():
-                await asyncio.wait_for(copy.finish(), _FINISH_SECONDS)
+                await asyncio.wait_for(session.finish(), _FINISH_SECONDS)
                 in_order = True
         except TimeoutError as error:
             raise FeedUnavailable("the last chunks were not acknowledged in time") from error
@@ -117,24 +115,23 @@ class Relay:
 
 
 class _RelaySession:
-    """One opening of the feed: where it stands, and what is on its way."""
+    """One opening of the feed: how far the log was read, and what is unacknowledged."""
 
     def __init__(
         self,
         relay: Relay,
         feed: FeedWriter,
         log: EventLog,
-        beat_seconds: float,
+        watermark_seconds: float,
         stop: asyncio.Event,
     ) -> None:
         self._relay, self._feed, self._log = relay, feed, log
-        self._watermark_seconds, self._stop = beat_seconds, stop
+        self._watermark_seconds, self._stop = watermark_seconds, stop
         self._now = asyncio.get_running_loop().time
-        self._watermark_due: float | None = (
-            None  # when marks are due, if there was anything since the last
-        )
-        self._gather_seconds = beat_seconds / 4
-        self._found_few = False  # whether the last reads found so few that more may gather
+        self._watermark_due: float | None = None
+        """When watermarks are due; None without events since the last."""
+        self._found_few = False
+        """Whether the last reads found so few events that more should gather."""
         self._in_flight: deque[_PendingPublish] = deque()
         self._in_flight_bytes = 0
         relay.complete_to = self._read_position = feed.complete_to
@@ -153,14 +150,11 @@ class _RelaySession:
         if not chunks:
             await self._wait_for_work()
         elif self._found_few:
-            await _sleep(
-                self._stop,
-                max(0.0, min(self._gather_seconds, (self._watermark_due or 0) - self._now())),
-            )
+            until_watermark = (self._watermark_due or 0) - self._now()
+            await _sleep(self._stop, max(0.0, min(self._watermark_seconds / 4, until_watermark)))
 
     def _read_chunks(self) -> list[Chunk]:
-        """The chunks of the next read, or reads: while the feed has something to do, and there is
-        more to come, some are put together."""
+        """The chunks of the next read; of several while the feed is busy and there is more."""
         chunks: list[Chunk] = []
         found = 0
         for _ in range(MAX_READS_AT_ONCE if self._in_flight else 1):
@@ -175,16 +169,16 @@ class _RelaySession:
         return chunks
 
     async def finish(self) -> None:
-        """Leave the feed such that the next relay has nothing to publish again."""
+        """Complete the feed, such that the next relay has nothing to publish again."""
         if self._watermark_due is not None:
             self._publish_watermarks()
         await self._collect_acknowledgements(0, everything=True)
         if self._read_position > self._feed.complete_to:
-            farewell = [
+            last_watermarks = [
                 build_watermark(p, self._read_position, self._read_position)
                 for p in range(self._feed.partition_count)
             ]
-            self._publish(farewell)
+            self._publish(last_watermarks)
             await self._collect_acknowledgements(0, everything=True)
 
     def _publish(self, chunks: list[Chunk], complete_to: int | None = None) -> None:
@@ -194,7 +188,7 @@ class _RelaySession:
         self._in_flight_bytes += size
 
     def _publish_watermarks(self) -> None:
-        """Tell all partitions, also those that had no events lately, how far they are complete."""
+        """To all partitions, also those that had no events lately."""
         self._publish(
             watermarks_for_all(self._stated_through, self._read_position),
             complete_to=self._read_position,
@@ -202,7 +196,7 @@ class _RelaySession:
         self._watermark_due = None
 
     async def _collect_acknowledgements(self, least: int, everything: bool = False) -> None:
-        """Take note of acknowledgements; wait for those of `least` bytes, or for all."""
+        """Collect what was acknowledged; wait for at least so many bytes, or for everything."""
         await asyncio.sleep(0)
         while self._in_flight:
             sent = self._in_flight[0]
@@ -216,21 +210,21 @@ class _RelaySession:
                 self._relay.complete_to = sent.complete_to
 
     async def _wait_for_work(self) -> None:
-        """Until there are events, an acknowledgement or an end, or marks are due."""
+        """Until there are events, an acknowledgement or an end, or watermarks are due."""
         due = self._now() + _IDLE_SECONDS if self._watermark_due is None else self._watermark_due
-        news = asyncio.ensure_future(
+        events = asyncio.ensure_future(
             self._log.wait_for_events(self._read_position, max(0.0, due - self._now()))
         )
         stopped = asyncio.ensure_future(self._stop.wait())
-        awaited: list[asyncio.Future[Any]] = [news, stopped]
+        awaited: list[asyncio.Future[Any]] = [events, stopped]
         if self._in_flight:
             awaited.append(self._in_flight[0].acknowledged)
         try:
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-            if news.done():
-                news.result()
+            if events.done():
+                events.result()  # raises what reading the log raised
         finally:
-            news.cancel()
+            events.cancel()
             stopped.cancel()
 
 

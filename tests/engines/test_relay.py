@@ -95,7 +95,7 @@ async def test_a_relay_killed_before_the_first_low_watermark_repeats_and_skips_n
     topic = fresh_topic()
     await append_made_up(log, 0, 2000)
     with running_relay_process(
-        tmp_path / "log.sqlite", kafka.address, topic, beat_seconds=3600
+        tmp_path / "log.sqlite", kafka.address, topic, watermark_seconds=3600
     ) as killed:
         await wait_until_published(kafka, topic, 2000)
         killed.send_signal(signal.SIGKILL)
@@ -113,7 +113,7 @@ async def test_a_relay_killed_again_and_again_under_load_skips_nothing(
     writing = asyncio.create_task(append_made_up(log, 0, 60_000))
     for many in (1, 2000, 10_000, 25_000):
         with running_relay_process(
-            tmp_path / "log.sqlite", kafka.address, topic, beat_seconds=0.05
+            tmp_path / "log.sqlite", kafka.address, topic, watermark_seconds=0.05
         ) as it:
             await wait_until_published(kafka, topic, many)
             it.send_signal(signal.SIGKILL)

@@ -12,9 +12,14 @@ from events.log import LogUnavailable
 from events.owned_lines import render_owned_lines
 from events.streams import partition_of_owner, partitions_of_owners
 from infra.in_memory.event_log import MemoryLog
-from streams.feed.chunks import Chunk, decode_record, split_into_chunks, watermarks_for_all
+from streams.feed.chunks import (
+    Chunk,
+    TopicMerge,
+    decode_record,
+    split_into_chunks,
+    watermarks_for_all,
+)
 from streams.feed.relay import MAX_READS_AT_ONCE, READ_EVENTS, FeedUnavailable, Relay
-from streams.feed.topic_merge import TopicMerge
 from tests.support.made_up_events import append_made_up
 from tests.support.waiting import wait_until
 
@@ -43,7 +48,7 @@ def watermarked_chunks(
     for first in range(0, len(left), read):
         part = left[first : first + read]
         chunks += split_into_chunks(
-            render_owned_lines(part), ends, part[-1].position, most_events=3, most_bytes=400
+            render_owned_lines(part), ends, part[-1].position, max_events=3, max_bytes=400
         )
     return chunks + watermarks_for_all(ends, log[-1].position)
 
@@ -73,18 +78,16 @@ def test_a_chunk_survives_being_a_record(
     log: list[StoredEvent], partitions: int, read: int
 ) -> None:
     for chunk in watermarked_chunks(log, partitions, read):
-        headers = chunk.headers(settled=7)
-        found, settled = decode_record(chunk.partition, headers, chunk.lines or None)
-        assert (found, settled) == (chunk._replace(key=0), 7)
+        headers = chunk.headers(complete_to=7)
+        found, complete_to = decode_record(chunk.partition, headers, chunk.lines or None)
+        assert (found, complete_to) == (chunk._replace(key=0), 7)
         assert len(found.events_after(0)) == chunk.event_count
 
 
 @given(st.lists(st.integers(0, 900), min_size=1, max_size=9), st.integers(1, 1000))
 def test_chunks_are_bounded_unless_one_event_is_larger(sizes: list[int], most: int) -> None:
     log = [event(n, 5, "x" * size) for n, size in enumerate(sizes, start=1)]
-    chunks = split_into_chunks(
-        render_owned_lines(log), [0], len(log), most_events=4, most_bytes=most
-    )
+    chunks = split_into_chunks(render_owned_lines(log), [0], len(log), max_events=4, max_bytes=most)
     assert all(chunk.event_count <= 4 for chunk in chunks)
     assert all(chunk.event_count == 1 or len(chunk.lines) <= most for chunk in chunks)
     assert [e for chunk in chunks for e in chunk.events_after(0)] == log
@@ -112,13 +115,13 @@ class LossyTopic:
         self.complete_to = min(tails)
         return self
 
-    def publish(self, chunks: Sequence[Chunk], settled: int) -> "asyncio.Future[None]":
+    def publish(self, chunks: Sequence[Chunk], complete_to: int) -> "asyncio.Future[None]":
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.add_done_callback(lambda future: future.exception())
         fate = self.fates.pop() if self.fates else "kept"
         kept = {"lost": [], "holed": chunks[1:]}.get(fate, chunks)
         for chunk in kept:
-            self.records[chunk.partition].append((chunk, settled))
+            self.records[chunk.partition].append((chunk, complete_to))
         if fate in ("kept", "absent"):
             done.set_result(None)
         else:
@@ -142,7 +145,7 @@ async def test_a_relay_whose_feed_fails_in_any_way_ends_with_the_whole_log_in_it
 ) -> None:
     log, topic = MemoryLog(), LossyTopic(partitions, fates)
     running = [
-        Relay(log, topic.open, beat_seconds=0.001, retry_seconds=0.001) for _ in range(relays)
+        Relay(log, topic.open, watermark_seconds=0.001, retry_seconds=0.001) for _ in range(relays)
     ]
     stop = asyncio.Event()
     tasks = [asyncio.create_task(relay.run(stop)) for relay in running]
@@ -153,8 +156,8 @@ async def test_a_relay_whose_feed_fails_in_any_way_ends_with_the_whole_log_in_it
     merge = TopicMerge(partitions)
     got: list[StoredEvent] = []
     for records in topic.records:
-        for chunk, settled in records:
-            assert settled <= 300
+        for chunk, complete_to in records:
+            assert complete_to <= 300
             merge.add(chunk)
     got += merge.pop_in_order()
     assert got == log.read_all(limit=1000)
@@ -162,7 +165,7 @@ async def test_a_relay_whose_feed_fails_in_any_way_ends_with_the_whole_log_in_it
 
 async def test_reads_are_put_together_while_the_feed_is_busy_and_only_then() -> None:
     class Busy(LossyTopic):
-        def publish(self, chunks: Sequence[Chunk], settled: int) -> "asyncio.Future[None]":
+        def publish(self, chunks: Sequence[Chunk], complete_to: int) -> "asyncio.Future[None]":
             groups.append(sum(chunk.event_count for chunk in chunks))
             return asyncio.ensure_future(acknowledge())
 
@@ -172,7 +175,7 @@ async def test_reads_are_put_together_while_the_feed_is_busy_and_only_then() -> 
     groups, acknowledging = list[int](), asyncio.Event()
     log, topic = MemoryLog(), Busy(2, [])
     await append_made_up(log, 0, READ_EVENTS * (MAX_READS_AT_ONCE + 2) + 5)
-    relay = Relay(log, topic.open, beat_seconds=3600)
+    relay = Relay(log, topic.open, watermark_seconds=3600)
     stop = asyncio.Event()
     task = asyncio.create_task(relay.run(stop))
     await wait_until(lambda: sum(groups) == log.head())
@@ -185,7 +188,7 @@ async def test_reads_are_put_together_while_the_feed_is_busy_and_only_then() -> 
 async def test_a_relay_ends_when_its_lease_does() -> None:
     held = True
     log, topic = MemoryLog(), LossyTopic(2, [])
-    relay = Relay(log, topic.open, holds=lambda: held, beat_seconds=0.001)
+    relay = Relay(log, topic.open, holds_lease=lambda: held, watermark_seconds=0.001)
     task = asyncio.create_task(relay.run(asyncio.Event()))
     await append_made_up(log, 0, 10)
     await wait_until(lambda: relay.complete_to == 10)
@@ -206,7 +209,7 @@ async def test_a_log_that_is_away_is_waited_for() -> None:
             return super().head()
 
     log, topic = Away(), LossyTopic(2, [])
-    relay = Relay(log, topic.open, beat_seconds=0.001, retry_seconds=0.001)
+    relay = Relay(log, topic.open, watermark_seconds=0.001, retry_seconds=0.001)
     stop = asyncio.Event()
     task = asyncio.create_task(relay.run(stop))
     await wait_until(lambda: Away.calls >= 4)

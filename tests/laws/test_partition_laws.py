@@ -64,7 +64,7 @@ def chunks_of(log: list[StoredEvent], most: int, start: int = 0) -> list[Chunk]:
     ends = [start] * PARTITIONS
     rest = [stored for stored in log if stored.position > start]
     return [
-        *split_into_chunks(render_owned_lines(rest), ends, log[-1].position, most_events=most),
+        *split_into_chunks(render_owned_lines(rest), ends, log[-1].position, max_events=most),
         *watermarks_for_all(ends, log[-1].position),
     ]
 

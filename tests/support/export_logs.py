@@ -61,11 +61,11 @@ def export_log(log: EventLog, form: str, path: Path, selection: EventFilter | No
 
 
 def export_partly(
-    log: EventLog, form: str, path: Path, upto: int, selection: EventFilter | None = None
+    log: EventLog, form: str, path: Path, through: int, selection: EventFilter | None = None
 ) -> None:
     """An export that ended in the middle, as if its process had been killed."""
     wanted = selection or EventFilter()
     half = open_path_export(form, path, wanted, log, growing=False)
-    for batch in select_events(log, wanted, half.exported_through, upto):
+    for batch in select_events(log, wanted, half.exported_through, through):
         half.write(*batch)
     half.abandon()

@@ -14,14 +14,16 @@ from infra.sqlite.event_log import SqliteLog
 from streams.feed.relay import Relay
 
 
-async def main(path: str, servers: str, name: str, partitions: str, beat_seconds: str) -> None:
+async def main(path: str, servers: str, name: str, partitions: str, watermark_seconds: str) -> None:
     log = SqliteLog(Path(path))
     topic = FeedTopic(name, int(partitions))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     sys.stdout.write("open\n")
     sys.stdout.flush()
-    relay = Relay(log, lambda: KafkaFeed.open(servers, topic), beat_seconds=float(beat_seconds))
+    relay = Relay(
+        log, lambda: KafkaFeed.open(servers, topic), watermark_seconds=float(watermark_seconds)
+    )
     await relay.run(stop)
     log.close()
 

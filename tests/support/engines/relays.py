@@ -38,10 +38,10 @@ async def publish_log(log: EventLog, servers: str, topic: FeedTopic) -> None:
 
 @contextmanager
 def running_relay_process(
-    log: Path, servers: str, topic: FeedTopic, beat_seconds: float = 0.2
+    log: Path, servers: str, topic: FeedTopic, watermark_seconds: float = 0.2
 ) -> Iterator["subprocess.Popen[str]"]:
     """A relay in a process of its own, killed at the end of the block if it still runs."""
-    arguments = [str(log), servers, topic.name, str(topic.partitions), str(beat_seconds)]
+    arguments = [str(log), servers, topic.name, str(topic.partitions), str(watermark_seconds)]
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.engines.relay_process", *arguments],
         cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},

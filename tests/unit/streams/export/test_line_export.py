@@ -41,7 +41,7 @@ def test_a_second_run_appends_only_what_is_new(form: str, tmp_path: Path) -> Non
 def test_an_export_of_a_killed_run_is_resumed(form: str, torn: bytes, tmp_path: Path) -> None:
     log, path = sample_log(30), tmp_path / "events"
     whole = tmp_path / "whole"
-    export_partly(log, form, path, upto=13)
+    export_partly(log, form, path, through=13)
     assert not path.exists()
     with (tmp_path / "events.part").open("ab") as part:
         part.write(torn)
@@ -56,7 +56,7 @@ def test_a_run_killed_while_it_appended_is_resumed(form: str, tmp_path: Path) ->
     log, path = sample_log(10), tmp_path / "events"
     export_log(log, form, path)
     grow_log(log, 20)
-    export_partly(log, form, path, upto=19)
+    export_partly(log, form, path, through=19)
     path.write_bytes(path.read_bytes()[:-3])
     export_log(log, form, path)
     assert positions(form, path) == list(range(1, 31))
@@ -68,7 +68,7 @@ def test_a_run_killed_while_it_appended_is_resumed(form: str, tmp_path: Path) ->
 
 def test_a_header_torn_by_a_kill_is_written_anew(tmp_path: Path) -> None:
     log, path = sample_log(3), tmp_path / "events.csv"
-    export_partly(log, "csv", path, upto=0)
+    export_partly(log, "csv", path, through=0)
     (tmp_path / "events.csv.part").write_bytes(b"posit")
     export_log(log, "csv", path)
     assert positions("csv", path) == [1, 2, 3]

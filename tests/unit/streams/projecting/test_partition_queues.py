@@ -89,7 +89,7 @@ async def history(partitions: int, most: int = 1) -> tuple[list[StoredEvent], li
     await append_made_up(log, 0, EVENTS)
     events, ends = log.read_all(limit=EVENTS), [0] * partitions
     return events, [
-        *split_into_chunks(render_owned_lines(events), ends, EVENTS, most_events=most),
+        *split_into_chunks(render_owned_lines(events), ends, EVENTS, max_events=most),
         *watermarks_for_all(ends, EVENTS),
     ]
 

@@ -1,0 +1,28 @@
+"""Records of the feed: what is decoded, and what is refused."""
+
+import pytest
+
+from streams.feed.chunks import Chunk, UnknownRecord, decode_record
+
+CHUNK = Chunk(3, 10, 20, 2, 0, 12, 17, b"lines")
+
+
+def test_a_record_names_how_far_its_partition_and_the_whole_feed_are_complete() -> None:
+    assert dict(CHUNK.headers(complete_to=9)) == {
+        "schema": b"1", "count": b"2", "first": b"12", "last": b"17",
+        "after": b"10", "through": b"20", "complete_to": b"9",
+    }  # fmt: skip
+
+
+def test_a_record_with_the_former_names_of_headers_is_read() -> None:
+    former = {"through": "upto", "complete_to": "settled"}
+    headers = [(former.get(name, name), number) for name, number in CHUNK.headers(complete_to=9)]
+    assert {"upto", "settled"} < {name for name, _ in headers}
+    assert decode_record(3, headers, b"lines") == (CHUNK, 9)
+
+
+@pytest.mark.parametrize("wrong", [{"schema": b"2"}, {"count": b"two"}, {"through": None}])
+def test_a_record_that_is_no_chunk_is_refused(wrong: dict[str, bytes | None]) -> None:
+    headers = {**dict(CHUNK.headers(complete_to=9)), **wrong}
+    with pytest.raises(UnknownRecord):
+        decode_record(3, [(n, value) for n, value in headers.items() if value is not None], b"")
