@@ -104,7 +104,7 @@ class EmbeddedAdmin(DeadLetterCounter):
 
     async def current_view(self, projection: str) -> str:
         """As the port says."""
-        return self._view_files.current_files.read_names().get(projection, "")
+        return self._view_files.current_files().get(projection, "")
 
 
 def projection_state_json(one: ProjectionStatus, rebuild: Rebuild | None) -> Projected:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from infra.shared_memory.status_page import StatusPageReader
-from infra.sqlite.current_view_files import CurrentViewFiles
+from infra.sqlite.view_files import ViewFiles
 from projections.projection import Projection
 from projections.store import ReadStore, StoreUnavailable
 
@@ -25,7 +25,7 @@ class CurrentViews:
         board: StatusPageReader,
         opener: ViewOpener,
     ) -> None:
-        self._files = CurrentViewFiles(folder)
+        self._files = ViewFiles(folder)
         self._projections = {projection.name: projection for projection in projections}
         self._status_page = board
         self._open_view = opener
@@ -43,13 +43,13 @@ class CurrentViews:
         return found
 
     def _open_current(self, projection: str) -> ReadStore:
-        path = self._files.path_of(projection)
+        path = self._files.current_path(projection)
         while path is not None and path.exists():
             try:
                 return self._open_view(path, self._projections[projection])
             except StoreUnavailable:
                 # It may have been switched away from and removed since it was looked up.
-                before, path = path, self._files.path_of(projection)
+                before, path = path, self._files.current_path(projection)
                 if path == before:
                     raise
         raise StoreUnavailable(f"the view {projection!r} is still being made")

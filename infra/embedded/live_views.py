@@ -14,7 +14,6 @@ from infra.embedded.projection_statuses import open_current_view
 from infra.settings import Settings
 from infra.shared_memory.fanout import RingFanout
 from infra.shared_memory.status_page import StatusPageWriter
-from infra.sqlite.projection_settings import ProjectionSettingsFile
 from infra.sqlite.view_files import ViewFiles, version_of_file
 from projections.projection import Projection
 from projections.registry import INVALIDATIONS
@@ -41,7 +40,6 @@ class LiveViews:
         self, settings: Settings, log: EventLog, board: StatusPageWriter, rings: RingFanout
     ) -> None:
         self.view_files = ViewFiles(settings.views_folder)
-        self.projection_settings = ProjectionSettingsFile(settings.views_folder)
         self.followers: list[RunningProjection] = []
         self._settings, self._log, self._status_page, self._ring_fanout = (
             settings,
@@ -52,7 +50,7 @@ class LiveViews:
 
     async def open_projection(self, projection: Projection) -> bool:
         """Follow a projection's current view, if there is one; False if a rebuild is due."""
-        file = self.view_files.current_files.read_names().get(projection.name)
+        file = self.view_files.current_files().get(projection.name)
         if file is None and self._log.head() <= INLINE_BUILD_LIMIT:
             file, store = self._create_in_place(projection)
         else:
@@ -73,7 +71,7 @@ class LiveViews:
         except RebuildInProgress:
             return None, None
         store = self.view_files.open_view(file, projection)
-        self.view_files.current_files.switch_files({projection.name: file})
+        self.view_files.switch_files({projection.name: file})
         return file, store
 
     def _open_file(self, file: str | None, projection: Projection) -> ReadStore | None:
@@ -97,7 +95,7 @@ class LiveViews:
             await store.close()
 
     async def _start_following(self, projection: Projection, store: ReadStore) -> RunningProjection:
-        control = self.projection_settings.for_projection(projection.name)
+        control = self.view_files.settings_of(projection.name)
         listeners = [self._invalidation_listener(projection)]
         if projection.name == RING_PROJECTION:
             listeners.insert(0, self._ring_fanout.deliver_changes)
@@ -137,7 +135,7 @@ class LiveViews:
         """
         with self.view_files.lock_rebuild(projection.name):
             build = self.view_files.read_record(projection.name)
-            before = self.view_files.current_files.read_names().get(projection.name)
+            before = self.view_files.current_files().get(projection.name)
             if build is None or build.state != "ready" or build.version != projection.version:
                 return "none"
             if build.store != before:
@@ -158,7 +156,7 @@ class LiveViews:
     async def _adopt_view(self, projection: Projection, file: str) -> None:
         store = self.view_files.open_view(file, projection)
         follower = self.find_follower(projection.name)
-        skips = self.projection_settings.for_projection(projection.name).skips
+        skips = self.view_files.settings_of(projection.name).skips
         coming = RunningProjection(projection, store, skipped_positions=skips)
         await coming.start()
         if follower is not None:
@@ -169,7 +167,7 @@ class LiveViews:
             await old.close()
         else:
             await self._start_following(projection, store)
-        self.view_files.current_files.switch_files({projection.name: file})
+        self.view_files.switch_files({projection.name: file})
         self._status_page.publish_position(projection.name, coming.position)
         self._status_page.bump_generation()
         if projection.name == RING_PROJECTION:

@@ -11,7 +11,7 @@ from typing import Final
 from infra.process.file_locks import FileLock
 from infra.settings import Settings
 from infra.shared_memory.status_page import ProjectorAlreadyRunning
-from infra.sqlite.snapshots import remove_view_file
+from infra.sqlite.read_store import remove_view_file
 
 _OLD_STATUS_PAGE: Final = "board"
 _OLD_FOLDERS: Final = ("wake", "orders")

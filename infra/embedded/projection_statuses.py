@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from events.log import EventLog
 from infra.settings import Settings
 from infra.sqlite.old_schema_store import OldSchemaStore, open_any_version
-from infra.sqlite.projection_settings import ProjectionSettingsFile
 from infra.sqlite.read_store import SqliteReadStore
 from infra.sqlite.view_files import ViewFiles, version_of_file
 from projections.projection import Projection
@@ -32,7 +31,7 @@ async def _projection_status(
     settings: Settings, log: EventLog, projection: Projection
 ) -> ProjectionStatus:
     files = ViewFiles(settings.views_folder)
-    paused = ProjectionSettingsFile(settings.views_folder).for_projection(projection.name).paused
+    paused = ViewFiles(settings.views_folder).settings_of(projection.name).paused
     rebuild = describe_rebuild(files.read_record(projection.name))
     store = open_current_view(settings, projection)
     if store is None:
@@ -44,7 +43,7 @@ async def _projection_status(
         await store.close()
     if isinstance(store, OldSchemaStore):
         found = found._replace(state="outdated")
-    version = version_of_file(files.current_files.read_names().get(projection.name, ""))
+    version = version_of_file(files.current_files().get(projection.name, ""))
     return found._replace(version=version, dead_letters=count, rebuild=rebuild)
 
 
@@ -73,7 +72,7 @@ async def skipped_positions(settings: Settings, projection: str) -> frozenset[in
         )
 
         return await projection_statuses.skipped_positions(settings, projection)
-    return ProjectionSettingsFile(settings.views_folder).for_projection(projection).skips
+    return ViewFiles(settings.views_folder).settings_of(projection).skips
 
 
 def open_current_view(settings: Settings, projection: Projection) -> SqliteReadStore | None:
@@ -82,7 +81,7 @@ def open_current_view(settings: Settings, projection: Projection) -> SqliteReadS
     Raises `StoreUnavailable`.
     """
     files = ViewFiles(settings.views_folder)
-    file = files.current_files.read_names().get(projection.name)
+    file = files.current_files().get(projection.name)
     if file is None or not (files.folder / file).exists():
         return None
     try:

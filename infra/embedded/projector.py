@@ -22,7 +22,7 @@ from infra.process.notifications import ProcessNotifier
 from infra.settings import Settings
 from infra.shared_memory.fanout import RingFanout
 from infra.shared_memory.status_page import StatusPageWriter
-from infra.sqlite.projection_settings import ProjectionSettings
+from infra.sqlite.view_files import ProjectionSettings
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from projections.store import StoreError
@@ -97,9 +97,9 @@ class Projector:
             return AdminResult(begun, f"{name} is being rebuilt{'' if begun else ' already'}")
         follower = self._live_views.find_follower(name)
         if order.what in ("pause", "resume"):
-            control = self._live_views.projection_settings.for_projection(name)
+            control = self._live_views.view_files.settings_of(name)
             paused = order.what == "pause"
-            self._live_views.projection_settings.save_settings(
+            self._live_views.view_files.save_settings(
                 name, ProjectionSettings(paused, control.skips)
             )
             if follower is not None:
@@ -139,12 +139,8 @@ class Projector:
         if order.what == "purge":
             await follower.tolerant_projector.sync_with_store()
             return AdminResult(True, f"{name} gave up {gone} events")
-        skips = self._live_views.projection_settings.for_projection(name).skips | set(
-            order.positions
-        )
-        self._live_views.projection_settings.save_settings(
-            name, ProjectionSettings(follower.paused, skips)
-        )
+        skips = self._live_views.view_files.settings_of(name).skips | set(order.positions)
+        self._live_views.view_files.save_settings(name, ProjectionSettings(follower.paused, skips))
         follower.skipped_positions = skips
         await follower.tolerant_projector.retry_dead_letters(
             self._log, {one.stream for one in chosen}

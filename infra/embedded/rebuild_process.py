@@ -19,7 +19,6 @@ from events.log import EventLog, LogError
 from events.schema import EVENT_TYPES
 from infra import settings
 from infra.log_of_record import open_log
-from infra.sqlite.projection_settings import ProjectionSettingsFile
 from infra.sqlite.read_store import SqliteReadStore
 from infra.sqlite.view_files import ViewFiles, version_of_file
 from projections.projection import Projection
@@ -49,7 +48,7 @@ class RebuildRun:
     ):
         self.record = build
         self._log, self._view_files, self._projection = log, files, projection
-        self._skips = ProjectionSettingsFile(files.folder).for_projection(projection.name).skips
+        self._skips = files.settings_of(projection.name).skips
         self._parent = os.getppid()
         self._started_at = self._reported_at = time.monotonic()
         self._start_position: int | None = None
@@ -79,7 +78,7 @@ class RebuildRun:
         return self.record.verify and version_of_file(self._current_file()) == self.record.version
 
     def _current_file(self) -> str:
-        return self._view_files.current_files.read_names().get(self.record.projection, "")
+        return self._view_files.current_files().get(self.record.projection, "")
 
     def _open_live(self) -> SqliteReadStore:
         """The live view as it is at this moment."""

@@ -19,8 +19,8 @@ from infra.cli.projection_names import projection_named
 from infra.embedded.projection_statuses import skipped_positions
 from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.sqlite.read_store import SqliteReadStore
-from infra.sqlite.snapshots import ViewSnapshots, finish_single_file, remove_view_file
+from infra.sqlite.read_store import SqliteReadStore, remove_view_file
+from infra.sqlite.snapshots import ViewSnapshots, finish_single_file
 from projections.projection import Projection
 from streams.projecting.dead_letters import read_dead_letters, tables_with_dead_letters
 from streams.rebuild.time_travel import PointInTime, SnapshotCoverage, project_point_in_time

@@ -11,13 +11,17 @@ import shutil
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from infra.sqlite.read_store import AnyTable, SqliteReadStore
+from projections.projection import Projection
 from projections.store import Changes, StoreUnavailable
 from projections.tables import CounterTable, Key, Row, Table
+from streams.projecting.dead_letters import tables_with_dead_letters
 
 _CREATE_INDEX = "CREATE INDEX "
+_CACHE_MB: Final = 4
+"""So that a short log fills it as a long one does: the system keeps the rest."""
 
 
 class BulkLoadStore(SqliteReadStore):
@@ -102,6 +106,12 @@ class BulkLoadStore(SqliteReadStore):
     def _write_changes(self, changes: Changes) -> None:
         self._filled_tables.update(changes.puts, changes.increments)
         super()._write_changes(changes)
+
+
+def open_for_loading(path: Path, projection: Projection) -> BulkLoadStore:
+    """A projection's view to be loaded. Raises as `SqliteReadStore.open`."""
+    tables = tables_with_dead_letters(projection)
+    return BulkLoadStore.open(path, tables, cache_mb=_CACHE_MB)
 
 
 def _fsync_file(path: Path) -> None:

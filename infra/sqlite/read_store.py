@@ -226,3 +226,9 @@ class SqliteReadStore:
         if isinstance(error, sqlite3.OperationalError):
             return StoreUnavailable(str(error))
         return StoreError(f"a row does not fit its table: {error}")
+
+
+def remove_view_file(path: Path) -> None:
+    """Remove a view's file and what SQLite keeps beside it; no error where there is none."""
+    for end in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + end).unlink(missing_ok=True)

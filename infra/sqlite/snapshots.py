@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from events.log import EventLog
-from infra.sqlite.bulk_load_store import BulkLoadStore
+from infra.sqlite.bulk_load_store import BulkLoadStore, open_for_loading
+from infra.sqlite.read_store import remove_view_file
 from projections.projection import Projection
 from projections.store import StoreError
-from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.rebuild.time_travel import PointInTime, SnapshotCoverage
 
 MAX_SNAPSHOTS: Final = 12
@@ -32,7 +32,6 @@ STALE_SECONDS: Final = 24 * 3600.0
 
 _SNAPSHOT_NAME: Final = re.compile(r"(.+)-(\d+)-(\d+)-(\d+)-(\d+)\.sqlite")
 _UNFINISHED_PREFIX: Final = "unfinished-"
-_CACHE_MB: Final = 4
 
 
 class ViewSnapshots:
@@ -61,9 +60,7 @@ class ViewSnapshots:
                     return store, cover
                 remove_view_file(snapshot)
         remove_view_file(path)
-        return BulkLoadStore.open(
-            path, tables_with_dead_letters(projection), cache_mb=_CACHE_MB
-        ), SnapshotCoverage()
+        return open_for_loading(path, projection), SnapshotCoverage()
 
     def save_copy(
         self, projection: Projection, cover: SnapshotCoverage, store: BulkLoadStore, path: Path
@@ -134,9 +131,7 @@ class ViewSnapshots:
             with closing(sqlite3.connect(path)) as connection:
                 if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
                     return None
-            store = BulkLoadStore.open(
-                path, tables_with_dead_letters(projection), cache_mb=_CACHE_MB
-            )
+            store = open_for_loading(path, projection)
         except (FileNotFoundError, sqlite3.DatabaseError, StoreError):
             return None
         if await store.read_checkpoint() == cover.position and _belongs_to_log(log, cover):
@@ -150,12 +145,6 @@ def finish_single_file(store: BulkLoadStore, path: Path) -> None:
     store.finish_loading(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-
-
-def remove_view_file(path: Path) -> None:
-    """Remove a view's file and what SQLite keeps beside it; no error where there is none."""
-    for end in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 def _belongs_to_log(log: EventLog, cover: SnapshotCoverage) -> bool:

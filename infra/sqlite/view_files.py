@@ -1,45 +1,58 @@
-"""The files of views: which there are, which is being built, which can go.
+"""The folder of views: which files there are, which are current, which are being built.
 
-A view's file is `<projection>-<version>.sqlite`, or `<projection>-<version>-<number>.sqlite` where
-it was made again; a name is never used twice. Beside them lie `current.json` (`current`) and,
-for each rebuild, its record `<projection>.rebuild.json`. Whoever builds holds a lock on
-`.locks/<projection>`, which ends with its process. A record without such a process is of a
-rebuild that was killed: the next one goes on with its file, unless the machine was restarted since
-(the file was never brought to disk) or the projection changed.
+    <projection>-<version>.sqlite            a view
+    <projection>-<version>-<number>.sqlite   one that was built again; a name is never used twice
+    current.json                             the current file of each projection
+    controls.json                            which projections are paused, which events they skip
+    <projection>.rebuild.json                the record of a rebuild
+    .locks/<projection>                      locked by the process that rebuilds the view
+
+The JSON files are replaced as a whole, so a switch to another view is one rename. The projector
+writes the first two, the process that rebuilds writes its record, and any process reads them. A
+record whose lock is free is of a rebuild that was killed: the next one resumes it, unless the
+machine was restarted since (the file was never fsynced) or the projection changed.
 """
 
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from infra.files.atomic_write import write_atomically
 from infra.process.boot_id import read_boot_id
 from infra.process.file_locks import FileLock
-from infra.sqlite.bulk_load_store import BulkLoadStore
-from infra.sqlite.current_view_files import CurrentViewFiles
-from infra.sqlite.read_store import SqliteReadStore
+from infra.sqlite.bulk_load_store import BulkLoadStore, open_for_loading
+from infra.sqlite.read_store import SqliteReadStore, remove_view_file
 from projections.projection import Projection
 from projections.store import StoreError
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.rebuild.rebuild_record import RebuildInProgress, RebuildRecord
 
-_VIEW_FILE_NAME: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d+)(-\d+)?\.sqlite")
-_CACHE_MB: Final = 4
-"""So that a short log fills it as a long one does: the system keeps the rest."""
+T = TypeVar("T")
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(RebuildRecord).decode
+_VIEW_FILE_NAME: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d+)(-\d+)?\.sqlite")
+_CURRENT: Final = "current.json"
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class ProjectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an operator decided about a projection.
+
+    `skips` are positions of events that it leaves out, live and in rebuilds.
+    """
+
+    paused: bool = False
+    skips: frozenset[int] = frozenset()
 
 
 class _BootRecord(msgspec.Struct):
-    """What else the record's file holds."""
+    """What the file of a rebuild's record holds besides the record."""
 
     boot: str
 
@@ -52,46 +65,65 @@ def version_of_file(file: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ViewFiles:
-    """The folder of views."""
+    """The folder of views. Methods raise `OSError`."""
 
     folder: Path
 
-    @property
-    def current_files(self) -> CurrentViewFiles:
-        """Which files are the current ones."""
-        return CurrentViewFiles(self.folder)
+    def current_files(self) -> dict[str, str]:
+        """The name of the current file of each projection; empty before the first projector ran."""
+        return self._read_json(_CURRENT, dict[str, str]) or {}
 
-    def next_file_name(self, projection: Projection) -> str:
-        """Under the lock: a file name that no view had before.
+    def current_path(self, projection: str) -> Path | None:
+        """The current file of a projection, if it has one."""
+        name = self.current_files().get(projection)
+        return self.folder / name if name else None
 
-        Whoever still reads a view that was removed believes files of its name to be its own.
-        """
-        counter = self._lock_path(projection.name)
-        number = int(counter.read_text() or 0) + 1
-        counter.write_text(str(number))
-        end = "" if number == 1 else f"-{number}"
-        return f"{projection.name}-{projection.version}{end}.sqlite"
+    def switch_files(self, files: Mapping[str, str]) -> None:
+        """For the projector: make other files current, all of them in one step."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = msgspec.json.format(_encode({**self.current_files(), **files})) + b"\n"
+        write_atomically(self.folder / _CURRENT, content, durable=True)
 
-    def read_record(self, projection: str) -> RebuildRecord | None:
-        """The record of a projection's rebuild."""
-        try:
-            return _decode(self._record_path(projection).read_bytes())
-        except FileNotFoundError:
-            return None
+    def settings_of(self, projection: str) -> ProjectionSettings:
+        """What was decided about a projection."""
+        return self._read_settings().get(projection, ProjectionSettings())
 
-    def save_record(self, build: RebuildRecord) -> None:
-        """Under the lock: write the record. A reader sees the old one or the new one."""
-        content = _encode({**msgspec.to_builtins(build), "boot": read_boot_id()})
-        write_atomically(self._record_path(build.projection), content)
+    def save_settings(self, projection: str, settings: ProjectionSettings) -> None:
+        """For the projector: replace what was decided about a projection."""
+        content = _encode({**self._read_settings(), projection: settings})
+        write_atomically(self.folder / "controls.json", content)
 
-    def still_requested(self, build: RebuildRecord) -> bool:
-        """Whether nobody took back this rebuild."""
-        found = self.read_record(build.projection)
-        return found is not None and found.token == build.token
+    def _read_settings(self) -> dict[str, ProjectionSettings]:
+        return self._read_json("controls.json", dict[str, ProjectionSettings]) or {}
+
+    def open_view(
+        self, file: str, projection: Projection, read_only: bool = False
+    ) -> SqliteReadStore:
+        """A view as readers and the projector open it. Raises as `SqliteReadStore.open`."""
+        return SqliteReadStore.open(
+            self.folder / file, tables_with_dead_letters(projection), read_only=read_only
+        )
+
+    def remove_view(self, file: str) -> None:
+        """Remove a view. A process that has it open reads on."""
+        remove_view_file(self.folder / file)
+
+    def remove_unused(self, projections: Sequence[str]) -> None:
+        """For the projector: remove views that are neither current nor being built."""
+        used = set(self.current_files().values())
+        builds = [build for name in projections if (build := self.read_record(name)) is not None]
+        used |= {build.store for build in builds}
+        for name in os.listdir(self.folder):
+            view = name.removesuffix("-wal").removesuffix("-shm")
+            if name.startswith(f".{_CURRENT}.") or (
+                _VIEW_FILE_NAME.fullmatch(view) and view not in used
+            ):
+                with suppress(FileNotFoundError):
+                    (self.folder / name).unlink()
 
     @contextmanager
     def lock_rebuild(self, projection: str) -> Iterator[None]:
-        """Nobody else builds meanwhile. Raises `RebuildInProgress`."""
+        """Keep other processes from rebuilding a projection. Raises `RebuildInProgress`."""
         path = self._lock_path(projection)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -101,8 +133,19 @@ class ViewFiles:
         with lock:
             yield
 
+    def next_file_name(self, projection: Projection) -> str:
+        """Under the lock: a file name that no view had before.
+
+        A process that still reads a removed view must not take another file for its own.
+        """
+        counter = self._lock_path(projection.name)
+        number = int(counter.read_text() or 0) + 1
+        counter.write_text(str(number))
+        end = "" if number == 1 else f"-{number}"
+        return f"{projection.name}-{projection.version}{end}.sqlite"
+
     def begin_rebuild(self, projection: Projection, verify: bool) -> RebuildRecord:
-        """Under the lock: the rebuild that was killed, to go on with, or a new one."""
+        """Under the lock: the rebuild that was killed, to be resumed, or a new one."""
         found = self.read_record(projection.name)
         if found is not None:
             if found.version == projection.version and self._can_resume(found):
@@ -121,66 +164,56 @@ class ViewFiles:
         return build
 
     def open_for_loading(self, build: RebuildRecord, projection: Projection) -> BulkLoadStore:
-        """The view that is being built, to go on loading it."""
+        """Under the lock: the view that is being built, as far as it was loaded."""
         path = self.folder / build.store
         try:
-            return BulkLoadStore.open(
-                path, tables_with_dead_letters(projection), cache_mb=_CACHE_MB
-            )
+            return open_for_loading(path, projection)
         except StoreError:
-            # What is there is of no use: another program's tables, or no database.
+            # It has the tables of another version of the program, or is no database.
             self.remove_view(build.store)
-            return BulkLoadStore.open(
-                path, tables_with_dead_letters(projection), cache_mb=_CACHE_MB
-            )
+            return open_for_loading(path, projection)
 
-    def open_view(
-        self, file: str, projection: Projection, read_only: bool = False
-    ) -> SqliteReadStore:
-        """A view as readers and the projector open it."""
-        return SqliteReadStore.open(
-            self.folder / file, tables_with_dead_letters(projection), read_only=read_only
-        )
+    def read_record(self, projection: str) -> RebuildRecord | None:
+        """The record of a projection's rebuild."""
+        return self._read_json(_record_name(projection), RebuildRecord)
+
+    def save_record(self, build: RebuildRecord) -> None:
+        """Under the lock: write the record."""
+        content = _encode({**msgspec.to_builtins(build), "boot": read_boot_id()})
+        write_atomically(self.folder / _record_name(build.projection), content)
+
+    def still_requested(self, build: RebuildRecord) -> bool:
+        """Whether a rebuild was not cancelled."""
+        found = self.read_record(build.projection)
+        return found is not None and found.token == build.token
 
     def delete_record(self, build: RebuildRecord) -> None:
-        """Remove the record, whereupon whoever builds stops."""
-        self._record_path(build.projection).unlink(missing_ok=True)
+        """Remove the record, whereupon the process that rebuilds stops."""
+        (self.folder / _record_name(build.projection)).unlink(missing_ok=True)
 
     def discard_rebuild(self, build: RebuildRecord) -> None:
-        """Under the lock: remove a rebuild and its record; not its view if that is the live one."""
+        """Under the lock: remove a rebuild and its record; not its view if that is current."""
         self.delete_record(build)
-        if build.store not in self.current_files.read_names().values():
+        if build.store not in self.current_files().values():
             self.remove_view(build.store)
-
-    def remove_view(self, file: str) -> None:
-        """Remove a view. Whoever has it open reads on."""
-        for end in ("", "-wal", "-shm"):
-            (self.folder / f"{file}{end}").unlink(missing_ok=True)
-
-    def remove_unused(self, projections: Sequence[str]) -> None:
-        """Remove what can't be used any more: views that are neither current nor being built."""
-        used = set(self.current_files.read_names().values())
-        builds = [build for name in projections if (build := self.read_record(name)) is not None]
-        used |= {build.store for build in builds}
-        for name in os.listdir(self.folder):
-            view = name.removesuffix("-wal").removesuffix("-shm")
-            if name.startswith(".current.json.") or (
-                _VIEW_FILE_NAME.fullmatch(view) and view not in used
-            ):
-                with suppress(FileNotFoundError):
-                    (self.folder / name).unlink()
 
     def _can_resume(self, build: RebuildRecord) -> bool:
         """Whether the file of a rebuild is as its last process left it."""
-        record = msgspec.json.decode(
-            self._record_path(build.projection).read_bytes(), type=_BootRecord
-        )
-        at_rest = build.state == "ready" or (record.boot == read_boot_id() != "")
-        return build.state != "failed" and at_rest
+        record = self._read_json(_record_name(build.projection), _BootRecord)
+        same_boot = record is not None and record.boot == read_boot_id() != ""
+        return build.state == "ready" or (build.state != "failed" and same_boot)
 
     def _lock_path(self, projection: str) -> Path:
-        """Never removed, or two could hold it. It holds the number of views there were so far."""
+        """Never removed, or two processes could hold it. Contains how many views there were."""
         return self.folder / ".locks" / projection
 
-    def _record_path(self, projection: str) -> Path:
-        return self.folder / f"{projection}.rebuild.json"
+    def _read_json(self, name: str, type: type[T]) -> T | None:
+        """A file of the folder, decoded; None where it does not exist."""
+        try:
+            return msgspec.json.decode((self.folder / name).read_bytes(), type=type)
+        except FileNotFoundError:
+            return None
+
+
+def _record_name(projection: str) -> str:
+    return f"{projection}.rebuild.json"

@@ -14,9 +14,9 @@ from infra.embedded.projector import open_projector
 from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.shared_memory.status_page import ProjectorAlreadyRunning, StatusPageReader
-from infra.sqlite.current_view_files import CurrentViewFiles
 from infra.sqlite.event_log import SqliteLog
 from infra.sqlite.read_store import SqliteReadStore
+from infra.sqlite.view_files import ViewFiles
 from projections import posts
 from projections.invalidation import InvalidationKind
 from projections.projection import Projection
@@ -41,7 +41,7 @@ async def test_a_post_can_be_read_once_the_status_page_shows_its_position(tmp_pa
         async with asyncio.timeout(10):
             while any(board.position_of(p.name) < post.position for p in ALL_PROJECTIONS):
                 await log.wait_for_events(post.position, 0.01)
-        path = CurrentViewFiles(settings.views_folder).path_of("posts")
+        path = ViewFiles(settings.views_folder).current_path("posts")
         assert path is not None
         store = SqliteReadStore.open(path, tables_with_dead_letters(POSTS), read_only=True)
         assert (await posts.read_posts(store, [post.id]))[post.id].text == "hello"

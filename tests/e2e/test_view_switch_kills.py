@@ -25,7 +25,7 @@ DYING = """
 import os
 from pathlib import Path
 from infra.sqlite.view_files import ViewFiles
-from infra.sqlite.current_view_files import CurrentViewFiles
+from infra.sqlite.view_files import ViewFiles
 kind, name, when = {victim}
 method = getattr(kind, name)
 def dying(self, *given):
@@ -42,8 +42,8 @@ setattr(kind, name, dying)
 @pytest.mark.parametrize(
     "victim",
     [
-        "(CurrentViewFiles, 'switch_files', 'before')",
-        "(CurrentViewFiles, 'switch_files', 'after')",
+        "(ViewFiles, 'switch_files', 'before')",
+        "(ViewFiles, 'switch_files', 'after')",
         "(ViewFiles, 'remove_view', 'before')",
         "(ViewFiles, 'remove_view', 'after')",
         "(ViewFiles, 'delete_record', 'before')",

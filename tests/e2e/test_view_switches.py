@@ -144,7 +144,7 @@ async def test_a_first_view_that_is_being_rebuilt_is_left_to_its_rebuild(tmp_pat
     with open_log(settings) as log:
         with being_rebuilt.lock_rebuild("posts"):
             await project_log(settings, log)
-        made = set(being_rebuilt.current_files.read_names())
+        made = set(being_rebuilt.current_files())
         assert made == {each.name for each in ALL_PROJECTIONS} - {"posts"}
     await rebuild(settings, "posts")
     with open_log(settings) as log:

@@ -44,7 +44,7 @@ async def project_log(settings: Settings, log: EventLog) -> None:
 
 def current_view_file(settings: Settings, projection: str) -> Path:
     """The file of a projection's current view."""
-    path = ViewFiles(settings.views_folder).current_files.path_of(projection)
+    path = ViewFiles(settings.views_folder).current_path(projection)
     assert path is not None
     return path
 

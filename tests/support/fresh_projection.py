@@ -10,8 +10,8 @@ from infra.embedded.projector import VIEWS_TOPIC
 from infra.process.notifications import ProcessNotifier
 from infra.settings import Settings
 from infra.shared_memory.status_page import StatusPageReader
-from infra.sqlite.current_view_files import CurrentViewFiles
 from infra.sqlite.read_store import SqliteReadStore
+from infra.sqlite.view_files import ViewFiles
 from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore
 from streams.projecting.dead_letters import tables_with_dead_letters
@@ -56,7 +56,7 @@ async def open_live_views(folder: Path) -> AsyncIterator[dict[str, ReadStore]]:
     async with AsyncExitStack() as stack:
         stores: dict[str, ReadStore] = {}
         for projection in ALL_PROJECTIONS:
-            path = CurrentViewFiles(folder).path_of(projection.name)
+            path = ViewFiles(folder).current_path(projection.name)
             assert path, f"{projection.name} has no view"
             stores[projection.name] = SqliteReadStore.open(
                 path, tables_with_dead_letters(projection), read_only=True

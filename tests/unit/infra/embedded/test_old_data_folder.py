@@ -12,8 +12,7 @@ from infra.log_of_record import open_log
 from infra.process.file_locks import FileLock
 from infra.settings import Settings
 from infra.shared_memory.status_page import ProjectorAlreadyRunning
-from infra.sqlite.projection_settings import ProjectionSettings, ProjectionSettingsFile
-from infra.sqlite.view_files import ViewFiles
+from infra.sqlite.view_files import ProjectionSettings, ViewFiles
 from tests.support.data_folders import check_views, create_data_folder, project_log
 
 OLD_NAMES = {
@@ -57,9 +56,9 @@ async def test_a_data_folder_with_old_names_opens(settings: Settings, tmp_path: 
             await projector.run_maintenance()
     assert (settings.views_folder / "current.json").read_text() == current
     await check_views(settings, tmp_path)
-    decided = ProjectionSettingsFile(settings.views_folder)
-    assert decided.for_projection("posts") == ProjectionSettings(True, frozenset({3}))
-    assert decided.for_projection("profiles").paused, "the command was executed"
+    decided = ViewFiles(settings.views_folder)
+    assert decided.settings_of("posts") == ProjectionSettings(True, frozenset({3}))
+    assert decided.settings_of("profiles").paused, "the command was executed"
     record = ViewFiles(settings.views_folder).read_record("followers")
     assert record is not None
     assert (record.state, record.position, record.verify) == ("loading", 7, True)

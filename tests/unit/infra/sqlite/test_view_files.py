@@ -8,7 +8,7 @@ import pytest
 from events.envelope import RecordedEvent
 from infra.embedded.current_views import CurrentViews
 from infra.shared_memory.status_page import StatusPageReader, StatusPageWriter
-from infra.sqlite.current_view_files import CurrentViewFiles
+from infra.sqlite.view_files import ViewFiles
 from projections.projection import BatchRows, Projection
 from projections.store import ReadStore, StoreUnavailable
 
@@ -43,7 +43,7 @@ def test_a_view_that_was_never_made_is_unavailable(tmp_path: Path) -> None:
 
 def test_a_switch_is_noticed_by_a_reader_that_is_open(tmp_path: Path) -> None:
     writer = StatusPageWriter(tmp_path / "status-page", epoch=1)
-    files = CurrentViewFiles(tmp_path)
+    files = ViewFiles(tmp_path)
     for name in ("one", "two"):
         (tmp_path / name).touch()
     files.switch_files({"nothing": "one"})
@@ -58,9 +58,9 @@ def test_a_switch_is_noticed_by_a_reader_that_is_open(tmp_path: Path) -> None:
 
 
 def test_a_switch_leaves_the_other_projections_where_they_are(tmp_path: Path) -> None:
-    files = CurrentViewFiles(tmp_path)
+    files = ViewFiles(tmp_path)
     files.switch_files({"a": "a-1", "b": "b-1"})
     files.switch_files({"b": "b-2"})
-    assert files.read_names() == {"a": "a-1", "b": "b-2"}
-    assert files.path_of("b") == tmp_path / "b-2"
-    assert files.path_of("c") is None
+    assert files.current_files() == {"a": "a-1", "b": "b-2"}
+    assert files.current_path("b") == tmp_path / "b-2"
+    assert files.current_path("c") is None
