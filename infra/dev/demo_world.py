@@ -32,7 +32,7 @@ PLACES: Final = (
 SIGHTINGS: Final = (
     "Two hours at {place} and finally {a_bird}. {tag}",
     "Over {place} this morning, low and fast: {a_bird}. {tag}",
-    "Nobody at {place} but me and a very loud {bird} {tag}",
+    "Not a soul at {place} but me and a very loud {bird} {tag}",
     "Is it early for {a_bird} here? Seen at {place}. {tag}",
     "Counted {n} at {place}, the most this year {tag}",
     "Fog over {place}. Heard {a_bird}, saw nothing. {tag}",
