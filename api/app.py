@@ -8,11 +8,12 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.accounts.registration import AccountRegistrar
 from api.http import openapi, problems
-from api.http.cors import AnyOriginCors
 from api.http.dispatcher import Dispatcher
 from api.http.errors import (
     INTERNAL_ERROR,
@@ -23,13 +24,15 @@ from api.http.errors import (
 from api.http.metrics import ProcessMetrics
 from api.http.routing import RouteTable
 from api.ports import Ports
-from api.v1 import lists, relations, route_specs
-from api.v1.admin import ProjectionEndpoints
-from api.v1.bulk import BulkEndpoint
-from api.v1.commands import CommandEndpoints
-from api.v1.events import EventsEndpoint
-from api.v1.health import HealthEndpoints
-from api.v1.queries import QueryEndpoints
+from api.v1.accounts import AccountsResource
+from api.v1.admin import ProjectionsResource
+from api.v1.bulk import BulkResource
+from api.v1.events import EventsResource
+from api.v1.health import HealthResource
+from api.v1.lists import ListsResource
+from api.v1.posts import PostsResource
+from api.v1.relations import RelationsResource
+from api.v1.timelines import TimelinesResource
 from api.views.posts import PostViews
 from api.views.users import UserViews
 
@@ -39,30 +42,33 @@ ABOUT: Final = (
     "in UTC. Errors are problem documents (RFC 9457) whose `type` is stable."
 )
 
+_ORIGIN_HEADER: Final = b"origin"
+_VARY_HEADER: Final = (b"vary", b"Origin")
+"""So that no cache between gives a page a response that was made for another origin."""
+
 
 def build_app(ports: Ports) -> FastAPI:
-    """The application over these ports. The framework serves the documentation and what is not
-    in the table of operations; the table is served by `api.http.dispatcher`.
+    """The application over these ports. The framework serves the documentation and what has no
+    `RouteSpec`; `api.http.dispatcher` serves the rest.
     """
     metrics = ProcessMetrics(ports.projection_lags)
-    shown = PostViews(ports)
-    people = UserViews(ports)
-    signing = AccountRegistrar(ports, ports.passwords)
-    commands = CommandEndpoints(ports, signing, shown, people)
-    table = route_specs.resource_routes(
-        commands,
-        QueryEndpoints(ports, shown, people),
-        BulkEndpoint(ports, signing),
-        EventsEndpoint(ports),
-        ProjectionEndpoints(ports),
-        HealthEndpoints(ports, metrics),
+    post_views, user_views = PostViews(ports), UserViews(ports)
+    registrar = AccountRegistrar(ports, ports.passwords)
+    all_resources = (
+        AccountsResource(ports, registrar, post_views, user_views),
+        PostsResource(ports, post_views, user_views),
+        TimelinesResource(ports, post_views, user_views),
+        RelationsResource(ports, post_views, user_views),
+        ListsResource(ports),
+        ProjectionsResource(ports),
+        BulkResource(ports, registrar),
+        EventsResource(ports),
+        HealthResource(ports, metrics),
     )
-    table += [*relations.relation_routes(ports, commands), *lists.top_list_routes(ports)]
-    routes = RouteTable(table)
-    document = openapi.openapi_document(routes.routes, TITLE, version("starling"), ABOUT)
+    table = RouteTable([route for resource in all_resources for route in resource.routes()])
+    document = openapi.openapi_document(table.routes, TITLE, version("starling"), ABOUT)
 
-    # Its telemetry would look at the environment at every request; `api.http.metrics` counts
-    # instead.
+    # Its telemetry would read the environment at every request; `api.http.metrics` counts instead.
     quiet: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
     app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, telemetry=quiet)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to replace it
@@ -71,10 +77,47 @@ def build_app(ports: Ports) -> FastAPI:
     app.add_api_route("/", _static_page("index.html"), include_in_schema=False)
     app.add_api_route("/docs", _static_page("docs.html"), include_in_schema=False)
     app.add_route("/problems/{code}", problems.explain_problem, include_in_schema=False)
-    door = Dispatcher(app.build_middleware_stack(), ports, routes, shown, metrics)
-    app.middleware_stack = AnyOriginCors(door)
-    app.state.end_streams = door.stream_sender.cancel_all
+    dispatcher = Dispatcher(app.build_middleware_stack(), ports, table, post_views, metrics)
+    app.middleware_stack = AnyOriginCors(dispatcher)
+    app.state.end_streams = dispatcher.stream_sender.cancel_all
     return app
+
+
+class AnyOriginCors:
+    """The ASGI application `app`, open to pages of all origins.
+
+    A token says who makes a request, and browsers add none by themselves as they do with a cookie.
+    Starlette's middleware answers requests of pages; it looks at the headers of every request five
+    times, though, so those without an `Origin` (most clients are no pages) go past it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._cors_app = CORSMiddleware(
+            app,
+            allow_origins=["*"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Link", "Starling-Position", "Retry-After"],
+            max_age=86_400,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        for name, _ in scope["headers"]:
+            if name == _ORIGIN_HEADER:
+                await self._cors_app(scope, receive, send)
+                return
+
+        async def send_with_vary(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), _VARY_HEADER]
+            await send(message)
+
+        await self._app(scope, receive, send_with_vary)
 
 
 def _static_page(name: str) -> Callable[[], Awaitable[Response]]:
@@ -94,11 +137,11 @@ async def _framework_error(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:
-    """The framework raises the error again after this answer, so that it is in the output."""
+    # The framework raises the error again after this response, so that the server logs it.
     return _problem_response(INTERNAL_ERROR)
 
 
-def _problem_response(refusal: ProblemResponse) -> Response:
-    response = Response(refusal.body, refusal.status, media_type=PROBLEM_MEDIA_TYPE.decode())
-    response.raw_headers.extend(refusal.headers)
+def _problem_response(problem: ProblemResponse) -> Response:
+    response = Response(problem.body, problem.status, media_type=PROBLEM_MEDIA_TYPE.decode())
+    response.raw_headers.extend(problem.headers)
     return response

@@ -1,13 +1,13 @@
-"""Everything the API needs from elsewhere, in one bundle; `infra.wiring.api_process` fills it."""
+"""The ports of the API, in one bundle; `infra.wiring.api_process` fills it for an API process."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from api.accounts.access_tokens import AccessTokens
 from api.accounts.account_store import AccountStore
 from api.accounts.passwords import BoundedPasswordHasher
-from api.http.tokens import AccessTokens
 from api.schemas import Projected, Rebuild
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
@@ -19,8 +19,7 @@ from projections.store import CurrentStores, ReadStore
 class ProjectionLag(NamedTuple):
     """How far a projection is: its position, and the log's; by partition where there is a feed.
 
-    Whoever should bring it further gave the last sign of life `silent` seconds ago; infinite where
-    there was none yet.
+    Its projector gave the last sign of life `silent_seconds` ago; infinite where there was none.
     """
 
     projection: str
@@ -31,12 +30,12 @@ class ProjectionLag(NamedTuple):
 
     @property
     def positions_behind(self) -> int:
-        """Positions of the log that the projection has not seen yet."""
+        """Positions of the log that the projection has not applied yet."""
         return max(0, self.head - self.position)
 
 
 class WaitForPosition(Protocol):
-    """Waits until read models have seen a position of the log."""
+    """Waits until read models have applied the log up to a position."""
 
     def __call__(
         self, projections: Collection[str], position: int, timeout: float, /
@@ -46,17 +45,17 @@ class WaitForPosition(Protocol):
 
 
 class TimeTravelBusy(Exception):
-    """The past can't be had within a request's patience; ask again."""
+    """Stores of a point in time can't be made in the time that a request may take; try again."""
 
 
 class TimeTravel(Protocol):
-    """Read models as they were (`docs/adr/0023`)."""
+    """Read models as they were at a point in time (`docs/adr/0023`)."""
 
     async def stores_at(self, projections: Collection[str], ms: int) -> Mapping[str, ReadStore]:
         """The stores of some projections as of a time in Unix ms, by their names.
 
-        They are for reading right away: none of their methods waits, and after the next wait for
-        anything else they may be closed. Raises `TimeTravelBusy`, `StoreError`.
+        They are for reading right away: none of their methods waits, and after the caller's next
+        other `await` they may be closed. Raises `TimeTravelBusy`, `StoreError`.
         """
         ...
 
@@ -99,12 +98,12 @@ class ProjectionAdmin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside of the API.
+    """What an API process needs.
 
-    `changes` gives the keys touched since it was last asked (`projections.invalidation`), or None
-    where
-    everything cached must go; the API is its only caller. `importing` opens a source of ids at
-    given times (Unix ms), for as long as an import runs.
+    `invalidations` gives the keys that the projector changed since its last call
+    (`projections.invalidation`), or None where everything cached must go; the API is its only
+    caller. `open_import_ids` opens a source of ids at given times (Unix ms), for as long as an
+    import runs.
     """
 
     log: EventLog

@@ -1,13 +1,33 @@
-"""What goes in and out as JSON: bodies are decoded into these, answers fit them.
+"""What goes in and out as JSON: request bodies are decoded into these, responses fit them.
 
 Ids are decimal strings, times RFC 3339 in UTC with milliseconds. Posts are rendered by
 `api.views.posts` without making these objects; a test decodes its bytes into them.
 """
 
-from typing import Annotated, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+
+from events.ids.snowflake import LAST_ID
+
+encode_json = msgspec.json.Encoder().encode  # one encoder: making one costs more than most bodies
+
+_UNIX_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC, unsaid: isoformat would append its offset
+
+
+def rfc3339(ms: int) -> str:
+    """Unix milliseconds as a time in UTC."""
+    return f"{(_UNIX_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')}Z"
+
+
+def parse_id(text: str) -> int | None:
+    """The id that a text spells, or None."""
+    if text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= LAST_ID:
+        return int(text)
+    return None
+
 
 Id = Annotated[str, Meta(pattern="^[0-9]{1,19}$", examples=["1790012345678901248"])]
 Time = Annotated[
@@ -51,7 +71,7 @@ class SignIn(RequestBody):
 
 
 class ProfilePatch(RequestBody):
-    """What to change of oneself; what is left out stays.
+    """What to change of oneself; what is left out stays as it is.
 
     A new email address or password needs `current_password`, once the account has a password.
     """
@@ -64,7 +84,7 @@ class ProfilePatch(RequestBody):
 
 
 class NewPost(RequestBody):
-    """A new post, or an answer to the post `reply_to`."""
+    """A new post, or a comment on the post `reply_to`."""
 
     text: Text
     reply_to: Id | None = None
@@ -72,7 +92,7 @@ class NewPost(RequestBody):
 
 
 class NewComment(RequestBody):
-    """An answer to the post in the address."""
+    """A comment on the post in the address."""
 
     text: Text
     media: list[str] = []
@@ -85,7 +105,7 @@ class EditedPost(RequestBody):
 
 
 class UserRef(msgspec.Struct, forbid_unknown_fields=True):
-    """A user in passing."""
+    """A user, as posts name them."""
 
     id: Id
     handle: str
@@ -93,7 +113,7 @@ class UserRef(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Post(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A post. `retweeted_by` says through whom it came to a home timeline.
+    """A post. `retweeted_by` is the user whose retweet put it into a home timeline.
 
     `liked` and `retweeted` say what the signed-in reader did; they are absent for others.
     """
@@ -144,7 +164,7 @@ class Token(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Done(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """The id of what the command was about, and what holds now."""
+    """The id of the command's subject, and what holds now."""
 
     id: Id
     liked: bool | UnsetType = UNSET
@@ -183,19 +203,19 @@ class Health(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     status: str
     projections: dict[str, "Behind"] = {}
     dead_letters: dict[str, Count] = {}
-    """Events that projections could not take; the rest of them is fine, so this is a warning."""
+    """Events that projections could not apply; their views lack these alone, so it is a warning."""
     detail: str | UnsetType = UNSET
 
 
 class Behind(msgspec.Struct, forbid_unknown_fields=True):
-    """How many positions of the log a projection has not seen yet."""
+    """How many positions of the log a projection has not applied yet."""
 
     lag: Count
     ready: bool
 
 
 class Projected(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Where a projection stands: `lag` positions of the log are not in its view yet."""
+    """The state of a projection: `lag` positions of the log are not in its view yet."""
 
     name: str
     version: Count
@@ -207,7 +227,7 @@ class Projected(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class Rebuild(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """How far a rebuild is. `view` names what is being made, `per_second` counts positions."""
+    """How far a rebuild is. `view` names the new view, `per_second` counts positions."""
 
     state: Literal["loading", "comparing", "ready", "failed", "done", "cancelled"]
     view: str

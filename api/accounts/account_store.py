@@ -1,22 +1,15 @@
 """The port to the accounts: what a person signs in with, kept beside the log and never in it.
 
 The log can't forget, so nothing that must be erasable goes there. An account is found by the id of
-its user; a user without one (imported, say) can't sign in.
+its user; a user without one (imported, say) can't sign in. API processes and `starling import`
+write accounts; the adapters are in `infra.sqlite` and `infra.mongodb`.
 """
 
 from typing import NamedTuple, Protocol
 
 
-class EmailTaken(Exception):
-    """Another account has this email address (upper and lower case are the same)."""
-
-
-class AccountsUnavailable(Exception):
-    """The accounts can't be read or written now."""
-
-
 class AccountRecord(NamedTuple):
-    """`password` is an argon2 hash, never the password; `created` is Unix milliseconds."""
+    """`password_hash` is argon2's, never the password; `created_ms` is Unix milliseconds."""
 
     user: int
     email: str | None
@@ -44,5 +37,5 @@ class AccountStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the files or connections."""
         ...

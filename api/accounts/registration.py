@@ -1,4 +1,7 @@
-"""Joining and signing in: where accounts, passwords and the log come together."""
+"""Registration and sign-in: where accounts, passwords and the log come together.
+
+Used by API processes (`api.v1.accounts`) and, through `api.bulk`, by `starling import`.
+"""
 
 from collections.abc import Callable
 from itertools import chain
@@ -7,13 +10,16 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import UNSET
 
-from api.accounts.account_store import AccountRecord, AccountStore, EmailTaken
-from api.accounts.login_throttle import LoginThrottle
-from api.accounts.passwords import BoundedPasswordHasher
-from api.http.errors import RequestRefused
-from api.http.tokens import unauthorized
+from api.accounts.account_store import AccountRecord, AccountStore
+from api.accounts.errors import (
+    AccountDeleted,
+    EmailTaken,
+    WrongCredentials,
+    WrongCurrentPassword,
+)
+from api.accounts.passwords import BoundedPasswordHasher, LoginThrottle
 from api.schemas import Email, Password, ProfilePatch, SignIn
-from commands.errors import CommandRejected, InvalidInput, NotFound
+from commands.errors import CommandRejected, InvalidInput, NotFound, StateConflict
 from commands.handler import CommandHandler
 from commands.import_line import Credentials
 from commands.references import ReferenceResolver
@@ -28,7 +34,7 @@ ORPHAN_AGE_MS: Final = 60_000
 
 
 class RegistrationPorts(Protocol):
-    """What signing needs of the ports; whatever else writes (an import) has it too."""
+    """The ports that registration needs; `api.ports.Ports` has them, and so has an import."""
 
     @property
     def log(self) -> EventLog: ...
@@ -45,7 +51,7 @@ class RegistrationPorts(Protocol):
 
 
 class AccountRegistrar:
-    """Makes accounts and checks passwords."""
+    """Registers users who can sign in, and checks their passwords."""
 
     def __init__(self, ports: RegistrationPorts, passwords: BoundedPasswordHasher) -> None:
         self._ports = ports
@@ -55,33 +61,26 @@ class AccountRegistrar:
     async def register_account(
         self, request: CommandRequest, credentials: Credentials
     ) -> CommandOutcome:
-        """Do a registration whose user can sign in.
+        """Register a user who can sign in.
 
-        The account is kept first and the user appended then: after a crash in between, nobody is
-        registered, and the account is an orphan that gives way. Raises `CommandRejected`,
-        `RequestRefused`, `EmailTaken`, and what log and accounts raise.
+        The account is stored first and the user appended then: a crash in between registers no
+        user, and the account is an orphan that gives way. Raises `CommandRejected`, `LogError`,
+        `AccountError`.
         """
         email, password = _checked_credentials(credentials)
-        if (
-            request.key is not None
-            and self._ports.log.idempotency_result(request.key.name) is not None
-        ):
-            return await self._repeat_registration(
-                await self._ports.handler.handle(request), credentials
-            )
-        kept = await self._passwords.hash(password) if password is not None else None
+        if self._is_repeated(request):
+            return await self._repeat_registration(request, credentials)
+        password_hash = await self._hash_or_none(password)
         ids = request.id_source or self._ports.new_id
         user = ids()
-        account = AccountRecord(user, email, kept, self._ports.clock_ms())
+        account = AccountRecord(user, email, password_hash, self._ports.clock_ms())
         try:
             await self._store_account(account, password)
         except EmailTaken:
             # Perhaps by this same request, sent again while it was on its way elsewhere.
-            if request.key is None or self._ports.log.idempotency_result(request.key.name) is None:
+            if not self._is_repeated(request):
                 raise
-            return await self._repeat_registration(
-                await self._ports.handler.handle(request), credentials
-            )
+            return await self._repeat_registration(request, credentials)
         # The id drawn here is the first that the handler takes; should it decide again, it takes
         # others, and the account follows.
         drawn = chain((user,), iter(ids, None))
@@ -95,41 +94,52 @@ class AccountRegistrar:
         if outcome.id != user:
             await self._ports.accounts.remove(user)
             if outcome.replayed:
-                return await self._repeat_registration(outcome, credentials)
+                return await self._confirm_repeated(outcome, credentials)
             await self._ports.accounts.put(account._replace(user=outcome.id))
         elif await self._ports.accounts.get(user) is None:
-            # Who sent the same at the same time took it for an orphan, just before the append.
+            # The same request, sent at the same time, took it for an orphan before the append.
             await self._store_account(account, password)
         return outcome
 
+    def _is_repeated(self, request: CommandRequest) -> bool:
+        key = request.key
+        return key is not None and self._ports.log.idempotency_result(key.name) is not None
+
     async def _repeat_registration(
+        self, request: CommandRequest, credentials: Credentials
+    ) -> CommandOutcome:
+        return await self._confirm_repeated(await self._ports.handler.handle(request), credentials)
+
+    async def _confirm_repeated(
         self, outcome: CommandOutcome, credentials: Credentials
     ) -> CommandOutcome:
-        """A registration asked for again is answered again, to who knows the password alone.
+        """Answer a repeated registration with its first outcome, if the password is the same.
 
-        Where a crash took the account, it is made now.
+        Where a crash took the account, it is stored now.
         """
         email, password = _checked_credentials(credentials)
         account = await self._ports.accounts.get(outcome.id)
         if self._account_status(outcome.id) is AccountStatus.DELETED:
             return outcome
         if account is None:
-            kept = await self._passwords.hash(password) if password is not None else None
-            await self._store_account(
-                AccountRecord(outcome.id, email, kept, self._ports.clock_ms()), password
-            )
+            password_hash = await self._hash_or_none(password)
+            account = AccountRecord(outcome.id, email, password_hash, self._ports.clock_ms())
+            await self._store_account(account, password)
         elif password is not None and not await self._passwords.matches(
             account.password_hash, password
         ):
             message = "this key was used for another registration; choose a new key"
-            raise RequestRefused(422, "key-reused", message)
+            raise StateConflict("key-reused", message)
         return outcome
 
-    async def _store_account(self, account: AccountRecord, password: str | None) -> None:
-        """Keep an account; one without a user that has its email was left behind, and gives way.
+    async def _hash_or_none(self, password: str | None) -> str | None:
+        return await self._passwords.hash(password) if password is not None else None
 
-        At once to who knows its password (the same person, trying again), to others after a while:
-        its user may be about to be appended. Raises `EmailTaken`.
+    async def _store_account(self, account: AccountRecord, password: str | None) -> None:
+        """Store an account; an orphan that has its email gives way.
+
+        It gives way at once to the same password (the same person, trying again), to others after
+        a while: its user may be about to be appended. Raises `EmailTaken`.
         """
         accounts = self._ports.accounts
         try:
@@ -142,31 +152,33 @@ class AccountRegistrar:
                     raise
                 await accounts.remove(other.user)
                 if self._account_status(other.user) is AccountStatus.ACTIVE:
-                    # Appended meanwhile: no orphan. Who appends looks for the account afterwards,
-                    # so whichever of the two comes last puts it back.
+                    # Appended meanwhile: no orphan. The other registration looks for its account
+                    # after the append, so the later of the two puts it back.
                     await accounts.put(other)
                     raise
         await accounts.put(account)
 
     async def _is_orphan(self, other: AccountRecord, password: str) -> bool:
         """Whether an account was left by a crash, of its registration or its deletion."""
-        standing = self._account_status(other.user)
-        if standing is not AccountStatus.UNKNOWN:
-            return standing is AccountStatus.DELETED
+        status = self._account_status(other.user)
+        if status is not AccountStatus.UNKNOWN:
+            return status is AccountStatus.DELETED
         young = self._ports.clock_ms() - other.created_ms < ORPHAN_AGE_MS
         return not young or await self._passwords.matches(other.password_hash, password)
 
-    async def sign_in(self, asked: SignIn, address: str) -> int:
-        """The user whose handle and password these are. Raises `RequestRefused` (401, 429)."""
-        handle = asked.handle.removeprefix("@").lower()
+    async def sign_in(self, sign_in: SignIn, address: str) -> int:
+        """The user whose handle and password these are, tried from a network address.
+
+        Raises `WrongCredentials`, `TooManyTries`, `TooManyHashes`.
+        """
+        handle = sign_in.handle.removeprefix("@").lower()
         self._throttle.check(handle, address)
         user = self._user_by_handle(handle)
         account = await self._ports.accounts.get(user)
-        kept = account.password_hash if account is not None else None
-        if not await self._passwords.matches(kept, asked.password):
+        password_hash = account.password_hash if account is not None else None
+        if not await self._passwords.matches(password_hash, sign_in.password):
             self._throttle.record_failure(handle, address)
-            message = "no account has this handle and this password: check both"
-            raise unauthorized("credentials-wrong", message)
+            raise WrongCredentials("no account has this handle and this password: check both")
         self._throttle.clear_failures(handle, address)
         return user
 
@@ -182,15 +194,15 @@ class AccountRegistrar:
         return StreamReader(self._ports.log)(streams.user_stream(user), ACCOUNT_STATUS)
 
     def _require_active(self, user: int) -> None:
-        """Raises `RequestRefused` (401) for an account that was deleted, whose tokens still say
-        it.
-        """
+        """Raises `AccountDeleted`; the tokens of a deleted account still name its user."""
         if self._account_status(user) is not AccountStatus.ACTIVE:
-            raise unauthorized("account-deleted", "this account was deleted; register another one")
+            raise AccountDeleted("this account was deleted; register another one")
 
     async def change_credentials(self, user: int, patch: ProfilePatch, address: str) -> None:
-        """Give an account another email address or password. Raises `RequestRefused`,
-        `EmailTaken`.
+        """Give an account another email address or password.
+
+        Raises `WrongCurrentPassword`, `TooManyTries`, `TooManyHashes`, `EmailTaken`,
+        `AccountDeleted`.
         """
         if patch.email is UNSET and patch.password is UNSET:
             return
@@ -201,13 +213,11 @@ class AccountRegistrar:
         if account.password_hash is not None:
             self._throttle.check(str(user), address)
             # The new password is fine as well: then this request was done before.
-            known = (patch.current_password or "", patch.password or "")
-            if not any(
-                [await self._passwords.matches(account.password_hash, one) for one in known]
-            ):
+            allowed = (patch.current_password or "", patch.password or "")
+            if not any([await self._passwords.matches(account.password_hash, p) for p in allowed]):
                 self._throttle.record_failure(str(user), address)
                 message = "to change email or password, give the right `current_password`"
-                raise RequestRefused(403, "credentials-wrong", message)
+                raise WrongCurrentPassword(message)
         if patch.email is not UNSET:
             account = account._replace(email=patch.email)
         if patch.password is not UNSET:
@@ -215,7 +225,7 @@ class AccountRegistrar:
         await self._store_account(account, None)
         try:
             self._require_active(user)
-        except RequestRefused:  # deleted meanwhile: what was erased stays erased
+        except AccountDeleted:  # deleted meanwhile: what was erased stays erased
             await self._ports.accounts.remove(user)
             raise
 

@@ -1,6 +1,6 @@
 """Lines of commands (NDJSON), for `POST /v1/commands` and `starling import` alike.
 
-Every line is answered, in order; a bad one stops none after it. Each sees what the lines before it
+Each line has a result, in order; a bad one stops none after it. Each sees what the lines before it
 did. With a key a line is done once, however often it is sent.
 """
 
@@ -8,14 +8,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from api.accounts.account_store import AccountStore
-from api.bulk.registration_batch import RegistrationBatch
-from api.http.errors import EXPECTED_ERRORS, Problem, translate_error
+from api.accounts.errors import AccountError
 from commands import import_line as parsing
 from commands.batch import DeferredRequest
 from commands.errors import CommandRejected
@@ -24,26 +22,32 @@ from commands.import_line import Credentials, ImportLine
 from commands.references import ReferenceResolver
 from commands.registry import DECIDERS_BY_NAME
 from commands.request import CommandOutcome, CommandRequest
-from events.log import EventLog
+from commands.user import Register
+from events.ids.snowflake import SnowflakeError
+from events.log import EventLog, LogError
+from projections.store import StoreError
 
 WINDOW_LINES: Final = 1000
-"""A good number of lines for one call: few leases and commits, answers within a second."""
+"""A good number of lines for one call: few leases and commits, results within a second."""
+
+MAX_REGISTERED_TOGETHER: Final = 64
 
 IdAtTime = Callable[[int], int]
 """An id of a Unix ms."""
 
 RegisterAccount = Callable[[CommandRequest, Credentials], Awaitable[CommandOutcome]]
-"""Registers somebody who can sign in; safe against a crash between account and log."""
+"""Registers a user who can sign in (`api.accounts.registration`)."""
+
+_EXPECTED_ERRORS: Final = (CommandRejected, AccountError, LogError, StoreError, SnowflakeError)
 
 
-class LineResult(msgspec.Struct, omit_defaults=True):
-    """What came of one line; `status` as in HTTP, ids and positions as text."""
+class LineResult(NamedTuple):
+    """What came of one line: the outcome of its command, or the error that refused it."""
 
     key: str | None
-    status: int
-    id: str | UnsetType = UNSET
-    position: str | UnsetType = UNSET
-    problem: Problem | UnsetType = UNSET
+    outcome: CommandOutcome | Exception
+    created: bool = False
+    """The command makes something, which has the outcome's id."""
 
 
 class _KeyedLine(msgspec.Struct):
@@ -55,8 +59,8 @@ class _KeyedLine(msgspec.Struct):
 class CommandImporter:
     """Does lines of commands.
 
-    `importing` opens a source of ids at given times; it is asked for once a call, and only where a
-    line has a time.
+    `open_import_ids` opens a source of ids at given times; `run_lines` opens one at most, and only
+    where a line has a time.
     """
 
     def __init__(
@@ -64,111 +68,144 @@ class CommandImporter:
         log: EventLog,
         handler: CommandHandler,
         accounts: AccountStore,
-        join: RegisterAccount,
-        importing: Callable[[], AbstractContextManager[IdAtTime]],
+        register_account: RegisterAccount,
+        open_import_ids: Callable[[], AbstractContextManager[IdAtTime]],
     ) -> None:
         self._references = ReferenceResolver(log)
         self._handler = handler
         self._accounts = accounts
-        self._register_account = join
-        self._open_ids = importing
+        self._register_account = register_account
+        self._open_ids = open_import_ids
 
     async def run_lines(self, lines: Sequence[bytes]) -> list[LineResult]:
         """Do the lines, of which none is blank; what came of each, in order.
 
-        Raises nothing that is expected: where the log, the accounts or the ids fail, the lines
-        whose fate is unknown are answered with 503, and are safe to send again with their keys.
+        Raises nothing that is expected: where the log, the accounts or the ids fail, that error is
+        the result of each line whose fate is unknown; these are safe to send again with their keys.
         """
         results: dict[int, LineResult] = {}
-        todo: list[tuple[int, ImportLine]] = []
+        parsed: list[tuple[int, ImportLine]] = []
         for index, raw in enumerate(lines):
             try:
-                todo.append((index, parsing.parse_import_line(raw)))
+                parsed.append((index, parsing.parse_import_line(raw)))
             except CommandRejected as error:
-                results[index] = _refused_result(_key_from_raw(raw), error)
+                results[index] = LineResult(_key_from_raw(raw), error)
         try:
-            async with self._open_import_ids([line for _, line in todo]) as timed:
-                await self._run_parsed(todo, timed, results)
-        except EXPECTED_ERRORS as error:
-            for index, line in todo:
-                results.setdefault(index, _refused_result(line.key, error))
+            async with self._open_import_ids([line for _, line in parsed]) as id_at:
+                await self._run_parsed(parsed, id_at, results)
+        except _EXPECTED_ERRORS as error:
+            for index, line in parsed:
+                results.setdefault(index, LineResult(line.key, error))
         return [results[index] for index in range(len(lines))]
 
     async def _run_parsed(
-        self, todo: list[tuple[int, ImportLine]], timed: IdAtTime, results: dict[int, LineResult]
+        self, lines: list[tuple[int, ImportLine]], id_at: IdAtTime, results: dict[int, LineResult]
     ) -> None:
-        """Ordinary lines in one batch; who gets an account to sign in with in their place."""
-        together: list[tuple[int, ImportLine]] = []
-        joining = RegistrationBatch()
-        for index, line in todo:
+        """Ordinary lines in batches; registrations of users who can sign in, at their place."""
+        batch: list[tuple[int, ImportLine]] = []
+        registrations = _RegistrationBatch()
+        for index, line in lines:
             try:
                 credentials = _sign_in_credentials(line)
-                request = credentials and parsing.request_from_line(line, timed, self._references)
+                request = credentials and parsing.request_from_line(line, id_at, self._references)
             except CommandRejected as error:
-                results[index] = _refused_result(line.key, error)
+                results[index] = LineResult(line.key, error)
                 continue
             if credentials and request:
-                await self._run_together(together, timed, results)
-                if not joining.can_add(request, credentials):
-                    await self._register_together(joining, results)
-                joining.add(index, line, request, credentials)
+                await self._run_batch(batch, id_at, results)
+                if not registrations.can_add(request, credentials):
+                    await self._run_registrations(registrations, results)
+                registrations.add(index, line, request, credentials)
             else:
-                await self._register_together(joining, results)
-                together.append((index, line))
-        await self._run_together(together, timed, results)
-        await self._register_together(joining, results)
+                await self._run_registrations(registrations, results)
+                batch.append((index, line))
+        await self._run_batch(batch, id_at, results)
+        await self._run_registrations(registrations, results)
 
-    async def _run_together(
-        self, todo: list[tuple[int, ImportLine]], timed: IdAtTime, results: dict[int, LineResult]
+    async def _run_batch(
+        self, batch: list[tuple[int, ImportLine]], id_at: IdAtTime, results: dict[int, LineResult]
     ) -> None:
-        if not todo:
+        if not batch:
             return
         requests: list[CommandRequest | DeferredRequest] = [
-            partial(parsing.request_from_line, line, timed) for _, line in todo
+            partial(parsing.request_from_line, line, id_at) for _, line in batch
         ]
-        came = await self._handler.handle_many(requests)
-        for (index, line), outcome in zip(todo, came, strict=True):
-            if isinstance(outcome, CommandRejected):
-                results[index] = _refused_result(line.key, outcome)
-                continue
-            if line.command == "delete_account":
+        outcomes = await self._handler.handle_many(requests)
+        for (index, line), outcome in zip(batch, outcomes, strict=True):
+            if line.command == "delete_account" and isinstance(outcome, CommandOutcome):
                 # Also when it is repeated: the first time may have ended before this.
                 await self._accounts.remove(outcome.id)
-            results[index] = _done_result(line, outcome)
-        todo.clear()
+            results[index] = _line_result(line, outcome)
+        batch.clear()
 
-    async def _register_together(
-        self, joining: RegistrationBatch, results: dict[int, LineResult]
+    async def _run_registrations(
+        self, registrations: "_RegistrationBatch", results: dict[int, LineResult]
     ) -> None:
         async def register_one(
             index: int, line: ImportLine, request: CommandRequest, credentials: Credentials
         ) -> None:
             try:
-                results[index] = _done_result(
-                    line, await self._register_account(request, credentials)
-                )
-            except EXPECTED_ERRORS as error:
-                results[index] = _refused_result(line.key, error)
+                outcome = await self._register_account(request, credentials)
+            except _EXPECTED_ERRORS as error:
+                results[index] = LineResult(line.key, error)
+            else:
+                results[index] = _line_result(line, outcome)
 
-        await asyncio.gather(*(register_one(*each) for each in joining.registrations))
-        joining.clear()
+        await asyncio.gather(*(register_one(*each) for each in registrations.added))
+        registrations.clear()
 
     @asynccontextmanager
     async def _open_import_ids(self, lines: list[ImportLine]) -> AsyncIterator[IdAtTime]:
         if all(line.at is None for line in lines):
             yield _no_timed_ids
             return
-        # Taking and giving back a lease waits for the disk.
+        # Acquiring and releasing a lease waits for the disk.
         opened = self._open_ids()
-        timed = await asyncio.to_thread(opened.__enter__)
+        id_at = await asyncio.to_thread(opened.__enter__)
         try:
-            yield timed
+            yield id_at
         finally:
             await asyncio.to_thread(opened.__exit__, None, None, None)
 
 
+class _RegistrationBatch:
+    """Registrations that may run at the same time: none meets another's handle, email or key.
+
+    Each waits for the disk twice, for the account and for the log: together they share that wait.
+    """
+
+    def __init__(self) -> None:
+        self.added: list[tuple[int, ImportLine, CommandRequest, Credentials]] = []
+        self._unique_names: set[tuple[str, str]] = set()
+
+    def can_add(self, request: CommandRequest, credentials: Credentials) -> bool:
+        return len(self.added) < MAX_REGISTERED_TOGETHER and self._unique_names.isdisjoint(
+            _unique_names(request, credentials)
+        )
+
+    def add(
+        self, index: int, line: ImportLine, request: CommandRequest, credentials: Credentials
+    ) -> None:
+        self.added.append((index, line, request, credentials))
+        self._unique_names |= _unique_names(request, credentials)
+
+    def clear(self) -> None:
+        self.added.clear()
+        self._unique_names.clear()
+
+
+def _unique_names(request: CommandRequest, credentials: Credentials) -> set[tuple[str, str]]:
+    command = request.command
+    names = {("handle", command.handle.lower())} if isinstance(command, Register) else set()
+    if credentials.email is not None:
+        names.add(("email", credentials.email.casefold()))
+    if request.key is not None:
+        names.add(("key", request.key.name))
+    return names
+
+
 def _no_timed_ids(unix_ms: int) -> int:
-    raise AssertionError("no line has a time, so none can ask for an id of one")
+    raise AssertionError("no line has a time, so none can need an id of one")
 
 
 def _sign_in_credentials(line: ImportLine) -> Credentials | None:
@@ -183,14 +220,8 @@ def _key_from_raw(raw: bytes) -> str | None:
     try:
         return msgspec.json.decode(raw, type=_KeyedLine).key
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None  # not even that can be read: the answer's place says which line it was
+        return None  # not even that can be read: the result's place says which line it was
 
 
-def _done_result(line: ImportLine, outcome: CommandOutcome) -> LineResult:
-    status = 201 if DECIDERS_BY_NAME[line.command].creates else 200
-    return LineResult(line.key, status, str(outcome.id), str(outcome.position))
-
-
-def _refused_result(key: str | None, error: Exception) -> LineResult:
-    refusal = translate_error(error)
-    return LineResult(key, refusal.status, problem=refusal.problem)
+def _line_result(line: ImportLine, outcome: CommandOutcome | CommandRejected) -> LineResult:
+    return LineResult(line.key, outcome, created=DECIDERS_BY_NAME[line.command].creates)

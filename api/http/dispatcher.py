@@ -1,8 +1,9 @@
-"""The way in: finds the operation, checks the token, waits for views, turns errors into answers.
+"""Dispatch: finds the route of a request, checks its token, waits for views, runs its endpoint and
+turns errors into responses.
 
-A plain ASGI middleware around everything else. What it has no operation for goes on to the
-framework (the documentation pages). Its fixed cost is a few microseconds a request, where the
-framework's own stack, routing and dependency resolution would take sixty.
+A plain ASGI middleware around everything else. What it has no route for goes on to the framework
+(the documentation pages). Its fixed cost is a few microseconds a request, where the framework's own
+stack, routing and dependency resolution would take sixty.
 """
 
 from time import perf_counter
@@ -10,6 +11,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.accounts.access_tokens import TokenClaims
 from api.http.errors import (
     EXPECTED_ERRORS,
     INTERNAL_ERROR,
@@ -17,106 +19,105 @@ from api.http.errors import (
     RETRY_AFTER,
     ProblemResponse,
     RequestRefused,
+    token_missing,
     translate_error,
+    unauthorized,
 )
 from api.http.metrics import ProcessMetrics
-from api.http.request import HttpRequest, HttpResponse, StreamedResponse
+from api.http.request import HttpRequest
+from api.http.response import HttpResponse, StreamedResponse, StreamSender
 from api.http.routing import RouteSpec, RouteTable, WrongMethod
-from api.http.streaming_response import StreamSender
-from api.http.tokens import TokenClaims, unauthorized
 from api.ports import Ports
 from api.views.posts import PostViews
 
 POSITION_WAIT_SECONDS: Final = 2.0
-"""How long a query waits for the position that it asks for."""
+"""How long a query waits for views to reach its `Starling-Position`."""
 
 LAST_POSITION: Final = (1 << 63) - 1
 
 
 class Dispatcher:
-    """The ASGI application around the operations; `app` takes what they don't."""
+    """The ASGI application around the routes; `app` answers the addresses that they don't have."""
 
     def __init__(
         self,
         app: ASGIApp,
         ports: Ports,
-        routes: RouteTable,
-        shown: PostViews,
+        route_table: RouteTable,
+        post_views: PostViews,
         metrics: ProcessMetrics,
     ) -> None:
         self._app = app
         self._ports = ports
-        self._route_table = routes
-        self._post_views = shown
+        self._route_table = route_table
+        self._post_views = post_views
         self.stream_sender = StreamSender()
         self._request_times = {
-            operation: metrics.times_for_route(operation.method, operation.path)
-            for operation in routes.routes
+            route: metrics.times_for_route(route.method, route.path) for route in route_table.routes
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        found = (
+        match = (
             self._route_table.find(scope["method"], scope["path"]) if "method" in scope else None
         )
-        if found is None:
+        if match is None:
             await self._app(scope, receive, send)
-        elif isinstance(found, WrongMethod):
-            await _send_response(send, _wrong_method(found))
+        elif isinstance(match, WrongMethod):
+            await _wrong_method(match).send(send)
         else:
             started = perf_counter()
-            operation, params = found
-            call = HttpRequest(scope, receive, params)
-            answer: HttpResponse | StreamedResponse
+            route, params = match
+            request = HttpRequest(scope, receive, params)
+            response: HttpResponse | StreamedResponse
             try:
-                answer = await self._run_endpoint(operation, call)
+                response = await self._run_endpoint(route, request)
             except EXPECTED_ERRORS as error:
-                answer = error_response(error)
+                response = _problem_response(translate_error(error))
             except Exception:
-                await _send_response(send, _INTERNAL_ERROR)
-                self._request_times[operation].add(500, perf_counter() - started)
-                raise  # the server writes it out
-            if isinstance(answer, StreamedResponse):
-                await self.stream_sender.send(answer, scope, receive, send)
+                await _INTERNAL_ERROR.send(send)
+                self._request_times[route].add(500, perf_counter() - started)
+                raise  # the server logs it
+            if isinstance(response, StreamedResponse):
+                await self.stream_sender.send(response, scope, receive, send)
             else:
-                await _send_response(send, answer)
-            self._request_times[operation].add(answer.status, perf_counter() - started)
+                await response.send(send)
+            self._request_times[route].add(response.status, perf_counter() - started)
 
     async def _run_endpoint(
-        self, operation: RouteSpec, call: HttpRequest
+        self, route: RouteSpec, request: HttpRequest
     ) -> HttpResponse | StreamedResponse:
         self._post_views.apply_invalidations()
-        if operation.scope is not None or operation.reads:
-            token = call.header(b"authorization")
+        if route.scope is not None or route.reads:
+            token = request.header(b"authorization")
             if token is not None:
-                call.claims = await self._authorize(token, operation)
-            elif operation.scope is not None:
-                message = "sign in and send 'Authorization: Bearer TOKEN'"
-                raise unauthorized("token-missing", message)
-        if operation.reads:
-            position = call.header(b"starling-position")
+                request.claims = await self._authorize(token, route)
+            elif route.scope is not None:
+                raise token_missing()
+        if route.reads:
+            position = request.header(b"starling-position")
             if position is not None:
-                await self._wait_for_views(operation.reads, position)
+                await self._wait_for_views(route.reads, position)
                 # What came into the views meanwhile makes more of the caches old.
                 self._post_views.apply_invalidations()
-        return await operation.endpoint(call)
+        return await route.endpoint(request)
 
-    async def _authorize(self, header: bytes, operation: RouteSpec) -> TokenClaims:
+    async def _authorize(self, header: bytes, route: RouteSpec) -> TokenClaims:
         kind, _, token = header.partition(b" ")
         if kind.lower() != b"bearer":
             message = "the header must read 'Authorization: Bearer TOKEN'"
             raise unauthorized("token-invalid", message)
         claims = self._ports.tokens.read_claims(token.strip())
-        if operation.scope is not None and operation.scope not in claims.scopes:
+        if route.scope is not None and route.scope not in claims.scopes:
             raise RequestRefused(
                 403,
                 "scope-missing",
-                f"this needs a token with the scope '{operation.scope}': an operator makes one "
-                f"with 'starling token {claims.user} --scope {operation.scope}'",
+                f"this needs a token with the scope '{route.scope}': an operator makes one "
+                f"with 'starling token {claims.user} --scope {route.scope}'",
                 [(b"www-authenticate", b'Bearer error="insufficient_scope"')],
             )
-        # A command learns from the log itself whether its actor is still there.
-        if not operation.command and await self._post_views.is_deleted(claims.user):
+        # A command learns from the log itself whether its actor's account was deleted.
+        if not route.command and await self._post_views.is_deleted(claims.user):
             raise unauthorized("account-gone", "the account was deleted: its tokens are worthless")
         return claims
 
@@ -124,36 +125,21 @@ class Dispatcher:
         if not header.isdigit() or int(header) > LAST_POSITION:
             message = "`Starling-Position` must be what a command answered in that header"
             raise RequestRefused(422, "invalid-position", message)
-        position = int(header)
-        if await self._ports.wait_for(projections, position, POSITION_WAIT_SECONDS):
-            return
-        message = "the views are not there yet: ask again, or without `Starling-Position`"
-        raise RequestRefused(503, "views-behind", message, RETRY_AFTER)
+        if not await self._ports.wait_for(projections, int(header), POSITION_WAIT_SECONDS):
+            message = "the views are not there yet: ask again, or without `Starling-Position`"
+            raise RequestRefused(503, "views-behind", message, RETRY_AFTER)
 
 
-def error_response(error: Exception) -> HttpResponse:
-    """The answer to an error of `EXPECTED_ERRORS`."""
-    return _problem_response(translate_error(error))
-
-
-def _problem_response(refusal: ProblemResponse) -> HttpResponse:
-    headers = [(b"content-type", PROBLEM_MEDIA_TYPE), *refusal.headers]
-    return HttpResponse(refusal.status, refusal.body, headers)
+def _problem_response(problem: ProblemResponse) -> HttpResponse:
+    headers = [(b"content-type", PROBLEM_MEDIA_TYPE), *problem.headers]
+    return HttpResponse(problem.status, problem.body, headers)
 
 
 _INTERNAL_ERROR: Final = _problem_response(INTERNAL_ERROR)
 
 
-def _wrong_method(found: WrongMethod) -> HttpResponse:
-    allowed = ", ".join(found.allowed)
+def _wrong_method(match: WrongMethod) -> HttpResponse:
+    allowed = ", ".join(match.allowed)
+    headers = [(b"allow", allowed.encode("ascii"))]
     message = f"this address takes {allowed}"
-    return error_response(
-        RequestRefused(405, "method-not-allowed", message, [(b"allow", allowed.encode("ascii"))])
-    )
-
-
-async def _send_response(send: Send, answer: HttpResponse) -> None:
-    status, body, headers = answer
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
+    return _problem_response(ProblemResponse(405, "method-not-allowed", message, headers))

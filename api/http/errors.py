@@ -1,16 +1,31 @@
-"""Errors of every kind as answers: a status and a problem document (RFC 9457).
+"""Errors of every kind as responses: a status and a problem document (RFC 9457).
 
 `type` is `/problems/<code>` (`api.http.problems` answers there), and the code is stable: programs
-may compare it. `detail` is for
-people and says what to do. Status codes live here and nowhere below.
+may compare it. `detail` is for people and says what to do. Status codes live here and nowhere
+below.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
 
-from api.accounts.account_store import AccountsUnavailable, EmailTaken
+from api.accounts.errors import (
+    AccountDeleted,
+    AccountError,
+    AccountsUnavailable,
+    AccountUnknown,
+    EmailTaken,
+    ExpiredToken,
+    InvalidToken,
+    TooManyHashes,
+    TooManyTries,
+    WrongCredentials,
+    WrongCurrentPassword,
+)
+from api.ports import TimeTravelBusy
+from api.schemas import encode_json
 from commands.errors import (
     CommandRejected,
     InvalidInput,
@@ -25,15 +40,16 @@ from projections.store import OldSchema, StoreError
 
 Headers = list[tuple[bytes, bytes]]
 
-RETRY_AFTER: Headers = [(b"retry-after", b"1")]
-RETRY_AFTER_REBUILD: Headers = [(b"retry-after", b"5")]
-PROBLEM_MEDIA_TYPE = b"application/problem+json"
+RETRY_AFTER: Final[Headers] = [(b"retry-after", b"1")]
+RETRY_LATER: Final[Headers] = [(b"retry-after", b"5")]
+ASK_FOR_TOKEN: Final[Headers] = [(b"www-authenticate", b"Bearer")]
+"""The header that RFC 6750 wants with a 401."""
 
-_encode_json = msgspec.json.Encoder().encode
+PROBLEM_MEDIA_TYPE: Final = b"application/problem+json"
 
 
 class RequestRefused(Exception):
-    """The door's own refusal, before anything else was asked."""
+    """A request that can't be answered as it is; the message says what to do."""
 
     def __init__(
         self, status: int, code: str, message: str, headers: Headers | None = None
@@ -44,8 +60,18 @@ class RequestRefused(Exception):
         self.headers = headers or []
 
 
+def unauthorized(code: str, message: str) -> RequestRefused:
+    """A 401."""
+    return RequestRefused(401, code, message, ASK_FOR_TOKEN)
+
+
+def token_missing() -> RequestRefused:
+    """The 401 for a request without a token that needs one."""
+    return unauthorized("token-missing", "sign in and send 'Authorization: Bearer TOKEN'")
+
+
 class Problem(msgspec.Struct, omit_defaults=True):
-    """The body of every answer that refuses."""
+    """The body of every response that refuses."""
 
     type: str
     title: str
@@ -59,11 +85,11 @@ class ProblemResponse(NamedTuple):
     status: int
     code: str
     detail: str
-    headers: Headers
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
     @property
     def problem(self) -> Problem:
-        """The document for this refusal."""
+        """The document for this error."""
         return Problem(
             f"/problems/{self.code}", title_from_code(self.code), self.status, self.detail
         )
@@ -71,7 +97,7 @@ class ProblemResponse(NamedTuple):
     @property
     def body(self) -> bytes:
         """The document as JSON."""
-        return _encode_json(self.problem)
+        return encode_json(self.problem)
 
 
 def title_from_code(code: str) -> str:
@@ -79,30 +105,30 @@ def title_from_code(code: str) -> str:
     return code.replace("-", " ").capitalize()
 
 
-EXPECTED_ERRORS = (
+EXPECTED_ERRORS: Final = (
     RequestRefused,
     CommandRejected,
+    AccountError,
     LogError,
     StoreError,
     SnowflakeError,
-    EmailTaken,
-    AccountsUnavailable,
+    TimeTravelBusy,
 )
 """What `translate_error` translates. Anything else is a fault of ours: status 500."""
 
-_STATUS_BY_TYPE: dict[type[CommandRejected], int] = {
+_STATUS_BY_TYPE: Final[dict[type[CommandRejected], int]] = {
     InvalidInput: 422,
     NotFound: 404,
     NotAllowed: 403,
     StateConflict: 409,
     WriteContention: 503,
 }
-_STATUS_BY_CODE = {"key-reused": 422}
+_STATUS_BY_CODE: Final = {"key-reused": 422}
 """Where the HTTP world has another custom: draft-ietf-httpapi-idempotency-key-header."""
 
 
 def translate_error(error: Exception) -> ProblemResponse:
-    """The answer to an error of `EXPECTED_ERRORS`."""
+    """The response to an error of `EXPECTED_ERRORS`."""
     match error:
         case RequestRefused():
             return ProblemResponse(error.status, error.code, str(error), error.headers)
@@ -114,23 +140,51 @@ def translate_error(error: Exception) -> ProblemResponse:
                 status, error.code, str(error), RETRY_AFTER if status == 503 else []
             )
         case IdempotencyKeyReused():
-            return ProblemResponse(422, "key-reused", f"{error}; choose a new key", [])
-        case EmailTaken():
-            detail = "another account has this email address: sign in to it, or give another one"
-            return ProblemResponse(409, "email-taken", detail, [])
+            return ProblemResponse(422, "key-reused", f"{error}; choose a new key")
+        case AccountError():
+            return _translate_account_error(error)
         case OldSchema():
             detail = (
                 "what this asks for is new, and its read model is being rebuilt from the log: "
                 "try again later; `starling projections status` tells how far it is"
             )
-            return ProblemResponse(503, "view-rebuilding", detail, RETRY_AFTER_REBUILD)
+            return ProblemResponse(503, "view-rebuilding", detail, RETRY_LATER)
+        case TimeTravelBusy():
+            detail = "the past is still being projected: ask again in a few seconds"
+            return ProblemResponse(503, "past-busy", detail, RETRY_LATER)
         case OutOfLayout():
-            return ProblemResponse(422, "time-out-of-range", str(error), [])
+            return ProblemResponse(422, "time-out-of-range", str(error))
         case _:
             return _unavailable_response(error)
 
 
-_UNAVAILABLE_TEXTS: tuple[tuple[type[Exception], str], ...] = (
+def _translate_account_error(error: AccountError) -> ProblemResponse:
+    match error:
+        case EmailTaken():
+            detail = "another account has this email address: sign in to it, or give another one"
+            return ProblemResponse(409, "email-taken", detail)
+        case WrongCredentials():
+            return ProblemResponse(401, "credentials-wrong", str(error), ASK_FOR_TOKEN)
+        case WrongCurrentPassword():
+            return ProblemResponse(403, "credentials-wrong", str(error))
+        case TooManyTries():
+            wait = [(b"retry-after", b"%d" % error.seconds)]
+            return ProblemResponse(429, "too-many-tries", str(error), wait)
+        case TooManyHashes():
+            return ProblemResponse(503, "busy", str(error), RETRY_AFTER)
+        case AccountDeleted():
+            return ProblemResponse(401, "account-deleted", str(error), ASK_FOR_TOKEN)
+        case AccountUnknown():
+            return ProblemResponse(401, "account-unknown", str(error), ASK_FOR_TOKEN)
+        case ExpiredToken():
+            return ProblemResponse(401, "token-expired", str(error), ASK_FOR_TOKEN)
+        case InvalidToken():
+            return ProblemResponse(401, "token-invalid", str(error), ASK_FOR_TOKEN)
+        case _:
+            return _unavailable_response(error)
+
+
+_UNAVAILABLE_TEXTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (LogError, "the log of events can't take or give anything"),
     (StoreError, "the read models can't be read"),
     (SnowflakeError, "no ids can be made"),
@@ -139,28 +193,27 @@ _UNAVAILABLE_TEXTS: tuple[tuple[type[Exception], str], ...] = (
 
 
 def _unavailable_response(error: Exception) -> ProblemResponse:
-    said = next(text for kind, text in _UNAVAILABLE_TEXTS if isinstance(error, kind))
-    detail = f"{said} at the moment: try again, with the same Idempotency-Key if you sent one"
+    text = next(text for kind, text in _UNAVAILABLE_TEXTS if isinstance(error, kind))
+    detail = f"{text} at the moment: try again, with the same Idempotency-Key if you sent one"
     return ProblemResponse(503, "unavailable", detail, RETRY_AFTER)
 
 
-_FRAMEWORK_PROBLEMS = {
+_FRAMEWORK_PROBLEMS: Final = {
     404: ("not-found", "there is nothing at this address: see /docs for what there is"),
     405: ("method-not-allowed", "this address does not take this method: see the header Allow"),
 }
 
 
 def translate_framework_error(error: HTTPException) -> ProblemResponse:
-    """The answer to what the framework itself refuses."""
-    known = (f"http-{error.status_code}", error.detail)
-    code, detail = _FRAMEWORK_PROBLEMS.get(error.status_code, known)
+    """The response to what the framework itself refuses."""
+    default = (f"http-{error.status_code}", error.detail)
+    code, detail = _FRAMEWORK_PROBLEMS.get(error.status_code, default)
     headers = [(k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items()]
     return ProblemResponse(error.status_code, code, detail, headers)
 
 
-INTERNAL_ERROR = ProblemResponse(
+INTERNAL_ERROR: Final = ProblemResponse(
     500,
     "internal-error",
     "something broke on our side and is in the server's output; trying again may help",
-    [],
 )

@@ -1,7 +1,7 @@
-"""What `/metrics` shows: requests by address and status, their times, and lag, for this process.
+"""What `/metrics` shows: requests by address and status, their times, and lags, of this process.
 
 Each API process counts for itself, under a label with its process id; on the hot path counting is
-two look-ups and three additions. The text is made by `prometheus_client` when it is asked for.
+two look-ups and three additions. `prometheus_client` renders the text for each `GET /metrics`.
 """
 
 import os
@@ -21,20 +21,8 @@ from prometheus_client.registry import Collector
 from api.ports import ProjectionLag
 
 BUCKET_BOUNDS: Final = (
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-)
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+)  # fmt: skip
 """Upper ends of the buckets of request times, in seconds."""
 
 RequestLabels = tuple[str, str]
@@ -42,7 +30,7 @@ RequestLabels = tuple[str, str]
 
 
 class RequestTimes:
-    """How long the requests of one operation took, by bucket, and how many had which status."""
+    """How long the requests of one route took, by bucket, and how many had which status."""
 
     __slots__ = ("buckets", "seconds", "statuses")
 
@@ -61,8 +49,8 @@ class RequestTimes:
 class ProcessMetrics(Collector):
     """The counters of this process."""
 
-    def __init__(self, lag: Callable[[], Sequence[ProjectionLag]]) -> None:
-        self._lag = lag
+    def __init__(self, read_lags: Callable[[], Sequence[ProjectionLag]]) -> None:
+        self._read_lags = read_lags
         self._times_by_route: dict[RequestLabels, RequestTimes] = {}
         self._dead_letters: Mapping[str, int] = {}
         self._process = str(os.getpid())
@@ -70,20 +58,20 @@ class ProcessMetrics(Collector):
         self._registry.register(self)
 
     def times_for_route(self, method: str, path: str) -> RequestTimes:
-        """The counters of an operation."""
+        """The counters of a route."""
         return self._times_by_route.setdefault((method, path), RequestTimes())
 
-    def render_text(self, parked: Mapping[str, int]) -> bytes:
-        """Everything, as Prometheus reads it; `parked` counts dead letters by projection."""
-        self._dead_letters = parked
+    def render_text(self, dead_letters: Mapping[str, int]) -> bytes:
+        """Everything, as Prometheus reads it; `dead_letters` counts them by projection."""
+        self._dead_letters = dead_letters
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Nothing up front: what there is depends on what was asked."""
+        """Nothing up front: the labels depend on the requests."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Asked by the registry."""
+        """Every metric; the registry calls it."""
         labels = ["process", "method", "path"]
         requests = CounterMetricFamily(
             "starling_requests", "Requests answered.", labels=[*labels, "status"]
@@ -98,26 +86,26 @@ class ProcessMetrics(Collector):
             seconds.add_metric(values, _cumulative_buckets(times.buckets), times.seconds)
         yield requests
         yield seconds
-        lag = GaugeMetricFamily(
+        lags = GaugeMetricFamily(
             "starling_projection_lag", "Log positions not yet projected.", labels=["projection"]
         )
-        parts = GaugeMetricFamily(
+        partitions = GaugeMetricFamily(
             "starling_partition_lag",
             "Log positions not yet projected, of each partition of the feed.",
             labels=["projection", "partition"],
         )
         letters = GaugeMetricFamily(
-            "starling_dead_letters", "Events that could not be taken.", labels=["projection"]
+            "starling_dead_letters", "Events that could not be applied.", labels=["projection"]
         )
-        for one in self._lag():
-            lag.add_metric([one.projection], one.positions_behind)
-            letters.add_metric([one.projection], self._dead_letters.get(one.projection, 0))
-            for number, position in one.partitions.items():
-                behind = max(0, one.head - position) if one.positions_behind else 0
-                parts.add_metric([one.projection, str(number)], behind)
-        yield lag
+        for lag in self._read_lags():
+            lags.add_metric([lag.projection], lag.positions_behind)
+            letters.add_metric([lag.projection], self._dead_letters.get(lag.projection, 0))
+            for number, position in lag.partitions.items():
+                behind = max(0, lag.head - position) if lag.positions_behind else 0
+                partitions.add_metric([lag.projection, str(number)], behind)
+        yield lags
         yield letters
-        yield parts
+        yield partitions
 
 
 def _cumulative_buckets(buckets: list[int]) -> list[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""Pages of a request, and the `Link` header that leads to the pages beside (RFC 8288)."""
+"""The page that a request wants, and the `Link` header to the pages beside it (RFC 8288)."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -18,11 +18,9 @@ MAX_USERS: Final = 80
 CURSOR_NAMES: Final = ("max_id", "since_id", "min_id")
 
 
-def page_from_query(call: HttpRequest, most: int) -> PageRequest:
-    """The page that a request asks for; a `limit` above `most` means `most`. Raises
-    `RequestRefused`.
-    """
-    query = call.query
+def page_from_query(request: HttpRequest, most: int) -> PageRequest:
+    """The page of a request; a `limit` above `most` means `most`. Raises `RequestRefused`."""
+    query = request.query
     if not query:
         return PageRequest(DEFAULT_LIMIT)
     return PageRequest(
@@ -50,18 +48,18 @@ def _cursor_id(query: dict[str, str], name: str) -> int | None:
     return min(int(text), LAST_ID)
 
 
-def link_header(call: HttpRequest, page: PageRequest, ids: Sequence[int]) -> Headers:
+def link_header(request: HttpRequest, page: PageRequest, ids: Sequence[int]) -> Headers:
     """The `Link` header for a page whose entries have these ids, newest first.
 
-    A full page has a next one, with older entries (perhaps an empty one); a page that holds
-    anything has a previous one, with what is newer or will be.
+    A full page has a next one, with older entries (perhaps none); a page with entries has a
+    previous one, with newer entries (perhaps none yet).
     """
     if not ids:
         return []
-    scope = call.scope
-    host = (call.header(b"host") or b"localhost").decode("latin-1")
-    kept = [(key, value) for key, value in call.query.items() if key not in CURSOR_NAMES]
-    query = urlencode(kept) + "&" if kept else ""
+    scope = request.scope
+    host = (request.header(b"host") or b"localhost").decode("latin-1")
+    others = [(key, value) for key, value in request.query.items() if key not in CURSOR_NAMES]
+    query = urlencode(others) + "&" if others else ""
     address = f"<{scope['scheme']}://{host}{scope['raw_path'].decode('latin-1')}?{query}"
     text = f'{address}min_id={ids[0]}>; rel="prev"'
     if len(ids) >= page.limit:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.errors import title_from_code
+from api.schemas import encode_json
 
 PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "account-deleted": "The account was deleted. It can do nothing any more.",
@@ -30,7 +31,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "email-invalid": "This is no email address.",
     "email-taken": "Another account has this email address.",
     "handle-invalid": "A handle is 2 to 30 of the characters a-z, 0-9 and _.",
-    "handle-taken": "Somebody has, or had, this handle. Handles are never given twice.",
+    "handle-taken": "Another account has, or had, this handle. Handles are never given twice.",
     "internal-error": "A fault of the server's; its output has more. Trying again may help.",
     "invalid-body": "A field of the body is missing, unknown or of the wrong kind.",
     "invalid-position": "The header `Starling-Position` holds no position.",
@@ -52,7 +53,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "not-found": "There is nothing at this address.",
     "not-supported-here": "This server can not work on the views in this way; `detail` says why.",
     "password-invalid": "A password is too short or too long.",
-    "past-busy": "The views of that time are still being made. Ask again after `Retry-After`.",
+    "past-busy": "The views of that time are still being made. Try again after `Retry-After`.",
     "position-invalid": "This is no position of the log.",
     "post-not-found": "There is no such post, or it was deleted, or a block hides it.",
     "projection-not-found": "There is no projection of this name.",
@@ -60,9 +61,9 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "projector-refused": "The projector could not carry out the command; `detail` says why.",
     "reference-invalid": "This refers to nothing: an id, `@handle` or `key:KEY` is expected.",
     "scope-missing": "The token does not allow this; another scope is needed.",
-    "self-block": "Nobody blocks themselves.",
-    "self-follow": "Nobody follows themselves.",
-    "self-mute": "Nobody mutes themselves.",
+    "self-block": "A user can not block themselves.",
+    "self-follow": "A user can not follow themselves.",
+    "self-mute": "A user can not mute themselves.",
     "text-empty": "A text has at least one character that is not blank.",
     "text-invalid": "A text holds control characters other than tabs and ends of lines.",
     "text-too-long": "A text is longer than 280 characters.",
@@ -96,4 +97,4 @@ async def explain_problem(request: Request) -> Response:
     if meaning is None:
         raise HTTPException(404)
     found = ProblemMeaning(f"/problems/{code}", title_from_code(code), meaning)
-    return Response(msgspec.json.encode(found), media_type="application/json")
+    return Response(encode_json(found), media_type="application/json")

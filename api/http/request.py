@@ -1,53 +1,29 @@
-"""One request, as handlers see it, and what they answer.
+"""One request, as handlers see it.
 
 It reads the ASGI scope directly: for a page of ready bytes, building the framework's request and
 response objects would cost as much as everything else together.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope
 
-from api.http.errors import Headers, RequestRefused
-from api.http.tokens import TokenClaims, unauthorized
+from api.accounts.access_tokens import TokenClaims
+from api.http.errors import RequestRefused, token_missing
 
 BODY_LIMIT: Final = 1 << 20
 """Bytes of an ordinary body."""
 
 T = TypeVar("T")
 
-_JSON: Final = (b"content-type", b"application/json")
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 
 
-class HttpResponse(NamedTuple):
-    """A status, a body made once, and its headers without the length."""
-
-    status: int
-    body: bytes
-    headers: Headers
-
-
-class StreamedResponse(NamedTuple):
-    """An answer whose body is made while it is sent; `api.http.streaming_response` sends it."""
-
-    status: int
-    chunks: AsyncGenerator[bytes, None]
-    headers: Headers
-    endless: bool = False
-    """It never ends by itself, so it is whole wherever it is ended."""
-
-
-def json_response(body: bytes, status: int = 200, headers: Headers | None = None) -> HttpResponse:
-    """An answer whose body is JSON already."""
-    return HttpResponse(status, body, [_JSON, *headers] if headers else [_JSON])
-
-
 class HttpRequest:
-    """A request: what it carries, and who asks (`claims`, None for a stranger)."""
+    """A request: what it carries, and the claims of its token (None without a token)."""
 
     __slots__ = ("_headers", "_query", "_receive", "claims", "params", "scope")
 
@@ -67,19 +43,19 @@ class HttpRequest:
 
     @property
     def viewer(self) -> int:
-        """The user who reads; 0 for a stranger."""
+        """The signed-in user for whom the response is; 0 without a token."""
         return self.claims.user if self.claims is not None else 0
 
     @property
     def actor(self) -> int:
-        """The user who asks. Raises `RequestRefused` (401) for a stranger."""
+        """The signed-in user who acts. Raises `RequestRefused` (401) without a token."""
         if self.claims is None:
-            raise unauthorized("token-missing", "sign in and send 'Authorization: Bearer TOKEN'")
+            raise token_missing()
         return self.claims.user
 
     @property
     def client_address(self) -> str:
-        """Where the request came from."""
+        """The network address that the request came from; empty where it is unknown."""
         client = self.scope.get("client")
         return client[0] if client else ""
 
@@ -105,9 +81,9 @@ class HttpRequest:
             yield chunk
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
-        """The whole body. Raises as `chunks`."""
+        """The whole body. Raises as `body_chunks`."""
         chunk, more = await self._receive_chunk(limit, limit)
-        if not more:
+        if not more:  # nearly always: spare the generator
             return chunk
         parts = [chunk]
         left = limit - len(chunk)
@@ -118,17 +94,17 @@ class HttpRequest:
         return b"".join(parts)
 
     async def _receive_chunk(self, limit: int, left: int) -> tuple[bytes, bool]:
-        """A piece of the body, of which `left` bytes may still come, and whether it goes on."""
+        """A piece of the body, of which `left` bytes may still come, and whether more follow."""
         if left == limit:
-            told = self._headers.get(b"content-length")
-            if told is not None and told.isdigit() and int(told) > limit:
-                raise body_too_large(limit)
+            length = self._headers.get(b"content-length")
+            if length is not None and length.isdigit() and int(length) > limit:
+                raise _body_too_large(limit)
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise RequestRefused(400, "disconnected", "the client went away before all was sent")
         chunk: bytes = message.get("body", b"")
         if len(chunk) > left:
-            raise body_too_large(limit)
+            raise _body_too_large(limit)
         return chunk, message.get("more_body", False)
 
     async def read_json(self, kind: type[T]) -> T:
@@ -143,22 +119,23 @@ class HttpRequest:
         try:
             return decoder.decode(body)  # type: ignore[no-any-return]  # one decoder a type
         except msgspec.ValidationError as error:
-            raise RequestRefused(422, "invalid-body", explain_validation(str(error))) from error
+            raise RequestRefused(422, "invalid-body", _explain_validation(str(error))) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RequestRefused(400, "malformed-json", f"the body is no JSON: {error}") from error
 
 
-def explain_validation(complaint: str) -> str:
+def _explain_validation(complaint: str) -> str:
     """What msgspec says about a body, as a sentence that says what to do."""
-    said, _, path = complaint.partition(" - at `$.")
+    sentence, _, path = complaint.partition(" - at `$.")
+    sentence = sentence[0].lower() + sentence[1:]
     if path:
-        return f"`{path.rstrip('`')}`: {said[0].lower()}{said[1:]}; mend this field"
-    if said.startswith("Object contains unknown field"):
-        return f"{said[0].lower()}{said[1:]}; leave it out (see /docs for the fields)"
-    return f"{said[0].lower()}{said[1:].removesuffix(' - at `$`')}; see /docs for the fields"
+        return f"`{path.rstrip('`')}`: {sentence}; mend this field"
+    if sentence.startswith("object contains unknown field"):
+        return f"{sentence}; leave it out (see /docs for the fields)"
+    return f"{sentence.removesuffix(' - at `$`')}; see /docs for the fields"
 
 
-def body_too_large(limit: int) -> RequestRefused:
-    """The refusal of a body beyond `limit` bytes; it closes the connection, unread."""
+def _body_too_large(limit: int) -> RequestRefused:
+    """It closes the connection, the body unread."""
     message = f"the body is larger than {limit} bytes: send less at once"
     return RequestRefused(413, "body-too-large", message, [(b"connection", b"close")])

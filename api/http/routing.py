@@ -1,11 +1,12 @@
-"""What the API offers, as a table that dispatch, OpenAPI and metrics all read."""
+"""The routes of the API: a table that dispatch, OpenAPI and metrics all read."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from api.http.request import HttpRequest, HttpResponse, StreamedResponse
-from api.http.tokens import TokenScope
+from api.accounts.access_tokens import TokenScope
+from api.http.request import HttpRequest
+from api.http.response import JSON, HttpResponse, StreamedResponse
 
 Endpoint = Callable[[HttpRequest], Awaitable[HttpResponse | StreamedResponse]]
 
@@ -14,9 +15,9 @@ Endpoint = Callable[[HttpRequest], Awaitable[HttpResponse | StreamedResponse]]
 class RouteSpec:
     """One method of one address. `{name}` in `path` stands for one segment.
 
-    `scope` is what a token must carry; with None strangers may ask, and a token only personalises
-    what is read. `reads` are the projections that must have seen the `Starling-Position` of a
-    request.
+    `scope` is what a token must carry; with None a request needs no token, and a token only
+    personalises what is read. `reads` are the projections that must have applied the
+    `Starling-Position` of a request.
     """
 
     method: str
@@ -24,10 +25,10 @@ class RouteSpec:
     endpoint: Endpoint
     summary: str
     response_type: Any
-    """The type of the successful answer's JSON; None where it isn't JSON."""
+    """The type of the successful response's JSON; None where it isn't JSON."""
     body_type: type[Any] | None = None
     creates: bool = False
-    """It makes something: 201 instead of 200."""
+    """It creates something: 201 instead of 200."""
     scope: TokenScope | None = None
     command: bool = False
     max_page: int = 0
@@ -36,13 +37,13 @@ class RouteSpec:
     """Further query parameters (`api.http.openapi.PARAMETERS`)."""
     reads: tuple[str, ...] = ()
     problem_statuses: tuple[int, ...] = ()
-    """Statuses of refusals, apart from those that follow from the other fields."""
-    media_type: str = "application/json"
-    accepted_type: str = "application/json"
+    """Statuses of problems, apart from those that follow from the other fields."""
+    media_type: str = JSON
+    accepted_type: str = JSON
 
 
 class RouteMatch(NamedTuple):
-    """An operation, and what stands in its address for each `{name}`, in order."""
+    """A route, and what stands in the address for each `{name}`, in order."""
 
     route: RouteSpec
     params: tuple[str, ...]
@@ -54,48 +55,45 @@ class WrongMethod(NamedTuple):
     allowed: tuple[str, ...]
 
 
-PLACE: Final = "{}"
-
-
 class _PathNode:
-    """A step of the tree of addresses."""
+    """A node of the tree of addresses."""
 
-    __slots__ = ("children", "methods", "place")
+    __slots__ = ("children", "methods", "parameter")
 
     def __init__(self) -> None:
         self.children: dict[str, _PathNode] = {}
-        self.place: _PathNode | None = None
+        self.parameter: _PathNode | None = None
         self.methods: dict[str, RouteSpec] = {}
 
 
 class RouteTable:
-    """Finds an operation in a few dictionary look-ups, however many there are."""
+    """Finds a route in a few dictionary look-ups, however many there are."""
 
-    def __init__(self, operations: Iterable[RouteSpec]) -> None:
-        self.routes = tuple(operations)
+    def __init__(self, routes: Iterable[RouteSpec]) -> None:
+        self.routes = tuple(routes)
         self._root = _PathNode()
         self._fixed_paths: dict[str, Mapping[str, RouteSpec]] = {}
-        for operation in self.routes:
-            self._add(operation)
+        for route in self.routes:
+            self._add(route)
 
-    def _add(self, operation: RouteSpec) -> None:
+    def _add(self, route: RouteSpec) -> None:
         node = self._root
-        for segment in operation.path.strip("/").split("/"):
+        for segment in route.path.strip("/").split("/"):
             if segment.startswith("{"):
-                node.place = node.place or _PathNode()
-                node = node.place
+                node.parameter = node.parameter or _PathNode()
+                node = node.parameter
             else:
                 node = node.children.setdefault(segment, _PathNode())
-        if operation.method in node.methods:
-            raise ValueError(f"two operations are {operation.method} {operation.path}")
-        node.methods[operation.method] = operation
-        if operation.method == "GET":
-            node.methods["HEAD"] = operation
-        if "{" not in operation.path:
-            self._fixed_paths[operation.path] = node.methods
+        if route.method in node.methods:
+            raise ValueError(f"two routes are {route.method} {route.path}")
+        node.methods[route.method] = route
+        if route.method == "GET":
+            node.methods["HEAD"] = route
+        if "{" not in route.path:
+            self._fixed_paths[route.path] = node.methods
 
     def find(self, method: str, path: str) -> RouteMatch | WrongMethod | None:
-        """The operation for a request; None where no operation has this address."""
+        """The route of a request; None where no route has this address."""
         params: tuple[str, ...] = ()
         methods = self._fixed_paths.get(path)
         if methods is None:
@@ -103,13 +101,13 @@ class RouteTable:
             for segment in path[1:].split("/"):
                 child = node.children.get(segment)
                 if child is None:
-                    if node.place is None or not segment:
+                    if node.parameter is None or not segment:
                         return None
-                    child = node.place
+                    child = node.parameter
                     params += (segment,)
                 node = child
             methods = node.methods
-        operation = methods.get(method)
-        if operation is not None:
-            return RouteMatch(operation, params)
+        route = methods.get(method)
+        if route is not None:
+            return RouteMatch(route, params)
         return WrongMethod(tuple(methods)) if methods else None

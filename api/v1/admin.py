@@ -4,31 +4,68 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
 
-import msgspec
-
+from api.accounts.access_tokens import OPERATOR_SCOPE
 from api.http.errors import RequestRefused
-from api.http.request import HttpRequest, HttpResponse, StreamedResponse, json_response
+from api.http.request import HttpRequest
+from api.http.response import (
+    EVENT_STREAM,
+    EVENT_STREAM_HEADER,
+    HttpResponse,
+    StreamedResponse,
+    json_response,
+    server_sent_event,
+)
+from api.http.routing import RouteSpec
 from api.ports import Ports
 from api.ports import ProjectionAdmin as Port
-from api.schemas import Projected, Rebuild
+from api.schemas import Projected, Rebuild, encode_json
 
 POLL_SECONDS: Final = 0.25
 """Between two looks at a rebuild that is watched."""
 
-_SSE_HEADER: Final = (b"content-type", b"text/event-stream")
 
-_encode_json = msgspec.json.Encoder().encode
-
-
-class ProjectionEndpoints:
+class ProjectionsResource:
     """The handlers of `/v1/projections`."""
 
     def __init__(self, ports: Ports) -> None:
         self._admin = ports.admin
 
+    def routes(self) -> list[RouteSpec]:
+        """The routes of this resource."""
+        one = "/v1/projections/{name}"
+        return [
+            RouteSpec(
+                "GET", "/v1/projections", self.list_projections, "Where each projection stands",
+                list[Projected], scope=OPERATOR_SCOPE, problem_statuses=(503,),
+            ),
+            RouteSpec(
+                "POST", f"{one}/rebuild", self.start_rebuild,
+                "Rebuild a view from the log while the old one serves; streams the progress", None,
+                scope=OPERATOR_SCOPE, query_names=("verify",),
+                problem_statuses=(404, 409, 422, 503), media_type=EVENT_STREAM,
+            ),
+            RouteSpec(
+                "GET", f"{one}/rebuild", self.follow_rebuild,
+                "How far a rebuild is, until it ends", None, scope=OPERATOR_SCOPE,
+                problem_statuses=(404, 503), media_type=EVENT_STREAM,
+            ),
+            RouteSpec(
+                "DELETE", f"{one}/rebuild", self.cancel_rebuild, "Cancel a rebuild", Projected,
+                scope=OPERATOR_SCOPE, problem_statuses=(404, 409, 503),
+            ),
+            RouteSpec(
+                "POST", f"{one}/pause", self.pause, "Pause a projection", Projected,
+                scope=OPERATOR_SCOPE, problem_statuses=(404, 409, 503),
+            ),
+            RouteSpec(
+                "POST", f"{one}/resume", self.resume, "Resume a projection", Projected,
+                scope=OPERATOR_SCOPE, problem_statuses=(404, 409, 503),
+            ),
+        ]  # fmt: skip
+
     async def list_projections(self, call: HttpRequest) -> HttpResponse:
         """Where each projection stands."""
-        return json_response(_encode_json(await self._admin.projection_states()))
+        return json_response(encode_json(await self._admin.projection_states()))
 
     async def start_rebuild(self, call: HttpRequest) -> StreamedResponse:
         """Begin a rebuild, and tell how far it is until it ends. Who leaves doesn't end it."""
@@ -49,17 +86,17 @@ class ProjectionEndpoints:
         name = (await self._find_projection(call)).name
         if not await self._admin.cancel_rebuild(name):
             raise _no_rebuild(name)
-        return json_response(_encode_json(await self._find_projection(call)))
+        return json_response(encode_json(await self._find_projection(call)))
 
     async def pause(self, call: HttpRequest) -> HttpResponse:
         """Keep a view as it is."""
         await self._admin.send_command("pause", (await self._find_projection(call)).name)
-        return json_response(_encode_json(await self._find_projection(call)))
+        return json_response(encode_json(await self._find_projection(call)))
 
     async def resume(self, call: HttpRequest) -> HttpResponse:
         """Go on with a view."""
         await self._admin.send_command("resume", (await self._find_projection(call)).name)
-        return json_response(_encode_json(await self._find_projection(call)))
+        return json_response(encode_json(await self._find_projection(call)))
 
     async def _find_projection(self, call: HttpRequest) -> Projected:
         """The projection in the address. Raises `RequestRefused` (404)."""
@@ -75,7 +112,9 @@ class ProjectionEndpoints:
         first = await self._admin.rebuild_progress(name)
         if first is None:
             raise _no_rebuild(name)
-        return StreamedResponse(200, rebuild_events(self._admin, name, first), [_SSE_HEADER])
+        return StreamedResponse(
+            200, rebuild_events(self._admin, name, first), [EVENT_STREAM_HEADER]
+        )
 
 
 async def rebuild_events(port: Port, name: str, seen: Rebuild) -> AsyncGenerator[bytes, None]:
@@ -96,7 +135,7 @@ async def rebuild_events(port: Port, name: str, seen: Rebuild) -> AsyncGenerator
 
 
 def _sse_event(kind: str, rebuild: Rebuild) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (kind.encode("ascii"), _encode_json(rebuild))
+    return server_sent_event(encode_json(rebuild).decode(), kind).encode()
 
 
 def _no_rebuild(name: str) -> RequestRefused:

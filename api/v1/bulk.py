@@ -4,72 +4,101 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from api.accounts.access_tokens import IMPORT_SCOPE
 from api.accounts.registration import AccountRegistrar
 from api.bulk.command_importer import WINDOW_LINES, CommandImporter, LineResult
-from api.http.errors import Headers, RequestRefused, translate_error
-from api.http.request import HttpRequest, HttpResponse
+from api.http.errors import Headers, Problem, RequestRefused, translate_error
+from api.http.request import HttpRequest
+from api.http.response import NDJSON, NDJSON_HEADER, HttpResponse
+from api.http.routing import RouteSpec
 from api.ports import Ports
+from api.schemas import encode_json
 
 BATCH_BYTES_LIMIT: Final = 16 << 20
-"""Bytes of a batch."""
 
 BATCH_LINES_LIMIT: Final = 50_000
-"""Lines of a batch; each costs memory until it is answered."""
+"""Each line costs memory until the response is sent."""
 
 LINE_BYTES_LIMIT: Final = 64 << 10
-"""Bytes of a line."""
-
-NDJSON: Final = "application/x-ndjson"
-
-_encode_json = msgspec.json.Encoder().encode
 
 
-class BulkEndpoint:
-    """The handler of batches."""
+class LineResultJson(msgspec.Struct, omit_defaults=True):
+    """What came of one line; `status` as in HTTP, ids and positions as text."""
 
-    def __init__(self, ports: Ports, signing: AccountRegistrar) -> None:
+    key: str | None
+    status: int
+    id: str | UnsetType = UNSET
+    position: str | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
+
+
+def line_result_json(result: LineResult) -> LineResultJson:
+    """The line of a response; `starling import` prints the same."""
+    outcome = result.outcome
+    if isinstance(outcome, Exception):
+        problem = translate_error(outcome).problem
+        return LineResultJson(result.key, problem.status, problem=problem)
+    status = 201 if result.created else 200
+    return LineResultJson(result.key, status, str(outcome.id), str(outcome.position))
+
+
+class BulkResource:
+    """Batches of commands."""
+
+    def __init__(self, ports: Ports, registrar: AccountRegistrar) -> None:
         self._importer = CommandImporter(
             ports.log,
             ports.handler,
             ports.accounts,
-            signing.register_account,
+            registrar.register_account,
             ports.open_import_ids,
         )
 
-    async def run_commands(self, call: HttpRequest) -> HttpResponse:
-        """Do the lines in order and answer each, also those after a bad one.
+    def routes(self) -> list[RouteSpec]:
+        """The routes of this resource."""
+        return [
+            RouteSpec(
+                "POST", "/v1/commands", self.run_commands, "Many commands, one a line", None,
+                scope=IMPORT_SCOPE, problem_statuses=(413,), media_type=NDJSON,
+                accepted_type=NDJSON,
+            )
+        ]  # fmt: skip
 
-        They are read and done by the window. Where the batch turns out too large only on the way,
-        what was done stays done, and the last line of the answer says so.
+    async def run_commands(self, request: HttpRequest) -> HttpResponse:
+        """Run the lines in order; each has a line in the response, also those after a bad one.
+
+        They are read and run by the window. Where the batch turns out too large only on the way,
+        what was done stays done, and the last line of the response says so.
         """
-        results: list[bytes] = []
+        lines: list[bytes] = []
         position = 0
         try:
-            async for window in _line_windows(call):
+            async for window in _line_windows(request):
                 for result in await self._importer.run_lines(window):
-                    results.append(_encode_json(result))
-                    if isinstance(result.position, str):
-                        position = max(position, int(result.position))
-        except RequestRefused as refused:
-            if not results:
+                    lines.append(encode_json(line_result_json(result)))
+                    if not isinstance(result.outcome, Exception):
+                        position = max(position, result.outcome.position)
+        except RequestRefused as error:
+            if not lines:
                 raise
-            problem = translate_error(refused).problem
-            results.append(_encode_json(LineResult(None, refused.status, problem=problem)))
-        headers: Headers = [(b"content-type", NDJSON.encode("ascii"))]
+            lines.append(encode_json(line_result_json(LineResult(None, error))))
+        headers: Headers = [NDJSON_HEADER]
         if position:
             headers.append((b"starling-position", b"%d" % position))
-        return HttpResponse(200, b"\n".join([*results, b""]), headers)
+        return HttpResponse(200, b"\n".join([*lines, b""]), headers)
 
 
-async def _line_windows(call: HttpRequest) -> AsyncIterator[list[bytes]]:
-    """The lines of a body, blank ones left out, `WINDOW` at a time. Raises `RequestRefused`
-    (413).
+async def _line_windows(request: HttpRequest) -> AsyncIterator[list[bytes]]:
+    """The lines of a body, blank ones left out, `WINDOW_LINES` at a time.
+
+    Raises `RequestRefused` (413).
     """
     rest = b""
     count = 0
     window: list[bytes] = []
-    async for chunk in call.body_chunks(BATCH_BYTES_LIMIT):
+    async for chunk in request.body_chunks(BATCH_BYTES_LIMIT):
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > LINE_BYTES_LIMIT:
             message = f"a line is longer than {LINE_BYTES_LIMIT} bytes: see /docs for what it holds"
@@ -79,9 +108,8 @@ async def _line_windows(call: HttpRequest) -> AsyncIterator[list[bytes]]:
                 window.append(line)
                 count += 1
             if count > BATCH_LINES_LIMIT:
-                raise RequestRefused(
-                    413, "batch-too-long", f"send at most {BATCH_LINES_LIMIT} lines at once"
-                )
+                message = f"send at most {BATCH_LINES_LIMIT} lines at once"
+                raise RequestRefused(413, "batch-too-long", message)
             if len(window) >= WINDOW_LINES:
                 yield window
                 window = []

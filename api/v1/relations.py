@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-import msgspec
+from msgspec import structs
 
-from api.http.request import HttpRequest, HttpResponse
+from api.accounts.access_tokens import USER_SCOPE
+from api.http.request import HttpRequest
+from api.http.response import HttpResponse
 from api.http.routing import Endpoint, RouteSpec
-from api.ports import Ports
 from api.schemas import Done
-from api.v1.commands import CommandEndpoints, done_response, post_from_path, user_ref_from_path
+from api.v1.resource import Resource, done_response, post_from_path, user_ref_from_path
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
 from commands.follow import Follow, Unfollow
@@ -39,44 +40,41 @@ USER_RELATIONS: Final = (
 )
 
 
-def relation_routes(ports: Ports, commands: CommandEndpoints) -> list[RouteSpec]:
-    """All relations. Asking for what already holds is no error."""
+class RelationsResource(Resource):
+    """All relations. A request for what already holds is no error."""
 
-    def user_from_path(call: HttpRequest) -> int:
-        return ports.references.user_id(user_ref_from_path(call))
+    def routes(self) -> list[RouteSpec]:
+        """The routes of this resource."""
+        subjects = (
+            ("post", "/v1/posts/{id}", post_from_path, POST_RELATIONS),
+            ("user", "/v1/users/{ref}", self._user_from_path, USER_RELATIONS),
+        )
+        return [
+            RouteSpec(
+                method, f"{path}/{relation.segment}",
+                self._endpoint(from_path, create_command, relation.field, method == "PUT"),
+                f"{create_command.__name__} a {subject}", Done, scope=USER_SCOPE, command=True,
+                problem_statuses=(403, 404, 422),
+            )
+            for subject, path, from_path, relations in subjects
+            for relation in relations
+            for method, create_command in (("PUT", relation.put), ("DELETE", relation.delete))
+        ]  # fmt: skip
 
-    found: list[RouteSpec] = []
-    for subject, path, relations in (
-        (post_from_path, "/v1/posts/{id}", POST_RELATIONS),
-        (user_from_path, "/v1/users/{ref}", USER_RELATIONS),
-    ):
-        for relation in relations:
-            for method, make in (("PUT", relation.put), ("DELETE", relation.delete)):
-                holds = Done("", **{relation.field: method == "PUT"})
-                found.append(
-                    RouteSpec(
-                        method,
-                        f"{path}/{relation.segment}",
-                        _relation_endpoint(commands, subject, make, holds),
-                        f"{make.__name__} a {'post' if subject is post_from_path else 'user'}",
-                        Done,
-                        scope="user",
-                        command=True,
-                        problem_statuses=(403, 404, 422),
-                    )
-                )
-    return found
+    def _user_from_path(self, request: HttpRequest) -> int:
+        return self._ports.references.user_id(user_ref_from_path(request))
 
+    def _endpoint(
+        self,
+        subject_from_path: Callable[[HttpRequest], int],
+        create_command: CommandFactory,
+        field: str,
+        holds: bool,
+    ) -> Endpoint:
+        template = Done("", **{field: holds})
 
-def _relation_endpoint(
-    commands: CommandEndpoints,
-    subject: Callable[[HttpRequest], int],
-    make: CommandFactory,
-    holds: Done,
-) -> Endpoint:
-    async def change_relation(call: HttpRequest) -> HttpResponse:
-        outcome = await commands.run_command(call, make(subject(call)))
-        answer = msgspec.structs.replace(holds, id=str(outcome.id))
-        return done_response(answer, outcome)
+        async def change_relation(request: HttpRequest) -> HttpResponse:
+            outcome = await self.run_command(request, create_command(subject_from_path(request)))
+            return done_response(structs.replace(template, id=str(outcome.id)), outcome)
 
-    return change_relation
+        return change_relation

@@ -1,8 +1,8 @@
-"""Bounded caches of what was read from the views, exact because the projector says what it touched.
+"""Bounded caches of what was read from the views, exact because invalidations follow every change.
 
-The projector enters each key that it touched in a journal *after* its view shows the change and
-*before* it announces the position. So a value is good until its key turns up in the journal, and a
-value that was being read while its key turned up must not be kept.
+The projector publishes each key that it changed *after* its view has the change and *before* it
+announces the position. So a value is good until its key is invalidated, and a value that was being
+read while its key was invalidated must not be cached.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -11,14 +11,14 @@ from typing import Generic, TypeVar
 V = TypeVar("V")
 
 FetchMany = Callable[[Collection[int]], Awaitable[Mapping[int, V]]]
-"""Reads what there is under some ids."""
+"""Reads the values under some ids, those that exist."""
 
 
 class IdCache(Generic[V]):
-    """The values under the ids that were asked for lately, at most about `size` of them.
+    """The values under the ids that were used lately, at most about `size` of them.
 
-    Two generations stand in for an order of use: what is asked for moves to the young one, and
-    when that is half full the old one is forgotten. Looking up costs one dictionary access.
+    Two generations stand in for an order of use: what is used moves to the young one, and when that
+    is half full the old one is dropped. Looking up costs one dictionary access.
     """
 
     def __init__(self, size: int, fetch: FetchMany[V]) -> None:
@@ -29,7 +29,7 @@ class IdCache(Generic[V]):
         self._in_flight: dict[int, object] = {}
 
     async def get(self, ids: Iterable[int]) -> dict[int, V]:
-        """The values under `ids`, those that there are."""
+        """The values under `ids`, those that exist."""
         young = self._young
         found: dict[int, V] = {}
         missing: dict[int, None] = {}
@@ -48,19 +48,20 @@ class IdCache(Generic[V]):
         return found
 
     def invalidate(self, id: int) -> None:
-        """Forget the value under an id, also one that is being read at the moment."""
+        """Drop the value under an id, also one that is being read at the moment."""
         self._young.pop(id, None)
         self._old.pop(id, None)
         self._in_flight.pop(id, None)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         self._young = {}
         self._old = {}
         self._in_flight.clear()
 
     async def _fetch_missing(self, ids: Collection[int]) -> Mapping[int, V]:
-        # Shared by who reads the same at the same time: good until the id is dropped.
+        # A read's tickets are shared with others of the same ids at the same time, and are good
+        # until the id is invalidated.
         tickets = {id: self._in_flight.setdefault(id, object()) for id in ids}
         try:
             fetched = await self._fetch(ids)
@@ -81,7 +82,7 @@ class IdCache(Generic[V]):
 
 
 class PerViewerCache(Generic[V]):
-    """For each of the viewers seen lately, the values under the ids that they were shown."""
+    """For each of the viewers seen lately, the values under the ids that were rendered for them."""
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class PerViewerCache(Generic[V]):
         ids: int,
         fetch: Callable[[int, Collection[int]], Awaitable[Mapping[int, V]]],
     ) -> None:
-        """At most `viewers` times `ids` values are kept."""
+        """At most `viewers` times `ids` values are cached."""
         self._max_viewers = viewers
         self._max_ids = ids
         self._fetch = fetch
@@ -97,24 +98,25 @@ class PerViewerCache(Generic[V]):
 
     async def get(self, viewer: int, ids: Collection[int]) -> Mapping[int, V]:
         """The values under at least `ids` for a viewer."""
-        kept = self._by_viewer.get(viewer)
-        if kept is None:
+        cached = self._by_viewer.get(viewer)
+        if cached is None:
             while len(self._by_viewer) >= self._max_viewers:
                 del self._by_viewer[next(iter(self._by_viewer))]
-            kept = self._by_viewer[viewer] = {}
-        missing = [id for id in ids if id not in kept]
+            cached = self._by_viewer[viewer] = {}
+        missing = [id for id in ids if id not in cached]
         if missing:
-            if len(kept) + len(missing) > self._max_ids:
-                kept = self._by_viewer[viewer] = {}
+            if len(cached) + len(missing) > self._max_ids:
+                cached = self._by_viewer[viewer] = {}
                 missing = list(ids)
-            # Dropped meanwhile, `kept` is nobody's any more and what is stale goes with it.
-            kept.update(await self._fetch(viewer, missing))
-        return kept
+            # Where the viewer was invalidated meanwhile, `cached` is no longer in `_by_viewer`, and
+            # what is stale goes with it.
+            cached.update(await self._fetch(viewer, missing))
+        return cached
 
     def invalidate(self, viewer: int) -> None:
-        """Forget everything about a viewer."""
+        """Drop everything about a viewer."""
         self._by_viewer.pop(viewer, None)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         self._by_viewer.clear()

@@ -1,7 +1,9 @@
-"""Posts for readers, put together from pieces of bytes that were rendered once.
+"""Posts as JSON for readers, put together from pieces of bytes that were rendered once.
 
-One like re-renders one piece, one new name re-renders one piece, and a page of twenty posts is a
-join of eighty. The projector's journal says which pieces to forget.
+A post is cut where other things go in: the author (whose name can change without the post's
+doing), and at the end the reader's own marks. One like renders one piece again, one new name
+renders one piece again, and a page of twenty posts is a join of eighty. The invalidations that the
+projector publishes say which pieces to drop.
 """
 
 from collections.abc import Collection, Mapping, Sequence, Set
@@ -9,26 +11,20 @@ from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
 from api.ports import Ports
+from api.schemas import encode_json, rfc3339
 from api.views.cache import IdCache, PerViewerCache
-from api.views.post_json import (
-    MARK_ENDINGS,
-    PLAIN_ENDING,
-    PostPieces,
-    pieces_from_event,
-    pieces_from_row,
-    user_ref_json,
-)
 from commands.errors import NotFound
 from commands.request import CommandOutcome
 from commands.stream_reader import StreamReader
 from commands.user import USER_STATE
 from events import streams
 from events.codec import EVENT_CODEC
+from events.ids.snowflake import time_ms
 from events.schema import Event, PostCreated
 from projections import posts
 from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind
-from projections.posts import read_marks
+from projections.posts import PostWithCounts, read_marks
 from projections.profiles import PROFILES
 from projections.store import StoreUnavailable
 
@@ -40,9 +36,20 @@ CACHED_MARKS: Final = 400
 
 VIEW_WAIT_SECONDS: Final = 2.0
 
+_PLAIN_ENDING: Final = b"}"
+"""The end of a post for a request without a token."""
+
+_MARK_ENDINGS: Final = {
+    (liked, retweeted): b',"liked":%s,"retweeted":%s}'
+    % (encode_json(liked), encode_json(retweeted))
+    for liked in (False, True)
+    for retweeted in (False, True)
+}
+"""The end of a post for a reader who did or did not like and retweet it."""
+
 
 class PageEntry(Protocol):
-    """An entry of a page: a post, and through whom it came, if not by itself."""
+    """An entry of a page: a post, and the user whose retweet put it there, if it was one."""
 
     @property
     def post(self) -> int: ...
@@ -52,21 +59,29 @@ class PageEntry(Protocol):
 
 
 class SinglePost(NamedTuple):
-    """A post that stands for itself."""
+    """A post by itself, no retweet of it."""
 
     post: int
     retweeter: int | None = None
 
 
+class PostPieces(NamedTuple):
+    """A rendered post: the bytes before the author, the author's id, the bytes behind."""
+
+    head: bytes
+    author: int
+    tail: bytes
+
+
 class RenderedAuthor(NamedTuple):
-    """A rendered user in passing; deleted ones are kept so that they are not looked up again."""
+    """A rendered author; deleted ones are cached, too, so that they are not looked up again."""
 
     json: bytes
     deleted: bool
 
 
 class PostViews:
-    """Renders posts for readers, from caches that follow the projector's journal."""
+    """Renders posts for readers, from caches that follow the projector's invalidations."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
@@ -76,7 +91,7 @@ class PostViews:
         self._batched_marks = BatchLoader(self._fetch_marked)
 
     def apply_invalidations(self) -> None:
-        """Forget what the projector touched since the last call. Before every answer."""
+        """Drop what the projector changed since the last call. To call before every response."""
         changes = self._ports.invalidations()
         if changes is None:
             self._post_cache.clear()
@@ -99,7 +114,7 @@ class PostViews:
         return author is not None and author.deleted
 
     async def is_active(self, user: int) -> bool:
-        """Whether the views know a user who is still there."""
+        """Whether the views know a user whose account was not deleted."""
         author = (await self._author_cache.get((user,))).get(user)
         return author is not None and not author.deleted
 
@@ -124,24 +139,21 @@ class PostViews:
         return rendered[0] if rendered else None
 
     async def render_created(self, outcome: CommandOutcome) -> bytes:
-        """A post as it was when it was made: the views may not have it yet."""
-        head, author, tail = pieces_from_event(self._creation_event(outcome))
+        """A post as it was when it was created: the views may not have it yet."""
+        head, author, tail = _pieces_from_event(self._creation_event(outcome))
         cached: RenderedAuthor | None = None
-        # It is done, and its client hears so, whether the views answer or not.
+        # The post is in the log, and the client learns it, whether the views answer or not.
         with suppress(StoreUnavailable):
             cached = (await self._author_cache.get((author,))).get(author)
         if cached is not None:
-            return head + cached.json + tail + MARK_ENDINGS[False, False]
-        account = StreamReader(self._ports.log)(streams.user_stream(author), USER_STATE)
-        return (
-            head
-            + user_ref_json(author, account.handle, account.name)
-            + tail
-            + MARK_ENDINGS[False, False]
-        )
+            author_json = cached.json
+        else:
+            account = StreamReader(self._ports.log)(streams.user_stream(author), USER_STATE)
+            author_json = _author_json(author, account.handle, account.name)
+        return head + author_json + tail + _MARK_ENDINGS[False, False]
 
     def _creation_event(self, outcome: CommandOutcome) -> PostCreated:
-        """The event that made a post; from the log where a repeated request asks for it."""
+        """The event that made a post; from the log where the request was a repeated one."""
         event: Event | None
         if outcome.writes:
             event = outcome.writes[0].events[0].event
@@ -157,25 +169,25 @@ class PostViews:
         pieces = await self._post_cache.get(ids)
         if len(pieces) < len(ids):
             pieces |= await self._await_posts([id for id in ids if id not in pieces])
-        people = {piece.author for piece in pieces.values()}
-        people.update(entry.retweeter for entry in entries if entry.retweeter is not None)
-        authors = await self._author_cache.get(people)
-        if len(authors) < len(people):
-            authors |= await self._await_authors(people - authors.keys())
+        users = {piece.author for piece in pieces.values()}
+        users.update(entry.retweeter for entry in entries if entry.retweeter is not None)
+        authors = await self._author_cache.get(users)
+        if len(authors) < len(users):
+            authors |= await self._await_authors(users - authors.keys())
         marks = await self._marks_cache.get(viewer, ids) if viewer else None
         rendered: list[bytes] = []
         for entry in entries:
             piece = pieces.get(entry.post)
             if piece is None or authors[piece.author].deleted:
                 continue
-            end = PLAIN_ENDING if marks is None else marks[entry.post]
+            end = _PLAIN_ENDING if marks is None else marks[entry.post]
             if entry.retweeter is not None:
                 end = b',"retweeted_by":' + authors[entry.retweeter].json + end
             rendered.append(piece.head + authors[piece.author].json + piece.tail + end)
         return rendered
 
     async def _await_posts(self, ids: Collection[int]) -> Mapping[int, PostPieces]:
-        """Posts that the timelines show: either deleted, or the view of posts is behind."""
+        """Posts that timelines list and `posts` lacks: deleted, or its view is behind."""
         views = self._ports.views
         position = views.known_position("timeline")
         if views.known_position("posts") >= position:
@@ -184,7 +196,7 @@ class PostViews:
         return await self._post_cache.get(ids)
 
     async def _await_authors(self, users: Collection[int]) -> Mapping[int, RenderedAuthor]:
-        """Users that one view knows and the view of profiles does not know yet: it is behind."""
+        """Users that another view knows and `profiles` lacks: its view is behind."""
         views = self._ports.views
         position = max(views.known_position("posts"), views.known_position("timeline"))
         await self._ports.wait_for(("profiles",), position, VIEW_WAIT_SECONDS)
@@ -195,7 +207,7 @@ class PostViews:
 
     async def _fetch_posts(self, ids: Collection[int]) -> Mapping[int, PostPieces]:
         found = await posts.read_posts(self._ports.views.current_store("posts"), ids)
-        return {id: pieces_from_row(post) for id, post in found.items()}
+        return {id: _pieces_from_row(post) for id, post in found.items()}
 
     async def _fetch_authors(self, ids: Collection[int]) -> Mapping[int, RenderedAuthor]:
         # The table itself, because it has the tombstones too.
@@ -204,7 +216,7 @@ class PostViews:
         )
         return {
             row.user: RenderedAuthor(
-                user_ref_json(row.user, row.handle, row.name), bool(row.deleted)
+                _author_json(row.user, row.handle, row.name), bool(row.deleted)
             )
             for row in found.values()
         }
@@ -217,4 +229,41 @@ class PostViews:
         self, keys: Collection[tuple[int, int]]
     ) -> Mapping[tuple[int, int], bytes]:
         found = await read_marks(self._ports.views.current_store("posts"), keys)
-        return {key: MARK_ENDINGS[marks] for key, marks in found.items()}
+        return {key: _MARK_ENDINGS[marks] for key, marks in found.items()}
+
+
+def _author_json(user: int, handle: str, name: str) -> bytes:
+    return b'{"id":"%d","handle":%s,"name":%s}' % (user, encode_json(handle), encode_json(name))
+
+
+def _pieces_from_row(post: PostWithCounts) -> PostPieces:
+    counts = f',"likes":{post.likes},"retweets":{post.retweets},"comments":{post.comments}'
+    # These columns hold JSON arrays already.
+    lists = f',"hashtags":{post.hashtags},"mentions":{post.mentions},"media":{post.media}'
+    edited = f',"edited_at":"{rfc3339(time_ms(post.edited))}"' if post.edited is not None else ""
+    return PostPieces(
+        _post_head(post.post, post.text),
+        post.author,
+        f"{counts}{lists}{_reply_field(post.reply_to)}{edited}".encode(),
+    )
+
+
+def _pieces_from_event(created: PostCreated) -> PostPieces:
+    """A post that was created just now, so nothing is counted yet."""
+    tail = b',"likes":0,"retweets":0,"comments":0,"hashtags":%s,"mentions":%s,"media":%s%s' % (
+        encode_json(created.hashtags),
+        encode_json(created.mentions),
+        encode_json(created.media),
+        _reply_field(created.reply_to).encode(),
+    )
+    return PostPieces(_post_head(created.post, created.text), created.author, tail)
+
+
+def _post_head(post: int, text: str) -> bytes:
+    posted = rfc3339(time_ms(post)).encode()
+    template = b'{"id":"%d","text":%s,"date_posted":"%s","posted_by":'
+    return template % (post, encode_json(text), posted)
+
+
+def _reply_field(post: int | None) -> str:
+    return f',"reply_to":"{post}"' if post is not None else ""

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-import msgspec
 from msgspec import UNSET
 
-from api.http.tokens import unauthorized
+from api.accounts.errors import AccountUnknown
 from api.ports import Ports
-from api.schemas import User
-from api.views.ids_and_times import rfc3339
+from api.schemas import User, encode_json, rfc3339
 from commands.errors import NotFound
 from commands.stream_reader import StreamReader
 from commands.user import USER_STATE
@@ -22,9 +20,7 @@ USER_VIEWS: Final = ("profiles", "posts", "followers")
 """The views that a user's JSON is made from."""
 
 StoreOfProjection = Callable[[str], ReadStore]
-"""Gives the store of a projection: of now, or of then."""
-
-_encode_json = msgspec.json.Encoder().encode
+"""Gives the store of a projection: the current one, or one of a point in time."""
 
 
 class UserViews:
@@ -34,14 +30,12 @@ class UserViews:
         self._ports = ports
 
     async def resolve(self, ref: str, stores: StoreOfProjection | None = None) -> int:
-        """The user that an id or `@handle` means (`api.v1.commands.user_ref`). Raises
-        `NotFound`.
-        """
+        """The user that an id or `@handle` means. Raises `NotFound`."""
         if ref.startswith("@"):
             store = stores or self._ports.views.current_store
             row = await profiles.find_by_handle(store("profiles"), ref[1:].lower())
             if row is None:
-                raise NotFound("user-not-found", f"nobody is called {ref}; check the handle")
+                raise NotFound("user-not-found", f"no user is called {ref}; check the handle")
             return row.user
         return int(ref)
 
@@ -57,19 +51,18 @@ class UserViews:
     async def get_own_user(self, user: int) -> User:
         """A signed-in user, from the log where the views don't have the account yet.
 
-        Raises `RequestRefused` (401) where there is no such account.
+        Raises `AccountUnknown`.
         """
         found = await self.get_users((user,), user)
         return found[0] if found else self.user_from_log(user)
 
     def user_from_log(self, user: int) -> User:
-        """A user as the log has them, before anything was counted. Raises `RequestRefused`
-        (401).
-        """
+        """A user as the log has them, before anything was counted. Raises `AccountUnknown`."""
         account = StreamReader(self._ports.log)(streams.user_stream(user), USER_STATE)
         if not account.registered or account.deleted:
-            message = f"there is no account {user} (any more); register or sign in again"
-            raise unauthorized("account-unknown", message)
+            raise AccountUnknown(
+                f"there is no account {user} (any more); register or sign in again"
+            )
         return User(
             id=str(user),
             handle=account.handle,
@@ -82,13 +75,13 @@ class UserViews:
         )
 
     async def render_page(self, users: Iterable[int], viewer: int) -> bytes:
-        """Users as a JSON array, in the order given; those who left are left out."""
-        return _encode_json(await self.get_users(tuple(users), viewer))
+        """Users as a JSON array, in the order given; deleted ones are left out."""
+        return encode_json(await self.get_users(tuple(users), viewer))
 
     async def get_users(
         self, users: Collection[int], viewer: int, stores: StoreOfProjection | None = None
     ) -> list[User]:
-        """Users in the order given, those that there are; of now, unless other stores are given."""
+        """Users in the order given, without deleted ones; current, unless stores are given."""
         store = stores or self._ports.views.current_store
         rows = await profiles.read_profiles(store("profiles"), users)
         follows = store("followers")
@@ -118,5 +111,5 @@ class UserViews:
 
 
 def no_such_user(user: int) -> NotFound:
-    """The refusal of a user who is not there."""
+    """The refusal of a user without an account (any more)."""
     return NotFound("user-not-found", f"there is no user {user} (any more); check the id")

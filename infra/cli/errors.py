@@ -19,7 +19,7 @@ class UserError(click.ClickException):
 
 def as_user_error(error: Exception) -> UserError | None:
     """The line for an error that is nobody's bug; None for every other."""
-    from api.accounts.account_store import AccountsUnavailable
+    from api.accounts.errors import AccountError
     from commands.errors import CommandRejected
     from events.codec import UnknownEvent
     from events.ids.snowflake import SnowflakeError
@@ -37,7 +37,7 @@ def as_user_error(error: Exception) -> UserError | None:
         case InvalidSetting():
             return UserError(str(error), exit_code=2)
         case (
-            AccountsUnavailable()
+            AccountError()
             | ProjectorAlreadyRunning()
             | CannotRestore()
             | CannotResume()

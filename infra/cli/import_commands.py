@@ -47,8 +47,10 @@ async def _import_file(settings: "Settings", file: BinaryIO) -> int:
     from infra.wiring.write_side import open_write_side
 
     with open_write_side(settings) as side, progress_bar() as progress:
-        join = AccountRegistrar(side, BoundedPasswordHasher()).register_account
-        imports = CommandImporter(side.log, side.handler, side.accounts, join, side.open_import_ids)
+        registrar = AccountRegistrar(side, BoundedPasswordHasher())
+        imports = CommandImporter(
+            side.log, side.handler, side.accounts, registrar.register_account, side.open_import_ids
+        )
         read = _count_bytes(file, progress.begin_phase("bytes", _file_size(file)))
         failed = 0
         for window in _split_windows((line for line in read if not line.isspace()), WINDOW_LINES):
@@ -57,11 +59,12 @@ async def _import_file(settings: "Settings", file: BinaryIO) -> int:
 
 
 async def _import_window(imports: "CommandImporter", window: list[bytes]) -> int:
-    import msgspec
+    from api.schemas import encode_json
+    from api.v1.bulk import line_result_json
 
-    results = await imports.run_lines(window)
+    results = [line_result_json(result) for result in await imports.run_lines(window)]
     out = sys.stdout.buffer
-    out.writelines(msgspec.json.encode(result) + b"\n" for result in results)
+    out.writelines(encode_json(result) + b"\n" for result in results)
     out.flush()
     if lost := [result for result in results if result.status == 503]:
         problem = lost[0].problem

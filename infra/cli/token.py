@@ -11,7 +11,7 @@ from infra.cli.options import data_option, settings_of_existing_log
 if TYPE_CHECKING:
     from events.log import EventLog
 
-# As api.http.tokens.SCOPES; a test compares them. Importing that takes longer than `--help` may.
+# As api.accounts.access_tokens.SCOPES; a test compares them. That import takes too long for --help.
 SCOPES = ("user", "import", "analyst", "operator")
 
 
@@ -41,7 +41,7 @@ def token(user: str, scopes: tuple[str, ...], days: float, data: Path | None) ->
     """
     from typing import cast
 
-    from api.http.tokens import AccessTokens, TokenScope
+    from api.accounts.access_tokens import AccessTokens, TokenScope
     from infra.log_of_record import open_log
     from infra.process.clock import clock_ms
     from infra.wiring.write_side import signing_secret

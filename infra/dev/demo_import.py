@@ -19,14 +19,15 @@ async def import_demo_world(settings: Settings) -> bool:
     with open_write_side(settings) as side:
         if side.log.head() > LOG_START:
             return False
-        signing = AccountRegistrar(side, BoundedPasswordHasher())
+        registrar = AccountRegistrar(side, BoundedPasswordHasher())
         imports = CommandImporter(
-            side.log, side.handler, side.accounts, signing.register_account, side.open_import_ids
+            side.log, side.handler, side.accounts, registrar.register_account, side.open_import_ids
         )
         world = demo_world.generate_commands(DEMO_SEED, side.clock_ms())
         lines = (json.dumps(line).encode() for line in world)
         while window := list(islice(lines, WINDOW_LINES)):
             for result in await imports.run_lines(window):
-                if result.status >= 400:
-                    raise RuntimeError(f"the demo world's line {result.key}: {result.problem}")
+                if isinstance(result.outcome, Exception):
+                    message = f"the demo world's line {result.key}: {result.outcome}"
+                    raise RuntimeError(message) from result.outcome
     return True

@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 from pymongo import WriteConcern
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from api.accounts.account_store import AccountRecord, AccountsUnavailable, EmailTaken
+from api.accounts.account_store import AccountRecord
+from api.accounts.errors import AccountsUnavailable, EmailTaken
 from infra.mongodb.connection import READ_SECONDS, Database
 
 _DURABLE: Final = WriteConcern(w="majority", j=True)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from api.accounts.account_store import AccountRecord, AccountsUnavailable, EmailTaken
+from api.accounts.account_store import AccountRecord
+from api.accounts.errors import AccountsUnavailable, EmailTaken
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;

@@ -9,8 +9,8 @@ from contextlib import aclosing, asynccontextmanager
 
 from fastapi import FastAPI
 
+from api.accounts.access_tokens import AccessTokens
 from api.app import build_app
-from api.http.tokens import AccessTokens
 from api.ports import Ports, ProjectionAdmin, ProjectionLag
 from events.log import EventLog
 from infra.embedded.admin import EmbeddedAdmin

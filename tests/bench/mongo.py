@@ -21,7 +21,7 @@ from itertools import count, islice
 from pathlib import Path
 from random import Random
 
-from api.http.tokens import AccessTokens
+from api.accounts.access_tokens import AccessTokens
 from events import streams
 from events.ids.snowflake import compose_id
 from events.schema import Event, PostCreated, UserFollowed, UserRegistered

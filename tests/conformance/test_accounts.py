@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from api.accounts.account_store import AccountRecord, AccountStore, AccountsUnavailable, EmailTaken
+from api.accounts.account_store import AccountRecord, AccountStore
+from api.accounts.errors import AccountsUnavailable, EmailTaken
 from infra.sqlite.accounts import SqliteAccounts
 
 ADA = AccountRecord(1, "Ada@Example.org", "$argon2id$ada", 1_700_000_000_000)

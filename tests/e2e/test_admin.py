@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http.tokens import OPERATOR_SCOPE, AccessTokens
+from api.accounts.access_tokens import OPERATOR_SCOPE, AccessTokens
 from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.sqlite.view_files import ViewFiles

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.http.tokens import AccessTokens
+from api.accounts.access_tokens import AccessTokens
 from commands.request import CommandRequest
 from commands.user import DeleteAccount, Register
 from infra.process.clock import clock_ms

@@ -2,7 +2,7 @@
 
 import httpx
 
-from api.http.tokens import TOKEN_LIFE_DAYS
+from api.accounts.access_tokens import TOKEN_LIFE_DAYS
 from tests.support.api_world import PASSWORD, ApiWorld, register_user
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http.tokens import AccessTokens
+from api.accounts.access_tokens import AccessTokens
 from events.log import EventLog
 from events.schema import PostCreated, UserRegistered
 from infra.dev.demo_import import import_demo_world

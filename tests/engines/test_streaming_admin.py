@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from api.http.tokens import OPERATOR_SCOPE, AccessTokens
+from api.accounts.access_tokens import OPERATOR_SCOPE, AccessTokens
 from events.schema import PostCreated, PostEdited
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import httpx
 
-from api.http.tokens import AccessTokens
+from api.accounts.access_tokens import AccessTokens
 from events.envelope import RecordedEvent
 from events.ids.snowflake import time_ms
 from events.schema import PostCreated, UserRegistered

@@ -8,9 +8,9 @@ import httpx
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
+from api.accounts.access_tokens import AccessTokens
 from api.accounts.passwords import BoundedPasswordHasher
 from api.app import build_app
-from api.http.tokens import AccessTokens
 from api.ports import Ports, ProjectionLag, TimeTravelBusy, WaitForPosition
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver

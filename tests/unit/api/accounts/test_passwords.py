@@ -1,4 +1,4 @@
-"""Password hashes."""
+"""Password hashes, and the limit on guessing them."""
 
 import asyncio
 
@@ -6,8 +6,16 @@ import pytest
 from argon2 import PasswordHasher
 
 from api.accounts import passwords
-from api.accounts.passwords import BoundedPasswordHasher
-from api.http.errors import RequestRefused
+from api.accounts.errors import TooManyHashes, TooManyTries
+from api.accounts.passwords import (
+    MAX_FAILURES,
+    WINDOW_MS,
+    BoundedPasswordHasher,
+    LoginThrottle,
+)
+from tests.support.manual_clock import ManualClock
+
+NOW = 1_700_000_000_000
 
 
 @pytest.fixture
@@ -16,11 +24,11 @@ def quick() -> BoundedPasswordHasher:
 
 
 async def test_a_password_matches_its_hash_and_no_other(quick: BoundedPasswordHasher) -> None:
-    kept = await quick.hash("correct horse")
-    assert kept.startswith("$argon2id$")
-    assert "correct horse" not in kept
-    assert await quick.matches(kept, "correct horse")
-    assert not await quick.matches(kept, "correct house")
+    stored = await quick.hash("correct horse")
+    assert stored.startswith("$argon2id$")
+    assert "correct horse" not in stored
+    assert await quick.matches(stored, "correct horse")
+    assert not await quick.matches(stored, "correct house")
     assert not await quick.matches(None, "correct horse")
     assert not await quick.matches("no hash", "correct horse")
 
@@ -33,10 +41,43 @@ async def test_checks_beyond_the_bound_are_refused(
     quick: BoundedPasswordHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "MAX_WAITING", 3)
-    came = await asyncio.gather(
+    results = await asyncio.gather(
         *(quick.matches(None, "guess") for _ in range(5)), return_exceptions=True
     )
-    refused = [one for one in came if isinstance(one, RequestRefused)]
-    assert len(refused) == 2
-    assert {one.status for one in refused} == {503}
+    assert len([result for result in results if isinstance(result, TooManyHashes)]) == 2
     assert await quick.matches(None, "guess") is False
+
+
+def exhausted_throttle(clock: ManualClock) -> LoginThrottle:
+    throttle = LoginThrottle(clock)
+    for _ in range(MAX_FAILURES):
+        throttle.check("ada", "10.0.0.1")
+        throttle.record_failure("ada", "10.0.0.1")
+    return throttle
+
+
+def test_too_many_failures_are_refused_with_the_time_to_wait() -> None:
+    with pytest.raises(TooManyTries) as refused:
+        exhausted_throttle(ManualClock(NOW)).check("ada", "10.0.0.1")
+    assert refused.value.seconds == 301
+
+
+def test_other_handles_and_addresses_are_not_held_up() -> None:
+    throttle = exhausted_throttle(ManualClock(NOW))
+    throttle.check("bob", "10.0.0.1")
+    throttle.check("ada", "10.0.0.2")
+
+
+def test_a_new_window_starts_anew() -> None:
+    clock = ManualClock(NOW)
+    throttle = exhausted_throttle(clock)
+    clock.ms += WINDOW_MS
+    throttle.check("ada", "10.0.0.1")
+    throttle.record_failure("ada", "10.0.0.1")
+    throttle.check("ada", "10.0.0.1")
+
+
+def test_success_forgets_the_failures() -> None:
+    throttle = exhausted_throttle(ManualClock(NOW))
+    throttle.clear_failures("ada", "10.0.0.1")
+    throttle.check("ada", "10.0.0.1")

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from api.accounts.account_store import AccountStore, EmailTaken
+from api.accounts.account_store import AccountStore
+from api.accounts.errors import EmailTaken
 from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.registration import AccountRegistrar
 from commands import idempotency

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from api.accounts.account_store import AccountRecord, AccountsUnavailable
-from api.bulk.command_importer import CommandImporter, LineResult
+from api.accounts.account_store import AccountRecord
+from api.accounts.errors import AccountsUnavailable
+from api.bulk.command_importer import CommandImporter
+from api.v1.bulk import LineResultJson, line_result_json
 from commands.handler import CommandHandler
 from commands.import_line import Credentials
 from commands.request import CommandOutcome, CommandRequest
@@ -54,9 +56,9 @@ class ImportSetup:
         sequence = itertools.count()
         yield lambda unix_ms: first_id_at(unix_ms) + next(sequence)
 
-    async def import_lines(self, *lines: dict[str, Any] | bytes) -> list[LineResult]:
+    async def import_lines(self, *lines: dict[str, Any] | bytes) -> list[LineResultJson]:
         raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
-        return await self.imports.run_lines(raw)
+        return [line_result_json(result) for result in await self.imports.run_lines(raw)]
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ async def test_a_bad_line_stops_none_after_it(town: ImportSetup) -> None:
         b'{"command": "fly", "key": "k1"}',
         b'{"command": "post", "key": "k2", "data": {"text": "x", "colour": "red"}}',
         b'{"command": "register", "key": "k3", "data": {"handle": "w"}}',
-        b'{"command": "post", "as": "@nobody", "key": "k4", "data": {"text": "x"}}',
+        b'{"command": "post", "as": "@absent", "key": "k4", "data": {"text": "x"}}',
         b"\xff\xfe",
         register("wren"),
     )

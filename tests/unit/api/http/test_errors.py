@@ -4,8 +4,20 @@ import msgspec
 import pytest
 from starlette.exceptions import HTTPException
 
-from api.accounts.account_store import AccountsUnavailable, EmailTaken
+from api.accounts.errors import (
+    AccountDeleted,
+    AccountsUnavailable,
+    AccountUnknown,
+    EmailTaken,
+    ExpiredToken,
+    InvalidToken,
+    TooManyHashes,
+    TooManyTries,
+    WrongCredentials,
+    WrongCurrentPassword,
+)
 from api.http.errors import Problem, RequestRefused, translate_error, translate_framework_error
+from api.ports import TimeTravelBusy
 from commands.errors import InvalidInput, NotAllowed, NotFound, StateConflict, WriteContention
 from events.ids.snowflake import ClockWentBack, OutOfLayout
 from events.log import IdempotencyKeyReused, LogUnavailable
@@ -28,6 +40,15 @@ from projections.store import StoreUnavailable
         (AccountsUnavailable("locked"), 503, "unavailable"),
         (OutOfLayout("in the year 1900"), 422, "time-out-of-range"),
         (EmailTaken("a@example.org"), 409, "email-taken"),
+        (WrongCredentials("check both"), 401, "credentials-wrong"),
+        (WrongCurrentPassword("give the right one"), 403, "credentials-wrong"),
+        (TooManyTries(17), 429, "too-many-tries"),
+        (TooManyHashes("try again"), 503, "busy"),
+        (AccountDeleted("register another one"), 401, "account-deleted"),
+        (AccountUnknown("register"), 401, "account-unknown"),
+        (InvalidToken("sign in again"), 401, "token-invalid"),
+        (ExpiredToken("sign in again"), 401, "token-expired"),
+        (TimeTravelBusy(), 503, "past-busy"),
         (RequestRefused(418, "teapot", "take coffee elsewhere"), 418, "teapot"),
     ],
 )
@@ -42,6 +63,12 @@ def test_each_error_has_its_status_and_its_type(error: Exception, status: int, c
 @pytest.mark.parametrize("error", [LogUnavailable("x"), WriteContention("contended", "try again")])
 def test_what_may_work_later_says_when_to_try_again(error: Exception) -> None:
     assert (b"retry-after", b"1") in translate_error(error).headers
+
+
+def test_a_client_is_told_how_long_to_wait_or_to_sign_in() -> None:
+    assert translate_error(TooManyTries(17)).headers == [(b"retry-after", b"17")]
+    for error in (InvalidToken("x"), WrongCredentials("x"), AccountDeleted("x")):
+        assert translate_error(error).headers == [(b"www-authenticate", b"Bearer")]
 
 
 def test_what_is_unavailable_does_not_tell_where_we_keep_things() -> None:

@@ -1,23 +1,24 @@
-"""Finding an operation by method and address."""
+"""Finding a route by method and address."""
 
 import pytest
 
-from api.http.request import HttpRequest, HttpResponse
+from api.http.request import HttpRequest
+from api.http.response import HttpResponse
 from api.http.routing import RouteMatch, RouteSpec, RouteTable, WrongMethod
 
 
-async def handle(call: HttpRequest) -> HttpResponse:
+async def handle(request: HttpRequest) -> HttpResponse:
     return HttpResponse(200, b"", [])
 
 
-def operation(method: str, path: str) -> RouteSpec:
+def route(method: str, path: str) -> RouteSpec:
     return RouteSpec(method, path, handle, "", None)
 
 
-ME = operation("GET", "/v1/users/me")
-USER = operation("GET", "/v1/users/{ref}")
-FOLLOW = operation("PUT", "/v1/users/{ref}/follow")
-UNFOLLOW = operation("DELETE", "/v1/users/{ref}/follow")
+ME = route("GET", "/v1/users/me")
+USER = route("GET", "/v1/users/{ref}")
+FOLLOW = route("PUT", "/v1/users/{ref}/follow")
+UNFOLLOW = route("DELETE", "/v1/users/{ref}/follow")
 ROUTES = RouteTable([ME, USER, FOLLOW, UNFOLLOW])
 
 
@@ -44,6 +45,6 @@ def test_other_addresses_are_not_found(path: str) -> None:
     assert ROUTES.find("GET", path) is None
 
 
-def test_two_operations_of_one_method_and_address_are_a_mistake() -> None:
-    with pytest.raises(ValueError, match="two operations"):
-        RouteTable([USER, operation("GET", "/v1/users/{name}")])
+def test_two_routes_of_one_method_and_address_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="two routes"):
+        RouteTable([USER, route("GET", "/v1/users/{name}")])

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from api.http.tokens import SCOPES
+from api.accounts.access_tokens import SCOPES
 from infra.cli import token
 from infra.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Signed tokens: who asks, and what they may do.
+"""Signed access tokens: whose they are, and what they allow.
 
 A token is `<payload>.<mac>`, both URL-safe base64 without padding. The payload is JSON, the MAC is
 HMAC-SHA256 over the payload's text under the installation's secret. Nothing is stored, so a token
@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from api.http.errors import RequestRefused
+from api.accounts.errors import ExpiredToken, InvalidToken
 
 USER_SCOPE: Final = "user"
 IMPORT_SCOPE: Final = "import"
@@ -37,11 +37,6 @@ class TokenClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires: int = msgspec.field(name="e")
 
 
-def unauthorized(code: str, message: str) -> RequestRefused:
-    """A 401 with the header that RFC 6750 wants."""
-    return RequestRefused(401, code, message, [(b"www-authenticate", b"Bearer")])
-
-
 class AccessTokens:
     """Issues and reads tokens under one secret (at least 16 bytes)."""
 
@@ -61,7 +56,7 @@ class AccessTokens:
         return (payload + b"." + self._mac(payload)).decode("ascii")
 
     def read_claims(self, token: bytes) -> TokenClaims:
-        """What a token says. Raises `RequestRefused` (401) for a forged, mangled or expired one."""
+        """What a token says. Raises `InvalidToken`, `ExpiredToken`."""
         claims = self._claims_cache.get(token)
         if claims is None:
             claims = self._verified_claims(token)
@@ -70,19 +65,18 @@ class AccessTokens:
             self._claims_cache[token] = claims
         if claims.expires <= self._clock_ms():
             del self._claims_cache[token]
-            raise unauthorized("token-expired", "the token has expired: sign in again")
+            raise ExpiredToken("the token has expired: sign in again")
         return claims
 
     def _verified_claims(self, token: bytes) -> TokenClaims:
         payload, _, mac = token.partition(b".")
         if not hmac.compare_digest(mac, self._mac(payload)):
-            raise unauthorized("token-invalid", "the token is not one of ours: sign in again")
+            raise InvalidToken("the token is not one of ours: sign in again")
         try:
             return msgspec.json.decode(urlsafe_b64decode(payload + b"=="), type=TokenClaims)
         except (ValueError, msgspec.DecodeError) as error:
             # Signed by us, so an older or newer version of the program wrote it.
-            message = "the token is of another version: sign in again"
-            raise unauthorized("token-invalid", message) from error
+            raise InvalidToken("the token is of another version: sign in again") from error
 
     def _mac(self, payload: bytes) -> bytes:
         return _base64(hmac.digest(self._secret, payload, hashlib.sha256))
