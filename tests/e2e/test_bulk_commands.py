@@ -132,7 +132,7 @@ async def test_a_batch_that_comes_in_pieces_is_the_same_batch(world: ApiWorld) -
 async def test_windows_of_lines_are_done_as_they_come(
     world: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "WINDOW", 3)
+    monkeypatch.setattr(bulk, "WINDOW_LINES", 3)
     posts = [
         {"command": "post", "as": "@ada", "key": str(n), "data": {"text": str(n)}}
         for n in range(10)
@@ -146,13 +146,13 @@ async def test_windows_of_lines_are_done_as_they_come(
 
 @pytest.mark.parametrize(
     ("name", "value", "code"),
-    [("LINES", 2, "batch-too-long"), ("LIMIT", 250, "body-too-large"),
-     ("LINE_LIMIT", 100, "line-too-long")],
+    [("BATCH_LINES_LIMIT", 2, "batch-too-long"), ("BATCH_BYTES_LIMIT", 250, "body-too-large"),
+     ("LINE_BYTES_LIMIT", 100, "line-too-long")],
 )  # fmt: skip
 async def test_a_batch_that_is_too_large_says_how_far_it_was_done(
     world: ApiWorld, monkeypatch: pytest.MonkeyPatch, name: str, value: int, code: str
 ) -> None:
-    monkeypatch.setattr(bulk, "WINDOW", 1)
+    monkeypatch.setattr(bulk, "WINDOW_LINES", 1)
     monkeypatch.setattr(bulk, name, value)
 
     async def pieces() -> Any:
