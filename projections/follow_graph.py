@@ -5,8 +5,8 @@ An edge (followee, follower) is alive while its last follow event is `UserFollow
 deleted the account. So a block ends follows without events of their own (`docs/adr/0006`).
 
 Events of different owners may arrive in any interleaving, and the rows end the same: a follow that
-saw more blocks than arrived yet is kept as pending until they did, and the tombstone of a deleted
-account outlives its edges. Each projection makes its own tables of these, because projections don't
+saw more blocks than have arrived yet is pending until they have, and the tombstone of a deleted
+account outlives its edges. Each projection has its own tables of these, because projections don't
 read one another's.
 """
 
@@ -36,7 +36,7 @@ FOLLOW_GRAPH_EVENTS: Final[tuple[type[Event], ...]] = (
 
 
 class FollowEdge(NamedTuple):
-    """A follow that is alive; `id` is that of the event that made it."""
+    """A follow that is alive; `id` is that of its `UserFollowed`."""
 
     followee: int
     follower: int
@@ -53,7 +53,7 @@ class PendingFollow(NamedTuple):
 
 
 class BlockEdge(NamedTuple):
-    """`times` blocks of one by the other so far; `active` is 1 while the last of them holds."""
+    """`times` blocks of `blocked` by `blocker` so far; `active` is 1 while the last one holds."""
 
     blocker: int
     blocked: int
@@ -68,7 +68,7 @@ class DeletedUser(NamedTuple):
 
 
 class EdgeChange(NamedTuple):
-    """An edge began (`alive`) or ended."""
+    """An edge began or ended."""
 
     followee: int
     follower: int
@@ -128,7 +128,7 @@ class FollowGraph:
             yield from self._deletion_ranges(event.user)
 
     def project(self, recorded: RecordedEvent, view: BatchRows) -> list[EdgeChange]:
-        """Change the tables as an event says; tells which edges began or ended."""
+        """Change the tables as an event says; the edges that began or ended by it."""
         event = recorded.event
         if isinstance(event, UserFollowed):
             return self._add_follow(recorded.id, event, view)
@@ -145,7 +145,7 @@ class FollowGraph:
         return []
 
     def _pair_reads(self, owner: int, other: int) -> Iterator[RowRead]:
-        """What an event of `owner` reads about who follows it, and blocks."""
+        """The rows about two users that an event of `owner` reads."""
         yield RowRead(self.edges, (owner, other))
         yield RowRead(self.pending_follows, (owner, other))
         yield RowRead(self.blocks, (owner, other), single_owner=True)
@@ -159,9 +159,8 @@ class FollowGraph:
 
     def _count_blocks(self, one: int, other: int, view: BatchRows) -> int:
         """Blocks between two users so far, in both directions."""
-        there = view.get(self.blocks, (one, other))
-        back = view.get(self.blocks, (other, one))
-        return (there.times if there else 0) + (back.times if back else 0)
+        rows = view.get(self.blocks, (one, other)), view.get(self.blocks, (other, one))
+        return sum(row.times for row in rows if row)
 
     def _add_follow(self, id: int, event: UserFollowed, view: BatchRows) -> list[EdgeChange]:
         followee, follower = event.followee, event.follower
@@ -191,27 +190,23 @@ class FollowGraph:
         one, other = event.blocker, event.blocked
         view.put(self.blocks, BlockEdge(one, other, event.count, 1))
         count = self._count_blocks(one, other, view)
-        lives: list[EdgeChange] = []
+        changes: list[EdgeChange] = []
         for followee, follower in ((one, other), (other, one)):
-            waiting = view.get(self.pending_follows, (followee, follower))
-            if waiting is not None and waiting.blocks > count:
+            pending = view.get(self.pending_follows, (followee, follower))
+            if pending is not None and pending.blocks > count:
                 continue  # then there is no living edge either
-            lives += self._end_follow(followee, follower, view)
-            if waiting is not None and waiting.blocks == count:
-                view.put(self.edges, FollowEdge(followee, follower, waiting.id))
-                lives.append(EdgeChange(followee, follower, True))
-        return lives
+            changes += self._end_follow(followee, follower, view)
+            if pending is not None and pending.blocks == count:
+                view.put(self.edges, FollowEdge(followee, follower, pending.id))
+                changes.append(EdgeChange(followee, follower, True))
+        return changes
 
     def _delete_user(self, user: int, view: BatchRows) -> list[EdgeChange]:
         view.put(self.deleted_users, DeletedUser(user))
-        edges = {*view.rows_in_range(KeyRange(self.edges, (user,)))}
-        edges |= {*view.rows_in_range(KeyRange(self.edges, (user,), order_by=self.by_follower))}
-        waiting = {*view.rows_in_range(KeyRange(self.pending_follows, (user,)))}
-        waiting |= {
-            *view.rows_in_range(KeyRange(self.pending_follows, (user,), order_by=BY_FOLLOWER))
-        }
-        for pending in waiting:
-            view.delete(self.pending_follows, pending[:2])
-        for edge in edges:
-            view.delete(self.edges, edge[:2])
-        return [EdgeChange(edge.followee, edge.follower, False) for edge in edges]
+        ended: dict[tuple[int, int], None] = {}
+        for span in self._deletion_ranges(user):
+            for followee, follower, *_ in view.rows_in_range(span):
+                view.delete(span.table, (followee, follower))
+                if span.table is self.edges:
+                    ended[followee, follower] = None
+        return [EdgeChange(followee, follower, False) for followee, follower in ended]

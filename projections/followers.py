@@ -1,15 +1,14 @@
-"""Who follows whom: lists, newest follow first, and counts."""
+"""Which user follows which: lists, newest follow first, and counts."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from events.envelope import RecordedEvent
 from events.schema import Event
 from projections.follow_graph import FOLLOW_GRAPH_EVENTS, FollowGraph
-from projections.invalidation import InvalidationKind
 from projections.pages import PageRequest, read_page
 from projections.projection import BatchRows, RowRead
-from projections.store import Changes, KeyRange, ReadStore
+from projections.store import KeyRange, ReadStore
 from projections.tables import CounterTable, Table
 
 BY_FOLLOWEE: Final = ("followee", "id")
@@ -30,7 +29,7 @@ DEGREES: Final[CounterTable[DegreeRow]] = CounterTable("degrees", DegreeRow, 1)
 
 
 class FollowersProjection:
-    """The projection."""
+    """Keeps follow edges and counts."""
 
     name = "followers"
     version = 1
@@ -43,10 +42,10 @@ class FollowersProjection:
 
     def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
         """Counts change only when an edge began or ended."""
-        for life in FOLLOW_GRAPH.project(recorded, view):
-            one = 1 if life.began else -1
-            view.add(DEGREES, (life.followee,), one, 0)
-            view.add(DEGREES, (life.follower,), 0, one)
+        for edge in FOLLOW_GRAPH.project(recorded, view):
+            one = 1 if edge.began else -1
+            view.add(DEGREES, (edge.followee,), one, 0)
+            view.add(DEGREES, (edge.follower,), 0, one)
 
 
 class ListedUser(NamedTuple):
@@ -56,15 +55,15 @@ class ListedUser(NamedTuple):
     user: int
 
 
-async def list_followers(store: ReadStore, user: int, asked: PageRequest) -> list[ListedUser]:
-    """Who follows a user, the newest follow first."""
-    edges = await read_page(store, FOLLOW_GRAPH.edges, (user,), asked, index=BY_FOLLOWEE)
+async def list_followers(store: ReadStore, user: int, request: PageRequest) -> list[ListedUser]:
+    """The followers of a user, the newest follow first."""
+    edges = await read_page(store, FOLLOW_GRAPH.edges, (user,), request, index=BY_FOLLOWEE)
     return [ListedUser(edge.id, edge.follower) for edge in edges]
 
 
-async def list_followed(store: ReadStore, user: int, asked: PageRequest) -> list[ListedUser]:
-    """Whom a user follows, the newest follow first."""
-    edges = await read_page(store, FOLLOW_GRAPH.edges, (user,), asked, index=BY_FOLLOWER)
+async def list_followed(store: ReadStore, user: int, request: PageRequest) -> list[ListedUser]:
+    """The users whom a user follows, the newest follow first."""
+    edges = await read_page(store, FOLLOW_GRAPH.edges, (user,), request, index=BY_FOLLOWER)
     return [ListedUser(edge.id, edge.followee) for edge in edges]
 
 
@@ -79,9 +78,3 @@ async def followed_among(store: ReadStore, follower: int, users: Collection[int]
     """Which of the users `follower` follows."""
     rows = await store.get_many(FOLLOW_GRAPH.edges, {(user, follower) for user in users})
     return {followee for followee, _ in rows}
-
-
-def find_invalidations(changes: Changes) -> Iterator[tuple[int, int]]:
-    """What readers must forget after these changes: `InvalidationKind` and id."""
-    for (user,) in changes.increments.get(DEGREES, {}):
-        yield InvalidationKind.USER_COUNTS, user

@@ -17,8 +17,6 @@ class InvalidationKind(IntEnum):
     """A user: what they liked or retweeted changed."""
     RELATIONS = 4
     """A user: whom they follow, block or mute, or who blocks them, changed."""
-    USER_COUNTS = 6
-    """A user: their counts of followers, following or posts changed."""
     ENTRY = 7
     """A timeline entry (a post's id or a retweet event's): it was added or removed."""
     RETWEETS = 8
@@ -34,11 +32,7 @@ class InvalidationKind(IntEnum):
 
 
 NEW_ENTRY_KINDS = frozenset(
-    {
-        InvalidationKind.NEW_ENTRY_ACTOR,
-        InvalidationKind.NEW_ENTRY_POST,
-        InvalidationKind.NEW_ENTRY,
-    }
+    {InvalidationKind.NEW_ENTRY_ACTOR, InvalidationKind.NEW_ENTRY_POST, InvalidationKind.NEW_ENTRY}
 )
 
 Invalidation = tuple[int, int]

@@ -1,5 +1,7 @@
-"""Pages of a list that is ordered by an id: the one way in which every list is walked."""
+"""Pages of a list that is ordered by an id: the one way in which every list is read."""
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from projections.store import ReadStore
@@ -14,7 +16,7 @@ class PageRequest(NamedTuple):
     - `since_id`: the newest of those newer than it;
     - `min_id`: the oldest of those newer than it, right above what a reader has seen.
 
-    Bounds combine. Whatever is asked for comes newest first.
+    Bounds combine. The rows come newest first in any case.
     """
 
     limit: int = 20
@@ -39,23 +41,56 @@ async def read_page(
     store: ReadStore,
     table: Table[Row],
     prefix: Key,
-    wanted: PageRequest,
+    request: PageRequest,
     *,
     index: tuple[str, ...] | None = None,
 ) -> list[Row]:
     """The rows of a page, newest first.
 
-    The list is what stands under `prefix` in the order of the key or the index; its ids are the
+    The list is the rows under `prefix` in the order of the key or the index; its ids are the
     column after the prefix in that order.
     """
     bounds: dict[str, Any] = {
-        "above": wanted.lower_bound,
-        "below": wanted.max_id,
-        "limit": wanted.limit,
+        "above": request.lower_bound,
+        "below": request.max_id,
+        "limit": request.limit,
     }
     rows = await store.scan(
-        table, prefix, index=index, descending=not wanted.counts_from_oldest, **bounds
+        table, prefix, index=index, descending=not request.counts_from_oldest, **bounds
     )
-    if wanted.counts_from_oldest:
+    if request.counts_from_oldest:
         rows.reverse()
     return rows
+
+
+class EntryBounds(NamedTuple):
+    """The ids between which to read entries, both exclusive, and in which direction.
+
+    A retweet's entry is a negative number, and its id is the absolute value.
+    """
+
+    above: int | None = None
+    below: int | None = None
+    ascending: bool = False
+
+    def beyond(self, id: int) -> "EntryBounds":
+        """What is left when everything up to `id` was seen."""
+        return self._replace(above=id) if self.ascending else self._replace(below=id)
+
+    def clip(self, floor: int) -> "EntryBounds | None":
+        """The part that lies at `floor` or above; None where a page can't start there."""
+        if self.above is not None and self.above >= floor - 1:
+            return self
+        if self.ascending or (self.below is not None and self.below <= floor):
+            return self if floor == 0 else None
+        return self._replace(above=floor - 1) if floor else self
+
+    def slice_ids(self, entries: Sequence[int]) -> Sequence[int]:
+        """Those of some signed ids, oldest first, that lie within, in the bounds' direction."""
+        first, last = 0, len(entries)
+        if self.above is not None:
+            first = bisect_right(entries, self.above, key=abs)
+        if self.below is not None:
+            last = bisect_left(entries, self.below, key=abs)
+        part = entries[first:last]
+        return part if self.ascending else part[::-1]

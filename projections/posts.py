@@ -24,7 +24,7 @@ from events.schema import (
     PostUnretweeted,
     UserDeleted,
 )
-from projections.invalidation import InvalidationKind
+from projections.invalidation import Invalidation, InvalidationKind
 from projections.pages import PageRequest, read_page
 from projections.projection import BatchRows, RowRead
 from projections.store import BatchReads, Changes, KeyRange, ReadStore
@@ -38,8 +38,8 @@ class PostRow(NamedTuple):
     """A post or, where `reply_to` names another one, a comment.
 
     `hashtags`, `mentions` and `media` are JSON arrays of strings; `edited` is the id of the newest
-    edit, which says when. A deleted post stays as a tombstone: `deleted` is 1, what it said is
-    gone.
+    edit, which has its time. A deleted post stays as a tombstone: `deleted` is 1, its text is
+    empty.
     """
 
     post: int
@@ -54,7 +54,7 @@ class PostRow(NamedTuple):
 
 
 class CommentRow(NamedTuple):
-    """`comment` answers `post` and was not deleted."""
+    """`comment` is a comment on `post` that was not deleted."""
 
     post: int
     comment: int
@@ -69,7 +69,7 @@ class MarkRow(NamedTuple):
 
 
 class PostCounts(NamedTuple):
-    """What a post gathered."""
+    """How often a post was liked, retweeted and commented on."""
 
     post: int
     likes: int
@@ -85,7 +85,7 @@ class AuthorPostCount(NamedTuple):
 
 
 class DeletedAccountRow(NamedTuple):
-    """An account that was deleted: nothing of its may appear any more."""
+    """A deleted account: its posts and marks, should some arrive late, are ignored."""
 
     user: int
 
@@ -102,11 +102,11 @@ AUTHOR_POST_COUNTS: Final[CounterTable[AuthorPostCount]] = CounterTable(
 
 _encode = msgspec.json.Encoder().encode
 _RANGE_READ_MS: Final = 7 * 86_400_000
-"""Between posts that are less than a week apart nobody has marked very many others."""
+"""Posts less than a week apart: no reader has marked very many others between them."""
 
 
 class PostsProjection:
-    """The projection."""
+    """Keeps posts, comments, likes and retweets, and counts them."""
 
     name = "posts"
     version = 1
@@ -142,16 +142,16 @@ class PostsProjection:
         if isinstance(event, PostEdited | PostDeleted):
             return (RowRead(POSTS, (event.post,)),)
         if isinstance(event, UserDeleted):
-            mine = (event.user,)
+            key = (event.user,)
             return (
-                KeyRange(POSTS, mine, order_by=BY_AUTHOR),
-                KeyRange(LIKES, mine),
-                KeyRange(RETWEETS, mine),
+                KeyRange(POSTS, key, order_by=BY_AUTHOR),
+                KeyRange(LIKES, key),
+                KeyRange(RETWEETS, key),
             )
         return ()
 
     def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
-        """Put or take back a row, and count what came or went."""
+        """Put or delete a row, and count it."""
         event = recorded.event
         if isinstance(event, PostLiked):
             _add_mark(LIKES, MarkRow(event.user, event.post, recorded.id), view)
@@ -215,8 +215,7 @@ def _edit_post(event: PostEdited, id: int, view: BatchRows) -> None:
     if row is not None and not row.deleted:
         hashtags, mentions = _encode_names(event.hashtags), _encode_names(event.mentions)
         view.put(
-            POSTS,
-            row._replace(text=event.text, hashtags=hashtags, mentions=mentions, edited=id),
+            POSTS, row._replace(text=event.text, hashtags=hashtags, mentions=mentions, edited=id)
         )
 
 
@@ -236,7 +235,7 @@ def _encode_names(names: tuple[str, ...]) -> str:
 
 
 class PostWithCounts(NamedTuple):
-    """A post to be shown, with its counts; see `PostRow`."""
+    """A `PostRow` that was not deleted, with its counts."""
 
     post: int
     author: int
@@ -252,7 +251,7 @@ class PostWithCounts(NamedTuple):
 
 
 class MarkingUser(NamedTuple):
-    """Who liked or retweeted; `id` is the event's, and the cursor of pages."""
+    """A user who liked or retweeted; `id` is the event's, and the cursor of pages."""
 
     id: int
     user: int
@@ -270,20 +269,20 @@ async def read_posts(store: ReadStore, posts: Collection[int]) -> Mapping[int, P
     }
 
 
-async def list_comments(store: ReadStore, post: int, asked: PageRequest) -> list[int]:
+async def list_comments(store: ReadStore, post: int, request: PageRequest) -> list[int]:
     """The comments on a post that were not deleted, newest first."""
-    return [row.comment for row in await read_page(store, COMMENTS, (post,), asked)]
+    return [row.comment for row in await read_page(store, COMMENTS, (post,), request)]
 
 
-async def list_likers(store: ReadStore, post: int, asked: PageRequest) -> list[MarkingUser]:
-    """Who likes a post, the newest like first."""
-    rows = await read_page(store, LIKES, (post,), asked, index=BY_POST)
+async def list_likers(store: ReadStore, post: int, request: PageRequest) -> list[MarkingUser]:
+    """The users who like a post, the newest like first."""
+    rows = await read_page(store, LIKES, (post,), request, index=BY_POST)
     return [MarkingUser(row.id, row.user) for row in rows]
 
 
-async def list_retweeters(store: ReadStore, post: int, asked: PageRequest) -> list[MarkingUser]:
-    """Who retweeted a post, the newest retweet first."""
-    rows = await read_page(store, RETWEETS, (post,), asked, index=BY_POST)
+async def list_retweeters(store: ReadStore, post: int, request: PageRequest) -> list[MarkingUser]:
+    """The users who retweeted a post, the newest retweet first."""
+    rows = await read_page(store, RETWEETS, (post,), request, index=BY_POST)
     return [MarkingUser(row.id, row.user) for row in rows]
 
 
@@ -306,31 +305,31 @@ async def read_marks(
 
 
 async def _read_marks_by_range(store: BatchReads, keys: Iterable[Key]) -> tuple[set[Key], set[Key]]:
-    """At least which of the keys are in `LIKES`, and in `RETWEET_ENTRIES`, by one question.
+    """Those of the keys that are in `LIKES` and in `RETWEETS`, and maybe others, by one read.
 
-    It asks for all that a viewer marked between the oldest and the newest of the posts, if these
-    are about as old: one search in place of one for each post.
+    It reads all that a viewer marked between the oldest and the newest of the posts, if these are
+    about as old: one search in place of one for each post.
     """
-    pages: dict[int, list[int]] = {}
+    posts_by_viewer: dict[int, list[int]] = {}
     for viewer, post in keys:
-        pages.setdefault(viewer, []).append(post)
-    spans: list[KeyRange] = []
-    for viewer, shown in pages.items():
-        first, last = min(shown), max(shown)
+        posts_by_viewer.setdefault(viewer, []).append(post)
+    ranges: list[KeyRange] = []
+    for viewer, posts in posts_by_viewer.items():
+        first, last = min(posts), max(posts)
         if time_ms(last) - time_ms(first) < _RANGE_READ_MS:
-            spans.append(KeyRange(LIKES, (viewer,), below=last + 1, above=first - 1))
+            ranges.append(KeyRange(LIKES, (viewer,), below=last + 1, above=first - 1))
         else:
-            spans += [KeyRange(LIKES, (viewer, post)) for post in shown]
-    found = await store.scan_many([*spans, *(span._replace(table=RETWEETS) for span in spans)])
+            ranges += [KeyRange(LIKES, (viewer, post)) for post in posts]
+    rows = await store.scan_many([*ranges, *(span._replace(table=RETWEETS) for span in ranges)])
     liked, retweeted = (
-        {row[:2] for rows in half for row in rows}
-        for half in (found[: len(spans)], found[len(spans) :])
+        {row[:2] for found in half for row in found}
+        for half in (rows[: len(ranges)], rows[len(ranges) :])
     )
     return liked, retweeted
 
 
-def find_invalidations(changes: Changes) -> Iterator[tuple[int, int]]:
-    """What readers must forget after these changes: `InvalidationKind` and id."""
+def find_invalidations(changes: Changes) -> Iterator[Invalidation]:
+    """What API processes must drop from their caches after these changes."""
     posts = {post for (post,) in changes.puts.get(POSTS, ())}
     posts.update(post for (post,) in changes.increments.get(POST_COUNTS, ()))
     for post in posts:
@@ -341,5 +340,3 @@ def find_invalidations(changes: Changes) -> Iterator[tuple[int, int]]:
         users.update(user for user, _ in changes.deletes.get(table, ()))
     for user in users:
         yield InvalidationKind.MARKS, user
-    for (author,) in changes.increments.get(AUTHOR_POST_COUNTS, ()):
-        yield InvalidationKind.USER_COUNTS, author

@@ -1,4 +1,4 @@
-"""Who is who: what an account shows of itself.
+"""Profiles: what an account shows of itself.
 
 All of a user's rows follow from that user's own events alone.
 """
@@ -8,14 +8,14 @@ from typing import Any, Final, NamedTuple
 
 from events.envelope import RecordedEvent
 from events.schema import Event, ProfileChanged, UserDeleted, UserRegistered
-from projections.invalidation import InvalidationKind
+from projections.invalidation import Invalidation, InvalidationKind
 from projections.projection import BatchRows, RowRead
 from projections.store import Changes, KeyRange, ReadStore
 from projections.tables import CounterTable, Table
 
 
 class ProfileRow(NamedTuple):
-    """An account; it was made at the time inside the id `user`.
+    """An account, registered at the time inside the id `user`.
 
     A deleted one stays as a tombstone: `deleted` is 1, name and bio are empty.
     """
@@ -28,7 +28,7 @@ class ProfileRow(NamedTuple):
 
 
 class HandleRow(NamedTuple):
-    """Whose handle it is, or was: the handle of a deleted account is never given again."""
+    """The user of a handle. The handle of a deleted account is never given to another one."""
 
     handle: str
     user: int
@@ -39,7 +39,7 @@ HANDLES: Final[Table[HandleRow]] = Table("handles", HandleRow, key_size=1)
 
 
 class ProfilesProjection:
-    """The projection."""
+    """Keeps profiles and handles."""
 
     name = "profiles"
     version = 1
@@ -53,7 +53,7 @@ class ProfilesProjection:
             yield RowRead(PROFILES, (event.user,))
 
     def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
-        """What a registered account shows from now on."""
+        """Put what an account shows from now on."""
         event = recorded.event
         if isinstance(event, UserRegistered):
             if view.get(PROFILES, (event.user,)) is None:
@@ -76,14 +76,14 @@ async def read_profiles(store: ReadStore, users: Collection[int]) -> Mapping[int
 
 
 async def find_by_handle(store: ReadStore, handle: str) -> ProfileRow | None:
-    """The profile with a (folded) handle; None where nobody has it, or nobody any more."""
-    held = await store.get(HANDLES, (handle,))
-    if held is None:
+    """The profile with a (folded) handle; None where no account has it, or a deleted one."""
+    row = await store.get(HANDLES, (handle,))
+    if row is None:
         return None
-    return (await read_profiles(store, (held.user,))).get(held.user)
+    return (await read_profiles(store, (row.user,))).get(row.user)
 
 
-def find_invalidations(changes: Changes) -> Iterator[tuple[int, int]]:
-    """What readers must forget after these changes: `InvalidationKind` and id."""
+def find_invalidations(changes: Changes) -> Iterator[Invalidation]:
+    """What API processes must drop from their caches after these changes."""
     for (user,) in changes.puts.get(PROFILES, ()):
         yield InvalidationKind.PROFILE, user

@@ -17,9 +17,9 @@ from projections.tables import CounterTable, Key, Row, Table
 
 
 class RowRead(NamedTuple):
-    """A row that an event's projection will read.
+    """A row that `project` will read for an event.
 
-    `own`: of a shared table, but only events of this event's owner write that row.
+    `single_owner`: the table is `cross_owner`, but only events of this event's owner write the row.
     """
 
     table: Table[Any]
@@ -28,7 +28,7 @@ class RowRead(NamedTuple):
 
 
 class Projection(Protocol):
-    """One read model: its tables, the events it takes, how they change the tables.
+    """One read model: its tables, the events that it handles, how they change the tables.
 
     Raise `version` whenever `project` or the tables change, and the views are rebuilt beside the
     old ones.
@@ -47,7 +47,7 @@ class Projection(Protocol):
     def tables(self) -> tuple[Table[Any] | CounterTable[Any], ...]: ...
 
     def rows_to_read(self, recorded: RecordedEvent) -> Iterable[RowRead | KeyRange]:
-        """What `project` will read for this event: spans for rare ones only, as an account ends."""
+        """What `project` will read for this event: ranges for rare ones only (`UserDeleted`)."""
         ...
 
     def project(self, recorded: RecordedEvent, view: "BatchRows") -> None:
@@ -57,21 +57,21 @@ class Projection(Protocol):
 
 @lru_cache(maxsize=256)
 def _prefix_columns(table: Table[Any], by: tuple[str, ...] | None, columns: int) -> tuple[int, ...]:
-    """Where the first columns of an order stand in a row."""
+    """The places in a row of the first columns of an order."""
     order = by or table.columns[: table.key_size]
     return tuple(table.columns.index(column) for column in order[:columns])
 
 
 @dataclass(slots=True)
 class BatchRows:
-    """The rows a batch has loaded and changed. Reading what was not declared in `needs` raises."""
+    """The rows a batch has loaded and changed. Reading what `rows_to_read` didn't name raises."""
 
     loaded: dict[Table[Any], dict[Key, Any]] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
     _keys_by_prefix: dict[Table[Any], dict[tuple[int, ...], dict[Key, dict[Key, None]]]] = field(
         default_factory=dict
     )
-    """For tables with spans: the keys of all rows, by what stands in the columns that spans fix."""
+    """For tables with ranges: the keys of all rows, by their values in the columns of a prefix."""
 
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row with this key, as the events before left it."""
@@ -79,7 +79,7 @@ class BatchRows:
         return row
 
     def rows_in_range(self, span: KeyRange) -> list[Any]:
-        """The rows of a declared span, as the events before left them, in no order."""
+        """The rows of a declared range, as the events before left them, in no order."""
         loaded = self.loaded[span.table]
         fixed = _prefix_columns(span.table, span.order_by, len(span.prefix))
         keys = self._keys_by_prefix[span.table][fixed].get(span.prefix, ())
@@ -91,7 +91,7 @@ class BatchRows:
         return span.filter_rows(rows)
 
     def index_range(self, span: KeyRange) -> None:
-        """Make `scan` find the rows of a span among those that are loaded and that will be put."""
+        """Have `rows_in_range` find the rows of a range, loaded ones and those that will be put."""
         groups = self._keys_by_prefix.setdefault(span.table, {})
         fixed = _prefix_columns(span.table, span.order_by, len(span.prefix))
         if fixed not in groups:
@@ -104,6 +104,7 @@ class BatchRows:
     def put(self, table: Table[Row], row: Row) -> None:
         """Add a row, or replace the one with its key."""
         key, changes = row[: table.key_size], self.changes
+        # Tables are missing once a batch: `try` costs nothing for the rows after the first.
         try:
             self.loaded[table][key] = row
         except KeyError:
@@ -112,8 +113,8 @@ class BatchRows:
             changes.puts[table][key] = row
         except KeyError:
             changes.puts[table] = {key: row}
-        if changes.deletes and (gone := changes.deletes.get(table)):
-            gone.discard(key)
+        if changes.deletes and (deleted := changes.deletes.get(table)):
+            deleted.discard(key)
         if self._keys_by_prefix and (groups := self._keys_by_prefix.get(table)):
             for fixed, group in groups.items():
                 group.setdefault(tuple(row[place] for place in fixed), {})[key] = None
@@ -121,15 +122,15 @@ class BatchRows:
     def delete(self, table: Table[Any], key: Key) -> None:
         """Remove the row with this key; no error where there is none."""
         self.loaded.setdefault(table, {})[key] = None
-        if put := self.changes.puts.get(table):
-            put.pop(key, None)
+        if puts := self.changes.puts.get(table):
+            puts.pop(key, None)
         self.changes.deletes.setdefault(table, set()).add(key)
 
-    def add(self, tally: CounterTable[Any], key: Key, *counts: int) -> None:
+    def add(self, table: CounterTable[Any], key: Key, *counts: int) -> None:
         """Add to the count columns under a key, in their order."""
-        rows = self.changes.increments.get(tally)
+        rows = self.changes.increments.get(table)
         if rows is None:
-            rows = self.changes.increments[tally] = {}
+            rows = self.changes.increments[table] = {}
         row = rows.get(key)
         if row is None:
             rows[key] = [*counts]
@@ -141,38 +142,38 @@ class BatchRows:
 async def load_rows(
     projection: Projection, store: ReadStore, batch: Sequence[RecordedEvent]
 ) -> BatchRows:
-    """A view with everything that the batch's events need, in one round trip a table."""
+    """The rows that the batch's events need, in one round trip a table and one a range."""
     keys: dict[Table[Any], set[Key]] = {}
-    shared: dict[Table[Any], set[Key]] = {}
-    spans: dict[KeyRange, None] = {}
+    cross_owner: dict[Table[Any], set[Key]] = {}
+    ranges: dict[KeyRange, None] = {}
     for recorded in batch:
-        for need in projection.rows_to_read(recorded):
-            if isinstance(need, RowRead):
-                table, key, own = need
+        for read in projection.rows_to_read(recorded):
+            if isinstance(read, RowRead):
+                table, key, single_owner = read
                 wanted = keys.get(table)
                 if wanted is None:
                     wanted = keys[table] = set()
                 wanted.add(key)
-                if table.cross_owner and not own:
-                    shared.setdefault(table, set()).add(key)
+                if table.cross_owner and not single_owner:
+                    cross_owner.setdefault(table, set()).add(key)
             else:
-                spans[need] = None
+                ranges[read] = None
     view = BatchRows()
     for table, wanted in keys.items():
         rows = view.loaded[table] = dict.fromkeys(wanted)
         rows.update(await store.get_many(table, wanted))
-    for span in spans:
-        table, prefix, by, below, above = span
+    for span in ranges:
+        table, prefix, order_by, below, above = span
         rows = view.loaded.setdefault(table, {})
-        found = await store.scan(table, prefix, index=by, above=above, below=below)
+        found = await store.scan(table, prefix, index=order_by, above=above, below=below)
         for row in found:
             rows.setdefault(row[: table.key_size], row)
         if table.cross_owner:
             view.changes.ranges_read[span] = frozenset(found)
-    for table, seen in shared.items():
+    for table, wanted in cross_owner.items():
         rows = view.loaded[table]
-        view.changes.rows_read[table] = {key: rows[key] for key in seen}
-    for span in spans:
+        view.changes.rows_read[table] = {key: rows[key] for key in wanted}
+    for span in ranges:
         view.index_range(span)
     return view
 

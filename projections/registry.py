@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from projections import followers, posts, profiles, timeline
+from projections import posts, profiles, timeline
 from projections.followers import FollowersProjection
 from projections.invalidation import Invalidation
 from projections.posts import PostsProjection
@@ -25,7 +25,6 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
 INVALIDATIONS: Final[Mapping[str, Callable[[Changes], Iterable[Invalidation]]]] = {
     "profiles": profiles.find_invalidations,
     "posts": posts.find_invalidations,
-    "followers": followers.find_invalidations,
     "timeline": timeline.find_invalidations,
 }
 """By a projection's name, what API processes must drop from their caches after its changes."""

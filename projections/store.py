@@ -1,7 +1,7 @@
 """The port to the read models: the tables of one projection at one version, in some database.
 
-A store is thrown away and rebuilt without a thought, but never lies: rows and the position up to
-which they were projected change in one transaction.
+A store can be thrown away and rebuilt from the log, but is never wrong: rows and the position up
+to which they were projected change in one transaction.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,13 +12,13 @@ from projections.tables import CounterTable, Key, Row, Table
 
 
 class StoreError(Exception):
-    """A store's refusal.
+    """What a store raises.
 
     StoreError
-      StoreUnavailable    it can't be reached now; try again later
-        Stale             what a batch was projected from has changed: project it again
-        OldSchema         an older version's view has not what is asked; a newer one is being made
-      Superseded          another writer moved this store's position on: stop writing
+      StoreUnavailable      it can't be reached now; try again later
+        StaleRead           what a batch was projected from has changed: project it again
+        OldSchema           an older version's view lacks what is read; a newer one is being built
+      WriterSuperseded      another writer moved this store's position on: stop writing
     """
 
 
@@ -27,15 +27,15 @@ class StoreUnavailable(StoreError):
 
 
 class StaleRead(StoreUnavailable):
-    """A writer of another partition changed what a batch was projected from. It did so at once."""
+    """A writer of another partition changed rows that a batch was projected from."""
 
 
 class OldSchema(StoreUnavailable):
-    """The view that there is was made by another version of the program, and can't tell this."""
+    """The current view was built by another version of the program, and can't answer this."""
 
 
 class WriterSuperseded(StoreError):
-    """The store's position is not where this writer left it: somebody else writes here too."""
+    """The store's position is not where this writer left it: another one writes here, too."""
 
 
 class KeyRange(NamedTuple):
@@ -51,16 +51,16 @@ class KeyRange(NamedTuple):
     above: Any = None
 
     def filter_rows(self, rows: list[Any]) -> list[Any]:
-        """Those of the rows under the prefix that its bounds leave."""
+        """Those of the rows under the prefix that lie within the bounds."""
         above, below = self.above, self.below
         if above is None and below is None:
             return rows
         order = self.order_by or self.table.columns
-        at = self.table.columns.index(order[len(self.prefix)])
+        place = self.table.columns.index(order[len(self.prefix)])
         return [
             row
             for row in rows
-            if (above is None or row[at] > above) and (below is None or row[at] < below)
+            if (above is None or row[place] > above) and (below is None or row[place] < below)
         ]
 
 
@@ -73,9 +73,9 @@ class Changes:
     increments: dict[CounterTable[Any], dict[Key, list[int]]] = field(default_factory=dict)
     """Under each key, what to add to the count columns, in their order."""
     rows_read: dict[Table[Any], dict[Key, tuple[Any, ...] | None]] = field(default_factory=dict)
-    """Rows of shared tables, or their absence, from which all this follows."""
+    """Rows of `cross_owner` tables, or their absence, from which the changes follow."""
     ranges_read: dict[KeyRange, frozenset[tuple[Any, ...]]] = field(default_factory=dict)
-    """The same of whole spans of shared tables."""
+    """The same for whole ranges."""
 
     def __bool__(self) -> bool:
         return bool(self.puts or self.deletes or self.increments)
@@ -87,8 +87,7 @@ class ReadStore(Protocol):
     async def read_checkpoint(self, partition: int = 0) -> int:
         """The position up to which a partition was projected; 0 before the first.
 
-        Where the log itself is read there is one partition. Of a feed in several, each moves on
-        by itself.
+        Where the log itself is read there is one partition; those of a feed move on independently.
         """
         ...
 
@@ -99,7 +98,7 @@ class ReadStore(Protocol):
     async def get_many(
         self, table: Table[Row] | CounterTable[Row], keys: Collection[Key]
     ) -> Mapping[Key, Row]:
-        """The rows of those keys that there are, in one round trip."""
+        """The rows of those keys that exist, in one round trip."""
         ...
 
     async def scan(
@@ -124,15 +123,14 @@ class ReadStore(Protocol):
         """Make the changes and move the partition from `after` to `position`, both or neither.
 
         False, and nothing changes, where it is at `position` or beyond: the batch was applied
-        before. Raises `WriterSuperseded` where it is neither there nor at `after`; `StaleRead`
-        where other
-        partitions have changed rows that the changes have `seen`, in a store that takes them at
-        the same time.
+        before. Raises `WriterSuperseded` where it is neither there nor at `after`; `StaleRead`,
+        in a store that partitions write at the same time, where another one has changed
+        `rows_read` or `ranges_read`.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of the database."""
+        """Close the connection to the database."""
         ...
 
 
@@ -146,7 +144,7 @@ class IndexScans(NamedTuple):
 
 @runtime_checkable
 class BatchReads(Protocol):
-    """A store to which each question is a way, and which merges many scans into one answer."""
+    """A store over a network, which answers many scans in one round trip."""
 
     async def merge_scans(
         self,
@@ -158,21 +156,21 @@ class BatchReads(Protocol):
         descending: bool = False,
     ) -> list[list[Any]]:
         """For each of `many`, the first `limit` rows of its scans in the order of the index's
-        second column, which is bounded exclusively. One way to the store and back."""
+        second column, which is bounded exclusively."""
         ...
 
     async def scan_many(self, spans: Sequence[KeyRange]) -> list[list[Any]]:
-        """The rows of each span, in no order. One way to the store and back."""
+        """The rows of each range, in no order."""
         ...
 
 
 class CurrentStores(Protocol):
-    """The stores that readers should ask: for each projection, its current version."""
+    """The stores that readers should use: for each projection, its current version."""
 
     def current_store(self, projection: str) -> ReadStore:
         """The store of a projection's current version."""
         ...
 
     def known_position(self, projection: str) -> int:
-        """How far that store is known to be: cheap, and never more than it is."""
+        """The position that store has reached at least. Cheap: nothing is read."""
         ...

@@ -1,13 +1,12 @@
-"""Tables of read models, declared once and made real by every store.
+"""Tables of read models, declared once and created by every store.
 
-A row is a `NamedTuple`: its fields are the columns, its first `key` fields the key. Columns are
-`int`, `str`, `bytes` or `float`, each optionally `| None`. Stores keep those names, so that people
-can look at the tables with the tools that they know.
+A row is a `NamedTuple`: its fields are the columns, its first `key_size` fields the key. Columns
+are `int`, `str`, `bytes` or `float`, each optionally `| None`. Stores keep those names, so that
+people can look at the tables with the tools that they know.
 
 A `Table` holds rows that a projection reads and replaces. A `CounterTable` holds counts that it
-only ever
-adds to: additions commute, so several partitions may count into one row without reading it, and a
-store is free to keep such a row in parts and sum them when it is read.
+only ever adds to: additions commute, so several partitions may count into one row without reading
+it, and a store is free to keep such a row in parts and sum them when it is read.
 """
 
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ class Table(Generic[Row]):
 
     `indexes` name the columns of further orders in which the table can be scanned.
 
-    In a `shared` table events of several owners meet in one row (`docs/adr/0018`), so writers of
-    several partitions may. A `watched` one holds rows by which others decide what to do to theirs.
+    In a `cross_owner` table events of several owners meet in one row (`docs/adr/0018`), so writers
+    of several partitions may. A `conflict_checked` one holds rows on which changes of other owners'
+    rows depend.
     """
 
     name: str

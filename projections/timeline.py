@@ -64,7 +64,7 @@ class RetweetEntry(NamedTuple):
 
 
 class RetweetByUser(NamedTuple):
-    """The same, to be found by who and what."""
+    """The same, to be found by user and post."""
 
     actor: int
     post: int
@@ -72,7 +72,7 @@ class RetweetByUser(NamedTuple):
 
 
 class HashtagEntry(NamedTuple):
-    """A post carries a (folded) hashtag. The post may have ended with its author."""
+    """A post carries a (folded) hashtag. The post may be deleted, with its author's account."""
 
     post: int
     tag: str
@@ -89,7 +89,7 @@ class FollowCount(NamedTuple):
     """Follows minus unfollows of an author.
 
     Blocks and deleted accounts don't lower it: only the followee's own events count, so that it
-    is the same whatever other owners' events came between.
+    is the same however they interleave with other owners' events.
     """
 
     author: int
@@ -97,7 +97,7 @@ class FollowCount(NamedTuple):
 
 
 class HighFanoutAuthor(NamedTuple):
-    """An author whose audience was once above the threshold: merged on read, never fanned out."""
+    """An author with more follows than the limit, once: merged on read, never fanned out."""
 
     author: int
 
@@ -139,7 +139,7 @@ class TimelineProjection:
         self._fanout_limit = fanout_limit
 
     def rows_to_read(self, recorded: RecordedEvent) -> Iterator[RowRead | KeyRange]:
-        """What `project` reads: spans only where a post changes or an account ends."""
+        """What `project` reads: ranges only where a post changes or an account is deleted."""
         event = recorded.event
         if isinstance(event, PostCreated):
             yield RowRead(FOLLOW_GRAPH.deleted_users, (event.author,), single_owner=True)
@@ -188,12 +188,12 @@ class TimelineProjection:
             self._project_user_event(event, view)
 
     def _project_user_event(self, event: Event, view: BatchRows) -> None:
-        """Follows change an author's audience; the end of an account ends its entries."""
+        """Follows change an author's count; a deleted account's entries go."""
         if isinstance(event, UserFollowed | UserUnfollowed):
-            was = view.get(FOLLOW_COUNTS, (event.followee,)) or FollowCount(event.followee, 0)
-            follows = was.follows + (1 if isinstance(event, UserFollowed) else -1)
+            before = view.get(FOLLOW_COUNTS, (event.followee,)) or FollowCount(event.followee, 0)
+            follows = before.follows + (1 if isinstance(event, UserFollowed) else -1)
             view.put(FOLLOW_COUNTS, FollowCount(event.followee, follows))
-            if was.follows <= self._fanout_limit < follows:
+            if before.follows <= self._fanout_limit < follows:
                 view.put(HIGH_FANOUT_AUTHORS, HighFanoutAuthor(event.followee))
         elif isinstance(event, UserDeleted):
             for post, author in view.rows_in_range(

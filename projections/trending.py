@@ -31,14 +31,14 @@ QUARTERS_PER_DAY: Final = 96
 """Quarters in a day."""
 
 WINDOW_QUARTERS: Final = 8
-"""Quarters that make 'now'."""
+"""Quarters whose uses are compared with other days'."""
 
 RETENTION_QUARTERS: Final = 8 * QUARTERS_PER_DAY
-"""For so many quarters a use is kept."""
+"""Quarters after which a use may be deleted."""
 
 COMPARED_DAYS: Final = 7
 MIN_ACCOUNTS: Final = 5
-"""What fewer accounts use is no trend."""
+"""A tag that fewer accounts use does not trend."""
 
 _TAGS_PER_READ = 500
 
@@ -74,7 +74,7 @@ class TagUsageRow(NamedTuple):
 class TagWindowRow(NamedTuple):
     """The accounts of a tag in the eight quarters that end with this one, summed.
 
-    It is kept as a sum, because finding the trends of a moment needs that of eight days for every
+    It is stored as a sum, because finding the trends of a moment needs it, for eight days, of every
     tag in use.
     """
 
@@ -84,7 +84,7 @@ class TagWindowRow(NamedTuple):
 
 
 class DeletedTaggerRow(NamedTuple):
-    """An account that was deleted: what it might still post doesn't count."""
+    """A deleted account: its posts, should some arrive late, don't count."""
 
     user: int
 
@@ -104,7 +104,7 @@ def quarter_of(id: int) -> int:
 
 
 def prunes_expired(id: int) -> bool:
-    """Whether the event with this id looks for what is too old: one in sixteen does.
+    """Whether the event with this id deletes its author's expired rows: one in sixteen does.
 
     Times and ids have rhythms, which a product's high bits have not (Knuth's Fibonacci hashing).
     """
@@ -117,7 +117,7 @@ _decode = msgspec.json.Decoder(list[str]).decode
 
 
 class TrendingProjection:
-    """The projection."""
+    """Counts the uses of hashtags."""
 
     name = "trending"
     version = 1
@@ -131,7 +131,7 @@ class TrendingProjection:
     )
 
     def rows_to_read(self, recorded: RecordedEvent) -> Iterator[RowRead | KeyRange]:
-        """The uses that the event adds to, and now and then what is too old."""
+        """The uses that the event adds to, and now and then those that expired."""
         event = recorded.event
         if isinstance(event, PostCreated):
             if event.hashtags:
@@ -151,7 +151,7 @@ class TrendingProjection:
             yield KeyRange(USER_TAG_USES, (event.user,))
 
     def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
-        """Count a post's tags, or take them back."""
+        """Count a post's tags, or uncount them."""
         event = recorded.event
         if isinstance(event, PostCreated):
             if event.hashtags and view.get(TAGGED_POSTS, (event.author, event.post)) is None:
@@ -191,7 +191,7 @@ def _tag_use_reads(event: PostCreated | PostEdited) -> Iterator[RowRead]:
 
 
 def _count_tags(event: PostCreated | PostEdited, view: BatchRows) -> None:
-    """Count the tags that the post has from now on."""
+    """Count the tags that the post has after the event."""
     if not event.hashtags or view.get(DELETED_TAGGERS, (event.author,)) is not None:
         return
     tags, quarter = _folded_tags(event), quarter_of(event.post)
@@ -212,7 +212,7 @@ def _add_usage(quarter: int, tag: str, accounts: int, uses: int, view: BatchRows
 
 
 def _uncount_tags(event: PostEdited | PostDeleted, view: BatchRows) -> None:
-    """Take back the tags that the post had until now."""
+    """Uncount the tags that the post had before the event."""
     row = view.get(TAGGED_POSTS, (event.author, event.post))
     if row is None:
         return
@@ -229,9 +229,9 @@ def _uncount_tags(event: PostEdited | PostDeleted, view: BatchRows) -> None:
         _add_usage(quarter, tag, 0 if use.uses > 1 else -1, -1, view)
 
 
-def _discard_ranges(spans: Iterable[KeyRange], view: BatchRows) -> None:
-    """Take back all that these spans hold of an author."""
-    for span in spans:
+def _discard_ranges(ranges: Iterable[KeyRange], view: BatchRows) -> None:
+    """Delete an author's rows in these ranges, and uncount their uses."""
+    for span in ranges:
         for row in view.rows_in_range(span):
             view.delete(span.table, row[: span.table.key_size])
             if span.table is USER_TAG_USES:
@@ -268,7 +268,7 @@ def surprise_score(observed: int, expected: float) -> float:
 
 
 async def find_trends(store: ReadStore, at_ms: int, limit: int) -> list[TrendingTag]:
-    """What trended at a time, the most surprising first, equal ones by tag."""
+    """The tags that trended at a time (Unix ms), the most surprising first, equal ones by tag."""
     if limit < 1:
         return []
     now = at_ms // QUARTER_MS
@@ -282,18 +282,18 @@ async def _best_tags(
 ) -> list[tuple[float, str]]:
     """(minus the score, tag) of the best.
 
-    The most used are looked at first: no score is higher than that of a tag which nobody was
-    expected to use, so the rest needs no look once enough better ones were found.
+    The most used come first: no score is higher than that of a tag with an expectation of 0, so the
+    search can end once enough better ones were found.
     """
     used = sorted((-o, tag) for tag, o in observed.items() if o >= MIN_ACCOUNTS)
     best: list[tuple[float, str]] = []
     for start in range(0, len(used), _TAGS_PER_READ):
-        some = [tag for _, tag in used[start : start + _TAGS_PER_READ]]
-        if len(best) == limit and surprise_score(observed[some[0]], 0) < -best[-1][0]:
+        tags = [tag for _, tag in used[start : start + _TAGS_PER_READ]]
+        if len(best) == limit and surprise_score(observed[tags[0]], 0) < -best[-1][0]:
             break
-        expected = await _expected_accounts(store, now, some)
-        best += [(-surprise_score(observed[tag], expected[tag]), tag) for tag in some]
-        best = nsmallest(limit, (one for one in best if one[0] < 0))
+        expected = await _expected_accounts(store, now, tags)
+        best += [(-surprise_score(observed[tag], expected[tag]), tag) for tag in tags]
+        best = nsmallest(limit, (scored for scored in best if scored[0] < 0))
     return best
 
 
@@ -307,7 +307,7 @@ async def _expected_accounts(store: ReadStore, now: int, tags: Sequence[str]) ->
     return {tag: accounts / COMPARED_DAYS for tag, accounts in sums.items()}
 
 
-async def _load_trend(store: ReadStore, now: int, tag: str, surprise: float) -> TrendingTag:
+async def _load_trend(store: ReadStore, now: int, tag: str, score: float) -> TrendingTag:
     quarters = range(now - WINDOW_QUARTERS + 1, now + 1)
     rows = await store.get_many(TAG_USAGE, [(quarter, tag) for quarter in quarters])
     accounts: set[int] = set()
@@ -321,4 +321,4 @@ async def _load_trend(store: ReadStore, now: int, tag: str, surprise: float) -> 
             TagUse(quarter * QUARTER_MS, row.uses if row else 0, row.accounts if row else 0)
         )
     uses = sum(use.uses for use in history)
-    return TrendingTag(tag, surprise, uses, len(accounts), tuple(history))
+    return TrendingTag(tag, score, uses, len(accounts), tuple(history))

@@ -12,7 +12,8 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from projections.batch_loader import BatchLoader
-from projections.home.merge import EntryBounds, first_entries
+from projections.home.merge import first_entries
+from projections.pages import EntryBounds
 from projections.store import ReadStore
 from projections.timeline import SignedEntry
 

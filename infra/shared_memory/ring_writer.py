@@ -1,4 +1,4 @@
-"""The rows of rings as their one writer sees them: arrays over the mapped file."""
+"""The rows of rings as their one writer, the projector, sees them: arrays over the mapped file."""
 
 import mmap
 import os
@@ -18,13 +18,13 @@ from infra.shared_memory.ring_layout import (
 )
 
 _NEAR_ENTRIES = 16
-"""How many entries from the newest a late one is looked for a place by operations on arrays."""
+"""A late entry that belongs among so many newest ones is inserted by operations on arrays."""
 
 FlagArray = npt.NDArray[np.bool_]
 
 
 class RingWriter:
-    """Slots with an owner, an epoch, a head and a row; see `ring_file` for what they mean."""
+    """Slots with an owner, an epoch, a head and a row (`infra.shared_memory.ring_layout`)."""
 
     def __init__(self, path: Path, layout: RingLayout, mapped: mmap.mmap) -> None:
         self._path, self._layout = path, layout
@@ -48,11 +48,11 @@ class RingWriter:
         """No ring holds a newer entry."""
 
     def find_slot(self, key: int) -> int | None:
-        """Where a key's ring lies."""
+        """The slot of a key's ring."""
         return self._slot_by_owner.get(key)
 
     def owner_of(self, slot: int) -> int:
-        """Whose ring lies in a slot; 0 for nobody's."""
+        """The key of the ring in a slot; 0 for none."""
         return int(self._owners[slot])
 
     def owned_slots(self) -> list[tuple[int, int]]:
@@ -60,7 +60,7 @@ class RingWriter:
         return [(slot, key) for key, slot in self._slot_by_owner.items()]
 
     def append_entry(self, slots: WordArray, id: int, entry: int) -> None:
-        """Write an entry into many rings. Those that hold newer ones take it in its place."""
+        """Write an entry into many rings, in those that hold newer ones at its place."""
         heads = self._heads.take(slots)
         if id <= self._newest_id:
             late = self._find_late(slots, heads, id)
@@ -86,12 +86,12 @@ class RingWriter:
         return both[np.argsort(np.abs(both))][-self.ring_length :]
 
     def hide_row(self, slot: int) -> None:
-        """Nobody reads this row until it was rewritten."""
+        """Keep readers from this row until it was rewritten."""
         self._epochs[slot] |= 1
         memory_barrier()
 
     def rewrite_row(self, slot: int, entries: WordArray, owner: int | None = None) -> None:
-        """Replace what a row holds, and whose it is, and let it be read."""
+        """Replace what a row holds, and its owner if one is given, and let it be read."""
         self.hide_row(slot)
         if owner is not None:
             self._assign_owner(slot, owner)
@@ -99,13 +99,12 @@ class RingWriter:
         self._show_row(slot)
 
     def evict_candidate(self, key: int) -> int:
-        """The slot that a new ring of `key` takes: a free one, or one that nobody read lately."""
+        """The slot for a new ring of `key`: a free one, or one that was not read lately."""
         first = self._layout.first_slot(key)
-        ways = range(first, first + SLOTS_PER_SET)
-        for slot in ways:
+        for slot in range(first, first + SLOTS_PER_SET):
             if self._owners[slot] == 0:
                 return slot
-        # The clock: whoever was read since the hand last passed is spared once.
+        # The CLOCK algorithm: a ring that was read since the hand last passed is spared once.
         while True:
             self._clock_hand += 1
             slot = first + self._clock_hand % SLOTS_PER_SET
@@ -114,18 +113,18 @@ class RingWriter:
             self._read_marks[slot] = 0
 
     def pop_requests(self, most: int) -> list[int]:
-        """Keys that readers asked for; they are forgotten by this."""
+        """Keys that readers requested, at most `most`, and remove them from the requests."""
         places = np.flatnonzero(self._requests)[:most]
         keys: list[int] = self._requests[places].tolist()
         self._requests[places] = 0
         return keys
 
     def has_requests(self) -> bool:
-        """Whether readers ask for rings."""
+        """Whether readers have requested rings."""
         return bool(self._requests.any())
 
     def bump_broadcasts(self) -> None:
-        """Tell readers that some outbox changed."""
+        """Let readers see that some outbox changed."""
         memory_barrier()
         self.header[BROADCASTS_WORD] += 1
 
@@ -134,7 +133,7 @@ class RingWriter:
         self._drop_slots(np.flatnonzero(self._owners))
 
     def drop_torn(self) -> None:
-        """Leave no ring that its writer hadn't finished."""
+        """Leave no ring that a writer was rewriting when it ended."""
         self._drop_slots(np.flatnonzero(self._epochs & 1))
 
     def _drop_slots(self, slots: WordArray) -> None:
@@ -147,7 +146,7 @@ class RingWriter:
         self._slot_by_owner = {int(self._owners[n]): int(n) for n in np.flatnonzero(self._owners)}
 
     def _assign_owner(self, slot: int, owner: int) -> None:
-        """Give a slot to another owner, on a part of the file that is there to be written."""
+        """Give a slot to another owner, once the disk has room for its row."""
         file = os.open(self._path, os.O_RDWR)
         try:
             width = self._layout.row_width * 8

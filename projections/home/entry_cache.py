@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from projections.home.merge import EntryBounds
 from projections.home.viewer import ViewerContext
 from projections.invalidation import InvalidationKind
-from projections.pages import PageRequest
+from projections.pages import EntryBounds, PageRequest
 from projections.store import ReadStore
+from projections.tables import Row, Table
 from projections.timeline import (
     BY_POST,
     DELETED_POSTS,
@@ -258,24 +258,27 @@ class EntryCache:
             reader.first_retweets[post] = retweets, first
 
     async def _load_authors(self, posts: set[int]) -> None:
-        missing = {post for post in posts if post not in self.post_authors}
-        if missing:
-            tickets = self._begin_load(InvalidationKind.ENTRY, missing)
-            rows = await self._current_store().get_many(POST_ENTRIES, {(id,) for id in missing})
-            for post in missing:
-                if self._finish_load((InvalidationKind.ENTRY, post), tickets[post]):
-                    row = rows.get((post,))
-                    self.post_authors[post] = row.author if row else NO_USER
+        for id, row in await self._read_missing(POST_ENTRIES, self.post_authors, posts):
+            self.post_authors[id] = row.author if row else NO_USER
 
     async def _load_retweets(self, ids: set[int]) -> None:
-        missing = {id for id in ids if id not in self._retweet_entries}
-        if missing:
-            tickets = self._begin_load(InvalidationKind.ENTRY, missing)
-            rows = await self._current_store().get_many(RETWEET_ENTRIES, {(id,) for id in missing})
-            for id in missing:
-                if self._finish_load((InvalidationKind.ENTRY, id), tickets[id]):
-                    row = rows.get((id,))
-                    self._retweet_entries[id] = (row.actor, row.post) if row else _NO_RETWEET
+        for id, row in await self._read_missing(RETWEET_ENTRIES, self._retweet_entries, ids):
+            self._retweet_entries[id] = (row.actor, row.post) if row else _NO_RETWEET
+
+    async def _read_missing(
+        self, table: Table[Row], cached: Mapping[int, object], ids: set[int]
+    ) -> list[tuple[int, Row | None]]:
+        """The rows of ids that are not cached, without those invalidated while they were read."""
+        missing = [id for id in ids if id not in cached]
+        if not missing:
+            return []
+        tickets = self._begin_load(InvalidationKind.ENTRY, missing)
+        rows = await self._current_store().get_many(table, [(id,) for id in missing])
+        return [
+            (id, rows.get((id,)))
+            for id in missing
+            if self._finish_load((InvalidationKind.ENTRY, id), tickets[id])
+        ]
 
     def _make_room(self) -> None:
         facts = len(self.post_authors) + len(self._retweet_entries)

@@ -12,11 +12,11 @@ from typing import Final
 
 from projections.batch_loader import BatchLoader
 from projections.home.entry_cache import EntryCache, ReaderState
-from projections.home.merge import EntryBounds, merge_entries
+from projections.home.merge import merge_entries
 from projections.home.rings import HomeRings, LocalRings
 from projections.home.viewer import ViewerContext, load_contexts
 from projections.invalidation import NEW_ENTRY_KINDS, InvalidationKind
-from projections.pages import PageRequest
+from projections.pages import EntryBounds, PageRequest
 from projections.store import ReadStore
 from projections.timeline import NewEntryDecoder, TimelineEntry
 

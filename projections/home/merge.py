@@ -8,54 +8,18 @@ network (`BatchReads`) merges by itself.
 
 import asyncio
 import heapq
-from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final
 
+from projections.pages import EntryBounds
 from projections.store import BatchReads, IndexScans, ReadStore
 from projections.tables import Table
-from projections.timeline import (
-    BY_ACTOR,
-    BY_AUTHOR,
-    POST_ENTRIES,
-    RETWEET_ENTRIES,
-    SignedEntry,
-)
+from projections.timeline import BY_ACTOR, BY_AUTHOR, POST_ENTRIES, RETWEET_ENTRIES, SignedEntry
 
 FIRST_READ_ROWS: Final = 4
 MAX_READ_ROWS: Final = 64
 _SCANS_PER_TURN: Final = 32
 """Scans after which other tasks of the event loop may run."""
-
-
-class EntryBounds(NamedTuple):
-    """Entry ids between which to look, both exclusive, and in which direction."""
-
-    above: int | None = None
-    below: int | None = None
-    ascending: bool = False
-
-    def beyond(self, id: int) -> "EntryBounds":
-        """What is left when everything up to `id` was seen."""
-        return self._replace(above=id) if self.ascending else self._replace(below=id)
-
-    def clip(self, floor: int) -> "EntryBounds | None":
-        """The part that lies at `floor` or above; None where a page can't start there."""
-        if self.above is not None and self.above >= floor - 1:
-            return self
-        if self.ascending or (self.below is not None and self.below <= floor):
-            return self if floor == 0 else None
-        return self._replace(above=floor - 1) if floor else self
-
-    def slice_ids(self, entries: Sequence[int]) -> Sequence[int]:
-        """Those of some signed ids, oldest first, that lie within, in the bounds' direction."""
-        first, last = 0, len(entries)
-        if self.above is not None:
-            first = bisect_right(entries, self.above, key=abs)
-        if self.below is not None:
-            last = bisect_left(entries, self.below, key=abs)
-        part = entries[first:last]
-        return part if self.ascending else part[::-1]
 
 
 class _EntryCursor:

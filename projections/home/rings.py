@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from heapq import merge
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from projections.home.merge import EntryBounds
 from projections.home.viewer import ViewerContext
+from projections.pages import EntryBounds
 from projections.store import ReadStore
 from projections.timeline import SignedEntry
 

@@ -8,7 +8,8 @@ from infra.dev.mongodb_server import MongoServer
 from infra.in_memory.read_store import MemoryReadStore
 from infra.mongodb.read_store import MongoReadStore
 from projections.home import merge
-from projections.home.merge import EntryBounds, merge_entries
+from projections.home.merge import merge_entries
+from projections.pages import EntryBounds
 from projections.posts import LIKES, MarkRow, read_marks
 from projections.posts import RETWEETS as SHARED
 from projections.store import BatchReads, KeyRange, ReadStore

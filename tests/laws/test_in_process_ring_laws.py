@@ -105,7 +105,7 @@ async def test_an_event_during_the_build_of_a_ring_is_in_it_or_discards_it(
 
     async def happens() -> None:
         await system.apply_steps(during)
-        if heard:  # by a question of somebody else
+        if heard:  # before another request
             system.apply_invalidations()
 
     for viewer in set(USERS) - system.world.deleted_users:

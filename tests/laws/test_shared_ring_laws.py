@@ -35,7 +35,7 @@ class SharedRingSystem:
         self.projection = TimelineProjection(fanout_limit)
         self.store = MemoryReadStore(self.projection.tables)
         self.folder, self.source = folder, source
-        self.fanout = RingFanout(folder, slots=128, keep=KEEP)
+        self.fanout = RingFanout(folder, slots=128, ring_length=KEEP)
         self.home = HomeTimeline(lambda: self.store, RingReader(folder))
         self.done = 0
 

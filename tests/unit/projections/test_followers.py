@@ -8,12 +8,10 @@ from infra.in_memory.read_store import MemoryReadStore
 from projections.followers import (
     FollowersProjection,
     count_follows,
-    find_invalidations,
     followed_among,
     list_followed,
     list_followers,
 )
-from projections.invalidation import InvalidationKind
 from projections.pages import PageRequest
 from tests.support.projection_dsl import given
 
@@ -89,11 +87,3 @@ async def test_a_follow_that_arrives_after_the_end_of_the_account_counts_nothing
 async def test_following_twice_counts_once() -> None:
     store = await after(follow(ANN, BEN), follow(ANN, BEN))
     assert await count_follows(store, [ANN]) == {ANN: (1, 0)}
-
-
-def test_both_sides_of_a_follow_are_invalidated() -> None:
-    changes = given().changes_by(FollowersProjection(), follow(ANN, BEN))
-    assert set(find_invalidations(changes)) == {
-        (InvalidationKind.USER_COUNTS, ANN),
-        (InvalidationKind.USER_COUNTS, BEN),
-    }

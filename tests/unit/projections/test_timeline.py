@@ -1,4 +1,4 @@
-"""Entries and relations, from events to the timelines that are the same for everybody."""
+"""Entries and relations, from events to the timelines that list posts alone."""
 
 from events import schema
 from events.schema import Event

@@ -70,7 +70,7 @@ async def test_authors_that_another_reader_follows_are_not_queried_again() -> No
     assert set(store.asked) == {ANN, BEN, CARA}
     assert await ask(outboxes, store, ANN, BEN, CARA) == first
     assert store.asked == []
-    # Of somebody new, only what may belong to the page is read.
+    # Of one more author, only what may belong to the page is read.
     more = await ask(outboxes, store, ANN, BEN, CARA, DAN)
     assert more.entries == [1261, 1270, 1280, 1290]
     assert set(store.asked) == {DAN}
@@ -82,7 +82,7 @@ async def test_new_entries_are_added_and_push_out_the_oldest_of_busy_authors() -
     assert await ask(outboxes, store, ANN, BEN) == NewestEntries([101, 102, 103], complete=True)
     for post in (110, 105, 105):
         outboxes.add_entry(SignedEntry(post, ANN, post))
-    outboxes.add_entry(SignedEntry(-104, ANN, 102))  # a retweet, which nobody asked for
+    outboxes.add_entry(SignedEntry(-104, ANN, 102))  # a retweet: no outbox of those is open
     outboxes.add_entry(SignedEntry(106, CARA, 106))
     assert await ask(outboxes, store, ANN, BEN) == NewestEntries(
         [102, 103, 105, 110], complete=False

@@ -33,7 +33,7 @@ class RingProjector:
     def __init__(self, folder: Path, keep: int = 8) -> None:
         self.folder = folder
         self.store = MemoryReadStore(TIMELINE.tables)
-        self.fanout = RingFanout(folder, slots=128, keep=keep)
+        self.fanout = RingFanout(folder, slots=128, ring_length=keep)
         self.rings = RingReader(folder)
         self.position = 0
 
@@ -164,7 +164,7 @@ async def test_rings_without_readers_are_evicted(projector: RingProjector) -> No
     assert await projector.read_ring(BEN) == []
     for key in same[:-1]:
         assert await projector.read_ring(key) == []
-    await projector.request_rings(same[-1])  # everybody was read: the hand goes round once
+    await projector.request_rings(same[-1])  # all were read: the hand goes round once
     lost = [key for key in (BEN, *same[:-1]) if await projector.read_ring(key) is None]
     assert len(lost) == 1
     await projector.request_rings(*lost)
@@ -176,7 +176,7 @@ async def test_rings_without_readers_are_evicted(projector: RingProjector) -> No
 
 async def restarted(projector: RingProjector, source: str = "here") -> list[int] | None:
     projector.fanout.close()
-    projector.fanout = RingFanout(projector.folder, slots=128, keep=8)
+    projector.fanout = RingFanout(projector.folder, slots=128, ring_length=8)
     await projector.fanout.start(projector.store, source)
     return await projector.read_ring(BEN)
 
@@ -226,7 +226,7 @@ async def test_a_file_of_other_measures_is_replaced_and_readers_notice(
     await projector.request_rings(BEN)
     assert await projector.read_ring(BEN) == []
     projector.fanout.close()
-    projector.fanout = RingFanout(projector.folder, slots=256, keep=16)
+    projector.fanout = RingFanout(projector.folder, slots=256, ring_length=16)
     await projector.fanout.start(projector.store, "here")
     assert await projector.read_ring(BEN) is None
     await projector.request_rings(BEN)
@@ -249,7 +249,7 @@ def test_readers_without_a_file_have_no_rings(tmp_path: Path) -> None:
 
 async def test_rings_take_disk_only_where_they_are_written(tmp_path: Path) -> None:
     store = MemoryReadStore(TIMELINE.tables)
-    fanout = RingFanout(tmp_path, slots=65_536, keep=800)
+    fanout = RingFanout(tmp_path, slots=65_536, ring_length=800)
     await fanout.start(store, "here")
     RingReader(tmp_path).request_ring(BEN)
     await fanout.run_maintenance(store)

@@ -48,7 +48,7 @@ async def _write_for_ever(folder: Path) -> None:
     store = MemoryReadStore(TIMELINE.tables)
     edges = {(AUTHORS[r % 2], r): FollowEdge(AUTHORS[r % 2], r, 1) for r in READERS}
     await store.apply(Changes(puts={FOLLOW_GRAPH.edges: dict(edges)}), 0, 1)
-    fanout = RingFanout(folder, slots=128, keep=12)
+    fanout = RingFanout(folder, slots=128, ring_length=12)
     await fanout.start(store, "stress")
     id, position = 10_000, 1
     while True:
@@ -98,7 +98,7 @@ def test_a_reader_never_sees_a_torn_ring(tmp_path: Path) -> None:
 async def _project_for_ever(folder: Path) -> None:
     """Users 1 to 40 follow one another at random and post; batches go to SQLite and the rings."""
     store = SqliteReadStore.open(folder / "timeline.sqlite", TIMELINE.tables)
-    fanout = RingFanout(folder / "home", slots=128, keep=50)
+    fanout = RingFanout(folder / "home", slots=128, ring_length=50)
     await fanout.start(store, "killed")
     position = await store.read_checkpoint()
     while True:
@@ -144,7 +144,7 @@ async def test_rings_are_right_again_after_the_writer_was_killed(tmp_path: Path)
                     rings.request_ring(reader)
             await asyncio.sleep(random.random() / 10)  # the moment of death
         store = SqliteReadStore.open(tmp_path / "timeline.sqlite", TIMELINE.tables)
-        fanout = RingFanout(tmp_path / "home", slots=128, keep=50)
+        fanout = RingFanout(tmp_path / "home", slots=128, ring_length=50)
         await fanout.start(store, "killed")
         with_rings, without = home(store, rings), home(store, RingReader(tmp_path / "nowhere"))
         for reader in range(1, 41):
