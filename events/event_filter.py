@@ -5,7 +5,7 @@ the times: ids carry time, but the log need not be in the order of time, so a bo
 through the whole log. `user` is whose doing it was (the actor).
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -73,6 +73,21 @@ EventBatchSource = Callable[[EventFilter, int], AsyncIterator[SelectedEvents | S
 """Gives the wanted events behind a position, in batches. A log and the feed are both such."""
 
 
+def read_pages(
+    log: EventLog,
+    after: int,
+    until: int,
+    *,
+    types: Collection[str] | None = None,
+    limit: int = EVENTS_PER_BATCH,
+) -> Iterator[SelectedEvents]:
+    """What a log holds in (`after`, `until`], of some types or all, `limit` events at a time."""
+    while after < until:
+        events = log.read_all(after, types=types, limit=limit, until=until)
+        after = events[-1].position if len(events) == limit else until
+        yield SelectedEvents(events, after)
+
+
 def select_events(
     log: EventLog, selection: EventFilter, after: int, until: int
 ) -> Iterator[SelectedEvents]:
@@ -83,10 +98,12 @@ def select_events(
         yield SelectedEvents(list(filter(selection.matches, events)), until)
         return
     whole = EventFilter(after=selection.after, types=selection.types) == selection
-    while position < until:
-        events = log.read_all(position, types=selection.types, limit=EVENTS_PER_BATCH, until=until)
-        position = events[-1].position if len(events) == EVENTS_PER_BATCH else until
-        yield SelectedEvents(events if whole else list(filter(selection.matches, events)), position)
+    for page in read_pages(log, position, until, types=selection.types):
+        yield (
+            page
+            if whole
+            else SelectedEvents(list(filter(selection.matches, page.events)), page.through)
+        )
 
 
 def select_lines(log: EventLog, after: int, until: int) -> Iterator[SelectedLines]:

@@ -61,12 +61,6 @@ SMALL_MODULES = {
     "infra/embedded/current_views.py": "to be merged",
     "infra/files/pending_erasures.py": "to be merged",
     "infra/sqlite/log_lines.py": "to be merged",
-    "streams/export/cloudevents_format.py": "one file an export format",
-    "streams/export/csv_format.py": "one file an export format",
-    "streams/export/jsonl_format.py": "one file an export format",
-    "streams/export/line_stream.py": "one file an export format",
-    "streams/export/parquet_stream.py": "one file an export format",
-    "streams/feed/topic_merge.py": "to be merged",
 }
 """Those that stand by themselves, with the reason."""
 

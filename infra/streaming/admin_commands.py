@@ -17,8 +17,7 @@ from infra.streaming.worker_views import open_writable_view
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from projections.store import StoreError
-from streams.projecting.dead_letters import purge, read_dead_letters
-from streams.projecting.tolerant_projector import TolerantProjector
+from streams.projecting.dead_letters import TolerantProjector, purge, read_dead_letters
 from streams.rebuild.admin import AdminCommand, AdminResult
 
 _FENCED_VERBS: Final = ("pause", "skip", "replay", "purge")

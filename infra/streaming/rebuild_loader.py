@@ -1,20 +1,21 @@
 """A view brought forward with the feed, all partitions of it beside one another, for a rebuild."""
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from infra.kafka.partition_reader import PartitionReader
 from projections.projection import Projection
-from projections.store import ReadStore, StoreUnavailable
+from projections.store import ReadStore
 from streams.feed.chunks import Chunk
 from streams.projecting.partitioned_runner import (
     Gap,
     PartitionedProjection,
     PartitionedRunner,
     fixed_views,
+    retry_unavailable,
 )
 from streams.rebuild.rebuild import FailFastHandler
 
@@ -26,8 +27,6 @@ TRANSACTION_EVENTS: Final = 1000
 PARTITIONS_AT_ONCE: Final = 8
 """Partitions that are read at once, so that memory does not grow with their number."""
 RETRY_SECONDS: Final = 0.5
-
-_logger = logging.getLogger(__name__)
 
 
 class TopicLoader:
@@ -100,13 +99,15 @@ class TopicLoader:
                 rewound = True
                 await _run_in_thread(feed.rewind)
                 continue
-            await _retry_unavailable(lambda: self._partitions.store_positions(feed.number))
+            await retry_unavailable(
+                partial(self._partitions.store_positions, feed.number), RETRY_SECONDS
+            )
             await _run_in_thread(feed.commit)
 
     async def _apply_batch(self, batch: list[Chunk], holes: bool) -> None:
         """With `holes`, what lies behind one is left out: the relay sends all of it again."""
         try:
-            await _retry_unavailable(lambda: self._partitions.apply_chunks(batch))
+            await retry_unavailable(partial(self._partitions.apply_chunks, batch), RETRY_SECONDS)
         except Gap:
             if not holes:
                 raise
@@ -130,18 +131,6 @@ def _split_transactions(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
         events += chunk.event_count
     if batch:
         yield batch
-
-
-async def _retry_unavailable(work: Callable[[], Awaitable[object]]) -> None:
-    """Until the store can be reached: whoever waits for a rebuild can take it back."""
-    while True:
-        try:
-            await work()
-        except StoreUnavailable as error:
-            _logger.warning("trying again in %s s: %s", RETRY_SECONDS, error)
-            await asyncio.sleep(RETRY_SECONDS)
-        else:
-            return
 
 
 async def _run_in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

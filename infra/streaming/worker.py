@@ -90,7 +90,7 @@ async def open_log_runner(settings: Settings, log: EventLog) -> AsyncIterator[Lo
         followers = [RunningProjection(projection, store) for projection, store in stores]
         told = _LogProjectorAdmin(database, followers, {p.name: s.name for p, s in stores})
         await told.apply_controls()
-        yield LogRunner(log, followers, tend=told.run_maintenance)
+        yield LogRunner(log, followers, run_maintenance=told.run_maintenance)
 
 
 class _LogProjectorAdmin:

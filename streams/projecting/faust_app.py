@@ -1,9 +1,9 @@
 """The streaming runner: Faust workers that share the partitions of the feed between them.
 
-All that is true of a chunk is in `streams.projecting.partitioned_runner` and
-`streams.projecting.partition_queues`; this file is what Faust
-needs to know. A message is acknowledged to Kafka once the stores hold its position, so that a
-worker that starts has little to read again, and nothing at all rests on it.
+This file only connects Faust to `streams.projecting.partition_queues` and
+`streams.projecting.partitioned_runner`, which apply the chunks. A message is acknowledged to Kafka
+once the stores hold its position, so that a worker that starts has little to read again; nothing
+else relies on it.
 """
 
 import asyncio
@@ -29,7 +29,11 @@ OpenViews = Callable[[], AbstractAsyncContextManager[ViewProvider]]
 
 
 def build_app(
-    servers: str, topic: str, group: str, views: OpenViews, find: OffsetFinder = offset_of_beginning
+    servers: str,
+    topic: str,
+    group: str,
+    open_views: OpenViews,
+    find_offset: OffsetFinder = offset_of_beginning,
 ) -> faust.App:
     """A Faust app that projects `topic`; workers of one `group` share its partitions."""
     app = faust.App(
@@ -51,7 +55,7 @@ def build_app(
     events = app.topic(
         topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
-    worker = _FaustWorker(app, topic, views, find)
+    worker = _FaustWorker(app, topic, open_views, find_offset)
     app.on_partitions_assigned.connect(worker.on_partitions_assigned, weak=False)
     app.on_partitions_revoked.connect(worker.on_partitions_revoked, weak=False)
     app.agent(events, name=f"{group}-agent")(worker.consume_chunks)
@@ -61,25 +65,28 @@ def build_app(
 def run_worker(app: faust.App) -> None:
     """Run a worker until SIGTERM or Ctrl-C; ends with the process's exit status, 0 in order."""
     worker = faust.Worker(app, loglevel="WARNING", quiet=True, redirect_stdouts=False)
-    worker.spinner = None  # a figure that turns, for a terminal, and ends up in log files
+    worker.spinner = None  # an animation for terminals, which would end up in log files
     with tempfile.TemporaryDirectory(prefix="starling-faust-") as folder:
-        app.conf.datadir = Path(folder)  # it makes folders for tables, of which there are none
+        app.conf.datadir = Path(folder)  # for tables, which Faust makes folders for without any
         worker.execute_from_commandline()
 
 
 class _FaustWorker:
-    def __init__(self, app: faust.App, topic: str, views: OpenViews, find: OffsetFinder) -> None:
-        self._app, self._topic, self._open_views, self._find_offset = app, topic, views, find
+    def __init__(
+        self, app: faust.App, topic: str, open_views: OpenViews, find_offset: OffsetFinder
+    ) -> None:
+        self._app, self._topic = app, topic
+        self._open_views, self._find_offset = open_views, find_offset
         self._queues: PartitionQueues | None = None
         self._assigned_partitions: set[int] = set()
 
     async def consume_chunks(self, stream: Any) -> None:
-        """The agent: every chunk into the lane of its partition."""
+        """The agent: puts every chunk into the queue of its partition."""
         try:
-            async with self._open_views() as look:
-                clock, ack = asyncio.get_running_loop().time, methodcaller("ack")
+            async with self._open_views() as current_views:
+                runner = PartitionedRunner(current_views, asyncio.get_running_loop().time)
                 self._queues = PartitionQueues(
-                    PartitionedRunner(look, clock), ack, self._seek_consumer, self._crash_app
+                    runner, methodcaller("ack"), self._seek_consumer, self._crash_app
                 )
                 for partition in self._assigned_partitions:
                     self._queues.open(partition)
@@ -96,7 +103,7 @@ class _FaustWorker:
             raise
 
     def _crash_app(self, error: BaseException) -> None:
-        """What can't be tried again ends the worker, loudly; the next one to have its partitions
+        """An error that can't be retried ends the worker; the next one to get its partitions
         begins where it was."""
         self._crashing = asyncio.ensure_future(self._app.crash(error))
 
@@ -105,7 +112,7 @@ class _FaustWorker:
         await self._app.consumer.seek_wait({TP(self._topic, partition): offset})
 
     async def on_partitions_assigned(self, *given: Any, **_: Any) -> None:
-        """This worker has these partitions, beside those that it had."""
+        """This worker gets these partitions, beside those that it has."""
         numbers = self._partitions_of_topic(given[1])
         self._assigned_partitions.update(numbers)
         if self._queues is not None:
@@ -113,11 +120,11 @@ class _FaustWorker:
                 self._queues.open(number)
 
     async def on_partitions_revoked(self, *given: Any, **_: Any) -> None:
-        """Other workers have these partitions from now on."""
+        """Other workers get these partitions."""
         numbers = self._partitions_of_topic(given[1])
         self._assigned_partitions.difference_update(numbers)
         if self._queues is not None:
             await self._queues.close(numbers)
 
-    def _partitions_of_topic(self, places: Iterable[TP]) -> list[int]:
-        return [place.partition for place in places if place.topic == self._topic]
+    def _partitions_of_topic(self, partitions: Iterable[TP]) -> list[int]:
+        return [one.partition for one in partitions if one.topic == self._topic]

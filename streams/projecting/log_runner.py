@@ -1,47 +1,42 @@
 """The embedded runner: follows any log and keeps every projection current.
 
-It reads a batch once for all projections that stand at the same place, gives each the events that
-it takes, and goes to sleep until the log has news. A projection's stored position is the truth
-from which it goes on after a crash; where a batch held nothing for it, its view is as current
-without a write, and only the published position moves.
+It runs in the projector process, and in the streaming profile without Kafka. It reads a batch once
+for all projections at the same position, gives each the events of its types, and sleeps until the
+log has more. After a crash a projection resumes at the position in its store; where a batch held
+nothing for it, its view is as current without a write, and only the published position moves.
 
-An event that a projection can't take is parked (`streams.projecting.tolerant_projector`) and the
-rest goes on.
+An event that a projection can't apply becomes a dead letter (`streams.projecting.dead_letters`) and
+the rest goes on.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from events.envelope import RecordedEvent
+from events.envelope import StoredEvent
 from events.log import EventLog
-from events.schema import EVENT_TYPES, Event
+from events.schema import Event
 from projections.projection import Projection
 from projections.store import Changes, ReadStore
-from streams.projecting.apply_batch import ChangeListener
-from streams.projecting.tolerant_projector import (
-    DecodeResult,
-    TolerantProjector,
-    UndecodableEvent,
-    decode_rows,
-)
+from streams.projecting.apply_batch import ChangeListener, EventBatch
+from streams.projecting.dead_letters import TolerantProjector
 
 BATCH_EVENTS = 4000
 """Events read at once: enough to fill a transaction, little enough to hold in memory."""
 
 CHECKPOINT_DISTANCE = 100_000
-"""Positions after which a store is told that it is current although nothing changed in it: that
-much of the log is read again by a projector that starts."""
+"""Positions after which a store gets its position although nothing changed in it: a projector that
+starts reads no more than that again."""
 
 IDLE_SECONDS = 1.0
-"""The longest sleep without news; what `tend` looks after waits no longer than that."""
+"""The longest sleep without events; maintenance waits no longer than that."""
 
 PublishPositions = Callable[[Mapping[str, int]], None]
-"""Told, after each batch, the position up to which each projection's view is now current."""
+"""Called after each batch with the position up to which each projection's view is current."""
 
 RunMaintenance = Callable[[], Awaitable[bool]]
-"""Work between batches, and at least once in `IDLE_SECONDS`: cheap when there is nothing to do.
-True where some of it is left, so that the runner doesn't go to sleep over it."""
+"""Work between batches, at least once in `IDLE_SECONDS`: cheap when there is nothing to do. True
+where some of it is left, so that the runner doesn't sleep before the next call."""
 
 
 async def _no_maintenance() -> bool:
@@ -56,12 +51,12 @@ class RunningProjection:
     store: ReadStore
     on_changes: ChangeListener | None = None
     skipped_positions: frozenset[int] = frozenset()
-    """Positions of events that somebody decided to leave out."""
+    """Positions of events that an operator decided to leave out."""
     paused: bool = False
     stored_position: int = 0
     """The position in the store."""
     position: int = 0
-    """The position up to which the view is current; `stored` or further."""
+    """The position up to which the view is current; `stored_position` or further."""
     tolerant_projector: TolerantProjector = field(init=False)
     _event_types: frozenset[type[Event]] = field(init=False)
 
@@ -70,7 +65,7 @@ class RunningProjection:
         self.tolerant_projector = TolerantProjector(self.projection, self.store, self.on_changes)
 
     async def start(self) -> None:
-        """Find out where the store is, and what is parked in it."""
+        """Read from the store where it is and which dead letters it has."""
         self.stored_position = self.position = await self.store.read_checkpoint()
         await self.tolerant_projector.sync_with_store()
 
@@ -82,30 +77,20 @@ class RunningProjection:
         self.position = position
         return before
 
-    async def apply_batch(
-        self, batch: Sequence[RecordedEvent], upto: int, broken: Sequence[UndecodableEvent] = ()
-    ) -> None:
-        """Take a batch that ends at position `upto`; what was taken before is passed over."""
-        if upto <= self.position:
+    async def apply_batch(self, batch: EventBatch, through: int) -> None:
+        """Apply a batch that ends at position `through`, without what was applied before."""
+        if through <= self.position:
             return
-        mine: list[DecodeResult] = [
-            r for r in batch if r.position > self.position and type(r.event) in self._event_types
-        ]
-        if broken:
-            names = {EVENT_TYPES[kind][0] for kind in self._event_types}
-            mine += [b for b in broken if b.position > self.position and b.type in names]
-            mine.sort(key=lambda item: item.position)
-        if self.skipped_positions:
-            mine = [item for item in mine if item.position not in self.skipped_positions]
-        if mine:
-            await self.tolerant_projector.apply_batch(mine, self.stored_position, upto)
-            self.stored_position = upto
-        elif upto - self.stored_position >= CHECKPOINT_DISTANCE:
-            await self.store.apply(Changes(), self.stored_position, upto)
-            self.stored_position = upto
+        events = batch.select(self._event_types, self.position, through, self.skipped_positions)
+        if events:
+            await self.tolerant_projector.apply_batch(events, self.stored_position, through)
+            self.stored_position = through
+        elif through - self.stored_position >= CHECKPOINT_DISTANCE:
+            await self.store.apply(Changes(), self.stored_position, through)
+            self.stored_position = through
             if self.on_changes is not None:
-                self.on_changes(Changes(), upto)
-        self.position = upto
+                self.on_changes(Changes(), through)
+        self.position = through
 
 
 class LogRunner:
@@ -114,25 +99,25 @@ class LogRunner:
     def __init__(
         self,
         log: EventLog,
-        followers: Sequence[RunningProjection],
-        publish: PublishPositions = lambda positions: None,
-        tend: RunMaintenance = _no_maintenance,
+        projections: Sequence[RunningProjection],
+        publish_positions: PublishPositions = lambda positions: None,
+        run_maintenance: RunMaintenance = _no_maintenance,
     ) -> None:
-        """`followers` may be added to while it runs."""
+        """`projections` may be added to while it runs."""
         self._log = log
-        self._projections = followers
-        self._publish_positions = publish
-        self.run_maintenance = tend
+        self._projections = projections
+        self._publish_positions = publish_positions
+        self.run_maintenance = run_maintenance
 
     async def start(self) -> None:
-        """Find out where every store is."""
-        for follower in self._projections:
-            await follower.start()
+        """Read where every store is."""
+        for running in self._projections:
+            await running.start()
         self._publish_positions(self.positions())
 
     def positions(self) -> dict[str, int]:
         """How far each projection is."""
-        return {follower.projection.name: follower.position for follower in self._projections}
+        return {running.projection.name: running.position for running in self._projections}
 
     async def catch_up(self, until: int | None = None) -> int:
         """Project everything that the log holds by now, or up to a position; where it got to."""
@@ -146,37 +131,39 @@ class LogRunner:
         stopping = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
-                more = (
-                    await self.run_maintenance()
-                )  # first, for there may be orders about what came now
+                # First, for an operator's command may be about the events that come next.
+                more = await self.run_maintenance()
                 if await self._project_batches() or more:
                     continue
                 after = min(self._active_positions(), default=self._log.head())
-                news = asyncio.ensure_future(self._log.wait_for_events(after, timeout=IDLE_SECONDS))
-                await asyncio.wait({news, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not news.done():
-                    news.cancel()
-                    await asyncio.gather(news, return_exceptions=True)
+                events = asyncio.ensure_future(
+                    self._log.wait_for_events(after, timeout=IDLE_SECONDS)
+                )
+                await asyncio.wait({events, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not events.done():
+                    events.cancel()
+                    await asyncio.gather(events, return_exceptions=True)
         finally:
             stopping.cancel()
 
     def _active_positions(self) -> set[int]:
-        """Where the projections that run stand."""
-        return {follower.position for follower in self._projections if not follower.paused}
+        """Where the projections are that aren't paused."""
+        return {running.position for running in self._projections if not running.paused}
 
     async def _project_batches(self, until: int | None = None) -> bool:
-        """Project one batch for each place where projections stand, so that one which is far
-        behind keeps no other from its news; False where there was nothing new."""
+        """Project one batch for each position where projections are, so that one which is far
+        behind doesn't delay the others; False where there was nothing new."""
         moved = False
         for after in sorted(self._active_positions(), reverse=True):
-            stored = self._log.read_all(after, limit=BATCH_EVENTS, until=until)
-            if not stored:
-                continue
-            batch, broken = decode_rows(stored)
-            upto = stored[-1].position
-            for follower in self._projections:
-                if not follower.paused and follower.position == after:
-                    await follower.apply_batch(batch, upto, broken)
-            self._publish_positions(self.positions())
-            moved = True
+            rows = self._log.read_all(after, limit=BATCH_EVENTS, until=until)
+            if rows:
+                await self._apply_rows(rows, after)
+                moved = True
         return moved
+
+    async def _apply_rows(self, rows: Sequence[StoredEvent], after: int) -> None:
+        batch = EventBatch(lambda: rows)
+        for running in self._projections:
+            if not running.paused and running.position == after:
+                await running.apply_batch(batch, rows[-1].position)
+        self._publish_positions(self.positions())

@@ -1,8 +1,8 @@
-"""Lanes: each partition of a worker is worked on by a task of its own.
+"""Queues of chunks in a Faust worker: one for each partition, each with a task of its own.
 
-While a batch of a partition is on its way into the stores, the chunks behind it gather; the next
-batch takes them all together. After it a lane rests for a moment, for more to gather, unless it is
-behind. So a quiet feed waits for nothing, a busy one makes few and large transactions, and no
+While a batch of a partition is applied to the stores, the chunks behind it gather; the next batch
+takes them all together. After a batch the task pauses for a moment, for more to gather, unless it
+is behind. So a quiet feed waits for nothing, a busy one makes few and large transactions, and no
 partition waits for another's.
 """
 
@@ -13,35 +13,36 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from projections.store import StoreUnavailable
 from streams.feed.chunks import Chunk
-from streams.projecting.partitioned_runner import Gap, PartitionedRunner
+from streams.projecting.partitioned_runner import Gap, PartitionedRunner, retry_unavailable
 
 BATCH_EVENTS: Final = 2000
 """Events of one batch, at most, unless one chunk has more. With 300 a worker that is behind takes
 half as long again; one batch must end well before the store's limit on a busy machine, too."""
 BEHIND_EVENTS: Final = 300
-"""A lane in which so many wait is behind."""
+"""A queue with so many events is behind."""
 MAX_QUEUED_BYTES: Final = 4 << 20
-"""Lines that wait in one lane; who brings more waits, too."""
+"""Lines in one queue; `put` waits while there are more."""
 PAUSE_FACTOR: Final = 4
-"""A lane that is not behind is at work for a fifth of the time: a transaction for one event costs
-half of what one for twenty does, and where all take long there are too many."""
+"""The task of a queue that is not behind works for a fifth of the time: a transaction for one event
+costs half of what one for twenty does, and where all take long there are too many."""
 MAX_PAUSE_SECONDS: Final = 0.2
 RETRY_SECONDS: Final = 0.5
-"""How long to wait before a store that can't be reached is tried again."""
+"""The wait before a store that can't be reached is tried again."""
 IDLE_SECONDS: Final = 1.0
-"""After which a lane without work looks whether its views are level."""
+"""After so long without chunks a task checks that all views are at the same position."""
 REWIND_TIMEOUT_SECONDS: Final = 3.0
-"""How long what a rewind asked for may be on its way; twice as long after each that did not help.
-Faust forgets a rewind where it was still handing over what it had read before."""
+"""How long after a rewind its chunks must arrive; twice as long after each that did not help. Faust
+loses a rewind where it was still delivering what it had read before."""
 FULL_REWIND_ATTEMPT: Final = 3
-"""The rewind of one place which reads the whole partition: the offset that was found is no good."""
+"""The rewind to one position which reads the whole partition: the offset found for it is wrong."""
 
 OffsetFinder = Callable[[int, int], Awaitable[int]]
-"""An offset of a partition from which on a view at a position finds everything that it lacks."""
+"""Given a partition and a view's position, an offset from which on the view finds all it lacks."""
 
 _logger = logging.getLogger(__name__)
 
@@ -53,94 +54,94 @@ async def offset_of_beginning(partition: int, position: int) -> int:
 
 @dataclass(slots=True)
 class _RewindRequest:
-    """What a partition was read again for: where which view stood; when, how often, and whether
-    the reader came by there since."""
+    """Why a partition is read again: a projection and its position."""
 
     view_position: tuple[str, int]
     requested_at: float
     attempts: int
     arrived: bool = False
+    """Whether chunks from there have been put since."""
 
 
 @dataclass(slots=True)
 class _PartitionQueue:
     queued_chunks: deque[tuple[Chunk, Any]] = field(default_factory=deque)
     unstored_tokens: list[Any] = field(default_factory=list)
-    """Tokens of what was taken, while the stores don't say so."""
+    """Tokens of chunks that were applied, until the stores have their position."""
     queued_bytes: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
 
-    async def pause_after_batch(self, took: float) -> None:
-        """Let more gather than came during a batch that took so many seconds, unless much did."""
+    async def pause_after_batch(self, seconds: float) -> None:
+        """Let more gather after a batch that took so many seconds, unless the queue is behind."""
         if sum(chunk.event_count for chunk, _ in self.queued_chunks) < BEHIND_EVENTS:
-            await asyncio.sleep(min(PAUSE_FACTOR * took, MAX_PAUSE_SECONDS))
+            await asyncio.sleep(min(PAUSE_FACTOR * seconds, MAX_PAUSE_SECONDS))
 
-    def pop_batch(self, most: int) -> list[tuple[Chunk, Any]]:
-        """The next batch off the queue."""
-        taken: list[tuple[Chunk, Any]] = []
+    def pop_batch(self, max_events: int) -> list[tuple[Chunk, Any]]:
+        batch: list[tuple[Chunk, Any]] = []
         events = 0
-        while self.queued_chunks and (
-            not taken or events + self.queued_chunks[0][0].event_count <= most
-        ):
-            taken.append(self.queued_chunks.popleft())
-            events += taken[-1][0].event_count
-            self.queued_bytes -= len(taken[-1][0].lines)
-        return taken
+        while self.queued_chunks:
+            events += self.queued_chunks[0][0].event_count
+            if batch and events > max_events:
+                break
+            batch.append(self.queued_chunks.popleft())
+            self.queued_bytes -= len(batch[-1][0].lines)
+        return batch
 
 
 class PartitionQueues:
-    """Chunks go in, each with a token; tokens come out at `done` once the stores hold the chunk."""
+    """Chunks go in, each with a token; `acknowledge` gets the token once the stores hold it."""
 
     def __init__(
         self,
-        partitions: PartitionedRunner,
-        done: Callable[[Any], None],
+        runner: PartitionedRunner,
+        acknowledge: Callable[[Any], None],
         rewind: Callable[[int, int], Awaitable[None]],
-        failed: Callable[[BaseException], None],
+        report_failure: Callable[[BaseException], None],
         retry_seconds: float = RETRY_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
         batch_events: int = BATCH_EVENTS,
-        again_seconds: float = REWIND_TIMEOUT_SECONDS,
+        rewind_timeout_seconds: float = REWIND_TIMEOUT_SECONDS,
     ) -> None:
-        """`rewind` has a partition read again from where a position was, or from before it (0 is
-        its beginning), for a store is behind the feed's reader; `failed` hears of what can't be
-        tried again, after which the lane stands still."""
-        self._runner = partitions
-        self._acknowledge, self._rewind, self._report_failure = done, rewind, failed
+        """`rewind` has a partition read again from a position or from before it (0 is the
+        beginning), for a store is behind the feed's reader; `report_failure` gets an error that
+        can't be retried, after which the partition's task has ended."""
+        self._runner = runner
+        self._acknowledge, self._rewind = acknowledge, rewind
+        self._report_failure = report_failure
         self._retry_seconds = retry_seconds
         self._idle_seconds = idle_seconds
         self._batch_events = batch_events
-        self._rewind_timeout_seconds = again_seconds
+        self._rewind_timeout_seconds = rewind_timeout_seconds
         self._queues: dict[int, _PartitionQueue] = {}
         self._rewinds: dict[int, _RewindRequest] = {}
 
     def open(self, partition: int) -> _PartitionQueue:
-        """Work on this partition, although nothing came of it yet."""
-        lane = self._queues.get(partition)
-        if lane is None:
-            lane = self._queues[partition] = _PartitionQueue()
-            lane.task = asyncio.create_task(self._run(partition, lane))
-        return lane
+        """Start this partition's task, if it doesn't run."""
+        queue = self._queues.get(partition)
+        if queue is None:
+            queue = self._queues[partition] = _PartitionQueue()
+            queue.task = asyncio.create_task(self._run(partition, queue))
+        return queue
 
     async def put(self, chunk: Chunk, token: Any) -> None:
-        """Line a chunk up behind those of its partition; waits while there are too many."""
-        lane = self.open(chunk.partition)
-        rewound = self._rewinds.get(chunk.partition)
-        if rewound is not None and chunk.after <= rewound.view_position[1]:
-            rewound.arrived = True
-        while lane.queued_bytes > MAX_QUEUED_BYTES:
-            lane.changed.clear()
-            await lane.changed.wait()
-        lane.queued_chunks.append((chunk, token))
-        lane.queued_bytes += len(chunk.lines)
-        lane.changed.set()
+        """Queue a chunk behind those of its partition; waits while there are too many."""
+        queue = self.open(chunk.partition)
+        rewind = self._rewinds.get(chunk.partition)
+        if rewind is not None and chunk.after <= rewind.view_position[1]:
+            rewind.arrived = True
+        while queue.queued_bytes > MAX_QUEUED_BYTES:
+            queue.changed.clear()
+            await queue.changed.wait()
+        queue.queued_chunks.append((chunk, token))
+        queue.queued_bytes += len(chunk.lines)
+        queue.changed.set()
 
     async def close(self, partitions: Collection[int] | None = None) -> None:
-        """Stop work on these partitions, or on all: they may be somebody else's now."""
+        """End the tasks of these partitions, or of all: other workers may have them now."""
         numbers = list(self._queues) if partitions is None else partitions
-        closed = [lane for number in numbers if (lane := self._queues.pop(number, None))]
-        tasks = [lane.task for lane in closed if lane.task is not None]
+        closed = [queue for number in numbers if (queue := self._queues.pop(number, None))]
+        tasks = [queue.task for queue in closed if queue.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -148,88 +149,81 @@ class PartitionQueues:
             self._rewinds.pop(number, None)
         self._runner.discard_partitions(numbers)
 
-    async def _run(self, partition: int, lane: _PartitionQueue) -> None:
+    async def _run(self, partition: int, queue: _PartitionQueue) -> None:
         try:
             while True:
-                while not lane.queued_chunks:
-                    lane.changed.clear()
+                while not queue.queued_chunks:
+                    queue.changed.clear()
                     try:
-                        await asyncio.wait_for(lane.changed.wait(), self._idle_seconds)
+                        await asyncio.wait_for(queue.changed.wait(), self._idle_seconds)
                     except TimeoutError:
-                        await self._check_level(partition, lane)
-                batch = lane.pop_batch(self._batch_events)
-                lane.changed.set()
+                        await self._check_level(partition, queue)
+                batch = queue.pop_batch(self._batch_events)
+                queue.changed.set()
                 began = asyncio.get_running_loop().time()
-                await self._apply_until_stored(partition, lane, batch)
-                await lane.pause_after_batch(asyncio.get_running_loop().time() - began)
-        except Exception as error:  # noqa: BLE001  # it is the worker's end, and told there
+                await self._apply_until_stored(partition, queue, batch)
+                await queue.pause_after_batch(asyncio.get_running_loop().time() - began)
+        except Exception as error:  # noqa: BLE001  # it ends the worker, which logs it
             self._report_failure(error)
 
     async def _apply_until_stored(
-        self, partition: int, lane: _PartitionQueue, batch: list[tuple[Chunk, Any]]
+        self, partition: int, queue: _PartitionQueue, batch: list[tuple[Chunk, Any]]
     ) -> None:
-        while True:
-            try:
-                stored = await self._runner.apply_chunks([chunk for chunk, _ in batch])
-            except StoreUnavailable as error:
-                _logger.warning("trying again in %s s: %s", self._retry_seconds, error)
-                await asyncio.sleep(self._retry_seconds)
-            except Gap as gap:
-                await self._recover_gap(partition, lane, batch, gap)
-                return
-            else:
-                lane.unstored_tokens.extend(token for _, token in batch)
-                if stored:
-                    for token in lane.unstored_tokens:
-                        self._acknowledge(token)
-                    lane.unstored_tokens.clear()
-                return
-
-    async def _check_level(self, partition: int, lane: _PartitionQueue) -> None:
-        """Views that are behind although nothing comes are brought up, too."""
-        if self._rewind_overdue(partition):
-            await self._rewind_partition(partition, lane, self._rewinds[partition].view_position)
+        work = partial(self._runner.apply_chunks, [chunk for chunk, _ in batch])
+        try:
+            stored = await retry_unavailable(work, self._retry_seconds)
+        except Gap as gap:
+            await self._recover_gap(partition, queue, batch, gap)
             return
-        with suppress(StoreUnavailable):  # the next look is soon
+        queue.unstored_tokens.extend(token for _, token in batch)
+        if stored:
+            for token in queue.unstored_tokens:
+                self._acknowledge(token)
+            queue.unstored_tokens.clear()
+
+    async def _check_level(self, partition: int, queue: _PartitionQueue) -> None:
+        """Bring up views that are behind although there are no chunks."""
+        if self._rewind_overdue(partition):
+            await self._rewind_partition(partition, queue, self._rewinds[partition].view_position)
+            return
+        with suppress(StoreUnavailable):  # the next check is soon
             try:
                 await self._runner.check_level(partition)
             except Gap as gap:
-                await self._recover_gap(partition, lane, [], gap)
+                await self._recover_gap(partition, queue, [], gap)
 
     async def _recover_gap(
-        self, partition: int, lane: _PartitionQueue, batch: list[tuple[Chunk, Any]], gap: Gap
+        self, partition: int, queue: _PartitionQueue, batch: list[tuple[Chunk, Any]], gap: Gap
     ) -> None:
-        """The partition is read again from where the view stands. If something is missing then,
-        there is a hole in the topic: what lies right behind it is left out, for the relay sends
-        it again."""
-        lane.unstored_tokens.clear()
+        """Have the partition read again from the view's position. If something is still missing
+        then, there is a hole in the topic: the chunks right behind it are left out, for the relay
+        sends them again."""
+        queue.unstored_tokens.clear()
         before = self._rewinds.get(partition)
-        if (
-            before is None
-            or before.view_position != gap.view_position
-            or self._rewind_overdue(partition)
-        ):
+        first = before is None or before.view_position != gap.view_position
+        if first or self._rewind_overdue(partition):
             _logger.warning("reading the partition again: %s", gap)
-            await self._rewind_partition(partition, lane, gap.view_position)
+            await self._rewind_partition(partition, queue, gap.view_position)
         elif len(batch) > 1:
-            for one in batch:
-                await self._apply_until_stored(partition, lane, [one])
+            for queued in batch:
+                await self._apply_until_stored(partition, queue, [queued])
 
     async def _rewind_partition(
-        self, partition: int, lane: _PartitionQueue, place: tuple[str, int]
+        self, partition: int, queue: _PartitionQueue, view_position: tuple[str, int]
     ) -> None:
-        before = self._rewinds.get(partition)
-        times = before.attempts + 1 if before is not None and before.view_position == place else 1
-        self._rewinds[partition] = _RewindRequest(place, time.monotonic(), times)
-        lane.queued_chunks.clear()
-        lane.queued_bytes = 0
-        lane.changed.set()
-        await self._rewind(partition, place[1] if times < FULL_REWIND_ATTEMPT else 0)
+        before, attempts = self._rewinds.get(partition), 1
+        if before is not None and before.view_position == view_position:
+            attempts = before.attempts + 1
+        self._rewinds[partition] = _RewindRequest(view_position, time.monotonic(), attempts)
+        queue.queued_chunks.clear()
+        queue.queued_bytes = 0
+        queue.changed.set()
+        await self._rewind(partition, view_position[1] if attempts < FULL_REWIND_ATTEMPT else 0)
 
     def _rewind_overdue(self, partition: int) -> bool:
-        """Whether a rewind was asked for and nothing came of it."""
-        rewound = self._rewinds.get(partition)
-        if rewound is None or rewound.arrived:
+        """Whether a rewind was requested and its chunks did not arrive in time."""
+        rewind = self._rewinds.get(partition)
+        if rewind is None or rewind.arrived:
             return False
-        patience: float = self._rewind_timeout_seconds * 2 ** (rewound.attempts - 1)
-        return time.monotonic() - rewound.requested_at > patience
+        timeout: float = self._rewind_timeout_seconds * 2 ** (rewind.attempts - 1)
+        return time.monotonic() - rewind.requested_at > timeout

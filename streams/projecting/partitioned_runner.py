@@ -1,52 +1,43 @@
 """Projections that follow the feed, each partition of it by itself.
 
-What the embedded runner does with the log, this does with chunks: the same step, a position for
-each partition, and no trust in anything but the position in the store. Kafka's offsets say where
-to begin reading, no more; a chunk that was seen is dropped, and one that doesn't join is refused
-(ADR 0015). Whoever else writes a partition meanwhile, a worker that was thought dead or its
-successor, one of the two finds the position moved and changes nothing.
+It runs in Faust workers and in rebuilds of the streaming profile. It does with chunks what the
+embedded runner does with the log, with a position for each partition, and trusts nothing but the
+position in the store. Kafka's offsets say only where to begin reading; a chunk that was applied is
+dropped, and one that begins after the position is refused (ADR 0015). Where two workers write a
+partition, one of them thought dead, one finds the position moved and changes nothing.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, TypeVar
 
-from events.schema import EVENT_TYPES, Event
+from events.schema import Event
 from projections.projection import Projection
-from projections.store import ReadStore, WriterSuperseded
+from projections.store import ReadStore, StoreUnavailable, WriterSuperseded
 from streams.feed.chunks import Chunk, join_neighbours
-from streams.projecting.apply_batch import ChangeListener
-from streams.projecting.tolerant_projector import DecodeResult, TolerantProjector, decode_rows
+from streams.projecting.apply_batch import BatchHandler, ChangeListener, DecodeResult, EventBatch
+from streams.projecting.dead_letters import TolerantProjector
 
 STORE_INTERVAL_SECONDS: Final = 0.2
 """How long a position may be ahead of the store while chunks hold nothing for a projection."""
 
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
 
 class Gap(Exception):
-    """A chunk begins after the store's position: what lies between has to be read first."""
+    """A chunk begins after the view's position: what lies between has to be read first."""
 
     def __init__(self, projection: str, partition: int, position: int, after: int) -> None:
         super().__init__(
-            f"{projection} stands at {position} in partition {partition}; a chunk begins at {after}"
+            f"{projection} is at {position} in partition {partition}; a chunk begins at {after}"
         )
         self.partition = partition
         self.view_position = (projection, position)
-
-
-class BatchHandler(Protocol):
-    """A way into a store for events in order: live events are parked where they can't be taken,
-    a rebuild stops there."""
-
-    async def sync_with_store(self) -> None:
-        """Before the first batch, and where somebody else wrote meanwhile."""
-        ...
-
-    async def apply_batch(
-        self, batch: Sequence[DecodeResult], after: int, position: int, partition: int
-    ) -> None:
-        """Bring the store from `after` to `position`. Raises `StoreError`."""
-        ...
 
 
 @dataclass(slots=True)
@@ -54,22 +45,23 @@ class _Progress:
     stored_position: int
     """The position in the store."""
     position: int
-    """The position up to which the view is current: `stored`, or further where nothing was."""
+    """The position up to which the view is current: `stored_position`, or further where chunks held
+    nothing for it."""
     superseded: bool = False
-    """Somebody else moved the position in the store on."""
+    """Another writer moved the position in the store."""
 
 
 @dataclass(slots=True)
 class PartitionedProjection:
-    """A projection with its store, and how far it is in the partitions that it follows here."""
+    """A projection with its store, and how far it is in the partitions of this worker."""
 
     projection: Projection
     store: ReadStore
     on_changes: ChangeListener | None = None
     skipped_positions: frozenset[int] = frozenset()
-    """Positions of events that somebody decided to leave out."""
+    """Positions of events that an operator decided to leave out."""
     batch_handler: BatchHandler | None = None
-    """None for the live way, which parks."""
+    """None for the live one, a `TolerantProjector`."""
     until: Mapping[int, int] | None = None
     """Where to stop in each partition; None for nowhere."""
     progress_by_partition: dict[int, _Progress] = field(default_factory=dict)
@@ -86,85 +78,64 @@ class PartitionedProjection:
         """How far this view is. Raises `StoreError`."""
         return (await self._load_progress(partition)).position
 
-    async def apply_chunk(self, chunk: Chunk, batch: "_ChunkEvents", store_it: bool) -> None:
-        """Bring the view to the end of a chunk. Raises `Gap`, `StoreError`."""
+    async def apply_chunk(self, chunk: Chunk, batch: EventBatch, store_it: bool) -> None:
+        """Bring the view to the end of a chunk, whose events are the batch.
+
+        With `store_it`, the store gets the position even if the chunk held nothing for the view.
+        Raises `Gap`, `StoreError`.
+        """
         partition = chunk.partition
-        place = await self._load_progress(partition)
-        if chunk.after > place.position:
-            raise Gap(self.projection.name, partition, place.position, chunk.after)
-        upto = chunk.through if self.until is None else min(chunk.through, self.until[partition])
-        if upto > place.position:
-            mine = batch.select_events(
-                self._event_types, place.position, upto, self.skipped_positions
-            )
-            if mine:
-                await self._apply(mine, place, upto, partition)
-            place.position = upto
+        progress = await self._load_progress(partition)
+        position, through = progress.position, chunk.through
+        if chunk.after > position:
+            raise Gap(self.projection.name, partition, position, chunk.after)
+        if self.until is not None:
+            through = min(through, self.until[partition])
+        if through > position:
+            events = batch.select(self._event_types, position, through, self.skipped_positions)
+            if events:
+                await self._apply(events, progress, through, partition)
+            progress.position = through
         if store_it:
             await self.store_position(partition)
 
     async def store_position(self, partition: int) -> None:
-        """Have the store say how far this view is. Raises `StoreError`."""
-        place = await self._load_progress(partition)
-        if place.stored_position < place.position:
-            await self._apply([], place, place.position, partition)
+        """Write how far this view is to the store. Raises `StoreError`."""
+        progress = await self._load_progress(partition)
+        if progress.stored_position < progress.position:
+            await self._apply([], progress, progress.position, partition)
 
     async def _load_progress(self, partition: int) -> _Progress:
-        """Where this view stands, by the store if that is not known here."""
-        place = self.progress_by_partition.get(partition)
-        if place is None or place.superseded:
+        """The progress in memory; from the store where there is none or another writer wrote."""
+        progress = self.progress_by_partition.get(partition)
+        if progress is None or progress.superseded:
             await self._batch_handler.sync_with_store()
-            at = await self.store.read_checkpoint(partition)
-            # What held nothing above the old place holds nothing above a later one either.
-            known = place.position if place is not None and place.stored_position <= at else at
-            place = self.progress_by_partition[partition] = _Progress(at, max(at, known))
-        return place
+            stored = known = await self.store.read_checkpoint(partition)
+            # Chunks that held nothing behind the old position hold nothing behind a later one.
+            if progress is not None and progress.stored_position <= stored:
+                known = max(stored, progress.position)
+            progress = self.progress_by_partition[partition] = _Progress(stored, known)
+        return progress
 
     async def _apply(
-        self, mine: Sequence[DecodeResult], place: _Progress, upto: int, partition: int
+        self, events: Sequence[DecodeResult], progress: _Progress, through: int, partition: int
     ) -> None:
+        stored = progress.stored_position
         try:
-            await self._batch_handler.apply_batch(mine, place.stored_position, upto, partition)
+            await self._batch_handler.apply_batch(events, stored, through, partition)
         except WriterSuperseded:
-            place.superseded = True
+            progress.superseded = True
             raise
-        place.stored_position = upto
-
-
-class _ChunkEvents:
-    """A chunk's events, decoded once for all views, when the first of them asks."""
-
-    def __init__(self, chunk: Chunk) -> None:
-        self._chunk = chunk
-        self._typed_events: list[tuple[int, type[Event] | str, DecodeResult]] | None = None
-
-    def select_events(
-        self, takes: frozenset[type[Event]], position: int, upto: int, skips: frozenset[int]
-    ) -> list[DecodeResult]:
-        """The events of some types in (`position`, `upto`], with those that can't be decoded."""
-        if self._typed_events is None:
-            events, broken = decode_rows(self._chunk.events_after(0))
-            self._typed_events = [(event.position, type(event.event), event) for event in events]
-            if broken:
-                kinds: dict[str, type[Event]] = {
-                    name: kind for kind, (name, _) in EVENT_TYPES.items()
-                }
-                self._typed_events += [(b.position, kinds.get(b.type, b.type), b) for b in broken]
-                self._typed_events.sort(key=lambda item: item[0])
-        return [
-            item
-            for at, kind, item in self._typed_events
-            if kind in takes and position < at <= upto and at not in skips
-        ]
+        progress.stored_position = through
 
 
 ViewProvider = Callable[[], Awaitable[Sequence[PartitionedProjection]]]
-"""Which views to bring forward now: asked before each batch, after it came from the feed. Raises
-`StoreUnavailable` while one of them must stand still."""
+"""The views to write now: called before each batch, after it was read from the feed. Raises
+`StoreUnavailable` while one of them must not be written."""
 
 
 def fixed_views(views: Sequence[PartitionedProjection]) -> ViewProvider:
-    """The same views, whenever they are asked for."""
+    """A provider of always the same views."""
 
     async def current_views() -> Sequence[PartitionedProjection]:
         return views
@@ -173,24 +144,24 @@ def fixed_views(views: Sequence[PartitionedProjection]) -> ViewProvider:
 
 
 class PartitionedRunner:
-    """All views of a worker, and the partitions that it was given."""
+    """All views of a worker, and the partitions that are assigned to it."""
 
-    def __init__(self, look: ViewProvider, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds, from anywhere."""
-        self._current_views = look
+    def __init__(self, current_views: ViewProvider, clock: Callable[[], float]) -> None:
+        """`clock` gives seconds from any origin."""
+        self._current_views = current_views
         self._views: Sequence[PartitionedProjection] = ()
         self._clock = clock
         self._stored_at: dict[int, float] = {}
         self._applied_through: dict[int, int] = {}
-        """How far each partition was taken for the views that there were."""
+        """How far each partition was applied to all views of that time."""
 
     async def apply_chunks(self, chunks: Sequence[Chunk]) -> bool:
         """Bring every view to the end of some chunks of one partition, in as few transactions as
-        they allow; True where the stores say so too.
+        they allow; True where the stores have that position, too.
 
-        A view whose position somebody else moved looks where it is and tries once more. Raises
-        `Gap`; `WriterSuperseded` where somebody else writes this partition all the time;
-        `StoreError`. All can be tried again. An event that a projection can't take is parked.
+        Where another writer moved a view's position, that view is read and tried once more. Raises
+        `Gap`; `WriterSuperseded` where another process keeps writing this partition; `StoreError`.
+        All can be tried again.
         """
         self._views = views = await self._current_views()
         now = self._clock()
@@ -200,7 +171,7 @@ class PartitionedRunner:
             chunk.event_count for chunk in chunks
         )
         for chunk in join_neighbours(chunks):
-            batch = _ChunkEvents(chunk)
+            batch = EventBatch(partial(chunk.events_after, 0))
             work = (self._apply_with_retry(view, chunk, batch, store_it) for view in views)
             for outcome in await asyncio.gather(*work, return_exceptions=True):
                 if isinstance(outcome, BaseException):
@@ -213,41 +184,42 @@ class PartitionedRunner:
         return store_it
 
     async def check_level(self, partition: int) -> None:
-        """While nothing comes: whether all views are where the furthest is, or where the feed was
-        read to. One that was paused, made anew or lost is not. Raises `Gap`, `StoreError`."""
+        """Raises `Gap` where a view is behind the furthest one or behind what was applied, as one
+        is that was paused, rebuilt or restored; `StoreError`. For a partition without chunks."""
         self._views = views = await self._current_views()
-        places = [await view.position(partition) for view in views]
-        furthest = max([self._applied_through.get(partition, 0), *places])
-        for view, position in zip(views, places, strict=True):
+        positions = [await view.position(partition) for view in views]
+        furthest = max([self._applied_through.get(partition, 0), *positions])
+        for view, position in zip(views, positions, strict=True):
             if position < furthest:
                 raise Gap(view.projection.name, partition, position, furthest)
 
     async def store_positions(self, partition: int) -> None:
-        """Have the stores say how far the views are. Raises `StoreError`."""
+        """Write how far the views are to their stores. Raises `StoreError`."""
         for view in self._views:
             await view.store_position(partition)
 
     def discard_partitions(self, partitions: Iterable[int]) -> None:
-        """These partitions are somebody else's now."""
+        """Forget partitions that are assigned to other workers now."""
         for partition in partitions:
             self._stored_at.pop(partition, None)
             self._applied_through.pop(partition, None)
             for view in self._views:
                 view.progress_by_partition.pop(partition, None)
 
-    def positions(self) -> dict[str, dict[int, int]]:
-        """How far each projection is in each partition that is followed here."""
-        return {
-            view.projection.name: {
-                number: place.position for number, place in view.progress_by_partition.items()
-            }
-            for view in self._views
-        }
-
     async def _apply_with_retry(
-        self, view: PartitionedProjection, chunk: Chunk, batch: _ChunkEvents, store_it: bool
+        self, view: PartitionedProjection, chunk: Chunk, batch: EventBatch, store_it: bool
     ) -> None:
         try:
             await view.apply_chunk(chunk, batch, store_it)
         except WriterSuperseded:
             await view.apply_chunk(chunk, batch, store_it)
+
+
+async def retry_unavailable(work: Callable[[], Awaitable[T]], seconds: float) -> T:
+    """Try until the store can be reached, with a pause of so many seconds between."""
+    while True:
+        try:
+            return await work()
+        except StoreUnavailable as error:
+            _logger.warning("trying again in %s s: %s", seconds, error)
+            await asyncio.sleep(seconds)

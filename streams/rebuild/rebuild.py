@@ -7,18 +7,20 @@ live runner alone, so nothing that a rebuild does is told to anybody.
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
-from events.envelope import RecordedEvent, StoredEvent
+from events.envelope import RecordedEvent
+from events.event_filter import read_pages
 from events.log import EventLog
 from events.schema import EVENT_TYPES
 from projections.projection import Projection
-from projections.store import Changes, ReadStore, StoreUnavailable, WriterSuperseded
+from projections.store import Changes, ReadStore
 from projections.tables import CounterTable, Table
-from streams.projecting.apply_batch import project_and_apply
-from streams.projecting.tolerant_projector import (
+from streams.projecting.apply_batch import (
+    BatchHandler,
     DecodeResult,
     UndecodableEvent,
     decode_rows,
     event_type_of,
+    project_and_apply,
 )
 
 BATCH_EVENTS: Final = 16_000
@@ -61,76 +63,40 @@ async def load_view(
     `StoreError`.
     """
     types = [EVENT_TYPES[kind][0] for kind in projection.event_types]
-    size = min(READ_EVENTS, batch)
-    seen = after = await store.read_checkpoint()
-    more = seen < until
-    while more:
-        events: list[RecordedEvent] = []
-        while more and len(events) < batch:
-            rows = log.read_all(seen, types=types, limit=size, until=until)
-            more = len(rows) == size
-            seen = rows[-1].position if more else until
-            events += _decode_or_fail(projection, rows, skips)
+    handler = FailFastHandler(projection, store)
+    after = await store.read_checkpoint()
+    events: list[DecodeResult] = []
+    for page in read_pages(log, after, until, types=types, limit=min(READ_EVENTS, batch)):
+        events += decode_rows(page.events, skips)
+        if len(events) < batch and page.through < until:
+            continue
         if events:
-            await _apply_or_bisect(projection, store, events, after, seen)
-            after = seen
-        told(seen)
+            await handler.apply_batch(events, after, page.through)
+            after, events = page.through, []
+        told(page.through)
     if after < until:
         await store.apply(Changes(), after, until)
 
 
-def _decode_or_fail(
-    projection: Projection, rows: Sequence[StoredEvent], skips: Collection[int]
-) -> list[RecordedEvent]:
-    events, broken = decode_rows(rows)
-    for one in broken:
-        if one.position not in skips:
-            raise PoisonEvent(projection.name, one, one.error) from one.error
-    return [event for event in events if event.position not in skips] if skips else events
+class FailFastHandler(BatchHandler):
+    """The handler of batches in a rebuild: an event that fails stops it with a `PoisonEvent`."""
 
-
-class FailFastHandler:
-    """A rebuild's way into a store where a feed brings the events: see `partitions.Taker`."""
-
-    def __init__(self, projection: Projection, store: ReadStore) -> None:
-        self._projection = projection
-        self._store = store
-
-    async def sync_with_store(self) -> None:
-        """Nothing is parked in a view that is being rebuilt."""
-
-    async def apply_batch(
+    async def _apply_whole(
         self, batch: Sequence[DecodeResult], after: int, position: int, partition: int
-    ) -> None:
-        """As the port says. Raises `PoisonEvent`, too."""
+    ) -> Changes | None:
         events: list[RecordedEvent] = []
         for item in batch:
             if isinstance(item, UndecodableEvent):
-                raise PoisonEvent(self._projection.name, item, item.error) from item.error
+                raise item.error
             events.append(item)
-        await _apply_or_bisect(self._projection, self._store, events, after, position, partition)
+        return await project_and_apply(
+            self._projection, self._store, events, after, position, partition
+        )
 
-
-async def _apply_or_bisect(
-    projection: Projection,
-    store: ReadStore,
-    events: Sequence[RecordedEvent],
-    after: int,
-    position: int,
-    partition: int = 0,
-) -> None:
-    """Project events between two positions; where one fails, everything before it."""
-    try:
-        await project_and_apply(projection, store, events, after, position, partition)
-    except (StoreUnavailable, WriterSuperseded):
-        raise
-    except Exception as error:
-        if len(events) == 1:
-            raise PoisonEvent(projection.name, events[0], error) from error
-        half = len(events) // 2
-        between = events[half - 1].position
-        await _apply_or_bisect(projection, store, events[:half], after, between, partition)
-        await _apply_or_bisect(projection, store, events[half:], between, position, partition)
+    async def _handle_failure(
+        self, item: DecodeResult, error: Exception, after: int, position: int, partition: int
+    ) -> None:
+        raise PoisonEvent(self._projection.name, item, error) from error
 
 
 class Difference(NamedTuple):

@@ -13,7 +13,8 @@ from events.log import LOG_START, EventLog
 from events.schema import EVENT_TYPES
 from projections.projection import Projection
 from projections.store import ReadStore
-from streams.projecting.tolerant_projector import DecodeResult, TolerantProjector, decode_rows
+from streams.projecting.apply_batch import DecodeResult, decode_rows
+from streams.projecting.dead_letters import TolerantProjector
 
 BATCH_EVENTS: Final = 8000
 """Events of one transaction."""
@@ -119,7 +120,7 @@ async def project_point_in_time(
                 [cover.first_left_out_id, *(row.id for row in rows if not moment.includes(row))]
             )
             cover = SnapshotCoverage(end, newest, left)
-            items += _decode_unskipped(wanted, skips)
+            items += decode_rows(wanted, skips)
         await parking.apply_batch(items, after, cover.position)
         taken += len(items)
         told(cover.position)
@@ -143,11 +144,3 @@ def _rows_before_cutoff(
     if out is None or rows[out].position == after + 1:
         return rows, end, False
     return rows[:out], rows[out].position - 1, True
-
-
-def _decode_unskipped(rows: list[StoredEvent], skips: Collection[int]) -> list[DecodeResult]:
-    events, broken = decode_rows(rows)
-    items: list[DecodeResult] = [*events, *broken]
-    if broken:
-        items.sort(key=lambda one: one.position)
-    return [one for one in items if one.position not in skips]

@@ -48,7 +48,7 @@ def data(tmp_path: Path) -> Settings:
     command = [os.path.join(os.path.dirname(STARLING), "python"), "-c", code]
     done = subprocess.run(command, env=env, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
-    assert b"parks the event at position 5000" in done.stderr
+    assert b"can't apply the event at position 5000" in done.stderr
     return settings
 
 

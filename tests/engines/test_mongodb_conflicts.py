@@ -14,7 +14,7 @@ from infra.mongodb.read_store import MongoReadStore
 from projections.followers import FollowersProjection
 from projections.projection import Projection
 from projections.timeline import TimelineProjection
-from streams.projecting.apply_batch import project_and_notify
+from streams.projecting.apply_batch import project_and_apply
 from tests.support.engines.mongodb_views import projection_rows, temporary_database
 from tests.support.social_model import FREQUENT_KINDS, RARE_KINDS, RELATION_KINDS, SocialModel
 
@@ -55,7 +55,10 @@ async def write(
         batch, left[number] = left[number][:size], left[number][size:]
         taken = [one for one in batch if type(one.event) in projection.event_types]
         after, upto = positions[number], batch[-1].position
-        assert await project_and_notify(projection, store, taken, after, upto, partition=number)
+        assert (
+            await project_and_apply(projection, store, taken, after, upto, partition=number)
+            is not None
+        )
         positions[number] = upto
 
 
@@ -87,7 +90,7 @@ async def test_rows_end_the_same_when_two_writers_project_at_the_same_time(
             log = some_log(seed, users=5, kinds=kinds, most=120)
             straight = MemoryReadStore(projection.tables)
             taken = [one for one in log if type(one.event) in projection.event_types]
-            await project_and_notify(projection, straight, taken, 0, len(log))
+            await project_and_apply(projection, straight, taken, 0, len(log))
             store = await project_at_once(projection, opened, f"{projection.name}_1", log, seed)
             assert await projection_rows(projection, store) == await projection_rows(
                 projection, straight

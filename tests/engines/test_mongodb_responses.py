@@ -23,7 +23,7 @@ from infra.settings import Settings
 from infra.streaming.worker import open_log_runner, open_stores
 from infra.wiring.write_side import signing_secret
 from projections.store import ReadStore
-from streams.projecting.apply_batch import project_and_notify
+from streams.projecting.apply_batch import project_and_apply
 from tests.e2e.test_multi_process_server import running_server
 from tests.support.acknowledged_writes import all_events
 from tests.support.engines.mongodb_views import fresh_address, projection_rows, temporary_database
@@ -73,12 +73,12 @@ async def test_random_logs_have_the_same_rows(mongodb: MongoServer, seed: int) -
         for projection, store in await open_stores(opened, 1):
             taken = [one for one in log if type(one.event) in projection.event_types]
             near = MemoryReadStore(projection.tables)
-            await project_and_notify(projection, near, taken, 0, len(log))
+            await project_and_apply(projection, near, taken, 0, len(log))
             start = 0
             while start < len(log):
                 end = min(len(log), start + random.randint(1, 40))
                 batch = [one for one in taken if start < one.position <= end]
-                await project_and_notify(projection, store, batch, start, end)
+                await project_and_apply(projection, store, batch, start, end)
                 start = end
             assert await projection_rows(projection, store) == await projection_rows(
                 projection, near

@@ -18,7 +18,7 @@ from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore
 from projections.tables import CounterTable
-from streams.projecting.apply_batch import project_and_notify
+from streams.projecting.apply_batch import project_and_apply
 from tests.support.random_logs import (
     COMMANDS,
     FREQUENT_COMMANDS,
@@ -44,7 +44,9 @@ async def feed(
     while start < len(log):
         batch = log[start : start + sizes[min(number, len(sizes) - 1)]]
         taken = [one for one in batch if type(one.event) in projection.event_types]
-        assert await project_and_notify(projection, store, taken, start, start + len(batch))
+        assert (
+            await project_and_apply(projection, store, taken, start, start + len(batch)) is not None
+        )
         start, number = start + len(batch), number + 1
 
 
@@ -95,7 +97,7 @@ def test_a_batch_applied_twice_changes_nothing(
         start = again * size % len(log)
         batch = [r for r in log[start : start + size] if type(r.event) in projection.event_types]
         end = min(start + size, len(log))
-        assert not await project_and_notify(projection, store, batch, start, end)
+        assert await project_and_apply(projection, store, batch, start, end) is None
         assert await rows(projection, store) == before
         assert await store.read_checkpoint() == len(log)
 

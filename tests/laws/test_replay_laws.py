@@ -19,7 +19,7 @@ from infra.sqlite.event_log import SqliteLog
 from projections.registry import ALL_PROJECTIONS
 from streams.export.replay import open_path_export, replay_events
 from streams.export.restore import WINDOW_EVENTS, CannotRestore, restore_events
-from streams.projecting.apply_batch import project_and_notify
+from streams.projecting.apply_batch import project_and_apply
 from tests.support.random_logs import CommandStep, log_of_steps, random_steps
 
 LAW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -40,7 +40,7 @@ async def views(log: EventLog) -> list[object]:
     for projection in ALL_PROJECTIONS:
         store = MemoryReadStore(projection.tables)
         taken = [one for one in events if type(one.event) in projection.event_types]
-        await project_and_notify(projection, store, taken, 0, log.head())
+        await project_and_apply(projection, store, taken, 0, log.head())
         rows += [(table.name, await store.scan(table)) for table in projection.tables]
     return rows
 

@@ -20,7 +20,7 @@ from projections.profiles import PROFILES
 from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore
 from streams.export import parquet_format
-from streams.projecting.apply_batch import project_and_notify
+from streams.projecting.apply_batch import project_and_apply
 from tests.support.random_logs import CommandStep, log_of_steps, random_steps
 
 LAW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,7 +53,7 @@ async def stores(log: EventLog) -> dict[str, ReadStore]:
     for projection in ALL_PROJECTIONS:
         store = found[projection.name] = MemoryReadStore(projection.tables)
         taken = [one for one in events if type(one.event) in projection.event_types]
-        await project_and_notify(projection, store, taken, 0, log.head())
+        await project_and_apply(projection, store, taken, 0, log.head())
     return found
 
 

@@ -23,8 +23,7 @@ from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.accounts import SqliteAccounts
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS, INVALIDATIONS
-from projections.store import Changes
-from streams.projecting.apply_batch import project_and_notify
+from streams.projecting.apply_batch import project_and_apply
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.rebuild.time_travel import PointInTime, project_point_in_time
 from tests.support.manual_clock import ManualClock
@@ -140,16 +139,12 @@ class ApiWorld:
             head, after = self.log.head(), self.positions[projection.name]
             types = [EVENT_TYPES[kind][0] for kind in projection.event_types]
             stored = self.log.read_all(after, types=types, limit=1_000_000, until=head)
-
-            def listen(changes: Changes, position: int, name: str = projection.name) -> None:
-                self.pending_invalidations.extend(
-                    INVALIDATIONS[name](changes) if name in INVALIDATIONS else ()
-                )
-
             batch = [EVENT_CODEC.decode_stored(one) for one in stored]
-            await project_and_notify(
-                projection, self.stores[projection.name], batch, after, head, listen
+            changes = await project_and_apply(
+                projection, self.stores[projection.name], batch, after, head
             )
+            if changes is not None and projection.name in INVALIDATIONS:
+                self.pending_invalidations.extend(INVALIDATIONS[projection.name](changes))
             self.positions[projection.name] = head
 
     def new_client(self, token: str | None = None) -> httpx.AsyncClient:

@@ -16,7 +16,7 @@ from projections.projection import Projection, project_batch
 from projections.registry import ALL_PROJECTIONS
 from projections.store import Changes, ReadStore
 from projections.tables import CounterTable, Row, Table
-from streams.projecting.apply_batch import project_and_notify
+from streams.projecting.apply_batch import project_and_apply
 
 QueryResult = TypeVar("QueryResult")
 EventWithTime = Event | tuple[int, Event]
@@ -65,7 +65,7 @@ class GivenEvents:
         store = MemoryReadStore(projection.tables)
         for start in range(0, len(self._log), size):
             batch = self._log[start : start + size]
-            await project_and_notify(
+            await project_and_apply(
                 projection, store, _of_its_types(projection, batch), start, start + len(batch)
             )
         return store

@@ -12,7 +12,7 @@ from projections.home.home_timeline import HomeTimeline
 from projections.invalidation import InvalidationKind
 from projections.pages import PageRequest
 from projections.timeline import TimelineProjection
-from streams.projecting.apply_batch import project_and_notify
+from streams.projecting.apply_batch import project_and_apply
 from tests.support.no_rings import NoRings
 
 ADA, BOB = 1, 2
@@ -38,7 +38,7 @@ class PausableStore(MemoryReadStore):
 
     async def apply_event(self, position: int, id: int, event: Event) -> None:
         recorded = RecordedEvent(position, id, "", 1, 0, 0, id, event)
-        await project_and_notify(TimelineProjection(), self, [recorded], position - 1, position)
+        await project_and_apply(TimelineProjection(), self, [recorded], position - 1, position)
 
 
 async def start_paused_read(

@@ -63,7 +63,7 @@ class QueueWorker:
             self.failed.append,
             retry_seconds=0.001,
             idle_seconds=0.05,
-            again_seconds=AGAIN_SECONDS,
+            rewind_timeout_seconds=AGAIN_SECONDS,
         )
 
     async def look(self) -> Sequence[PartitionedProjection]:
