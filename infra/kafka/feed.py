@@ -1,8 +1,8 @@
 """The feed in Apache Kafka: a topic, written through a process that does nothing else.
 
-Should the client in there begin a new epoch after an error, batches on their way are lost while
-later ones go out; their futures fail, the relay begins again, and readers do not join what lies
-behind the hole (`streams.feed.chunks`).
+Should the client in that process begin a new epoch after an error, batches on their way are lost
+while later ones go out. Their futures fail, the relay begins again, and readers do not join what
+lies behind the hole (`streams.feed.chunks`).
 """
 
 import asyncio
@@ -12,19 +12,21 @@ import subprocess
 import sys
 from asyncio import Future, StreamReader, StreamWriter
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from infra.kafka.lines_ring import LinesRing
 from infra.kafka.producer_ipc import (
     FRAME_HEADER,
     ChunkGroup,
     GroupResult,
+    LinesRing,
     TopicOpened,
     frame_message,
 )
 from infra.kafka.topic import REQUEST_SECONDS, FeedTopic
 from streams.feed.chunks import Chunk
 from streams.feed.relay import FeedUnavailable
+
+_PRODUCER_ENDED: Final = "the producer process of the relay ended"
 
 
 class KafkaFeed:
@@ -40,7 +42,7 @@ class KafkaFeed:
     ) -> None:
         self.partition_count, self.complete_to = opened
         self.pid = process.pid
-        """Of the process that sends."""
+        """Of the producer process."""
         self._ring, self._process, self._writer = ring, process, writer
         self._loop = asyncio.get_running_loop()
         self._last_number = 0
@@ -49,7 +51,7 @@ class KafkaFeed:
 
     @classmethod
     async def open(cls, servers: str, topic: FeedTopic) -> Self:
-        """The feed in a topic of the cluster at `servers`, made at need.
+        """The feed in a topic of the cluster at `servers`, which is created if it does not exist.
 
         Raises `FeedUnavailable`.
         """
@@ -66,15 +68,15 @@ class KafkaFeed:
             await asyncio.to_thread(_kill_producer, process)
             ring.close()
             if isinstance(error, asyncio.IncompleteReadError | ConnectionError):
-                raise FeedUnavailable("the process that sends to Kafka ended") from error
+                raise FeedUnavailable(_PRODUCER_ENDED) from error
             raise
 
     def publish(self, chunks: Sequence[Chunk], complete_to: int) -> "Future[None]":
-        """As `FeedWriter.publish`."""
+        """Send chunks; the future ends when all are acknowledged, or with `FeedUnavailable`."""
         acknowledged: Future[None] = self._loop.create_future()
         acknowledged.add_done_callback(_mark_retrieved)
         if self._reading_results.done():
-            acknowledged.set_exception(FeedUnavailable("the process that sends to Kafka ended"))
+            acknowledged.set_exception(FeedUnavailable(_PRODUCER_ENDED))
         elif chunks:
             self._last_number += 1
             self._unacknowledged[self._last_number] = acknowledged
@@ -85,13 +87,13 @@ class KafkaFeed:
 
     def _build_group(self, chunks: Sequence[Chunk], complete_to: int) -> ChunkGroup:
         lines = [chunk.lines for chunk in chunks]
-        at = self._ring.put(self._last_number, lines)
-        if at is not None:
+        offset = self._ring.put(self._last_number, lines)
+        if offset is not None:
             chunks = [chunk._replace(lines=b"") for chunk in chunks]
-        return ChunkGroup(self._last_number, complete_to, chunks, at, list(map(len, lines)))
+        return ChunkGroup(self._last_number, complete_to, chunks, offset, list(map(len, lines)))
 
     async def close(self, in_order: bool) -> None:
-        """As `FeedWriter.close`."""
+        """End the producer process; `in_order`: once Kafka acknowledged what was published."""
         if in_order and not self._reading_results.done():
             self._writer.write(frame_message(None))
             await asyncio.wait([self._reading_results], timeout=REQUEST_SECONDS)
@@ -101,20 +103,19 @@ class KafkaFeed:
         self._ring.close()
 
     async def _read_results(self, reader: StreamReader) -> None:
-        """Hear answers until there are no more."""
         try:
             while True:
-                answer: GroupResult = await _read_message(reader)
-                acknowledged = self._unacknowledged.pop(answer.number)
-                if answer.error is None:
-                    self._ring.release(answer.number)
+                result: GroupResult = await _read_message(reader)
+                acknowledged = self._unacknowledged.pop(result.number)
+                if result.error is None:
+                    self._ring.release(result.number)
                     acknowledged.set_result(None)
                 else:  # the other chunks of the group may still be read: nothing is released
-                    error = FeedUnavailable(f"Kafka did not take a chunk: {answer.error}")
+                    error = FeedUnavailable(f"Kafka refused a chunk: {result.error}")
                     acknowledged.set_exception(error)
         except (asyncio.IncompleteReadError, ConnectionError):
             for acknowledged in self._unacknowledged.values():
-                acknowledged.set_exception(FeedUnavailable("the sending process ended"))
+                acknowledged.set_exception(FeedUnavailable(_PRODUCER_ENDED))
             self._unacknowledged.clear()
 
 
@@ -127,7 +128,7 @@ def _start_producer(
             sys.executable, "-m", "infra.kafka.producer_process", servers, topic.name,
             str(topic.partitions), str(topic.replication), str(theirs.fileno()), str(ring.fileno()),
         ]  # fmt: skip
-        # A session of its own: Ctrl-C is for the relay, which then says farewell through it.
+        # A session of its own: Ctrl-C is for the relay, which then ends the producer in order.
         process = subprocess.Popen(
             command,
             pass_fds=[theirs.fileno(), ring.fileno()],
@@ -143,12 +144,11 @@ async def _read_message(reader: StreamReader) -> Any:
 
 
 def _kill_producer(process: "subprocess.Popen[bytes]") -> None:
-    """It sends no more after this."""
     process.kill()
     process.wait()
 
 
 def _mark_retrieved(acknowledged: "Future[None]") -> None:
-    """A failure that nobody waits for any more is no news."""
+    """Keep asyncio from logging the error of a future that the relay dropped."""
     if not acknowledged.cancelled():
         acknowledged.exception()

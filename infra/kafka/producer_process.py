@@ -2,14 +2,13 @@
 
 kafka-python compresses, sums and sends in a thread, and would contend with the relay for the
 interpreter: together in one process they take longer than one after the other. So the relay reads
-and cuts in one process and this one sends.
+the log and cuts chunks in its process, and this one sends them.
 
     python -m infra.kafka.producer_process SERVERS TOPIC PARTITIONS REPLICATION SOCKET RING
 
-It says `TopicOpened` or why not, then takes `ChunkGroup`s of chunks and answers each with an
-`Answer` once
-all of it is acknowledged, or some of it was refused. `None` asks it to send what it has and end.
-When the other half is gone, or was killed, it ends at once.
+Its first message is `TopicOpened`, or a text that says why not. It answers each `ChunkGroup` with a
+`GroupResult` once Kafka acknowledged all of it or refused some. `None` asks it to send what it has
+and end. When the relay's process is gone, it ends at once.
 """
 
 import logging
@@ -18,19 +17,20 @@ import pickle
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any, BinaryIO, Final
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from infra.kafka.lines_ring import map_ring
 from infra.kafka.producer_ipc import (
     FRAME_HEADER,
     ChunkGroup,
     GroupResult,
     TopicOpened,
     frame_message,
+    map_ring,
 )
 from infra.kafka.topic import (
     MAX_RECORD_BYTES,
@@ -65,48 +65,48 @@ def create_producer(servers: str) -> KafkaProducer:
 
 
 def main(servers: str, name: str, partitions: str, replication: str, file: str, ring: str) -> None:
-    """Serve the socket until its other end says so or is gone."""
-    logging.getLogger("kafka").setLevel(logging.ERROR)  # it tells of each refused connection
+    """Serve the socket until the relay asks to end or is gone."""
+    logging.getLogger("kafka").setLevel(logging.ERROR)  # it warns of each refused connection
     keep_freed_memory()
     lines = map_ring(int(ring))
     topic = FeedTopic(name, int(partitions), int(replication))
-    with socket.socket(fileno=int(file)) as other, other.makefile("rb") as messages:
+    with socket.socket(fileno=int(file)) as relay, relay.makefile("rb") as messages:
         try:
             ensure_topic(servers, topic)
-            done = read_complete_to(servers, name)
-            sending = create_producer(servers)
-            opened = TopicOpened(len(sending.partitions_for(name)), done)
+            complete_to = read_complete_to(servers, name)
+            producer = create_producer(servers)
+            opened = TopicOpened(len(producer.partitions_for(name)), complete_to)
         except (FeedUnavailable, KafkaError, OSError) as error:
-            other.sendall(frame_message(f"{error}"))
+            relay.sendall(frame_message(f"{error}"))
             return
-        other.sendall(frame_message(opened))
-        answering = _ResultWriter(other)
+        relay.sendall(frame_message(opened))
+        results = _ResultWriter(relay)
         while (group := _next_group(messages)) is not None:
-            _send_group(sending, name, group, lines, answering)
-        sending.close(timeout=REQUEST_SECONDS)
+            _send_group(producer, name, group, lines, results)
+        producer.close(timeout=REQUEST_SECONDS)
 
 
 def _next_group(messages: BinaryIO) -> ChunkGroup | None:
-    head = messages.read(FRAME_HEADER.size)
-    if len(head) < FRAME_HEADER.size:
-        os._exit(0)  # nobody is there to be answered: what is unsent is not for us to send
-    group: ChunkGroup | None = pickle.loads(messages.read(*FRAME_HEADER.unpack(head)))
+    header = messages.read(FRAME_HEADER.size)
+    if len(header) < FRAME_HEADER.size:
+        os._exit(0)  # the relay was killed: what is unsent is for the next relay to send
+    group: ChunkGroup | None = pickle.loads(messages.read(*FRAME_HEADER.unpack(header)))
     return group
 
 
 def _send_group(
-    sending: KafkaProducer,
+    producer: KafkaProducer,
     topic: str,
     group: ChunkGroup,
     ring: memoryview,
-    answering: "_ResultWriter",
+    results: "_ResultWriter",
 ) -> None:
     acknowledgements = _GroupAcknowledgements(
-        len(group.chunks), partial(answering.write_result, group.number)
+        len(group.chunks), partial(results.write_result, group.number)
     )
     try:
         for chunk, lines in group.with_lines(ring):
-            sent = sending.send(
+            sent = producer.send(
                 topic,
                 value=lines,
                 key=b"%d" % chunk.key if chunk.key else None,
@@ -120,10 +120,10 @@ def _send_group(
 
 
 class _ResultWriter:
-    """Answers from any thread."""
+    """Writes results to the relay, from any thread."""
 
-    def __init__(self, other: socket.socket) -> None:
-        self._socket = other
+    def __init__(self, relay: socket.socket) -> None:
+        self._socket = relay
         self._lock = threading.Lock()
 
     def write_result(self, number: int, error: str | None) -> None:
@@ -132,12 +132,12 @@ class _ResultWriter:
 
 
 class _GroupAcknowledgements:
-    """Counts those of one group, in the client's thread."""
+    """Counts those of one group, in the client's thread; reports once, None or the first error."""
 
-    def __init__(self, count: int, say: Any) -> None:
+    def __init__(self, count: int, report: Callable[[str | None], None]) -> None:
         self._lock = threading.Lock()
         self._missing = count
-        self._report = say
+        self._report = report
 
     def on_acknowledged(self, _metadata: Any) -> None:
         with self._lock:
@@ -148,8 +148,8 @@ class _GroupAcknowledgements:
 
     def on_refused(self, error: BaseException) -> None:
         with self._lock:
-            told, self._missing = self._missing < 0, -1
-        if not told:
+            reported, self._missing = self._missing < 0, -1
+        if not reported:
             self._report(f"{error!r}")
 
 

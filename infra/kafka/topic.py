@@ -1,6 +1,7 @@
-"""The topic of the feed, and how this program speaks to Kafka."""
+"""The topic of the feed, and what all clients of Kafka in this program share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,14 +14,15 @@ from streams.feed.relay import FeedUnavailable
 
 MAX_RECORD_BYTES: Final = 4 << 20
 REQUEST_SECONDS: Final = 10.0
+"""How long one request may take before Kafka counts as unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedTopic:
-    """Which topic, and what it is made like where it does not exist yet.
+    """A topic's name, and its properties for when it is created.
 
-    Events are kept for ever. More partitions let more workers project; the number can't change
-    later without publishing everything anew.
+    Events are kept for ever. More partitions let more workers project; their number can't change
+    later without publishing everything again.
     """
 
     name: str = "starling.events"
@@ -41,7 +43,7 @@ class FeedTopic:
 
 
 def client_options(servers: str) -> dict[str, Any]:
-    """What every client of the cluster is told."""
+    """Options that every client of the cluster gets."""
     return {
         "bootstrap_servers": servers.split(","),
         "bootstrap_timeout_ms": int(REQUEST_SECONDS * 1000),
@@ -50,68 +52,93 @@ def client_options(servers: str) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def raising_unavailable(problem: str) -> Iterator[None]:
+    """Raise `FeedUnavailable`, which begins with `problem`, for the block's errors of Kafka."""
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        raise FeedUnavailable(f"{problem}: {error!r}") from error
+
+
 def ensure_topic(servers: str, topic: FeedTopic) -> None:
-    """Make the topic where it isn't there. Raises `FeedUnavailable`."""
-    try:
-        admin = KafkaAdminClient(**client_options(servers))
-        try:
-            if topic.name not in admin.list_topics():
-                new = NewTopic(
-                    topic.name,
-                    topic.partitions,
-                    topic.replication,
-                    topic_configs=topic.broker_config,
-                )
+    """Create the topic if it does not exist. Raises `FeedUnavailable`."""
+    with (
+        raising_unavailable(f"no topic at {servers}"),
+        closing(KafkaAdminClient(**client_options(servers))) as admin,
+    ):
+        if topic.name not in admin.list_topics():
+            new = NewTopic(
+                topic.name, topic.partitions, topic.replication, topic_configs=topic.broker_config
+            )
+            with suppress(TopicAlreadyExistsError):  # another relay was quicker
                 admin.create_topics([new])
-        except TopicAlreadyExistsError:
-            return  # another relay was quicker
-        finally:
-            admin.close()
-    except (KafkaError, OSError) as error:
-        raise FeedUnavailable(f"no topic at {servers}: {error!r}") from error
 
 
-def open_consumer(servers: str) -> KafkaConsumer:
-    """A consumer of no group, which commits nothing; give it partitions with `assign`."""
-    return KafkaConsumer(
-        **client_options(servers),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MAX_RECORD_BYTES,
-        max_poll_records=500,
-    )
+def open_consumer(servers: str, **options: Any) -> KafkaConsumer:
+    """A consumer of no group, which commits nothing; give it partitions with `assign`.
 
-
-def partitions_of(consumer: KafkaConsumer, name: str) -> list[TopicPartition]:
-    """The topic's partitions in order. Raises `FeedUnavailable` where there is no such topic."""
-    found = consumer.partitions_for_topic(name)
-    if not found:
-        raise FeedUnavailable(f"there is no topic {name}")
-    return [TopicPartition(name, number) for number in sorted(found)]
-
-
-def read_complete_to(servers: str, name: str) -> int:
-    """Up to where the topic holds the whole log, by the last record of each partition.
-
-    0 where a partition has none. Raises `FeedUnavailable`.
+    `options` are those of `KafkaConsumer`, and go before the ones here. Raises `KafkaError`.
     """
-    try:
-        with open_consumer(servers) as consumer:
-            places = partitions_of(consumer, name)
-            consumer.assign(places)
-            ends: Mapping[TopicPartition, int] = consumer.end_offsets(places)
-            if not all(ends[place] for place in places):
-                return 0
-            for place in places:
-                consumer.seek(place, ends[place] - 1)
-            said: dict[TopicPartition, int] = {}
-            while len(said) < len(places):
-                polled = consumer.poll(timeout_ms=int(REQUEST_SECONDS * 1000))
-                if not polled:
-                    raise FeedUnavailable(f"the topic {name} does not show its last records")
-                for place, records in polled.items():
-                    said[place] = decode_record(place.partition, records[-1].headers, None)[1]
-            return min(said.values())
-    except (KafkaError, OSError) as error:
-        raise FeedUnavailable(f"the topic {name} can't be read: {error!r}") from error
+    defaults = {
+        "group_id": None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "max_partition_fetch_bytes": MAX_RECORD_BYTES,
+        "max_poll_records": 500,
+    }
+    return KafkaConsumer(**client_options(servers), **(defaults | options))
+
+
+def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
+    """The topic's partitions in order. Raises `FeedUnavailable` where there is no such topic."""
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        raise FeedUnavailable(f"there is no topic {topic}")
+    return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+def partition_numbers(servers: str, topic: str) -> list[int]:
+    """The numbers of a topic's partitions, in order. Raises `FeedUnavailable`."""
+    with (
+        raising_unavailable(f"the topic {topic} can't be read"),
+        open_consumer(servers) as consumer,
+    ):
+        return [partition.partition for partition in partitions_of(consumer, topic)]
+
+
+def poll_records(consumer: KafkaConsumer, source: str) -> Mapping[TopicPartition, Sequence[Any]]:
+    """The next records of the assigned partitions, which are known to hold some.
+
+    Raises `FeedUnavailable`, which names the `source`, if none comes within `REQUEST_SECONDS`.
+    """
+    polled: Mapping[TopicPartition, Sequence[Any]] = consumer.poll(
+        timeout_ms=int(REQUEST_SECONDS * 1000)
+    )
+    if not polled:
+        raise FeedUnavailable(f"{source} stopped answering")
+    return polled
+
+
+def read_complete_to(servers: str, topic: str) -> int:
+    """Up to which position the topic holds the whole log, by the last record of each partition.
+
+    0 while a partition has none. Raises `FeedUnavailable`.
+    """
+    with (
+        raising_unavailable(f"the topic {topic} can't be read"),
+        open_consumer(servers) as consumer,
+    ):
+        partitions = partitions_of(consumer, topic)
+        consumer.assign(partitions)
+        ends: Mapping[TopicPartition, int] = consumer.end_offsets(partitions)
+        if not all(ends[partition] for partition in partitions):
+            return 0
+        for partition in partitions:
+            consumer.seek(partition, ends[partition] - 1)
+        complete: dict[TopicPartition, int] = {}
+        while len(complete) < len(partitions):
+            for partition, records in poll_records(consumer, f"the topic {topic}").items():
+                _, complete_to = decode_record(partition.partition, records[-1].headers, None)
+                complete[partition] = complete_to
+        return min(complete.values())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
-from infra.kafka.partition_reader import PartitionReader
+from infra.kafka.topic_reader import PartitionReader
 from projections.projection import Projection
 from projections.store import ReadStore
 from streams.feed.chunks import Chunk

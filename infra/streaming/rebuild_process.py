@@ -24,7 +24,8 @@ from pymongo.errors import PyMongoError
 from events.log import EventLog
 from infra import settings
 from infra.cli.projection_names import projection_named
-from infra.kafka.partition_reader import delete_consumer_group, partition_numbers
+from infra.kafka.topic import partition_numbers
+from infra.kafka.topic_reader import delete_consumer_group
 from infra.log_of_record import open_log
 from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
 from infra.mongodb.read_store import MongoReadStore

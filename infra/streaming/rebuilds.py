@@ -99,7 +99,7 @@ class StreamingRebuildBackend:
 
     async def cancel_rebuild(self, projection: str) -> bool:
         """As the port says. Raises `RebuildInProgress` where its process doesn't stop."""
-        from infra.kafka.partition_reader import delete_consumer_group
+        from infra.kafka.topic_reader import delete_consumer_group
         from infra.streaming.rebuild_process import consumer_group
 
         found = await self._rebuild_records.read(projection)

@@ -161,14 +161,13 @@ def run_worker(settings: Settings, servers: str, topic: str, lifeline: int | Non
     """Be one of any number of Faust workers, until SIGTERM or Ctrl-C; ends with the process's exit
     status. Raises `FeedUnavailable` where there is no such topic yet."""
     # Faust sets the process up when it is imported.
-    from infra.kafka.offset_search import offset_finder
-    from infra.kafka.topic import open_consumer, partitions_of
+    from infra.kafka.topic import partition_numbers
+    from infra.kafka.topic_reader import offset_finder
     from streams.projecting import faust_app
 
     logging.basicConfig(level=logging.WARNING, format="starling: %(message)s")
     gc.set_threshold(*_GC_THRESHOLDS)
-    with open_consumer(servers) as consumer:
-        partitions = len(partitions_of(consumer, topic))
+    partitions = len(partition_numbers(servers, topic))
     if lifeline is not None:
         threading.Thread(target=_stop_with_parent, args=(lifeline,), daemon=True).start()
     views = partial(_worker_views_with_upgrades, settings, partitions, topic)

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.kafka.lines_ring import LinesRing, map_ring
-from infra.kafka.producer_ipc import ChunkGroup
+from infra.kafka.producer_ipc import ChunkGroup, LinesRing, map_ring
 from streams.feed.chunks import build_watermark
 
 SIZE = 100
