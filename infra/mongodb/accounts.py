@@ -1,8 +1,8 @@
 """Accounts in MongoDB, for API processes on several machines.
 
 Documents of the collection `accounts`: the user is the `_id`; `folded` is the email address by
-which an account is found, unique among those that have one. A sharded collection can't promise
-that, so this one stays whole: ten million accounts are 3 GB.
+which an account is found, unique among those that have one. A sharded collection can't guarantee
+that, so this one is not sharded: ten million accounts are 3 GB.
 """
 
 import asyncio
@@ -46,14 +46,14 @@ class MongoAccounts:
         await self._run_with_timeout(self._accounts.delete_one({"_id": user}))
 
     def close(self) -> None:
-        """Take no more calls. The connection is that of who opened it."""
+        """Refuse further calls. The connection stays open: its opener closes it."""
         self._closed = True
 
     async def _upsert_account(self, account: AccountRecord) -> None:
         if not self._indexed:
-            have_one = {"folded": {"$type": "string"}}
+            with_email = {"folded": {"$type": "string"}}
             await self._accounts.create_index(
-                "folded", unique=True, partialFilterExpression=have_one
+                "folded", unique=True, partialFilterExpression=with_email
             )
             self._indexed = True
         changed: dict[str, Any] = {
@@ -61,13 +61,13 @@ class MongoAccounts:
             "folded": account.email.casefold() if account.email is not None else None,
             "password": account.password_hash,
         }
-        kept = {"created": account.created_ms}
+        first = {"created": account.created_ms}
         await self._accounts.update_one(
-            {"_id": account.user}, {"$set": changed, "$setOnInsert": kept}, upsert=True
+            {"_id": account.user}, {"$set": changed, "$setOnInsert": first}, upsert=True
         )
 
-    async def _find_account(self, wanted: dict[str, Any]) -> AccountRecord | None:
-        found = await self._run_with_timeout(self._accounts.find_one(wanted))
+    async def _find_account(self, query: dict[str, Any]) -> AccountRecord | None:
+        found = await self._run_with_timeout(self._accounts.find_one(query))
         if found is None:
             return None
         return AccountRecord(found["_id"], found["email"], found["password"], found["created"])

@@ -1,4 +1,4 @@
-"""Connecting to MongoDB, and what its errors mean, for all adapters that keep something there.
+"""Connecting to MongoDB, and what its errors mean, for all adapters that store something there.
 
 Every operation has one time limit over all its retries, so that a slow or absent server makes
 errors and never a hang. The driver's limit begins when one of its threads takes the work up; with a
@@ -20,11 +20,13 @@ from pymongo.errors import (
     PyMongoError,
 )
 
+from projections.store import StoreUnavailable
+
 READ_SECONDS: Final = 2.0
-"""How long an answer to a reader may take before it is none."""
+"""How long a read for an HTTP request may take."""
 
 WRITE_SECONDS: Final = 20.0
-"""How long a transaction of a projector may take."""
+"""How long a transaction of a projector may take; for all that no HTTP request waits for."""
 
 _STREAM_SILENCE_SECONDS: Final = 4.0
 """How long a change stream's socket may say nothing."""
@@ -64,6 +66,15 @@ def open_database(address: str, seconds: float | None) -> Iterator[Database]:
         client.close()
 
 
+@contextmanager
+def raising_unavailable() -> Iterator[None]:
+    """Raise `StoreUnavailable` for the block's errors of MongoDB."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise StoreUnavailable(f"MongoDB: {error}") from error
+
+
 def is_unreachable(error: Exception) -> bool:
     """Whether an error says that the server can't be reached or is too slow now."""
     if isinstance(error, OperationFailure) and not isinstance(error, ExecutionTimeout):
@@ -81,7 +92,7 @@ def is_transient(error: PyMongoError) -> bool:
 
 
 def is_duplicate(error: PyMongoError) -> bool:
-    """Whether something with that key, which was to be added, is there."""
+    """Whether a document that was to be added exists already."""
     if isinstance(error, BulkWriteError):
         return any(one.get("code") == _DUPLICATE_KEY_CODE for one in error.details["writeErrors"])
     return isinstance(error, DuplicateKeyError)

@@ -1,8 +1,8 @@
 """Machine-id leases in MongoDB, for processes on several machines.
 
 Documents of the collection `machine_leases`: the machine id is the `_id`, and the document `token`
-counts the grants. Everybody who takes a lease writes that one, so two who take at the same time
-meet there, and one of them tries again.
+counts the grants. Each grant writes that one, so two at the same time conflict there, and one of
+them is tried again.
 """
 
 from collections.abc import Iterator
@@ -23,25 +23,25 @@ _TOKEN: Final = "token"
 class MongoLeases:
     """A LeaseStore in the database that an address names.
 
-    A connection lasts for one call: calls are rare (one in ten seconds for each process), and
-    nothing is left open over a fork or for another thread.
+    A connection lasts for one call: calls are rare (one in ten seconds for each process), and no
+    connection stays open over a fork or for another thread.
     """
 
-    def __init__(self, address: str, patience_seconds: float = 5.0) -> None:
-        """`patience_seconds` bounds each call."""
+    def __init__(self, address: str, timeout_seconds: float = 5.0) -> None:
+        """`timeout_seconds` bounds each call, with all its retries."""
         self._address = address
-        self._timeout_seconds = patience_seconds
+        self._timeout_seconds = timeout_seconds
 
     def grant_lease(self, block: range, owner: str, now_ms: int, until_ms: int) -> LeaseGrant:
-        """See LeaseStore."""
+        """Grant the lowest free machine id of the block. Raises `NoFreeMachine`."""
 
         def grant_lowest(leases: Any, session: ClientSession) -> LeaseGrant:
             counted = leases.find_one_and_update(
                 {"_id": _TOKEN}, {"$inc": {"grants": 1}}, upsert=True, session=session,
                 return_document=ReturnDocument.AFTER,
             )  # fmt: skip
-            wanted = {"_id": {"$gte": block.start, "$lt": block.stop}, "until_ms": {"$gt": now_ms}}
-            held = {lease["_id"] for lease in leases.find(wanted, session=session)}
+            live = {"_id": {"$gte": block.start, "$lt": block.stop}, "until_ms": {"$gt": now_ms}}
+            held = {lease["_id"] for lease in leases.find(live, session=session)}
             machine = next((number for number in block if number not in held), None)
             if machine is None:
                 raise NoFreeMachine(
@@ -57,7 +57,7 @@ class MongoLeases:
             return session.with_transaction(lambda session: grant_lowest(leases, session))
 
     def extend_lease(self, grant: LeaseGrant, until_ms: int) -> None:
-        """See LeaseStore."""
+        """Extend a lease. Raises `LeaseLost` if it had expired and was granted again."""
         if not self._update_if_newest(grant, {"$max": {"until_ms": until_ms}}):
             raise LeaseLost(
                 f"machine id {grant.machine_id} was taken by another process after the lease with "
@@ -65,22 +65,20 @@ class MongoLeases:
             )
 
     def end_lease(self, grant: LeaseGrant, until_ms: int) -> None:
-        """See LeaseStore."""
+        """End a lease at that time; no error if it was lost."""
         self._update_if_newest(grant, {"$min": {"until_ms": until_ms}})
 
     def _update_if_newest(self, grant: LeaseGrant, change: dict[str, Any]) -> bool:
         """Whether the grant is still the newest of its machine id."""
-        mine = {"_id": grant.machine_id, "token": grant.fencing_token}
+        newest = {"_id": grant.machine_id, "token": grant.fencing_token}
         with self._open_collection() as (_, leases):
-            return bool(leases.update_one(mine, change).matched_count)
+            return bool(leases.update_one(newest, change).matched_count)
 
     @contextmanager
     def _open_collection(self) -> Iterator[tuple[MongoClient[dict[str, Any]], Any]]:
         try:
             with (
-                pymongo.timeout(
-                    self._timeout_seconds
-                ),  # of the call, whatever is tried again in it
+                pymongo.timeout(self._timeout_seconds),
                 MongoClient[dict[str, Any]](
                     self._address, appname="starling", connect=False, w="majority"
                 ) as client,

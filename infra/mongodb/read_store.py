@@ -2,46 +2,64 @@
 
 The tables of the view `posts_1` are the collections `posts_1.posts`, `posts_1.likes` and so on,
 with documents as `infra.mongodb.table_documents` says; its positions are in `posts_1.position`, one
-document for each partition of the feed.
+document for each partition of the feed. Workers, rebuild processes and commands of operators write
+views; API processes read them.
 
-A batch and its position are one transaction, so this needs a replica set or a sharded cluster. Each
-store has one thread for its transactions (ADR 0032).
+A batch and its position are one transaction (`infra.mongodb.batch_transaction`). Each store has one
+thread for its transactions (ADR 0032).
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import chain, islice
-from typing import Any, Final, Self
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from pymongo.client_session import ClientSession
+from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo.errors import PyMongoError
 
-from infra.mongodb.batch_write import BatchWrite
-from infra.mongodb.conflicts import ConflictDocuments
-from infra.mongodb.connection import WRITE_SECONDS, Database, is_duplicate, is_transient
-from infra.mongodb.table_documents import COUNTER_PARTS
-from infra.mongodb.table_reader import MongoTableReader
-from infra.mongodb.view_collections import AnyTable
-from projections.store import Changes, StaleRead, StoreUnavailable, WriterSuperseded
+from infra.mongodb.batch_transaction import BatchMove, BatchTransaction, InvalidationsOf
+from infra.mongodb.connection import (
+    READ_SECONDS,
+    WRITE_SECONDS,
+    Database,
+    is_duplicate,
+    is_transient,
+    is_unreachable,
+)
+from infra.mongodb.table_documents import MongoTable
+from infra.mongodb.view_collections import AnyTable, ViewCollections
+from projections.store import Changes, IndexScans, KeyRange, StoreError, StoreUnavailable
 from projections.tables import CounterTable, Key, Row, Table
 
-InvalidationsOf = Callable[[Changes], Iterable[tuple[int, int]]]
+T = TypeVar("T")
 
-MAX_INVALIDATIONS: Final = 5_000
-"""Keys told with one position at most."""
-INVALIDATE_ALL: Final = 0
-"""Stands for a `InvalidationKind` where there were more."""
+_KEYS_PER_QUERY: Final = 20_000
+"""Keys of one query, which stays far below MongoDB's limit of a message."""
+_SCANS_PER_MERGE: Final = 200
+"""Scans that MongoDB merges by an index (`internalQueryMaxScansToExplode`); it sorts more."""
+_PIPELINE_FIELD: Final = "of"
+"""In an answer to several pipelines: to which of them a document belongs."""
+_DOCUMENTS_PER_BATCH: Final = 20_000
+"""Documents of an answer, as far as they fit into 16 MB."""
 _MAX_ABSENT_KEYS: Final = 50_000
 _PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 0.5
 """Before a transaction that met another one is tried again; grows, and differs by chance."""
 
 
-class MongoReadStore(MongoTableReader):
-    """The tables of one projection at one version, in a database."""
+class _PipelinePart(NamedTuple):
+    """A pipeline over one table; those of one number go together."""
+
+    number: int
+    table: MongoTable
+    stages: list[dict[str, Any]]
+
+
+class MongoReadStore:
+    """The tables of one projection at one version, in a database. See `projections.store`."""
 
     def __init__(
         self,
@@ -50,18 +68,22 @@ class MongoReadStore(MongoTableReader):
         tables: Sequence[AnyTable],
         read_only: bool,
         touches: InvalidationsOf,
-        turn: int | None = None,
+        epoch: int | None = None,
     ) -> None:
-        super().__init__(database, view, tables)
-        self._conflicts = ConflictDocuments(self._view.conflicts)
+        self.name = view
+        self._database = database
+        self._view = ViewCollections(database, view, tables)
+        self._tables = self._view.tables
         self._invalidations_of = touches
-        self._epoch = turn
-        self._writer_thread = ThreadPoolExecutor(1, "mongo-writer")
+        self._epoch = epoch
+        self._closed = False
+        self._session: AsyncIOMotorClientSession | None = None
         self._read_only = read_only
-        if not read_only:
-            self._answer_seconds = WRITE_SECONDS  # a projector that gives up begins its batch again
+        # A projector that gives up too soon would begin its batch again.
+        self._read_seconds = READ_SECONDS if read_only else WRITE_SECONDS
+        self._writer_thread = ThreadPoolExecutor(1, "mongo-writer")
         self._absent_keys: dict[AnyTable, set[Key]] = {}
-        """Keys that were looked for and are not there: their rows are added without a look."""
+        """Keys that were read and have no row: their rows are inserted, not replaced."""
 
     @classmethod
     async def open(
@@ -71,25 +93,53 @@ class MongoReadStore(MongoTableReader):
         tables: Sequence[AnyTable],
         read_only: bool = False,
         touches: InvalidationsOf = lambda changes: (),
-        turn: int | None = None,
+        epoch: int | None = None,
     ) -> Self:
-        """The view of that name, made where it isn't there (a read-only one must be there).
+        """The view of that name, created if it does not exist (a read-only one must exist).
 
-        `touches` says what readers must forget after changes; they are told with the position.
-        Once a later `turn` than this one began, nothing is applied any more.
+        `touches` says what readers must invalidate after changes; it is stored with the position.
+        Once a write fence raised the view's epoch above this `epoch`, nothing is applied any more.
 
-        Raises `StoreUnavailable` where that can't be done, `StoreError` where the view has other
+        Raises `StoreUnavailable` where that can't be done, `StoreError` if the view has other
         tables than these.
         """
-        store = cls(database, view, tables, read_only, touches, turn)
+        store = cls(database, view, tables, read_only, touches, epoch)
         await store._run_in_time(WRITE_SECONDS, store._view.prepare(read_only))
         return store
+
+    def use_session(self, session: AsyncIOMotorClientSession) -> None:
+        """Read in a session from now on; one with a snapshot shows the view as it was then."""
+        self._session = session
+
+    def set_read_timeout(self, seconds: float) -> None:
+        """How long a read may take from now on."""
+        self._read_seconds = seconds
+
+    async def read_checkpoint(self, partition: int = 0) -> int:
+        """The position up to which a partition was projected; 0 before the first."""
+        found = await self._read_in_time(
+            self._view.positions.find_one({"_id": partition}, session=self._session)
+        )
+        return int(found["position"]) if found else 0
+
+    async def get(self, table: Table[Row] | CounterTable[Row], key: Key) -> Row | None:
+        """The row with a key."""
+        return (await self.get_many(table, (key,))).get(key)
 
     async def get_many(
         self, table: Table[Row] | CounterTable[Row], keys: Collection[Key]
     ) -> Mapping[Key, Row]:
         """The rows of those keys that there are, in one round trip for each 20,000 keys."""
-        found = await super().get_many(table, keys)
+        stored, found = self._tables[table], dict[Key, Row]()
+        documents = [stored.key_document(key) for key in keys]
+        for start in range(0, len(documents), _KEYS_PER_QUERY):
+            part = documents[start : start + _KEYS_PER_QUERY]
+            match = part[0] if len(part) == 1 else {"$in": part}
+            cursor = stored.collection.find(
+                {stored.key_path: match}, batch_size=_DOCUMENTS_PER_BATCH, session=self._session
+            )
+            for row in stored.decode_rows(await self._read_in_time(cursor.to_list(None))):
+                found[row[: stored.key_width]] = row
         if isinstance(table, Table) and not self._read_only:
             absent = self._absent_keys.setdefault(table, set())
             if len(absent) > _MAX_ABSENT_KEYS:
@@ -98,104 +148,167 @@ class MongoReadStore(MongoTableReader):
             absent.update(key for key in keys if key not in found)
         return found
 
+    async def scan(
+        self,
+        table: Table[Row] | CounterTable[Row],
+        prefix: Key = (),
+        *,
+        index: tuple[str, ...] | None = None,
+        above: Any = None,
+        below: Any = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[Row]:
+        """Rows in the order of the key or of an index; see the port."""
+        stored = self._tables[table]
+        if limit == 0:
+            return []
+        cursor = stored.collection.find(
+            stored.range_filter(prefix, index, above, below),
+            sort=stored.sort_order(index, descending),
+            hint=stored.index_hint(index),
+            # Of a counter, so many parts may be fewer rows: they are counted when they are summed.
+            limit=0 if limit is None or stored.is_counter else limit,
+            batch_size=_DOCUMENTS_PER_BATCH if limit is None else limit + 1,
+            session=self._session,
+        )
+        if limit is None or not stored.is_counter:
+            rows: list[Row] = stored.decode_rows(await self._read_in_time(cursor.to_list(None)))
+            return rows
+        return await self._read_in_time(_sum_counter_parts(stored, cursor, limit))
+
+    async def merge_scans(
+        self,
+        many: Sequence[IndexScans],
+        *,
+        above: Any = None,
+        below: Any = None,
+        limit: int,
+        descending: bool = False,
+    ) -> list[list[Any]]:
+        """See `BatchReads`: one aggregation, which the server merges by indexes."""
+        parts: list[_PipelinePart] = []
+        for number, (table, firsts, index) in enumerate(many):
+            stored, values = self._tables[table], list(firsts)
+            sort = dict(stored.sort_order(index, descending)[1:])
+            for start in range(0, len(values), _SCANS_PER_MERGE):
+                match = stored.any_range_filter(
+                    values[start : start + _SCANS_PER_MERGE], index, above, below
+                )
+                stages: list[dict[str, Any]] = [
+                    {"$match": match}, {"$sort": sort}, {"$limit": limit}, stored.columnar_stage(),
+                ]  # fmt: skip
+                parts.append(_PipelinePart(number, stored, stages))
+        found = await self._aggregate_union(parts)
+        rows = [self._tables[one.table].decode_columnar(found[n]) for n, one in enumerate(many)]
+        for (table, _, index), part in zip(many, rows, strict=True):
+            second = table.columns.index(index[1])
+            part.sort(key=itemgetter(second), reverse=descending)
+        return [part[:limit] for part in rows]
+
+    async def scan_many(self, spans: Sequence[KeyRange]) -> list[list[Any]]:
+        """See `BatchReads`: one aggregation, of a pipeline for each kind of range."""
+        kinds: dict[tuple[Any, ...], dict[KeyRange, None]] = {}
+        for span in spans:
+            kinds.setdefault((span.table, span.order_by, len(span.prefix)), {})[span] = None
+        parts: list[_PipelinePart] = []
+        for number, ((table, *_), alike) in enumerate(kinds.items()):
+            stored = self._tables[table]
+            ranges = [
+                stored.range_filter(one.prefix, one.order_by, one.above, one.below) for one in alike
+            ]
+            parts.append(_PipelinePart(number, stored, [{"$match": {"$or": ranges}}]))
+        found = await self._aggregate_union(parts)
+        under = defaultdict[tuple[Any, ...], list[Any]](list)
+        for number, (table, by, length) in enumerate(kinds):
+            prefix = [table.columns.index(column) for column in (by or table.columns)[:length]]
+            for row in self._tables[table].decode_rows(found[number]):
+                under[table, by, tuple(row[column] for column in prefix)].append(row)
+        return [span.filter_rows(under[span.table, span.order_by, span.prefix]) for span in spans]
+
+    async def _aggregate_union(
+        self, parts: Sequence[_PipelinePart]
+    ) -> Mapping[int, list[dict[str, Any]]]:
+        """What several pipelines find, under their numbers, in one round trip."""
+        found = defaultdict[int, list[dict[str, Any]]](list)
+        if not parts:
+            return found
+        first, *others = [
+            [*part.stages, {"$set": {_PIPELINE_FIELD: part.number}}] for part in parts
+        ]
+        for part, stages in zip(parts[1:], others, strict=True):
+            first.append({"$unionWith": {"coll": part.table.collection.name, "pipeline": stages}})
+        answer = parts[0].table.collection.aggregate(
+            first, batchSize=_DOCUMENTS_PER_BATCH, session=self._session
+        )
+        for document in await self._read_in_time(answer.to_list(None)):
+            found[document.pop(_PIPELINE_FIELD)].append(document)
+        return found
+
     async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
         """Make the changes and move the position, in one transaction; see the port.
 
-        Where it meets the transaction of another partition, it waits a little and tries again.
+        If it meets the transaction of another partition, it waits a little and tries again.
         """
         absent = {}
         for table, rows in changes.puts.items():
             absent[table] = rows.keys() & self._absent_keys.get(table, ())
             self._absent_keys.get(table, set()).difference_update(absent[table])
-        batch = BatchWrite(self._tables, changes, partition % COUNTER_PARTS, absent)
-        return await self._run_in_time(
-            WRITE_SECONDS, self._retry_transaction(batch, after, position, partition)
+        move = BatchMove(partition, after, position)
+        batch = BatchTransaction(
+            self._view, changes, move, self._epoch, self._invalidations_of, absent
         )
+        return await self._run_in_time(WRITE_SECONDS, self._run_until_committed(batch))
 
-    async def _retry_transaction(
-        self, batch: BatchWrite, after: int, position: int, partition: int
-    ) -> bool:
+    async def _run_until_committed(self, batch: BatchTransaction) -> bool:
+        loop, client = asyncio.get_running_loop(), self._database.client.delegate
         pause = _PAUSE_SECONDS
-        run = self._run_transaction if batch.changes else self._move_position
         while not self._closed:
             try:
-                work = partial(run, batch, after, position, partition)
-                return await asyncio.get_running_loop().run_in_executor(self._writer_thread, work)
+                return await loop.run_in_executor(self._writer_thread, batch.run, client)
             except PyMongoError as error:
                 if is_duplicate(error):
-                    batch.absent_keys = {}  # somebody else put such a row since it was looked for
+                    batch.absent_keys = {}  # such a row was added since it was looked for
                 elif not is_transient(error):
                     raise
             await asyncio.sleep(pause * random.random())
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         raise StoreUnavailable("this store was closed")
 
-    def _run_transaction(
-        self, batch: BatchWrite, after: int, position: int, partition: int
-    ) -> bool:
-        """Raises `PyMongoError`, also where it is not known whether the commit was done."""
-        client = self._database.client.delegate
-        with client.start_session() as session, session.start_transaction():
-            if not self._move_position(batch, after, position, partition, session):
-                return False
-            self._conflicts.write(batch.changes, partition, session)
-            if batch.is_stale(session):
-                raise StaleRead(f"partition {partition} met changes of another one")
-            batch.write_changes(session)
-        return True
-
-    def _move_position(
-        self,
-        batch: BatchWrite,
-        after: int,
-        position: int,
-        partition: int,
-        session: ClientSession | None = None,
-    ) -> bool:
-        """Move a position, and tell what readers must forget: one small write, where it is all."""
-        positions = self._positions.delegate
-        moved = {
-            "position": position,
-            "touched": [position, *self._encode_invalidations(batch.changes)],
-        }
-        here: dict[str, Any] = {"_id": partition, "position": after}
-        if self._epoch is not None:
-            here["turn"] = {"$not": {"$gt": self._epoch}}
-        while not positions.update_one(here, {"$set": moved}, session=session).matched_count:
-            found = positions.find_one({"_id": partition}, session=session)
-            if not self._joins_stored_position(found, after, position):
-                return False
-            if found is None:
-                positions.insert_one({"_id": partition, **moved}, session=session)
-                return True
-        return True
-
     async def close(self) -> None:
-        """As that of `MongoTableReader`. A transaction under way comes to its end."""
-        await super().close()
+        """Refuse further calls; a transaction under way comes to its end. The connection stays
+        open: its opener closes it."""
+        self._closed = True
         self._writer_thread.shutdown(wait=False, cancel_futures=True)
 
-    def _encode_invalidations(self, changes: Changes) -> Iterable[int]:
-        """Kinds and ids in turn; where that is more than is worth telling, to forget all."""
-        pairs = list(islice(self._invalidations_of(changes), MAX_INVALIDATIONS + 1))
-        return (INVALIDATE_ALL, 0) if len(pairs) > MAX_INVALIDATIONS else chain.from_iterable(pairs)
+    async def _read_in_time(self, work: Awaitable[T]) -> T:
+        return await self._run_in_time(self._read_seconds, work)
 
-    def _joins_stored_position(
-        self, found: Mapping[str, Any] | None, after: int, position: int
-    ) -> bool:
-        """Whether a batch begins where a partition is. Raises `WriterSuperseded` where it can't,
-        and `WriterFenced`."""
-        stored = int(found["position"]) if found else 0
-        if stored >= position:
-            return False
-        if found and self._epoch is not None and found.get("turn", 0) > self._epoch:
-            raise WriterFenced("the view was made to stand still: look anew")
-        if stored != after:
-            raise WriterSuperseded(
-                f"the partition is at {stored}, not at {after}: another one writes it"
-            )
-        return True
+    async def _run_in_time(self, seconds: float, work: Awaitable[T]) -> T:
+        """The work's result. Its errors, or taking longer than that, become those of the port."""
+        if self._closed:
+            if asyncio.iscoroutine(work):
+                work.close()
+            raise StoreUnavailable("this store was closed")
+        try:
+            async with asyncio.timeout(seconds):
+                return await work
+        except (PyMongoError, TimeoutError) as error:
+            if is_unreachable(error):
+                raise StoreUnavailable(f"MongoDB: {str(error) or 'no answer in time'}") from error
+            raise StoreError(f"MongoDB refused: {error}") from error
+        except (OverflowError, ValueError) as error:
+            raise StoreError(f"a row does not fit its table: {error}") from error
 
 
-class WriterFenced(StoreUnavailable):
-    """The turn of this writer is over."""
+async def _sum_counter_parts(table: MongoTable, cursor: Any, limit: int) -> list[Any]:
+    """The first rows of a counter: parts of one row come one after the other, so they are whole
+    once there is one row more, and the rest is not fetched."""
+    parts: list[dict[str, Any]] = []
+    while more := await cursor.to_list(limit + 1):
+        parts += more
+        rows = table.decode_rows(parts)
+        if len(rows) > limit:
+            await cursor.close()
+            return rows[:limit]
+    return table.decode_rows(parts)

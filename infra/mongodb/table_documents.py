@@ -5,8 +5,8 @@ it is a prefix of the key, and no second index is needed. The other columns stan
 
     {_id: {user: 7, post: 12}, id: 15}
 
-A tally keeps a row in parts, one for each partition that counted, and readers sum them: writers of
-different partitions never meet in a document:
+A counter table has a row in parts, one for each partition that counted, and readers sum them, so
+that writers of different partitions never write the same document:
 
     {_id: {of: {post: 12}, part: 3}, likes: 2, retweets: 0, comments: 1}
 """
@@ -23,19 +23,19 @@ from pymongo import ASCENDING, DESCENDING, InsertOne, ReplaceOne, UpdateOne
 from projections.tables import CounterTable, Key, Table
 
 COUNTER_PARTS: Final = 64
-"""Parts of a tally's row at most: partition 64 counts into the part of partition 0."""
+"""Parts of a counter's row at most: partition 64 counts into the part of partition 0."""
 
 Document = Mapping[str, Any]
 Sort = list[tuple[str, int]]
 
 
 class MongoTable:
-    """How one table or tally is said to MongoDB."""
+    """Translates one table to documents, filters and writes of MongoDB."""
 
     def __init__(self, table: Table[Any] | CounterTable[Any], collection: Any) -> None:
         self.collection = collection
         self.blocking = collection.delegate
-        """The same for threads that wait for each answer: PyMongo's own collection."""
+        """PyMongo's own collection, for threads, which wait for each answer."""
         self.is_counter = isinstance(table, CounterTable)
         self.row_type = table.row_type
         self.key_width = table.key_size
@@ -59,7 +59,7 @@ class MongoTable:
         }
 
     def needed_indexes(self) -> list[Sort]:
-        """The indexes that the collection needs beside that of `_id`."""
+        """The indexes that the collection needs besides that of `_id`."""
         if self.is_counter:
             return [[(self.key_path, ASCENDING)]]
         return [self._index_order(index, ASCENDING) for index in self._indexes]
@@ -69,17 +69,18 @@ class MongoTable:
         return dict(zip(self._key_columns, key, strict=True))
 
     def decode_rows(self, documents: Iterable[Document]) -> list[Any]:
-        """The rows that documents are; of a tally, of its parts, which must stand together."""
-        kind, make = self.row_type, tuple.__new__
+        """The rows of documents; for a counter, all parts of a row must be among them."""
+        # Not through the row type's own constructor, which takes twice as long: a batch reads tens
+        # of thousands of rows.
+        make, kind = tuple.__new__, self.row_type
         if self.is_counter:
             sums: dict[Key, list[int]] = {}
             for document in documents:
                 key = tuple(document["_id"]["of"].values())
                 counts = [document.get(column, 0) for column in self._value_columns]
-                there = sums.get(key)
-                sums[key] = (
-                    counts if there is None else list(map(sum, zip(there, counts, strict=True)))
-                )
+                if key in sums:
+                    counts = list(map(sum, zip(sums[key], counts, strict=True)))
+                sums[key] = counts
             return [make(kind, (*key, *counts)) for key, counts in sums.items() if any(counts)]
         rows = []
         for document in documents:
@@ -88,13 +89,13 @@ class MongoTable:
         return rows
 
     def columnar_stage(self) -> dict[str, Any]:
-        """A stage that makes one document of many, with an array for each column: reading that
-        takes a third of the time. What comes of it must fit into 16 MB."""
+        """A stage that makes one document of many, with an array for each column: reading it takes
+        a third of the time. The result must fit into 16 MB."""
         arrays = {column: {"$push": f"${self._field_path(column)}"} for column in self._columns}
         return {"$group": {"_id": None, **arrays}}
 
     def decode_columnar(self, documents: Iterable[Document]) -> list[Any]:
-        """The rows that documents of that stage are."""
+        """The rows of that stage's documents."""
         make, kind = tuple.__new__, self.row_type
         return [
             make(kind, values)
@@ -103,7 +104,7 @@ class MongoTable:
         ]
 
     def insert(self, row: tuple[Any, ...]) -> InsertOne[Any]:
-        """Add a row that is not there."""
+        """Add a row that does not exist."""
         return InsertOne(self._row_document(row))
 
     def put(self, row: tuple[Any, ...]) -> ReplaceOne[Any]:
@@ -120,7 +121,7 @@ class MongoTable:
         )
 
     def part_id(self, key: Key, part: int) -> dict[str, Any]:
-        """The `_id` of a part of a tally's row."""
+        """The `_id` of a part of a counter's row."""
         return {"of": self.key_document(key), "part": part}
 
     def zero_parts(self, keys: Iterable[Key], part: int) -> Document:
@@ -136,13 +137,13 @@ class MongoTable:
         )
 
     def index_hint(self, index: tuple[str, ...] | None) -> Sort:
-        """The index that a scan goes along."""
+        """The index that a scan uses."""
         return self.sort_order(index, descending=False)
 
     def range_filter(
         self, prefix: Key, index: tuple[str, ...] | None, above: Any, below: Any
     ) -> dict[str, Any]:
-        """What stands under a prefix, between two exclusive bounds of the column after it."""
+        """The rows under a prefix, between two exclusive bounds of the column after it."""
         if index is None:
             return self._key_range_filter(prefix, above, below)
         columns = self._index_columns(index)
@@ -157,7 +158,7 @@ class MongoTable:
     def any_range_filter(
         self, firsts: Sequence[Any], index: tuple[str, ...], above: Any, below: Any
     ) -> dict[str, Any]:
-        """What stands under any of the first values of an index, between two exclusive bounds."""
+        """The rows under any of an index's first values, between two exclusive bounds."""
         wanted: dict[str, Any] = {self._field_path(index[0]): {"$in": firsts}}
         bounds = _bounds_filter(above, below)
         return wanted | {self._field_path(index[1]): bounds} if bounds else wanted
@@ -167,8 +168,8 @@ class MongoTable:
             return {self.key_path: self.key_document(prefix)}
         if not prefix and above is None and below is None:
             return {}
-        # What follows the bounded column is left out of the lower end of a range and is as large
-        # as can be at the upper one: documents are compared field by field, the shorter is less.
+        # Documents are compared field by field, and the shorter is less. So what follows the
+        # bounded column is left out of the lower end, and as large as can be at the upper one.
         names = self._key_columns[: len(prefix) + 1]
         lower: dict[str, Any] = dict(zip(names, (*prefix, MinKey()), strict=True))
         upper: dict[str, Any] = dict(zip(names, (*prefix, MaxKey()), strict=True))
@@ -187,7 +188,7 @@ class MongoTable:
         return document
 
     def _index_columns(self, index: tuple[str, ...]) -> tuple[str, ...]:
-        """An index is spelled out down to the last key column."""
+        """An index, with all key columns that it does not name behind it."""
         return index + tuple(column for column in self._key_columns if column not in index)
 
     def _field_path(self, column: str) -> str:

@@ -1,15 +1,18 @@
-"""Which views in MongoDB are the current ones, and what operators decided about them.
+"""The document that says which views in MongoDB are current, and what operators decided.
 
-One document, so that a switch is one update and whoever looks sees all of it:
+It is one document, so that a switch is one update and each reader sees all of it. Every process of
+the streaming profile reads it; workers, rebuilds and the commands of operators write it:
 
     {_id: "views", current: {posts: "posts_1", ...}, partitions: 8, topic: "starling.events",
      published: {posts_1: 4711}, retired: {posts_1: ISODate(...)},
-     controls: {posts: {paused: true, skips: [48213], turn: 3, held: {token, until}}}}
+     controls: {posts: {paused: true, skips: [48213], turn: 3, held: {token, until},
+                        building: TOKEN}}}
 
 `partitions` are those of the feed: a view is as far as the slowest of them. `published` is written
-where the log itself is read, by a runner which knows that a view is current although nothing was
-written to it. `retired` views were switched away from; they go once nobody can read them any more.
-`held` is somebody who has the view stand still, and `turn` counts these (`mongo_standstill`).
+by a runner that reads the log itself, for views that are current although nothing was written to
+them. `retired` views were switched away from; they are dropped once no process reads them any more.
+Of the `controls`, `turn` is the epoch of the view's writers, `held` the lease of its write fence
+(`infra.mongodb.write_fence`), and `building` the token of the rebuild that may switch to its view.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from infra.mongodb.connection import Database
+from infra.mongodb.connection import Database, raising_unavailable
 from projections.projection import Projection
 
 COLLECTION: Final = "current"
@@ -26,17 +29,17 @@ REGISTRY_ID: Final = {"_id": "views"}
 
 
 class WriterControl(NamedTuple):
-    """What holds for the writers of one projection. `skips` are positions to leave out."""
+    """What the writers of one projection's view go by. `skips` are positions to leave out."""
 
     paused: bool = False
     skips: frozenset[int] = frozenset()
     epoch: int = 0
     fence_token: str = ""
-    """The token of who has the view stand still now."""
+    """The token of the write fence that stops the writers now, if one does."""
 
 
 class RegisteredViews(NamedTuple):
-    """What the document says."""
+    """What the document says. `views` are names of views by projection."""
 
     views: Mapping[str, str]
     partitions: int
@@ -46,20 +49,20 @@ class RegisteredViews(NamedTuple):
     retired: Mapping[str, datetime] = {}
 
     def control_of(self, projection: str) -> WriterControl:
-        """What was decided about a projection."""
+        """What operators decided about a projection."""
         return self.controls.get(projection, WriterControl())
 
     def prefer_rebuilt(self, views: Mapping[str, str]) -> dict[str, str]:
-        """These views, but what a rebuild switched to: further generations of the same version."""
-        there = self.views
+        """These views, or the further generations of the same versions that rebuilds made."""
+        current = self.views
         return {
-            name: there[name] if there.get(name, "").startswith(f"{view}_g") else view
+            name: current[name] if current.get(name, "").startswith(f"{view}_g") else view
             for name, view in views.items()
         }
 
 
 def view_name(projection: Projection, generation: int = 0) -> str:
-    """The name of the view of a projection at its version; a rebuild makes further generations."""
+    """The name of the view of a projection at its version; each rebuild makes a new generation."""
     name = f"{projection.name}_{projection.version}"
     return f"{name}_g{generation}" if generation else name
 
@@ -72,61 +75,66 @@ def view_version(view: str) -> int:
 
 
 class ViewRegistry:
-    """The document. Any process reads it. Methods raise `PyMongoError`."""
+    """The document. Methods raise `StoreUnavailable`."""
 
     def __init__(self, database: Database) -> None:
         self._documents = database[COLLECTION]
 
     async def read(self) -> RegisteredViews:
         """No views before the first projector ran."""
-        found: Mapping[str, Any] = await self._documents.find_one(REGISTRY_ID) or {}
+        with raising_unavailable():
+            found: Mapping[str, Any] = await self._documents.find_one(REGISTRY_ID) or {}
         return RegisteredViews(
             found.get("current", {}),
             found.get("partitions", 1),
             found.get("published", {}),
             found.get("topic", ""),
-            {name: _decode_control(said) for name, said in found.get("controls", {}).items()},
+            {name: _decode_control(stored) for name, stored in found.get("controls", {}).items()},
             found.get("retired", {}),
         )
 
     async def register_views(
         self, before: RegisteredViews, views: Mapping[str, str], partitions: int, topic: str
     ) -> bool:
-        """Make these views current; False where others are, since `before` was read."""
+        """Make these views current; False if others became current since `before` was read."""
         same = {f"current.{name}": before.views.get(name, {"$exists": False}) for name in views}
         changed = {f"current.{name}": view for name, view in views.items()}
         change = {"$set": {**changed, "partitions": partitions, "topic": topic}}
-        try:
-            await self._documents.update_one({**REGISTRY_ID, **same}, change, upsert=True)
-        except DuplicateKeyError:
-            return False
+        with raising_unavailable():
+            try:
+                await self._documents.update_one({**REGISTRY_ID, **same}, change, upsert=True)
+            except DuplicateKeyError:
+                return False
         return True
 
     async def publish_positions(self, positions: Mapping[str, int]) -> None:
-        """Say how far views are, by their names."""
+        """Write how far views are, by their names, where their stores don't say it."""
         if positions:
             changed = {f"published.{view}": position for view, position in positions.items()}
-            await self._documents.update_one(REGISTRY_ID, {"$max": changed}, upsert=True)
+            await self._update({"$max": changed})
 
     async def set_paused(self, projection: str, paused: bool) -> None:
-        """Have the writers of a projection's view rest, or go on."""
-        change = {"$set": {f"controls.{projection}.paused": paused}}
-        await self._documents.update_one(REGISTRY_ID, change, upsert=True)
+        """Have the writers of a projection's view pause, or go on."""
+        await self._update({"$set": {f"controls.{projection}.paused": paused}})
 
     async def add_skips(self, projection: str, positions: Sequence[int]) -> None:
-        """Have events left out from now on. For who holds the view still."""
+        """Have events left out from now on, behind a write fence."""
         added = {f"controls.{projection}.skips": {"$each": list(positions)}}
-        await self._documents.update_one(REGISTRY_ID, {"$addToSet": added}, upsert=True)
+        await self._update({"$addToSet": added})
 
     async def remove_retired(self, view: str) -> None:
-        """A retired view is gone."""
-        await self._documents.update_one(REGISTRY_ID, {"$unset": {f"retired.{view}": ""}})
+        """Forget a retired view, which was dropped."""
+        await self._update({"$unset": {f"retired.{view}": ""}})
+
+    async def _update(self, change: Mapping[str, Any]) -> None:
+        with raising_unavailable():
+            await self._documents.update_one(REGISTRY_ID, change, upsert=True)
 
 
-def _decode_control(said: Mapping[str, Any]) -> WriterControl:
+def _decode_control(stored: Mapping[str, Any]) -> WriterControl:
     return WriterControl(
-        said.get("paused", False),
-        frozenset(said.get("skips", ())),
-        said.get("turn", 0),
-        said.get("held", {}).get("token", ""),
+        stored.get("paused", False),
+        frozenset(stored.get("skips", ())),
+        stored.get("turn", 0),
+        stored.get("held", {}).get("token", ""),
     )

@@ -124,7 +124,7 @@ class StreamingAdmin(DeadLetterCounter):
     async def _run_rebuild(self, projection: str, verify: bool) -> None:
         try:
             built = await self._rebuild_backend.run_rebuild(projection, verify)
-        except (RebuildInProgress, ChildProcessError, PyMongoError) as error:
+        except (RebuildInProgress, ChildProcessError, StoreUnavailable) as error:
             _logger.error("%s", error)
         else:
             if built is not None and built.problem:

@@ -19,7 +19,6 @@ from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
-from pymongo.errors import PyMongoError
 
 from events.log import EventLog
 from infra import settings
@@ -35,7 +34,7 @@ from infra.mongodb.write_fence import fence_writers
 from infra.settings import Settings
 from infra.streaming.rebuild_loader import TopicLoader
 from projections.projection import Projection
-from projections.store import StoreError
+from projections.store import StoreError, StoreUnavailable
 from streams.feed.relay import FeedUnavailable
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.rebuild.rebuild import PoisonEvent, compare_views
@@ -111,7 +110,7 @@ class StreamingRebuildRun:
         live = await MongoReadStore.open(
             self._database, view, tables_with_dead_letters(self._projection), read_only=True
         )
-        live.set_answer_seconds(WRITE_SECONDS)
+        live.set_read_timeout(WRITE_SECONDS)
         await loader.load_until(await _store_positions(live, loader))
         async with await self._database.client.start_session(snapshot=True) as session:
             live.use_session(session)
@@ -166,7 +165,7 @@ class StreamingRebuildRun:
                 time.monotonic() - self._began_at, 0.1
             )
             self.record = replace(self.record, position=position, head=head, per_second=speed)
-            with suppress(PyMongoError):
+            with suppress(StoreUnavailable):
                 if not await self._records.save_progress(self.record):
                     raise RebuildCancelled
             if os.getppid() != self._parent_pid:

@@ -33,7 +33,7 @@ async def open_writable_view(
     """A view whose writer tells readers what to forget. Raises `StoreError`."""
     touches = INVALIDATIONS_WITH_ENTRIES.get(projection.name, lambda changes: ())
     return await MongoReadStore.open(
-        database, view, tables_with_dead_letters(projection), touches=touches, turn=turn
+        database, view, tables_with_dead_letters(projection), touches=touches, epoch=turn
     )
 
 

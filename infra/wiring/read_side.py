@@ -71,7 +71,7 @@ async def _open_embedded(settings: Settings) -> AsyncIterator[ReadSide]:
 async def _open_streaming(settings: Settings) -> AsyncIterator[ReadSide]:
     # The driver comes with the streaming profile alone.
     from infra.mongodb.connection import READ_SECONDS, open_database
-    from infra.mongodb.live_reads import MongoViews
+    from infra.mongodb.live_views import MongoViews
 
     with (
         open_database(settings.views, READ_SECONDS) as database,

@@ -20,11 +20,11 @@ class TestMongoLeases(LeaseStoreConformance):
     @pytest.fixture
     def open_store(self, mongodb: MongoServer) -> OpenStore:
         address = fresh_address(mongodb)
-        return lambda: MongoLeases(address, patience_seconds=20)
+        return lambda: MongoLeases(address, timeout_seconds=20)
 
 
 def test_a_server_that_hangs_is_a_store_that_is_down(mongodb: MongoServer) -> None:
-    store = MongoLeases(fresh_address(mongodb), patience_seconds=0.5)
+    store = MongoLeases(fresh_address(mongodb), timeout_seconds=0.5)
     mongodb.freeze()
     try:
         with pytest.raises(LeaseStoreUnavailable):
