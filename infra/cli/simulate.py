@@ -12,7 +12,8 @@ from infra.cli.options import json_option, settings_with_options
 from infra.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from infra.simulation.run import SimulationPlan, SimulationResult
+    from infra.simulation.measurements import SimulationResult
+    from infra.simulation.run import SimulationPlan
 
 
 @click.command()
@@ -126,8 +127,8 @@ async def _run_plan(plan: "SimulationPlan") -> "SimulationResult":
 def _print_result(result: "SimulationResult", as_json: bool) -> None:
     from rich.console import Console
 
-    from infra.simulation.report import print_report
-    from infra.simulation.report import report_as_json as document
+    from infra.simulation.measurements import print_report
+    from infra.simulation.measurements import report_as_json as document
 
     if result.interrupted and not result.seconds:
         click.echo("stopped before the load began", err=True)

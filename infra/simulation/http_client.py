@@ -7,17 +7,18 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from infra.simulation.measurements import NO_ANSWER
+NO_ANSWER: Final = "no answer"
+"""Stands for the status where the connection failed or the time was up."""
 
 RESPONSE_TIMEOUT: Final = 30.0
-"""Seconds after which an answer is no longer waited for."""
+"""Seconds after which a response is no longer waited for."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
 class ServerReply(NamedTuple):
-    """An answer; `status` is a number as text, or `NO_ANSWER`."""
+    """A response; `status` is a number as text, or `NO_ANSWER`."""
 
     status: str
     body: bytes
@@ -33,7 +34,7 @@ class ServerReply(NamedTuple):
 
 
 class SimulationClient:
-    """Asks one server. An answer that doesn't come is a reply too; nothing is asked twice."""
+    """Sends requests to one server, none twice. A missing response is a `ServerReply`, too."""
 
     def __init__(self, url: str, connections: int) -> None:
         self._url = url.rstrip("/")
@@ -61,7 +62,7 @@ class SimulationClient:
     async def send_request(
         self, method: str, path: str, token: str | None = None, body: object = None
     ) -> ServerReply:
-        """Send a request, `body` as JSON, and read the whole answer."""
+        """Send a request, `body` as JSON, and read the whole response."""
         if self._session is None:
             raise RuntimeError("the client is not open: use `async with`")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -72,8 +73,8 @@ class SimulationClient:
         try:
             async with self._session.request(
                 method, self._url + path, headers=headers, data=data, allow_redirects=False
-            ) as answer:
-                return ServerReply(str(answer.status), await answer.read())
+            ) as response:
+                return ServerReply(str(response.status), await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError):
             return ServerReply(NO_ANSWER, b"")
 

@@ -1,42 +1,110 @@
-"""The open loop: everything is asked for when it is due, whatever became of what came before.
+"""The open loop: each operation is sent when it is due, whatever became of the ones before.
 
 A latency counts from the moment when the operation was due, not from when it was sent. Where the
 server, the bounded number of connections or this program falls behind, the wait is in the figure
 and not hidden (Gil Tene calls hiding it 'coordinated omission').
+
+Of the posts that are made, a few a second are sampled for freshness: how soon they show in a
+follower's home timeline. The follower reads it again and again; measured is the time from the
+response to the author until the response with the post in it. One round trip is in the figure, so
+it is never too good.
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from infra.simulation.arrivals import Arrival, OperationKind
-from infra.simulation.freshness_sampler import FreshnessSampler
 from infra.simulation.http_client import SimulationClient
 from infra.simulation.measurements import LoadMeasurements
-from infra.simulation.onboarding import CreatedPost
-from infra.simulation.request_chooser import RequestChooser
+from infra.simulation.onboarding import CreatedPost, SignedInPerson
+from infra.simulation.workload import Arrival, OperationKind, RequestChooser
+from infra.simulation.world import World
 
 FINISH_GRACE_SECONDS: Final = 10.0
-"""Seconds that late answers are waited for at the end."""
+"""Seconds that late responses are waited for at the end."""
 _SHORT_WAIT: Final = 0.1
+SAMPLE_INTERVAL: Final = 0.25
+"""Seconds between samples: watching must not become a load of its own."""
+WATCH_TIMEOUT: Final = 10.0
+"""Seconds after which a post counts as never shown."""
+_FIRST_PAUSE: Final = 0.002
+_LONGEST_PAUSE: Final = 0.05
 
 
-class LoadGenerator:
-    """Sends arrivals over at most `at_once` connections."""
+class FreshnessSampler:
+    """Samples posts while the load runs."""
 
     def __init__(
         self,
         client: SimulationClient,
-        actions: RequestChooser,
-        measures: LoadMeasurements,
-        freshness: FreshnessSampler,
-        at_once: int,
+        world: World,
+        people: list[SignedInPerson],
+        measurements: LoadMeasurements,
+        rng: random.Random,
     ) -> None:
         self._client = client
-        self._actions = actions
-        self._measures = measures
+        self._world = world
+        self._people = people
+        self._measurements = measurements
+        self._rng = rng
+        self._next_sample_at = 0.0
+        self._watches: set[asyncio.Task[None]] = set()
+
+    def sample_post(self, post: CreatedPost) -> None:
+        """Have a follower watch for a post that was acknowledged just now, if it is time to."""
+        now = asyncio.get_running_loop().time()
+        followers = self._world.followers[post.author]
+        if now < self._next_sample_at or not followers:
+            return
+        self._next_sample_at = now + SAMPLE_INTERVAL
+        reader = self._people[self._rng.choice(followers)]
+        watch = asyncio.create_task(self._watch_timeline(post, reader, now))
+        self._watches.add(watch)
+        watch.add_done_callback(self._watches.discard)
+
+    async def wait_for_watches(self) -> None:
+        """Wait for the posts that are still watched for."""
+        await asyncio.gather(*self._watches)
+
+    def cancel_watches(self) -> None:
+        """Stop watching."""
+        for watch in self._watches:
+            watch.cancel()
+
+    async def _watch_timeline(
+        self, post: CreatedPost, reader: SignedInPerson, since: float
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        # The oldest entry that is newer than the id before: the post itself, once it is there.
+        path = f"/v1/timelines/home?limit=1&min_id={int(post.id) - 1}"
+        pause = _FIRST_PAUSE
+        while clock() - since < WATCH_TIMEOUT:
+            reply = await self._client.send_request("GET", path, reader.token)
+            if reply.ok and any(entry["id"] == post.id for entry in reply.json()):
+                self._measurements.freshness.append(clock() - since)
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        self._measurements.never_shown += 1
+
+
+class LoadGenerator:
+    """Sends due operations over at most `connections` connections."""
+
+    def __init__(
+        self,
+        client: SimulationClient,
+        requests: RequestChooser,
+        measurements: LoadMeasurements,
+        freshness: FreshnessSampler,
+        connections: int,
+    ) -> None:
+        self._client = client
+        self._requests = requests
+        self._measurements = measurements
         self._freshness = freshness
-        self._max_concurrent = at_once
+        self._max_concurrent = connections
         self._due_operations: asyncio.Queue[tuple[float, OperationKind]] = asyncio.Queue()
         self._unanswered = 0
 
@@ -45,7 +113,7 @@ class LoadGenerator:
     ) -> float:
         """Run until the arrivals end and are answered, or `stop` is set; the seconds it took.
 
-        `tick` is told the seconds since the beginning, now and then.
+        `tick` gets the seconds since the beginning, now and then.
         """
         clock = asyncio.get_running_loop().time
         senders = [
@@ -62,7 +130,7 @@ class LoadGenerator:
                 sender.cancel()
             self._freshness.cancel_watches()
             await asyncio.gather(*senders, return_exceptions=True)
-        self._measures.unfinished = self._unanswered
+        self._measurements.unfinished = self._unanswered
         return took
 
     async def _schedule_arrivals(
@@ -91,23 +159,25 @@ class LoadGenerator:
         clock = asyncio.get_running_loop().time
         while True:
             due, operation = await self._due_operations.get()
-            wish = self._actions.next_request(operation)
-            reply = await self._client.send_request(wish.method, wish.path, wish.token, wish.body)
+            planned = self._requests.next_request(operation)
+            reply = await self._client.send_request(
+                planned.method, planned.path, planned.token, planned.body
+            )
             self._unanswered -= 1
             if reply.ok:
-                self._measures.record_success(operation, clock() - due)
+                self._measurements.record_success(operation, clock() - due)
                 if operation is OperationKind.POST:
-                    post = CreatedPost(reply.json()["id"], wish.person)
-                    self._actions.remember_post(post)
+                    post = CreatedPost(reply.json()["id"], planned.person)
+                    self._requests.remember_post(post)
                     self._freshness.sample_post(post)
             else:
-                self._measures.record_failure(operation, reply.status)
+                self._measurements.record_failure(operation, reply.status)
             self._due_operations.task_done()
 
     async def _wait_for_answers(
         self, senders: list[asyncio.Task[None]], stop: asyncio.Event
     ) -> None:
-        """Wait for what is still open, for a bounded time. A sender that broke raises here."""
+        """Wait for late responses, for a bounded time. The error of a sender is raised here."""
         await _wait_for_first(
             self._due_operations.join(), stop.wait(), *senders, seconds=FINISH_GRACE_SECONDS
         )

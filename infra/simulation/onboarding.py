@@ -1,4 +1,4 @@
-"""Moving in: everybody signs up or signs in, follows whom they follow, and a first few post."""
+"""Before the load: all people sign up or sign in, follow one another, and a first few post."""
 
 import asyncio
 import random
@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
-from infra.simulation.http_client import ServerReply, SimulationClient
-from infra.simulation.measurements import NO_ANSWER
+from infra.simulation.http_client import NO_ANSWER, ServerReply, SimulationClient
 from infra.simulation.world import Person, World, random_post_text
 
 MAX_CONCURRENT_SIGN_UPS: Final = 4
@@ -26,7 +25,7 @@ class ServerUnusable(Exception):
 
 
 class SignedInPerson(NamedTuple):
-    """A person whom the server knows."""
+    """A person's account on the server."""
 
     id: str
     token: str
@@ -39,10 +38,10 @@ class CreatedPost(NamedTuple):
     author: int
 
 
-async def sign_up_everybody(
+async def sign_up_people(
     client: SimulationClient, world: World, advance: Advance
 ) -> list[SignedInPerson]:
-    """Everybody, in their order, signed up, or signed in from an earlier run with this seed.
+    """The people in their order, signed up now, or signed in from an earlier run with this seed.
 
     Raises `ServerUnusable`.
     """
@@ -53,7 +52,7 @@ async def sign_up_everybody(
 async def create_follows(
     client: SimulationClient, world: World, people: list[SignedInPerson], advance: Advance
 ) -> None:
-    """Everybody follows whom they follow in the world. Raises `ServerUnusable`."""
+    """Make the follow graph of the world. Raises `ServerUnusable`."""
     jobs = [
         partial(_follow_person, client, people[follower], people[followee])
         for follower, followee in world.follows
@@ -64,7 +63,7 @@ async def create_follows(
 async def create_first_posts(
     client: SimulationClient, world: World, people: list[SignedInPerson], rng: random.Random
 ) -> list[CreatedPost]:
-    """Something to like from the first second on. Raises `ServerUnusable`."""
+    """Posts to react to from the first second on. Raises `ServerUnusable`."""
     authors = [world.pick_by_popularity(rng) for _ in range(FIRST_POST_COUNT)]
     jobs = [
         partial(_create_post, client, people, author, random_post_text(rng)) for author in authors
@@ -77,42 +76,42 @@ async def _sign_up(client: SimulationClient, person: Person) -> SignedInPerson:
     if reply.status == "409":  # from an earlier run
         credentials = {"handle": person.handle, "password": person.password}
         reply = await client.send_request("POST", "/v1/sessions", body=credentials)
-    answer = _expect_success(reply, f"to sign up or sign in {person.handle}")
-    return SignedInPerson(answer["id"], answer["token"])
+    account = _expect_success(reply, f"to sign up or sign in {person.handle}")
+    return SignedInPerson(account["id"], account["token"])
 
 
 async def _follow_person(
     client: SimulationClient, follower: SignedInPerson, followee: SignedInPerson
 ) -> None:
     reply = await client.send_request("PUT", f"/v1/users/{followee.id}/follow", follower.token)
-    _expect_success(reply, "to follow somebody")
+    _expect_success(reply, "to follow")
 
 
 async def _create_post(
-    client: SimulationClient, people: list[SignedInPerson], author: int, words: str
+    client: SimulationClient, people: list[SignedInPerson], author: int, text: str
 ) -> CreatedPost:
-    reply = await client.send_request("POST", "/v1/posts", people[author].token, {"text": words})
+    reply = await client.send_request("POST", "/v1/posts", people[author].token, {"text": text})
     return CreatedPost(_expect_success(reply, "to post")["id"], author)
 
 
-def _expect_success(reply: ServerReply, wish: str) -> dict[str, str]:
+def _expect_success(reply: ServerReply, purpose: str) -> dict[str, str]:
     if reply.status == NO_ANSWER:
-        raise ServerUnusable(f"the server did not answer the request {wish}: is it running?")
+        raise ServerUnusable(f"the server did not answer the request {purpose}: is it running?")
     if not reply.ok:
         body = reply.body.decode("utf-8", "replace")[:300]
-        raise ServerUnusable(f"the server answered {reply.status} to the request {wish}: {body}")
+        raise ServerUnusable(f"the server answered {reply.status} to the request {purpose}: {body}")
     answer: dict[str, str] = reply.json()
     return answer
 
 
 async def _run_bounded(
-    jobs: Iterable[Callable[[], Awaitable[T]]], at_once: int, advance: Advance
+    jobs: Iterable[Callable[[], Awaitable[T]]], limit: int, advance: Advance
 ) -> list[T]:
-    """The results of jobs in their order, at most `at_once` running; the first error ends all."""
-    turn = asyncio.Semaphore(at_once)
+    """The results of jobs in their order, at most `limit` running; the first error ends all."""
+    slots = asyncio.Semaphore(limit)
 
     async def run_job(job: Callable[[], Awaitable[T]]) -> T:
-        async with turn:
+        async with slots:
             result = await job()
         advance()
         return result

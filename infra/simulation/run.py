@@ -1,24 +1,22 @@
-"""A whole simulation: move in, carry the load, give the measures."""
+"""A whole simulation: sign the people up, generate the load, return the measurements."""
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from infra.simulation.arrivals import generate_arrivals
-from infra.simulation.freshness_sampler import FreshnessSampler
 from infra.simulation.http_client import SimulationClient
-from infra.simulation.load_generator import LoadGenerator
-from infra.simulation.measurements import LoadMeasurements
+from infra.simulation.load_generator import FreshnessSampler, LoadGenerator
+from infra.simulation.measurements import LoadMeasurements, SimulationResult
 from infra.simulation.onboarding import (
     ServerUnusable,
     SignedInPerson,
     create_first_posts,
     create_follows,
-    sign_up_everybody,
+    sign_up_people,
 )
-from infra.simulation.request_chooser import RequestChooser
+from infra.simulation.workload import RequestChooser, generate_arrivals
 from infra.simulation.world import World
 
 T = TypeVar("T")
@@ -36,68 +34,60 @@ class SimulationPlan:
     connections: int
 
 
-class SimulationResult(NamedTuple):
-    """What came of it. `seconds` is how long the load lasted, 0 where it never began."""
-
-    measurements: LoadMeasurements
-    seconds: float
-    interrupted: bool
-
-
 class ProgressReporter(Protocol):
-    """Shows how far it is."""
+    """Shows how far the simulation is."""
 
     def begin_phase(self, what: str, total: float) -> Callable[[float], None]:
-        """A new phase begins; call the answer with how much of `total` is done."""
+        """Begin a phase; call what is returned with how much of `total` is done."""
         ...
 
 
 class _StoppedBeforeLoad(Exception):
-    """It was stopped before the load began."""
+    """The simulation was stopped before the load began."""
 
 
 async def run_simulation(
     plan: SimulationPlan, progress: ProgressReporter, stop: asyncio.Event
 ) -> SimulationResult:
     """Run the plan until it ends or `stop` is set. Raises `ServerUnusable`."""
-    measures = LoadMeasurements()
+    measurements = LoadMeasurements()
     async with SimulationClient(plan.url, plan.connections) as client:
         world = World(plan.users, plan.seed)
         try:
             load = await _run_unless_stopped(
-                stop, _prepare_load(plan, client, world, measures, progress)
+                stop, _prepare_load(plan, client, world, measurements, progress)
             )
         except _StoppedBeforeLoad:
-            return SimulationResult(measures, 0.0, interrupted=True)
+            return SimulationResult(measurements, 0.0, interrupted=True)
         tick = progress.begin_phase("load", plan.seconds)
         due = generate_arrivals(plan.posts_per_second, plan.seconds, plan.seed)
         seconds = await load.run(due, stop, tick)
         tick(min(seconds, plan.seconds))
-        return SimulationResult(measures, seconds, stop.is_set())
+        return SimulationResult(measurements, seconds, stop.is_set())
 
 
 async def _prepare_load(
     plan: SimulationPlan,
     client: SimulationClient,
     world: World,
-    measures: LoadMeasurements,
+    measurements: LoadMeasurements,
     progress: ProgressReporter,
 ) -> LoadGenerator:
     people: list[SignedInPerson] = []
     try:
         signed = _step_counter(progress.begin_phase("people", len(world.people)))
-        people = await sign_up_everybody(client, world, signed)
+        people = await sign_up_people(client, world, signed)
         followed = _step_counter(progress.begin_phase("follows", len(world.follows)))
         await create_follows(client, world, people, followed)
         rng = random.Random(f"choices-{plan.seed}")
         posts = await create_first_posts(client, world, people, rng)
     except* ServerUnusable as group:
-        # All of them tell of one server: the first is enough.
+        # All errors are about one server: the first is enough.
         raise _first_error(group) from None
-    actions = RequestChooser(world, people, posts, rng)
+    requests = RequestChooser(world, people, posts, rng)
     samples = random.Random(f"samples-{plan.seed}")
-    freshness = FreshnessSampler(client, world, people, measures, samples)
-    return LoadGenerator(client, actions, measures, freshness, plan.connections)
+    freshness = FreshnessSampler(client, world, people, measurements, samples)
+    return LoadGenerator(client, requests, measurements, freshness, plan.connections)
 
 
 async def _run_unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T:
@@ -111,13 +101,13 @@ async def _run_unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T:
     raise _StoppedBeforeLoad
 
 
-def _step_counter(tell: Callable[[float], None]) -> Callable[[], None]:
+def _step_counter(report_progress: Callable[[float], None]) -> Callable[[], None]:
     done = 0
 
     def advance() -> None:
         nonlocal done
         done += 1
-        tell(done)
+        report_progress(done)
 
     return advance
 

@@ -1,7 +1,7 @@
 """The simulated people: who they are, whom they follow, what they write. All from one seed.
 
 Attention is Zipf-distributed: the n-th person is followed, and read, about 1/n as much as the
-first. How many people somebody follows is heavy-tailed too.
+first. How many people a person follows is heavy-tailed, too.
 """
 
 import random
@@ -32,7 +32,7 @@ _SUBJECTS: Final = (
 
 
 class Person(NamedTuple):
-    """Somebody who signs in and does things."""
+    """A simulated person, as registered."""
 
     handle: str
     name: str
@@ -86,7 +86,7 @@ class World:
 
 
 def random_post_text(rng: random.Random) -> str:
-    """Something to post, mostly with a hashtag."""
+    """The text of a post, mostly with a hashtag."""
     words = f"{rng.choice(_OPENINGS)} {rng.choice(_SUBJECTS)}."
     # Of the tags, the first is the most loved by far.
     tag = _TAGS[min(len(_TAGS) - 1, int(rng.paretovariate(0.9)) - 1)]

@@ -23,9 +23,9 @@ from typing import Final
 from rich.console import Console
 
 from infra.dev import stack_record
-from infra.simulation import report
-from infra.simulation.arrivals import OPERATIONS_PER_POST
-from infra.simulation.run import SimulationPlan, SimulationResult, run_simulation
+from infra.simulation.measurements import SimulationResult, print_report
+from infra.simulation.run import SimulationPlan, run_simulation
+from infra.simulation.workload import OPERATIONS_PER_POST
 from tests.bench import cpu_shares
 from tests.support.mission_workload import EVENT_MIX
 
@@ -66,14 +66,9 @@ class _DayObserver:
         after = cpu_shares.cpu_seconds(self._up.processes)
         parts = {part: took - self._before[part] for part, took in after.items()}
         idle = (cpu_shares.idle_seconds() - self._idle) / result.seconds
-        done = sum(
-            one.done
-            for one in result.measurements.summarize_operations(
-                report.OPERATION_KINDS, result.seconds
-            )
-        )
+        done = sum(one.done for one in result.measurements.summarize_operations(result.seconds))
         print(f"asked for {asked:,.0f} requests/s, answered {done / result.seconds:,.0f}/s\n")
-        report.print_report(result, Console(width=100))
+        print_report(result, Console(width=100))
         print()
         for line in cpu_shares.table_lines(parts, done, result.seconds):
             print(line)

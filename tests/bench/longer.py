@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from infra.simulation.arrivals import OperationKind
+from infra.simulation.workload import OperationKind
 from infra.sqlite.event_log import SqliteLog
 from tests.bench.http import CONNECTIONS, JSON, TEXT, populate_home, running_starling
 from tests.bench.http_load import HttpRequest, measure_load

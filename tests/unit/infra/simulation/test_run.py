@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from infra.simulation.arrivals import OperationKind
-from infra.simulation.measurements import NO_ANSWER
+from infra.simulation.http_client import NO_ANSWER
+from infra.simulation.measurements import SimulationResult, report_as_json
 from infra.simulation.onboarding import ServerUnusable
-from infra.simulation.report import report_as_json
-from infra.simulation.run import SimulationPlan, SimulationResult, run_simulation
+from infra.simulation.run import SimulationPlan, run_simulation
+from infra.simulation.workload import OperationKind
 from infra.simulation.world import World
 from tests.support.fake_api import FakeApi
 
@@ -40,10 +40,7 @@ async def run(feed: FakeApi, **changes: float) -> SimulationResult:
 async def test_every_operation_is_done_and_measured() -> None:
     feed = FakeApi()
     result = await run(feed)
-    rows = {
-        row.operation: row
-        for row in result.measurements.summarize_operations(tuple(OperationKind), result.seconds)
-    }
+    rows = {row.operation: row for row in result.measurements.summarize_operations(result.seconds)}
     assert all(row.done > 0 and row.failed == 0 for row in rows.values())
     assert not result.measurements.has_failures
     assert not result.interrupted
@@ -80,14 +77,14 @@ async def test_a_latency_counts_from_when_the_operation_was_due() -> None:
     result = await run(FakeApi(delay=0.02), seconds=0.5, connections=1, rate=10)
     slowest = max(
         row.latency.max
-        for row in result.measurements.summarize_operations(tuple(OperationKind), result.seconds)
+        for row in result.measurements.summarize_operations(result.seconds)
         if row.latency
     )
     assert slowest > 500  # an answer alone takes 20 ms, the queue for it much longer
 
 
 async def test_errors_are_reported_by_operation_and_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.simulation.freshness_sampler.WATCH_TIMEOUT", 0.2)
+    monkeypatch.setattr("infra.simulation.load_generator.WATCH_TIMEOUT", 0.2)
     result = await run(FakeApi(refusals={"/v1/timelines/home": 503}))
     assert set(result.measurements.errors) == {(OperationKind.READ, "503")}
     document = report_as_json(result)
@@ -103,7 +100,7 @@ async def test_how_soon_posts_show_is_measured_from_their_answer() -> None:
 
 
 async def test_a_post_that_never_shows_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.simulation.freshness_sampler.WATCH_TIMEOUT", 0.2)
+    monkeypatch.setattr("infra.simulation.load_generator.WATCH_TIMEOUT", 0.2)
     result = await run(FakeApi(hidden=True), seconds=0.5)
     assert result.measurements.never_shown > 0
     assert result.measurements.has_failures

@@ -1,11 +1,16 @@
-"""What one person does at one moment, as a request."""
+"""The load: which operations fall due when, and which request each of them is.
+
+Arrivals are Poisson, of a fixed mix, and independent of how fast the server answers (an open loop):
+a slow server meets the same load, and is seen to be slow.
+"""
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from itertools import accumulate
 from typing import Final, NamedTuple
 
-from infra.simulation.arrivals import OperationKind
 from infra.simulation.onboarding import CreatedPost, SignedInPerson
 from infra.simulation.world import World, random_post_text
 
@@ -15,8 +20,50 @@ _MEAN_POST_AGE: Final = 40
 """Most reactions go to about this many newest posts."""
 
 
+class OperationKind(StrEnum):
+    """What people do, by the name under which it is reported."""
+
+    POST = "post"
+    LIKE = "like"
+    COMMENT = "comment"
+    RETWEET = "retweet"
+    FOLLOW = "follow"
+    READ = "home timeline"
+
+
+OPERATION_MIX: Final = {
+    OperationKind.POST: 12,
+    OperationKind.LIKE: 50,
+    OperationKind.COMMENT: 5,
+    OperationKind.RETWEET: 5,
+    OperationKind.FOLLOW: 2,
+    OperationKind.READ: 100,
+}
+"""Millions a day of the load that Starling is made for."""
+
+OPERATIONS_PER_POST: Final = sum(OPERATION_MIX.values()) / OPERATION_MIX[OperationKind.POST]
+
+
+class Arrival(NamedTuple):
+    """An operation that falls due at `at`, in seconds from the beginning."""
+
+    at: float
+    operation: OperationKind
+
+
+def generate_arrivals(posts_per_second: float, seconds: float, seed: int) -> Iterator[Arrival]:
+    """Arrivals in order of time, until `seconds`."""
+    rng = random.Random(f"arrivals-{seed}")
+    rate = posts_per_second * OPERATIONS_PER_POST
+    operations, bounds = list(OPERATION_MIX), list(accumulate(OPERATION_MIX.values()))
+    at = rng.expovariate(rate)
+    while at < seconds:
+        yield Arrival(at, rng.choices(operations, cum_weights=bounds)[0])
+        at += rng.expovariate(rate)
+
+
 class PlannedRequest(NamedTuple):
-    """A request, and which person makes it."""
+    """A request, and the number of the person who makes it."""
 
     person: int
     method: str
@@ -26,7 +73,7 @@ class PlannedRequest(NamedTuple):
 
 
 class RequestChooser:
-    """Chooses who does what to which post; remembers the posts that were made."""
+    """Chooses the person and the post of each operation; remembers the posts that were made."""
 
     def __init__(
         self,
@@ -53,7 +100,7 @@ class RequestChooser:
         return self._request_builders[operation]()
 
     def remember_post(self, post: CreatedPost) -> None:
-        """Take note of a post that people may react to."""
+        """Add a post that people may react to."""
         self._posts.append(post)
 
     def _post_request(self) -> PlannedRequest:
