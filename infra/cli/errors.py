@@ -24,6 +24,8 @@ def as_user_error(error: Exception) -> UserError | None:
     from events.codec import UnknownEvent
     from events.ids.snowflake import SnowflakeError
     from events.log import LogError
+    from infra.dev.local_engine import EngineFailed, EngineMissing
+    from infra.dev.stack_record import StackFailed
     from infra.ids.machine_lease import LeaseError
     from infra.settings import InvalidSetting
     from infra.shared_memory.fanout import RingsInUse
@@ -41,12 +43,15 @@ def as_user_error(error: Exception) -> UserError | None:
             | ProjectorAlreadyRunning()
             | CannotRestore()
             | CannotResume()
+            | EngineFailed()
+            | EngineMissing()
             | FeedUnavailable()
             | LeaseError()
             | LogError()
             | CommandRejected()
             | RingsInUse()
             | SnowflakeError()
+            | StackFailed()
             | StoreError()
             | UnknownEvent()
         ):

@@ -24,15 +24,9 @@ def up(host: str | None, port: int | None, data: Path | None) -> None:
 
     if not all(map(find_spec, ("faust", "kafka", "motor"))):
         raise UserError("the packages of the streaming profile are not installed: use `make up`")
-    from infra.dev import stack
-    from infra.dev.local_engine import EngineFailed, EngineMissing
+    from infra.dev.stack import start_stack
 
-    try:
-        started = stack.start_stack(
-            settings_with_options(host=host, port=port, data=data), _echo_line
-        )
-    except (EngineFailed, EngineMissing) as error:
-        raise UserError(str(error)) from error
+    started = start_stack(settings_with_options(host=host, port=port, data=data), _echo_line)
     for name, place in started.places.items():
         click.echo(f"{name:20}{place}")
     _echo_line("`starling down` ends it")
@@ -45,9 +39,9 @@ def down(data: Path | None) -> None:
 
     Example: starling down --data /tmp/town
     """
-    from infra.dev import stack_stop as stack
+    from infra.dev.stack_record import stop_stack
 
-    if not stack.stop_stack(settings_with_options(data=data), _echo_line):
+    if not stop_stack(settings_with_options(data=data), _echo_line):
         _echo_line("nothing was up")
 
 

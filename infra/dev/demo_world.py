@@ -1,15 +1,21 @@
 """The demo world: a small town of bird watchers, made from a seed through the ordinary commands.
 
-It gives lines of `starling import`, so what a new user sees first has gone the way that everything
-goes. The follow graph is heavy-tailed, posts lie within the last days, and one hashtag rises in the
-last two hours, so that every page of the API has something to show.
+It consists of lines of `starling import`, so what a new user sees first went through the same
+commands as everything else. The follow graph is heavy-tailed, posts lie within the last days, and
+one hashtag rises in the last two hours, so that every page of the API has something to show.
 """
 
+import json
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+DEMO_SEED: Final = 1
 DEMO_HANDLE: Final = "robin"
 DEMO_PASSWORD: Final = "feathers-and-song"
 HISTORY_DAYS: Final = 7
@@ -67,6 +73,33 @@ def generate_commands(seed: int, now_ms: int) -> Iterator[dict[str, Any]]:
     yield from town.undo_some()
 
 
+async def import_demo_world(settings: "Settings") -> bool:
+    """Import the demo world; False, and nothing done, if the log holds anything already."""
+    # `starling demo` prints the world without any of this.
+    from api.accounts.passwords import BoundedPasswordHasher
+    from api.accounts.registration import AccountRegistrar
+    from api.bulk.command_importer import WINDOW_LINES, CommandImporter
+    from events.log import LOG_START
+    from infra.wiring.write_side import open_write_side
+
+    with open_write_side(settings) as side:
+        if side.log.head() > LOG_START:
+            return False
+        register = AccountRegistrar(side, BoundedPasswordHasher()).register_account
+        importer = CommandImporter(
+            side.log, side.handler, side.accounts, register, side.open_import_ids
+        )
+        lines = (
+            json.dumps(line).encode() for line in generate_commands(DEMO_SEED, side.clock_ms())
+        )
+        while window := list(islice(lines, WINDOW_LINES)):
+            for result in await importer.run_lines(window):
+                if isinstance(result.outcome, Exception):
+                    message = f"the demo world's line {result.key}: {result.outcome}"
+                    raise RuntimeError(message) from result.outcome
+    return True
+
+
 class _DemoTown:
     def __init__(self, rng: random.Random, now_ms: int) -> None:
         self._rng = rng
@@ -103,7 +136,7 @@ class _DemoTown:
                 yield self._import_line("follow", handle, at, {"user": f"@{other}"})
 
     def write_posts(self) -> Iterator[dict[str, Any]]:
-        """Posts over the days, each followed by what people make of it."""
+        """Posts over the days, each followed by the reactions to it."""
         first = self._start_ms + 2 * HOUR_MS
         span = self._now_ms - 60_000 - first
         for at in sorted(first + self._rng.randrange(span) for _ in range(POST_COUNT)):
@@ -152,7 +185,7 @@ class _DemoTown:
                 yield undone
 
     def _reaction_count(self, most: int) -> int:
-        """Mostly nobody, sometimes many."""
+        """Mostly none, sometimes many."""
         return min(most, int(self._rng.paretovariate(1.1)) - 1)
 
     def _reaction_line(self, command: str, post: str, at: int) -> dict[str, Any]:

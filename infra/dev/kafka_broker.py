@@ -1,25 +1,40 @@
 """A single Apache Kafka broker on this machine, in KRaft mode: for tests and `make up`.
 
-It keeps its data and its ports in one folder, so that a broker that was stopped, or killed, comes
-back as the same one.
+Its data and its ports are in one folder, so that a broker that was stopped or killed comes back as
+the same one. Kafka's jars are fetched once by Maven, into a folder that git ignores.
 """
 
 import base64
 import contextlib
 import json
+import re
 import secrets
+import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Final
 
-from infra.dev.kafka_jars import fetch_jars, find_java
-from infra.dev.local_engine import HOST, START_SECONDS, EngineFailed, LocalEngine
+from infra.dev.local_engine import (
+    HOST,
+    START_SECONDS,
+    EngineFailed,
+    EngineMissing,
+    LocalEngine,
+    free_ports,
+)
+from infra.process.file_locks import FileLock
 
-_API_VERSIONS: Final = struct.pack(
-    ">ihhih", 10, 18, 0, 7, -1
-)  # size, key, version, number, no name
+POM: Final = Path(__file__).with_name("pom.xml")
+JARS_FOLDER: Final = Path(__file__).resolve().parents[2] / ".engines"
+
+_DOWNLOAD_SECONDS: Final = 600.0
+_JAVA_VERSION: Final = 17
+
+_API_VERSIONS: Final = struct.pack(">ihhih", 10, 18, 0, 7, -1)
+"""A request: its size, key, version, number, and no name of a client."""
 
 _JVM: Final = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC")
 _QUICK_JVM: Final = ("-Xmx128m", "-XX:TieredStopAtLevel=1")
@@ -29,7 +44,7 @@ _PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
 listeners=CLIENTS://{host}:{clients},CONTROLLER://{host}:{controller}
-advertised.listeners=CLIENTS://{host}:{seen_at}
+advertised.listeners=CLIENTS://{host}:{advertised_port}
 listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=CLIENTS
 controller.listener.names=CONTROLLER
@@ -52,12 +67,12 @@ broker.session.timeout.ms=3000
 class KafkaBroker(LocalEngine):
     """A broker whose data lies in `folder`. Not running until `start`, which takes 3 to 8 s."""
 
-    def __init__(self, folder: Path, seen_at: int | None = None) -> None:
+    def __init__(self, folder: Path, advertised_port: int | None = None) -> None:
         """Raises `EngineMissing` where Java or the jars can't be had; may download them.
 
-        `seen_at` is the port at which it tells clients to come to it, by default its own.
+        `advertised_port` is the port that it advertises to clients, by default its own.
         """
-        self._advertised_port = seen_at
+        self._advertised_port = advertised_port
         self._java = find_java()
         self._jars = fetch_jars()
         super().__init__(folder, "broker.log")
@@ -73,7 +88,7 @@ class KafkaBroker(LocalEngine):
         if not file.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
             file.write_text(
-                json.dumps(dict(zip(("clients", "controller"), _free_ports(2), strict=True)))
+                json.dumps(dict(zip(("clients", "controller"), free_ports(2), strict=True)))
             )
         return dict(json.loads(file.read_text()))
 
@@ -84,12 +99,14 @@ class KafkaBroker(LocalEngine):
         self._poll_until(self._answers_requests, "no answer")
 
     def _prepare_folder(self) -> Path:
-        """Format the folder if it is new; the properties to start with."""
+        """Format the folder if it is new; returns the file of properties to start with."""
         data = self._folder / "data"
         properties = self._folder / "server.properties"
         ports = self._chosen_ports()
-        seen_at = self._advertised_port or ports["clients"]
-        properties.write_text(_PROPERTIES.format(host=HOST, data=data, seen_at=seen_at, **ports))
+        advertised = self._advertised_port or ports["clients"]
+        properties.write_text(
+            _PROPERTIES.format(host=HOST, data=data, advertised_port=advertised, **ports)
+        )
         if not (data / "meta.properties").exists():
             cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
             tool = ["kafka.tools.StorageTool", "format", "--cluster-id", f"c{cluster[1:]}"]
@@ -102,7 +119,7 @@ class KafkaBroker(LocalEngine):
         return self._run_command([self._java, _LOGGING, "-cp", f"{self._jars}/*", *arguments])
 
     def _answers_requests(self) -> bool:
-        """Whether it says which versions of its protocol it speaks, as to any client."""
+        """Whether it answers a client's first request, for the versions of its protocol."""
         with contextlib.suppress(OSError):
             host, port = self.address.split(":")
             with socket.create_connection((host, int(port)), timeout=1) as connection:
@@ -111,10 +128,59 @@ class KafkaBroker(LocalEngine):
         return False
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+def find_java() -> str:
+    """The `java` to run Kafka with. Raises `EngineMissing` where there is none of 17 or newer."""
+    found = shutil.which("java")
+    if found is None:
+        raise EngineMissing(
+            f"Kafka needs Java {_JAVA_VERSION} or newer; on Debian: apt-get install "
+            f"openjdk-17-jre-headless"
+        )
+    command = [found, "-version"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', printed)
+    if version is None or int(version[1]) < _JAVA_VERSION:
+        raise EngineMissing(
+            f"Kafka needs Java {_JAVA_VERSION} or newer, {found} says: {printed.strip()}"
+        )
+    return found
+
+
+def fetch_jars(folder: Path = JARS_FOLDER) -> Path:
+    """The folder with the jars of the version that `pom.xml` names; downloads them if need be.
+
+    Two processes may call it at once: one downloads, the other waits. The folder appears whole
+    or not at all. Takes half a minute the first time. Raises `EngineMissing`.
+    """
+    pom = POM.read_text(encoding="utf-8")
+    version = re.search(r"<artifactId>kafka_2\.13</artifactId>\s*<version>([\w.-]+)<", pom)
+    if version is None:
+        raise EngineMissing(f"{POM} names no version of Kafka")
+    jars = folder / f"kafka-{version[1]}"
+    if jars.is_dir():
+        return jars
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock", wait=True):
+        if not jars.is_dir():
+            _download_jars(jars)
+    return jars
+
+
+def _download_jars(jars: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise EngineMissing("Kafka's jars come through Maven; on Debian: apt-get install maven")
+    with tempfile.TemporaryDirectory(dir=jars.parent, prefix="kafka-download-") as folder:
+        command = [
+            maven, "--batch-mode", "--quiet", "--file", str(POM), "dependency:copy-dependencies",
+            "-DincludeScope=runtime", f"-DoutputDirectory={folder}/jars",
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=_DOWNLOAD_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise EngineMissing(f"Maven did not bring Kafka in {_DOWNLOAD_SECONDS:.0f} s") from None
+        if done.returncode:
+            raise EngineMissing(f"Maven could not bring Kafka:\n{done.stdout}{done.stderr}")
+        Path(folder, "jars").rename(jars)

@@ -1,11 +1,12 @@
-"""An engine as a process of ours: started and awaited, stopped, killed, frozen, in its folder."""
+"""A server that this program starts, stops, kills and freezes, with its data in one folder."""
 
 import signal
+import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,25 +20,25 @@ class EngineMissing(Exception):
 
 
 class EngineFailed(Exception):
-    """The engine did not come up; the message ends with its last words."""
+    """The engine did not start; the message ends with the end of its log."""
 
 
 class LocalEngine(ABC):
     """A server whose data lies in `folder`. Not running until `start`."""
 
     def __init__(self, folder: Path, log: str) -> None:
-        """`log` names the file in the folder that takes what the server says."""
+        """`log` names the file in the folder that the server's output goes to."""
         self._folder = folder.absolute()  # the server runs in it
         self._log_file = self._folder / log
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
     def _launch_server(self) -> subprocess.Popen[bytes]:
-        """Prepare the folder and run the server (`_run`), without waiting for it."""
+        """Prepare the folder and run the server (`_run_command`), without waiting for it."""
 
     @abstractmethod
     def _wait_until_ready(self) -> None:
-        """Return when the server is of use (`_until`). Raises `EngineFailed`."""
+        """Return when the server takes requests (`_poll_until`). Raises `EngineFailed`."""
 
     @property
     def pid(self) -> int | None:
@@ -45,9 +46,9 @@ class LocalEngine(ABC):
         return self._process.pid if self._process is not None else None
 
     def start(self, launched: Callable[[int], None] | None = None) -> None:
-        """Run the server and return when it is of use, in seconds. Raises `EngineFailed`.
+        """Run the server and return when it takes requests, in seconds. Raises `EngineFailed`.
 
-        `launched` hears the process id at once: who is killed meanwhile has written it down.
+        `launched` gets the process id at once, so that the caller can record it before it waits.
         """
         if self._process is not None:
             raise EngineFailed("it is running already")
@@ -89,25 +90,34 @@ class LocalEngine(ABC):
             self._process.send_signal(signal.SIGCONT)
 
     def _run_command(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C in a terminal is for who started it, who then stops it.
+        # A session of its own: Ctrl-C in a terminal is for the parent, which then stops it.
         with self._log_file.open("ab") as log:
             return subprocess.Popen(
                 command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
 
-    def _poll_until(self, ready: Callable[[], bool], lacking: str) -> None:
-        """Wait until `ready()`. Raises `EngineFailed`, which says what is `lacking` at the end."""
+    def _poll_until(self, ready: Callable[[], bool], missing: str) -> None:
+        """Wait until `ready()`. Raises `EngineFailed`, which says what was `missing`."""
         end = time.monotonic() + START_SECONDS
         while not ready():
             if self._process is None or self._process.poll() is not None:
                 raise EngineFailed(f"it ended by itself\n{self._log_tail()}")
             if time.monotonic() > end:
-                raise EngineFailed(f"{lacking} in {START_SECONDS:.0f} s\n{self._log_tail()}")
+                raise EngineFailed(f"{missing} in {START_SECONDS:.0f} s\n{self._log_tail()}")
             time.sleep(0.05)
 
     def _log_tail(self) -> str:
         return self._log_file.read_text(errors="replace")[-3000:]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now, all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for unused in sockets:
+            unused.bind((HOST, 0))
+        return [int(unused.getsockname()[1]) for unused in sockets]
 
 
 E = TypeVar("E", bound=LocalEngine)

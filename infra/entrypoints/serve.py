@@ -12,7 +12,7 @@ import click
 from events.log import EventLog
 from infra.cli.errors import UserError
 from infra.dev import demo_world
-from infra.dev.demo_import import import_demo_world
+from infra.dev.demo_world import import_demo_world
 from infra.embedded.projector import Projector, open_projector
 from infra.log_of_record import open_log
 from infra.process.supervisor import ChildProcess, Supervisor, open_listener, watch_lifeline

@@ -22,7 +22,7 @@ _TAGS: Final = (
     "jazz", "trains", "clouds", "pottery", "mushrooms", "sailing", "typefaces",
 )  # fmt: skip
 _OPENINGS: Final = (
-    "Today I learnt something about", "Nobody told me that", "Third week of", "In praise of",
+    "Today I learnt something about", "No one told me that", "Third week of", "In praise of",
     "A quiet hour with", "Still thinking about", "Small progress with", "Who else is into",
 )  # fmt: skip
 _SUBJECTS: Final = (

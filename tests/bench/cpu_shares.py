@@ -14,14 +14,14 @@ _PARTS: Final = {
     "work": "Faust workers",
     "infra.entrypoints.api_server": "API processes",
 }
-"""An argument of a process that the keeper keeps, and what the process is."""
+"""An argument of a process that the stack supervisor keeps alive, and what the process is."""
 
 
 def cpu_seconds(processes: Sequence[StartedProcess]) -> dict[str, float]:
     """Seconds of the processor until now, by part; `people` is this process."""
     found: defaultdict[str, float] = defaultdict(float, people=sum(os.times()[:2], 0.0))
     for one in processes:
-        if one.name == "the keeper":
+        if one.name == "the stack supervisor":
             for pid in _child_pids(one.pid):
                 arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
                 for argument, part in _PARTS.items():

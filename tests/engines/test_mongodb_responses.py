@@ -13,7 +13,7 @@ import pytest
 from api.accounts.access_tokens import AccessTokens
 from events.log import EventLog
 from events.schema import PostCreated, UserRegistered
-from infra.dev.demo_import import import_demo_world
+from infra.dev.demo_world import import_demo_world
 from infra.dev.mongodb_server import MongoServer
 from infra.in_memory.read_store import MemoryReadStore
 from infra.log_of_record import open_log

@@ -16,7 +16,7 @@ import pytest
 from events.codec import EVENT_CODEC
 from events.envelope import RecordedEvent
 from events.schema import UserFollowed, UserRegistered
-from infra.dev import demo_import
+from infra.dev.demo_world import import_demo_world
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer
 from infra.embedded.projector import open_projector
@@ -115,7 +115,7 @@ def viewers(history: Sequence[RecordedEvent]) -> list[int | None]:
 async def test_the_demo_world_is_the_same_in_both_profiles(
     kafka: KafkaBroker, mongodb: MongoServer, settings: Settings
 ) -> None:
-    assert await demo_import.import_demo_world(settings)
+    assert await import_demo_world(settings)
     streaming = replace(settings, kafka=kafka.address, views=fresh_database(mongodb))
     assert await same_everywhere(settings, streaming, most=120) > 1000
 

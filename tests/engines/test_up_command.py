@@ -18,8 +18,7 @@ import pytest
 
 from events.log import AppendRequest, EventLog, NewEvent, StreamAppend
 from infra.dev import stack_record
-from infra.dev.kafka_broker import KafkaBroker
-from infra.dev.kafka_jars import fetch_jars
+from infra.dev.kafka_broker import KafkaBroker, fetch_jars
 from infra.dev.local_engine import EngineMissing
 from infra.dev.mongodb_server import MongoServer, find_mongod
 from infra.dev.stack_record import StartedProcess
@@ -56,9 +55,9 @@ class RunningStack:
         return found
 
     def supervised_pids(self, word: str) -> list[int]:
-        """The ids of the keeper's children with a word among their arguments."""
-        keeper = self.started_process("the keeper").pid
-        return [pid for pid in _children(keeper) if word in _arguments(pid)]
+        """The ids of the stack supervisor's children with a word among their arguments."""
+        supervisor = self.started_process("the stack supervisor").pid
+        return [pid for pid in _children(supervisor) if word in _arguments(pid)]
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +127,7 @@ async def test_a_second_up_is_refused_and_changes_nothing(up: RunningStack) -> N
     again = starling("up", "--port", "0", "--data", up.settings.data)
     assert again.returncode == 1
     assert b"starling down" in again.stderr
-    assert up.started_process("the keeper").is_running()
+    assert up.started_process("the stack supervisor").is_running()
 
 
 class StackUnderFaults:

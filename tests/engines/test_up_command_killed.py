@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.dev import stack_record
-from infra.dev.kafka_broker import KafkaBroker
-from infra.dev.kafka_jars import fetch_jars
+from infra.dev.kafka_broker import KafkaBroker, fetch_jars
 from infra.dev.local_engine import EngineMissing
 from infra.dev.mongodb_server import find_mongod
 from infra.dev.stack_record import StartedProcess

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from infra.dev import load_balancer
+from infra.dev.stack import find_haproxy, start_haproxy
 from tests.support.requirements import skip_or_fail
 
 HOST = "127.0.0.1"
@@ -16,13 +16,13 @@ HOST = "127.0.0.1"
 @asynccontextmanager
 async def load_balanced(apis: tuple[str, str], log: Path) -> AsyncIterator[str]:
     """The URL of a balancer between two host:port, while it runs."""
-    program = load_balancer.find_haproxy()
+    program = find_haproxy()
     if program is None:
         skip_or_fail("haproxy")
     with socket.socket() as free:
         free.bind((HOST, 0))
         front = f"{HOST}:{free.getsockname()[1]}"
-    process = load_balancer.start_haproxy(program, front, apis, log)
+    process = start_haproxy(program, front, apis, log)
     try:
         await _wait_until_listening(front, process, log)
         yield f"http://{front}"

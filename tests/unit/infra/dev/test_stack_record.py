@@ -13,8 +13,7 @@ import msgspec
 import pytest
 
 from infra.dev import stack_record
-from infra.dev.stack_record import StackRecord, StartedProcess
-from infra.dev.stack_stop import stop_stack
+from infra.dev.stack_record import StackRecord, StartedProcess, stop_stack
 from infra.settings import Settings
 
 SLEEPER = "import signal, sys; signal.signal(signal.SIGTERM, {handler}); print(1, flush=True)\n"

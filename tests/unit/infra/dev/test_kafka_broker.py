@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.dev.kafka_jars import fetch_jars, find_java
+from infra.dev.kafka_broker import fetch_jars, find_java
 from infra.dev.local_engine import EngineMissing
 
 MAVEN = """#!/bin/sh
