@@ -57,8 +57,6 @@ SMALL_MODULES = {
     "infra/cli/up.py": "one file a command group of the program",
     "infra/dev/stack_supervisor.py": "a process of its own",
     "infra/embedded/current_views.py": "to be merged",
-    "infra/files/pending_erasures.py": "to be merged",
-    "infra/sqlite/log_lines.py": "to be merged",
 }
 """Those that stand by themselves, with the reason."""
 

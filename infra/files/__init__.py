@@ -1,1 +1,1 @@
-"""Small files that are replaced as a whole."""
+"""Small files of the data folder."""

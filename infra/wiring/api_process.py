@@ -6,16 +6,18 @@ The writing half comes from `infra.wiring.write_side`, the reading half from
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
 from api.accounts.access_tokens import AccessTokens
+from api.accounts.account_store import AccountStore, erase_deleted_accounts
 from api.app import build_app
 from api.ports import Ports, ProjectionAdmin, ProjectionLag
-from events.log import EventLog
+from events.log import LOG_START, EventLog
 from infra.embedded.admin import EmbeddedAdmin
 from infra.embedded.time_travel import PointInTimeViews
-from infra.files.pending_erasures import finish_erasures
+from infra.files.atomic_write import write_atomically
 from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.wiring.read_side import open_read_side
@@ -28,7 +30,7 @@ from projections.store import CurrentStores
 async def open_api_app(settings: Settings) -> AsyncIterator[FastAPI]:
     """The application of one API process. Raises what opening its parts raises."""
     with open_write_side(settings) as side:
-        await finish_erasures(side.log, side.accounts, settings.data / "erased")
+        await _finish_erasures(side.log, side.accounts, settings.data / "erased")
         past = PointInTimeViews(settings, side.log)
         async with (
             aclosing(past),
@@ -63,6 +65,22 @@ async def open_api_app(settings: Settings) -> AsyncIterator[FastAPI]:
                     admin=operations,
                 )
             )
+
+
+async def _finish_erasures(log: EventLog, accounts: AccountStore, file: Path) -> None:
+    """Erase what killed processes left of deleted accounts; `file` holds up to where that is done.
+
+    Without the file all deletions are looked at, which is only slower.
+    """
+    after = await erase_deleted_accounts(log, accounts, _read_position(file))
+    write_atomically(file, b"%d" % after)
+
+
+def _read_position(file: Path) -> int:
+    try:
+        return int(file.read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return LOG_START
 
 
 @asynccontextmanager
