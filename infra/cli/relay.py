@@ -60,7 +60,7 @@ def relay(
     if find_spec("kafka") is None:
         raise UserError("the packages of the streaming profile are not installed: use `make up`")
     from infra.kafka.topic import FeedTopic
-    from infra.process.malloc import keep_freed_memory
+    from infra.process.memory import keep_freed_memory
 
     keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="starling: %(message)s")
@@ -76,7 +76,7 @@ async def _run_relay(
     import logging
     import signal
 
-    from infra.ids.leased_generator import renewing
+    from infra.ids.machine_lease import renewing
     from infra.kafka.feed import KafkaFeed
     from infra.log_of_record import open_log
     from infra.process.supervisor import watch_lifeline

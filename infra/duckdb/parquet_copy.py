@@ -1,9 +1,8 @@
-"""A copy of the log in Parquet, kept in the data folder and brought up to date when asked.
+"""A copy of the log in Parquet, in the data folder, that grows with each `starling sql`.
 
 What the copy lacks is read from the log into memory, as long as that is little; else the copy grows
-first. So a question costs what it reads, however long the log is, and no server is needed. The
-copy is disposable: one that belongs to another log, or looks different than it would today, is
-made anew.
+first. So a query costs what it reads, however long the log is, and no server is needed. The copy is
+disposable: one of another log, or in another format than today's, is replaced.
 """
 
 import shutil
@@ -19,7 +18,7 @@ from streams.export.manifest import CannotResume, Manifest
 from streams.export.parquet_export import PARQUET_FORMAT, ParquetFolder, check_files, file_paths
 
 MAX_TAIL_EVENTS: Final = 100_000
-"""Events that are read from the log at each question rather than copied first: about 0.4 s."""
+"""Events that are read from the log at each query rather than copied first: about 0.4 s."""
 
 ALL_EVENTS: Final = EventFilter()
 
@@ -32,15 +31,18 @@ class LogRows(NamedTuple):
     head: int
 
 
-def refresh_copy(log: EventLog, folder: Path, told: Callable[[int, int], None]) -> LogRows:
-    """The log's events as they are now. `told` (position, head) while the copy grows.
+def refresh_copy(
+    log: EventLog, folder: Path, report_progress: Callable[[int, int], None]
+) -> LogRows:
+    """The log's events as they are now.
 
-    Raises `OSError` and what the log raises. Two processes may call it at once.
+    `report_progress` gets (position, head) while the copy grows. Two processes may call this at
+    once. Raises `OSError` and what the log raises.
     """
     head = log.head()
     found = _load_usable_manifest(log, folder)
     if head - (int(found.upto) if found else LOG_START) > MAX_TAIL_EVENTS:
-        found = _extend_copy(log, folder, head, told)
+        found = _extend_copy(log, folder, head, report_progress)
     after = int(found.upto) if found else LOG_START
     tail = [
         parquet_format.to_record_batch(batch.events)
@@ -50,7 +52,7 @@ def refresh_copy(log: EventLog, folder: Path, told: Callable[[int, int], None]) 
 
 
 def _load_usable_manifest(log: EventLog, folder: Path) -> Manifest | None:
-    """What the copy holds; None where there is none that could be used."""
+    """The manifest of the copy; None where there is no copy that could be used."""
     path = folder / "manifest.json"
     try:
         found = manifest.load(path)
@@ -64,23 +66,23 @@ def _load_usable_manifest(log: EventLog, folder: Path) -> Manifest | None:
 
 
 def _extend_copy(
-    log: EventLog, folder: Path, head: int, told: Callable[[int, int], None]
+    log: EventLog, folder: Path, head: int, report_progress: Callable[[int, int], None]
 ) -> Manifest:
-    """The copy with everything up to `head`; waits for another process that makes it grow."""
-    turns = FairFileLock(folder)
+    """The copy with everything up to `head`; waits for another process that extends it."""
+    lock = FairFileLock(folder)
     try:
-        with turns.acquire():
+        with lock.acquire():
             if _load_usable_manifest(log, folder) is None:
                 shutil.rmtree(folder, ignore_errors=True)
             copy = ParquetFolder(folder, ALL_EVENTS)
             try:
                 for batch in select_events(log, ALL_EVENTS, copy.exported_through, head):
                     copy.write(*batch)
-                    told(batch.through, head)
+                    report_progress(batch.through, head)
             except BaseException:
                 copy.abandon()
                 raise
             copy.close()
             return copy.manifest
     finally:
-        turns.close()
+        lock.close()

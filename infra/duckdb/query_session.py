@@ -1,23 +1,103 @@
-"""DuckDB with the views of the log, for questions and nothing else.
+"""DuckDB with the views of `starling sql`: events of each type, and what they come to as of now.
 
 The database is in memory and ends with the process. It may read the copy of the log and no other
 file, write none (but for what doesn't fit into memory, beside the copy), and reach no network; and
-only statements that ask are taken.
+it runs only statements that read.
+
+All times are UTC timestamps without a zone, ids are BIGINT. A view of the present follows the same
+rules as the read models: a deleted account takes its posts, likes, retweets and follows with it, a
+deleted post those given to it, and a block ends follows (`docs/adr/0006`).
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import duckdb
 
+from events.schema import EVENT_TYPES, ID_FIELDS, Event
 from infra.duckdb.parquet_copy import LogRows
-from infra.duckdb.sql_views import create_view_statements
 from streams.export import parquet_format
+from streams.export.parquet_format import ID_COLUMNS, TEXT_COLUMNS
 
 _FETCH_SIZE: Final = 10_000
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?(\s*\([^)]*\))?", re.IGNORECASE)
+
+
+_SHARED_COLUMNS: Final = frozenset((*ID_COLUMNS, *TEXT_COLUMNS))
+_ENVELOPE_COLUMNS: Final = "position, id, time, actor"
+
+_CURRENT_STATE_VIEWS: Final = {
+    "users": """
+        SELECT user, handle, coalesce(p.name, r.name) AS name, coalesce(p.bio, r.bio) AS bio,
+               r.time AS created
+        FROM user_registered r
+        LEFT JOIN (SELECT user, max_by(name, position) AS name, max_by(bio, position) AS bio
+                   FROM profile_changed GROUP BY user) p USING (user)
+        ANTI JOIN user_deleted USING (user)
+    """,
+    "living_posts": """
+        SELECT post, author, reply_to
+        FROM post_created
+        ANTI JOIN post_deleted USING (post)
+        SEMI JOIN users ON users.user = post_created.author
+    """,
+    "likes": """
+        SELECT post, user, max_by(author, position) AS author, max_by(id, position) AS id,
+               max_by(time, position) AS time
+        FROM events
+        SEMI JOIN living_posts USING (post)
+        SEMI JOIN users USING (user)
+        WHERE category = 'like'
+        GROUP BY post, user
+        HAVING max_by(type, position) = 'post-liked'
+    """,
+    "retweets": """
+        SELECT post, user, max_by(author, position) AS author, max_by(id, position) AS id,
+               max_by(time, position) AS time
+        FROM events
+        SEMI JOIN living_posts USING (post)
+        SEMI JOIN users USING (user)
+        WHERE category = 'retweet'
+        GROUP BY post, user
+        HAVING max_by(type, position) = 'post-retweeted'
+    """,
+    "follows": """
+        SELECT followee, follower, f.id, f.time
+        FROM (SELECT followee, follower, max_by(type, position) AS last,
+                     max_by(id, position) AS id, max_by(time, position) AS time,
+                     max_by((data ->> 'blocks')::BIGINT, position) AS blocks
+              FROM events WHERE category = 'follow' GROUP BY followee, follower) f
+        LEFT JOIN (SELECT least(blocker, blocked) AS one, greatest(blocker, blocked) AS other,
+                          count(*) AS blocks
+                   FROM user_blocked GROUP BY ALL) b
+          ON b.one = least(followee, follower) AND b.other = greatest(followee, follower)
+        SEMI JOIN users u ON u.user = followee
+        SEMI JOIN users v ON v.user = follower
+        WHERE last = 'user-followed' AND coalesce(f.blocks, 0) = coalesce(b.blocks, 0)
+    """,
+    "posts": """
+        SELECT c.post, c.author, users.handle, c.time AS created, c.reply_to,
+               coalesce(e.text, c.text) AS text,
+               coalesce(e.hashtags, c.hashtags) AS hashtags,
+               coalesce(e.mentions, c.mentions) AS mentions,
+               c.media, e.edited,
+               coalesce(l.n, 0) AS likes, coalesce(r.n, 0) AS retweets,
+               coalesce(a.n, 0) AS comments
+        FROM post_created c
+        SEMI JOIN living_posts USING (post)
+        JOIN users ON users.user = c.author
+        LEFT JOIN (SELECT post, max_by(text, position) AS text,
+                          max_by(hashtags, position) AS hashtags,
+                          max_by(mentions, position) AS mentions, max(time) AS edited
+                   FROM post_edited GROUP BY post) e USING (post)
+        LEFT JOIN (SELECT post, count(*) AS n FROM likes GROUP BY post) l USING (post)
+        LEFT JOIN (SELECT post, count(*) AS n FROM retweets GROUP BY post) r USING (post)
+        LEFT JOIN (SELECT reply_to AS post, count(*) AS n FROM living_posts
+                   WHERE reply_to IS NOT NULL GROUP BY reply_to) a USING (post)
+    """,
+}
 
 
 class InvalidQuery(Exception):
@@ -25,7 +105,7 @@ class InvalidQuery(Exception):
 
 
 class QueryResult:
-    """The columns of a result, and its rows as Python values, fetched as they are asked for."""
+    """The columns of a result, and its rows as Python values, fetched as they are iterated."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
@@ -34,8 +114,8 @@ class QueryResult:
     def fetch_rows(self) -> Iterator[Sequence[Any]]:
         """All rows, once. Raises `InvalidQuery` where one can't be computed."""
         try:
-            while some := self._cursor.fetchmany(_FETCH_SIZE):
-                yield from some
+            while rows := self._cursor.fetchmany(_FETCH_SIZE):
+                yield from rows
         except duckdb.Error as error:
             raise InvalidQuery(str(error)) from None
 
@@ -58,7 +138,7 @@ class QuerySession:
         run("SET lock_configuration = true")
 
     def execute_query(self, sql: str) -> QueryResult:
-        """The answer to one question. Raises `InvalidQuery`."""
+        """Run one query. Raises `InvalidQuery`."""
         try:
             return QueryResult(self._connection.execute(self._parse_select(sql)))
         except duckdb.Error as error:
@@ -87,9 +167,8 @@ class QuerySession:
 
 
 def _all_events_sql(files: Sequence[Path]) -> str:
-    behind = "SELECT * FROM behind_the_copy"
     if not files:
-        return behind
+        return "SELECT * FROM behind_the_copy"
     columns = ", ".join(parquet_format.PARQUET_SCHEMA.names)
     return (
         f"SELECT {columns} FROM read_parquet([{_quote_list(files)}], hive_partitioning = false) "
@@ -103,3 +182,34 @@ def _quote_list(files: Sequence[Path]) -> str:
 
 def _quote_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def create_view_statements(events: str) -> Iterator[str]:
+    """SQL that makes every view, given a query for the rows of `streams.export.parquet_format`."""
+    yield (
+        f"CREATE VIEW events AS SELECT * REPLACE (time AT TIME ZONE 'UTC' AS time) FROM ({events})"
+    )
+    for kind, (name, _) in EVENT_TYPES.items():
+        yield f"CREATE VIEW {event_view_name(name)} AS {_event_type_sql(kind, name)}"
+    for view, query in _CURRENT_STATE_VIEWS.items():
+        yield f"CREATE VIEW {view} AS {query}"
+
+
+def event_view_name(name: str) -> str:
+    """The view of the events with a stored name: `post_liked` of `post-liked`."""
+    return name.replace("-", "_")
+
+
+def _event_type_sql(kind: type[Event], name: str) -> str:
+    columns = [_column_sql(field, type) for field, type in get_type_hints(kind).items()]
+    return f"SELECT {_ENVELOPE_COLUMNS}, {', '.join(columns)} FROM events WHERE type = '{name}'"
+
+
+def _column_sql(field: str, type: Any) -> str:
+    if field in _SHARED_COLUMNS:
+        return field
+    if type == tuple[str, ...]:
+        return f"""from_json(data -> '{field}', '["VARCHAR"]') AS {field}"""
+    if field in ID_FIELDS or type is int:
+        return f"(data ->> '{field}')::BIGINT AS {field}"
+    return f"data ->> '{field}' AS {field}"

@@ -7,7 +7,6 @@ environment.
 
 import argparse
 import asyncio
-import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from infra import settings
 from infra.cli.projection_names import projection_named
 from infra.embedded.projection_statuses import skipped_positions
 from infra.log_of_record import open_log
+from infra.process.memory import collect_no_garbage
 from infra.settings import Settings
 from infra.sqlite.read_store import SqliteReadStore, remove_view_file
 from infra.sqlite.snapshots import ViewSnapshots, finish_single_file
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("views", nargs="+", metavar="NAME=FILE")
     arguments = parser.parse_args()
     os.nice(10)
-    gc.disable()  # a batch leaves no cycles, and looking for them takes a tenth of the time
+    collect_no_garbage()
     chosen = settings.from_environment()
     moment = PointInTime(arguments.until, arguments.before_id)
     with open_log(chosen) as log:

@@ -7,13 +7,13 @@ environment that the parent gave it.
 
 import argparse
 import asyncio
-import gc
 import socket
 from collections.abc import Callable
 
 import uvicorn
 
 from infra import settings
+from infra.process.memory import freeze_started_program
 from infra.process.supervisor import watch_lifeline
 from infra.wiring.api_process import open_api_app
 
@@ -48,7 +48,7 @@ class _StreamEndingServer(uvicorn.Server):
 async def serve_requests(listener: socket.socket, lifeline: int) -> None:
     """Answer until SIGTERM, or until the parent is gone."""
     async with open_api_app(settings.from_environment()) as app:
-        _tune_garbage_collector()
+        freeze_started_program()
         running = _StreamEndingServer(build_server(app).config)
         running.end_streams = app.state.end_streams
 
@@ -57,15 +57,6 @@ async def serve_requests(listener: socket.socket, lifeline: int) -> None:
 
         watch_lifeline(lifeline, stop)
         await running.serve(sockets=[listener])
-
-
-def _tune_garbage_collector() -> None:
-    """Requests leave next to no cycles behind, and what the program is made of and what it caches
-    stays: looking through it at the usual pace took a twentieth of the process's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 def main() -> None:

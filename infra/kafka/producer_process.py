@@ -40,7 +40,7 @@ from infra.kafka.topic import (
     ensure_topic,
     read_complete_to,
 )
-from infra.process.malloc import keep_freed_memory
+from infra.process.memory import keep_freed_memory
 from streams.feed.relay import FeedUnavailable
 
 _DELIVERY_SECONDS: Final = 30.0

@@ -9,7 +9,6 @@ somebody else rebuilds this projection, 5: whoever started it is gone.
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -31,6 +30,7 @@ from infra.mongodb.read_store import MongoReadStore
 from infra.mongodb.rebuild_records import RENEW_SECONDS, MongoRebuildRecords
 from infra.mongodb.view_registry import ViewRegistry, view_version
 from infra.mongodb.write_fence import fence_writers
+from infra.process.memory import collect_garbage_rarely
 from infra.settings import Settings
 from infra.streaming.rebuild_loader import TopicLoader
 from projections.projection import Projection
@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--owner", help="Whose end whoever started this can tell of.")
     arguments = parser.parse_args()
     os.nice(19)
-    gc.set_threshold(100_000, 50, 100)
+    collect_garbage_rarely()
     logging.basicConfig(level=logging.WARNING, format="starling: %(message)s")
     # The driver warns of steps that take long, which this process's own politeness makes them.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)

@@ -4,7 +4,6 @@ Faust workers where there is a feed; where there is none, one runner that follow
 """
 
 import asyncio
-import gc
 import logging
 import os
 import select
@@ -22,6 +21,7 @@ from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
 from infra.mongodb.read_store import MongoReadStore
 from infra.mongodb.view_registry import ViewRegistry, view_name
 from infra.mongodb.write_fence import end_expired_lease
+from infra.process.memory import collect_garbage_rarely
 from infra.settings import Settings
 from infra.streaming import upgrades
 from infra.streaming.worker_views import WorkerViews, open_writable_view
@@ -33,9 +33,6 @@ from streams.projecting.partitioned_runner import ViewProvider
 
 WORKER_GROUP: Final = "starling"
 """The consumer group of the workers that keep the current views."""
-
-_GC_THRESHOLDS: Final = (100_000, 50, 100)
-"""For Python's garbage collector: a batch makes many objects and no cycles. Worth about 7 %."""
 
 _FENCED_PAUSE_SECONDS: Final = 0.05
 
@@ -166,7 +163,7 @@ def run_worker(settings: Settings, servers: str, topic: str, lifeline: int | Non
     from streams.projecting import faust_app
 
     logging.basicConfig(level=logging.WARNING, format="starling: %(message)s")
-    gc.set_threshold(*_GC_THRESHOLDS)
+    collect_garbage_rarely()
     partitions = len(partition_numbers(servers, topic))
     if lifeline is not None:
         threading.Thread(target=_stop_with_parent, args=(lifeline,), daemon=True).start()

@@ -20,8 +20,14 @@ from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
 from events.ids.snowflake import IMPORT_MACHINES, MachineIdLost, compose_id, decode_id, first_id_at
 from events.log import EventLog
-from infra.ids.leased_generator import AcquireLease, leased_snowflake, leased_timed_ids
-from infra.ids.machine_lease import LeaseError, LeaseStore, MachineLease
+from infra.ids.machine_lease import (
+    AcquireLease,
+    LeaseError,
+    LeaseStore,
+    MachineLease,
+    leased_snowflake,
+    leased_timed_ids,
+)
 from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
 from infra.settings import Settings

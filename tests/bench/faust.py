@@ -28,6 +28,7 @@ from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.local_engine import running_engine
 from infra.dev.mongodb_server import MongoServer
 from infra.kafka.topic import FeedTopic
+from infra.process.memory import collect_garbage_rarely
 from infra.sqlite.event_log import SqliteLog
 from infra.streaming.worker import WORKER_GROUP, open_worker_views
 from projections.registry import ALL_PROJECTIONS
@@ -163,7 +164,7 @@ def _wait_until(condition: Any, pause: float) -> None:
 
 def _measure_fed_from_memory(bench: _FaustBench) -> float:
     before = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 100)  # as a worker does
+    collect_garbage_rarely()  # as a worker does
     try:
         return asyncio.run(_feed_chunks(bench.new_database(), bench.chunks))
     finally:

@@ -27,7 +27,7 @@ from infra.dev.local_engine import running_engine
 from infra.kafka.feed import KafkaFeed
 from infra.kafka.producer_process import create_producer
 from infra.kafka.topic import FeedTopic, ensure_topic
-from infra.process.malloc import keep_freed_memory
+from infra.process.memory import keep_freed_memory
 from infra.sqlite.event_log import SqliteLog
 from streams.feed.chunks import Chunk, split_into_chunks
 from streams.feed.relay import READ_EVENTS, Relay

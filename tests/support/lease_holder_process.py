@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 
 from events.ids.snowflake import MachineIdLost
-from infra.ids.leased_generator import leased_snowflake
-from infra.ids.machine_lease import MachineLease, NoFreeMachine
+from infra.ids.machine_lease import MachineLease, NoFreeMachine, leased_snowflake
 from infra.sqlite.leases import SqliteLeases
 
 

@@ -10,11 +10,13 @@ import pytest
 from events.schema import EVENT_TYPES
 from infra.duckdb import parquet_copy
 from infra.duckdb.parquet_copy import refresh_copy
-from infra.duckdb.query_session import InvalidQuery, QuerySession
-from infra.duckdb.sql_views import VIEW_NAMES, event_view_name
+from infra.duckdb.query_session import InvalidQuery, QuerySession, event_view_name
 from infra.in_memory.event_log import MemoryLog
 from streams.export import manifest, parquet_export, parquet_format
 from tests.support.export_logs import grow_log, sample_log
+
+VIEW_NAMES = ("events", "users", "posts", "likes", "retweets", "follows")
+"""The views that the guide begins with; there is one for each type of event besides."""
 
 
 def no_progress(position: int, head: int) -> None:

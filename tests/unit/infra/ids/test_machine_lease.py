@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from events.ids.snowflake import IMPORT_MACHINES, MachineIdLost, decode_id
-from infra.ids.leased_generator import leased_snowflake, leased_timed_ids, renewing
 from infra.ids.machine_lease import (
     LeaseGrant,
     LeaseLost,
     LeaseStoreUnavailable,
     MachineLease,
     NoFreeMachine,
+    leased_snowflake,
+    leased_timed_ids,
+    renewing,
 )
 from infra.sqlite.leases import SqliteLeases
 from tests.support.manual_clock import ManualClock
