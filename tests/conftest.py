@@ -23,7 +23,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator["MongoServer"]:
-    """One server for all tests: each uses a database of its own. Who kills it starts it again."""
+    """One server for all tests, each in a database of its own; who kills it starts it again."""
     # Only where a test asks for it.
     from infra.dev.local_engine import EngineMissing, running_engine
     from infra.dev.mongodb_server import MongoServer

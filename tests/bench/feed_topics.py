@@ -1,4 +1,4 @@
-"""Topics that are filled in one go from memory, for whoever measures readers of the feed."""
+"""Topics that are filled in one go from memory, for benchmarks of readers of the feed."""
 
 import time
 from collections.abc import Sequence

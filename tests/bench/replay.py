@@ -151,7 +151,7 @@ def _rows(log: EventLog) -> list[tuple[Any, ...]]:
 
 
 def _write_from_memory(rows: Sequence[tuple[Any, ...]], path: Path) -> None:
-    """The loop that somebody would write who has the rows."""
+    """The loop that a program would run which has the rows."""
     writer = parquet_format.open_writer(path)
     for start in range(0, len(rows), parquet_format.ROW_GROUP_EVENTS):
         columns = zip(*rows[start : start + parquet_format.ROW_GROUP_EVENTS], strict=True)

@@ -16,7 +16,7 @@ Open = Callable[[], AccountStore]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mongodb", marks=pytest.mark.engines)])
-async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+async def open_accounts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
     if request.param == "sqlite":
         yield lambda: SqliteAccounts(tmp_path / "accounts.sqlite")
         return
@@ -28,8 +28,8 @@ async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 @pytest.fixture
-async def accounts(opening: Open) -> AsyncIterator[AccountStore]:
-    opened = opening()
+async def accounts(open_accounts: Open) -> AsyncIterator[AccountStore]:
+    opened = open_accounts()
     yield opened
     opened.close()
 
@@ -90,8 +90,10 @@ async def test_an_erased_account_is_gone_and_its_email_is_free(accounts: Account
     )
 
 
-async def test_another_process_sees_what_was_put(accounts: AccountStore, opening: Open) -> None:
-    other = opening()
+async def test_another_process_sees_what_was_put(
+    accounts: AccountStore, open_accounts: Open
+) -> None:
+    other = open_accounts()
     await accounts.put(ADA)
     assert await other.get(1) == ADA
     with pytest.raises(EmailTaken):
@@ -99,8 +101,8 @@ async def test_another_process_sees_what_was_put(accounts: AccountStore, opening
     other.close()
 
 
-async def test_closed_accounts_are_unavailable(opening: Open) -> None:
-    accounts = opening()
+async def test_closed_accounts_are_unavailable(open_accounts: Open) -> None:
+    accounts = open_accounts()
     accounts.close()
     with pytest.raises(AccountsUnavailable):
         await accounts.get(1)

@@ -41,7 +41,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
 
 
 @pytest.fixture
-async def filled(log: EventLog) -> EventLog:
+async def filled_log(log: EventLog) -> EventLog:
     """Posts 0 to 9, each followed by a like with an id that is 100 more."""
     for number in range(10):
         await log.append(post_append(number))
@@ -88,50 +88,50 @@ def numbers(
     return [e.id - FIRST_ID for e in log.read_all(after, limit=limit, **choice)]  # type: ignore[arg-type]
 
 
-async def test_positions_ascend_and_reading_goes_on_where_it_stopped(filled: EventLog) -> None:
-    whole = filled.read_all()
+async def test_positions_ascend_and_reading_goes_on_where_it_stopped(filled_log: EventLog) -> None:
+    whole = filled_log.read_all()
     positions = [e.position for e in whole]
     assert positions == sorted(set(positions))
     assert positions[0] > LOG_START
-    assert positions[-1] == filled.head()
+    assert positions[-1] == filled_log.head()
     pages, after = [], LOG_START
-    while page := filled.read_all(after, limit=3):
+    while page := filled_log.read_all(after, limit=3):
         pages += page
         after = page[-1].position
     assert pages == whole
-    assert filled.read_all(filled.head()) == []
+    assert filled_log.read_all(filled_log.head()) == []
 
 
-async def test_a_reader_can_choose_types_and_an_end(filled: EventLog) -> None:
-    whole = filled.read_all()
-    assert numbers(filled, types={"post-liked"}) == list(range(100, 110))
-    assert numbers(filled, types=["post-liked", "post-created"]) == numbers(filled)
-    assert numbers(filled, types=["post-liked"], limit=2) == [100, 101]
-    assert numbers(filled, types=["user-muted"]) == numbers(filled, types=()) == []
-    assert numbers(filled, until=whole[2].position) == [0, 100, 1]
-    assert numbers(filled, after=whole[0].position, until=whole[2].position) == [100, 1]
-    assert numbers(filled, whole[3].position, until=whole[2].position) == []
+async def test_a_reader_can_choose_types_and_an_end(filled_log: EventLog) -> None:
+    whole = filled_log.read_all()
+    assert numbers(filled_log, types={"post-liked"}) == list(range(100, 110))
+    assert numbers(filled_log, types=["post-liked", "post-created"]) == numbers(filled_log)
+    assert numbers(filled_log, types=["post-liked"], limit=2) == [100, 101]
+    assert numbers(filled_log, types=["user-muted"]) == numbers(filled_log, types=()) == []
+    assert numbers(filled_log, until=whole[2].position) == [0, 100, 1]
+    assert numbers(filled_log, after=whole[0].position, until=whole[2].position) == [100, 1]
+    assert numbers(filled_log, whole[3].position, until=whole[2].position) == []
 
 
-async def test_events_are_found_by_id(filled: EventLog) -> None:
-    found = filled.find_event(FIRST_ID + 103)
+async def test_events_are_found_by_id(filled_log: EventLog) -> None:
+    found = filled_log.find_event(FIRST_ID + 103)
     assert found is not None
     assert found.stream == "like-3-1"
     assert (
-        filled.find_event(FIRST_ID + 50)
-        is filled.find_event(-1)
-        is filled.find_event(1 << 70)
+        filled_log.find_event(FIRST_ID + 50)
+        is filled_log.find_event(-1)
+        is filled_log.find_event(1 << 70)
         is None
     )
-    assert filled.ids_between(FIRST_ID + 8, FIRST_ID + 101) == [
+    assert filled_log.ids_between(FIRST_ID + 8, FIRST_ID + 101) == [
         FIRST_ID + number for number in (8, 9, 100, 101)
     ]
-    assert len(filled.ids_between(-(1 << 70), 1 << 70)) == 20
-    assert filled.newest_id() == FIRST_ID + 109
-    assert filled.newest_id(below=FIRST_ID + 105) == FIRST_ID + 104
-    assert filled.newest_id(below=FIRST_ID + 100) == FIRST_ID + 9
-    assert filled.newest_id(below=FIRST_ID) == 0
-    assert filled.newest_id(below=1 << 70) == FIRST_ID + 109
+    assert len(filled_log.ids_between(-(1 << 70), 1 << 70)) == 20
+    assert filled_log.newest_id() == FIRST_ID + 109
+    assert filled_log.newest_id(below=FIRST_ID + 105) == FIRST_ID + 104
+    assert filled_log.newest_id(below=FIRST_ID + 100) == FIRST_ID + 9
+    assert filled_log.newest_id(below=FIRST_ID) == 0
+    assert filled_log.newest_id(below=1 << 70) == FIRST_ID + 109
 
 
 async def test_ids_need_not_grow_with_positions(log: EventLog) -> None:

@@ -38,7 +38,7 @@ def log(path: Path) -> Iterator[SqliteLog]:
 
 @pytest.fixture
 def stranger(path: Path, log: SqliteLog) -> Iterator[sqlite3.Connection]:
-    """Somebody's shell, opened on the file while the log is in use."""
+    """The `sqlite3` shell of an operator, opened on the file while the log is in use."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=0)
     yield connection
     connection.close()

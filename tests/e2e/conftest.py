@@ -10,8 +10,12 @@ import pytest
 from infra.log_of_record import open_log
 from infra.settings import Settings
 from tests.support.api_world import ApiWorld
-from tests.support.data_folders import SETTLED_EVENTS, copy_data_folder, project_log
-from tests.support.data_folders import create_data_folder as logged
+from tests.support.data_folders import (
+    PROJECTED_EVENTS,
+    copy_data_folder,
+    create_data_folder,
+    project_log,
+)
 
 
 @pytest.fixture
@@ -27,15 +31,15 @@ async def stranger(world: ApiWorld) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(scope="session")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A log of `SETTLED_EVENTS` events with the views of it. Nobody writes there."""
-    settings = logged(tmp_path_factory.mktemp("settled") / "data", SETTLED_EVENTS)
+def projected(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A log of `PROJECTED_EVENTS` events with the views of it. No test writes there."""
+    settings = create_data_folder(tmp_path_factory.mktemp("projected") / "data", PROJECTED_EVENTS)
     with open_log(settings) as log:
         asyncio.run(project_log(settings, log))
     return settings
 
 
 @pytest.fixture
-def data(settled: Settings, tmp_path: Path) -> Settings:
+def data(projected: Settings, tmp_path: Path) -> Settings:
     """A copy of it to work on."""
-    return copy_data_folder(settled, tmp_path / "data")
+    return copy_data_folder(projected, tmp_path / "data")

@@ -36,8 +36,8 @@ async def test_one_can_look_at_oneself_before_any_view_has_the_account(world: Ap
     ada = await register_user(world, "ada", "Ada")
     me = (await ada.http.get("/v1/users/me")).json()
     assert (me["id"], me["name"], me["email"]) == (ada.id, "Ada", "ada@example.org")
-    nobody = world.new_client(world.tokens.issue(12345))
-    answer = await nobody.get("/v1/users/me")
+    ghost = world.new_client(world.tokens.issue(12345))
+    answer = await ghost.get("/v1/users/me")
     assert (answer.status_code, answer.json()["type"]) == (401, "/problems/account-unknown")
 
 
@@ -75,7 +75,7 @@ async def test_a_taken_email_is_a_conflict_and_takes_no_handle(
         ("handle", "a", "handle-invalid"),
         ("handle", "a b", "handle-invalid"),
         ("name", " ", "name-empty"),
-        ("email", "nobody", "invalid-body"),
+        ("email", "ghost", "invalid-body"),
         ("password", "short", "invalid-body"),
         ("password", 12345678, "invalid-body"),
         ("admin", True, "invalid-body"),

@@ -56,7 +56,7 @@ async def test_a_bad_line_stops_none_after_it(world: ApiWorld) -> None:
         b"{not json",
         {"command": "dance", "key": "d"},
         {"command": "post", "as": "@ada", "key": "e", "data": {"text": ""}},
-        {"command": "post", "as": "@nobody", "key": "n", "data": {"text": "x"}},
+        {"command": "post", "as": "@missing", "key": "n", "data": {"text": "x"}},
         {"command": "post", "key": "a", "data": {"text": "x"}},
         {"command": "post", "as": "@ada", "key": "u", "data": {"text": "x", "madeup": 1}},
         {"command": "post", "as": "@ada", "key": "p", "data": {"text": "fine"}},

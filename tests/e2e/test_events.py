@@ -66,7 +66,7 @@ async def test_conditions_select(analyst: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("after=x", 422), ("from=now", 422), ("type=post", 422), ("user=@nobody", 404)],
+    [("after=x", 422), ("from=now", 422), ("type=post", 422), ("user=@missing", 404)],
 )
 async def test_conditions_that_make_no_sense_are_refused(
     analyst: httpx.AsyncClient, query: str, status: int
@@ -179,7 +179,7 @@ async def test_a_slow_reader_slows_the_log_down(world: ApiWorld, monkeypatch: An
         return made[-1]
 
     monkeypatch.setattr(api.v1.events, "_ndjson", counted)
-    monkeypatch.setattr("events.event_filter.BATCH", 1)
+    monkeypatch.setattr("events.event_filter.EVENTS_PER_BATCH", 1)
     ada = await register_user(world, "ada")
     for number in range(20):
         await ada.create_post(f"Nr. {number}")

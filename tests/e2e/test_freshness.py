@@ -123,7 +123,7 @@ async def test_a_single_event_that_no_projector_applies_makes_the_server_unready
     await world.project_all()
     world.heartbeat_age = 11.0
     assert (await stranger.get("/health/ready")).status_code == 200, "nothing waits for a projector"
-    await ada.create_post("is anybody there?")
+    await ada.create_post("is this shown?")
     answer = await stranger.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["projections"]["posts"] == {"lag": 1, "ready": False}

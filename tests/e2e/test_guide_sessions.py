@@ -9,20 +9,25 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.http.errors import ProblemResponse, RequestRefused
 from api.http.problems import PROBLEM_MEANINGS
+from api.http.tokens import unauthorized
+from commands.errors import InvalidInput, NotAllowed, NotFound, StateConflict, WriteContention
 from infra.dev import demo_world
-from tests.e2e.test_serve_command import serving_process
 from tests.support.requirements import REPOSITORY
+from tests.support.running_server import serving_process
 from tests.support.starling_program import STARLING, starling_environment
 
 SERVER = re.compile(r"^API=\S+$", re.MULTILINE)
 """Where the guides' server is; the test has its own, elsewhere."""
 
 REFUSALS = {
-    *("RequestRefused", "unauthorized"),
-    *("InvalidInput", "NotFound", "NotAllowed", "StateConflict", "WriteContention"),
-    "ProblemResponse",
-}
+    refusal.__name__
+    for refusal in (
+        RequestRefused, unauthorized, InvalidInput, NotFound, NotAllowed, StateConflict,
+        WriteContention, ProblemResponse,
+    )
+}  # fmt: skip
 """What is called with the code of a problem among its first two arguments."""
 
 

@@ -40,7 +40,7 @@ ANSWERS_BETWEEN = 50
 async def kills(
     running: ServerProcesses, load: HttpLoad, importer: RestartedImporter, seed: int
 ) -> Counter[str]:
-    """Kill somebody again and again, and start them again at once; who was, how often."""
+    """Kill a process again and again and start it again at once; which one, how often."""
     rng = random.Random(seed)
     apis = [await running.start_api(), await running.start_api()]
     projector = await running.start_projector()
@@ -69,7 +69,7 @@ def check_import(events: list[RecordedEvent], importer: RestartedImporter) -> No
 
 
 async def check_homes(load: HttpLoad, timeline: ReadStore) -> None:
-    """Everybody's home timeline is what the tables of a fresh projection give."""
+    """Every user's home timeline is what the tables of a fresh projection give."""
     home = HomeTimeline(lambda: timeline, NoRings())
     for person in load.people:
         shown = await person.request("GET", "/v1/timelines/home?limit=40")

@@ -54,7 +54,7 @@ def test_a_token_is_signed_with_the_secret_of_the_settings(wren: int, settings: 
 
 
 @pytest.mark.usefixtures("wren")
-@pytest.mark.parametrize("ref", ["@nobody", "1", "@gone", "not a ref"])
+@pytest.mark.parametrize("ref", ["@missing", "1", "@gone", "not a ref"])
 def test_there_is_no_token_for_who_has_no_account(ref: str, settings: Settings) -> None:
     done = starling("token", ref, "--data", settings.data)
     assert (done.returncode, done.stdout) == (1, b"")

@@ -1,40 +1,12 @@
 """`starling serve` as it is run: several API processes and a projector on one data folder."""
 
 import asyncio
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-STARLING = Path(sys.executable).with_name("starling")
-PASSWORD = "correct horse"
-
-
-@contextmanager
-def running_server(data: Path, **settings: str) -> Iterator[str]:
-    """A server with two API processes on a data folder: its address."""
-    command = [str(STARLING), "serve", "--port", "0", "--workers", "2", "--data", str(data)]
-    environment = os.environ | settings
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            assert process.stderr is not None
-            said = []
-            for line in process.stderr:
-                said.append(line)
-                if found := re.search(r"serving on (http://\S+)", line):
-                    yield found[1]
-                    break
-            else:
-                pytest.fail("".join(said))
-        finally:
-            process.terminate()
+from tests.support.running_server import PASSWORD, register_user, running_server, send_request
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +14,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with two API processes."""
     with running_server(tmp_path_factory.mktemp("served") / "data") as address:
         yield address
-
-
-async def send_request(
-    server: str, method: str, path: str, token: str = "", position: str = "", **more: Any
-) -> httpx.Response:
-    """Each request on a connection of its own, so that now one process answers, now the other."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    if position:
-        headers["Starling-Position"] = position
-    async with httpx.AsyncClient(base_url=server, trust_env=False, timeout=30) as client:
-        return await client.request(method, path, headers=headers, **more)
-
-
-async def register_user(server: str, handle: str) -> dict[str, Any]:
-    body = {"handle": handle, "name": handle, "email": f"{handle}@x.org", "password": PASSWORD}
-    answer = await send_request(server, "POST", "/v1/users", json=body)
-    assert answer.status_code == 201, answer.text
-    user: dict[str, Any] = answer.json()
-    return user
 
 
 async def test_each_process_shows_at_once_what_was_written_through_any(server: str) -> None:

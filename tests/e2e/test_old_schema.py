@@ -13,7 +13,7 @@ import pytest
 from infra.settings import Settings
 from infra.sqlite.view_files import version_of_file
 from tests.support.data_folders import (
-    SETTLED_EVENTS,
+    PROJECTED_EVENTS,
     current_view_file,
     patched_environment,
     view_file_names,
@@ -57,7 +57,7 @@ profiles.find_by_handle = shouted
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Path]:
-    """Rebuilds wait here until somebody writes."""
+    """A named pipe: rebuilds wait at their start until the test writes into it."""
     path = tmp_path / "gate"
     os.mkfifo(path)
     yield path
@@ -119,11 +119,11 @@ async def test_the_old_view_serves_what_it_can_until_the_rebuild_is_done(
     position = await registered(client, "wren")
     headers = {"Starling-Position": position}
     answer = await client.get("/v1/timelines/public", headers=headers)
-    assert answer.status_code == 503, "what is new is not in the old view, and nobody says it were"
+    assert answer.status_code == 503, "the old view lacks what was written later"
     await check_old(client)
     told = await status(running, data, tmp_path)
     assert (told["version"], told["state"]) == (1, "outdated")
-    assert int(told["position"]) <= SETTLED_EVENTS < int(told["position"]) + told["lag"]
+    assert int(told["position"]) <= PROJECTED_EVENTS < int(told["position"]) + told["lag"]
     assert told["rebuild"]
     ready = await client.get("/health/ready")
     assert ready.status_code == 200, ready.text

@@ -50,7 +50,7 @@ def test_no_request_breaks_the_server_and_answers_fit_the_document(
         token = asyncio.run(register_user(WORLD, f"user{next(newcomers)}")).token
     # Some rules can't be said in a schema: that text has 280 characters after NFC, say. And a
     # batch is accepted whatever its lines are: each is refused in its own answer. A query may have
-    # parameters that nobody knows, and the token that a case leaves out is sent here all the same.
+    # parameters that no operation knows, and a token is sent here even where the case has none.
     untold: list[Any] = [positive_data_acceptance]
     if case.path == "/v1/commands" or case.method == "GET":
         untold.append(negative_data_rejection)

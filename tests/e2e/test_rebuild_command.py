@@ -33,7 +33,7 @@ LATE = 50_000
 
 
 @pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def projected(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A log and the views of it."""
     settings = create_data_folder(tmp_path_factory.mktemp("rebuild") / "data", EVENTS)
     done = starling("projections", "rebuild", "--all", "--data", settings.data)
@@ -44,8 +44,8 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture
-def data(settled: Settings, tmp_path: Path) -> Settings:
-    return copy_data_folder(settled, tmp_path / "data")
+def data(projected: Settings, tmp_path: Path) -> Settings:
+    return copy_data_folder(projected, tmp_path / "data")
 
 
 def rebuild(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -67,7 +67,7 @@ def wait_for_progress(settings: Settings, process: subprocess.Popen[bytes]) -> R
         if found is not None and 0 < found.position < EVENTS:
             return found
         time.sleep(0.005)
-    raise AssertionError(f"it ended with {process.returncode} before anybody looked")
+    raise AssertionError(f"it ended with {process.returncode} before its progress was seen")
 
 
 @pytest.fixture
@@ -104,13 +104,13 @@ def test_a_comparison_of_equal_views_switches(data: Settings) -> None:
 
 def test_a_difference_is_printed_and_leaves_everything_as_it_was(data: Settings) -> None:
     path, before = current_view_file(data, "profiles"), view_file_names(data)
-    tamper_with_view(path, "UPDATE profiles SET name = 'Somebody' WHERE user = 7")
+    tamper_with_view(path, "UPDATE profiles SET name = 'Changed' WHERE user = 7")
     tamper_with_view(path, "DELETE FROM handles WHERE handle = 'user3'")
     done = rebuild(data, "profiles", "--verify")
     assert done.returncode == 1
     lines = done.stdout.decode().splitlines()
     assert len(lines) == 2
-    assert "name='Somebody'" in lines[0]
+    assert "name='Changed'" in lines[0]
     assert "name='User 7'" in lines[0]
     assert lines[1].startswith("handles: live None, rebuilt HandleRow(handle='user3'")
     assert current_view_file(data, "profiles") == path

@@ -67,7 +67,7 @@ async def test_nobody_relates_to_themselves(world: ApiWorld, relation: str) -> N
     assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/self-{relation}")
 
 
-@pytest.mark.parametrize("ref", ["@nobody", "12345", "me2", "@", "key:x"])
+@pytest.mark.parametrize("ref", ["@missing", "12345", "me2", "@", "key:x"])
 async def test_who_is_not_there_can_not_be_followed(world: ApiWorld, ref: str) -> None:
     ada = await register_user(world, "ada")
     answer = await ada.http.put(f"/v1/users/{ref}/follow")
@@ -130,6 +130,6 @@ async def test_what_belongs_to_nobody_is_not_found(world: ApiWorld, path: str) -
     ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
     await ada.send_command("DELETE", "/v1/users/me")
     await world.project_all()
-    for ref in ("12345", "@nobody", ada.id, "@ada"):
+    for ref in ("12345", "@missing", ada.id, "@ada"):
         answer = await bob.http.get(f"/v1/users/{ref}{path}")
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/user-not-found")

@@ -52,7 +52,7 @@ def test_conditions_select_and_wrong_ones_are_wrong_usage(data: Path) -> None:
     done = starling("replay", "--data", data, *window, "--type", "post-created")
     times = [json.loads(line)["time"] for line in done.stdout.splitlines()]
     assert times == [f"2020-09-13T12:26:{second}.000Z" for second in range(45, 50)]
-    for wrong in (("--type", "x"), ("--from", "now"), ("--user", "@nobody"), ("--speed", "0")):
+    for wrong in (("--type", "x"), ("--from", "now"), ("--user", "@missing"), ("--speed", "0")):
         done = starling("replay", "--data", data, *wrong)
         assert (done.returncode, done.stdout) == (2, b"")
 

@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -17,40 +15,13 @@ from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.shared_memory.status_page import StatusPageWriter
 from tests.support.requirements import skip_or_fail
-from tests.support.starling_program import STARLING, starling, starling_environment
-
-Process = asyncio.subprocess.Process
-
-
-async def start_server(*arguments: str | Path) -> Process:
-    """A server on a free port."""
-    return await asyncio.create_subprocess_exec(
-        STARLING, "serve", "--port", "0", *arguments,
-        stderr=asyncio.subprocess.PIPE, env=starling_environment(),
-    )  # fmt: skip
-
-
-async def wait_for_line(server: Process, pattern: str) -> re.Match[str]:
-    """Wait until the server says a line like this."""
-    assert server.stderr
-    lines = []
-    async for line in server.stderr:
-        lines.append(line.decode())
-        if found := re.search(pattern, lines[-1]):
-            return found
-    raise AssertionError(f"the server never said {pattern!r} but: {''.join(lines)}")
-
-
-@asynccontextmanager
-async def serving_process(*arguments: str | Path) -> AsyncIterator[tuple[Process, str]]:
-    """A server that has greeted, with its address; killed if the test did not end it."""
-    server = await start_server(*arguments)
-    try:
-        yield server, (await wait_for_line(server, r"serving on (http://\S+)"))[1]
-    finally:
-        if server.returncode is None:
-            server.kill()
-        await server.communicate()
+from tests.support.running_server import (
+    GREETING,
+    serving_process,
+    start_server,
+    wait_for_line,
+)
+from tests.support.starling_program import starling
 
 
 def children(parent: int) -> dict[int, str]:
@@ -70,7 +41,7 @@ def is_running(pid: int) -> bool:
 
 
 async def wait_until_gone(pids: list[int]) -> None:
-    """Wait until processes have ended that are nobody's children here."""
+    """Wait until processes have ended that are not children of this one."""
     for pid in pids:
         try:
             descriptor = os.pidfd_open(pid)
@@ -96,7 +67,7 @@ async def test_a_signal_stops_everything_cleanly(number: signal.Signals, tmp_pat
         async with httpx.AsyncClient() as client:
             with pytest.raises(httpx.ConnectError):
                 await client.get(url)
-    StatusPageWriter(tmp_path / "status-page", epoch=1).close()  # nobody holds it any more
+    StatusPageWriter(tmp_path / "status-page", epoch=1).close()  # no projector holds it any more
 
 
 async def test_a_server_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
@@ -126,7 +97,7 @@ async def test_the_demo_world_is_made_once_and_its_login_works(tmp_path: Path) -
     server = await start_server("--demo", "--data", tmp_path)
     try:
         login = await wait_for_line(server, r"sign in as (\S+) with the password (\S+)")
-        url = (await wait_for_line(server, r"serving on (http://\S+)"))[1]
+        url = (await wait_for_line(server, GREETING))[1]
         assert login.groups() == (demo_world.DEMO_HANDLE, demo_world.DEMO_PASSWORD)
         async with httpx.AsyncClient(base_url=url, timeout=30) as client:
             body = {"handle": demo_world.DEMO_HANDLE, "password": demo_world.DEMO_PASSWORD}

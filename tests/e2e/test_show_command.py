@@ -30,7 +30,7 @@ EVENTS = 3000
 
 
 @pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def projected(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A log and no views."""
     return create_data_folder(tmp_path_factory.mktemp("past") / "data", EVENTS)
 
@@ -51,8 +51,8 @@ def users_at(settings: Settings, moment: PointInTime) -> list[str]:
         return asyncio.run(run(log))
 
 
-def test_it_shows_the_tables_at_a_position_at_a_time_and_now(settled: Settings) -> None:
-    with open_log(settled) as log:
+def test_it_shows_the_tables_at_a_position_at_a_time_and_now(projected: Settings) -> None:
+    with open_log(projected) as log:
         [event] = log.read_all(19, limit=1)
         head = log.head()
     time = time_ms(event.id)
@@ -61,17 +61,17 @@ def test_it_shows_the_tables_at_a_position_at_a_time_and_now(settled: Settings) 
         (rfc3339(time), PointInTime.from_unix_ms(time, head)),
         (str(event.id), PointInTime.from_unix_ms(time, head)),
     ):
-        found = lines(settled, "profiles", "--at", at, "--table", "profiles")
-        assert [str(one["row"]["user"]) for one in found] == users_at(settled, moment) != []
+        found = lines(projected, "profiles", "--at", at, "--table", "profiles")
+        assert [str(one["row"]["user"]) for one in found] == users_at(projected, moment) != []
         assert {one["table"] for one in found} == {"profiles"}
-    now = lines(settled, "profiles", "--table", "profiles")
-    assert [str(one["row"]["user"]) for one in now] == users_at(settled, PointInTime(head))
-    assert lines(settled, "profiles", "--at", "0") == []
-    assert os.listdir(settled.snapshots_folder) == []
+    now = lines(projected, "profiles", "--table", "profiles")
+    assert [str(one["row"]["user"]) for one in now] == users_at(projected, PointInTime(head))
+    assert lines(projected, "profiles", "--at", "0") == []
+    assert os.listdir(projected.snapshots_folder) == []
 
 
-def test_a_person_gets_a_table_of_the_first_rows(settled: Settings) -> None:
-    done = starling("projections", "show", "profiles", "--limit", "2", "--data", settled.data)
+def test_a_person_gets_a_table_of_the_first_rows(projected: Settings) -> None:
+    done = starling("projections", "show", "profiles", "--limit", "2", "--data", projected.data)
     assert done.returncode == 0
     text = done.stdout.decode()
     assert all(word in text for word in ("profiles", "handles", "bio"))
@@ -89,9 +89,9 @@ def test_a_person_gets_a_table_of_the_first_rows(settled: Settings) -> None:
     ],
 )
 def test_a_moment_or_a_name_that_makes_no_sense_is_wrong_usage(
-    settled: Settings, arguments: tuple[str, ...]
+    projected: Settings, arguments: tuple[str, ...]
 ) -> None:
-    done = starling("projections", "show", *arguments, "--data", settled.data)
+    done = starling("projections", "show", *arguments, "--data", projected.data)
     assert (done.returncode, done.stdout) == (2, b"")
 
 
@@ -123,10 +123,10 @@ BREAKS = {
 
 @pytest.mark.parametrize("broken", BREAKS)
 async def test_a_broken_snapshot_is_ignored_and_removed(
-    settled: Settings, tmp_path: Path, broken: str
+    projected: Settings, tmp_path: Path, broken: str
 ) -> None:
     there = Settings(data=tmp_path)
-    with open_log(settled) as log:
+    with open_log(projected) as log:
         await build_rows(there, log, PointInTime(1000))
         there_before = snapshots(there)
         for snapshot in there_before:
@@ -138,16 +138,16 @@ async def test_a_broken_snapshot_is_ignored_and_removed(
 
 
 @pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def other_data(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Another log."""
     return create_data_folder(tmp_path_factory.mktemp("other") / "data", 2000)
 
 
 async def test_a_snapshot_of_another_log_is_ignored(
-    settled: Settings, other: Settings, tmp_path: Path
+    projected: Settings, other_data: Settings, tmp_path: Path
 ) -> None:
     there = Settings(data=tmp_path / "here")
-    with open_log(settled) as log, open_log(other) as another:
+    with open_log(projected) as log, open_log(other_data) as another:
         await build_rows(there, another, PointInTime(1000))
         others = snapshots(there)
         found = await build_rows(there, log, PointInTime(1500))
@@ -157,11 +157,11 @@ async def test_a_snapshot_of_another_log_is_ignored(
 
 
 async def test_a_snapshot_is_extended_and_the_last_used_stay(
-    settled: Settings, tmp_path: Path
+    projected: Settings, tmp_path: Path
 ) -> None:
     there = Settings(data=tmp_path)
     positions: list[int] = []
-    with open_log(settled) as log:
+    with open_log(projected) as log:
         for position in range(200, 2600, 200):
             await build_rows(there, log, PointInTime(position))
         assert len(snapshots(there)) == MAX_SNAPSHOTS
@@ -175,10 +175,10 @@ async def test_a_snapshot_is_extended_and_the_last_used_stay(
 
 @pytest.mark.parametrize("asked", [0.5, 0.72, 0.8, 0.97])
 async def test_a_question_about_a_time_near_one_that_was_asked_has_little_left_to_do(
-    settled: Settings, tmp_path: Path, asked: float
+    projected: Settings, tmp_path: Path, asked: float
 ) -> None:
     there = Settings(data=tmp_path)
-    with open_log(settled) as log:
+    with open_log(projected) as log:
         head = log.head()
 
         def at(part: float) -> tuple[int, PointInTime]:

@@ -1,10 +1,11 @@
-"""Nothing that a rebuild does is told to anybody: what happened once is not heard of twice.
+"""A rebuild notifies no listener: side effects hang on the live position, and happen once.
 
-Notifications, streams and rings of home timelines hang on the listeners of the live views, and so
-does the journal of what API processes must forget.
+Notifications, streams and rings of home timelines are fed by the listeners of the live views, and
+so are the invalidations that API processes read from the status page.
 """
 
 import asyncio
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -16,8 +17,12 @@ import pytest
 from commands.handler import CommandHandler
 from commands.post import CreatePost
 from commands.request import CommandRequest
+from commands.user import Register
 from events.ids.generator import SnowflakeGenerator
+from infra.embedded import live_views
 from infra.embedded.projector import open_projector
+from infra.embedded.rebuilds import run_rebuild
+from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.shared_memory.fanout import RingFanout
@@ -28,6 +33,7 @@ from projections.invalidation import InvalidationKind
 from projections.registry import ALL_PROJECTIONS
 from projections.store import Changes
 from projections.timeline import POST_ENTRIES
+from streams.rebuild.admin import AdminCommand
 from streams.rebuild.jobs import RebuildJobs
 from streams.rebuild.rebuild import load_view
 from tests.support.data_folders import create_data_folder, current_view_file
@@ -39,24 +45,27 @@ WRITER = 7
 
 
 class RecordedSideEffects:
-    """What was told: to the journal, and to the rings."""
+    """What the live views published: invalidations on the status page, posts in the rings."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.invalidations: list[tuple[int, int]] = []
         self.posts: list[int] = []
-        touch, listen = StatusPageWriter.add_invalidations, RingFanout.deliver_changes
+        add_invalidations = StatusPageWriter.add_invalidations
+        deliver_changes = RingFanout.deliver_changes
 
-        def touching(board: StatusPageWriter, touches: Iterable[tuple[int, int]]) -> None:
-            told = list(touches)
-            self.invalidations += told
-            touch(board, told)
+        def record_invalidations(
+            page: StatusPageWriter, invalidations: Iterable[tuple[int, int]]
+        ) -> None:
+            added = list(invalidations)
+            self.invalidations += added
+            add_invalidations(page, added)
 
-        def listening(rings: RingFanout, changes: Changes, position: int) -> None:
+        def record_posts(rings: RingFanout, changes: Changes, position: int) -> None:
             self.posts += [id for (id,) in changes.puts.get(POST_ENTRIES, ())]
-            listen(rings, changes, position)
+            deliver_changes(rings, changes, position)
 
-        monkeypatch.setattr(StatusPageWriter, "add_invalidations", touching)
-        monkeypatch.setattr(RingFanout, "deliver_changes", listening)
+        monkeypatch.setattr(StatusPageWriter, "add_invalidations", record_invalidations)
+        monkeypatch.setattr(RingFanout, "deliver_changes", record_posts)
 
 
 @pytest.fixture
@@ -67,16 +76,16 @@ def settings(tmp_path: Path) -> Settings:
 async def test_a_rebuild_of_everything_notifies_no_listener_and_the_next_event_notifies_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = RecordedSideEffects(monkeypatch)
+    effects = RecordedSideEffects(monkeypatch)
     log, stop = SqliteLog(settings.log_file), asyncio.Event()
     handler = CommandHandler(log, SnowflakeGenerator(1, clock_ms, never_sleep).next_id)
-    async with open_projector(settings, log, rebuilds=False) as here:
-        running = asyncio.create_task(here.run(stop))
+    async with open_projector(settings, log, rebuilds=False) as projector:
+        running = asyncio.create_task(projector.run(stop))
         await wait_until_caught_up(settings, log)
-        assert len(heard.invalidations) > 1000
-        assert len(heard.posts) > 100
-        heard.invalidations.clear()
-        heard.posts.clear()
+        assert len(effects.invalidations) > 1000
+        assert len(effects.posts) > 100
+        effects.invalidations.clear()
+        effects.posts.clear()
 
         rebuilds = RebuildJobs(NAMES, verify=False, jobs=2)
         outcomes = await rebuilds.run(
@@ -84,15 +93,15 @@ async def test_a_rebuild_of_everything_notifies_no_listener_and_the_next_event_n
         )
         assert all(outcome.done for outcome in outcomes.values()), outcomes
         assert all(current_view_file(settings, name).stem.endswith("-2") for name in NAMES)
-        assert (heard.invalidations, heard.posts) == ([], [])
+        assert (effects.invalidations, effects.posts) == ([], [])
 
         made = await handler.handle(CommandRequest(CreatePost(text="new"), actor=WRITER))
         await wait_until_caught_up(settings, log)
         stop.set()
         await running
     log.close()
-    assert heard.posts == [made.id]
-    assert heard.invalidations.count((InvalidationKind.POST, made.id)) == 1
+    assert effects.posts == [made.id]
+    assert effects.invalidations.count((InvalidationKind.POST, made.id)) == 1
 
 
 def test_the_rebuild_process_imports_no_listener() -> None:
@@ -100,15 +109,64 @@ def test_the_rebuild_process_imports_no_listener() -> None:
     assert not any("listen" in f"{name} {p.annotation}".lower() for name, p in parameters.items())
     code = "import sys, infra.embedded.rebuild_process; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    known = set(done.stdout.split())
-    assert "streams.rebuild.rebuild" in known
-    assert (
-        known
-        & {
-            "infra.shared_memory.fanout",
-            "infra.embedded.live_views",
-            "infra.embedded.projector",
-            "streams.projecting.log_runner",
-        }
-        == set()
-    )
+    imported = set(done.stdout.split())
+    assert "streams.rebuild.rebuild" in imported
+    listeners = {
+        "infra.shared_memory.fanout",
+        "infra.embedded.live_views",
+        "infra.embedded.projector",
+        "streams.projecting.log_runner",
+    }
+    assert all(importlib.util.find_spec(module) for module in listeners), "a module has moved"
+    assert imported & listeners == set()
+
+
+async def test_listeners_are_notified_of_live_batches_and_never_of_a_rebuild(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed_rows: list[int] = []
+
+    def record_changes(changes: Changes) -> list[tuple[int, int]]:
+        changed_rows.append(sum(map(len, changes.puts.values())))
+        return []
+
+    monkeypatch.setattr(live_views, "INVALIDATIONS", {"posts": record_changes})
+    settings = Settings(data=tmp_path)
+    with open_log(settings) as log:
+        handler = CommandHandler(log, SnowflakeGenerator(1, clock_ms, never_sleep).next_id)
+        ada = (await handler.handle(CommandRequest(Register(handle="ada", name="Ada"), actor=0))).id
+        async with open_projector(settings, log, rebuilds=False) as projector:
+            await projector.runner.start()
+            await handler.handle(CommandRequest(CreatePost(text="one"), actor=ada))
+            await projector.runner.catch_up()
+            assert changed_rows == [1]
+            await handler.handle(CommandRequest(CreatePost(text="two"), actor=ada))
+            record = await run_rebuild(settings, "posts", verify=False)
+            assert record is not None
+            assert (record.state, record.position) == ("ready", log.head())
+            assert changed_rows == [1]
+            assert (await projector.execute_command(AdminCommand("switch", "posts"))).done
+            assert changed_rows == [1, 1], "of what the live view had not seen yet, once"
+            assert current_view_file(settings, "posts").name == "posts-1-2.sqlite"
+            await handler.handle(CommandRequest(CreatePost(text="three"), actor=ada))
+            await projector.runner.catch_up()
+            assert changed_rows == [1, 1, 1]
+
+
+async def test_a_paused_view_is_switched_when_it_is_resumed(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path)
+    with open_log(settings) as log:
+        handler = CommandHandler(log, SnowflakeGenerator(1, clock_ms, never_sleep).next_id)
+        async with open_projector(settings, log) as projector:
+            await projector.runner.start()
+            await projector.execute_command(AdminCommand("pause", "profiles"))
+            await handler.handle(CommandRequest(Register(handle="ada", name="Ada"), actor=0))
+            await run_rebuild(settings, "profiles", verify=False)
+            reply = await projector.execute_command(AdminCommand("switch", "profiles"))
+            assert not reply.done
+            assert "is paused" in reply.text
+            await projector.run_maintenance()
+            assert current_view_file(settings, "profiles").name == "profiles-1.sqlite"
+            await projector.execute_command(AdminCommand("resume", "profiles"))
+            await projector.run_maintenance()
+            assert current_view_file(settings, "profiles").name == "profiles-1-2.sqlite"

@@ -23,7 +23,7 @@ from tests.support.server_processes import ServerProcesses, running_processes
 
 
 @pytest.fixture
-async def two(tmp_path: Path) -> AsyncIterator[ServerProcesses]:
+async def processes(tmp_path: Path) -> AsyncIterator[ServerProcesses]:
     async with running_processes(tmp_path, doors=2) as running:
         await running.start_api(0)
         await running.start_api(1)
@@ -38,22 +38,24 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def person(
-    two: ServerProcesses, session: aiohttp.ClientSession, handle: str, door: int
+    processes: ServerProcesses, session: aiohttp.ClientSession, handle: str, door: int
 ) -> RetryingClient:
-    return RetryingClient(session, lambda: two.url(door), handle)
+    return RetryingClient(session, lambda: processes.url(door), handle)
 
 
-def everywhere(two: ServerProcesses, session: aiohttp.ClientSession, handle: str) -> RetryingClient:
-    """Somebody whose requests go to each process in turn."""
+def everywhere(
+    processes: ServerProcesses, session: aiohttp.ClientSession, handle: str
+) -> RetryingClient:
+    """A client whose requests go to each process in turn."""
     doors = itertools.cycle((0, 1))
-    return RetryingClient(session, lambda: two.url(next(doors)), handle)
+    return RetryingClient(session, lambda: processes.url(next(doors)), handle)
 
 
 async def test_a_handle_goes_to_one_of_those_who_want_it_at_once(
-    two: ServerProcesses, session: aiohttp.ClientSession, tmp_path: Path
+    processes: ServerProcesses, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     wanting = [
-        person(two, session, f"bird_{number}", door)
+        person(processes, session, f"bird_{number}", door)
         for number in range(6)
         for door in (0, 1, 0, 1)
     ]  # fmt: skip
@@ -68,13 +70,13 @@ async def test_a_handle_goes_to_one_of_those_who_want_it_at_once(
 
 
 async def test_a_like_asked_for_everywhere_at_once_is_one_event(
-    two: ServerProcesses, session: aiohttp.ClientSession, tmp_path: Path
+    processes: ServerProcesses, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    author = person(two, session, "author", 0)
+    author = person(processes, session, "author", 0)
     await author.register()
     made = [await author.request("POST", "/v1/posts", {"text": f"post {n}"}) for n in range(20)]
     posts = [answer.body["id"] for answer in made]
-    attempts = [everywhere(two, session, f"attempt_{number}") for number in range(6)]
+    attempts = [everywhere(processes, session, f"attempt_{number}") for number in range(6)]
     for attempt in attempts:
         attempt.token = author.token
     asked = [each.request("PUT", f"/v1/posts/{post}/like") for post in posts for each in attempts]
@@ -87,9 +89,9 @@ async def test_a_like_asked_for_everywhere_at_once_is_one_event(
 
 
 async def test_nothing_that_was_acknowledged_is_lost_or_done_twice(
-    two: ServerProcesses, session: aiohttp.ClientSession, tmp_path: Path
+    processes: ServerProcesses, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    people = [everywhere(two, session, f"person_{number}") for number in range(6)]
+    people = [everywhere(processes, session, f"person_{number}") for number in range(6)]
     assert {(await each.register()).status for each in people} == {201}
     stop, posts = asyncio.Event(), list[int]()
     ids = [each.id for each in people]

@@ -27,7 +27,7 @@ from projections.store import ReadStore
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.rebuild.jobs import RebuildJobs
 from tests.support.data_folders import (
-    SETTLED_EVENTS,
+    PROJECTED_EVENTS,
     check_views,
     create_data_folder,
     current_view_file,
@@ -112,7 +112,9 @@ async def test_readers_never_see_less_while_a_rebuild_runs(data: Settings) -> No
             assert count >= seen[0], "posts that were there are gone"
             types = ["post-created"]
             owed = [
-                e for e in log.read_all(SETTLED_EVENTS, types=types, until=known) if e.actor == ada
+                e
+                for e in log.read_all(PROJECTED_EVENTS, types=types, until=known)
+                if e.actor == ada
             ]
             assert count >= len(owed), "the view shows less than the board says"
             seen[0], answers[0] = count, answers[0] + 1

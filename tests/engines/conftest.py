@@ -11,7 +11,7 @@ from tests.support.requirements import skip_or_fail
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    """One broker for all tests: each uses topics of its own. Whoever kills it starts it again."""
+    """One broker for all tests, each with topics of its own; who kills it starts it again."""
     try:
         with running_engine(KafkaBroker(tmp_path_factory.mktemp("kafka"))) as broker:
             yield broker

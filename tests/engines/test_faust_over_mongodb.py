@@ -15,17 +15,15 @@ import pytest
 from events.log import EventLog
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer
-from infra.in_memory.read_store import MemoryReadStore
 from infra.kafka.topic import FeedTopic
 from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.sqlite.event_log import SqliteLog
 from infra.streaming.worker import open_stores
 from projections.registry import ALL_PROJECTIONS
-from streams.projecting.dead_letters import tables_with_dead_letters
-from streams.projecting.log_runner import LogRunner, RunningProjection
 from tests.support.engines import mongodb_views
 from tests.support.engines.kafka_topics import fresh_topic
 from tests.support.engines.relays import publish_log, running_relay
+from tests.support.fresh_projection import memory_views
 from tests.support.made_up_events import append_recorded
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.starling_program import STARLING, killed_at_exit, starling_environment
@@ -71,14 +69,8 @@ async def rows_in(address: str, topic: FeedTopic) -> Rows:
         }
 
 
-async def rows_of_embedded(log: EventLog) -> Rows:
-    stores = {
-        projection.name: MemoryReadStore(tables_with_dead_letters(projection))
-        for projection in ALL_PROJECTIONS
-    }
-    runner = LogRunner(log, [RunningProjection(p, stores[p.name]) for p in ALL_PROJECTIONS])
-    await runner.start()
-    await runner.catch_up()
+async def embedded_rows(log: EventLog) -> Rows:
+    stores = await memory_views(log)
     return {p.name: await mongodb_views.projection_rows(p, stores[p.name]) for p in ALL_PROJECTIONS}
 
 
@@ -110,7 +102,7 @@ async def test_two_workers_end_with_the_rows_of_the_embedded_runner_where_partit
     await publish_log(log, kafka.address, topic)
     with worker(kafka, topic, address, said), worker(kafka, topic, address, said):
         await wait_until_at(address, topic, log.head())
-    assert await rows_in(address, topic) == await rows_of_embedded(log)
+    assert await rows_in(address, topic) == await embedded_rows(log)
 
 
 @pytest.mark.parametrize("seed", [11, 12])
@@ -130,4 +122,4 @@ async def test_workers_killed_in_mid_batch_leave_nothing_out_and_nothing_twice(
             second.send_signal(signal.SIGKILL)
         with worker(kafka, topic, address, said):
             await wait_until_at(address, topic, log.head())
-    assert await rows_in(address, topic) == await rows_of_embedded(log)
+    assert await rows_in(address, topic) == await embedded_rows(log)

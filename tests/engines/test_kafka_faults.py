@@ -16,17 +16,16 @@ from infra.dev.mongodb_server import MongoServer
 from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.event_log import SqliteLog
-from tests.e2e.test_multi_process_server import register_user, running_server, send_request
 from tests.engines.test_mongodb_faults import BOUND_SECONDS, wait_for_home
-from tests.support.engines.fault_proxy import FaultProxy
-from tests.support.engines.fault_proxy import running_proxy as proxied
+from tests.support.engines.fault_proxy import FaultProxy, running_proxy
 from tests.support.engines.kafka_topics import fresh_topic, read_lines
-from tests.support.engines.mongodb_views import fresh_address as fresh_database
+from tests.support.engines.mongodb_views import fresh_address
 from tests.support.engines.relays import running_relay
 from tests.support.engines.streaming_stack import StreamingStack
 from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.made_up_events import append_made_up
 from tests.support.requirements import skip_or_fail
+from tests.support.running_server import register_user, running_server, send_request
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
@@ -45,11 +44,14 @@ class ProxiedKafka:
 
 
 @pytest.fixture(scope="module")
-def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedKafka]:
+def proxied_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedKafka]:
     folder = tmp_path_factory.mktemp("far")
     try:
         host, port = KafkaBroker(folder).address.split(":")
-        with proxied(host, int(port)) as proxy, running_engine(KafkaBroker(folder, proxy.port)):
+        with (
+            running_proxy(host, int(port)) as proxy,
+            running_engine(KafkaBroker(folder, proxy.port)),
+        ):
             yield ProxiedKafka(proxy)
     except EngineMissing as error:
         skip_or_fail(f"Kafka ({error})")
@@ -64,15 +66,15 @@ def fail(proxy: FaultProxy, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", ["delay", "silence", "cut"])
 async def test_a_relay_outlives_it_and_catches_up(
-    far: ProxiedKafka, fault: str, tmp_path: Path
+    proxied_kafka: ProxiedKafka, fault: str, tmp_path: Path
 ) -> None:
     topic, log = fresh_topic(3), SqliteLog(tmp_path / "log.sqlite")
-    async with running_relay(log, far.address, topic) as relay:
+    async with running_relay(log, proxied_kafka.address, topic) as relay:
         await append_made_up(log, 0, 500)
         await wait_until(lambda: relay.complete_to == 500)
         for first in (500, 2000):
             last = first + 1500
-            fail(far.proxy, fault)
+            fail(proxied_kafka.proxy, fault)
             try:
                 await append_made_up(log, first, last)
                 assert log.head() == last
@@ -81,31 +83,35 @@ async def test_a_relay_outlives_it_and_catches_up(
                 else:
                     assert relay.complete_to < last
             finally:
-                far.proxy.restore()
+                proxied_kafka.proxy.restore()
             await wait_until(lambda last=last: relay.complete_to == last)  # type: ignore[misc]
-    found = read_lines(far.address, topic)
+    found = read_lines(proxied_kafka.address, topic)
     assert found == [render_line(event) for event in log.read_all(limit=10_000)]
     log.close()
 
 
 @pytest.mark.parametrize("fault", ["silence", "cut"])
 async def test_commands_are_accepted_and_reads_that_must_see_them_get_a_retry_time(
-    far: ProxiedKafka, mongodb: MongoServer, fault: str, tmp_path: Path
+    proxied_kafka: ProxiedKafka, mongodb: MongoServer, fault: str, tmp_path: Path
 ) -> None:
-    settings = Settings(tmp_path / "data", kafka=far.address, views=fresh_database(mongodb))
+    settings = Settings(
+        tmp_path / "data", kafka=proxied_kafka.address, views=fresh_address(mongodb)
+    )
     settings.data.mkdir()
     stack = StreamingStack(settings, fresh_topic(2))
     with ExitStack() as processes:
         processes.enter_context(stack.running_relay())
         processes.enter_context(stack.running_worker())
         server = processes.enter_context(
-            running_server(settings.data, STARLING_KAFKA=far.address, STARLING_VIEWS=settings.views)
+            running_server(
+                settings.data, STARLING_KAFKA=proxied_kafka.address, STARLING_VIEWS=settings.views
+            )
         )
         log = processes.enter_context(open_log(settings))
         ada = await register_user(server, "ada")
         await send_request(server, "POST", "/v1/posts", ada["token"], json={"text": "before"})
         await wait_for_home(server, ada["token"], ["before"])
-        fail(far.proxy, fault)
+        fail(proxied_kafka.proxy, fault)
         try:
             for number in (1, 2, 3):
                 post = {"text": f"meanwhile {number}"}
@@ -120,7 +126,7 @@ async def test_commands_are_accepted_and_reads_that_must_see_them_get_a_retry_ti
             home = await send_request(server, "GET", "/v1/timelines/home", ada["token"])
             assert [post["text"] for post in home.json()] == ["before"]
         finally:
-            far.proxy.restore()
+            proxied_kafka.proxy.restore()
         await wait_for_home(
             server, ada["token"], ["meanwhile 3", "meanwhile 2", "meanwhile 1", "before"]
         )

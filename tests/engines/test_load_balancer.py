@@ -1,4 +1,4 @@
-"""HAProxy as shipped before two API processes: one may die, nobody can lie about an address."""
+"""HAProxy as shipped before two API processes: one may die, and clients can't forge addresses."""
 
 import time
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ class BalancedApis:
 
 
 @pytest.fixture
-async def behind(tmp_path: Path) -> AsyncIterator[BalancedApis]:
+async def balanced(tmp_path: Path) -> AsyncIterator[BalancedApis]:
     async with running_processes(tmp_path / "data", doors=2) as running:
         await running.start_projector()
         apis = [await running.start_api(0), await running.start_api(1)]
@@ -60,26 +60,26 @@ async def behind(tmp_path: Path) -> AsyncIterator[BalancedApis]:
 
 
 async def test_either_of_two_processes_may_die_and_questions_are_still_answered(
-    behind: BalancedApis,
+    balanced: BalancedApis,
 ) -> None:
-    await behind.running.kill(behind.apis[0])
-    await behind.wait_until_stable(200)
-    await behind.running.start_api(0)
-    await behind.running.kill(behind.apis[1])
-    await behind.wait_until_stable(200)
+    await balanced.running.kill(balanced.apis[0])
+    await balanced.wait_until_stable(200)
+    await balanced.running.start_api(0)
+    await balanced.running.kill(balanced.apis[1])
+    await balanced.wait_until_stable(200)
 
 
 async def test_without_any_api_process_clients_get_a_retry_time(
-    behind: BalancedApis,
+    balanced: BalancedApis,
 ) -> None:
-    for api in behind.apis:
-        await behind.running.kill(api)
-    answer = await behind.wait_until_stable(503)
+    for api in balanced.apis:
+        await balanced.running.kill(api)
+    answer = await balanced.wait_until_stable(503)
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert set(answer.json()) == {"type", "title", "status", "detail"}
-    await behind.running.start_api(1)
-    await behind.wait_until_stable(200)
+    await balanced.running.start_api(1)
+    await balanced.wait_until_stable(200)
 
 
 async def test_without_views_in_any_process_commands_are_accepted_all_the_same(
@@ -89,23 +89,25 @@ async def test_without_views_in_any_process_commands_are_accepted_all_the_same(
         apis = [await running.start_api(0), await running.start_api(1)]
         first, second = (urlsplit(running.url(door)).netloc for door in (0, 1))
         async with load_balanced((first, second), tmp_path / "haproxy.log") as url:
-            behind = BalancedApis(url, running, apis)
-            refused = await behind.wait_until_stable(503)
+            balanced = BalancedApis(url, running, apis)
+            refused = await balanced.wait_until_stable(503)
             assert refused.json()["detail"].startswith("the read models")
             account = {"handle": "ada", "name": "Ada", "email": "a@b.org", "password": "a long one"}
-            assert (await behind.send_request("POST", "/v1/users", json=account)).status_code == 201
+            assert (
+                await balanced.send_request("POST", "/v1/users", json=account)
+            ).status_code == 201
 
 
 async def test_password_guessing_is_throttled_by_the_real_client_address(
-    behind: BalancedApis,
+    balanced: BalancedApis,
 ) -> None:
-    await behind.running.kill(behind.apis[1])
-    await behind.wait_until_stable(200)
+    await balanced.running.kill(balanced.apis[1])
+    await balanced.wait_until_stable(200)
 
     async def guess(number: int, source: str) -> int:
         lie = {"X-Forwarded-For": f"10.0.0.{number}"}
-        body = {"handle": "nobody", "password": f"a guess {number}"}
-        answer = await behind.send_request("POST", "/v1/sessions", source, json=body, headers=lie)
+        body = {"handle": "missing", "password": f"a guess {number}"}
+        answer = await balanced.send_request("POST", "/v1/sessions", source, json=body, headers=lie)
         return answer.status_code
 
     assert [await guess(number, "127.0.0.1") for number in range(10)] == [401] * 10

@@ -21,13 +21,12 @@ from infra.settings import Settings
 from infra.streaming.worker import open_log_runner, open_stores
 from projections.registry import ALL_PROJECTIONS
 from projections.store import StoreUnavailable
-from tests.e2e.test_multi_process_server import register_user, running_server, send_request
-from tests.support.engines.fault_proxy import FaultProxy
-from tests.support.engines.fault_proxy import running_proxy as proxied
+from tests.support.engines.fault_proxy import FaultProxy, running_proxy
 from tests.support.engines.mongodb_views import fresh_address
 from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.made_up_events import append_recorded
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
+from tests.support.running_server import register_user, running_server, send_request
 from tests.support.store_adapters import (
     COUNTS,
     SINGLES,
@@ -57,7 +56,7 @@ async def behind_a_proxy(
     server: MongoServer, read_only: bool = False
 ) -> AsyncIterator[tuple[MongoReadStore, FaultProxy]]:
     with (
-        proxied(HOST, server.port) as proxy,
+        running_proxy(HOST, server.port) as proxy,
         open_database(through(proxy, fresh_address(server)), READ_SECONDS) as database,
     ):
         store = await MongoReadStore.open(database, "things_1", TABLES)
@@ -81,7 +80,7 @@ async def test_a_server_that_does_not_answer_is_an_error_in_bounded_time_and_com
     async with behind_a_proxy(mongodb, read_only=True) as (store, proxy):
         getattr(proxy, fault)()
         started = time.monotonic()
-        # Twenty times what the driver has threads: nobody may wait for the others' patience, too.
+        # Twenty times what the driver has threads: no read may wait for the timeouts of others.
         asked = [store.get(SINGLES, (number,)) for number in range(200)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(answer) for answer in answers} == {StoreUnavailable}
@@ -121,7 +120,7 @@ async def test_readers_get_a_retry_time_while_mongodb_hangs(
     mongodb: MongoServer, tmp_path: Path
 ) -> None:
     with (
-        proxied(HOST, mongodb.port) as proxy,
+        running_proxy(HOST, mongodb.port) as proxy,
         running_server(
             tmp_path / "data", STARLING_VIEWS=through(proxy, fresh_address(mongodb))
         ) as server,

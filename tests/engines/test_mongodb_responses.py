@@ -29,6 +29,7 @@ from tests.support.acknowledged_writes import all_events
 from tests.support.engines.mongodb_views import fresh_address, projection_rows, temporary_database
 from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
+from tests.support.running_server import running_server
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 

@@ -7,11 +7,11 @@ import pytest
 
 from infra.dev.mongodb_server import MongoServer
 from tests.e2e.test_multi_process_server import (
-    running_server,
     test_a_new_name_shows_in_every_process,
     test_each_process_shows_at_once_what_was_written_through_any,
 )
 from tests.support.engines.mongodb_views import fresh_address
+from tests.support.running_server import running_server
 
 pytestmark = pytest.mark.engines
 

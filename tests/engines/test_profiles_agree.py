@@ -28,8 +28,8 @@ from infra.settings import Settings
 from infra.sqlite.accounts import SqliteAccounts
 from tests.real import ldbc
 from tests.support.api_comparison import QueryTargets, compare_servers, running_server
-from tests.support.engines.kafka_topics import fresh_topic as fresh_topic
-from tests.support.engines.mongodb_views import fresh_address as fresh_database
+from tests.support.engines.kafka_topics import fresh_topic
+from tests.support.engines.mongodb_views import fresh_address
 from tests.support.engines.streaming_stack import StreamingStack
 from tests.support.fresh_projection import all_rows, open_live_views, wait_until_caught_up
 from tests.support.requirements import skip_or_fail
@@ -100,7 +100,7 @@ async def copy_accounts(
 
 
 def viewers(history: Sequence[RecordedEvent]) -> list[int | None]:
-    """A stranger, whoever follows most and whoever follows least."""
+    """A stranger, the user who follows most and the user who follows least."""
     follows = dict[int, int]()
     for recorded in history:
         event = recorded.event
@@ -116,7 +116,7 @@ async def test_the_demo_world_is_the_same_in_both_profiles(
     kafka: KafkaBroker, mongodb: MongoServer, settings: Settings
 ) -> None:
     assert await import_demo_world(settings)
-    streaming = replace(settings, kafka=kafka.address, views=fresh_database(mongodb))
+    streaming = replace(settings, kafka=kafka.address, views=fresh_address(mongodb))
     assert await same_everywhere(settings, streaming, most=120) > 1000
 
 
@@ -134,5 +134,5 @@ def imported(settings: Settings, shared_data: Path) -> Settings:
 async def test_the_ldbc_stream_is_the_same_in_both_profiles(
     kafka: KafkaBroker, mongodb: MongoServer, imported: Settings
 ) -> None:
-    streaming = replace(imported, kafka=kafka.address, views=fresh_database(mongodb))
+    streaming = replace(imported, kafka=kafka.address, views=fresh_address(mongodb))
     assert await same_everywhere(imported, streaming, most=40) > 300

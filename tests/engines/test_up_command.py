@@ -49,9 +49,9 @@ class RunningStack:
 
     def started_process(self, name: str) -> StartedProcess:
         """A process that `up` started itself."""
-        up = stack_record.read_stack_record(self.settings.stack_file)
-        assert up is not None
-        [found] = [process for process in up.processes if process.name == name]
+        running_stack = stack_record.read_stack_record(self.settings.stack_file)
+        assert running_stack is not None
+        [found] = [process for process in running_stack.processes if process.name == name]
         return found
 
     def supervised_pids(self, word: str) -> list[int]:
@@ -61,7 +61,7 @@ class RunningStack:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     try:
         find_mongod()
         fetch_jars()
@@ -79,7 +79,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     finally:
         ended = starling("down", "--data", data)
     for engine in engines:
-        engine.stop()  # it has ended; somebody has to take note of it
+        engine.stop()  # it has ended; its parent has to collect its exit status
     assert ended.returncode == 0
     ids = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
     assert [pid for pid in ids if str(data) in _arguments(pid)] == []
@@ -103,10 +103,12 @@ def _children(parent: int) -> Iterator[int]:
 
 
 async def test_a_post_is_seen_by_its_writer_at_once_whichever_process_answers(
-    up: RunningStack,
+    running_stack: RunningStack,
 ) -> None:
     account = {"handle": "ada", "name": "Ada", "email": "a@b.org", "password": "correct horse"}
-    async with aiohttp.ClientSession(up.url, timeout=aiohttp.ClientTimeout(60)) as session:
+    async with aiohttp.ClientSession(
+        running_stack.url, timeout=aiohttp.ClientTimeout(60)
+    ) as session:
         async with session.post("/v1/users", json=account) as answer:
             assert answer.status == 201
             bearer = {"Authorization": f"Bearer {(await answer.json())['token']}"}
@@ -123,21 +125,21 @@ async def test_a_post_is_seen_by_its_writer_at_once_whichever_process_answers(
                     assert [shown["id"] for shown in await page.json()] == [post["id"]]
 
 
-async def test_a_second_up_is_refused_and_changes_nothing(up: RunningStack) -> None:
-    again = starling("up", "--port", "0", "--data", up.settings.data)
+async def test_a_second_up_is_refused_and_changes_nothing(running_stack: RunningStack) -> None:
+    again = starling("up", "--port", "0", "--data", running_stack.settings.data)
     assert again.returncode == 1
     assert b"starling down" in again.stderr
-    assert up.started_process("the stack supervisor").is_running()
+    assert running_stack.started_process("the stack supervisor").is_running()
 
 
 class StackUnderFaults:
     """Events without end, and what is done to the processes meanwhile."""
 
-    def __init__(self, up: RunningStack, log: EventLog, stack: ExitStack) -> None:
-        self.up = up
+    def __init__(self, running_stack: RunningStack, log: EventLog, stack: ExitStack) -> None:
+        self.up = running_stack
         self.log = log
         self.stack = stack
-        self.streaming = StreamingStack(up.settings, FeedTopic())
+        self.streaming = StreamingStack(running_stack.settings, FeedTopic())
         self.added: list[subprocess.Popen[bytes]] = []
 
     @asynccontextmanager
@@ -211,7 +213,7 @@ ROUNDS = (
 
 
 async def test_every_view_equals_the_log_whichever_process_is_killed_under_load(
-    up: RunningStack, tmp_path: Path
+    running_stack: RunningStack, tmp_path: Path
 ) -> None:
     chance = random.Random(5)
     asked = [*FREQUENT_COMMANDS * 3, *["block", "unblock", "follow", "unfollow"] * 4]
@@ -226,8 +228,8 @@ async def test_every_view_equals_the_log_whichever_process_is_killed_under_load(
         for _ in range(1500)
     ]
     people = await events_of_steps([*steps, ("delete_account", 3, 0, 0)], people=10)
-    with ExitStack() as stack, open_log(up.settings) as log:
-        siege = StackUnderFaults(up, log, stack)
+    with ExitStack() as stack, open_log(running_stack.settings) as log:
+        siege = StackUnderFaults(running_stack, log, stack)
         async with siege.appending(people):
             for what in ROUNDS:
                 before = log.head()

@@ -26,7 +26,7 @@ from tests.support.expected_facts import facts_from_events
 from tests.support.faulty_logs import ContendedLog, OneStreamLog, recorded_events
 
 FIRST = first_id_at(1_700_000_000_000)
-NOBODY = 4711
+UNKNOWN_ID = 4711
 TEXTS = ("hi", "ho #tag", "@anna", "", "x" * 281)
 HANDLES = ("anna", "Anna", "ben", "cara", "dora")
 
@@ -53,7 +53,7 @@ MAKERS: dict[str, Callable[[int, int, int], Command]] = {
 
 
 class ModelStep(NamedTuple):
-    """What somebody does; users and posts are named by how many were made before them."""
+    """What a user does; users and posts are named by how many were made before them."""
 
     command: str
     actor: int
@@ -108,7 +108,7 @@ class CommandRun:
 
 
 def _at(made: list[int], place: int) -> int:
-    return made[place] if place < len(made) else NOBODY
+    return made[place] if place < len(made) else UNKNOWN_ID
 
 
 def request(place: int, command: Command, actor: int, key: int) -> CommandRequest:
@@ -196,7 +196,7 @@ def test_a_batch_never_writes_what_rests_on_something_that_failed(
         world, _ = await play(MemoryLog(), steps)
         asked = world.requests
         log = ContendedLog()
-        # Somebody else, with ids of their own, gives commands of the batch at the same time.
+        # Another process, with ids of its own, sends commands of the batch at the same time.
         other = CommandHandler(log, partial(next, count(FIRST + 1_000_000)))
         log.competitors = [
             None

@@ -110,7 +110,7 @@ class LossyTopic:
 
     async def open(self) -> "LossyTopic":
         if self.fates and self.fates.pop() == "absent":
-            raise FeedUnavailable("nobody answers")
+            raise FeedUnavailable("the broker does not answer")
         tails = [records[-1][1] if records else 0 for records in self.records]
         self.complete_to = min(tails)
         return self

@@ -1,4 +1,5 @@
-"""Views that follow the feed in partitions end as the embedded runner's do, whoever works."""
+"""Views that follow the feed in partitions end as those of the embedded runner, whichever worker
+applies which chunk."""
 
 import pytest
 from hypothesis import given, settings
@@ -15,35 +16,16 @@ from projections.registry import ALL_PROJECTIONS
 from projections.store import Changes, StoreUnavailable
 from streams.feed.chunks import Chunk, split_into_chunks, watermarks_for_all
 from streams.projecting.dead_letters import read_dead_letters, tables_with_dead_letters
-from streams.projecting.log_runner import LogRunner, RunningProjection
 from streams.projecting.partitioned_runner import (
     Gap,
     PartitionedProjection,
     PartitionedRunner,
     fixed_views,
 )
+from tests.support.fresh_projection import all_rows, memory_views
 from tests.support.made_up_events import FIRST_ID, append_made_up
 
 PARTITIONS = 3
-
-
-async def stores_of_embedded(log: MemoryLog) -> dict[str, MemoryReadStore]:
-    stores = {
-        projection.name: MemoryReadStore(tables_with_dead_letters(projection))
-        for projection in ALL_PROJECTIONS
-    }
-    runner = LogRunner(log, [RunningProjection(p, stores[p.name]) for p in ALL_PROJECTIONS])
-    await runner.start()
-    await runner.catch_up()
-    return stores
-
-
-async def rows(stores: dict[str, MemoryReadStore]) -> dict[str, list[object]]:
-    return {
-        f"{projection.name}.{table.name}": list(await stores[projection.name].scan(table))
-        for projection in ALL_PROJECTIONS
-        for table in projection.tables
-    }
 
 
 def worker(stores: dict[str, MemoryReadStore], clock: float = 0.0) -> PartitionedRunner:
@@ -60,7 +42,7 @@ async def history(many: int) -> tuple[MemoryLog, list[StoredEvent]]:
 
 
 def chunks_of(log: list[StoredEvent], most: int, start: int = 0) -> list[Chunk]:
-    """One relay's chunks of the events above `start`, with a mark for everybody at the end."""
+    """One relay's chunks of the events above `start`, with watermarks for all partitions last."""
     ends = [start] * PARTITIONS
     rest = [stored for stored in log if stored.position > start]
     return [
@@ -95,7 +77,7 @@ async def test_rows_equal_the_embedded_runners_whichever_worker_applies_which_ch
             continue  # that worker would read the partition from its beginning
     for chunk in chunks:
         await workers[0].apply_chunks([chunk])
-    assert await rows(stores) == await rows(await stores_of_embedded(log))
+    assert await all_rows(stores) == await all_rows(await memory_views(log))
     for projection in ALL_PROJECTIONS:
         at = [await stores[projection.name].read_checkpoint(p) for p in range(PARTITIONS)]
         assert at == [many] * PARTITIONS
@@ -151,7 +133,7 @@ async def test_a_store_that_was_unavailable_applies_the_chunk_on_retry() -> None
             await partitions.apply_chunks([chunk])
         Counting.away = False
         await partitions.apply_chunks([chunk])
-    assert await rows(stores) == await rows(await stores_of_embedded(log))
+    assert await all_rows(stores) == await all_rows(await memory_views(log))
 
 
 class Poisoned(PostsProjection):

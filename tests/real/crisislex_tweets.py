@@ -26,7 +26,7 @@ def commands(path: Path) -> Iterator[dict[str, Any]]:
             "command": "register",
             "key": f"account-{tweet}",
             "at": str(first_id_at(time_ms(tweet) - 1000)),
-            "data": {"handle": handle, "name": "Somebody"},
+            "data": {"handle": handle, "name": "Unknown"},
         }
         yield {
             "command": "post",

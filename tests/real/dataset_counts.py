@@ -26,7 +26,7 @@ class LdbcCounts(NamedTuple):
     likes: int
     """pairs of person and message; some like twice"""
     friendships: int
-    """pairs of people, whoever is named first"""
+    """pairs of people, in either order"""
     likes_of: Counter[str]
     """by message: how many people like it"""
     comments_on: Counter[str]

@@ -1,8 +1,8 @@
 """A real follow graph as lines of commands, the form that `starling import` takes.
 
 The file holds pairs `[src, trg]` and doesn't say which end follows. Here trg follows src: the graph
-comes from research on how influence spreads along its edges, and what somebody writes goes to who
-follows them. Read so, some have thousands of followers (3,469 at most) and nobody follows more
+comes from research on how influence spreads along its edges, and what a person writes goes to the
+followers. Read so, some have thousands of followers (3,469 at most) and no account follows more
 than 567, as in a social network; the other way round it would be the reverse. The file has no
 times, so that the lines have none.
 """

@@ -69,7 +69,7 @@ def query(request: pytest.FixtureRequest, export: Path) -> Iterator[Query]:
 
 
 @pytest.fixture(scope="module")
-def counted(stream: Path) -> LdbcCounts:
+def ldbc_totals(stream: Path) -> LdbcCounts:
     return ldbc_counts(stream)
 
 
@@ -78,27 +78,27 @@ def number(query: Query, sql: str) -> int:
     return int(count)
 
 
-def test_the_export_has_what_the_source_files_have(query: Query, counted: LdbcCounts) -> None:
+def test_the_export_has_what_the_source_files_have(query: Query, ldbc_totals: LdbcCounts) -> None:
     types = dict(query("SELECT CAST(type AS VARCHAR), COUNT(*) FROM events GROUP BY type"))
     assert types == {
-        "handle-claimed": counted.people + 1,
-        "user-registered": counted.people + 1,
-        "post-created": counted.posts + counted.unlisted_messages + counted.comments,
-        "post-liked": counted.likes,
-        "user-followed": 2 * counted.friendships,
+        "handle-claimed": ldbc_totals.people + 1,
+        "user-registered": ldbc_totals.people + 1,
+        "post-created": ldbc_totals.posts + ldbc_totals.unlisted_messages + ldbc_totals.comments,
+        "post-liked": ldbc_totals.likes,
+        "user-followed": 2 * ldbc_totals.friendships,
     }
     comments = "SELECT COUNT(*) FROM events WHERE type = 'post-created' AND reply_to IS NOT NULL"
-    assert number(query, comments) == counted.comments
+    assert number(query, comments) == ldbc_totals.comments
 
 
 def test_each_has_as_many_likes_comments_posts_and_friends(
-    query: Query, counted: LdbcCounts
+    query: Query, ldbc_totals: LdbcCounts
 ) -> None:
     for column, where, expected in (
-        ("post", "type = 'post-liked'", counted.likes_of),
-        ("reply_to", "type = 'post-created' AND reply_to IS NOT NULL", counted.comments_on),
-        ("followee", "type = 'user-followed'", counted.friends_of),
-        ("follower", "type = 'user-followed'", counted.friends_of),
+        ("post", "type = 'post-liked'", ldbc_totals.likes_of),
+        ("reply_to", "type = 'post-created' AND reply_to IS NOT NULL", ldbc_totals.comments_on),
+        ("followee", "type = 'user-followed'", ldbc_totals.friends_of),
+        ("follower", "type = 'user-followed'", ldbc_totals.friends_of),
     ):
         found = query(f"SELECT {column}, COUNT(*) FROM events WHERE {where} GROUP BY {column}")
         assert Counter(count for _, count in found) == Counter(expected.values())
@@ -107,7 +107,7 @@ def test_each_has_as_many_likes_comments_posts_and_friends(
         "'post-created' GROUP BY author) AS p JOIN (SELECT actor, handle FROM events WHERE type = "
         "'user-registered') AS u ON p.author = u.actor"
     )
-    known = {ldbc.handle(person): count for person, count in counted.posts_by.items()}
+    known = {ldbc.handle(person): count for person, count in ldbc_totals.posts_by.items()}
     assert {handle: n for handle, n in wrote if handle != ldbc.AUTHOR_BEFORE} == known
 
 
@@ -122,7 +122,7 @@ def test_every_event_is_there_once_and_in_the_folder_of_its_day(query: Query, ex
     assert number(query, wrong) == 0
 
 
-def test_sql_over_the_log_counts_the_same(data: Path, counted: LdbcCounts) -> None:
+def test_sql_over_the_log_counts_the_same(data: Path, ldbc_totals: LdbcCounts) -> None:
     sql = "SELECT (SELECT count(*) FROM posts) AS posts, (SELECT count(*) FROM likes) AS likes, "
     sql += (
         "(SELECT count(*) FROM follows) AS follows, (SELECT sum(comments) FROM posts) AS comments"
@@ -130,9 +130,9 @@ def test_sql_over_the_log_counts_the_same(data: Path, counted: LdbcCounts) -> No
     done = starling("sql", sql, "--json", "--data", data)
     assert json.loads(done.stdout) == [
         {
-            "posts": counted.posts + counted.unlisted_messages + counted.comments,
-            "likes": counted.likes,
-            "follows": 2 * counted.friendships,
-            "comments": counted.comments,
+            "posts": ldbc_totals.posts + ldbc_totals.unlisted_messages + ldbc_totals.comments,
+            "likes": ldbc_totals.likes,
+            "follows": 2 * ldbc_totals.friendships,
+            "comments": ldbc_totals.comments,
         }
     ]

@@ -30,7 +30,7 @@ Tops = Mapping[str, list[str]]
 
 
 @pytest.fixture(scope="module")
-def trended(
+def import_and_read_trends(
     shared_data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str, list[str]], Tops]:
     """Imports a file of tweets by the program, and tells what trended when."""
@@ -59,24 +59,24 @@ async def _tops(folder: Path, times: list[str]) -> Tops:
 
 
 def test_the_bushfires_of_new_south_wales_trend_on_the_day_they_broke_out(
-    trended: Callable[[str, list[str]], Tops],
+    import_and_read_trends: Callable[[str, list[str]], Tops],
 ) -> None:
     day_before, early, late = "2013-10-16T08:00:00Z", "2013-10-17T06:00:00Z", "2013-10-17T08:00:00Z"
-    tops = trended(AUSTRALIA, [day_before, early, late])
+    tops = import_and_read_trends(AUSTRALIA, [day_before, early, late])
     assert tops[day_before] == []
     assert tops[early] == ["nswfires", "nswrfs", "bushfires", "bushfire", "sydney"]
     assert tops[late] == ["nswfires", "sydney", "bushfires", "sydneyfires", "nswrfs"]
 
 
 def test_the_meteor_of_chelyabinsk_trends_in_russian_first_and_then_everywhere(
-    trended: Callable[[str, list[str]], Tops],
+    import_and_read_trends: Callable[[str, list[str]], Tops],
 ) -> None:
     day_before, morning, noon = (
         "2013-02-14T12:00:00Z",
         "2013-02-15T08:00:00Z",
         "2013-02-15T14:00:00Z",
     )
-    tops = trended(RUSSIA, [day_before, morning, noon])
+    tops = import_and_read_trends(RUSSIA, [day_before, morning, noon])
     assert tops[day_before] == []
     assert tops[morning] == ["метеорит", "челябинск", "russianmeteor", "meteor", "chelyabinsk"]
     assert tops[noon] == ["russianmeteor", "метеорит", "meteor", "челябинск"]

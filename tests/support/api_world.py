@@ -39,7 +39,7 @@ PASSWORD = "correct horse"
 class ApiWorld:
     """A log, its views and the API over both. Time stands still unless a test moves it.
 
-    The views are brought up to date when somebody waits for them, or by `settle`.
+    Views are brought up to date when a request waits for them, or by `project_all`.
     """
 
     def __init__(self) -> None:
@@ -51,9 +51,9 @@ class ApiWorld:
         }
         self.positions = dict.fromkeys(self.stores, 0)
         self.heartbeat_age = 0.0
-        """Seconds since the last sign of life of whoever keeps the views current."""
+        """Seconds since the last heartbeat of the projector."""
         self.time_travel_busy = False
-        """Whether the past can't be had now."""
+        """Whether time travel refuses requests because it has too many."""
         self.pending_invalidations: list[tuple[int, int]] = []
         self.wait_for: WaitForPosition = self.project_and_compare
         """What waiting for views does; a test may put something else here."""
@@ -157,7 +157,7 @@ class ApiWorld:
 
 
 class SignedInUser:
-    """Somebody with an account; each question waits for what was commanded before."""
+    """A user with a client of its own; each GET sees all commands sent before it."""
 
     def __init__(self, world: ApiWorld, user: dict[str, Any], token: str) -> None:
         self.world = world
@@ -188,7 +188,7 @@ class SignedInUser:
 
 
 async def register_user(world: ApiWorld, handle: str, name: str = "") -> SignedInUser:
-    """Register somebody over HTTP."""
+    """Register a user over HTTP."""
     body = {
         "handle": handle,
         "name": name or handle.title(),

@@ -18,7 +18,7 @@ def keyed_request(key: str, command: Command, actor: int = 0) -> CommandRequest:
 
 
 def post_request(key: str, who: str, text: str = "hi") -> DeferredRequest:
-    """A post by somebody whom an earlier request registers."""
+    """A post by a user whom an earlier request registers."""
 
     def build(references: ReferenceResolver) -> CommandRequest:
         return keyed_request(key, CreatePost(text), references.user_id(who))

@@ -132,7 +132,7 @@ class CommandModel:
         return REFUSED if user not in facts.names else _remove_pair(pairs, (actor, user))
 
     def _closed_to(self, post: int, actor: int) -> bool:
-        """Whether nobody, or not this user, may react to a post."""
+        """Whether no user, or not this one, may react to a post."""
         author = self.facts.authors.get(post)
         gone = author is None or {post, author} & self.facts.deleted
         return bool(gone) or (author, actor) in self.facts.blocks

@@ -1,4 +1,4 @@
-"""Data folders to rebuild views in, and programs with another mind than ours about projections."""
+"""Data folders to rebuild views in, and environments of a Starling that is patched at its start."""
 
 import asyncio
 import os
@@ -16,8 +16,18 @@ from tests.support.fresh_projection import all_rows, fresh_views, open_live_view
 from tests.support.mission_workload import write_log
 from tests.support.starling_program import starling_environment
 
-SETTLED_EVENTS = 6_000
-"""Events in the log of the fixture `settled`."""
+PROJECTED_EVENTS = 6_000
+"""Events in the log of the fixture `projected`."""
+
+_PATCH = """
+import os, traceback
+try:
+    exec(compile({code!r}, "patch", "exec"), {{"__name__": "sitecustomize"}})
+except BaseException:
+    traceback.print_exc()
+    os._exit(70)
+"""
+"""By itself Python goes on where `sitecustomize` fails, and a test would prove nothing."""
 
 
 def create_data_folder(folder: Path, events: int) -> Settings:
@@ -50,7 +60,7 @@ def current_view_file(settings: Settings, projection: str) -> Path:
 
 
 def tamper_with_view(path: Path, statement: str) -> None:
-    """Change a view behind everybody's back."""
+    """Change a view's file without telling the projector or an API process."""
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute(statement).rowcount > 0
         connection.commit()
@@ -80,6 +90,15 @@ async def check_views(settings: Settings, folder: Path) -> None:
 
 def patched_environment(folder: Path, code: str, settings: Settings) -> dict[str, str]:
     """The environment of a Starling that runs `code` before anything else."""
+    path = patched_path(folder, code)
+    return starling_environment(STARLING_DATA=str(settings.data), PYTHONPATH=path)
+
+
+def patched_path(folder: Path, code: str) -> str:
+    """A PYTHONPATH with which every Python process runs `code` first.
+
+    Where the code raises, because what it patches has another name by now, the process ends.
+    """
     folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(code, encoding="utf-8")
-    return starling_environment(STARLING_DATA=str(settings.data), PYTHONPATH=str(folder))
+    (folder / "sitecustomize.py").write_text(_PATCH.format(code=code), encoding="utf-8")
+    return str(folder)

@@ -1,4 +1,4 @@
-"""given(what happened).when(somebody asks).then(what happens)."""
+"""given(events).when(command).then(events or a rejection)."""
 
 from collections import defaultdict
 from typing import TypeVar
@@ -100,11 +100,11 @@ class Given:
         return Given(*self._history, *more)
 
     def when(self, command: Command, by: int = ANNA) -> When:
-        """Somebody asks for something."""
+        """A user sends a command."""
         return When(self._history, command, by)
 
 
-def _registered(user: int, handle: str, name: str = "Somebody", bio: str = "") -> tuple[Event, ...]:
+def _registered(user: int, handle: str, name: str = "Robin", bio: str = "") -> tuple[Event, ...]:
     return (
         schema.HandleClaimed(handle, user),
         schema.UserRegistered(user, handle, name, bio),

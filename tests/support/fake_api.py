@@ -29,7 +29,7 @@ class FakeApi:
         self.posts: list[tuple[int, str]] = []
         self.requests: list[tuple[str, str]] = []
         self.timeline_read = asyncio.Event()
-        """Set once somebody read a timeline."""
+        """Set once a client read a timeline."""
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:

@@ -18,7 +18,7 @@ REMOTE_FEATURES = replace(FEATURES, multi_stream_appends=False, local_reads=Fals
 
 
 class ContendedLog(MemoryLog):
-    """Somebody else comes first: before each append, the next of `meddlers` is awaited."""
+    """Another writer comes first: before each append, the next of `meddlers` is awaited."""
 
     def __init__(self, *meddlers: Callable[[], Awaitable[object]] | None) -> None:
         super().__init__(FEATURES)

@@ -7,6 +7,7 @@ from typing import Any
 
 from events.log import EventLog
 from infra.embedded.projector import VIEWS_TOPIC
+from infra.in_memory.read_store import MemoryReadStore
 from infra.process.notifications import ProcessNotifier
 from infra.settings import Settings
 from infra.shared_memory.status_page import StatusPageReader
@@ -37,6 +38,18 @@ async def fresh_views(log: EventLog, folder: Path) -> AsyncIterator[dict[str, Re
         await runner.start()
         await runner.catch_up()
         yield stores
+
+
+async def memory_views(log: EventLog) -> dict[str, MemoryReadStore]:
+    """The views in memory that the embedded runner makes of everything that the log holds now."""
+    stores = {
+        projection.name: MemoryReadStore(tables_with_dead_letters(projection))
+        for projection in ALL_PROJECTIONS
+    }
+    runner = LogRunner(log, [RunningProjection(p, stores[p.name]) for p in ALL_PROJECTIONS])
+    await runner.start()
+    await runner.catch_up()
+    return stores
 
 
 async def wait_until_caught_up(settings: Settings, log: EventLog) -> None:

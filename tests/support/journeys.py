@@ -22,7 +22,7 @@ from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.shared_memory.status_page import StatusPageReader
 from tests.support.call_trace import CallTrace, FileUse
-from tests.support.data_folders import patched_environment
+from tests.support.data_folders import patched_environment, patched_path
 from tests.support.engines.kafka_topics import fresh_topic
 from tests.support.engines.streaming_stack import StreamingStack
 from tests.support.made_up_events import append_made_up
@@ -87,8 +87,8 @@ async def relay_journey(folder: Path) -> Journey:
         settings.data.mkdir()
         stack = StreamingStack(settings, fresh_topic(2))
         ensure_topic(kafka.address, stack.topic)
-        patch = patched_environment(folder / "patch", trace.sitecustomize, settings)
-        environment = {**stack.profile_environment(), "PYTHONPATH": patch["PYTHONPATH"]}
+        path = patched_path(folder / "patch", trace.sitecustomize)
+        environment = {**stack.profile_environment(), "PYTHONPATH": path}
         topic = ("--topic", stack.topic.name)
         relay = (STARLING, "relay", *topic, "--partitions", str(stack.topic.partitions))
         with (

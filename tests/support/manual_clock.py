@@ -2,7 +2,7 @@
 
 
 class ManualClock:
-    """Unix ms that change when a test says so, or when somebody waits."""
+    """Unix ms that change when a test says so, or when code sleeps by it."""
 
     def __init__(self, ms: int) -> None:
         self.ms: float = ms

@@ -3,7 +3,7 @@
 Of 74 events 12 are posts, 50 likes, 5 comments, 5 retweets and 2 follows. Who is active, whom they
 follow and what they like is heavy-tailed, and mostly new things are liked. A day brings 15 events
 for each user, as in the mission (74 million for 5 million daily users). What happens could have:
-nobody likes a post twice or follows an account twice.
+no user likes a post twice or follows an account twice.
 """
 
 import asyncio

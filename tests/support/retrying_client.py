@@ -23,7 +23,7 @@ class FinalResponse(NamedTuple):
 
 
 class RetryingClient:
-    """Somebody signed in, who alone acts for this account and does one thing after the other."""
+    """The only client of one account, signed in; it sends one request after the other."""
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ class FaultProxy:
             return
         self._pairs |= {writer, far_writer}
         ways = self._forward(reader, far_writer), self._forward(far_reader, writer)
-        with contextlib.suppress(asyncio.CancelledError):  # the proxy ends; nobody waits for this
+        with contextlib.suppress(asyncio.CancelledError):  # the proxy ends; its end is not awaited
             await asyncio.gather(*ways)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -5,21 +5,19 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, AsyncExitStack, closing
 from pathlib import Path
 
 from events.log import EventLog
-from infra.in_memory.read_store import MemoryReadStore
 from infra.kafka.topic import FeedTopic
 from infra.sqlite.read_store import SqliteReadStore
 from projections.registry import ALL_PROJECTIONS
+from projections.store import ReadStore
 from streams.projecting.dead_letters import tables_with_dead_letters
-from streams.projecting.log_runner import LogRunner, RunningProjection
+from tests.support.fresh_projection import TableRows, all_rows, memory_views
 from tests.support.requirements import REPOSITORY
 from tests.support.starling_program import killed_at_exit
 from tests.support.waiting import wait_until
-
-TableRows = dict[str, list[tuple[object, ...]]]
 
 
 def running_faust_worker(
@@ -65,30 +63,19 @@ async def wait_until_projected(
 
 async def read_rows(views: Path) -> TableRows:
     """Every row of every view."""
-    rows: TableRows = {}
-    for projection in ALL_PROJECTIONS:
-        path = views / f"{projection.name}.sqlite"
-        store = SqliteReadStore.open(path, tables_with_dead_letters(projection), read_only=True)
-        for table in projection.tables:
-            rows[f"{projection.name}.{table.name}"] = list(await store.scan(table))
-        await store.close()
-    return rows
+    async with AsyncExitStack() as stack:
+        stores: dict[str, ReadStore] = {}
+        for projection in ALL_PROJECTIONS:
+            path = views / f"{projection.name}.sqlite"
+            tables = tables_with_dead_letters(projection)
+            store = stores[projection.name] = SqliteReadStore.open(path, tables, read_only=True)
+            stack.push_async_callback(store.close)
+        return await all_rows(stores)
 
 
 async def embedded_rows(log: EventLog) -> TableRows:
     """Every row that the embedded runner makes of a log."""
-    stores = {
-        projection.name: MemoryReadStore(tables_with_dead_letters(projection))
-        for projection in ALL_PROJECTIONS
-    }
-    runner = LogRunner(log, [RunningProjection(p, stores[p.name]) for p in ALL_PROJECTIONS])
-    await runner.start()
-    await runner.catch_up()
-    return {
-        f"{projection.name}.{table.name}": list(await stores[projection.name].scan(table))
-        for projection in ALL_PROJECTIONS
-        for table in projection.tables
-    }
+    return await all_rows(await memory_views(log))
 
 
 async def wait_for_exit(worker: "subprocess.Popen[bytes]") -> int:

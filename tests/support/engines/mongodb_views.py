@@ -14,7 +14,7 @@ from projections.tables import CounterTable, Table
 
 
 def fresh_address(server: MongoServer) -> str:
-    """The address of a database that nobody else uses."""
+    """The address of a database that no other test uses."""
     return server.address(f"test-{uuid.uuid4().hex}")
 
 

@@ -20,7 +20,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 
 class StreamingStack:
-    """A log's way into MongoDB; whoever starts a process of it kills it as they like."""
+    """A log's way into MongoDB; a test starts and kills its processes one by one."""
 
     def __init__(self, settings: Settings, topic: FeedTopic) -> None:
         self.settings = settings

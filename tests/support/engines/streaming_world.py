@@ -21,8 +21,8 @@ from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
 from infra.mongodb.rebuild_records import MongoRebuildRecords
 from infra.mongodb.view_registry import ViewRegistry
 from infra.settings import Settings
-from tests.support.data_folders import patched_environment
-from tests.support.engines.kafka_topics import fresh_topic as fresh_topic
+from tests.support.data_folders import patched_path
+from tests.support.engines.kafka_topics import fresh_topic
 from tests.support.engines.streaming_stack import StreamingStack
 from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.made_up_events import FIRST_ID, append_recorded
@@ -174,22 +174,16 @@ def running_streaming_world(folder: Path, kafka: str, views: str) -> Iterator[St
     settings = Settings(data=folder / "data", views=views, kafka=kafka)
     settings.data.mkdir()
     stack = StreamingStack(settings, fresh_topic(3))
-    stack.worker_environment = {
-        "PYTHONPATH": patched_environment(folder / "patch", REJECT_POISON_PATCH, settings)[
-            "PYTHONPATH"
-        ]
-    }
-    slow = {
-        "PYTHONPATH": patched_environment(folder / "slow", SLOW_REBUILD_PATCH, settings)[
-            "PYTHONPATH"
-        ]
-    }
-    raised = {
-        "PYTHONPATH": patched_environment(folder / "raised", NEWER_VERSION_PATCH, settings)[
-            "PYTHONPATH"
-        ]
-    }
-    made = StreamingWorld(stack, asyncio.run(random_history(3000)), slow, raised)
+    reject, slow, newer = (
+        {"PYTHONPATH": patched_path(folder / name, code)}
+        for name, code in (
+            ("reject", REJECT_POISON_PATCH),
+            ("slow", SLOW_REBUILD_PATCH),
+            ("newer", NEWER_VERSION_PATCH),
+        )
+    )
+    stack.worker_environment = reject
+    made = StreamingWorld(stack, asyncio.run(random_history(3000)), slow, newer)
     ensure_topic(kafka, stack.topic)
     asyncio.run(made.append_next_events())
     with stack.running_relay(), stack.running_worker():

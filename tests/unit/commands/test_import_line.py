@@ -92,7 +92,7 @@ async def test_who_gives_the_command_may_be_an_id_a_handle_or_a_key() -> None:
 @pytest.mark.parametrize(
     ("reference", "code"),
     [
-        ("@nobody", "user-not-found"),
+        ("@missing", "user-not-found"),
         ("@", "user-not-found"),
         ("key:nothing", "user-not-found"),
         ("anna", "reference-invalid"),

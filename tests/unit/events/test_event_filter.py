@@ -98,7 +98,7 @@ def test_what_is_no_condition_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_a_user_that_is_not_there_is_not_found() -> None:
     with pytest.raises(NotFound):
-        parse_filter(ReferenceResolver(LOG), user="@nobody")
+        parse_filter(ReferenceResolver(LOG), user="@missing")
 
 
 def test_a_selection_says_its_conditions_and_no_others() -> None:

@@ -49,4 +49,4 @@ def test_profiles_are_found_by_id_and_by_handle_unless_they_were_deleted() -> No
     assert history.query(PROFILES, lambda store: read_profiles(store, [1, 2, 3])) == {1: anna}
     assert history.query(PROFILES, lambda store: find_by_handle(store, "anna")) == anna
     assert history.query(PROFILES, lambda store: find_by_handle(store, "ben")) is None
-    assert history.query(PROFILES, lambda store: find_by_handle(store, "nobody")) is None
+    assert history.query(PROFILES, lambda store: find_by_handle(store, "missing")) is None

@@ -19,33 +19,33 @@ NOW = 1_700_000_000_000
 
 
 @pytest.fixture
-def quick() -> BoundedPasswordHasher:
+def fast_hasher() -> BoundedPasswordHasher:
     return BoundedPasswordHasher(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
-async def test_a_password_matches_its_hash_and_no_other(quick: BoundedPasswordHasher) -> None:
-    stored = await quick.hash("correct horse")
+async def test_a_password_matches_its_hash_and_no_other(fast_hasher: BoundedPasswordHasher) -> None:
+    stored = await fast_hasher.hash("correct horse")
     assert stored.startswith("$argon2id$")
     assert "correct horse" not in stored
-    assert await quick.matches(stored, "correct horse")
-    assert not await quick.matches(stored, "correct house")
-    assert not await quick.matches(None, "correct horse")
-    assert not await quick.matches("no hash", "correct horse")
+    assert await fast_hasher.matches(stored, "correct horse")
+    assert not await fast_hasher.matches(stored, "correct house")
+    assert not await fast_hasher.matches(None, "correct horse")
+    assert not await fast_hasher.matches("no hash", "correct horse")
 
 
-async def test_two_hashes_of_one_password_differ(quick: BoundedPasswordHasher) -> None:
-    assert await quick.hash("correct horse") != await quick.hash("correct horse")
+async def test_two_hashes_of_one_password_differ(fast_hasher: BoundedPasswordHasher) -> None:
+    assert await fast_hasher.hash("correct horse") != await fast_hasher.hash("correct horse")
 
 
 async def test_checks_beyond_the_bound_are_refused(
-    quick: BoundedPasswordHasher, monkeypatch: pytest.MonkeyPatch
+    fast_hasher: BoundedPasswordHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "MAX_WAITING", 3)
     results = await asyncio.gather(
-        *(quick.matches(None, "guess") for _ in range(5)), return_exceptions=True
+        *(fast_hasher.matches(None, "guess") for _ in range(5)), return_exceptions=True
     )
     assert len([result for result in results if isinstance(result, TooManyHashes)]) == 2
-    assert await quick.matches(None, "guess") is False
+    assert await fast_hasher.matches(None, "guess") is False
 
 
 def exhausted_throttle(clock: ManualClock) -> LoginThrottle:

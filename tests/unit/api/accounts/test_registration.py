@@ -39,7 +39,7 @@ class RegistrationPorts(NamedTuple):
 
 
 @pytest.fixture
-def desk() -> Iterator[RegistrationPorts]:
+def ports() -> Iterator[RegistrationPorts]:
     log, accounts = MemoryLog(), SqliteAccounts(":memory:")
     ids = itertools.count(first_id_at(NOON))
 
@@ -71,33 +71,33 @@ def registration(handle: str, key: str) -> CommandRequest:
 
 
 async def test_a_registration_that_overtakes_itself_is_answered_the_same(
-    desk: RegistrationPorts,
+    ports: RegistrationPorts,
 ) -> None:
     request = registration("ada", "k")
     first: list[CommandOutcome] = []
 
     async def sent_again() -> None:
         first.append(
-            await AccountRegistrar(desk, BoundedPasswordHasher()).register_account(request, HERS)
+            await AccountRegistrar(ports, BoundedPasswordHasher()).register_account(request, HERS)
         )
 
-    slow = await AccountRegistrar(desk, SlowHashing(sent_again)).register_account(request, HERS)
+    slow = await AccountRegistrar(ports, SlowHashing(sent_again)).register_account(request, HERS)
     assert slow.replayed
     assert [slow.id] == [outcome.id for outcome in first]
-    assert desk.log.head() == 2
-    assert await desk.accounts.get(slow.id)
+    assert ports.log.head() == 2
+    assert await ports.accounts.get(slow.id)
 
 
 async def test_an_email_that_another_request_takes_meanwhile_is_refused(
-    desk: RegistrationPorts,
+    ports: RegistrationPorts,
 ) -> None:
     async def somebody_else() -> None:
-        await AccountRegistrar(desk, BoundedPasswordHasher()).register_account(
+        await AccountRegistrar(ports, BoundedPasswordHasher()).register_account(
             registration("eve", "another"), HERS
         )
 
     with pytest.raises(EmailTaken):
-        await AccountRegistrar(desk, SlowHashing(somebody_else)).register_account(
+        await AccountRegistrar(ports, SlowHashing(somebody_else)).register_account(
             registration("ada", "k"), HERS
         )
 
@@ -117,8 +117,8 @@ class SlowChecking(BoundedPasswordHasher):
 class DelayedHandler(CommandHandler):
     """Appends when it is let."""
 
-    def __init__(self, desk: RegistrationPorts) -> None:
-        super().__init__(desk.log, desk.new_id)
+    def __init__(self, ports: RegistrationPorts) -> None:
+        super().__init__(ports.log, ports.new_id)
         self.asked, self.go_on = asyncio.Event(), asyncio.Event()
 
     async def handle(self, request: CommandRequest) -> CommandOutcome:
@@ -128,12 +128,12 @@ class DelayedHandler(CommandHandler):
 
 
 async def test_a_form_sent_twice_at_once_leaves_an_account_that_can_sign_in(
-    desk: RegistrationPorts,
+    ports: RegistrationPorts,
 ) -> None:
     """The second takes the first's account, whose user is about to be appended, for an orphan."""
-    handler = DelayedHandler(desk)
+    handler = DelayedHandler(ports)
     first = asyncio.create_task(
-        AccountRegistrar(desk._replace(handler=handler), BoundedPasswordHasher()).register_account(
+        AccountRegistrar(ports._replace(handler=handler), BoundedPasswordHasher()).register_account(
             CommandRequest(Register("ada", "Ada"), 0), HERS
         )
     )
@@ -143,25 +143,25 @@ async def test_a_form_sent_twice_at_once_leaves_an_account_that_can_sign_in(
         handler.go_on.set()
         await first
 
-    second = AccountRegistrar(desk, SlowChecking(the_first_goes_on))
+    second = AccountRegistrar(ports, SlowChecking(the_first_goes_on))
     with pytest.raises(EmailTaken):
         await second.register_account(CommandRequest(Register("ada", "Ada"), 0), HERS)
-    assert await desk.accounts.get((await first).id)
+    assert await ports.accounts.get((await first).id)
 
 
 async def test_an_account_taken_before_its_user_is_appended_comes_back(
-    desk: RegistrationPorts,
+    ports: RegistrationPorts,
 ) -> None:
-    handler = DelayedHandler(desk)
+    handler = DelayedHandler(ports)
     first = asyncio.create_task(
-        AccountRegistrar(desk._replace(handler=handler), BoundedPasswordHasher()).register_account(
+        AccountRegistrar(ports._replace(handler=handler), BoundedPasswordHasher()).register_account(
             CommandRequest(Register("ada", "Ada"), 0), HERS
         )
     )
     await handler.asked.wait()
-    taker = DelayedHandler(desk)
+    taker = DelayedHandler(ports)
     second = asyncio.create_task(
-        AccountRegistrar(desk._replace(handler=taker), BoundedPasswordHasher()).register_account(
+        AccountRegistrar(ports._replace(handler=taker), BoundedPasswordHasher()).register_account(
             CommandRequest(Register("ada", "Ada"), 0), HERS
         )
     )
@@ -171,6 +171,6 @@ async def test_an_account_taken_before_its_user_is_appended_comes_back(
     taker.go_on.set()
     with pytest.raises(StateConflict):
         await second
-    account = await desk.accounts.find_by_email("ada@example.org")
+    account = await ports.accounts.find_by_email("ada@example.org")
     assert account is not None
     assert account.user == outcome.id

@@ -62,11 +62,11 @@ class ImportSetup:
 
 
 @pytest.fixture
-def town() -> Iterator[ImportSetup]:
-    town = ImportSetup()
-    yield town
-    town.accounts.close()
-    town.log.close()
+def import_setup() -> Iterator[ImportSetup]:
+    import_setup = ImportSetup()
+    yield import_setup
+    import_setup.accounts.close()
+    import_setup.log.close()
 
 
 def register(handle: str, **data: str) -> dict[str, Any]:
@@ -78,29 +78,31 @@ def post(handle: str, key: str, text: str = "hello") -> dict[str, Any]:
     return {"command": "post", "as": f"@{handle}", "key": key, "data": {"text": text}}
 
 
-async def test_a_line_sees_what_the_lines_before_it_made(town: ImportSetup) -> None:
+async def test_a_line_sees_what_the_lines_before_it_made(import_setup: ImportSetup) -> None:
     like = {"command": "like", "as": "@wren", "key": "l", "data": {"post": "key:p"}}
-    results = await town.import_lines(register("wren"), post("wren", "p"), like)
+    results = await import_setup.import_lines(register("wren"), post("wren", "p"), like)
     assert [result.status for result in results] == [201, 201, 200]
     assert results[2].id == results[1].id
     assert [result.key for result in results] == ["user wren", "p", "l"]
 
 
-async def test_positions_are_those_of_the_log(town: ImportSetup) -> None:
-    results = await town.import_lines(register("wren"), post("wren", "p"))
-    assert [int(str(result.position)) for result in results][-1] == town.log.head()
+async def test_positions_are_those_of_the_log(import_setup: ImportSetup) -> None:
+    results = await import_setup.import_lines(register("wren"), post("wren", "p"))
+    assert [int(str(result.position)) for result in results][-1] == import_setup.log.head()
 
 
-async def test_lines_sent_again_make_nothing_and_get_the_same_answers(town: ImportSetup) -> None:
+async def test_lines_sent_again_make_nothing_and_get_the_same_answers(
+    import_setup: ImportSetup,
+) -> None:
     lines = register("wren"), post("wren", "p"), register("heron", password="secret sauce")
-    first = await town.import_lines(*lines)
-    head = town.log.head()
-    assert await town.import_lines(*lines) == first
-    assert town.log.head() == head
+    first = await import_setup.import_lines(*lines)
+    head = import_setup.log.head()
+    assert await import_setup.import_lines(*lines) == first
+    assert import_setup.log.head() == head
 
 
-async def test_a_bad_line_stops_none_after_it(town: ImportSetup) -> None:
-    results = await town.import_lines(
+async def test_a_bad_line_stops_none_after_it(import_setup: ImportSetup) -> None:
+    results = await import_setup.import_lines(
         b"no json",
         b'{"command": "fly", "key": "k1"}',
         b'{"command": "post", "key": "k2", "data": {"text": "x", "colour": "red"}}',
@@ -117,28 +119,28 @@ async def test_a_bad_line_stops_none_after_it(town: ImportSetup) -> None:
         assert not result.id
 
 
-async def test_a_key_with_another_body_is_refused(town: ImportSetup) -> None:
-    await town.import_lines(register("wren"), post("wren", "p", "one"))
-    (result,) = await town.import_lines(post("wren", "p", "other"))
+async def test_a_key_with_another_body_is_refused(import_setup: ImportSetup) -> None:
+    await import_setup.import_lines(register("wren"), post("wren", "p", "one"))
+    (result,) = await import_setup.import_lines(post("wren", "p", "other"))
     assert result.status == 422
     assert result.problem
     assert result.problem.type == "/problems/key-reused"
 
 
-async def test_only_lines_with_credentials_register_an_account(town: ImportSetup) -> None:
-    results = await town.import_lines(
+async def test_only_lines_with_credentials_register_an_account(import_setup: ImportSetup) -> None:
+    results = await import_setup.import_lines(
         register("wren"), register("heron", email="h@example.org", password="secret sauce")
     )
     assert [result.status for result in results] == [201, 201]
-    assert len(town.registrations) == 1
-    account = await town.accounts.get(int(str(results[1].id)))
+    assert len(import_setup.registrations) == 1
+    account = await import_setup.accounts.get(int(str(results[1].id)))
     assert account
     assert account.email == "h@example.org"
-    assert await town.accounts.get(int(str(results[0].id))) is None
+    assert await import_setup.accounts.get(int(str(results[0].id))) is None
 
 
-async def test_registrations_keep_their_place_in_the_order(town: ImportSetup) -> None:
-    results = await town.import_lines(
+async def test_registrations_keep_their_place_in_the_order(import_setup: ImportSetup) -> None:
+    results = await import_setup.import_lines(
         register("wren"),
         post("heron", "too early"),
         register("heron", password="secret sauce"),
@@ -147,86 +149,90 @@ async def test_registrations_keep_their_place_in_the_order(town: ImportSetup) ->
     assert [result.status for result in results] == [201, 404, 201, 201]
 
 
-async def test_of_two_who_want_one_handle_the_first_line_gets_it(town: ImportSetup) -> None:
+async def test_of_two_who_want_one_handle_the_first_line_gets_it(import_setup: ImportSetup) -> None:
     second = register("WREN", email="other@example.org", password="secret sauce") | {"key": "2nd"}
-    results = await town.import_lines(
+    results = await import_setup.import_lines(
         register("heron", password="secret sauce"),
         register("wren", email="w@example.org", password="secret sauce"),
         second,
     )
     assert [result.status for result in results] == [201, 201, 409]
-    account = await town.accounts.get(int(str(results[1].id)))
+    account = await import_setup.accounts.get(int(str(results[1].id)))
     assert account
     assert account.email == "w@example.org"
 
 
-async def test_many_accounts_are_registered_in_one_call(town: ImportSetup) -> None:
+async def test_many_accounts_are_registered_in_one_call(import_setup: ImportSetup) -> None:
     lines = [register(f"bird_{n}", email=f"b{n}@example.org") for n in range(200)]
-    results = await town.import_lines(*lines, post("bird_199", "p"))
+    results = await import_setup.import_lines(*lines, post("bird_199", "p"))
     assert {result.status for result in results} == {201}
     assert len({result.id for result in results}) == 201
 
 
-async def test_deleting_an_account_erases_what_it_signed_in_with(town: ImportSetup) -> None:
-    (joined,) = await town.import_lines(
+async def test_deleting_an_account_erases_what_it_signed_in_with(import_setup: ImportSetup) -> None:
+    (joined,) = await import_setup.import_lines(
         register("heron", email="h@example.org", password="secret sauce")
     )
     delete = {"command": "delete_account", "as": "@heron", "key": "d"}
-    (deleted,) = await town.import_lines(delete)
+    (deleted,) = await import_setup.import_lines(delete)
     assert deleted.status == 200
-    assert await town.accounts.get(int(str(joined.id))) is None
+    assert await import_setup.accounts.get(int(str(joined.id))) is None
 
 
-async def test_a_failed_erasure_is_repeated_when_the_line_is_sent_again(town: ImportSetup) -> None:
-    (joined,) = await town.import_lines(
+async def test_a_failed_erasure_is_repeated_when_the_line_is_sent_again(
+    import_setup: ImportSetup,
+) -> None:
+    (joined,) = await import_setup.import_lines(
         register("heron", email="h@example.org", password="secret sauce")
     )
     delete = {"command": "delete_account", "as": "@heron", "key": "d"}
-    erase = town.accounts.remove
+    erase = import_setup.accounts.remove
 
     async def down(user: int) -> None:
         raise AccountsUnavailable("the disk is full")
 
-    town.accounts.remove = down  # type: ignore[method-assign]
-    (result,) = await town.import_lines(delete)
+    import_setup.accounts.remove = down  # type: ignore[method-assign]
+    (result,) = await import_setup.import_lines(delete)
     assert result.status == 503
-    town.accounts.remove = erase  # type: ignore[method-assign]
-    (result,) = await town.import_lines(delete)
+    import_setup.accounts.remove = erase  # type: ignore[method-assign]
+    (result,) = await import_setup.import_lines(delete)
     assert result.status == 200
-    assert await town.accounts.get(int(str(joined.id))) is None
+    assert await import_setup.accounts.get(int(str(joined.id))) is None
 
 
-async def test_a_line_with_a_time_gets_an_id_of_that_time(town: ImportSetup) -> None:
+async def test_a_line_with_a_time_gets_an_id_of_that_time(import_setup: ImportSetup) -> None:
     at = {"at": "2012-06-01T12:00:00.250Z"}
-    results = await town.import_lines(register("wren") | at, post("wren", "p") | at)
+    results = await import_setup.import_lines(register("wren") | at, post("wren", "p") | at)
     assert [time_ms(int(str(result.id))) for result in results] == [1338552000250] * 2
-    assert town.leases == 1
+    assert import_setup.leases == 1
 
 
-async def test_lines_without_a_time_take_no_lease(town: ImportSetup) -> None:
-    await town.import_lines(register("wren"), post("wren", "p"))
-    assert town.leases == 0
+async def test_lines_without_a_time_take_no_lease(import_setup: ImportSetup) -> None:
+    await import_setup.import_lines(register("wren"), post("wren", "p"))
+    assert import_setup.leases == 0
 
 
-async def test_without_a_machine_id_for_imports_lines_may_be_sent_again(town: ImportSetup) -> None:
-    town.no_lease = True
+async def test_without_a_machine_id_for_imports_lines_may_be_sent_again(
+    import_setup: ImportSetup,
+) -> None:
+    import_setup.no_lease = True
     line = register("wren") | {"at": "2012-06-01T12:00:00Z"}
-    results = await town.import_lines(line, b"no json")
+    results = await import_setup.import_lines(line, b"no json")
     assert [result.status for result in results] == [503, 422]
-    town.no_lease = False
-    assert [result.status for result in await town.import_lines(line)] == [201]
+    import_setup.no_lease = False
+    assert [result.status for result in await import_setup.import_lines(line)] == [201]
 
 
 async def test_a_log_that_fails_answers_every_open_line(
-    town: ImportSetup, monkeypatch: pytest.MonkeyPatch
+    import_setup: ImportSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def down(append: object) -> None:
         raise LogUnavailable("the disk is full")
 
-    monkeypatch.setattr(town.log, "append", down)
-    results = await town.import_lines(register("wren"), b"no json", post("wren", "p"))
+    monkeypatch.setattr(import_setup.log, "append", down)
+    results = await import_setup.import_lines(register("wren"), b"no json", post("wren", "p"))
     assert [result.status for result in results] == [503, 422, 503]
 
 
-async def test_no_lines_are_no_answers(town: ImportSetup) -> None:
-    assert await town.import_lines() == []
+async def test_no_lines_are_no_answers(import_setup: ImportSetup) -> None:
+    assert await import_setup.import_lines() == []

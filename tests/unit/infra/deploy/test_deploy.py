@@ -22,28 +22,30 @@ def services() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def ours(services: dict[str, Any]) -> dict[str, Any]:
+def containers(services: dict[str, Any]) -> dict[str, Any]:
     return {name: each for name, each in services.items() if each["image"] == "starling"}
 
 
-def test_every_container_of_ours_runs_a_command_that_exists(ours: dict[str, Any]) -> None:
-    assert set(ours) == {"relay", "worker", "api1", "api2"}
-    for service in ours.values():
+def test_every_container_of_ours_runs_a_command_that_exists(
+    containers: dict[str, Any],
+) -> None:
+    assert set(containers) == {"relay", "worker", "api1", "api2"}
+    for service in containers.values():
         name, *arguments = service["command"]
         command = main.commands[name]
         command.make_context(name, list(arguments))
         assert isinstance(command, click.Command)
 
 
-def test_containers_are_given_settings_that_can_be_meant(ours: dict[str, Any]) -> None:
-    for service in ours.values():
+def test_containers_are_given_settings_that_can_be_meant(containers: dict[str, Any]) -> None:
+    for service in containers.values():
         chosen = settings.from_environment(service["environment"])
         assert chosen.is_streaming
         assert chosen.views.startswith("mongodb://")
 
 
-def test_containers_that_need_the_log_share_its_volume(ours: dict[str, Any]) -> None:
-    sharing = {name for name, each in ours.items() if "data:/data" in each.get("volumes", ())}
+def test_containers_that_need_the_log_share_its_volume(containers: dict[str, Any]) -> None:
+    sharing = {name for name, each in containers.items() if "data:/data" in each.get("volumes", ())}
     assert sharing == {"relay", "api1", "api2"}
 
 

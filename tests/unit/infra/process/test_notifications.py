@@ -1,4 +1,4 @@
-"""Bells between processes: nobody polls, nobody misses one."""
+"""Notifications between processes: no subscriber polls, and none misses one."""
 
 import asyncio
 import socket
@@ -14,19 +14,19 @@ from tests.support.requirements import REPOSITORY
 
 
 @pytest.fixture
-def bells(tmp_path: Path) -> ProcessNotifier:
+def notifier(tmp_path: Path) -> ProcessNotifier:
     return ProcessNotifier(tmp_path)
 
 
-def socket_files(bells: ProcessNotifier) -> list[Path]:
-    return list(bells.folder.iterdir())
+def socket_files(notifier: ProcessNotifier) -> list[Path]:
+    return list(notifier.folder.iterdir())
 
 
 async def test_every_waiter_of_a_topic_is_woken_and_no_other(
-    bells: ProcessNotifier, tmp_path: Path
+    notifier: ProcessNotifier, tmp_path: Path
 ) -> None:
     news: set[str] = set()
-    mine, theirs = bells, ProcessNotifier(tmp_path)
+    mine, theirs = notifier, ProcessNotifier(tmp_path)
     views = [
         asyncio.ensure_future(b.wait_until("views", lambda: "views" in news, 60))
         for b in (mine, mine, theirs)
@@ -39,73 +39,75 @@ async def test_every_waiter_of_a_topic_is_woken_and_no_other(
     assert not log.done()
     theirs.notify("log")
     assert await log
-    assert socket_files(bells) == []
+    assert socket_files(notifier) == []
 
 
-async def test_a_notification_without_news_does_not_end_the_wait(bells: ProcessNotifier) -> None:
+async def test_a_notification_without_news_does_not_end_the_wait(notifier: ProcessNotifier) -> None:
     asked: list[bool] = []
 
     def ready() -> bool:
         asked.append(len(asked) == 4)  # at once, after listening, twice after rings
         return asked[-1]
 
-    waiting = asyncio.ensure_future(bells.wait_until("log", ready, 60))
+    waiting = asyncio.ensure_future(notifier.wait_until("log", ready, 60))
     while not waiting.done():
-        bells.notify("log")
+        notifier.notify("log")
         await asyncio.sleep(0)
     assert asked == [False] * 4 + [True]
 
 
-async def test_a_notification_between_check_and_sleep_is_not_missed(bells: ProcessNotifier) -> None:
+async def test_a_notification_between_check_and_sleep_is_not_missed(
+    notifier: ProcessNotifier,
+) -> None:
     looks = 0
 
     def ready() -> bool:
         nonlocal looks
         looks += 1
         if looks == 2:  # it listens and has just looked: now the news come
-            bells.notify("log")
+            notifier.notify("log")
             return False
         return looks > 2
 
     async with asyncio.timeout(5):
-        assert await bells.wait_until("log", ready, 60)
+        assert await notifier.wait_until("log", ready, 60)
 
 
-async def test_waiting_ends_with_its_time(bells: ProcessNotifier) -> None:
-    assert not await bells.wait_until("log", lambda: False, 0.01)
-    assert not await bells.wait_until("log", lambda: False, 0)
-    assert socket_files(bells) == []
+async def test_waiting_ends_with_its_time(notifier: ProcessNotifier) -> None:
+    assert not await notifier.wait_until("log", lambda: False, 0.01)
+    assert not await notifier.wait_until("log", lambda: False, 0)
+    assert socket_files(notifier) == []
 
 
-async def test_hundreds_wait_at_one_socket(bells: ProcessNotifier) -> None:
+async def test_hundreds_wait_at_one_socket(notifier: ProcessNotifier) -> None:
     position = 0
     waiting = [
-        asyncio.ensure_future(bells.wait_until("views", lambda n=n: position > n, 60))  # type: ignore[misc]
+        asyncio.ensure_future(notifier.wait_until("views", lambda n=n: position > n, 60))  # type: ignore[misc]
         for n in range(300)
     ]
     await asyncio.sleep(0)
-    assert len(socket_files(bells)) == 1
+    assert len(socket_files(notifier)) == 1
     while not all(task.done() for task in waiting):
         position += 100
-        await asyncio.to_thread(bells.notify, "views")
+        await asyncio.to_thread(notifier.notify, "views")
         await asyncio.sleep(0)
     assert all(task.result() for task in waiting)
-    assert socket_files(bells) == []
+    assert socket_files(notifier) == []
 
 
 async def test_a_subscription_that_is_not_read_never_blocks_the_notifier(
-    bells: ProcessNotifier,
+    notifier: ProcessNotifier,
 ) -> None:
     woken = threading.Event()
-    waiting = asyncio.ensure_future(bells.wait_until("log", woken.is_set, 60))
+    waiting = asyncio.ensure_future(notifier.wait_until("log", woken.is_set, 60))
     await asyncio.sleep(0)
     for _ in range(10_000):  # far more than the socket keeps
-        bells.notify("log")
+        notifier.notify("log")
     woken.set()
     assert await waiting
 
 
-def test_what_a_killed_process_left_is_removed(bells: ProcessNotifier, tmp_path: Path) -> None:
+def test_what_a_killed_process_left_is_removed(notifier: ProcessNotifier, tmp_path: Path) -> None:
     code = (
         "import asyncio, sys; from pathlib import Path\n"
         "from infra.process.notifications import ProcessNotifier\n"
@@ -119,37 +121,37 @@ def test_what_a_killed_process_left_is_removed(bells: ProcessNotifier, tmp_path:
         try:
             assert sleeper.stdout is not None
             assert [sleeper.stdout.readline() for _ in range(2)] == [b"\n", b"\n"]  # it listens
-            assert len(socket_files(bells)) == 1
-            bells.notify("log")
+            assert len(socket_files(notifier)) == 1
+            notifier.notify("log")
             assert sleeper.stdout.readline() == b"\n"
         finally:
             sleeper.kill()
-    assert len(socket_files(bells)) == 1
-    bells.notify("log")
-    assert socket_files(bells) == []
+    assert len(socket_files(notifier)) == 1
+    notifier.notify("log")
+    assert socket_files(notifier) == []
 
 
 async def test_a_data_folder_with_a_long_path_has_notifications_too(tmp_path: Path) -> None:
     data = tmp_path / ("long" * 40)
-    bells, woken = ProcessNotifier(data), threading.Event()
-    waiting = asyncio.ensure_future(bells.wait_until("log", woken.is_set, 60))
+    notifier, woken = ProcessNotifier(data), threading.Event()
+    waiting = asyncio.ensure_future(notifier.wait_until("log", woken.is_set, 60))
     await asyncio.sleep(0)
     woken.set()
     ProcessNotifier(data).notify("log")
     assert await waiting
-    bells.folder.rmdir()  # it lies outside of the test's own folder
+    notifier.folder.rmdir()  # it lies outside of the test's own folder
 
 
 async def test_an_unreachable_socket_does_not_keep_the_others_from_waking(
-    bells: ProcessNotifier, caplog: pytest.LogCaptureFixture
+    notifier: ProcessNotifier, caplog: pytest.LogCaptureFixture
 ) -> None:
     woken = threading.Event()
-    waiting = asyncio.ensure_future(bells.wait_until("log", woken.is_set, 60))
+    waiting = asyncio.ensure_future(notifier.wait_until("log", woken.is_set, 60))
     await asyncio.sleep(0)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
-        stream.bind(str(bells.folder / "log.0"))
+        stream.bind(str(notifier.folder / "log.0"))
         stream.listen()
         woken.set()
-        bells.notify("log")
+        notifier.notify("log")
     assert await waiting
     assert "cannot wake whoever waits at" in caplog.text

@@ -26,7 +26,7 @@ def test_a_published_position_is_read(path: Path) -> None:
     writer.publish_position("timeline", 2**62)
     assert reader.position_of("posts") == 17
     assert reader.position_of("timeline") == 2**62
-    assert reader.position_of("nobody") == 0
+    assert reader.position_of("unknown") == 0
 
 
 def test_a_reader_opened_before_the_writer_sees_it(path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.support.export_logs import ROBIN, export_log, export_partly, grow_log
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks, commits and open files as small as the logs of tests."""
     monkeypatch.setattr(parquet_format, "ROW_GROUP_EVENTS", 500)
     monkeypatch.setattr(parquet_export, "COMMIT_EVENTS", 1000)
@@ -87,7 +87,7 @@ def test_ids_are_int64_and_words_dictionaries_and_compression_is_zstd(tmp_path: 
     assert {group.column(n).compression for n in range(group.num_columns)} == {"ZSTD"}
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_batches")
 def test_a_second_run_appends_files_and_leaves_the_others(tmp_path: Path) -> None:
     log = sample_log(2300)
     export_log(log, "parquet", tmp_path)
@@ -100,7 +100,7 @@ def test_a_second_run_appends_files_and_leaves_the_others(tmp_path: Path) -> Non
     check_files(tmp_path)
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("upto", [10, 500, 1500, 1999])
 def test_an_export_of_a_killed_run_is_resumed(upto: int, tmp_path: Path) -> None:
     log = sample_log(2000)
@@ -117,7 +117,7 @@ def test_an_export_of_a_killed_run_is_resumed(upto: int, tmp_path: Path) -> None
     assert not (tmp_path / ".parts").exists()
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_batches")
 def test_a_half_written_file_is_never_visible(tmp_path: Path) -> None:
     log = sample_log(2000)
     running = open_path_export("parquet", tmp_path, EventFilter(), log, growing=False)

@@ -14,7 +14,7 @@ from tests.support.export_logs import grow_log, sample_log
 
 
 class Clock:
-    """A clock that moves only when somebody sleeps."""
+    """A clock that moves only when the replay sleeps."""
 
     def __init__(self) -> None:
         self.now = 1000.0
