@@ -32,7 +32,7 @@ async def send(world: ApiWorld, *lines: Any) -> list[dict[str, Any]]:
 
 
 async def test_lines_are_done_in_order_and_may_name_what_lines_before_made(world: ApiWorld) -> None:
-    came = await send(
+    results = await send(
         world,
         *REGISTER,
         {"command": "follow", "as": "@bob", "key": "f", "data": {"user": "key:ada"}},
@@ -40,17 +40,17 @@ async def test_lines_are_done_in_order_and_may_name_what_lines_before_made(world
         {"command": "comment", "as": "@bob", "key": "c", "data": {"post": "key:p", "text": "hi"}},
         {"command": "like", "as": "key:bob", "key": "l", "data": {"post": "key:p"}},
     )
-    assert [(line["key"], line["status"]) for line in came] == [
+    assert [(line["key"], line["status"]) for line in results] == [
         ("ada", 201), ("bob", 201), ("f", 200), ("p", 201), ("c", 201), ("l", 200),
     ]  # fmt: skip
-    assert int(came[-1]["position"]) == world.log.head()
-    post = (await world.new_client().get(f"/v1/posts/{came[3]['id']}",
-            headers={"Starling-Position": came[-1]["position"]})).json()  # fmt: skip
+    assert int(results[-1]["position"]) == world.log.head()
+    post = (await world.new_client().get(f"/v1/posts/{results[3]['id']}",
+            headers={"Starling-Position": results[-1]["position"]})).json()  # fmt: skip
     assert (post["text"], post["likes"], post["comments"]) == ("hello", 1, 1)
 
 
 async def test_a_bad_line_stops_none_after_it(world: ApiWorld) -> None:
-    came = await send(
+    results = await send(
         world,
         *REGISTER,
         b"{not json",
@@ -61,8 +61,8 @@ async def test_a_bad_line_stops_none_after_it(world: ApiWorld) -> None:
         {"command": "post", "as": "@ada", "key": "u", "data": {"text": "x", "madeup": 1}},
         {"command": "post", "as": "@ada", "key": "p", "data": {"text": "fine"}},
     )
-    assert [line["status"] for line in came] == [201, 201, 422, 422, 422, 404, 422, 422, 201]
-    for line in came[2:8]:
+    assert [line["status"] for line in results] == [201, 201, 422, 422, 422, 404, 422, 422, 201]
+    for line in results[2:8]:
         assert line["problem"]["type"].startswith("/problems/")
         assert line["problem"]["status"] == line["status"]
         assert "id" not in line
@@ -82,9 +82,9 @@ async def test_a_batch_sent_again_changes_nothing(world: ApiWorld) -> None:
 
 async def test_a_line_with_a_time_happened_then(world: ApiWorld) -> None:
     post = {"command": "post", "as": "@ada", "key": "p", "data": {"text": "old"}}
-    came = await send(world, *REGISTER, post | {"at": "2012-03-04T05:06:07.089Z"})
+    results = await send(world, *REGISTER, post | {"at": "2012-03-04T05:06:07.089Z"})
     await world.project_all()
-    shown = (await world.new_client().get(f"/v1/posts/{came[2]['id']}")).json()
+    shown = (await world.new_client().get(f"/v1/posts/{results[2]['id']}")).json()
     assert shown["date_posted"] == "2012-03-04T05:06:07.089Z"
 
 
@@ -94,10 +94,10 @@ async def test_a_registered_line_with_a_password_can_sign_in_and_one_without_lat
     ada = REGISTER[0] | {
         "data": {"handle": "ada", "name": "Ada", "email": "ada@example.org", "password": PASSWORD}
     }
-    came = await send(world, ada, REGISTER[1])
+    results = await send(world, ada, REGISTER[1])
     session = {"handle": "ada", "password": PASSWORD}
     assert (await stranger.post("/v1/sessions", json=session)).status_code == 201
-    bob = world.new_client(world.tokens.issue(int(came[1]["id"])))
+    bob = world.new_client(world.tokens.issue(int(results[1]["id"])))
     session = {"handle": "bob", "password": PASSWORD}
     assert (await stranger.post("/v1/sessions", json=session)).status_code == 401
     assert (await bob.patch("/v1/users/me", json={"password": PASSWORD})).status_code == 200
@@ -112,8 +112,8 @@ async def test_an_import_needs_its_scope(world: ApiWorld) -> None:
 
 
 async def test_blank_lines_and_a_missing_end_of_line_are_fine(world: ApiWorld) -> None:
-    came = await send(world, b"", REGISTER[0], b"  ", REGISTER[1])
-    assert [line["status"] for line in came] == [201, 201]
+    results = await send(world, b"", REGISTER[0], b"  ", REGISTER[1])
+    assert [line["status"] for line in results] == [201, 201]
     assert await send(world, b"") == []
 
 
@@ -137,8 +137,8 @@ async def test_windows_of_lines_are_done_as_they_come(
         {"command": "post", "as": "@ada", "key": str(n), "data": {"text": str(n)}}
         for n in range(10)
     ]
-    came = await send(world, *REGISTER, *posts)
-    assert [line["status"] for line in came] == [201] * 12
+    results = await send(world, *REGISTER, *posts)
+    assert [line["status"] for line in results] == [201] * 12
     await world.project_all()
     answer = await world.new_client().get("/v1/users/@ada/posts")
     assert post_texts(answer.json()) == [str(n) for n in range(9, -1, -1)]
@@ -162,12 +162,12 @@ async def test_a_batch_that_is_too_large_says_how_far_it_was_done(
 
     headers = {"Content-Type": "application/x-ndjson"}
     answer = await importer(world).post("/v1/commands", content=pieces(), headers=headers)
-    came = [msgspec.json.decode(line) for line in answer.content.splitlines()]
+    results = [msgspec.json.decode(line) for line in answer.content.splitlines()]
     if code == "batch-too-long":
-        assert [line["status"] for line in came] == [201, 201, 422]
+        assert [line["status"] for line in results] == [201, 201, 422]
         return
-    assert [line["status"] for line in came] == [201, 201, 413]
-    assert came[-1]["problem"]["type"] == f"/problems/{code}"
+    assert [line["status"] for line in results] == [201, 201, 413]
+    assert results[-1]["problem"]["type"] == f"/problems/{code}"
 
 
 async def test_what_is_announced_as_too_large_is_not_even_read(world: ApiWorld) -> None:

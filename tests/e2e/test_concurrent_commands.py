@@ -31,22 +31,22 @@ async def test_processes_that_race_make_no_double_account_like_or_edit(tmp_path:
     posts = [
         (await handler.handle(CommandRequest(CreatePost("hi"), anna))).id for _ in range(POSTS)
     ]
-    told = race(tmp_path, [str(anna), *map(str, posts)])
+    outcomes = race(tmp_path, [str(anna), *map(str, posts)])
     events = [EVENT_CODEC.decode_stored(stored).event for stored in log.read_all(limit=1 << 30)]
 
     registered = {e.handle: e.user for e in events if isinstance(e, schema.UserRegistered)}
     assert registered.keys() == {"anna", *HANDLES}
     accounts = Counter(e.handle for e in events if isinstance(e, schema.UserRegistered))
     assert set(accounts.values()) == {1}
-    winners = [id for command, id in told if command == "Register" and id is not None]
+    winners = [id for command, id in outcomes if command == "Register" and id is not None]
     assert sorted(winners) == sorted(id for name, id in registered.items() if name != "anna")
 
-    assert {command for command, id in told if id is None} <= {"Register", "EditPost"}
+    assert {command for command, id in outcomes if id is None} <= {"Register", "EditPost"}
     likes = [(e.post, e.user) for e in events if isinstance(e, schema.PostLiked)]
     assert sorted(likes) == sorted((post, anna) for post in posts)
 
     edits = [e.text for e in events if isinstance(e, schema.PostEdited)]
-    done = [id for command, id in told if command == "EditPost" and id is not None]
+    done = [id for command, id in outcomes if command == "EditPost" and id is not None]
     assert len(edits) == len(set(edits)) == len(done)
     assert list(verify_log(log)) == []
     log.close()
@@ -83,9 +83,9 @@ def race(folder: Path, about: list[str]) -> list[tuple[str, int | None]]:
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
-        told: list[tuple[str, int | None]] = []
+        outcomes: list[tuple[str, int | None]] = []
         for process in processes:
             out, _ = process.communicate(timeout=60)
             assert process.returncode == 0
-            told += [(command, id) for command, id in json.loads(out)]
-        return told
+            outcomes += [(command, id) for command, id in json.loads(out)]
+        return outcomes

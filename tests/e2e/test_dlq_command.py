@@ -71,10 +71,10 @@ def test_a_dead_letter_is_listed_inspected_and_replayed(data: Settings, tmp_path
     assert letter["error"] == "ValueError: cannot take this"
 
     done = starling("dlq", "inspect", "posts", str(BAD), "--data", data.data)
-    told = json.loads(done.stdout)
-    assert told["event"]["position"] == str(BAD)
-    assert told["event"]["stream"] == letter["stream"]
-    assert any("in choosy" in line for line in told["traceback"])
+    shown = json.loads(done.stdout)
+    assert shown["event"]["position"] == str(BAD)
+    assert shown["event"]["stream"] == letter["stream"]
+    assert any("in choosy" in line for line in shown["traceback"])
 
     assert do(data, "dlq", "replay", "posts") == (0, "posts took 1 events; 0 stay parked")
     assert ask(data, "dlq", "list") == []
@@ -103,9 +103,9 @@ def test_a_purged_dead_letter_is_gone_until_the_view_is_rebuilt(
 
 
 def test_an_unknown_dead_letter_is_reported(data: Settings) -> None:
-    status, said = do(data, "dlq", "inspect", "posts", "1")
+    status, output = do(data, "dlq", "inspect", "posts", "1")
     assert status == 1
-    assert "posts has no dead letter at position 1" in said
+    assert "posts has no dead letter at position 1" in output
 
 
 async def test_a_running_projector_carries_out_admin_commands(

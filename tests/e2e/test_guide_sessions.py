@@ -53,9 +53,9 @@ async def run(script: str, folder: Path, data: Path, url: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said = (await asyncio.wait_for(shell.communicate(), 60))[0].decode()
-    assert shell.returncode == 0, said
-    return said
+    output = (await asyncio.wait_for(shell.communicate(), 60))[0].decode()
+    assert shell.returncode == 0, output
+    return output
 
 
 @pytest.fixture
@@ -65,22 +65,22 @@ def data(tmp_path: Path) -> Path:
 
 async def test_the_readmes_first_session(tmp_path: Path, data: Path) -> None:
     async with serving_process("--demo", "--data", data) as (_, url):
-        said = await run(session("README.md"), tmp_path, data, url)
-    assert "/problems/" not in said
-    assert said.count("Hello from the log #starling") == 2  # made, and read in Bob's timeline
+        output = await run(session("README.md"), tmp_path, data, url)
+    assert "/problems/" not in output
+    assert output.count("Hello from the log #starling") == 2  # made, and read in Bob's timeline
 
 
 async def test_the_guide_for_clients(tmp_path: Path, data: Path) -> None:
     async with serving_process("--demo", "--data", data) as (_, url):
-        said = await run(session("docs/clients.md"), tmp_path, data, url)
-    assert "/problems/" not in said
-    assert [line.count('"status":20') for line in said.splitlines()][-3:] == [1, 1, 1]
+        output = await run(session("docs/clients.md"), tmp_path, data, url)
+    assert "/problems/" not in output
+    assert [line.count('"status":20') for line in output.splitlines()][-3:] == [1, 1, 1]
 
 
 async def test_the_guide_for_operators(tmp_path: Path, data: Path) -> None:
     async with serving_process("--demo", "--data", data) as (_, url):
-        said = await run(session("docs/operations.md"), tmp_path, data, url)
-    assert said.count("the log is whole") == 2
+        output = await run(session("docs/operations.md"), tmp_path, data, url)
+    assert output.count("the log is whole") == 2
     backup = tmp_path / "backup"
     assert {file.stat().st_mode & 0o777 for file in backup.glob("*.sqlite")} == {0o600}
     async with serving_process("--data", backup) as (_, url), httpx.AsyncClient() as client:

@@ -64,11 +64,11 @@ def test_every_line_is_answered_in_order(settings: Settings, tmp_path: Path) -> 
     file.write_bytes(ndjson(town(people=5, posts=2500)))
     done = starling("import", file, "--data", settings.data)
     assert (done.returncode, done.stderr) == (0, b"")
-    told = answers(done.stdout)
-    assert [answer["key"] for answer in told] == [line["key"] for line in town(5, 2500)]
-    assert all(set(answer) == {"key", "status", "id", "position"} for answer in told)
-    assert {answer["status"] for answer in told} == {201}
-    assert time_ms(int(told[3]["id"])) == 1_356_998_400_003
+    results = answers(done.stdout)
+    assert [answer["key"] for answer in results] == [line["key"] for line in town(5, 2500)]
+    assert all(set(answer) == {"key", "status", "id", "position"} for answer in results)
+    assert {answer["status"] for answer in results} == {201}
+    assert time_ms(int(results[3]["id"])) == 1_356_998_400_003
     with log_of(settings) as log:
         assert log.head() == 2 * 5 + 2500  # a registration is two events
 
@@ -87,11 +87,11 @@ def test_an_import_started_again_gives_the_same_answers_and_no_events(settings: 
 def test_bad_lines_are_answered_and_end_it_with_1(settings: Settings) -> None:
     lines = b"{\n\n   \n" + ndjson(town(people=1, posts=1)) + b'{"command": "fly", "key": "k"}\n'
     done = starling("import", "-", "--data", settings.data, stdin=lines)
-    told = answers(done.stdout)
+    results = answers(done.stdout)
     assert done.returncode == 1
-    assert [answer["status"] for answer in told] == [422, 201, 201, 422]
-    assert all(set(answer) == {"key", "status", "problem"} for answer in (told[0], told[3]))
-    assert told[3]["problem"]["type"] == "/problems/command-unknown"
+    assert [answer["status"] for answer in results] == [422, 201, 201, 422]
+    assert all(set(answer) == {"key", "status", "problem"} for answer in (results[0], results[3]))
+    assert results[3]["problem"]["type"] == "/problems/command-unknown"
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -140,12 +140,12 @@ async def test_an_import_that_was_killed_is_simply_started_again(settings: Setti
     killed.stdin.write(lines)
     first = await killed.stdout.readline()
     killed.kill()
-    told = [first, *(await killed.stdout.read()).splitlines(keepends=True)]
+    results = [first, *(await killed.stdout.read()).splitlines(keepends=True)]
     await killed.wait()
     done = await asyncio.to_thread(starling, "import", "-", "--data", settings.data, stdin=lines)
     assert done.returncode == 0
     # What was told before the end holds, and everything is there once.
-    whole = [line for line in told if line.endswith(b"\n")]
+    whole = [line for line in results if line.endswith(b"\n")]
     assert done.stdout.splitlines(keepends=True)[: len(whole)] == whole
     with log_of(settings) as log:
         assert log.head() == 2 * 5 + 4000

@@ -28,8 +28,8 @@ class LeaseHolder:
     def read_line(self) -> dict[str, Any]:
         """The next thing that the process says."""
         assert self.process.stdout is not None
-        said: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return said
+        output: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return output
 
     def make_ids(self, count: int) -> dict[str, Any]:
         assert self.process.stdin is not None
@@ -74,16 +74,16 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def take_over(start: Start, seconds: float = 30.0) -> dict[str, Any]:
     """Start holders of the only machine id until one gets it; what it said."""
     for _ in range(200):
-        said = start(block=1, seconds=seconds).read_line()
-        if "machine" in said:
-            return said
+        output = start(block=1, seconds=seconds).read_line()
+        if "machine" in output:
+            return output
     raise AssertionError("the machine id never became free")
 
 
 def test_processes_that_start_together_get_different_machine_ids(start: Start) -> None:
-    said = [holder.read_line() for holder in [start(block=3) for _ in range(5)]]
-    assert sorted(each["machine"] for each in said if "machine" in each) == [0, 1, 2]
-    assert sum("refused" in each for each in said) == 2
+    output = [holder.read_line() for holder in [start(block=3) for _ in range(5)]]
+    assert sorted(each["machine"] for each in output if "machine" in each) == [0, 1, 2]
+    assert sum("refused" in each for each in output) == 2
 
 
 def test_a_machine_id_given_back_at_the_end_is_free_at_once(start: Start) -> None:

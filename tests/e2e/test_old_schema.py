@@ -121,10 +121,10 @@ async def test_the_old_view_serves_what_it_can_until_the_rebuild_is_done(
     answer = await client.get("/v1/timelines/public", headers=headers)
     assert answer.status_code == 503, "the old view lacks what was written later"
     await check_old(client)
-    told = await status(running, data, tmp_path)
-    assert (told["version"], told["state"]) == (1, "outdated")
-    assert int(told["position"]) <= PROJECTED_EVENTS < int(told["position"]) + told["lag"]
-    assert told["rebuild"]
+    state = await status(running, data, tmp_path)
+    assert (state["version"], state["state"]) == (1, "outdated")
+    assert int(state["position"]) <= PROJECTED_EVENTS < int(state["position"]) + state["lag"]
+    assert state["rebuild"]
     ready = await client.get("/health/ready")
     assert ready.status_code == 200, ready.text
     assert "older views answer until theirs are rebuilt (profiles as of" in ready.json()["detail"]

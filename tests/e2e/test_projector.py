@@ -35,17 +35,17 @@ async def test_a_post_can_be_read_once_the_status_page_shows_its_position(tmp_pa
     stop = asyncio.Event()
     async with open_projector(settings, log) as runner:
         running = asyncio.create_task(runner.run(stop))
-        board = StatusPageReader(settings.status_page_file)
-        board.poll_invalidations()
+        status_page = StatusPageReader(settings.status_page_file)
+        status_page.poll_invalidations()
         post = await handler.handle(CommandRequest(CreatePost(text="hello"), actor=ada))
         async with asyncio.timeout(10):
-            while any(board.position_of(p.name) < post.position for p in ALL_PROJECTIONS):
+            while any(status_page.position_of(p.name) < post.position for p in ALL_PROJECTIONS):
                 await log.wait_for_events(post.position, 0.01)
         path = ViewFiles(settings.views_folder).current_path("posts")
         assert path is not None
         store = SqliteReadStore.open(path, tables_with_dead_letters(POSTS), read_only=True)
         assert (await posts.read_posts(store, [post.id]))[post.id].text == "hello"
-        assert (InvalidationKind.POST, post.id) in (board.poll_invalidations() or [])
+        assert (InvalidationKind.POST, post.id) in (status_page.poll_invalidations() or [])
         await store.close()
         stop.set()
         await running

@@ -24,7 +24,7 @@ from tests.support.server_processes import ServerProcesses, running_processes
 
 @pytest.fixture
 async def processes(tmp_path: Path) -> AsyncIterator[ServerProcesses]:
-    async with running_processes(tmp_path, doors=2) as running:
+    async with running_processes(tmp_path, listeners=2) as running:
         await running.start_api(0)
         await running.start_api(1)
         await running.start_projector()
@@ -38,26 +38,26 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def person(
-    processes: ServerProcesses, session: aiohttp.ClientSession, handle: str, door: int
+    processes: ServerProcesses, session: aiohttp.ClientSession, handle: str, listener: int
 ) -> RetryingClient:
-    return RetryingClient(session, lambda: processes.url(door), handle)
+    return RetryingClient(session, lambda: processes.url(listener), handle)
 
 
 def everywhere(
     processes: ServerProcesses, session: aiohttp.ClientSession, handle: str
 ) -> RetryingClient:
     """A client whose requests go to each process in turn."""
-    doors = itertools.cycle((0, 1))
-    return RetryingClient(session, lambda: processes.url(next(doors)), handle)
+    listeners = itertools.cycle((0, 1))
+    return RetryingClient(session, lambda: processes.url(next(listeners)), handle)
 
 
 async def test_a_handle_goes_to_one_of_those_who_want_it_at_once(
     processes: ServerProcesses, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     wanting = [
-        person(processes, session, f"bird_{number}", door)
+        person(processes, session, f"bird_{number}", listener)
         for number in range(6)
-        for door in (0, 1, 0, 1)
+        for listener in (0, 1, 0, 1)
     ]  # fmt: skip
     for number, each in enumerate(wanting):
         each.email = f"{number}@example.org"

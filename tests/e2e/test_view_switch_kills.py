@@ -67,10 +67,10 @@ def test_a_projector_killed_during_a_switch_finishes_it_when_it_starts_again(
 
     async def start_again() -> None:
         with open_log(data) as log:
-            async with open_projector(data, log) as here:
-                await here.runner.start()
-                await here.runner.catch_up()
-                await here.run_maintenance()
+            async with open_projector(data, log) as projector:
+                await projector.runner.start()
+                await projector.runner.catch_up()
+                await projector.run_maintenance()
 
     asyncio.run(start_again())
     assert current_view_file(data, "timeline").name == "timeline-1-2.sqlite"

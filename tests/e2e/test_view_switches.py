@@ -104,8 +104,8 @@ async def test_readers_never_see_less_while_a_rebuild_runs(data: Settings) -> No
             made[0] += post.changed
 
     async def read() -> None:
-        board = StatusPageReader(data.status_page_file)
-        views = CurrentViews(data.views_folder, ALL_PROJECTIONS, board, read_only)
+        status_page = StatusPageReader(data.status_page_file)
+        views = CurrentViews(data.views_folder, ALL_PROJECTIONS, status_page, read_only)
         while not done.is_set():
             known, store = views.known_position("posts"), views.current_store("posts")
             count = (await posts.count_authored_posts(store, [ada]))[ada]
@@ -119,10 +119,10 @@ async def test_readers_never_see_less_while_a_rebuild_runs(data: Settings) -> No
             assert count >= len(owed), "the view shows less than the board says"
             seen[0], answers[0] = count, answers[0] + 1
             await asyncio.sleep(0)
-        board.close()
+        status_page.close()
 
-    async with open_projector(data, log) as here:
-        running = asyncio.create_task(here.run(stop))
+    async with open_projector(data, log) as projector:
+        running = asyncio.create_task(projector.run(stop))
         others = [asyncio.create_task(write()), asyncio.create_task(read())]
         for number in (2, 3):
             rebuilds = RebuildJobs(["posts"], verify=number == 3, jobs=1)
@@ -198,9 +198,9 @@ async def test_a_rebuild_whose_projector_was_killed_is_resumed_by_the_next(
         build = view_files.begin_rebuild(projection, verify=False)
         await view_files.open_for_loading(build, projection).close()
     with open_log(data) as log:
-        async with open_projector(data, log) as here:
+        async with open_projector(data, log) as projector:
             stop = asyncio.Event()
-            running = asyncio.create_task(here.run(stop))
+            running = asyncio.create_task(projector.run(stop))
             async with asyncio.timeout(60):
                 while current_view_file(data, "posts").name != build.store:
                     await log.wait_for_events(log.head(), 0.05)

@@ -34,13 +34,13 @@ Rows = Mapping[str, Mapping[str, list[Any]]]
 
 
 def worker(
-    kafka: KafkaBroker, topic: FeedTopic, address: str, said: Path
+    kafka: KafkaBroker, topic: FeedTopic, address: str, output: Path
 ) -> AbstractContextManager["subprocess.Popen[bytes]"]:
     """`starling work`, killed at the end of the block if it still runs."""
     env = starling_environment(
-        STARLING_KAFKA=kafka.address, STARLING_VIEWS=address, STARLING_DATA=str(said.parent)
+        STARLING_KAFKA=kafka.address, STARLING_VIEWS=address, STARLING_DATA=str(output.parent)
     )
-    return killed_at_exit([STARLING, "work", "--topic", topic.name], env, said)
+    return killed_at_exit([STARLING, "work", "--topic", topic.name], env, output)
 
 
 async def positions(address: str, topic: FeedTopic) -> list[int]:
@@ -77,11 +77,11 @@ async def embedded_rows(log: EventLog) -> Rows:
 async def busy_people(log: EventLog, seed: int, steps: int) -> None:
     """A few people who do everything there is, block and follow one another most of all."""
     chance = random.Random(seed)
-    asked = [*FREQUENT_COMMANDS * 4, *["block", "unblock", "follow", "unfollow"] * 6]
-    asked += [name for name in COMMANDS if name != "delete_account"]
-    taken = [
+    commands = [*FREQUENT_COMMANDS * 4, *["block", "unblock", "follow", "unfollow"] * 6]
+    commands += [name for name in COMMANDS if name != "delete_account"]
+    drawn = [
         (
-            chance.choice(asked),
+            chance.choice(commands),
             chance.randint(0, 9),
             chance.randint(0, 40),
             chance.choice(DELAYS_MS),
@@ -89,18 +89,18 @@ async def busy_people(log: EventLog, seed: int, steps: int) -> None:
         for _ in range(steps)
     ]
     await append_recorded(
-        log, await events_of_steps([*taken, ("delete_account", 3, 0, 0)], people=10)
+        log, await events_of_steps([*drawn, ("delete_account", 3, 0, 0)], people=10)
     )
 
 
 async def test_two_workers_end_with_the_rows_of_the_embedded_runner_where_partitions_meet(
     kafka: KafkaBroker, mongodb: MongoServer, tmp_path: Path
 ) -> None:
-    topic, address, said = fresh_topic(4), mongodb_views.fresh_address(mongodb), tmp_path / "said"
+    topic, address, output = fresh_topic(4), mongodb_views.fresh_address(mongodb), tmp_path / "said"
     log = SqliteLog(tmp_path / "log.sqlite")
     await busy_people(log, seed=3, steps=2500)
     await publish_log(log, kafka.address, topic)
-    with worker(kafka, topic, address, said), worker(kafka, topic, address, said):
+    with worker(kafka, topic, address, output), worker(kafka, topic, address, output):
         await wait_until_at(address, topic, log.head())
     assert await rows_in(address, topic) == await embedded_rows(log)
 
@@ -109,17 +109,17 @@ async def test_two_workers_end_with_the_rows_of_the_embedded_runner_where_partit
 async def test_workers_killed_in_mid_batch_leave_nothing_out_and_nothing_twice(
     kafka: KafkaBroker, mongodb: MongoServer, tmp_path: Path, seed: int
 ) -> None:
-    topic, address, said = fresh_topic(4), mongodb_views.fresh_address(mongodb), tmp_path / "said"
+    topic, address, output = fresh_topic(4), mongodb_views.fresh_address(mongodb), tmp_path / "said"
     log = SqliteLog(tmp_path / "log.sqlite")
     await busy_people(log, seed, steps=2500)
     await publish_log(log, kafka.address, topic)
     async with running_relay(log, kafka.address, topic):
-        with worker(kafka, topic, address, said) as first:
+        with worker(kafka, topic, address, output) as first:
             await wait_until_at(address, topic, 1, most=True)
             os.kill(first.pid, signal.SIGKILL)
-        with worker(kafka, topic, address, said) as second:
+        with worker(kafka, topic, address, output) as second:
             await wait_until_at(address, topic, log.head() // 2, most=True)
             second.send_signal(signal.SIGKILL)
-        with worker(kafka, topic, address, said):
+        with worker(kafka, topic, address, output):
             await wait_until_at(address, topic, log.head())
     assert await rows_in(address, topic) == await embedded_rows(log)

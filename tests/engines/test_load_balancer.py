@@ -29,8 +29,8 @@ class BalancedApis:
         self, method: str, path: str, source: str = "127.0.0.1", **more: Any
     ) -> httpx.Response:
         """The answer, on a connection of its own."""
-        door = httpx.AsyncHTTPTransport(local_address=source)
-        async with httpx.AsyncClient(transport=door, base_url=self.url, timeout=20) as client:
+        transport = httpx.AsyncHTTPTransport(local_address=source)
+        async with httpx.AsyncClient(transport=transport, base_url=self.url, timeout=20) as client:
             return await client.request(method, path, **more)
 
     async def wait_until_stable(self, status: int) -> httpx.Response:
@@ -49,10 +49,10 @@ class BalancedApis:
 
 @pytest.fixture
 async def balanced(tmp_path: Path) -> AsyncIterator[BalancedApis]:
-    async with running_processes(tmp_path / "data", doors=2) as running:
+    async with running_processes(tmp_path / "data", listeners=2) as running:
         await running.start_projector()
         apis = [await running.start_api(0), await running.start_api(1)]
-        first, second = (urlsplit(running.url(door)).netloc for door in (0, 1))
+        first, second = (urlsplit(running.url(number)).netloc for number in (0, 1))
         async with load_balanced((first, second), tmp_path / "haproxy.log") as url:
             both = BalancedApis(url, running, apis)
             await both.wait_until_stable(200)
@@ -85,9 +85,9 @@ async def test_without_any_api_process_clients_get_a_retry_time(
 async def test_without_views_in_any_process_commands_are_accepted_all_the_same(
     tmp_path: Path,
 ) -> None:
-    async with running_processes(tmp_path / "data", doors=2) as running:
+    async with running_processes(tmp_path / "data", listeners=2) as running:
         apis = [await running.start_api(0), await running.start_api(1)]
-        first, second = (urlsplit(running.url(door)).netloc for door in (0, 1))
+        first, second = (urlsplit(running.url(number)).netloc for number in (0, 1))
         async with load_balanced((first, second), tmp_path / "haproxy.log") as url:
             balanced = BalancedApis(url, running, apis)
             refused = await balanced.wait_until_stable(503)

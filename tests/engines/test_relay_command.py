@@ -21,12 +21,12 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
 
 
 def relay(
-    data: Path, servers: str, topic: FeedTopic, said: Path
+    data: Path, servers: str, topic: FeedTopic, output: Path
 ) -> AbstractContextManager["subprocess.Popen[bytes]"]:
     """The program; killed at the end of the block if it still runs. `said` gets what it writes."""
     options = ("--topic", topic.name, "--partitions", "3", "--data", data)
     env = starling_environment(STARLING_KAFKA=servers)
-    return killed_at_exit([STARLING, "relay", *options], env, said)
+    return killed_at_exit([STARLING, "relay", *options], env, output)
 
 
 async def test_one_relay_publishes_and_another_takes_over_when_it_is_killed(

@@ -71,8 +71,8 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
     begun = starling("up", "--port", "0", "--data", data)
     try:
         assert begun.returncode == 0, begun.stderr
-        said = begun.stdout.decode().splitlines()
-        places = {line[:20].strip(): line[20:] for line in said}
+        output = begun.stdout.decode().splitlines()
+        places = {line[:20].strip(): line[20:] for line in output}
         settings = Settings(data=data, kafka=places["Kafka"], views=places["MongoDB"])
         engines: list[KafkaBroker | MongoServer] = []
         yield RunningStack(settings, places["API"], engines)

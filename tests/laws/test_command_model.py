@@ -98,13 +98,13 @@ class CommandRun:
         actor = 0 if registers else _at(self._users, step.actor)
         place = len(self.requests)
         self.requests.append((command, actor, step.key))
-        came = await attempt(self._handler, request(place, command, actor, step.key))
-        if isinstance(came, CommandOutcome) and came.changed:
+        outcome = await attempt(self._handler, request(place, command, actor, step.key))
+        if isinstance(outcome, CommandOutcome) and outcome.changed:
             if registers:
-                self._users.append(came.id)
+                self._users.append(outcome.id)
             elif isinstance(command, post.CreatePost | post.Comment):
-                self._posts.append(came.id)
-        return command, actor, came
+                self._posts.append(outcome.id)
+        return command, actor, outcome
 
 
 def _at(made: list[int], place: int) -> int:
@@ -126,16 +126,16 @@ async def attempt(
         return rejected
 
 
-def verdict(came: CommandOutcome | CommandRejected) -> str:
-    if isinstance(came, CommandRejected):
+def verdict(outcome: CommandOutcome | CommandRejected) -> str:
+    if isinstance(outcome, CommandRejected):
         return REFUSED
-    return CHANGED if came.changed else UNCHANGED
+    return CHANGED if outcome.changed else UNCHANGED
 
 
-def comparable_outcome(came: CommandOutcome | CommandRejected) -> tuple[object, ...]:
-    if isinstance(came, CommandRejected):
-        return (type(came), came.code, str(came))
-    return (came.id, came.changed, came.replayed)
+def comparable_outcome(outcome: CommandOutcome | CommandRejected) -> tuple[object, ...]:
+    if isinstance(outcome, CommandRejected):
+        return (type(outcome), outcome.code, str(outcome))
+    return (outcome.id, outcome.changed, outcome.replayed)
 
 
 def by_stream(log: EventLog) -> dict[str, list[RecordedEvent]]:
@@ -160,9 +160,9 @@ def test_commands_do_what_a_simple_network_does(steps: list[ModelStep], many_str
         log = MemoryLog() if many_streams else OneStreamLog()
         world, network = CommandRun(log), CommandModel()
         for step in steps:
-            command, actor, came = await world.run_step(step)
-            made = came.id if isinstance(came, CommandOutcome) else 0
-            assert network.apply_command(command, actor, made) == verdict(came), step
+            command, actor, outcome = await world.run_step(step)
+            made = outcome.id if isinstance(outcome, CommandOutcome) else 0
+            assert network.apply_command(command, actor, made) == verdict(outcome), step
         assert facts_from_events(recorded_events(log)) == network.facts
 
     asyncio.run(run())
@@ -177,8 +177,8 @@ def test_a_batch_does_what_its_commands_do_one_by_one(steps: list[ModelStep], wi
         requests = [request(place, *asked) for place, asked in enumerate(world.requests)]
         handler = CommandHandler(together, partial(next, count(FIRST)))
         with patch.object(batch, "COMMANDS_PER_WINDOW", window):
-            came = await handler.handle_many(requests)
-        assert [comparable_outcome(one) for one in came] == [
+            outcomes = await handler.handle_many(requests)
+        assert [comparable_outcome(one) for one in outcomes] == [
             comparable_outcome(one) for one in expected
         ]
         assert by_stream(together) == by_stream(singly)
@@ -208,9 +208,9 @@ def test_a_batch_never_writes_what_rests_on_something_that_failed(
         ]
         requests = [request(place, *what) for place, what in enumerate(asked)]
         with patch.object(batch, "COMMANDS_PER_WINDOW", window):
-            came = await CommandHandler(log, partial(next, count(FIRST))).handle_many(requests)
+            outcomes = await CommandHandler(log, partial(next, count(FIRST))).handle_many(requests)
         facts = facts_from_events(recorded_events(log))
-        for one, (command, _, _) in zip(came, asked, strict=True):
+        for one, (command, _, _) in zip(outcomes, asked, strict=True):
             if isinstance(one, CommandOutcome) and isinstance(command, user.Register):
                 assert one.id in facts.names
             elif isinstance(one, CommandOutcome) and isinstance(command, post.CreatePost):

@@ -31,8 +31,8 @@ async def walk(
 @pytest.mark.parametrize("many", [0, 500])
 @settings(max_examples=100, deadline=None)
 @given(random_steps())
-async def test_every_reader_sees_what_the_model_says(many: int, taken: list[SocialStep]) -> None:
-    world = SocialModel().apply_steps(taken)
+async def test_every_reader_sees_what_the_model_says(many: int, steps: list[SocialStep]) -> None:
+    world = SocialModel().apply_steps(steps)
     store = MemoryReadStore(TIMELINE.tables)
     await project_and_store(TIMELINE, store, world.log)
     with pytest.MonkeyPatch.context() as patch:
@@ -49,9 +49,9 @@ async def test_every_reader_sees_what_the_model_says(many: int, taken: list[Soci
 @settings(max_examples=100, deadline=None)
 @given(random_steps())
 async def test_pages_between_two_ids_are_the_right_part_of_the_timeline(
-    taken: list[SocialStep],
+    steps: list[SocialStep],
 ) -> None:
-    world = SocialModel().apply_steps(taken)
+    world = SocialModel().apply_steps(steps)
     store = MemoryReadStore(TIMELINE.tables)
     await project_and_store(TIMELINE, store, world.log)
     home = HomeTimeline(lambda: store, NoRings())

@@ -49,9 +49,9 @@ class InProcessRingSystem:
         self.pending_invalidations: list[tuple[int, int]] = []
         self.done = 0
 
-    async def apply_steps(self, taken: list[SocialStep]) -> None:
+    async def apply_steps(self, steps: list[SocialStep]) -> None:
         """Do the steps. The news of them are there, and heard before the next question."""
-        self.world.apply_steps(taken)
+        self.world.apply_steps(steps)
         log = self.world.log[self.done :]
         if log:
             changes = await project_and_store(self.projection, self.store, log, self.done)
@@ -90,8 +90,8 @@ async def test_rings_updated_by_invalidations_and_the_model_agree(
     system = InProcessRingSystem(fanout_limit)
     await system.apply_steps(before)
     await system.check_homes()
-    for taken in then:
-        await system.apply_steps(taken)
+    for steps in then:
+        await system.apply_steps(steps)
         await system.check_homes()
 
 

@@ -34,9 +34,9 @@ def interleaved(log: list[RecordedEvent], draw: st.DataObject) -> list[RecordedE
 @settings(max_examples=150, deadline=None)
 @given(random_steps(), st.data())
 async def test_rows_end_the_same_whatever_the_interleaving_of_owners(
-    projection: Projection, taken: list[SocialStep], draw: st.DataObject
+    projection: Projection, steps: list[SocialStep], draw: st.DataObject
 ) -> None:
-    await rows_agree(projection, SocialModel().apply_steps(taken).log, draw)
+    await rows_agree(projection, SocialModel().apply_steps(steps).log, draw)
 
 
 async def rows_agree(projection: Projection, log: list[RecordedEvent], draw: st.DataObject) -> None:
@@ -50,18 +50,18 @@ async def rows_agree(projection: Projection, log: list[RecordedEvent], draw: st.
 @settings(max_examples=150, deadline=None)
 @given(random_steps(most=60, users=3, kinds=RELATION_KINDS), st.data())
 async def test_edges_end_the_same_however_follows_and_blocks_interleave(
-    taken: list[SocialStep], draw: st.DataObject
+    steps: list[SocialStep], draw: st.DataObject
 ) -> None:
-    await rows_agree(FollowersProjection(), SocialModel(users=3).apply_steps(taken).log, draw)
+    await rows_agree(FollowersProjection(), SocialModel(users=3).apply_steps(steps).log, draw)
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda p: p.name)
 @settings(max_examples=100, deadline=None)
 @given(random_steps(), st.integers(1, 7))
 async def test_rows_do_not_depend_on_how_events_are_batched(
-    projection: Projection, taken: list[SocialStep], size: int
+    projection: Projection, steps: list[SocialStep], size: int
 ) -> None:
-    log = SocialModel().apply_steps(taken).log
+    log = SocialModel().apply_steps(steps).log
     whole, parts = MemoryReadStore(projection.tables), MemoryReadStore(projection.tables)
     await project_and_store(projection, whole, log)
     for place in range(0, len(log), size):

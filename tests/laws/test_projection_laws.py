@@ -43,9 +43,9 @@ async def feed(
     start, number = 0, 0
     while start < len(log):
         batch = log[start : start + sizes[min(number, len(sizes) - 1)]]
-        taken = [one for one in batch if type(one.event) in projection.event_types]
+        steps = [one for one in batch if type(one.event) in projection.event_types]
         assert (
-            await project_and_apply(projection, store, taken, start, start + len(batch)) is not None
+            await project_and_apply(projection, store, steps, start, start + len(batch)) is not None
         )
         start, number = start + len(batch), number + 1
 
@@ -72,12 +72,12 @@ async def projected(
 
 @EVERY
 @LAW
-@given(taken=random_steps(), sizes=SIZES)
+@given(steps=random_steps(), sizes=SIZES)
 def test_a_log_split_differently_gives_the_same_rows(
-    projection: Projection, taken: list[CommandStep], sizes: list[int]
+    projection: Projection, steps: list[CommandStep], sizes: list[int]
 ) -> None:
     async def run() -> None:
-        log = await events_of_steps(taken)
+        log = await events_of_steps(steps)
         assert await projected(projection, log, sizes) == await projected(projection, log)
 
     asyncio.run(run())
@@ -85,12 +85,12 @@ def test_a_log_split_differently_gives_the_same_rows(
 
 @EVERY
 @LAW
-@given(taken=random_steps(), size=st.integers(1, 20), again=st.integers(0, 10))
+@given(steps=random_steps(), size=st.integers(1, 20), again=st.integers(0, 10))
 def test_a_batch_applied_twice_changes_nothing(
-    projection: Projection, taken: list[CommandStep], size: int, again: int
+    projection: Projection, steps: list[CommandStep], size: int, again: int
 ) -> None:
     async def run() -> None:
-        log = await events_of_steps(taken)
+        log = await events_of_steps(steps)
         store = MemoryReadStore(projection.tables)
         await feed(projection, store, log, [size])
         before = await rows(projection, store)
@@ -106,11 +106,11 @@ def test_a_batch_applied_twice_changes_nothing(
 
 @EVERY
 @LAW
-@given(taken=random_steps(), sizes=SIZES, data=st.data())
+@given(steps=random_steps(), sizes=SIZES, data=st.data())
 def test_rows_are_the_same_however_the_events_of_different_owners_interleave(
-    projection: Projection, taken: list[CommandStep], sizes: list[int], data: st.DataObject
+    projection: Projection, steps: list[CommandStep], sizes: list[int], data: st.DataObject
 ) -> None:
-    log = asyncio.run(events_of_steps(taken))
+    log = asyncio.run(events_of_steps(steps))
     mixed = interleave_owners(log, data.draw(log_permutations(log)))
 
     async def run() -> None:
@@ -121,12 +121,12 @@ def test_rows_are_the_same_however_the_events_of_different_owners_interleave(
 
 @EVERY
 @settings(parent=LAW, max_examples=15)
-@given(taken=random_steps(), sizes=SIZES)
+@given(steps=random_steps(), sizes=SIZES)
 def test_sqlite_and_memory_end_with_the_same_rows(
-    projection: Projection, taken: list[CommandStep], sizes: list[int]
+    projection: Projection, steps: list[CommandStep], sizes: list[int]
 ) -> None:
     async def run() -> None:
-        log = await events_of_steps(taken)
+        log = await events_of_steps(steps)
         with tempfile.TemporaryDirectory() as folder:
             store = SqliteReadStore.open(Path(folder, "v.sqlite"), projection.tables)
             await feed(projection, store, log, sizes)
@@ -140,7 +140,7 @@ def test_sqlite_and_memory_end_with_the_same_rows(
 def test_the_random_logs_hold_every_event_that_a_projection_takes() -> None:
     """Or the laws would be silent about some."""
     random = Random(1)
-    taken = [
+    steps = [
         (
             random.choice([*FREQUENT_COMMANDS, *COMMANDS]),
             random.randrange(4),
@@ -149,7 +149,7 @@ def test_the_random_logs_hold_every_event_that_a_projection_takes() -> None:
         )
         for _ in range(500)
     ]
-    log = asyncio.run(events_of_steps([step for step in taken if step[0] != "delete_account"]))
+    log = asyncio.run(events_of_steps([step for step in steps if step[0] != "delete_account"]))
     log += asyncio.run(events_of_steps([("delete_account", 1, 0, 0)]))
     seen = {type(recorded.event) for recorded in log}
     assert {

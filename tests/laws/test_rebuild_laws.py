@@ -70,12 +70,12 @@ async def rebuilt(
 
 @EVERY
 @LAW
-@given(taken=random_steps(), batch=st.integers(1, 40), cuts=st.lists(st.integers(0, 5), max_size=3))
+@given(steps=random_steps(), batch=st.integers(1, 40), cuts=st.lists(st.integers(0, 5), max_size=3))
 def test_a_rebuild_gives_the_live_rows_wherever_it_was_killed(
-    projection: Projection, taken: list[CommandStep], batch: int, cuts: list[int]
+    projection: Projection, steps: list[CommandStep], batch: int, cuts: list[int]
 ) -> None:
     async def run() -> None:
-        log = await log_of_steps(taken)
+        log = await log_of_steps(steps)
         with tempfile.TemporaryDirectory() as folder:
             store = await rebuilt(projection, log, Path(folder, "v.sqlite"), batch, cuts)
             live = await live_store(projection, log)
@@ -88,12 +88,12 @@ def test_a_rebuild_gives_the_live_rows_wherever_it_was_killed(
 
 @EVERY
 @LAW
-@given(taken=random_steps(), data=st.data())
+@given(steps=random_steps(), data=st.data())
 def test_a_rebuild_removes_what_a_replay_cannot_produce_and_a_comparison_finds_it(
-    projection: Projection, taken: list[CommandStep], data: st.DataObject
+    projection: Projection, steps: list[CommandStep], data: st.DataObject
 ) -> None:
     async def run() -> None:
-        log = await log_of_steps(taken)
+        log = await log_of_steps(steps)
         live = await live_store(projection, log)
         true = await rows_of(projection, live)
         wrong = await tamper(projection, live, data)
@@ -147,12 +147,12 @@ def key_of(projection: Projection, found: Difference) -> tuple[str, Any]:
 
 @EVERY
 @LAW
-@given(taken=random_steps(), sizes=st.lists(st.integers(1, 40), min_size=2, max_size=2))
+@given(steps=random_steps(), sizes=st.lists(st.integers(1, 40), min_size=2, max_size=2))
 def test_rebuilding_twice_is_the_same_as_once(
-    projection: Projection, taken: list[CommandStep], sizes: list[int]
+    projection: Projection, steps: list[CommandStep], sizes: list[int]
 ) -> None:
     async def run() -> None:
-        log = await log_of_steps(taken)
+        log = await log_of_steps(steps)
         with tempfile.TemporaryDirectory() as folder:
             one, two = [
                 await rebuilt(projection, log, Path(folder, f"{number}.sqlite"), size)
@@ -168,12 +168,12 @@ def test_rebuilding_twice_is_the_same_as_once(
 
 @EVERY
 @LAW
-@given(taken=random_steps(), until=st.integers(0, 80), batch=st.integers(1, 20))
+@given(steps=random_steps(), until=st.integers(0, 80), batch=st.integers(1, 20))
 def test_a_view_loaded_up_to_a_position_is_what_the_live_one_was_there(
-    projection: Projection, taken: list[CommandStep], until: int, batch: int
+    projection: Projection, steps: list[CommandStep], until: int, batch: int
 ) -> None:
     async def run() -> None:
-        log = await log_of_steps(taken)
+        log = await log_of_steps(steps)
         end = min(until, log.head())
         live, store = (
             MemoryReadStore(tables_with_dead_letters(projection)),
@@ -191,12 +191,12 @@ def test_a_view_loaded_up_to_a_position_is_what_the_live_one_was_there(
 
 @EVERY
 @LAW
-@given(taken=random_steps(), at_once=st.integers(1, 7))
+@given(steps=random_steps(), at_once=st.integers(1, 7))
 def test_rows_come_all_and_in_order_however_few_are_asked_for_at_once(
-    projection: Projection, taken: list[CommandStep], at_once: int
+    projection: Projection, steps: list[CommandStep], at_once: int
 ) -> None:
     async def run() -> None:
-        store = await live_store(projection, await log_of_steps(taken))
+        store = await live_store(projection, await log_of_steps(steps))
         for table in projection.tables:
             found = [row async for row in scan_rows(store, table, at_once)]
             assert found == [row async for row in scan_rows(store, table)] == sorted(found)

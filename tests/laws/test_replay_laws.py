@@ -39,17 +39,17 @@ async def views(log: EventLog) -> list[object]:
     rows: list[object] = []
     for projection in ALL_PROJECTIONS:
         store = MemoryReadStore(projection.tables)
-        taken = [one for one in events if type(one.event) in projection.event_types]
-        await project_and_apply(projection, store, taken, 0, log.head())
+        steps = [one for one in events if type(one.event) in projection.event_types]
+        await project_and_apply(projection, store, steps, 0, log.head())
         rows += [(table.name, await store.scan(table)) for table in projection.tables]
     return rows
 
 
 @LAW
 @given(random_steps())
-def test_export_then_import_gives_the_same_ids_order_and_views(taken: list[CommandStep]) -> None:
+def test_export_then_import_gives_the_same_ids_order_and_views(steps: list[CommandStep]) -> None:
     async def run(folder: Path) -> None:
-        log, into = await log_of_steps(taken), MemoryLog()
+        log, into = await log_of_steps(steps), MemoryLog()
         events = await exported(log, folder)
         assert await restore_events(into, events) == len(events) == log.head()
         assert into.read_all(limit=100_000) == log.read_all(limit=100_000)
@@ -63,9 +63,9 @@ def test_export_then_import_gives_the_same_ids_order_and_views(taken: list[Comma
 
 @LAW
 @given(random_steps(), st.floats(0, 1))
-def test_a_restore_that_broke_off_is_started_again(taken: list[CommandStep], part: float) -> None:
+def test_a_restore_that_broke_off_is_started_again(steps: list[CommandStep], part: float) -> None:
     async def run() -> None:
-        log, into = await log_of_steps(taken), MemoryLog()
+        log, into = await log_of_steps(steps), MemoryLog()
         events = log.read_all(limit=100_000)
         begun = events[: int(part * len(events))]
         assert await restore_events(into, begun) == len(begun)
@@ -77,11 +77,11 @@ def test_a_restore_that_broke_off_is_started_again(taken: list[CommandStep], par
 
 
 async def test_a_sqlite_log_comes_back_whole(tmp_path: Path) -> None:
-    def taken(rounds: int) -> list[CommandStep]:
+    def steps(rounds: int) -> list[CommandStep]:
         names = ("post", "comment", "like", "edit_post")
         return [(names[n % 4], n * 7, n * 3, 700) for n in range(rounds)]
 
-    log = await log_of_steps(taken(2500))
+    log = await log_of_steps(steps(2500))
     into = SqliteLog(tmp_path / "log.sqlite")
     assert await restore_events(into, log.read_all(limit=100_000)) == log.head() > WINDOW_EVENTS
     assert into.read_all(limit=100_000) == log.read_all(limit=100_000)

@@ -39,9 +39,9 @@ class SharedRingSystem:
         self.home = HomeTimeline(lambda: self.store, RingReader(folder))
         self.done = 0
 
-    async def apply_steps(self, taken: list[SocialStep], tend: bool = True) -> None:
+    async def apply_steps(self, steps: list[SocialStep], tend: bool = True) -> None:
         """Do the steps, and what the projector does about them."""
-        self.world.apply_steps(taken)
+        self.world.apply_steps(steps)
         log = self.world.log[self.done :]
         if log:
             changes = await project_and_store(self.projection, self.store, log, self.done)
@@ -105,8 +105,8 @@ async def test_rings_and_merges_and_the_model_agree(
         await system.apply_steps(before)
         await system.check_homes()
         await system.check_rings_answer()
-        for taken in then:
-            await system.apply_steps(taken, tend)
+        for steps in then:
+            await system.apply_steps(steps, tend)
             await system.check_homes()
         await system.apply_steps([])
         await system.check_rings_answer()

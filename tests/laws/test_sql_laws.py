@@ -52,18 +52,18 @@ async def stores(log: EventLog) -> dict[str, ReadStore]:
     found: dict[str, ReadStore] = {}
     for projection in ALL_PROJECTIONS:
         store = found[projection.name] = MemoryReadStore(projection.tables)
-        taken = [one for one in events if type(one.event) in projection.event_types]
-        await project_and_apply(projection, store, taken, 0, log.head())
+        steps = [one for one in events if type(one.event) in projection.event_types]
+        await project_and_apply(projection, store, steps, 0, log.head())
     return found
 
 
 @LAW
 @given(random_steps())
 def test_users_posts_and_their_counts_are_those_of_the_read_models(
-    taken: list[CommandStep],
+    steps: list[CommandStep],
 ) -> None:
     async def run() -> None:
-        log = await log_of_steps(taken)
+        log = await log_of_steps(steps)
         read = await stores(log)
         profiles = [row for row in await read["profiles"].scan(PROFILES) if not row.deleted]
         ids = [row.post for row in await read["posts"].scan(POSTS)]
@@ -89,9 +89,9 @@ def test_users_posts_and_their_counts_are_those_of_the_read_models(
 
 @LAW
 @given(random_steps())
-def test_likes_retweets_and_follows_are_those_of_the_read_models(taken: list[CommandStep]) -> None:
+def test_likes_retweets_and_follows_are_those_of_the_read_models(steps: list[CommandStep]) -> None:
     async def run() -> None:
-        log = await log_of_steps(taken)
+        log = await log_of_steps(steps)
         read = await stores(log)
         alive = {row.post for row in await read["posts"].scan(POSTS) if not row.deleted}
         likes, retweets, follows = answers(

@@ -67,10 +67,10 @@ def without_positions(found: Rows) -> Rows:
     return found | {"dead_letters": [one[1:4] for one in found["dead_letters"]]}
 
 
-async def mixed(taken: Sequence[CommandStep], shifts: Sequence[int]) -> MemoryLog:
+async def mixed(steps: Sequence[CommandStep], shifts: Sequence[int]) -> MemoryLog:
     """A log whose events happened at other times than in its order, as after imports."""
     log, versions = MemoryLog(), dict[str, int]()
-    for number, stored in enumerate((await log_of_steps(taken)).read_all(limit=1_000_000)):
+    for number, stored in enumerate((await log_of_steps(steps)).read_all(limit=1_000_000)):
         ms = time_ms(stored.id) + shifts[number % len(shifts)]
         version = versions.get(stored.stream, 0)
         new = NewEvent(compose_id(ms, 1008, number), EVENT_CODEC.decode_stored(stored).event)
@@ -103,16 +103,16 @@ CHOSEN = st.lists(st.integers(0, 200), min_size=1, max_size=4)
 
 @EVERY
 @LAW
-@given(taken=random_steps(), shifts=SHIFTS, chosen=CHOSEN, batch=st.integers(1, 50))
+@given(steps=random_steps(), shifts=SHIFTS, chosen=CHOSEN, batch=st.integers(1, 50))
 def test_a_view_at_a_point_in_time_is_a_fresh_projection_of_the_events_until_then(
     projection: Projection,
-    taken: list[CommandStep],
+    steps: list[CommandStep],
     shifts: list[int],
     chosen: list[int],
     batch: int,
 ) -> None:
     async def run() -> None:
-        log = await mixed(taken, shifts)
+        log = await mixed(steps, shifts)
         for moment in moments(log, chosen):
             store = MemoryReadStore(tables_with_dead_letters(projection))
             done = await project_point_in_time(log, projection, store, moment, batch=batch)
@@ -126,12 +126,12 @@ def test_a_view_at_a_point_in_time_is_a_fresh_projection_of_the_events_until_the
 
 @EVERY
 @LAW
-@given(taken=random_steps(), shifts=SHIFTS, chosen=CHOSEN)
+@given(steps=random_steps(), shifts=SHIFTS, chosen=CHOSEN)
 def test_snapshots_change_nothing_but_the_work(
-    projection: Projection, taken: list[CommandStep], shifts: list[int], chosen: list[int]
+    projection: Projection, steps: list[CommandStep], shifts: list[int], chosen: list[int]
 ) -> None:
     async def run() -> None:
-        log = await mixed(taken, shifts)
+        log = await mixed(steps, shifts)
         with tempfile.TemporaryDirectory() as name:
             folder = Settings(data=Path(name))
             for number, moment in enumerate(moments(log, chosen)):
@@ -149,15 +149,15 @@ def test_snapshots_change_nothing_but_the_work(
 
 @LAW
 @given(
-    taken=random_steps(), shifts=SHIFTS, bounds=st.tuples(st.integers(0, 200), st.integers(0, 200))
+    steps=random_steps(), shifts=SHIFTS, bounds=st.tuples(st.integers(0, 200), st.integers(0, 200))
 )
 def test_a_snapshot_serves_exactly_the_times_that_choose_the_same_events(
-    taken: list[CommandStep], shifts: list[int], bounds: tuple[int, int]
+    steps: list[CommandStep], shifts: list[int], bounds: tuple[int, int]
 ) -> None:
     [projection] = [one for one in ALL_PROJECTIONS if one.name == "posts"]
 
     async def run() -> None:
-        log = await mixed(taken, shifts)
+        log = await mixed(steps, shifts)
         one, other = moments(log, bounds)[1], moments(log, bounds)[4]
         store = MemoryReadStore(tables_with_dead_letters(projection))
         done = await project_point_in_time(log, projection, store, one)

@@ -45,6 +45,6 @@ async def register_people(do: CommandHandler, *names: str) -> list[int]:
     return [(await do.handle(CommandRequest(Register(name, name), 0))).id for name in names]
 
 
-def outcome_codes(came: list[CommandOutcome | CommandRejected]) -> list[str]:
+def outcome_codes(outcomes: list[CommandOutcome | CommandRejected]) -> list[str]:
     """The code of each refusal, "ok" for the rest."""
-    return [one.code if isinstance(one, CommandRejected) else "ok" for one in came]
+    return [one.code if isinstance(one, CommandRejected) else "ok" for one in outcomes]

@@ -49,16 +49,16 @@ async def main(folder: str, machine: str, anna: str, *posts: str) -> None:
     batch = [CommandRequest(Like(int(post)), int(anna)) for post in posts[1::2]]
     print("ready", flush=True)  # noqa: T201
     await asyncio.to_thread(sys.stdin.readline)
-    came: list[CommandOutcome | CommandRejected] = []
+    outcomes: list[CommandOutcome | CommandRejected] = []
     for start in range(0, len(single), 8):
         together = single[start : start + 8]
-        came += await asyncio.gather(*(try_command(handler, one) for one in together))
-    came += await handler.handle_many(batch)
-    told = [
+        outcomes += await asyncio.gather(*(try_command(handler, one) for one in together))
+    outcomes += await handler.handle_many(batch)
+    printed = [
         (type(request.command).__name__, one.id if isinstance(one, CommandOutcome) else None)
-        for request, one in zip(single + batch, came, strict=True)
+        for request, one in zip(single + batch, outcomes, strict=True)
     ]
-    print(json.dumps(told), flush=True)  # noqa: T201
+    print(json.dumps(printed), flush=True)  # noqa: T201
     log.close()
 
 

@@ -47,9 +47,9 @@ def copy_data_folder(settings: Settings, folder: Path) -> Settings:
 
 async def project_log(settings: Settings, log: EventLog) -> None:
     """Bring the views, made in place where there are none, up to the log."""
-    async with open_projector(settings, log, rebuilds=False) as here:
-        await here.runner.start()
-        await here.runner.catch_up()
+    async with open_projector(settings, log, rebuilds=False) as projector:
+        await projector.runner.start()
+        await projector.runner.catch_up()
 
 
 def current_view_file(settings: Settings, projection: str) -> Path:

@@ -61,10 +61,12 @@ class When:
         for event in self._history:
             by_stream[stream_of(event)].append(event)
 
-        def look(stream: str, aggregate: Aggregate[S]) -> S:
+        def read_state(stream: str, aggregate: Aggregate[S]) -> S:
             return fold_events(by_stream[stream], aggregate)
 
-        return DECIDERS_BY_COMMAND[type(self._command)].decide(self._command, self._context, look)
+        return DECIDERS_BY_COMMAND[type(self._command)].decide(
+            self._command, self._context, read_state
+        )
 
     def then(self, *events: Event) -> None:
         """Exactly these events happen, each in its stream, in this order."""

@@ -16,16 +16,16 @@ def facts_from_events(history: Iterable[RecordedEvent]) -> NetworkFacts:
     lands after the post's end), so only what a stream's own order and the existence of things
     promise is checked.
     """
-    told = _FactsFold()
+    fold = _FactsFold()
     for recorded in history:
-        told.apply_event(recorded.event)
+        fold.apply_event(recorded.event)
     follows = {
         pair
-        for pair, blocks in told.follow_block_counts.items()
-        if blocks == told.blocks_between(*pair)
+        for pair, blocks in fold.follow_block_counts.items()
+        if blocks == fold.blocks_between(*pair)
     }
-    told.facts.follows.update(follows)
-    return told.facts
+    fold.facts.follows.update(follows)
+    return fold.facts
 
 
 class _FactsFold:

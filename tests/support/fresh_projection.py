@@ -54,13 +54,13 @@ async def memory_views(log: EventLog) -> dict[str, MemoryReadStore]:
 
 async def wait_until_caught_up(settings: Settings, log: EventLog) -> None:
     """Wait until every view is where the log is."""
-    board = StatusPageReader(settings.status_page_file)
+    status_page = StatusPageReader(settings.status_page_file)
 
     def there() -> bool:
-        return all(board.position_of(each.name) >= log.head() for each in ALL_PROJECTIONS)
+        return all(status_page.position_of(each.name) >= log.head() for each in ALL_PROJECTIONS)
 
     assert await ProcessNotifier(settings.data).wait_until(VIEWS_TOPIC, there, timeout=60)
-    board.close()
+    status_page.close()
 
 
 @asynccontextmanager

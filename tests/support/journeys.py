@@ -41,12 +41,12 @@ async def embedded_journeys(folder: Path) -> Mapping[str, Journey]:
     trace, settings = CallTrace(folder / "trace"), Settings(data=folder / "data")
     environment = patched_environment(folder / "patch", trace.sitecustomize, settings)
     async with _small_world(settings, environment) as (author, reader):
-        board = StatusPageReader(settings.status_page_file)
+        status_page = StatusPageReader(settings.status_page_file)
 
         async def post_and_project() -> int:
             answer = await author.request("POST", "/v1/posts", {"text": "hello"})
             answered = time.monotonic_ns()
-            await wait_until(lambda: board.position_of("timeline") >= answer.position)
+            await wait_until(lambda: status_page.position_of("timeline") >= answer.position)
             return answered
 
         for _ in range(2):  # the first read asks for a ring, which the projector builds
@@ -64,7 +64,7 @@ async def embedded_journeys(folder: Path) -> Mapping[str, Journey]:
             )  # fmt: skip
             _, said = await process.communicate()
             assert process.returncode == 0, said
-        board.close()
+        status_page.close()
     return {
         "POST to the log": [
             use for use in posting if use.process == API_PROCESS and use.nanoseconds <= answered

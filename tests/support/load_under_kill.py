@@ -89,8 +89,8 @@ class RestartedImporter:
                 if await self._process.wait() == 0:
                     break
                 assert self._process.returncode == -9, answers.read_text()
-            told = [json.loads(line) for line in answers.read_bytes().splitlines()]
-            assert {answer["status"] for answer in told} == {201}
+            results = [json.loads(line) for line in answers.read_bytes().splitlines()]
+            assert {answer["status"] for answer in results} == {201}
             self.acknowledged_texts += (
                 f"import {self._number} says {n}" for n in range(LINES_PER_IMPORT)
             )

@@ -70,13 +70,13 @@ def random_steps(most: int = 60) -> st.SearchStrategy[list[CommandStep]]:
     return st.lists(one, max_size=8) | st.lists(one, min_size=most // 2, max_size=most)
 
 
-async def events_of_steps(taken: Sequence[CommandStep], people: int = 4) -> list[RecordedEvent]:
+async def events_of_steps(steps: Sequence[CommandStep], people: int = 4) -> list[RecordedEvent]:
     """The events of `played`."""
-    log = await log_of_steps(taken, people)
+    log = await log_of_steps(steps, people)
     return [EVENT_CODEC.decode_stored(stored) for stored in log.read_all(limit=1_000_000)]
 
 
-async def log_of_steps(taken: Sequence[CommandStep], people: int = 4) -> MemoryLog:
+async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> MemoryLog:
     """The log after some people registered and gave these commands."""
     log, clock, made = MemoryLog(), [START_MS], [0]
 
@@ -92,7 +92,7 @@ async def log_of_steps(taken: Sequence[CommandStep], people: int = 4) -> MemoryL
         users.append((await handler.handle(CommandRequest(register, 0))).id)
     posts = [0]
     done: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
-    for name, who, what, later in taken:
+    for name, who, what, later in steps:
         clock[0] += later
         actor, about = who % people, (users[what % people], posts[-1 - what % len(posts)])
         before = done[name.removeprefix("un"), actor] if name.startswith("un") else ()

@@ -20,30 +20,32 @@ Process = asyncio.subprocess.Process
 
 
 class ServerProcesses:
-    """API processes on `doors` sockets, projectors, imports: all on one data folder."""
+    """API processes on `listeners` sockets, projectors, imports: all on one data folder."""
 
-    def __init__(self, data: Path, doors: int = 1) -> None:
+    def __init__(self, data: Path, listeners: int = 1) -> None:
         self.data = data
         self._environment = starling_environment(STARLING_DATA=str(data))
-        self._listeners: list[socket.socket] = [open_listener("127.0.0.1", 0) for _ in range(doors)]
+        self._listeners: list[socket.socket] = [
+            open_listener("127.0.0.1", 0) for _ in range(listeners)
+        ]
         # Its other end stays open for as long as this process lives.
         self._lifeline, self._lifeline_writer = os.pipe()
         self._running: set[Process] = set()
 
     def use_environment(self, environment: Mapping[str, str]) -> None:
-        """Start what comes from now on in this environment."""
+        """Start processes from now on in this environment."""
         self._environment = dict(environment)
 
-    def url(self, door: int = 0) -> str:
-        """Where the API processes of a door answer."""
-        host, port = self._listeners[door].getsockname()
+    def url(self, listener: int = 0) -> str:
+        """The address at which the API processes of a listener answer."""
+        host, port = self._listeners[listener].getsockname()
         return f"http://{host}:{port}"
 
-    async def start_api(self, door: int = 0) -> Process:
+    async def start_api(self, listener: int = 0) -> Process:
         """Start an API process."""
-        listener = self._listeners[door].fileno()
-        module = ("-m", "infra.entrypoints.api_server", "--listener", str(listener))
-        return await self._start_child(sys.executable, *module, files=(listener,))
+        file = self._listeners[listener].fileno()
+        module = ("-m", "infra.entrypoints.api_server", "--listener", str(file))
+        return await self._start_child(sys.executable, *module, files=(file,))
 
     async def start_projector(self) -> Process:
         """Start a projector."""
@@ -94,9 +96,9 @@ class ServerProcesses:
 
 
 @asynccontextmanager
-async def running_processes(data: Path, doors: int = 1) -> AsyncIterator[ServerProcesses]:
+async def running_processes(data: Path, listeners: int = 1) -> AsyncIterator[ServerProcesses]:
     """Processes that are all stopped at the end."""
-    running = ServerProcesses(data, doors)
+    running = ServerProcesses(data, listeners)
     try:
         yield running
     finally:

@@ -224,8 +224,8 @@ async def project_and_store(
     projection: Projection, store: ReadStore, log: Sequence[RecordedEvent], after: int = 0
 ) -> Changes:
     """Project a batch of consecutive events into a store that stands at `after`."""
-    taken = [recorded for recorded in log if type(recorded.event) in projection.event_types]
-    changes = await project_batch(projection, store, taken)
+    steps = [recorded for recorded in log if type(recorded.event) in projection.event_types]
+    changes = await project_batch(projection, store, steps)
     await store.apply(changes, after, after + len(log))
     return changes
 

@@ -35,11 +35,11 @@ def starling(
 def killed_at_exit(
     command: Sequence[str | Path],
     env: Mapping[str, str],
-    said: Path,
+    output: Path,
     cwd: Path | None = None,
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A process, killed at the end of the block if it still runs; `said` gets what it writes."""
-    with said.open("ab") as log:
+    with output.open("ab") as log:
         process = subprocess.Popen(command, env=env, cwd=cwd, stdout=log, stderr=log)
     try:
         yield process

@@ -155,17 +155,17 @@ class StreamingWorld:
 
 async def random_history(steps: int) -> list[RecordedEvent]:
     chance = random.Random(8)
-    asked = [*FREQUENT_COMMANDS * 4, *(name for name in COMMANDS if name != "delete_account")]
-    taken = [
+    commands = [*FREQUENT_COMMANDS * 4, *(name for name in COMMANDS if name != "delete_account")]
+    drawn = [
         (
-            chance.choice(asked),
+            chance.choice(commands),
             chance.randint(0, 9),
             chance.randint(0, 40),
             chance.choice(DELAYS_MS[:6]),
         )
         for _ in range(steps)
     ]
-    return await events_of_steps(taken, people=10)
+    return await events_of_steps(drawn, people=10)
 
 
 @contextmanager

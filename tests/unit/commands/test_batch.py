@@ -26,7 +26,7 @@ from tests.support.faulty_logs import event_types, new_handler
 
 async def test_each_command_sees_what_the_ones_before_it_did() -> None:
     log = MemoryLog()
-    came = await new_handler(log).handle_many(
+    outcomes = await new_handler(log).handle_many(
         [
             register_request("anna"),
             post_request("p", "key:anna"),
@@ -36,22 +36,22 @@ async def test_each_command_sees_what_the_ones_before_it_did() -> None:
             CommandRequest(Register("anna", "Other"), 0),
         ]
     )
-    assert outcome_codes(came) == ["ok", "ok", "ok", "ok", "ok", "handle-taken"]
-    assert [one.changed for one in came if isinstance(one, CommandOutcome)] == [
+    assert outcome_codes(outcomes) == ["ok", "ok", "ok", "ok", "ok", "handle-taken"]
+    assert [one.changed for one in outcomes if isinstance(one, CommandOutcome)] == [
         True, True, True, False, True,
     ]  # fmt: skip
     assert event_types(log).count("post-liked") == 1
 
 
 async def test_a_command_made_needless_by_one_before_it_shows_at_that_ones_position() -> None:
-    came = await new_handler(MemoryLog()).handle_many(
+    outcomes = await new_handler(MemoryLog()).handle_many(
         [
             register_request("anna"),
             post_request("p", "@anna"),
             *[like_request(k, "@anna", "key:p") for k in "ab"],
         ]
     )
-    first, second = came[2:]
+    first, second = outcomes[2:]
     assert isinstance(first, CommandOutcome)
     assert isinstance(second, CommandOutcome)
     assert not second.changed
@@ -62,7 +62,7 @@ async def test_a_refused_command_stops_none_after_it() -> None:
     log = MemoryLog()
     do = new_handler(log)
     (anna,) = await register_people(do, "anna")
-    came = await do.handle_many(
+    outcomes = await do.handle_many(
         [
             CommandRequest(CreatePost(""), anna),
             CommandRequest(CreatePost("x"), 4711),
@@ -70,7 +70,7 @@ async def test_a_refused_command_stops_none_after_it() -> None:
             CommandRequest(CreatePost("fine"), anna),
         ]
     )
-    assert outcome_codes(came) == ["text-empty", "account-unknown", "post-not-found", "ok"]
+    assert outcome_codes(outcomes) == ["text-empty", "account-unknown", "post-not-found", "ok"]
 
 
 async def test_no_commands_are_no_work() -> None:
@@ -125,7 +125,7 @@ async def test_a_key_used_twice_in_a_batch_happens_once(
 ) -> None:
     monkeypatch.setattr(batch, "COMMANDS_PER_WINDOW", window)
     log = MemoryLog()
-    came = await new_handler(log).handle_many(
+    outcomes = await new_handler(log).handle_many(
         [
             register_request("anna"),
             post_request("p", "@anna"),
@@ -134,8 +134,8 @@ async def test_a_key_used_twice_in_a_batch_happens_once(
             register_request("anna"),
         ]
     )
-    assert outcome_codes(came) == ["ok", "ok", "ok", "key-reused", "ok"]
-    anna, first, second, _, again = came
+    assert outcome_codes(outcomes) == ["ok", "ok", "ok", "key-reused", "ok"]
+    anna, first, second, _, again = outcomes
     assert isinstance(first, CommandOutcome)
     assert second == first._replace(changed=False, replayed=True, writes=())
     assert isinstance(anna, CommandOutcome)

@@ -26,7 +26,7 @@ async def test_what_rests_on_something_that_failed_is_decided_again() -> None:
     log = ContendedLog()
     other = new_handler(log, first=1000)
     log.competitors = [partial(other.handle, CommandRequest(Register("anna", "Other"), 0))]
-    came = await new_handler(log).handle_many(
+    outcomes = await new_handler(log).handle_many(
         [
             register_request("anna"),
             post_request("p1", "key:anna"),
@@ -35,7 +35,7 @@ async def test_what_rests_on_something_that_failed_is_decided_again() -> None:
             like_request("l", "@ben", "key:p1"),
         ]
     )
-    assert outcome_codes(came) == [
+    assert outcome_codes(outcomes) == [
         "handle-taken", "user-not-found", "ok", "ok", "post-not-found",
     ]  # fmt: skip
     assert "post-liked" not in event_types(log)
@@ -49,10 +49,10 @@ async def test_an_edit_after_an_edit_that_failed_does_not_slip_in() -> None:
     log.competitors = [
         partial(new_handler(log, first=1000).handle, CommandRequest(DeletePost(post), anna))
     ]
-    came = await do.handle_many(
+    outcomes = await do.handle_many(
         [CommandRequest(EditPost(post, text), anna) for text in ("one", "two", "three")]
     )
-    assert outcome_codes(came) == ["post-not-found"] * 3
+    assert outcome_codes(outcomes) == ["post-not-found"] * 3
     assert "post-edited" not in event_types(log)
 
 
@@ -62,8 +62,8 @@ async def test_a_key_used_by_another_request_meanwhile_leaves_no_phantom() -> No
     anna, _ = await register_people(do, "anna", "ben")
     same = keyed_request("p", CreatePost("hi"), anna)
     log.competitors = [partial(new_handler(log, first=1000).handle, same)]
-    came = await do.handle_many([same, like_request("l", "@ben", "key:p")])
-    post, like = came
+    outcomes = await do.handle_many([same, like_request("l", "@ben", "key:p")])
+    post, like = outcomes
     assert isinstance(post, CommandOutcome)
     assert isinstance(like, CommandOutcome)
     assert (post.replayed, like.changed, like.id) == (True, True, post.id)

@@ -101,10 +101,11 @@ async def test_a_registration_overtaken_while_it_was_slow_loses_the_handle() -> 
 async def test_of_many_who_race_with_claims_one_ends_with_the_handle() -> None:
     log = OneStreamLog()
     tasks = [new_handler(log, first=100 * n).handle(CommandRequest(ANNA, 0)) for n in range(40)]
-    came = await asyncio.gather(*tasks, return_exceptions=True)
-    winners = [outcome.id for outcome in came if isinstance(outcome, CommandOutcome)]
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    winners = [outcome.id for outcome in outcomes if isinstance(outcome, CommandOutcome)]
     assert all(
-        isinstance(outcome, CommandOutcome | StateConflict | WriteContention) for outcome in came
+        isinstance(outcome, CommandOutcome | StateConflict | WriteContention)
+        for outcome in outcomes
     )
     assert registered(log) == winners == [holder(log)]
 
@@ -112,8 +113,8 @@ async def test_of_many_who_race_with_claims_one_ends_with_the_handle() -> None:
 async def test_a_batch_registers_and_uses_accounts_on_such_a_log_too() -> None:
     log = OneStreamLog()
     requests = [CommandRequest(Register(f"user{n}", "User"), 0) for n in range(20)]
-    came = await new_handler(log).handle_many(requests)
+    outcomes = await new_handler(log).handle_many(requests)
     assert len(registered(log)) == 20
     assert registered(log) == [
-        outcome.id for outcome in came if isinstance(outcome, CommandOutcome)
+        outcome.id for outcome in outcomes if isinstance(outcome, CommandOutcome)
     ]

@@ -224,14 +224,14 @@ async def test_reads_of_a_distant_log_keep_off_the_loop() -> None:
 
 async def test_of_many_who_want_one_handle_one_gets_it() -> None:
     log = RemoteLog()
-    came = await asyncio.gather(
+    outcomes = await asyncio.gather(
         *(new_handler(log, first=100 * n).handle(CommandRequest(ANNA, 0)) for n in range(30)),
         return_exceptions=True,
     )
-    winners = [outcome for outcome in came if isinstance(outcome, CommandOutcome)]
+    winners = [outcome for outcome in outcomes if isinstance(outcome, CommandOutcome)]
     assert len(winners) == 1
     assert all(
-        isinstance(other, StateConflict | WriteContention | CommandOutcome) for other in came
+        isinstance(other, StateConflict | WriteContention | CommandOutcome) for other in outcomes
     )
     registered = [e.event.user for e in recorded_events(log) if isinstance(e.event, UserRegistered)]
     assert registered == [winners[0].id]

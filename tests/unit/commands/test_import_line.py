@@ -43,10 +43,10 @@ async def world() -> tuple[MemoryLog, int, int]:
         line("register", ANNA, key="a"),
         line("post", {"text": "hi"}, key="p", **{"as": "@anna"}),
     ]
-    came = await new_handler(log).handle_many(
+    outcomes = await new_handler(log).handle_many(
         [partial(request_from_line, one, no_time) for one in lines]
     )
-    anna, hi = (one.id for one in came if isinstance(one, CommandOutcome))
+    anna, hi = (one.id for one in outcomes if isinstance(one, CommandOutcome))
     return log, anna, hi
 
 

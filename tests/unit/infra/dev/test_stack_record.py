@@ -85,8 +85,8 @@ def test_down_ends_the_last_first_and_forgets(
     stack_record.write_stack_record(
         settings.stack_file, StackRecord((first, gone, second), {"API": "http://somewhere"})
     )
-    said: list[str] = []
-    assert stop_stack(settings, said.append)
-    assert said == [f"{second.name} ended", f"{first.name} ended"]
+    output: list[str] = []
+    assert stop_stack(settings, output.append)
+    assert output == [f"{second.name} ended", f"{first.name} ended"]
     assert not settings.stack_file.exists()
-    assert not stop_stack(settings, said.append)
+    assert not stop_stack(settings, output.append)

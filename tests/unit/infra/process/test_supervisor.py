@@ -38,9 +38,9 @@ def lines(out: Path) -> list[tuple[str, int]]:
 
 
 async def test_a_killed_child_is_started_again_and_all_stop_in_order(tmp_path: Path) -> None:
-    out, said = tmp_path / "out", list[str]()
+    out, output = tmp_path / "out", list[str]()
     supervisor = Supervisor(
-        [ChildProcess("the child", ["-c", CHILD, str(out)])], os.environ, said.append
+        [ChildProcess("the child", ["-c", CHILD, str(out)])], os.environ, output.append
     )
     running = asyncio.create_task(supervisor.run())
     await wait_until(lambda: len(lines(out)) == 1)
@@ -51,7 +51,7 @@ async def test_a_killed_child_is_started_again_and_all_stop_in_order(tmp_path: P
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(running, 20)
     assert lines(out) == [("up", first), ("up", second), ("down", second)]
-    assert "the child was killed by signal 9" in said[0]
+    assert "the child was killed by signal 9" in output[0]
 
 
 async def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:

@@ -167,44 +167,44 @@ async def test_a_batch_without_bad_events_is_projected_once() -> None:
 async def test_a_replay_applies_them_in_order_and_notifies_listeners() -> None:
     log = MemoryLog()
     await append_post(log, 1, "good", "bad", "fine")
-    heard = await RecordingRunner(log, FailingProjection("bad")).catch_up()
-    told = len(heard.changes)
-    sayings = heard.follower.projection
+    recording = await RecordingRunner(log, FailingProjection("bad")).catch_up()
+    told = len(recording.changes)
+    sayings = recording.follower.projection
     assert isinstance(sayings, FailingProjection)
     sayings.failing_texts.clear()
-    assert await heard.follower.tolerant_projector.retry_dead_letters(log) == []
-    assert await heard.read_rows() == [PostText(1, "fine", 3)]
-    assert [position for _, position in heard.changes[told:]] == [3, 3]
-    assert await heard.store.read_checkpoint() == 3
+    assert await recording.follower.tolerant_projector.retry_dead_letters(log) == []
+    assert await recording.read_rows() == [PostText(1, "fine", 3)]
+    assert [position for _, position in recording.changes[told:]] == [3, 3]
+    assert await recording.store.read_checkpoint() == 3
     await append_event(log, 103, streams.post_stream(1), 3, PostEdited(1, 7, "late"))
-    await heard.runner.catch_up()
-    assert await heard.read_rows() == [PostText(1, "late", 4)], "the stream is free again"
+    await recording.runner.catch_up()
+    assert await recording.read_rows() == [PostText(1, "late", 4)], "the stream is free again"
 
 
 async def test_what_fails_again_stays_with_the_newest_reason_and_the_rest_of_its_stream() -> None:
     log = MemoryLog()
     await append_post(log, 1, "bad", "fine")
     await append_post(log, 2, "worse")
-    heard = await RecordingRunner(log, FailingProjection("bad", "worse")).catch_up()
-    sayings = heard.follower.projection
+    recording = await RecordingRunner(log, FailingProjection("bad", "worse")).catch_up()
+    sayings = recording.follower.projection
     assert isinstance(sayings, FailingProjection)
     sayings.failing_texts = {"bad"}
-    stay = await heard.follower.tolerant_projector.retry_dead_letters(log)
+    stay = await recording.follower.tolerant_projector.retry_dead_letters(log)
     assert [(one.position, bool(one.traceback)) for one in stay] == [(1, True), (2, False)]
-    assert await heard.read_rows() == [PostText(2, "worse", 1)]
+    assert await recording.read_rows() == [PostText(2, "worse", 1)]
 
 
 async def test_only_the_requested_streams_are_replayed() -> None:
     log = MemoryLog()
     await append_post(log, 1, "bad")
     await append_post(log, 2, "bad")
-    heard = await RecordingRunner(log, FailingProjection("bad")).catch_up()
-    sayings = heard.follower.projection
+    recording = await RecordingRunner(log, FailingProjection("bad")).catch_up()
+    sayings = recording.follower.projection
     assert isinstance(sayings, FailingProjection)
     sayings.failing_texts.clear()
-    await heard.follower.tolerant_projector.retry_dead_letters(log, {streams.post_stream(2)})
-    assert await heard.read_rows() == [PostText(2, "bad", 1)]
-    assert await heard.dead_letter_positions() == [(1, True)]
+    await recording.follower.tolerant_projector.retry_dead_letters(log, {streams.post_stream(2)})
+    assert await recording.read_rows() == [PostText(2, "bad", 1)]
+    assert await recording.dead_letter_positions() == [(1, True)]
 
 
 async def test_an_interrupted_replay_applies_no_event_twice() -> None:
@@ -222,28 +222,28 @@ async def test_an_interrupted_replay_applies_no_event_twice() -> None:
     log = MemoryLog()
     await append_post(log, 1, "bad", "fine")
     sayings = FailingProjection("bad")
-    heard = RecordingRunner(log, sayings)
-    heard.store = Dying(tables_with_dead_letters(sayings))
-    heard.follower = RunningProjection(sayings, heard.store)
-    await heard.follower.start()
-    await LogRunner(log, [heard.follower]).catch_up()
+    recording = RecordingRunner(log, sayings)
+    recording.store = Dying(tables_with_dead_letters(sayings))
+    recording.follower = RunningProjection(sayings, recording.store)
+    await recording.follower.start()
+    await LogRunner(log, [recording.follower]).catch_up()
     sayings.failing_texts.clear()
-    heard.store.dies = True
+    recording.store.dies = True
     with pytest.raises(StoreUnavailable):
-        await heard.follower.tolerant_projector.retry_dead_letters(log)
-    heard.store.dies = False
-    again = TolerantProjector(sayings, heard.store)
+        await recording.follower.tolerant_projector.retry_dead_letters(log)
+    recording.store.dies = False
+    again = TolerantProjector(sayings, recording.store)
     await again.sync_with_store()
     await again.retry_dead_letters(log)
-    assert await heard.read_rows() == [PostText(1, "fine", 2)]
+    assert await recording.read_rows() == [PostText(1, "fine", 2)]
 
 
 async def test_purged_dead_letters_are_gone_and_the_rows_stay() -> None:
     log = MemoryLog()
     await append_post(log, 1, "bad")
     await append_post(log, 2, "good")
-    heard = await RecordingRunner(log, FailingProjection("bad")).catch_up()
-    assert await purge(heard.store, [1, 99]) == 1
-    assert await purge(heard.store, [1]) == 0
-    assert await heard.dead_letter_positions() == []
-    assert await heard.read_rows() == [PostText(2, "good", 1)]
+    recording = await RecordingRunner(log, FailingProjection("bad")).catch_up()
+    assert await purge(recording.store, [1, 99]) == 1
+    assert await purge(recording.store, [1]) == 0
+    assert await recording.dead_letter_positions() == []
+    assert await recording.read_rows() == [PostText(2, "good", 1)]

@@ -23,24 +23,24 @@ MUTED = UserMuted(1, 2)  # nothing that profiles take
 
 
 async def test_a_missing_view_is_absent_and_lags_by_the_whole_log() -> None:
-    told = status_of(await log_with(WREN, MUTED), ProfilesProjection(), None)
-    assert (told.position, told.lag, told.state) == (0, 2, "absent")
+    status = status_of(await log_with(WREN, MUTED), ProfilesProjection(), None)
+    assert (status.position, status.lag, status.state) == (0, 2, "absent")
 
 
 async def test_a_view_of_everything_is_current() -> None:
-    told = status_of(await log_with(WREN), ProfilesProjection(), 1)
-    assert (told.name, told.position, told.lag, told.state) == ("profiles", 1, 0, "current")
+    status = status_of(await log_with(WREN), ProfilesProjection(), 1)
+    assert (status.name, status.position, status.lag, status.state) == ("profiles", 1, 0, "current")
 
 
 @pytest.mark.parametrize("events", [(WREN, MUTED), (WREN, MUTED, MUTED)])
 async def test_events_of_other_types_are_no_lag(events: tuple[Event, ...]) -> None:
-    told = status_of(await log_with(*events), ProfilesProjection(), 1)
-    assert (told.position, told.lag, told.state) == (len(events), 0, "current")
+    status = status_of(await log_with(*events), ProfilesProjection(), 1)
+    assert (status.position, status.lag, status.state) == (len(events), 0, "current")
 
 
 async def test_events_of_its_types_are_lag() -> None:
-    told = status_of(await log_with(WREN, MUTED, WREN), ProfilesProjection(), 1)
-    assert (told.position, told.lag, told.state) == (1, 2, "behind")
+    status = status_of(await log_with(WREN, MUTED, WREN), ProfilesProjection(), 1)
+    assert (status.position, status.lag, status.state) == (1, 2, "behind")
 
 
 async def test_an_empty_log_has_no_lag() -> None:
