@@ -9,9 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.http.errors import ProblemResponse, RequestRefused
+from api.http.errors import ProblemResponse, RequestRefused, unauthorized
 from api.http.problems import PROBLEM_MEANINGS
-from api.http.tokens import unauthorized
 from commands.errors import InvalidInput, NotAllowed, NotFound, StateConflict, WriteContention
 from infra.dev import demo_world
 from tests.support.requirements import REPOSITORY

@@ -24,7 +24,6 @@ from infra.streaming.worker import open_log_runner, open_stores
 from infra.wiring.write_side import signing_secret
 from projections.store import ReadStore
 from streams.projecting.apply_batch import project_and_apply
-from tests.e2e.test_multi_process_server import running_server
 from tests.support.acknowledged_writes import all_events
 from tests.support.engines.mongodb_views import fresh_address, projection_rows, temporary_database
 from tests.support.fresh_projection import all_rows, fresh_views

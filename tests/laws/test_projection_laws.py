@@ -43,9 +43,10 @@ async def feed(
     start, number = 0, 0
     while start < len(log):
         batch = log[start : start + sizes[min(number, len(sizes) - 1)]]
-        steps = [one for one in batch if type(one.event) in projection.event_types]
+        wanted = [one for one in batch if type(one.event) in projection.event_types]
         assert (
-            await project_and_apply(projection, store, steps, start, start + len(batch)) is not None
+            await project_and_apply(projection, store, wanted, start, start + len(batch))
+            is not None
         )
         start, number = start + len(batch), number + 1
 

@@ -39,8 +39,8 @@ async def views(log: EventLog) -> list[object]:
     rows: list[object] = []
     for projection in ALL_PROJECTIONS:
         store = MemoryReadStore(projection.tables)
-        steps = [one for one in events if type(one.event) in projection.event_types]
-        await project_and_apply(projection, store, steps, 0, log.head())
+        wanted = [one for one in events if type(one.event) in projection.event_types]
+        await project_and_apply(projection, store, wanted, 0, log.head())
         rows += [(table.name, await store.scan(table)) for table in projection.tables]
     return rows
 

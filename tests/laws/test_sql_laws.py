@@ -52,8 +52,8 @@ async def stores(log: EventLog) -> dict[str, ReadStore]:
     found: dict[str, ReadStore] = {}
     for projection in ALL_PROJECTIONS:
         store = found[projection.name] = MemoryReadStore(projection.tables)
-        steps = [one for one in events if type(one.event) in projection.event_types]
-        await project_and_apply(projection, store, steps, 0, log.head())
+        wanted = [one for one in events if type(one.event) in projection.event_types]
+        await project_and_apply(projection, store, wanted, 0, log.head())
     return found
 
 

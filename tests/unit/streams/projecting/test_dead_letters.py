@@ -39,19 +39,19 @@ async def test_the_rest_of_the_batch_is_applied_as_if_the_bad_event_were_not_the
     log = MemoryLog()
     for post in range(1, 40):
         await append_post(log, post, "bad" if post == 17 else "good")
-    heard = await RecordingRunner(log, FailingProjection("bad")).catch_up()
-    assert [row.post for row in await heard.read_rows()] == [n for n in range(1, 40) if n != 17]
-    assert await heard.dead_letter_positions() == [(17, True)]
-    assert await heard.store.read_checkpoint() == log.head()
-    told = [key[0] for changes, _ in heard.changes for key in changes.puts.get(POST_TEXTS, {})]
+    recording = await RecordingRunner(log, FailingProjection("bad")).catch_up()
+    assert [row.post for row in await recording.read_rows()] == [n for n in range(1, 40) if n != 17]
+    assert await recording.dead_letter_positions() == [(17, True)]
+    assert await recording.store.read_checkpoint() == log.head()
+    told = [key[0] for changes, _ in recording.changes for key in changes.puts.get(POST_TEXTS, {})]
     assert sorted(told) == [n for n in range(1, 40) if n != 17], "each was told once"
 
 
 async def test_a_dead_letter_says_which_event_it_was_and_what_went_wrong() -> None:
     log = MemoryLog()
     await append_post(log, 1, "bad")
-    heard = await RecordingRunner(log, FailingProjection("bad")).catch_up()
-    [letter] = await read_dead_letters(heard.store)
+    recording = await RecordingRunner(log, FailingProjection("bad")).catch_up()
+    [letter] = await read_dead_letters(recording.store)
     assert letter[:4] == (1, 100, "post-1", "post-created")
     assert letter.error == "ValueError: cannot say 'bad'"
     assert "in project" in letter.traceback
@@ -61,23 +61,23 @@ async def test_later_events_of_the_stream_become_dead_letters_too_in_this_batch_
     log = MemoryLog()
     await append_post(log, 1, "good", "bad", "fine")
     await append_post(log, 2, "good")
-    heard = await RecordingRunner(log, FailingProjection("bad")).catch_up()
-    assert await heard.read_rows() == [PostText(1, "good", 1), PostText(2, "good", 1)]
-    assert await heard.dead_letter_positions() == [(2, True), (3, False)]
+    recording = await RecordingRunner(log, FailingProjection("bad")).catch_up()
+    assert await recording.read_rows() == [PostText(1, "good", 1), PostText(2, "good", 1)]
+    assert await recording.dead_letter_positions() == [(2, True), (3, False)]
     await append_event(log, 103, streams.post_stream(1), 3, PostEdited(1, 7, "late"))
-    await heard.runner.catch_up()
-    assert await heard.dead_letter_positions() == [(2, True), (3, False), (5, False)]
+    await recording.runner.catch_up()
+    assert await recording.dead_letter_positions() == [(2, True), (3, False), (5, False)]
 
 
 async def test_a_dead_letter_blocks_its_stream_after_a_restart() -> None:
     log = MemoryLog()
     await append_post(log, 1, "bad")
-    heard = await RecordingRunner(log, FailingProjection("bad")).catch_up()
+    recording = await RecordingRunner(log, FailingProjection("bad")).catch_up()
     await append_event(log, 101, streams.post_stream(1), 1, PostEdited(1, 7, "late"))
-    heard.follower = RunningProjection(FailingProjection(), heard.store)
-    await heard.follower.start()
-    await LogRunner(log, [heard.follower]).catch_up()
-    assert await heard.dead_letter_positions() == [(1, True), (2, False)]
+    recording.follower = RunningProjection(FailingProjection(), recording.store)
+    await recording.follower.start()
+    await LogRunner(log, [recording.follower]).catch_up()
+    assert await recording.dead_letter_positions() == [(1, True), (2, False)]
 
 
 async def test_an_undecodable_event_is_a_dead_letter_of_the_projections_of_its_type() -> None:
@@ -100,11 +100,11 @@ async def test_an_undecodable_event_is_a_dead_letter_of_the_projections_of_its_t
 async def test_a_skipped_event_is_neither_applied_nor_a_dead_letter() -> None:
     log = MemoryLog()
     await append_post(log, 1, "bad", "fine")
-    heard = RecordingRunner(log, FailingProjection("bad"))
-    heard.follower.skipped_positions = frozenset({1})
-    await heard.catch_up()
-    assert await heard.read_rows() == [PostText(1, "fine", 1)]
-    assert await heard.dead_letter_positions() == []
+    recording = RecordingRunner(log, FailingProjection("bad"))
+    recording.follower.skipped_positions = frozenset({1})
+    await recording.catch_up()
+    assert await recording.read_rows() == [PostText(1, "fine", 1)]
+    assert await recording.dead_letter_positions() == []
 
 
 async def test_an_unavailable_store_makes_no_dead_letter() -> None:
@@ -133,9 +133,9 @@ async def test_a_row_that_the_store_refuses_makes_a_dead_letter() -> None:
     log = MemoryLog()
     await append_post(log, 1, "wide")
     await append_post(log, 2, "good")
-    heard = await RecordingRunner(log, Wide()).catch_up()
-    assert await heard.read_rows() == [PostText(2, "good", 1)]
-    assert await heard.dead_letter_positions() == [(1, True)]
+    recording = await RecordingRunner(log, Wide()).catch_up()
+    assert await recording.read_rows() == [PostText(2, "good", 1)]
+    assert await recording.dead_letter_positions() == [(1, True)]
 
 
 async def test_a_failing_listener_makes_no_dead_letter() -> None:
