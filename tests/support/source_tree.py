@@ -171,14 +171,15 @@ def _families(methods: Mapping[str, set[str]], bases: Mapping[str, set[str]]) ->
 def profile_choices() -> list[str]:
     """`file:line` of each place where the product tells one profile from the other.
 
-    That is a comparison of the setting `views` with something, or a look at `is_streaming` or at a
-    `profile`. The module of the settings, which checks and names them, doesn't count.
+    That is a comparison of where the settings say the views are (`views`, `mongodb`), or a look at
+    `is_streaming` or at a `profile`. The settings themselves don't count, nor does `starling up`,
+    which asks whether it has to start a MongoDB.
     """
     return sorted(
         {
             f"{path}:{node.lineno}"
             for path in source_files()
-            if path != Path("infra/settings.py")
+            if path not in (Path("infra/settings.py"), Path("infra/dev/stack.py"))
             for node in ast.walk(parse(path))
             if isinstance(node, ast.expr) and _chooses_profile(node)
         }
@@ -190,7 +191,7 @@ def _chooses_profile(node: ast.expr) -> bool:
         return node.attr in ("is_streaming", "profile")
     return isinstance(node, ast.Compare) and any(
         isinstance(side, ast.Attribute)
-        and side.attr == "views"
+        and side.attr in ("views", "mongodb")
         and "settings" in ast.unparse(side.value)
         for side in (node.left, *node.comparators)
     )
