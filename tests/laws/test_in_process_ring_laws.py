@@ -1,4 +1,4 @@
-"""Home timelines from rings that are kept by the news give what a naive model says, at any time."""
+"""Home timelines from rings that a process keeps by itself agree with a naive model at any time."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -37,7 +37,7 @@ class Interrupted(MemoryReadStore):
 
 
 class InProcessRingSystem:
-    """A projector, and an API process that hears the news of it with each batch."""
+    """A projector, and an API process that receives invalidations with each batch."""
 
     def __init__(self, fanout_limit: int = 1000) -> None:
         self.world = SocialModel()
@@ -50,7 +50,7 @@ class InProcessRingSystem:
         self.done = 0
 
     async def apply_steps(self, steps: list[SocialStep]) -> None:
-        """Do the steps. The news of them are there, and heard before the next question."""
+        """Do the steps. Their invalidations are applied before the next request."""
         self.world.apply_steps(steps)
         log = self.world.log[self.done :]
         if log:
@@ -75,10 +75,10 @@ class InProcessRingSystem:
                 assert await self.home.load_page(viewer, PageRequest(limit)) == wanted[:limit]
             assert self.home.page_from_memory(viewer, PageRequest(3)) in (None, wanted[:3])
             for place in range(len(wanted)):
-                asked = PageRequest(3, max_id=wanted[place].post)
-                assert await self.home.load_page(viewer, asked) == wanted[place + 1 : place + 4]
-                asked = PageRequest(2, min_id=wanted[place].id)
-                assert await self.home.load_page(viewer, asked) == wanted[:place][-2:]
+                request = PageRequest(3, max_id=wanted[place].post)
+                assert await self.home.load_page(viewer, request) == wanted[place + 1 : place + 4]
+                request = PageRequest(2, min_id=wanted[place].id)
+                assert await self.home.load_page(viewer, request) == wanted[:place][-2:]
 
 
 @pytest.mark.parametrize("fanout_limit", [2, 1000])
@@ -98,14 +98,14 @@ async def test_rings_updated_by_invalidations_and_the_model_agree(
 @settings(max_examples=120, deadline=None)
 @given(random_steps(most=60), random_steps(most=12), random_steps(most=6), st.booleans())
 async def test_an_event_during_the_build_of_a_ring_is_in_it_or_discards_it(
-    before: list[SocialStep], during: list[SocialStep], after: list[SocialStep], heard: bool
+    before: list[SocialStep], during: list[SocialStep], after: list[SocialStep], invalidated: bool
 ) -> None:
     system = InProcessRingSystem()
     await system.apply_steps(before)
 
     async def happens() -> None:
         await system.apply_steps(during)
-        if heard:  # before another request
+        if invalidated:  # before another request
             system.apply_invalidations()
 
     for viewer in set(USERS) - system.world.deleted_users:

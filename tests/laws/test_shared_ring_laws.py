@@ -39,7 +39,7 @@ class SharedRingSystem:
         self.home = HomeTimeline(lambda: self.store, RingReader(folder))
         self.done = 0
 
-    async def apply_steps(self, steps: list[SocialStep], tend: bool = True) -> None:
+    async def apply_steps(self, steps: list[SocialStep], maintain: bool = True) -> None:
         """Do the steps, and what the projector does about them."""
         self.world.apply_steps(steps)
         log = self.world.log[self.done :]
@@ -49,7 +49,7 @@ class SharedRingSystem:
             self.fanout.deliver_changes(changes, self.done)
             for kind, id in find_invalidations(changes):
                 self.home.invalidate(kind, id)
-        if tend:
+        if maintain:
             await self.fanout.run_maintenance(self.store)
 
     async def check_homes(self) -> None:
@@ -61,17 +61,17 @@ class SharedRingSystem:
                 assert at_once in (None, wanted[:limit])
                 assert await self.home.load_page(viewer, PageRequest(limit)) == wanted[:limit]
             for place in range(len(wanted)):
-                asked = PageRequest(3, max_id=wanted[place].post)
-                assert self.home.page_from_memory(viewer, asked) in (
+                request = PageRequest(3, max_id=wanted[place].post)
+                assert self.home.page_from_memory(viewer, request) in (
                     None,
                     wanted[place + 1 : place + 4],
                 )
-                assert await self.home.load_page(viewer, asked) == wanted[place + 1 : place + 4]
-                asked = PageRequest(2, min_id=wanted[place].id)
-                assert self.home.page_from_memory(viewer, asked) in (None, wanted[:place][-2:])
-                assert await self.home.load_page(viewer, asked) == wanted[:place][-2:]
-                asked = PageRequest(2, since_id=wanted[place].id)
-                assert self.home.page_from_memory(viewer, asked) in (None, wanted[:place][:2])
+                assert await self.home.load_page(viewer, request) == wanted[place + 1 : place + 4]
+                request = PageRequest(2, min_id=wanted[place].id)
+                assert self.home.page_from_memory(viewer, request) in (None, wanted[:place][-2:])
+                assert await self.home.load_page(viewer, request) == wanted[:place][-2:]
+                request = PageRequest(2, since_id=wanted[place].id)
+                assert self.home.page_from_memory(viewer, request) in (None, wanted[:place][:2])
 
     async def check_rings_answer(self) -> None:
         """Rings that were wanted are there, and the second of two reads needs nothing else."""
@@ -97,7 +97,7 @@ class SharedRingSystem:
 @settings(max_examples=80, deadline=None)
 @given(random_steps(), st.lists(random_steps(most=12), max_size=5), st.booleans())
 async def test_rings_and_merges_and_the_model_agree(
-    fanout_limit: int, before: list[SocialStep], then: list[list[SocialStep]], tend: bool
+    fanout_limit: int, before: list[SocialStep], then: list[list[SocialStep]], maintain: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         system = SharedRingSystem(Path(folder), fanout_limit)
@@ -106,7 +106,7 @@ async def test_rings_and_merges_and_the_model_agree(
         await system.check_homes()
         await system.check_rings_answer()
         for steps in then:
-            await system.apply_steps(steps, tend)
+            await system.apply_steps(steps, maintain)
             await system.check_homes()
         await system.apply_steps([])
         await system.check_rings_answer()
@@ -139,7 +139,7 @@ GROWING = ("post", "post", "retweet", "retweet", "retweet", "delete", "edit", "f
 async def test_a_walk_while_others_write_shows_each_post_once_and_misses_none(
     by: str, before: list[SocialStep], draw: st.DataObject
 ) -> None:
-    # A post whose earliest retweet is taken back moves up; only entry ids are then exact cursors.
+    # A post whose earliest retweet is undone moves up; only entry ids are then exact cursors.
     kinds = FREQUENT_KINDS + RARE_KINDS if by == "entry" else GROWING
     others = st.tuples(st.sampled_from(kinds), st.integers(2, 6), st.integers(1, 40), st.just(0))
     with tempfile.TemporaryDirectory() as folder:
@@ -148,12 +148,12 @@ async def test_a_walk_while_others_write_shows_each_post_once_and_misses_none(
         await system.apply_steps([step for step in before if (step[0], step[1]) != ("end", 1)])
         await system.check_rings_answer()
         at_first, walked = system.world.expected_home(1), []
-        asked = PageRequest(2)
-        while page := system.home.page_from_memory(1, asked) or await system.home.load_page(
-            1, asked
+        request = PageRequest(2)
+        while page := system.home.page_from_memory(1, request) or await system.home.load_page(
+            1, request
         ):
             walked += page
-            asked = PageRequest(2, max_id=page[-1].id if by == "entry" else page[-1].post)
+            request = PageRequest(2, max_id=page[-1].id if by == "entry" else page[-1].post)
             await system.apply_steps(draw.draw(st.lists(others, max_size=4)))
         seen = [entry.post for entry in walked]
         assert len(seen) == len(set(seen))

@@ -10,15 +10,15 @@ from projections.store import StoreError, StoreUnavailable
 
 
 class CountingSource:
-    """Squares of numbers below 100, one question at a time, each held up until `gate` opens."""
+    """Squares of numbers below 100, one read at a time, each held up until `gate` opens."""
 
     def __init__(self) -> None:
-        self.asked: list[list[int]] = []
+        self.reads: list[list[int]] = []
         self.gate = asyncio.Event()
         self.error: Exception | None = None
 
     async def fetch(self, keys: Collection[int]) -> Mapping[int, int]:
-        self.asked.append(sorted(keys))
+        self.reads.append(sorted(keys))
         await self.gate.wait()
         if self.error is not None:
             raise self.error
@@ -38,7 +38,7 @@ async def test_loads_of_one_loop_turn_share_a_query_and_get_their_own_results() 
     ask = BatchLoader(source.fetch)
     answers = await asyncio.gather(ask([1, 2]), ask([2, 3]), ask([500]))
     assert [*answers] == [{1: 1, 2: 4}, {2: 4, 3: 9}, {}]
-    assert source.asked == [[1, 2, 3, 500]]
+    assert source.reads == [[1, 2, 3, 500]]
 
 
 async def test_loads_during_a_query_share_the_next_query() -> None:
@@ -48,11 +48,11 @@ async def test_loads_during_a_query_share_the_next_query() -> None:
     await run_loop_turns()
     rest = [asyncio.create_task(ask([key])) for key in (1, 2, 3)]
     await run_loop_turns()
-    assert source.asked == [[1]]
+    assert source.reads == [[1]]
     source.gate.set()
     assert await first == {1: 1}
     assert await asyncio.gather(*rest) == [{1: 1}, {2: 4}, {3: 9}]
-    assert source.asked == [[1], [1, 2, 3]]
+    assert source.reads == [[1], [1, 2, 3]]
 
 
 async def test_a_cancelled_load_does_not_cancel_the_others() -> None:
@@ -76,10 +76,10 @@ async def test_an_unavailable_store_fails_waiting_loads_and_is_queried_again() -
     second = asyncio.create_task(ask([2]))
     await run_loop_turns()
     source.gate.set()
-    for asked in (first, second):
+    for request in (first, second):
         with pytest.raises(StoreUnavailable):
-            await asked
-    assert len(source.asked) == 1
+            await request
+    assert len(source.reads) == 1
     source.error = None
     assert await ask([3]) == {3: 9}
 

@@ -85,17 +85,17 @@ def test_a_deleted_account_no_longer_counts_and_never_again() -> None:
 def test_what_is_older_than_eight_days_goes_when_its_author_uses_a_tag_again() -> None:
     posts = (post(9 * DAY, 1, "now", number=number) for number in range(100))
     now = next(one for one in posts if prunes_expired(one.post))
-    old, kept = post(0, 1, "cats"), post(1 * DAY + 15, 1, "cats", number=1)
+    expired, current = post(0, 1, "cats"), post(1 * DAY + 15, 1, "cats", number=1)
     others = post(0, 2, "cats")
     quarters = 24 * 4
-    given(old, kept, others, now).expect(
+    given(expired, current, others, now).expect(
         TAG_USAGE,
         TagUsageRow(Q, "cats", 1, 1),
         TagUsageRow(Q + quarters + 1, "cats", 1, 1),
         TagUsageRow(Q + 9 * quarters, "now", 1, 1),
     ).expect(
         TAGGED_POSTS,
-        TaggedPostRow(1, kept.post, '["cats"]'),
+        TaggedPostRow(1, current.post, '["cats"]'),
         TaggedPostRow(1, now.post, '["now"]'),
         TaggedPostRow(2, others.post, '["cats"]'),
     )

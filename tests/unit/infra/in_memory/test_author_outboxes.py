@@ -1,4 +1,4 @@
-"""What is known of authors answers for readers who share them, and is never more than is true."""
+"""Outboxes answer for all readers who share their authors, and never hold more than the tables."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -21,17 +21,17 @@ LIMIT = 4
 
 
 class Counting(MemoryReadStore):
-    """Says which accounts were asked for; something may happen before an answer is given."""
+    """Lists the accounts that were read; a read can be held up until `let_go` is set."""
 
     def __init__(self) -> None:
         super().__init__(TimelineProjection().tables)
-        self.asked: list[int] = []
+        self.accounts_read: list[int] = []
         self.let_go = asyncio.Event()
         self.let_go.set()
 
     async def scan(self, table: Any, prefix: Any = (), **how: Any) -> Any:
         found = await super().scan(table, prefix, **how)
-        self.asked.append(prefix[0])
+        self.accounts_read.append(prefix[0])
         await self.let_go.wait()
         return found
 
@@ -45,7 +45,7 @@ async def posted(*posts: tuple[int, int]) -> Counting:
 
 
 async def ask(outboxes: AuthorOutboxes, store: Counting, *authors: int) -> NewestEntries:
-    store.asked.clear()
+    store.accounts_read.clear()
     return await outboxes.newest_entries(store, authors, (), LIMIT)
 
 
@@ -67,13 +67,13 @@ async def test_authors_that_another_reader_follows_are_not_queried_again() -> No
     outboxes = AuthorOutboxes()
     first = await ask(outboxes, store, ANN, BEN, CARA)
     assert first == NewestEntries([1260, 1270, 1280, 1290], complete=False)
-    assert set(store.asked) == {ANN, BEN, CARA}
+    assert set(store.accounts_read) == {ANN, BEN, CARA}
     assert await ask(outboxes, store, ANN, BEN, CARA) == first
-    assert store.asked == []
+    assert store.accounts_read == []
     # Of one more author, only what may belong to the page is read.
     more = await ask(outboxes, store, ANN, BEN, CARA, DAN)
     assert more.entries == [1261, 1270, 1280, 1290]
-    assert set(store.asked) == {DAN}
+    assert set(store.accounts_read) == {DAN}
 
 
 async def test_new_entries_are_added_and_push_out_the_oldest_of_busy_authors() -> None:
@@ -88,9 +88,9 @@ async def test_new_entries_are_added_and_push_out_the_oldest_of_busy_authors() -
         [102, 103, 105, 110], complete=False
     )
     outboxes.add_entry(SignedEntry(111, ANN, 111))
-    # Of Ann's posts 101 to 105 are forgotten, so Ben's 102 says nothing about what lies above it.
+    # Of Ann's posts 101 to 105 are dropped, so Ben's 102 says nothing about what lies above it.
     assert await ask(outboxes, store, ANN, BEN) == NewestEntries([110, 111], complete=False)
-    assert store.asked == []
+    assert store.accounts_read == []
 
 
 async def test_posts_and_retweets_of_an_account_are_known_apart() -> None:
@@ -110,7 +110,7 @@ async def test_entries_added_while_the_tables_are_read_are_known_afterwards() ->
         lambda: outboxes.add_entry(SignedEntry(103, ANN, 103)), outboxes, store, ANN, BEN
     )
     assert await ask(outboxes, store, ANN, BEN) == NewestEntries([101, 102, 103], complete=True)
-    assert store.asked == []
+    assert store.accounts_read == []
 
 
 async def test_what_was_read_during_a_clear_is_discarded() -> None:
@@ -118,21 +118,21 @@ async def test_what_was_read_during_a_clear_is_discarded() -> None:
     outboxes = AuthorOutboxes()
     await ask_while(outboxes.discard_all, outboxes, store, ANN, BEN)
     await ask(outboxes, store, ANN, BEN)
-    assert set(store.asked) == {ANN, BEN}
+    assert set(store.accounts_read) == {ANN, BEN}
 
 
 async def test_the_number_of_outboxes_is_bounded_and_the_youngest_stay() -> None:
     store = await posted(*((100 + author, author) for author in (ANN, BEN, CARA, DAN, ELI)))
     outboxes = AuthorOutboxes(max_outboxes=4)
 
-    async def asked_for(*authors: int) -> Collection[int]:
+    async def accounts_read_for(*authors: int) -> Collection[int]:
         await ask(outboxes, store, *authors)
-        return set(store.asked)
+        return set(store.accounts_read)
 
-    assert await asked_for(ANN, BEN) == {ANN, BEN}
-    assert await asked_for(CARA, DAN) == {CARA, DAN}
-    assert await asked_for(ANN) == set()
-    assert await asked_for(ELI) == {ELI}
-    assert await asked_for(ANN) == set()
-    assert await asked_for(BEN) == {BEN}
-    assert await asked_for(CARA, DAN, ELI) == {CARA, DAN, ELI}  # too many to be kept
+    assert await accounts_read_for(ANN, BEN) == {ANN, BEN}
+    assert await accounts_read_for(CARA, DAN) == {CARA, DAN}
+    assert await accounts_read_for(ANN) == set()
+    assert await accounts_read_for(ELI) == {ELI}
+    assert await accounts_read_for(ANN) == set()
+    assert await accounts_read_for(BEN) == {BEN}
+    assert await accounts_read_for(CARA, DAN, ELI) == {CARA, DAN, ELI}  # too many to be kept

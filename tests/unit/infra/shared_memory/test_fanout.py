@@ -37,10 +37,10 @@ class RingProjector:
         self.rings = RingReader(folder)
         self.position = 0
 
-    async def apply_changes(self, changes: Changes, listen: bool = True) -> None:
+    async def apply_changes(self, changes: Changes, deliver: bool = True) -> None:
         await self.store.apply(changes, self.position, self.position + 1)
         self.position += 1
-        if listen:
+        if deliver:
             self.fanout.deliver_changes(changes, self.position)
 
     async def follow(self, *pairs: tuple[int, int]) -> None:
@@ -193,7 +193,7 @@ async def test_a_restart_keeps_the_rings_and_goes_on_delivering(projector: RingP
 async def test_a_batch_applied_but_not_delivered_drops_the_rings(projector: RingProjector) -> None:
     await projector.request_rings(BEN)
     await projector.apply_changes(
-        Changes(puts={POST_ENTRIES: {(10,): PostEntry(10, ANN)}}), listen=False
+        Changes(puts={POST_ENTRIES: {(10,): PostEntry(10, ANN)}}), deliver=False
     )
     assert await restarted(projector) is None
 

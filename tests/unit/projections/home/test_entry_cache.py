@@ -26,15 +26,15 @@ class PausableStore(MemoryReadStore):
     def __init__(self) -> None:
         super().__init__(TimelineProjection().tables)
         self.pauses: deque[tuple[asyncio.Event, asyncio.Event]] = deque()
-        """What the next questions' answers wait for, one each, and what says that they do."""
+        """For each of the next reads, an event that it waits for and one that it sets meanwhile."""
 
-    async def get_many(self, *question: Any) -> Any:
-        answer = await super().get_many(*question)
+    async def get_many(self, *arguments: Any) -> Any:
+        rows = await super().get_many(*arguments)
         if self.pauses:
-            hold, taken = self.pauses.popleft()
-            taken.set()
+            hold, waiting = self.pauses.popleft()
+            waiting.set()
             await hold.wait()
-        return answer
+        return rows
 
     async def apply_event(self, position: int, id: int, event: Event) -> None:
         recorded = RecordedEvent(position, id, "", 1, 0, 0, id, event)
@@ -44,11 +44,11 @@ class PausableStore(MemoryReadStore):
 async def start_paused_read(
     store: PausableStore, read: Callable[[], Coroutine[Any, Any, object]]
 ) -> PausedRead:
-    """A read that has its answer and waits to give it."""
-    hold, taken = asyncio.Event(), asyncio.Event()
-    store.pauses.append((hold, taken))
+    """A read that has its rows and waits before it returns them."""
+    hold, waiting = asyncio.Event(), asyncio.Event()
+    store.pauses.append((hold, waiting))
     reading = asyncio.create_task(read())
-    await taken.wait()
+    await waiting.wait()
     return hold, reading
 
 
@@ -57,7 +57,7 @@ async def overlapping_reads(
     read: Callable[[], Coroutine[Any, Any, object]],
     change: Coroutine[Any, Any, None],
 ) -> None:
-    """A read begins, something changes, a second read begins, and the first is answered first."""
+    """A read begins, something changes, a second read begins, and the first ends first."""
     first, reading = await start_paused_read(store, read)
     await change
     second, again = await start_paused_read(store, read)
@@ -77,7 +77,7 @@ async def test_a_reader_read_twice_at_once_is_cached_as_read_last() -> None:
 
     first, reading = await start_paused_read(store, lambda: home.viewer_context(ADA))
     await follow()
-    # The second question is asked once the first, which knows too little, is answered.
+    # The second read begins once the first, whose rows are too old, has ended.
     beginning = asyncio.create_task(start_paused_read(store, lambda: home.viewer_context(ADA)))
     await asyncio.sleep(0)
     first.set()
