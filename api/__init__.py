@@ -1,1 +1,1 @@
-"""The door: commands and queries over HTTP."""
+"""Commands and queries over HTTP."""

@@ -8,13 +8,11 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.accounts.registration import AccountRegistrar
 from api.http import openapi, problems
-from api.http.dispatcher import Dispatcher
+from api.http.dispatcher import AnyOriginCors, Dispatcher, RouteTable
 from api.http.errors import (
     INTERNAL_ERROR,
     PROBLEM_MEDIA_TYPE,
@@ -22,7 +20,6 @@ from api.http.errors import (
     translate_framework_error,
 )
 from api.http.metrics import ProcessMetrics
-from api.http.routing import RouteTable
 from api.ports import Ports
 from api.v1.accounts import AccountsResource
 from api.v1.admin import ProjectionsResource
@@ -41,10 +38,6 @@ ABOUT: Final = (
     "A social feed: commands in, events in a log, timelines out. Ids are strings, times RFC 3339 "
     "in UTC. Errors are problem documents (RFC 9457) whose `type` is stable."
 )
-
-_ORIGIN_HEADER: Final = b"origin"
-_VARY_HEADER: Final = (b"vary", b"Origin")
-"""So that no cache between gives a page a response that was made for another origin."""
 
 
 def build_app(ports: Ports) -> FastAPI:
@@ -81,43 +74,6 @@ def build_app(ports: Ports) -> FastAPI:
     app.middleware_stack = AnyOriginCors(dispatcher)
     app.state.end_streams = dispatcher.stream_sender.cancel_all
     return app
-
-
-class AnyOriginCors:
-    """The ASGI application `app`, open to pages of all origins.
-
-    A token says who makes a request, and browsers add none by themselves as they do with a cookie.
-    Starlette's middleware answers requests of pages; it looks at the headers of every request five
-    times, though, so those without an `Origin` (most clients are no pages) go past it.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._cors_app = CORSMiddleware(
-            app,
-            allow_origins=["*"],
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["*"],
-            expose_headers=["Link", "Starling-Position", "Retry-After"],
-            max_age=86_400,
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        for name, _ in scope["headers"]:
-            if name == _ORIGIN_HEADER:
-                await self._cors_app(scope, receive, send)
-                return
-
-        async def send_with_vary(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), _VARY_HEADER]
-            await send(message)
-
-        await self._app(scope, receive, send_with_vary)
 
 
 def _static_page(name: str) -> Callable[[], Awaitable[Response]]:

@@ -4,30 +4,12 @@ Ids are decimal strings, times RFC 3339 in UTC with milliseconds. Posts are rend
 `api.views.posts` without making these objects; a test decodes its bytes into them.
 """
 
-from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from events.ids.snowflake import LAST_ID
-
 encode_json = msgspec.json.Encoder().encode  # one encoder: making one costs more than most bodies
-
-_UNIX_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC, unsaid: isoformat would append its offset
-
-
-def rfc3339(ms: int) -> str:
-    """Unix milliseconds as a time in UTC."""
-    return f"{(_UNIX_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')}Z"
-
-
-def parse_id(text: str) -> int | None:
-    """The id that a text spells, or None."""
-    if text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= LAST_ID:
-        return int(text)
-    return None
-
 
 Id = Annotated[str, Meta(pattern="^[0-9]{1,19}$", examples=["1790012345678901248"])]
 Time = Annotated[

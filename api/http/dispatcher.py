@@ -6,10 +6,14 @@ A plain ASGI middleware around everything else. What it has no route for goes on
 stack, routing and dependency resolution would take sixty.
 """
 
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
 from time import perf_counter
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.accounts.access_tokens import TokenClaims
 from api.http.errors import (
@@ -23,10 +27,9 @@ from api.http.errors import (
     translate_error,
     unauthorized,
 )
+from api.http.messages import HttpRequest, HttpResponse, StreamedResponse
 from api.http.metrics import ProcessMetrics
-from api.http.request import HttpRequest
-from api.http.response import HttpResponse, StreamedResponse, StreamSender
-from api.http.routing import RouteSpec, RouteTable, WrongMethod
+from api.http.routing import RouteSpec
 from api.ports import Ports
 from api.views.posts import PostViews
 
@@ -34,6 +37,81 @@ POSITION_WAIT_SECONDS: Final = 2.0
 """How long a query waits for views to reach its `Starling-Position`."""
 
 LAST_POSITION: Final = (1 << 63) - 1
+
+_ORIGIN_HEADER: Final = b"origin"
+_VARY_HEADER: Final = (b"vary", b"Origin")
+"""So that no cache between gives a page a response that was made for another origin."""
+
+
+class RouteMatch(NamedTuple):
+    """A route, and what stands in the address for each `{name}`, in order."""
+
+    route: RouteSpec
+    params: tuple[str, ...]
+
+
+class WrongMethod(NamedTuple):
+    """The address exists, for these methods."""
+
+    allowed: tuple[str, ...]
+
+
+class _PathNode:
+    """A node of the tree of addresses."""
+
+    __slots__ = ("children", "methods", "parameter")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _PathNode] = {}
+        self.parameter: _PathNode | None = None
+        self.methods: dict[str, RouteSpec] = {}
+
+
+class RouteTable:
+    """Finds a route in a few dictionary look-ups, however many there are."""
+
+    def __init__(self, routes: Iterable[RouteSpec]) -> None:
+        self.routes = tuple(routes)
+        self._root = _PathNode()
+        self._fixed_paths: dict[str, Mapping[str, RouteSpec]] = {}
+        for route in self.routes:
+            self._add(route)
+
+    def _add(self, route: RouteSpec) -> None:
+        node = self._root
+        for segment in route.path.strip("/").split("/"):
+            if segment.startswith("{"):
+                node.parameter = node.parameter or _PathNode()
+                node = node.parameter
+            else:
+                node = node.children.setdefault(segment, _PathNode())
+        if route.method in node.methods:
+            raise ValueError(f"two routes are {route.method} {route.path}")
+        node.methods[route.method] = route
+        if route.method == "GET":
+            node.methods["HEAD"] = route
+        if "{" not in route.path:
+            self._fixed_paths[route.path] = node.methods
+
+    def find(self, method: str, path: str) -> RouteMatch | WrongMethod | None:
+        """The route of a request; None where no route has this address."""
+        params: tuple[str, ...] = ()
+        methods = self._fixed_paths.get(path)
+        if methods is None:
+            node = self._root
+            for segment in path[1:].split("/"):
+                child = node.children.get(segment)
+                if child is None:
+                    if node.parameter is None or not segment:
+                        return None
+                    child = node.parameter
+                    params += (segment,)
+                node = child
+            methods = node.methods
+        route = methods.get(method)
+        if route is not None:
+            return RouteMatch(route, params)
+        return WrongMethod(tuple(methods)) if methods else None
 
 
 class Dispatcher:
@@ -143,3 +221,95 @@ def _wrong_method(match: WrongMethod) -> HttpResponse:
     headers = [(b"allow", allowed.encode("ascii"))]
     message = f"this address takes {allowed}"
     return _problem_response(ProblemResponse(405, "method-not-allowed", message, headers))
+
+
+class StreamSender:
+    """Sends streamed responses.
+
+    The server takes a chunk only when the connection has room for it, so a slow reader slows the
+    generator down and nothing piles up. A client that disconnects ends the generator at once, also
+    while it waits for events; so does `cancel_all`, for a server that stops.
+    """
+
+    def __init__(self) -> None:
+        self._send_tasks: set[asyncio.Task[None]] = set()
+
+    async def send(
+        self, stream: StreamedResponse, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Send all of it, unless the client disconnects. Raises what making it raises."""
+        headers = [*stream.headers, (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": stream.status, "headers": headers})
+        sending = asyncio.ensure_future(_send_chunks(stream, scope["method"] == "HEAD", send))
+        disconnecting = asyncio.ensure_future(_wait_disconnect(receive))
+        self._send_tasks.add(sending)
+        try:
+            await asyncio.wait({sending, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._send_tasks.discard(sending)
+            for task in (sending, disconnecting):
+                task.cancel()
+            ended = (await asyncio.gather(sending, disconnecting, return_exceptions=True))[0]
+        if isinstance(ended, Exception):
+            raise ended
+        if isinstance(ended, asyncio.CancelledError) and stream.endless:
+            await send(_chunk_message(b"", False))
+
+    def cancel_all(self) -> None:
+        """End every stream where it is, and close its connection."""
+        for sending in self._send_tasks:
+            sending.cancel()
+
+
+async def _send_chunks(stream: StreamedResponse, head_only: bool, send: Send) -> None:
+    if not head_only:
+        async with aclosing(stream.chunks) as chunks:
+            async for body in chunks:
+                await send(_chunk_message(body, True))
+    await send(_chunk_message(b"", False))
+
+
+def _chunk_message(body: bytes, more: bool) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+async def _wait_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class AnyOriginCors:
+    """The ASGI application `app`, open to pages of all origins.
+
+    A token says who makes a request, and browsers add none by themselves as they do with a cookie.
+    Starlette's middleware answers requests of pages; it looks at the headers of every request five
+    times, though, so those without an `Origin` (most clients are no pages) go past it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._cors_app = CORSMiddleware(
+            app,
+            allow_origins=["*"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Link", "Starling-Position", "Retry-After"],
+            max_age=86_400,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        for name, _ in scope["headers"]:
+            if name == _ORIGIN_HEADER:
+                await self._cors_app(scope, receive, send)
+                return
+
+        async def send_with_vary(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), _VARY_HEADER]
+            await send(message)
+
+        await self._app(scope, receive, send_with_vary)

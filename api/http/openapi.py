@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from api.http.errors import Problem
-from api.http.response import JSON
+from api.http.messages import JSON
 from api.http.routing import RouteSpec
 
 JsonObject = dict[str, Any]

@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from api.http.errors import Headers, RequestRefused
-from api.http.request import HttpRequest
+from api.http.messages import HttpRequest
 from events.ids.snowflake import LAST_ID
 from projections.pages import PageRequest
 

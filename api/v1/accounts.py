@@ -5,8 +5,7 @@ from msgspec import UNSET, UnsetType, structs
 from api.accounts.access_tokens import USER_SCOPE
 from api.accounts.registration import AccountRegistrar
 from api.http import paging
-from api.http.request import HttpRequest
-from api.http.response import HttpResponse, json_response
+from api.http.messages import HttpRequest, HttpResponse, json_response
 from api.http.routing import RouteSpec
 from api.ports import Ports
 from api.schemas import (

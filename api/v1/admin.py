@@ -6,10 +6,10 @@ from typing import Final
 
 from api.accounts.access_tokens import OPERATOR_SCOPE
 from api.http.errors import RequestRefused
-from api.http.request import HttpRequest
-from api.http.response import (
+from api.http.messages import (
     EVENT_STREAM,
     EVENT_STREAM_HEADER,
+    HttpRequest,
     HttpResponse,
     StreamedResponse,
     json_response,

@@ -10,8 +10,7 @@ from api.accounts.access_tokens import IMPORT_SCOPE
 from api.accounts.registration import AccountRegistrar
 from api.bulk.command_importer import WINDOW_LINES, CommandImporter, LineResult
 from api.http.errors import Headers, Problem, RequestRefused, translate_error
-from api.http.request import HttpRequest
-from api.http.response import NDJSON, NDJSON_HEADER, HttpResponse
+from api.http.messages import NDJSON, NDJSON_HEADER, HttpRequest, HttpResponse
 from api.http.routing import RouteSpec
 from api.ports import Ports
 from api.schemas import encode_json

@@ -6,12 +6,12 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from api.accounts.access_tokens import ANALYST_SCOPE
-from api.http.request import HttpRequest
-from api.http.response import (
+from api.http.messages import (
     EVENT_STREAM,
     EVENT_STREAM_HEADER,
     NDJSON,
     NDJSON_HEADER,
+    HttpRequest,
     StreamedResponse,
     server_sent_event,
 )

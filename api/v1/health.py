@@ -7,9 +7,8 @@ from msgspec import UNSET
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.http.errors import EXPECTED_ERRORS
+from api.http.messages import HttpRequest, HttpResponse, json_response
 from api.http.metrics import ProcessMetrics
-from api.http.request import HttpRequest
-from api.http.response import HttpResponse, json_response
 from api.http.routing import RouteSpec
 from api.ports import Ports, ProjectionLag
 from api.schemas import Behind, Health, encode_json

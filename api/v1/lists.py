@@ -11,12 +11,12 @@ from typing import Any, Final, NamedTuple, get_type_hints
 import msgspec
 
 from api.http import paging
-from api.http.request import HttpRequest
-from api.http.response import HttpResponse, json_response
+from api.http.messages import HttpRequest, HttpResponse, json_response
 from api.http.routing import RouteSpec
 from api.ports import Ports
-from api.schemas import Count, Trend, Use, encode_json, rfc3339
+from api.schemas import Count, Trend, Use, encode_json
 from api.v1.resource import time_from_query
+from api.views.posts import rfc3339
 from projections import trending
 from projections.store import ReadStore
 

@@ -2,8 +2,7 @@
 
 from api.accounts.access_tokens import USER_SCOPE
 from api.http import paging
-from api.http.request import HttpRequest
-from api.http.response import HttpResponse, json_response
+from api.http.messages import HttpRequest, HttpResponse, json_response
 from api.http.routing import RouteSpec
 from api.schemas import Done, EditedPost, NewComment, NewPost, Post, User
 from api.v1.resource import (

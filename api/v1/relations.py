@@ -6,8 +6,7 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from api.accounts.access_tokens import USER_SCOPE
-from api.http.request import HttpRequest
-from api.http.response import HttpResponse
+from api.http.messages import HttpRequest, HttpResponse
 from api.http.routing import Endpoint, RouteSpec
 from api.schemas import Done
 from api.v1.resource import Resource, done_response, post_from_path, user_ref_from_path

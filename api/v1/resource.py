@@ -5,10 +5,9 @@ from typing import Final
 
 from api.http import paging
 from api.http.errors import Headers, unauthorized
-from api.http.request import HttpRequest
-from api.http.response import HttpResponse, json_response
+from api.http.messages import HttpRequest, HttpResponse, json_response
 from api.ports import Ports
-from api.schemas import Done, encode_json, parse_id
+from api.schemas import Done, encode_json
 from api.views.posts import PageEntry, PostViews, SinglePost
 from api.views.users import UserViews, no_such_user
 from commands import idempotency
@@ -16,6 +15,7 @@ from commands.decider import Command
 from commands.errors import InvalidInput, NotAllowed, NotFound
 from commands.request import CommandOutcome, CommandRequest
 from commands.times import parse_time
+from events.ids.snowflake import LAST_ID
 from projections.pages import PageRequest
 from projections.store import ReadStore
 
@@ -134,9 +134,15 @@ def done_response(done: Done, outcome: CommandOutcome) -> HttpResponse:
     return json_response(encode_json(done), 200, position_header(outcome))
 
 
+def _parse_id(text: str) -> int | None:
+    if text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= LAST_ID:
+        return int(text)
+    return None
+
+
 def post_from_path(request: HttpRequest) -> int:
     """The id of the post in the address. Raises `NotFound` for a text that is no id."""
-    post = parse_id(request.params[0])
+    post = _parse_id(request.params[0])
     if not post:
         raise no_such_post(request.params[0])
     return post
@@ -145,7 +151,7 @@ def post_from_path(request: HttpRequest) -> int:
 def user_ref_from_path(request: HttpRequest) -> str:
     """The id or `@handle` in the address. Raises `InvalidInput` for anything else."""
     ref = request.params[0]
-    if not ref.startswith("@") and not parse_id(ref):
+    if not ref.startswith("@") and not _parse_id(ref):
         raise InvalidInput("reference-invalid", f"{ref!r} names no user; give an id or an @handle")
     return ref
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from api.accounts.access_tokens import USER_SCOPE
 from api.http import paging
-from api.http.request import HttpRequest
-from api.http.response import HttpResponse
+from api.http.messages import HttpRequest, HttpResponse
 from api.http.routing import RouteSpec
 from api.schemas import Post
 from api.v1.resource import POST_PAGE_VIEWS, Resource

@@ -8,10 +8,11 @@ projector publishes say which pieces to drop.
 
 from collections.abc import Collection, Mapping, Sequence, Set
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
 from api.ports import Ports
-from api.schemas import encode_json, rfc3339
+from api.schemas import encode_json
 from api.views.cache import IdCache, PerViewerCache
 from commands.errors import NotFound
 from commands.request import CommandOutcome
@@ -36,6 +37,8 @@ CACHED_MARKS: Final = 400
 
 VIEW_WAIT_SECONDS: Final = 2.0
 
+_UNIX_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC, unsaid: isoformat would append its offset
+
 _PLAIN_ENDING: Final = b"}"
 """The end of a post for a request without a token."""
 
@@ -46,6 +49,11 @@ _MARK_ENDINGS: Final = {
     for retweeted in (False, True)
 }
 """The end of a post for a reader who did or did not like and retweet it."""
+
+
+def rfc3339(ms: int) -> str:
+    """Unix milliseconds as a time in UTC."""
+    return f"{(_UNIX_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')}Z"
 
 
 class PageEntry(Protocol):

@@ -7,7 +7,8 @@ from msgspec import UNSET
 
 from api.accounts.errors import AccountUnknown
 from api.ports import Ports
-from api.schemas import User, encode_json, rfc3339
+from api.schemas import User, encode_json
+from api.views.posts import rfc3339
 from commands.errors import NotFound
 from commands.stream_reader import StreamReader
 from commands.user import USER_STATE

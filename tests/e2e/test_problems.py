@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from api.http.errors import Problem
-from api.http.request import BODY_LIMIT
+from api.http.messages import BODY_LIMIT
 from events.log import LogUnavailable
 from tests.support.api_world import PASSWORD, ApiWorld, register_user
 

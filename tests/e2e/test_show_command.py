@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.schemas import rfc3339
+from api.views.posts import rfc3339
 from events.ids.snowflake import time_ms
 from events.log import EventLog
 from infra.embedded.time_travel_process import build_point_in_time, open_built_view

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.schemas import rfc3339
+from api.views.posts import rfc3339
 from tests.support.api_world import START_MS, ApiWorld, register_user
 
 MINUTE = 60_000

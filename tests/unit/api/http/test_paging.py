@@ -3,8 +3,8 @@
 import pytest
 
 from api.http.errors import RequestRefused
+from api.http.messages import HttpRequest
 from api.http.paging import link_header, page_from_query
-from api.http.request import HttpRequest
 from projections.pages import PageRequest
 
 

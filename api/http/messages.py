@@ -1,18 +1,27 @@
-"""One request, as handlers see it.
+"""Requests as handlers see them, and the responses that they return.
 
-It reads the ASGI scope directly: for a page of ready bytes, building the framework's request and
-response objects would cost as much as everything else together.
+They are read from and sent to the ASGI server directly: for a page of ready bytes, building the
+framework's request and response objects would cost as much as everything else together.
 """
 
-from collections.abc import AsyncIterator
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.types import Receive, Scope
+from starlette.types import Receive, Scope, Send
 
 from api.accounts.access_tokens import TokenClaims
-from api.http.errors import RequestRefused, token_missing
+from api.http.errors import Headers, RequestRefused, token_missing
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+EVENT_STREAM: Final = "text/event-stream"
+"""The media type of server-sent events."""
+
+_JSON_HEADER: Final = (b"content-type", JSON.encode("ascii"))
+NDJSON_HEADER: Final = (b"content-type", NDJSON.encode("ascii"))
+EVENT_STREAM_HEADER: Final = (b"content-type", EVENT_STREAM.encode("ascii"))
 
 BODY_LIMIT: Final = 1 << 20
 """Bytes of an ordinary body."""
@@ -122,6 +131,44 @@ class HttpRequest:
             raise RequestRefused(422, "invalid-body", _explain_validation(str(error))) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RequestRefused(400, "malformed-json", f"the body is no JSON: {error}") from error
+
+
+class HttpResponse(NamedTuple):
+    """A status, a body made once, and its headers without the length."""
+
+    status: int
+    body: bytes
+    headers: Headers
+
+    async def send(self, send: Send) -> None:
+        """Send all of it."""
+        status, body, headers = self
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await send({"type": "http.response.body", "body": body})
+
+
+class StreamedResponse(NamedTuple):
+    """A response whose body is made while it is sent; `api.http.dispatcher` sends it."""
+
+    status: int
+    chunks: AsyncGenerator[bytes, None]
+    headers: Headers
+    endless: bool = False
+    """It never ends by itself, so it is whole wherever it is ended."""
+
+
+def json_response(body: bytes, status: int = 200, headers: Headers | None = None) -> HttpResponse:
+    """A response whose body is JSON already."""
+    return HttpResponse(status, body, [_JSON_HEADER, *headers] if headers else [_JSON_HEADER])
+
+
+def server_sent_event(data: str, event: str = "", id: int | None = None) -> str:
+    """A server-sent event; `data` is one line."""
+    head = f"event: {event}\n" if event else ""
+    if id is not None:
+        head += f"id: {id}\n"
+    return f"{head}data: {data}\n\n"
 
 
 def _explain_validation(complaint: str) -> str:

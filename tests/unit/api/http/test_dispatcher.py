@@ -2,9 +2,9 @@
 
 import pytest
 
-from api.http.request import HttpRequest
-from api.http.response import HttpResponse
-from api.http.routing import RouteMatch, RouteSpec, RouteTable, WrongMethod
+from api.http.dispatcher import RouteMatch, RouteTable, WrongMethod
+from api.http.messages import HttpRequest, HttpResponse
+from api.http.routing import RouteSpec
 
 
 async def handle(request: HttpRequest) -> HttpResponse:
