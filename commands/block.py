@@ -1,4 +1,4 @@
-"""Blocks and mutes: who keeps whom away, and who doesn't want to see whom."""
+"""Blocks and mutes: which users a user keeps away, and which they don't want to see."""
 
 from typing import Final
 
@@ -12,6 +12,7 @@ from commands.decider import (
     Decision,
     ReadState,
     StreamWrite,
+    subject_user,
 )
 from commands.errors import InvalidInput
 from events import streams
@@ -25,24 +26,24 @@ class Block(Command, frozen=True):
 
 
 class Unblock(Command, frozen=True):
-    """Let `user` near again."""
+    """End the block. Follows that it ended stay ended."""
 
     user: int
 
 
 class Mute(Command, frozen=True):
-    """Don't show what `user` posts and passes on."""
+    """Don't show what `user` posts and retweets."""
 
     user: int
 
 
 class Unmute(Command, frozen=True):
-    """Show it again."""
+    """Show what `user` posts and retweets again."""
 
     user: int
 
 
-# The state of a block is `facts.BLOCKING`: other rules ask for it too.
+# The state of a block is `rules.BLOCK_STATE`, since other rules need it, too.
 
 
 def _evolve_mute(muted: bool, event: Event) -> bool:
@@ -53,54 +54,48 @@ MUTED = Aggregate(False, _evolve_mute)
 """Of a stream `mute-<muter>-<muted>`."""
 
 
-def _decide_block(command: Block, asked: CommandContext, look: ReadState) -> Decision:
-    if command.user == asked.actor:
-        raise InvalidInput("self-block", "nobody blocks themselves; name another user")
-    rules.require_active_actor(asked, look)
-    rules.require_active_user(command.user, look)
-    stream = streams.block_stream(asked.actor, command.user)
-    holds, total = look(stream, rules.BLOCK_STATE)
-    if holds:
+def _decide_block(command: Block, context: CommandContext, read_state: ReadState) -> Decision:
+    if command.user == context.actor:
+        raise InvalidInput("self-block", "users can't block themselves; name another user")
+    rules.require_active_actor(context, read_state)
+    rules.require_active_user(command.user, read_state)
+    stream = streams.block_stream(context.actor, command.user)
+    active, block_count = read_state(stream, rules.BLOCK_STATE)
+    if active:
         return NO_EVENTS
-    return (StreamWrite(stream, (UserBlocked(asked.actor, command.user, total + 1),)),)
+    return (StreamWrite(stream, (UserBlocked(context.actor, command.user, block_count + 1),)),)
 
 
-def _decide_unblock(command: Unblock, asked: CommandContext, look: ReadState) -> Decision:
-    rules.require_active_actor(asked, look)
-    rules.require_known_user(command.user, look)
-    stream = streams.block_stream(asked.actor, command.user)
-    if not look(stream, rules.BLOCK_STATE).active:
+def _decide_unblock(command: Unblock, context: CommandContext, read_state: ReadState) -> Decision:
+    rules.require_active_actor(context, read_state)
+    rules.require_known_user(command.user, read_state)
+    stream = streams.block_stream(context.actor, command.user)
+    if not read_state(stream, rules.BLOCK_STATE).active:
         return NO_EVENTS
-    return (StreamWrite(stream, (UserUnblocked(asked.actor, command.user),)),)
+    return (StreamWrite(stream, (UserUnblocked(context.actor, command.user),)),)
 
 
-def _decide_mute(command: Mute, asked: CommandContext, look: ReadState) -> Decision:
-    if command.user == asked.actor:
-        raise InvalidInput("self-mute", "nobody mutes themselves; name another user")
-    rules.require_active_actor(asked, look)
-    rules.require_active_user(command.user, look)
-    stream = streams.mute_stream(asked.actor, command.user)
-    if look(stream, MUTED):
+def _decide_mute(command: Mute, context: CommandContext, read_state: ReadState) -> Decision:
+    if command.user == context.actor:
+        raise InvalidInput("self-mute", "users can't mute themselves; name another user")
+    rules.require_active_actor(context, read_state)
+    rules.require_active_user(command.user, read_state)
+    stream = streams.mute_stream(context.actor, command.user)
+    if read_state(stream, MUTED):
         return NO_EVENTS
-    return (StreamWrite(stream, (UserMuted(asked.actor, command.user),)),)
+    return (StreamWrite(stream, (UserMuted(context.actor, command.user),)),)
 
 
-def _decide_unmute(command: Unmute, asked: CommandContext, look: ReadState) -> Decision:
-    rules.require_active_actor(asked, look)
-    rules.require_known_user(command.user, look)
-    stream = streams.mute_stream(asked.actor, command.user)
-    if not look(stream, MUTED):
+def _decide_unmute(command: Unmute, context: CommandContext, read_state: ReadState) -> Decision:
+    rules.require_active_actor(context, read_state)
+    rules.require_known_user(command.user, read_state)
+    stream = streams.mute_stream(context.actor, command.user)
+    if not read_state(stream, MUTED):
         return NO_EVENTS
-    return (StreamWrite(stream, (UserUnmuted(asked.actor, command.user),)),)
+    return (StreamWrite(stream, (UserUnmuted(context.actor, command.user),)),)
 
 
-def _subject_user(command: Block | Unblock | Mute | Unmute, asked: CommandContext) -> int:
-    return command.user
-
-
-BLOCK: Final[Decider[Block]] = Decider("block", Block, _decide_block, subject_id=_subject_user)
-UNBLOCK: Final[Decider[Unblock]] = Decider(
-    "unblock", Unblock, _decide_unblock, subject_id=_subject_user
-)
-MUTE: Final[Decider[Mute]] = Decider("mute", Mute, _decide_mute, subject_id=_subject_user)
-UNMUTE: Final[Decider[Unmute]] = Decider("unmute", Unmute, _decide_unmute, subject_id=_subject_user)
+BLOCK: Final[Decider[Block]] = Decider(Block, _decide_block, subject_id=subject_user)
+UNBLOCK: Final[Decider[Unblock]] = Decider(Unblock, _decide_unblock, subject_id=subject_user)
+MUTE: Final[Decider[Mute]] = Decider(Mute, _decide_mute, subject_id=subject_user)
+UNMUTE: Final[Decider[Unmute]] = Decider(Unmute, _decide_unmute, subject_id=subject_user)

@@ -2,7 +2,7 @@
 
 After Jérémie Chassaing's 'functional event sourcing decider' (2021). An `Aggregate` is how one
 kind of stream folds into a state; a `Decider` turns one kind of command, and the states of the
-streams that it looks at, into events. Both are pure, so given/when/then tests need nothing else.
+streams that it reads, into events. Both are pure, so given/when/then tests need nothing else.
 
 A decision reads the streams that its rule needs and appends to one, since not every log can append
 to several at once. Only a registration writes two, in an order in which stopping in between is
@@ -21,7 +21,11 @@ S = TypeVar("S")
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What somebody asks for. Fields named `post`, `user` and `reply_to` are ids."""
+    """A wish of one actor. Fields named `post`, `user` and `reply_to` are ids.
+
+    The names of command classes and of their fields are part of stored fingerprints
+    (`commands.idempotency`): renaming one makes keys in old logs collide with their own requests.
+    """
 
 
 C = TypeVar("C", bound=Command, contravariant=True)
@@ -36,7 +40,7 @@ class Aggregate(Generic[S]):
 
 
 class ReadState(Protocol):
-    """The state of a stream now. Looking notes the version that the decision rests on."""
+    """The state of a stream now. Reading it notes the version that the decision depends on."""
 
     def __call__(self, stream: str, aggregate: Aggregate[S], /) -> S: ...
 
@@ -50,13 +54,13 @@ class StreamWrite(NamedTuple):
 
 Decision = tuple[StreamWrite, ...]
 """In the order in which they must be appended where a log can't do it at once; empty where the
-command asks for what already holds."""
+command wants what already holds."""
 
 NO_EVENTS: Decision = ()
 
 
 class CommandContext(NamedTuple):
-    """Who asks, and the id that what the command makes will have, if it makes something."""
+    """Who gives a command, and the id of what it creates, if it creates something."""
 
     actor: int
     new_id: int
@@ -64,14 +68,26 @@ class CommandContext(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decider(Generic[C]):
-    """A rule: `decide(command, asked, look)` gives a `Decision` or raises `CommandRejected`.
+    """A rule: `decide(command, context, read_state)` gives a `Decision`, or raises
+    `CommandRejected`.
 
-    `makes` says that the command's result is `asked.id`, the thing that it makes; otherwise
-    `subject` gives the id of the thing that it is about.
+    With `creates`, the command's result is `context.new_id`, the thing that it creates; otherwise
+    it is the id that `subject_id` gives, of the thing that it is about.
     """
 
-    name: str
     command_type: type[Any]
     decide: Callable[[Any, CommandContext, ReadState], Decision]
     creates: bool = False
-    subject_id: Callable[[Any, CommandContext], int] = lambda command, asked: asked.actor
+    subject_id: Callable[[Any, CommandContext], int] = lambda command, context: context.actor
+
+
+def subject_post(command: Any, context: CommandContext) -> int:
+    """The `subject_id` of commands about `command.post`."""
+    post: int = command.post
+    return post
+
+
+def subject_user(command: Any, context: CommandContext) -> int:
+    """The `subject_id` of commands about `command.user`."""
+    user: int = command.user
+    return user

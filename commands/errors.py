@@ -1,16 +1,16 @@
-"""Why a command was not done. Each message says what to do about it.
+"""Why a command was rejected. Each message says what to do about it.
 
-Rejected
-  Invalid          the command makes no sense, whatever the state: mend it
-  NotFound         what it speaks of doesn't exist (any more)
-  NotAllowed       it isn't this user's to do
-  Conflict         it collides with what is already there: a taken handle, a used key
-  Contended        others wrote the same streams too often meanwhile: try again
+CommandRejected
+  InvalidInput       the command makes no sense, whatever the state: correct it
+  NotFound           it names something that doesn't exist (any more)
+  NotAllowed         this user may not do it
+  StateConflict      it collides with what exists already: a taken handle, a used key
+  WriteContention    other writers kept changing the same streams: try again
 """
 
 
 class CommandRejected(Exception):
-    """The command was refused and nothing was written.
+    """The command was rejected and nothing was written.
 
     `code` is a stable word for programs (`handle-taken`), the message a sentence for people.
     """
@@ -25,16 +25,16 @@ class InvalidInput(CommandRejected):
 
 
 class NotFound(CommandRejected):
-    """What the command speaks of doesn't exist, or not any more."""
+    """The command names something that doesn't exist, or not any more."""
 
 
 class NotAllowed(CommandRejected):
-    """The command isn't this user's to give."""
+    """This user may not give the command."""
 
 
 class StateConflict(CommandRejected):
-    """The command collides with what is already there."""
+    """The command collides with what exists already."""
 
 
 class WriteContention(CommandRejected):
-    """Others wrote the same streams too often meanwhile; the same command may succeed next time."""
+    """Other writers kept changing the same streams; the same command may succeed next time."""

@@ -1,7 +1,7 @@
 """Follows: whether one user follows another.
 
 A block ends the follows between two users without events of its own: a follow remembers how many
-blocks there had been between the two, and is over once there were more (`UserFollowed.blocks`).
+blocks there had been between the two, and is over once there are more (`UserFollowed.blocks`).
 """
 
 from typing import Final
@@ -16,6 +16,7 @@ from commands.decider import (
     Decision,
     ReadState,
     StreamWrite,
+    subject_user,
 )
 from commands.errors import InvalidInput, NotAllowed
 from events import streams
@@ -35,7 +36,7 @@ class Unfollow(Command, frozen=True):
 
 
 NOT_FOLLOWED: Final = -1
-"""No count of blocks."""
+"""In place of a count of blocks."""
 
 
 def _evolve(blocks: int, event: Event) -> int:
@@ -43,41 +44,35 @@ def _evolve(blocks: int, event: Event) -> int:
 
 
 FOLLOWED_SINCE_BLOCKS = Aggregate(NOT_FOLLOWED, _evolve)
-"""Of a stream `follow-<followee>-<follower>`: the blocks that the standing follow had seen."""
+"""Of a stream `follow-<followee>-<follower>`: how many blocks the follow had seen."""
 
 
-def _decide_follow(command: Follow, asked: CommandContext, look: ReadState) -> Decision:
-    if command.user == asked.actor:
-        raise InvalidInput("self-follow", "nobody follows themselves; name another user")
-    rules.require_active_actor(asked, look)
-    rules.require_active_user(command.user, look)
-    mine, theirs = rules.blocks_between(asked, command.user, look)
-    if theirs.active:
-        raise NotAllowed("blocked", f"user {command.user} blocked you; follow somebody else")
-    if mine.active:
+def _decide_follow(command: Follow, context: CommandContext, read_state: ReadState) -> Decision:
+    if command.user == context.actor:
+        raise InvalidInput("self-follow", "users can't follow themselves; name another user")
+    rules.require_active_actor(context, read_state)
+    rules.require_active_user(command.user, read_state)
+    own_block, their_block = rules.blocks_between(context, command.user, read_state)
+    if their_block.active:
+        raise NotAllowed("blocked", f"user {command.user} blocked you; follow another user")
+    if own_block.active:
         raise NotAllowed("blocking", f"you block user {command.user}; unblock them first")
-    stream = streams.follow_stream(command.user, asked.actor)
-    blocks = mine.block_count + theirs.block_count
-    if look(stream, FOLLOWED_SINCE_BLOCKS) == blocks:
+    stream = streams.follow_stream(command.user, context.actor)
+    blocks = own_block.block_count + their_block.block_count
+    if read_state(stream, FOLLOWED_SINCE_BLOCKS) == blocks:
         return NO_EVENTS
-    return (StreamWrite(stream, (UserFollowed(command.user, asked.actor, blocks),)),)
+    return (StreamWrite(stream, (UserFollowed(command.user, context.actor, blocks),)),)
 
 
-def _decide_unfollow(command: Unfollow, asked: CommandContext, look: ReadState) -> Decision:
-    rules.require_active_actor(asked, look)
-    rules.require_known_user(command.user, look)
-    mine, theirs = rules.blocks_between(asked, command.user, look)
-    stream = streams.follow_stream(command.user, asked.actor)
-    if look(stream, FOLLOWED_SINCE_BLOCKS) != mine.block_count + theirs.block_count:
+def _decide_unfollow(command: Unfollow, context: CommandContext, read_state: ReadState) -> Decision:
+    rules.require_active_actor(context, read_state)
+    rules.require_known_user(command.user, read_state)
+    own_block, their_block = rules.blocks_between(context, command.user, read_state)
+    stream = streams.follow_stream(command.user, context.actor)
+    if read_state(stream, FOLLOWED_SINCE_BLOCKS) != own_block.block_count + their_block.block_count:
         return NO_EVENTS
-    return (StreamWrite(stream, (UserUnfollowed(command.user, asked.actor),)),)
+    return (StreamWrite(stream, (UserUnfollowed(command.user, context.actor),)),)
 
 
-def _subject_user(command: Follow | Unfollow, asked: CommandContext) -> int:
-    return command.user
-
-
-FOLLOW: Final[Decider[Follow]] = Decider("follow", Follow, _decide_follow, subject_id=_subject_user)
-UNFOLLOW: Final[Decider[Unfollow]] = Decider(
-    "unfollow", Unfollow, _decide_unfollow, subject_id=_subject_user
-)
+FOLLOW: Final[Decider[Follow]] = Decider(Follow, _decide_follow, subject_id=subject_user)
+UNFOLLOW: Final[Decider[Unfollow]] = Decider(Unfollow, _decide_unfollow, subject_id=subject_user)

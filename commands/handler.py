@@ -1,7 +1,7 @@
-"""Load, fold, decide, append: how every command is done.
+"""The command handler of the API process: read, fold, decide, append.
 
-A decision holds only if nobody wrote the streams that it appends to meanwhile; where somebody did,
-the command is decided again on what is there now, a few times.
+A decision holds only as long as the streams that it appends to are unchanged. Where another writer
+changed one meanwhile, the command is decided again on the new state, a few times.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ MAX_ATTEMPTS: Final = 5
 
 
 class CommandHandler:
-    """Does commands on a log, with ids from `new_id`."""
+    """Decides commands on a log and appends their events, with ids from `new_id`."""
 
     def __init__(self, log: EventLog, new_id: Callable[[], int]) -> None:
         self._log = log
@@ -27,12 +27,13 @@ class CommandHandler:
         self._multi_stream_appends = log.features.multi_stream_appends
 
     async def handle(self, request: CommandRequest) -> CommandOutcome:
-        """Do one command. Raises `CommandRejected` (`WriteContention` after too many conflicts)
-        and the log's
-        `LogUnavailable` and `IdTaken`; after those the same key makes it safe to ask again.
+        """Do one command.
+
+        Raises `CommandRejected` (`WriteContention` after too many conflicts), and the log's
+        `LogUnavailable` and `IdTaken`: after those, a request with a key is safe to send again.
         """
         for _ in range(MAX_ATTEMPTS):
-            # Reads of a distant log must not hold up the loop.
+            # Reads of a remote log must not block the event loop.
             decided = (
                 self._decide_on_log(request)
                 if self._reads_are_local
@@ -51,17 +52,17 @@ class CommandHandler:
     async def handle_many(
         self, requests: Sequence[CommandRequest | DeferredRequest]
     ) -> list[CommandOutcome | CommandRejected]:
-        """Do commands in order, each seeing what the ones before it did; see `commands.batch`.
+        """Do commands in order, each on what the ones before it left (`commands.batch`).
 
-        Raises `LogUnavailable`; some may be done then, and keys make it safe to ask again.
+        Raises `LogUnavailable`; some may be done then, and those with keys are safe to send again.
         """
-        return await CommandBatch(self._log, self._new_id, self.append_decision, self.handle).run(
-            requests
-        )
+        batch = CommandBatch(self._log, self._new_id, self.append_decision, self.handle)
+        return await batch.run(requests)
 
     async def append_decision(self, append: AppendRequest) -> CommandOutcome:
-        """Append a decision. Raises `WrongVersion`, `StateConflict` for a used key,
-        `LogUnavailable`.
+        """Append a decision.
+
+        Raises `WrongVersion`, `LogUnavailable`, and `StateConflict` for another request's key.
         """
         try:
             appended = (
@@ -71,12 +72,12 @@ class CommandHandler:
             )
         except IdempotencyKeyReused as reused:
             raise key_conflict() from reused
-        result, position, repeated = appended
-        writes = () if repeated else append.writes
-        return CommandOutcome(result, position, bool(writes), repeated, writes)
+        result_id, position, replayed = appended
+        writes = () if replayed else append.writes
+        return CommandOutcome(result_id, position, bool(writes), replayed, writes)
 
     async def _append_stream_by_stream(self, append: AppendRequest) -> AppendResult:
-        """One stream after the other; the key goes with the last, which completes the rest."""
+        """The key goes with the last stream: only with that one is the command done."""
         *before, last = append.writes
         for write in before:
             await self._log.append(
@@ -89,12 +90,12 @@ class CommandHandler:
         )
 
     def _decide_on_log(self, request: CommandRequest) -> AppendRequest | CommandOutcome:
-        sight = StreamReader(self._log)
+        reader = StreamReader(self._log)
         try:
-            return decide(request, sight, self._new_id)
+            return decide(request, reader, self._new_id)
         except CommandRejected:
-            # Done before? A registration asked for again is refused for its own handle.
-            seen = request.key and sight.idempotency_result(request.key.name)
-            if request.key and seen:
-                return replay_outcome(request.key, seen)
+            # Done before? A registration that is sent again is rejected for its own handle.
+            first = request.key and reader.idempotency_result(request.key.name)
+            if request.key and first:
+                return replay_outcome(request.key, first)
             raise

@@ -1,9 +1,10 @@
-"""Idempotency keys: whose they are, and what they stand for.
+"""Idempotency keys: their names in the log, and the fingerprints of requests.
 
-A key belongs to who uses it, so that nobody meets another's: a signed-in user, the registrations
-(which have no user yet), the imports. The fingerprint is a digest of the request's content, so
-that a key used for something else is noticed. Passwords and emails are no part of a command, and
-so none of a fingerprint.
+A key's name says whose it is, so that clients can't use one another's: a signed-in user's, the
+registrations' (which have no user yet), the imports'. The fingerprint is a digest of the request's
+content, so that a key that is used for another request is noticed. It holds the names of command
+classes and fields: they never change. Passwords and emails are no part of a command, and so none of
+a fingerprint.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from events.log import IdempotencyKey
 
 MAX_KEY_LENGTH: Final = 200
 IMPORT_KEY_PREFIX: Final = "import:"
-"""What stands before the keys of imports, and so before what `key:KEY` refers to."""
+"""Stands before the keys of imports, and so before the KEY of a reference `key:KEY`."""
 
 _encode_content = msgspec.msgpack.Encoder().encode
 
@@ -28,7 +29,7 @@ def key_for_user(actor: int, key: str, command: Command) -> IdempotencyKey:
 
 
 def key_for_registration(key: str, command: Command) -> IdempotencyKey:
-    """The key of a registration by somebody unknown yet. Raises `InvalidInput`."""
+    """The key of a registration. Raises `InvalidInput`."""
     return IdempotencyKey(f"register:{_checked_key(key)}", _fingerprint(command, 0, ""))
 
 

@@ -6,24 +6,37 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from commands import idempotency
+from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
 from commands.errors import InvalidInput
-from commands.import_line_data import COMMAND_BUILDERS, RegistrationData
+from commands.filter_parser import checked_time
+from commands.follow import Follow, Unfollow
+from commands.like import Like, Unlike
+from commands.post import Comment, CreatePost, DeletePost, EditPost
 from commands.references import ReferenceResolver
 from commands.registry import DECIDERS_BY_NAME
 from commands.request import CommandRequest
-from commands.times import parse_time
-from commands.user import Register
+from commands.retweet import Retweet, Unretweet
+from commands.user import ChangeProfile, DeleteAccount, Register
 from events.ids.snowflake import EPOCH_MS, LAST_MS
 
+Reference = str | int
+"""An id may come as a number, too."""
 
-class ImportLine(msgspec.Struct, forbid_unknown_fields=True):
-    """One line; `data` is still JSON, to be read once the command is known."""
+BuildCommand = Callable[[Any, ReferenceResolver], Command]
+
+
+class _StrictStruct(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class ImportLine(_StrictStruct):
+    """One line; `data` is still JSON, since its shape depends on the command."""
 
     command: str
     as_: str | None = msgspec.field(default=None, name="as")
@@ -33,7 +46,7 @@ class ImportLine(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """What a new account signs in with. Never shown, not even in a traceback."""
+    """The sign-in of a new account. Never printed, not even in a traceback."""
 
     email: str | None
     password: str | None
@@ -42,18 +55,48 @@ class Credentials(msgspec.Struct, frozen=True):
         return "Credentials(...)"
 
 
-_line_decoder = msgspec.json.Decoder(ImportLine)
-_data_decoders = {
-    name: (msgspec.json.Decoder(shape), build) for name, (shape, build) in COMMAND_BUILDERS.items()
-}
+class _RegistrationData(_StrictStruct):
+    handle: str
+    name: str
+    bio: str = ""
+    email: str | None = None
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return "Registration(...)"
+
+
+class _NewPostData(_StrictStruct):
+    text: str
+    reply_to: Reference | None = None
+    media: tuple[str, ...] = ()
+
+
+class _NewCommentData(_StrictStruct):
+    post: Reference
+    text: str
+    media: tuple[str, ...] = ()
+
+
+class _EditPostData(_StrictStruct):
+    post: Reference
+    text: str
+
+
+class _PostTargetData(_StrictStruct):
+    post: Reference
+
+
+class _UserTargetData(_StrictStruct):
+    user: Reference
 
 
 def parse_import_line(line: bytes) -> ImportLine:
-    """A line, its data unread. Raises `InvalidInput`, naming the field that is wrong."""
+    """A line, its data not yet decoded. Raises `InvalidInput`, naming the field that is wrong."""
     try:
         parsed = _line_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
-        raise InvalidInput("line-invalid", f"not a line of a command: {wrong}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput("line-invalid", f"not a line of a command: {error}") from None
     if parsed.command not in DECIDERS_BY_NAME:
         raise InvalidInput(
             "command-unknown",
@@ -63,24 +106,25 @@ def parse_import_line(line: bytes) -> ImportLine:
 
 
 def command_from_line(line: ImportLine, references: ReferenceResolver) -> Command:
-    """The command that a line gives. Raises `InvalidInput` and `NotFound`."""
-    data, build = _read_data(line)
+    """The command of a line. Raises `InvalidInput` and `NotFound`."""
+    data, build = _decode_data(line)
     return build(data, references)
 
 
 def credentials_from_line(line: ImportLine) -> Credentials | None:
-    """What a registered account is to sign in with; None for every other command."""
-    data, _ = _read_data(line)
-    return Credentials(data.email, data.password) if isinstance(data, RegistrationData) else None
+    """The sign-in of a `register` line; None for every other command. Raises `InvalidInput`."""
+    data, _ = _decode_data(line)
+    return Credentials(data.email, data.password) if isinstance(data, _RegistrationData) else None
 
 
 def request_from_line(
-    line: ImportLine, timed: Callable[[int], int], references: ReferenceResolver
+    line: ImportLine, id_at: Callable[[int], int], references: ReferenceResolver
 ) -> CommandRequest:
-    """All that a line asks for. `timed` gives an id of a Unix ms, for lines with `at`.
+    """The request of a line. `id_at` gives an id of a Unix ms, for lines with `at`.
 
-    `partial(request_of, line, timed)` can be given to `CommandHandler.handle_many`, which resolves
-    the references when the lines before are done. Raises `InvalidInput` and `NotFound`.
+    `partial(request_from_line, line, id_at)` is a deferred request for
+    `CommandHandler.handle_many`, which resolves the references once the lines before are decided.
+    Raises `InvalidInput` and `NotFound`.
     """
     command = command_from_line(line, references)
     actor = 0
@@ -94,22 +138,78 @@ def request_from_line(
         else idempotency.key_for_import(line.key, command, actor, line.at or "")
     )
     return CommandRequest(
-        command, actor, key, None if line.at is None else _id_source_at(line.at, timed)
+        command, actor, key, None if line.at is None else _id_source_at(line.at, id_at)
     )
 
 
-def _id_source_at(at: str, timed: Callable[[int], int]) -> Callable[[], int]:
-    ms = parse_time(at)
+def _id_source_at(at: str, id_at: Callable[[int], int]) -> Callable[[], int]:
+    ms = checked_time(at)
     if not EPOCH_MS <= ms <= LAST_MS:
         raise InvalidInput("time-out-of-range", "'at' must lie between 2010-11-05 and 2080-07-10")
-    return partial(timed, ms)
+    return partial(id_at, ms)
 
 
-def _read_data(line: ImportLine) -> tuple[Any, Callable[[Any, ReferenceResolver], Command]]:
+def _decode_data(line: ImportLine) -> tuple[Any, BuildCommand]:
     decoder, build = _data_decoders[line.command]
     try:
         return decoder.decode(line.data), build
-    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(
-            "data-invalid", f"the data of {line.command!r} is wrong: {wrong}"
+            "data-invalid", f"the data of {line.command!r} is wrong: {error}"
         ) from None
+
+
+def _build_registration(data: _RegistrationData, references: ReferenceResolver) -> Command:
+    return Register(data.handle, data.name, data.bio)
+
+
+def _use_as_command(data: Command, references: ReferenceResolver) -> Command:
+    return data
+
+
+def _build_post(data: _NewPostData, references: ReferenceResolver) -> Command:
+    reply_to = None if data.reply_to is None else references.post_id(str(data.reply_to))
+    return CreatePost(data.text, reply_to, data.media)
+
+
+def _build_comment(data: _NewCommentData, references: ReferenceResolver) -> Command:
+    return Comment(references.post_id(str(data.post)), data.text, data.media)
+
+
+def _build_edit(data: _EditPostData, references: ReferenceResolver) -> Command:
+    return EditPost(references.post_id(str(data.post)), data.text)
+
+
+def _for_post(command: Callable[[int], Command]) -> tuple[type[Any], BuildCommand]:
+    return _PostTargetData, lambda data, references: command(references.post_id(str(data.post)))
+
+
+def _for_user(command: Callable[[int], Command]) -> tuple[type[Any], BuildCommand]:
+    return _UserTargetData, lambda data, references: command(references.user_id(str(data.user)))
+
+
+_BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
+    "register": (_RegistrationData, _build_registration),
+    "change_profile": (ChangeProfile, _use_as_command),
+    "delete_account": (DeleteAccount, _use_as_command),
+    "post": (_NewPostData, _build_post),
+    "edit_post": (_EditPostData, _build_edit),
+    "delete_post": _for_post(DeletePost),
+    "comment": (_NewCommentData, _build_comment),
+    "like": _for_post(Like),
+    "unlike": _for_post(Unlike),
+    "retweet": _for_post(Retweet),
+    "unretweet": _for_post(Unretweet),
+    "follow": _for_user(Follow),
+    "unfollow": _for_user(Unfollow),
+    "block": _for_user(Block),
+    "unblock": _for_user(Unblock),
+    "mute": _for_user(Mute),
+    "unmute": _for_user(Unmute),
+}
+"""Command name -> (the shape of `data`, how it becomes the command)."""
+
+_line_decoder = msgspec.json.Decoder(ImportLine)
+_data_decoders = {
+    name: (msgspec.json.Decoder(shape), build) for name, (shape, build) in _BUILDERS.items()
+}

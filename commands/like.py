@@ -12,6 +12,7 @@ from commands.decider import (
     Decision,
     ReadState,
     StreamWrite,
+    subject_post,
 )
 from events import streams
 from events.schema import Event, PostLiked, PostUnliked
@@ -24,7 +25,7 @@ class Like(Command, frozen=True):
 
 
 class Unlike(Command, frozen=True):
-    """Take the like back, also from a post that was deleted meanwhile."""
+    """Take the like back. The post may be deleted by now."""
 
     post: int
 
@@ -37,27 +38,23 @@ LIKED = Aggregate(False, _evolve)
 """Of a stream `like-<post>-<user>`."""
 
 
-def _decide_like(command: Like, asked: CommandContext, look: ReadState) -> Decision:
-    rules.require_active_actor(asked, look)
-    author = rules.require_open_post(asked, command.post, look)
-    stream = streams.like_stream(command.post, asked.actor)
-    if look(stream, LIKED):
+def _decide_like(command: Like, context: CommandContext, read_state: ReadState) -> Decision:
+    rules.require_active_actor(context, read_state)
+    author = rules.require_open_post(context, command.post, read_state)
+    stream = streams.like_stream(command.post, context.actor)
+    if read_state(stream, LIKED):
         return NO_EVENTS
-    return (StreamWrite(stream, (PostLiked(command.post, asked.actor, author),)),)
+    return (StreamWrite(stream, (PostLiked(command.post, context.actor, author),)),)
 
 
-def _decide_unlike(command: Unlike, asked: CommandContext, look: ReadState) -> Decision:
-    rules.require_active_actor(asked, look)
-    author = rules.require_author(command.post, look)
-    stream = streams.like_stream(command.post, asked.actor)
-    if not look(stream, LIKED):
+def _decide_unlike(command: Unlike, context: CommandContext, read_state: ReadState) -> Decision:
+    rules.require_active_actor(context, read_state)
+    author = rules.require_author(command.post, read_state)
+    stream = streams.like_stream(command.post, context.actor)
+    if not read_state(stream, LIKED):
         return NO_EVENTS
-    return (StreamWrite(stream, (PostUnliked(command.post, asked.actor, author),)),)
+    return (StreamWrite(stream, (PostUnliked(command.post, context.actor, author),)),)
 
 
-def _subject_post(command: Like | Unlike, asked: CommandContext) -> int:
-    return command.post
-
-
-LIKE: Final[Decider[Like]] = Decider("like", Like, _decide_like, subject_id=_subject_post)
-UNLIKE: Final[Decider[Unlike]] = Decider("unlike", Unlike, _decide_unlike, subject_id=_subject_post)
+LIKE: Final[Decider[Like]] = Decider(Like, _decide_like, subject_id=subject_post)
+UNLIKE: Final[Decider[Unlike]] = Decider(Unlike, _decide_unlike, subject_id=subject_post)

@@ -13,8 +13,9 @@ from commands.decider import (
     Decision,
     ReadState,
     StreamWrite,
+    subject_post,
 )
-from commands.errors import InvalidInput, NotAllowed, NotFound
+from commands.errors import InvalidInput, NotAllowed
 from events import streams
 from events.schema import Event, PostCreated, PostDeleted, PostEdited
 
@@ -22,8 +23,8 @@ MAX_MEDIA: Final = 4
 _MEDIA_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-"""All of ASCII but tabs and ends of lines. Those beyond it stay: old tweets have them, by mistake
-of their encoding, and they harm nobody."""
+"""Those of ASCII but tabs and line ends. Those beyond ASCII are allowed: old tweets have them, from
+mistakes of encoding, and they do no harm."""
 
 
 class CreatePost(Command, frozen=True):
@@ -43,20 +44,20 @@ class Comment(Command, frozen=True):
 
 
 class EditPost(Command, frozen=True):
-    """Give a post of one's own another text."""
+    """Change the text of one's own post."""
 
     post: int
     text: str
 
 
 class DeletePost(Command, frozen=True):
-    """Take a post of one's own away."""
+    """Delete one's own post."""
 
     post: int
 
 
 class PostState(NamedTuple):
-    """What the stream of a post says; author 0 means that there is none."""
+    """The state of a post; author 0 means that there is no post."""
 
     author: int = 0
     text: str = ""
@@ -112,74 +113,64 @@ def _decide_new_post(
     written: str,
     reply_to: int | None,
     media: tuple[str, ...],
-    asked: CommandContext,
-    look: ReadState,
+    context: CommandContext,
+    read_state: ReadState,
 ) -> Decision:
     checked, media = _checked_text(written), _checked_media(media)
-    rules.require_active_actor(asked, look)
+    rules.require_active_actor(context, read_state)
     if reply_to is not None:
-        rules.require_open_post(asked, reply_to, look)
+        rules.require_open_post(context, reply_to, read_state)
     found = text.find_entities(checked)
     created = PostCreated(
-        asked.new_id, asked.actor, checked, reply_to, found.hashtags, found.mentions, media
+        context.new_id, context.actor, checked, reply_to, found.hashtags, found.mentions, media
     )
-    return (StreamWrite(streams.post_stream(asked.new_id), (created,)),)
+    return (StreamWrite(streams.post_stream(context.new_id), (created,)),)
 
 
-def _decide_create(command: CreatePost, asked: CommandContext, look: ReadState) -> Decision:
-    return _decide_new_post(command.text, command.reply_to, command.media, asked, look)
+def _decide_create(command: CreatePost, context: CommandContext, read_state: ReadState) -> Decision:
+    return _decide_new_post(command.text, command.reply_to, command.media, context, read_state)
 
 
-def _decide_comment(command: Comment, asked: CommandContext, look: ReadState) -> Decision:
-    return _decide_new_post(command.text, command.post, command.media, asked, look)
+def _decide_comment(command: Comment, context: CommandContext, read_state: ReadState) -> Decision:
+    return _decide_new_post(command.text, command.post, command.media, context, read_state)
 
 
-def _require_own_post(post: int, asked: CommandContext, look: ReadState) -> PostState:
-    """A post of the actor's, deleted or not; refuses others'."""
-    rules.require_active_actor(asked, look)
-    state = look(streams.post_stream(post), POST_STATE)
-    if not state.author or (state.deleted and state.author != asked.actor):
-        raise _post_not_found(post)
-    if state.author != asked.actor:
+def _require_own_post(post: int, context: CommandContext, read_state: ReadState) -> PostState:
+    """The state of a post of the actor's, deleted or not. Rejects other users' posts."""
+    rules.require_active_actor(context, read_state)
+    state = read_state(streams.post_stream(post), POST_STATE)
+    if not state.author or (state.deleted and state.author != context.actor):
+        raise rules.post_not_found(post)
+    if state.author != context.actor:
         raise NotAllowed(
             "not-author", f"post {post} is someone else's; only its author may do this"
         )
     return state
 
 
-def _decide_edit(command: EditPost, asked: CommandContext, look: ReadState) -> Decision:
+def _decide_edit(command: EditPost, context: CommandContext, read_state: ReadState) -> Decision:
     checked = _checked_text(command.text)
-    state = _require_own_post(command.post, asked, look)
+    state = _require_own_post(command.post, context, read_state)
     if state.deleted:
-        raise _post_not_found(command.post)
+        raise rules.post_not_found(command.post)
     if checked == state.text:
         return NO_EVENTS
     found = text.find_entities(checked)
-    edited = PostEdited(command.post, asked.actor, checked, found.hashtags, found.mentions)
+    edited = PostEdited(command.post, context.actor, checked, found.hashtags, found.mentions)
     return (StreamWrite(streams.post_stream(command.post), (edited,)),)
 
 
-def _decide_delete(command: DeletePost, asked: CommandContext, look: ReadState) -> Decision:
-    state = _require_own_post(command.post, asked, look)
+def _decide_delete(command: DeletePost, context: CommandContext, read_state: ReadState) -> Decision:
+    state = _require_own_post(command.post, context, read_state)
     if state.deleted:
         return NO_EVENTS
-    deleted = PostDeleted(command.post, asked.actor, state.reply_to)
+    deleted = PostDeleted(command.post, context.actor, state.reply_to)
     return (StreamWrite(streams.post_stream(command.post), (deleted,)),)
 
 
-def _post_not_found(post: int) -> NotFound:
-    return NotFound("post-not-found", f"there is no post {post} (any more); check the id")
-
-
-def _subject_post(command: EditPost | DeletePost, asked: CommandContext) -> int:
-    return command.post
-
-
-CREATE_POST: Final[Decider[CreatePost]] = Decider("post", CreatePost, _decide_create, creates=True)
-COMMENT: Final[Decider[Comment]] = Decider("comment", Comment, _decide_comment, creates=True)
-EDIT_POST: Final[Decider[EditPost]] = Decider(
-    "edit_post", EditPost, _decide_edit, subject_id=_subject_post
-)
+CREATE_POST: Final[Decider[CreatePost]] = Decider(CreatePost, _decide_create, creates=True)
+COMMENT: Final[Decider[Comment]] = Decider(Comment, _decide_comment, creates=True)
+EDIT_POST: Final[Decider[EditPost]] = Decider(EditPost, _decide_edit, subject_id=subject_post)
 DELETE_POST: Final[Decider[DeletePost]] = Decider(
-    "delete_post", DeletePost, _decide_delete, subject_id=_subject_post
+    DeletePost, _decide_delete, subject_id=subject_post
 )

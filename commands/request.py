@@ -1,8 +1,8 @@
 """A command on its way: who gives it, what came of it, and the append that it asks for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from commands.decider import Command, CommandContext
 from commands.errors import StateConflict
@@ -12,10 +12,10 @@ from events.log import AppendRequest, IdempotencyKey, IdempotencyResult, NewEven
 
 
 class CommandRequest(NamedTuple):
-    """A command and who gives it (0 for a registration).
+    """A command and the user who gives it (0 for a registration).
 
-    `key` makes it happen once, however often it is asked for. `ids` replaces the source of ids
-    where the command happened at another time than now.
+    With a `key` the command is done once, however often the request is sent. `id_source` replaces
+    the generator of ids where the command happened at another time than now.
     """
 
     command: Command
@@ -25,73 +25,59 @@ class CommandRequest(NamedTuple):
 
 
 class CommandOutcome(NamedTuple):
-    """What came of a command.
-
-    `id` is that of the thing it made or is about. A view at `position` shows its effect, or what
-    made it needless. `changed` is False where it asked for what already holds, `repeated` True
-    where its key was known; then `id` and `position` are those of the first time. `writes` is what
-    it wrote now, so that whoever tells of it need not read it back.
-    """
+    """What came of an accepted command."""
 
     id: int
+    """Of the thing that the command created or is about."""
     position: int
+    """A view that has come so far shows the command's effect, or what made it needless."""
     changed: bool
+    """False where the command wanted what holds already."""
     replayed: bool
+    """True where the key was used before: `id` and `position` are those of the first time."""
     writes: tuple[StreamAppend, ...] = ()
-
-
-class TrackedSource(StateSource, Protocol):
-    """A source that notes what a decision rests on."""
-
-    @property
-    def versions(self) -> Mapping[str, int]:
-        """The version of each stream looked at."""
-        ...
-
-    @property
-    def position(self) -> int:
-        """The newest event in them."""
-        ...
+    """What was appended now, so that a caller that shows it need not read it back."""
 
 
 def decide(
-    request: CommandRequest, sight: TrackedSource, new_id: Callable[[], int]
+    request: CommandRequest, source: StateSource, new_id: Callable[[], int]
 ) -> AppendRequest | CommandOutcome:
-    """What a command asks of the log; an `Outcome` where it asks for nothing. Raises
-    `CommandRejected`.
+    """The append that a command needs, or its outcome where it needs none.
 
-    The first event's id is also the id of what the command makes.
+    The first event's id is also the id of what the command creates. Raises `CommandRejected`.
     """
     decider = DECIDERS_BY_COMMAND[type(request.command)]
-    ids = request.id_source or new_id
-    first = ids()
-    asked = CommandContext(request.actor, first)
-    decision = decider.decide(request.command, asked, sight)
-    result = first if decider.creates else decider.subject_id(request.command, asked)
+    next_id = request.id_source or new_id
+    first_id = next_id()
+    context = CommandContext(request.actor, first_id)
+    decision = decider.decide(request.command, context, source)
+    result_id = first_id if decider.creates else decider.subject_id(request.command, context)
     if not decision and request.key is None:
-        return CommandOutcome(result, sight.position, changed=False, replayed=False)
-    numbers = chain((first,), iter(ids, None))
+        return CommandOutcome(result_id, source.position, changed=False, replayed=False)
+    ids = chain((first_id,), iter(next_id, None))
     writes = tuple(
-        # Streams not looked at are new: they are named by an id made just now.
+        # A stream that was not read is new: its name holds the id made just now.
         StreamAppend(
             stream,
-            sight.versions.get(stream, 0),
-            tuple(NewEvent(next(numbers), event) for event in events),
+            source.versions.get(stream, 0),
+            tuple(NewEvent(next(ids), event) for event in events),
         )
         for stream, events in decision
     )
-    # Whoever registers acts for the account that they make.
-    actor = request.actor or first
-    return AppendRequest(writes, actor, result, correlation=first, key=request.key)
+    # The actor of a registration is the account that it creates.
+    actor = request.actor or first_id
+    return AppendRequest(writes, actor, result_id, correlation=first_id, key=request.key)
 
 
-def replay_outcome(key: IdempotencyKey, seen: IdempotencyResult) -> CommandOutcome:
-    """The outcome of a request whose key is known. Raises `StateConflict` for another's key."""
-    if key.fingerprint != seen.fingerprint:
+def replay_outcome(key: IdempotencyKey, first: IdempotencyResult) -> CommandOutcome:
+    """The outcome of a request whose key was used before. Raises `StateConflict` where the first
+    request was another one.
+    """
+    if key.fingerprint != first.fingerprint:
         raise key_conflict()
-    return CommandOutcome(seen.result_id, seen.position, changed=False, replayed=True)
+    return CommandOutcome(first.result_id, first.position, changed=False, replayed=True)
 
 
 def key_conflict() -> StateConflict:
-    """The refusal of a key that belongs to another request."""
+    """The rejection of a key that belongs to another request."""
     return StateConflict("key-reused", "this key was used for another request; choose a new key")

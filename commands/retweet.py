@@ -1,4 +1,4 @@
-"""Retweets: whether one user passes one post on to their followers."""
+"""Retweets: whether one user shows one post to their followers."""
 
 from typing import Final
 
@@ -12,19 +12,20 @@ from commands.decider import (
     Decision,
     ReadState,
     StreamWrite,
+    subject_post,
 )
 from events import streams
 from events.schema import Event, PostRetweeted, PostUnretweeted
 
 
 class Retweet(Command, frozen=True):
-    """Pass a post on; one's own too."""
+    """Show a post to one's followers; one's own, too."""
 
     post: int
 
 
 class Unretweet(Command, frozen=True):
-    """Take the retweet back, also of a post that was deleted meanwhile."""
+    """Take the retweet back. The post may be deleted by now."""
 
     post: int
 
@@ -37,31 +38,27 @@ RETWEETED = Aggregate(False, _evolve)
 """Of a stream `retweet-<post>-<user>`."""
 
 
-def _decide_retweet(command: Retweet, asked: CommandContext, look: ReadState) -> Decision:
-    rules.require_active_actor(asked, look)
-    author = rules.require_open_post(asked, command.post, look)
-    stream = streams.retweet_stream(command.post, asked.actor)
-    if look(stream, RETWEETED):
+def _decide_retweet(command: Retweet, context: CommandContext, read_state: ReadState) -> Decision:
+    rules.require_active_actor(context, read_state)
+    author = rules.require_open_post(context, command.post, read_state)
+    stream = streams.retweet_stream(command.post, context.actor)
+    if read_state(stream, RETWEETED):
         return NO_EVENTS
-    return (StreamWrite(stream, (PostRetweeted(command.post, asked.actor, author),)),)
+    return (StreamWrite(stream, (PostRetweeted(command.post, context.actor, author),)),)
 
 
-def _decide_unretweet(command: Unretweet, asked: CommandContext, look: ReadState) -> Decision:
-    rules.require_active_actor(asked, look)
-    author = rules.require_author(command.post, look)
-    stream = streams.retweet_stream(command.post, asked.actor)
-    if not look(stream, RETWEETED):
+def _decide_unretweet(
+    command: Unretweet, context: CommandContext, read_state: ReadState
+) -> Decision:
+    rules.require_active_actor(context, read_state)
+    author = rules.require_author(command.post, read_state)
+    stream = streams.retweet_stream(command.post, context.actor)
+    if not read_state(stream, RETWEETED):
         return NO_EVENTS
-    return (StreamWrite(stream, (PostUnretweeted(command.post, asked.actor, author),)),)
+    return (StreamWrite(stream, (PostUnretweeted(command.post, context.actor, author),)),)
 
 
-def _subject_post(command: Retweet | Unretweet, asked: CommandContext) -> int:
-    return command.post
-
-
-RETWEET: Final[Decider[Retweet]] = Decider(
-    "retweet", Retweet, _decide_retweet, subject_id=_subject_post
-)
+RETWEET: Final[Decider[Retweet]] = Decider(Retweet, _decide_retweet, subject_id=subject_post)
 UNRETWEET: Final[Decider[Unretweet]] = Decider(
-    "unretweet", Unretweet, _decide_unretweet, subject_id=_subject_post
+    Unretweet, _decide_unretweet, subject_id=subject_post
 )

@@ -1,8 +1,8 @@
-"""What a decider may ask about streams that aren't its own.
+"""Rules that several deciders share, on users, posts and blocks.
 
-Deciders don't know one another; what several rules need to know of users, posts and blocks is said
-once, here. Each question looks at the streams it needs and refuses with a reason where the answer
-ends the command.
+Deciders don't know one another, so a state that more than one of them reads is defined here. A
+`require_...` function reads the streams that it needs, and raises `NotFound` or `NotAllowed` where
+a requirement is not met.
 """
 
 from enum import Enum
@@ -24,7 +24,7 @@ from events.schema import (
 
 
 class AccountStatus(Enum):
-    """Where an account is in its life. A claim without a registration is `UNKNOWN` too."""
+    """`UNKNOWN` is an account that was never registered, even where its handle was claimed."""
 
     UNKNOWN = 0
     ACTIVE = 1
@@ -48,7 +48,7 @@ def _evolve_handle_holder(state: int, event: Event) -> int:
 
 
 HANDLE_HOLDER = Aggregate(0, _evolve_handle_holder)
-"""Of a stream `handle-<handle>`: the user who holds it, 0 for nobody."""
+"""Of a stream `handle-<handle>`: the user who holds it, or 0."""
 
 
 class PostStatus(NamedTuple):
@@ -71,7 +71,7 @@ POST_STATUS = Aggregate(PostStatus(), _evolve_post_status)
 
 
 class BlockState(NamedTuple):
-    """Whether a block holds, and how many there ever were in its stream."""
+    """Whether there is a block now, and how many blocks its stream has had."""
 
     active: bool = False
     block_count: int = 0
@@ -89,49 +89,49 @@ BLOCK_STATE = Aggregate(BlockState(), _evolve_block)
 """Of a stream `block-<blocker>-<blocked>`."""
 
 
-def require_active_actor(asked: CommandContext, look: ReadState) -> None:
-    """Refuse an actor without an account, or with one that was deleted."""
-    standing = look(streams.user_stream(asked.actor), ACCOUNT_STATUS)
-    if standing is AccountStatus.DELETED:
+def require_active_actor(context: CommandContext, read_state: ReadState) -> None:
+    """The actor has an account, not a deleted one."""
+    status = read_state(streams.user_stream(context.actor), ACCOUNT_STATUS)
+    if status is AccountStatus.DELETED:
         raise NotAllowed("account-deleted", "this account was deleted; register another one")
-    if standing is AccountStatus.UNKNOWN:
+    if status is AccountStatus.UNKNOWN:
         raise NotAllowed(
-            "account-unknown", f"there is no account {asked.actor}; register or sign in again"
+            "account-unknown", f"there is no account {context.actor}; register or sign in again"
         )
 
 
-def require_active_user(user: int, look: ReadState) -> None:
-    """Refuse a user who never was or is no more."""
-    if look(streams.user_stream(user), ACCOUNT_STATUS) is not AccountStatus.ACTIVE:
+def require_active_user(user: int, read_state: ReadState) -> None:
+    """The user exists and is not deleted."""
+    if read_state(streams.user_stream(user), ACCOUNT_STATUS) is not AccountStatus.ACTIVE:
         raise _user_not_found(user)
 
 
-def require_known_user(user: int, look: ReadState) -> None:
-    """Refuse a user who never was. Taking something back is fine after the user's end."""
-    if look(streams.user_stream(user), ACCOUNT_STATUS) is AccountStatus.UNKNOWN:
+def require_known_user(user: int, read_state: ReadState) -> None:
+    """The user exists, perhaps deleted: taking something back is allowed after that."""
+    if read_state(streams.user_stream(user), ACCOUNT_STATUS) is AccountStatus.UNKNOWN:
         raise _user_not_found(user)
 
 
-def require_author(post: int, look: ReadState) -> int:
-    """Who wrote a post, deleted or not. Refuses one that never was."""
-    author = look(streams.post_stream(post), POST_STATUS).author
+def require_author(post: int, read_state: ReadState) -> int:
+    """The post exists, perhaps deleted. Gives its author."""
+    author = read_state(streams.post_stream(post), POST_STATUS).author
     if not author:
-        raise _post_not_found(post)
+        raise post_not_found(post)
     return author
 
 
-def require_open_post(asked: CommandContext, post: int, look: ReadState) -> int:
-    """The author of a post that the actor may like, retweet and answer.
+def require_open_post(context: CommandContext, post: int, read_state: ReadState) -> int:
+    """The actor may like, retweet and answer the post. Gives its author.
 
-    Refuses a post that isn't there (any more), and one whose author blocks the actor.
+    The post and its author exist, and the author doesn't block the actor.
     """
-    author, deleted = look(streams.post_stream(post), POST_STATUS)
+    author, deleted = read_state(streams.post_stream(post), POST_STATUS)
     if not author or deleted:
-        raise _post_not_found(post)
-    if author != asked.actor:
-        if look(streams.user_stream(author), ACCOUNT_STATUS) is not AccountStatus.ACTIVE:
-            raise _post_not_found(post)
-        if look(streams.block_stream(author, asked.actor), BLOCK_STATE).active:
+        raise post_not_found(post)
+    if author != context.actor:
+        if read_state(streams.user_stream(author), ACCOUNT_STATUS) is not AccountStatus.ACTIVE:
+            raise post_not_found(post)
+        if read_state(streams.block_stream(author, context.actor), BLOCK_STATE).active:
             raise NotAllowed(
                 "blocked", f"the author of post {post} blocked you; leave their posts alone"
             )
@@ -139,16 +139,19 @@ def require_open_post(asked: CommandContext, post: int, look: ReadState) -> int:
 
 
 def blocks_between(
-    asked: CommandContext, user: int, look: ReadState
+    context: CommandContext, user: int, read_state: ReadState
 ) -> tuple[BlockState, BlockState]:
     """The actor's blocks of `user`, and the user's of the actor."""
-    mine = look(streams.block_stream(asked.actor, user), BLOCK_STATE)
-    return mine, look(streams.block_stream(user, asked.actor), BLOCK_STATE)
+    return (
+        read_state(streams.block_stream(context.actor, user), BLOCK_STATE),
+        read_state(streams.block_stream(user, context.actor), BLOCK_STATE),
+    )
 
 
 def _user_not_found(user: int) -> NotFound:
     return NotFound("user-not-found", f"there is no user {user} (any more); check the id")
 
 
-def _post_not_found(post: int) -> NotFound:
+def post_not_found(post: int) -> NotFound:
+    """The error for a post that doesn't exist or was deleted."""
     return NotFound("post-not-found", f"there is no post {post} (any more); check the id")

@@ -1,9 +1,9 @@
-"""What a decision sees of the log, and what it rests on."""
+"""Reading the states of streams for one decision, and noting what the decision depends on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from commands.decider import Aggregate
+from commands.decider import Aggregate, ReadState
 from events.codec import EVENT_CODEC
 from events.log import EventLog, IdempotencyResult
 from events.schema import Event
@@ -11,22 +11,29 @@ from events.schema import Event
 S = TypeVar("S")
 
 
-class StateSource(Protocol):
-    """Where a decision or a reference looks: the log, or the log as it will be in a moment."""
+class StateSource(ReadState, Protocol):
+    """The states of streams, for one decision: of the log or of the log as a batch will leave it.
 
-    def __call__(self, stream: str, aggregate: Aggregate[S], /) -> S: ...
+    Two reads of one stream see the same events.
+    """
+
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """The version of each stream read so far."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """The newest position in those streams. A view that has come so far shows all of them."""
+        ...
 
     def idempotency_result(self, key: str) -> IdempotencyResult | None:
-        """What an idempotency key led to."""
+        """The result of the first request with an idempotency key; None for a new key."""
         ...
 
 
 class StreamReader:
-    """A `Look` at the log that notes what was seen.
-
-    `versions` has the version of each stream looked at, `position` the newest event in them: a
-    view that is there shows all that the decision rests on.
-    """
+    """A `StateSource` that reads the log."""
 
     __slots__ = ("_events", "_log", "position", "versions")
 
@@ -37,7 +44,7 @@ class StreamReader:
         self.position = 0
 
     def __call__(self, stream: str, aggregate: Aggregate[S], /) -> S:
-        """The state of a stream. Two looks at one stream see the same events."""
+        """The state of a stream."""
         events = self._events.get(stream)
         if events is None:
             events, version, position = read_stream(self._log, stream)
@@ -47,12 +54,12 @@ class StreamReader:
         return fold_events(events, aggregate)
 
     def idempotency_result(self, key: str) -> IdempotencyResult | None:
-        """What an idempotency key led to."""
+        """The result of the first request with a key."""
         return self._log.idempotency_result(key)
 
 
 def read_stream(log: EventLog, stream: str) -> tuple[list[Event], int, int]:
-    """(events, version, position of the newest) of a stream; ([], 0, 0) where there is none."""
+    """(events, version, newest position) of a stream; ([], 0, 0) where it doesn't exist."""
     stored = log.read_stream(stream)
     if not stored:
         return [], 0, 0

@@ -2,8 +2,8 @@
 
 A registration takes a handle and makes an account, in two streams. A log that can't append to both
 at once gets the claim first. A claim whose registration never followed (the process died in
-between) is taken over by the next who wants the handle; the `RegistrationAbandoned` that is
-written before makes the late half of the first registration, should it still come, conflict.
+between) is taken over by the next registration that wants the handle. It first writes a
+`RegistrationAbandoned`, with which the late half of the first one, if it still comes, conflicts.
 """
 
 import re
@@ -40,7 +40,7 @@ _CONTROL_BUT_LINES: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Register(Command, frozen=True):
-    """Make an account. Nobody gives this command: its actor is 0."""
+    """Make an account. There is no actor yet: it is 0."""
 
     handle: str
     name: str
@@ -59,7 +59,7 @@ class DeleteAccount(Command, frozen=True):
 
 
 class UserState(NamedTuple):
-    """What the stream of a user says."""
+    """The state of an account."""
 
     handle: str = ""
     name: str = ""
@@ -122,22 +122,24 @@ def _checked_bio(bio: str) -> str:
 
 
 def checked_profile_change(command: ChangeProfile) -> ChangeProfile:
-    """The change as it is stored. Raises `InvalidInput`."""
+    """The change with its values as they are stored. Raises `InvalidInput`."""
     name = None if command.name is None else _checked_name(command.name)
     return ChangeProfile(name, None if command.bio is None else _checked_bio(command.bio))
 
 
-def _decide_registration(command: Register, asked: CommandContext, look: ReadState) -> Decision:
+def _decide_registration(
+    command: Register, context: CommandContext, read_state: ReadState
+) -> Decision:
     handle = fold_handle(command.handle)
     name, bio = _checked_name(command.name), _checked_bio(command.bio)
-    claim = StreamWrite(streams.handle_stream(handle), (HandleClaimed(handle, asked.new_id),))
+    claim = StreamWrite(streams.handle_stream(handle), (HandleClaimed(handle, context.new_id),))
     registration = StreamWrite(
-        streams.user_stream(asked.new_id), (UserRegistered(asked.new_id, handle, name, bio),)
+        streams.user_stream(context.new_id), (UserRegistered(context.new_id, handle, name, bio),)
     )
-    holder = look(streams.handle_stream(handle), rules.HANDLE_HOLDER)
+    holder = read_state(streams.handle_stream(handle), rules.HANDLE_HOLDER)
     if not holder:
         return claim, registration
-    account = look(streams.user_stream(holder), USER_STATE)
+    account = read_state(streams.user_stream(holder), USER_STATE)
     if account.registered:
         raise StateConflict("handle-taken", f"the handle {handle} is taken; choose another")
     if account.abandoned:
@@ -147,36 +149,30 @@ def _decide_registration(command: Register, asked: CommandContext, look: ReadSta
 
 
 def _decide_profile_change(
-    command: ChangeProfile, asked: CommandContext, look: ReadState
+    command: ChangeProfile, context: CommandContext, read_state: ReadState
 ) -> Decision:
-    rules.require_active_actor(asked, look)
-    stream = streams.user_stream(asked.actor)
-    account = look(stream, USER_STATE)
+    rules.require_active_actor(context, read_state)
+    stream = streams.user_stream(context.actor)
+    account = read_state(stream, USER_STATE)
     checked = checked_profile_change(command)
     name = account.name if checked.name is None else checked.name
     bio = account.bio if checked.bio is None else checked.bio
     if (name, bio) == (account.name, account.bio):
         return NO_EVENTS
-    return (StreamWrite(stream, (ProfileChanged(asked.actor, name, bio),)),)
+    return (StreamWrite(stream, (ProfileChanged(context.actor, name, bio),)),)
 
 
 def _decide_account_deletion(
-    command: DeleteAccount, asked: CommandContext, look: ReadState
+    command: DeleteAccount, context: CommandContext, read_state: ReadState
 ) -> Decision:
-    stream = streams.user_stream(asked.actor)
-    account = look(stream, USER_STATE)
+    stream = streams.user_stream(context.actor)
+    account = read_state(stream, USER_STATE)
     if account.deleted:
         return NO_EVENTS
-    rules.require_active_actor(asked, look)
-    return (StreamWrite(stream, (UserDeleted(asked.actor, account.handle),)),)
+    rules.require_active_actor(context, read_state)
+    return (StreamWrite(stream, (UserDeleted(context.actor, account.handle),)),)
 
 
-REGISTER: Final[Decider[Register]] = Decider(
-    "register", Register, _decide_registration, creates=True
-)
-CHANGE_PROFILE: Final[Decider[ChangeProfile]] = Decider(
-    "change_profile", ChangeProfile, _decide_profile_change
-)
-DELETE_ACCOUNT: Final[Decider[DeleteAccount]] = Decider(
-    "delete_account", DeleteAccount, _decide_account_deletion
-)
+REGISTER: Final[Decider[Register]] = Decider(Register, _decide_registration, creates=True)
+CHANGE_PROFILE: Final[Decider[ChangeProfile]] = Decider(ChangeProfile, _decide_profile_change)
+DELETE_ACCOUNT: Final[Decider[DeleteAccount]] = Decider(DeleteAccount, _decide_account_deletion)

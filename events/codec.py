@@ -1,8 +1,8 @@
 """Bytes <-> events.
 
-An event's data is one JSON object, ids as decimal strings. Old versions are lifted by upcasters:
+An event's data is one JSON object, ids as decimal strings. Upcasters convert old versions:
 `UPCASTERS[(name, version)]` takes the JSON object of that version and gives that of the next, so
-an event stored years ago is read as if it had been stored today. The log is never rewritten.
+that an event stored years ago is read as if it had been stored today. The log is never rewritten.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ UPCASTERS: Final[dict[tuple[str, int], Upcaster]] = {}
 
 
 class UnknownEvent(Exception):
-    """The log holds an event of a name or version that this program doesn't know.
+    """The log holds an event with a name or version that this program doesn't know.
 
     A newer Starling wrote it: upgrade before reading this log.
     """
@@ -48,23 +48,25 @@ def encode_event(event: Event) -> tuple[str, int, bytes]:
 
 
 class EventCodec:
-    """Decodes by a vocabulary and its upcasters; `EVENT_CODEC` is the one of this program."""
+    """Decodes the events of some types; `EVENT_CODEC` decodes those of this program."""
 
     def __init__(
         self,
-        stored: Mapping[type[Event], tuple[str, int]],
+        event_types: Mapping[type[Event], tuple[str, int]],
         upcasters: Mapping[tuple[str, int], Upcaster],
     ) -> None:
         self._upcasters = upcasters
-        self._current_types = {name: (version, kind) for kind, (name, version) in stored.items()}
+        self._current_types = {
+            name: (version, kind) for kind, (name, version) in event_types.items()
+        }
         self._current_decoders = {
             # Ids are strings in JSON: not strict, so that msgspec reads them as integers.
             (name, version): msgspec.json.Decoder(kind, strict=False).decode
-            for kind, (name, version) in stored.items()
+            for kind, (name, version) in event_types.items()
         }
 
     def decode(self, name: str, version: int, data: bytes) -> Event:
-        """The event of a stored name, version and JSON bytes, lifted to today's version.
+        """The event of a stored name, version and JSON bytes, converted to the current version.
 
         Raises `UnknownEvent`, or `msgspec.ValidationError` where the bytes don't fit the type.
         """
@@ -74,7 +76,7 @@ class EventCodec:
         return self._upcast(name, version, data)
 
     def decode_stored(self, stored: StoredEvent) -> RecordedEvent:
-        """A row of the log with its event decoded; raises as `event`."""
+        """A row of the log with its event decoded. Raises as `decode`."""
         position, id, stream, version, name, schema, actor, causation, correlation, data = stored
         decode = self._current_decoders.get((name, schema))
         event = decode(data) if decode is not None else self._upcast(name, schema, data)

@@ -1,8 +1,8 @@
 """An event as the log holds it, raw (`StoredEvent`) and decoded (`RecordedEvent`).
 
 Three things are never confused. The *id* says which event it is, and when it happened. The
-*position* says where the log holds it; only positions say 'everything before here was seen'. The
-*version* is its place in its stream, from 1; it is what optimistic concurrency compares.
+*position* says where the log holds it; only a position can say 'everything before was read'. The
+*version* is its number in its stream, from 1; optimistic concurrency compares it.
 """
 
 from typing import NamedTuple
@@ -12,10 +12,7 @@ from events.schema import Event
 
 
 class StoredEvent(NamedTuple):
-    """One row of the log, its event still as JSON bytes.
-
-    Readers that only pass events on (replay, relay) never decode them.
-    """
+    """One row of the log, its event still as JSON bytes: `replay` and the relay never decode it."""
 
     position: int
     id: int
@@ -33,7 +30,7 @@ class RecordedEvent(NamedTuple):
     """An event with its envelope.
 
     `actor` is the user who gave the command. `correlation` is the id of the first event of the
-    request that led here, `causation` the id of the event that led here directly, 0 where a
+    request that caused this one, `causation` the id of the event that caused it directly, 0 where a
     client's command did.
     """
 

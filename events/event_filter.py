@@ -1,13 +1,8 @@
-"""Which events of the log somebody wants, and reading those without holding the log in memory.
-
-All conditions must hold. `after` is a position; `first_id` and `before_id` bound the ids, and so
-the times: ids carry time, but the log need not be in the order of time, so a bound by time looks
-through the whole log. `user` is whose doing it was (the actor).
-"""
+"""Filters on the events of a log, and reading the matching ones in batches of bounded size."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from events.envelope import StoredEvent
 from events.ids.snowflake import LAST_ID
@@ -15,25 +10,30 @@ from events.json_lines import EVENTS_PER_BATCH, JsonLines
 from events.log import LOG_START, EventLog
 
 MAX_WAIT_SECONDS: Final = 60.0
-"""Seconds of sleep after which a follower that nothing woke looks at the log anyway."""
+"""A source that follows the log reads its head this often, even where no append wakes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Conditions on events; by default everything."""
+    """Conditions that must all hold; by default there are none.
+
+    Ids carry time, so the bounds on ids are bounds on time. The log is not in the order of time:
+    such a filter still reads the whole log.
+    """
 
     after: int = LOG_START
+    """A position; only later ones match."""
     first_id: int = 0
-    """The smallest id wanted."""
+    """The smallest id that matches."""
     before_id: int = LAST_ID + 1
-    """Ids from this one on are not wanted, so that days follow one another without a gap."""
+    """The first id that no longer matches, so that days follow one another without a gap."""
     types: frozenset[str] | None = None
     """Stored names of types."""
     actor: int | None = None
     stream: str | None = None
 
     def matches(self, stored: StoredEvent) -> bool:
-        """Whether an event is wanted."""
+        """Whether all conditions hold for an event."""
         return (
             stored.position > self.after
             and self.first_id <= stored.id < self.before_id
@@ -43,7 +43,7 @@ class EventFilter:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The conditions as JSON, those alone that say something."""
+        """The conditions as a JSON object, without those that always hold."""
         conditions = {
             "after": str(self.after) if self.after != LOG_START else None,
             "from": str(self.first_id) if self.first_id else None,
@@ -56,21 +56,24 @@ class EventFilter:
 
 
 class SelectedEvents(NamedTuple):
-    """Wanted events in log order; nothing else is wanted up to the position `upto`."""
+    """Matching events in log order. No others match up to the position `through`."""
 
     events: list[StoredEvent]
     through: int
 
 
 class SelectedLines(NamedTuple):
-    """As `Batch`, for those who want nothing but the lines."""
+    """As `SelectedEvents`, for readers that need nothing but the lines."""
 
     lines: JsonLines | None
     through: int
 
 
 EventBatchSource = Callable[[EventFilter, int], AsyncIterator[SelectedEvents | SelectedLines]]
-"""Gives the wanted events behind a position, in batches. A log and the feed are both such."""
+"""(filter, position) -> the matching events after the position, in batches. The log and the feed
+each have one."""
+
+B = TypeVar("B", SelectedEvents, SelectedLines)
 
 
 def read_pages(
@@ -81,7 +84,7 @@ def read_pages(
     types: Collection[str] | None = None,
     limit: int = EVENTS_PER_BATCH,
 ) -> Iterator[SelectedEvents]:
-    """What a log holds in (`after`, `until`], of some types or all, `limit` events at a time."""
+    """The events after `after` and up to `until`, of some types or all, `limit` at a time."""
     while after < until:
         events = log.read_all(after, types=types, limit=limit, until=until)
         after = events[-1].position if len(events) == limit else until
@@ -89,70 +92,64 @@ def read_pages(
 
 
 def select_events(
-    log: EventLog, selection: EventFilter, after: int, until: int
+    log: EventLog, event_filter: EventFilter, after: int, until: int
 ) -> Iterator[SelectedEvents]:
-    """What a log holds behind `after` and up to `until`; batches may hold nothing."""
-    position = max(after, selection.after)
-    if selection.stream is not None:
-        events = [e for e in log.read_stream(selection.stream) if position < e.position <= until]
-        yield SelectedEvents(list(filter(selection.matches, events)), until)
+    """The matching events after position `after` and up to `until`; batches may be empty."""
+    position = max(after, event_filter.after)
+    if event_filter.stream is not None:
+        events = log.read_stream(event_filter.stream)
+        events = [e for e in events if position < e.position <= until and event_filter.matches(e)]
+        yield SelectedEvents(events, until)
         return
-    whole = EventFilter(after=selection.after, types=selection.types) == selection
-    for page in read_pages(log, position, until, types=selection.types):
+    # The log itself checks positions and types: without other conditions, every event matches.
+    types = event_filter.types
+    all_match = EventFilter(after=event_filter.after, types=types) == event_filter
+    for page in read_pages(log, position, until, types=types):
         yield (
             page
-            if whole
-            else SelectedEvents(list(filter(selection.matches, page.events)), page.through)
+            if all_match
+            else SelectedEvents(list(filter(event_filter.matches, page.events)), page.through)
         )
 
 
 def select_lines(log: EventLog, after: int, until: int) -> Iterator[SelectedLines]:
-    """All that a log holds behind `after` and up to `until`, as lines."""
+    """All events after position `after` and up to `until`, as lines."""
     while after < until:
-        found = log.read_lines(after, limit=EVENTS_PER_BATCH, until=until)
-        after = (
-            found.last_position
-            if found is not None and found.event_count == EVENTS_PER_BATCH
-            else until
-        )
-        yield SelectedLines(found, after)
+        lines = log.read_lines(after, limit=EVENTS_PER_BATCH, until=until)
+        is_full = lines is not None and lines.event_count == EVENTS_PER_BATCH
+        after = lines.last_position if lines is not None and is_full else until
+        yield SelectedLines(lines, after)
 
 
 def events_from_log(
     log: EventLog, *, follow: bool = False
 ) -> Callable[[EventFilter, int], AsyncIterator[SelectedEvents]]:
-    """A source that ends at the head the log had at first, or, to `follow`, never."""
-
-    async def event_batches(selection: EventFilter, after: int) -> AsyncIterator[SelectedEvents]:
-        position = max(after, selection.after)
-        async for head in _growing_heads(log, position, follow):
-            for batch in select_events(log, selection, position, head):
-                yield batch
-            position = max(position, head)
-
-    return event_batches
+    """A source that ends at the log's head of its first read or, with `follow`, never."""
+    return _source_of(log, follow, select_events)
 
 
 def lines_from_log(log: EventLog, *, follow: bool = False) -> EventBatchSource:
-    """As `events_from_log`, but as lines, for selections of all events behind a position."""
+    """As `events_from_log`, as lines. Of its filter, only `after` counts."""
+    return _source_of(
+        log, follow, lambda log, event_filter, after, until: select_lines(log, after, until)
+    )
 
-    async def line_batches(selection: EventFilter, after: int) -> AsyncIterator[SelectedLines]:
-        position = max(after, selection.after)
-        async for head in _growing_heads(log, position, follow):
-            for batch in select_lines(log, position, head):
+
+def _source_of(
+    log: EventLog,
+    follow: bool,
+    select: Callable[[EventLog, EventFilter, int, int], Iterator[B]],
+) -> Callable[[EventFilter, int], AsyncIterator[B]]:
+    async def read_batches(event_filter: EventFilter, after: int) -> AsyncIterator[B]:
+        position = max(after, event_filter.after)
+        while True:
+            head = log.head()
+            for batch in select(log, event_filter, position, head):
                 yield batch
             position = max(position, head)
+            if not follow:
+                return
+            while not await log.wait_for_events(position, MAX_WAIT_SECONDS):
+                pass
 
-    return line_batches
-
-
-async def _growing_heads(log: EventLog, position: int, follow: bool) -> AsyncIterator[int]:
-    """The log's head now and, to `follow`, whenever it has grown."""
-    while True:
-        head = log.head()
-        yield head
-        position = max(position, head)
-        if not follow:
-            return
-        while not await log.wait_for_events(position, MAX_WAIT_SECONDS):
-            pass
+    return read_batches

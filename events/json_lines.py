@@ -11,17 +11,19 @@ whatever version it was written with. Names of streams and types hold nothing th
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from events.envelope import StoredEvent
-from events.ids.snowflake import EPOCH_MS
+from events.streams import owner_of
+from events.times import format_times, render_times
 
 EVENTS_PER_BATCH: Final = 200
 """Events to read and write at once: with more of them, they fall out of the processor's cache."""
+
+_TIME_PREFIX: Final = b'{"time":"'
+_POSITION_OFFSET: Final = len(b'{"time":"2024-05-01T12:00:00.000Z","position":"')
 
 
 class JsonLines(NamedTuple):
@@ -33,6 +35,23 @@ class JsonLines(NamedTuple):
     """The position of the first event."""
     last_position: int
     last_id: int
+
+
+class OwnedLines(NamedTuple):
+    """The lines of some events in the order of the log, in three columns of the same length.
+
+    The relay reads these, to divide the log among the partitions of the feed.
+    """
+
+    ids: Sequence[int]
+    owners: Sequence[int]
+    """As `events.streams.owner_of`."""
+    lines: Sequence[bytes]
+    """Without line feeds."""
+
+    def position_at(self, index: int) -> int:
+        """The position of one event. Read off its line: the relay needs it for few of them."""
+        return position_of(self.lines[index])
 
 
 class _StoredJsonLine(msgspec.Struct):
@@ -52,49 +71,13 @@ class _StoredJsonLine(msgspec.Struct):
 _line_decoder: Final = msgspec.json.Decoder(_StoredJsonLine, strict=False)
 
 
-_TIME_PREFIX: Final = b'{"time":"'
-_MINUTE_TEXTS: Final = np.array([b"T%02d:%02d:" % divmod(minute, 60) for minute in range(24 * 60)])
-_SECOND_TEXTS: Final = np.array([b"%02d." % second for second in range(60)])
-_MS_TEXTS: Final = np.array([b"%03dZ" % ms for ms in range(1000)])
-_OPENING_DTYPE: Final = np.dtype(
-    [("begin", "S9"), ("date", "S10"), ("minute", "S7"), ("second", "S3"), ("ms", "S4")]
-)
-_POSITION_OFFSET: Final = _OPENING_DTYPE.itemsize + len('","position":"')
-
-
-def format_times(ids: Sequence[int]) -> list[str]:
-    """When events happened, by their ids: RFC 3339 in UTC."""
-    return [opening[len(_TIME_PREFIX) :].decode() for opening in render_openings(ids)]
-
-
 def render_openings(ids: Sequence[int]) -> list[bytes]:
-    """How the lines of these events begin, up to and with their times.
-
-    The times are looked up for all at once: to format each takes four times as long.
-    """
-    seconds, ms = np.divmod((np.array(ids, np.int64) >> 22) + EPOCH_MS, 1000)
-    minutes, second = np.divmod(seconds, 60)
-    days, minute = np.divmod(minutes, 24 * 60)
-    made = np.empty(len(ids), _OPENING_DTYPE)
-    made["begin"] = _TIME_PREFIX
-    made["date"] = _format_dates(days)
-    made["minute"] = _MINUTE_TEXTS[minute]
-    made["second"] = _SECOND_TEXTS[second]
-    made["ms"] = _MS_TEXTS[ms]
-    whole: list[bytes] = made.view(f"S{made.itemsize}").tolist()
-    return whole
-
-
-def _format_dates(days: NDArray[np.int64]) -> Any:
-    """The dates of days since 1970, mostly one and the same."""
-    if len(days) and days.min() == days.max():
-        return str(days[:1].view("M8[D]")[0]).encode()
-    different, which = np.unique(days, return_inverse=True)
-    return np.datetime_as_string(different.view("M8[D]")).astype("S10")[which]
+    """The lines of these events up to and with their times, without the closing quote."""
+    return render_times(ids, _TIME_PREFIX)
 
 
 def render_lines(batch: Sequence[StoredEvent]) -> list[str]:
-    """The line of each event of a batch, without the line feed."""
+    """The line of each event, without the line feed."""
     return [
         f'{{"time":"{time}","position":"{position}","id":"{(text := str(id))}","stream":"{stream}",'
         f'"version":{version},"type":"{type}","schema":{schema},"actor":"{actor}",'
@@ -107,8 +90,17 @@ def render_lines(batch: Sequence[StoredEvent]) -> list[str]:
     ]
 
 
+def render_owned_lines(batch: Sequence[StoredEvent]) -> OwnedLines:
+    """The lines of events, with their ids and owners."""
+    return OwnedLines(
+        [event.id for event in batch],
+        [owner_of(event) for event in batch],
+        [line.encode() for line in render_lines(batch)],
+    )
+
+
 def join_lines(batch: Sequence[StoredEvent]) -> JsonLines | None:
-    """The lines of a batch; None for no events."""
+    """The lines of events as one text; None for no events."""
     if not batch:
         return None
     text = "".join([f"{line}\n" for line in render_lines(batch)]).encode()
@@ -125,26 +117,26 @@ def parse_line(line: bytes | str) -> StoredEvent:
     return _to_stored_event(_line_decoder.decode(line))
 
 
-def position_of(line: bytes) -> int:
-    """The position in a line that `lines` made, whatever else it holds."""
-    return int(line[_POSITION_OFFSET : line.index(b'"', _POSITION_OFFSET)])
-
-
 def parse_lines(lines: bytes) -> list[StoredEvent]:
-    """The events of lines that line feeds separate. Raises as `parse`."""
+    """The events of lines that line feeds separate. Raises as `parse_line`."""
     return list(map(_to_stored_event, _line_decoder.decode_lines(lines)))
 
 
-def _to_stored_event(found: _StoredJsonLine) -> StoredEvent:
+def position_of(line: bytes) -> int:
+    """The position in a line that this module rendered; the rest of the line is not looked at."""
+    return int(line[_POSITION_OFFSET : line.index(b'"', _POSITION_OFFSET)])
+
+
+def _to_stored_event(line: _StoredJsonLine) -> StoredEvent:
     return StoredEvent(
-        found.position,
-        found.id,
-        found.stream,
-        found.version,
-        found.type,
-        found.schema,
-        found.actor,
-        found.causation,
-        found.correlation,
-        bytes(found.data),
+        line.position,
+        line.id,
+        line.stream,
+        line.version,
+        line.type,
+        line.schema,
+        line.actor,
+        line.causation,
+        line.correlation,
+        bytes(line.data),
     )

@@ -1,9 +1,9 @@
-"""The port to the log of record: what every log promises, whatever holds it.
+"""The port to the log of record: what every adapter of it promises.
 
 Promises that hold for every adapter (`tests/conformance/test_log.py` checks them):
 
-- An append is all or nothing, and once `append` returned it survives `kill -9` and, where the
-  adapter says `durable`, power loss.
+- An append is all or nothing. Once `append` has returned, it survives `kill -9` and power loss (not
+  in `infra.in_memory.event_log`, the reference for tests, which keeps nothing).
 - It is conditional: it happens only if each stream it writes has exactly the expected version.
 - Positions grow in commit order. `read_all` never shows a position before everything that will
   ever lie below it, so a reader that remembers one position has seen all that came before.
@@ -12,8 +12,8 @@ Promises that hold for every adapter (`tests/conformance/test_log.py` checks the
   error.
 
 What it does not promise: that positions have no holes, that ids grow with positions, that two
-logs agree on a position, or, where `LogFeatures.many_streams` is False, that an append can write
-more than one stream.
+logs agree on a position, or, where `LogFeatures.multi_stream_appends` is False, that an append can
+write more than one stream.
 """
 
 from collections.abc import Collection
@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from events.envelope import StoredEvent
-from events.json_lines import JsonLines
-from events.owned_lines import OwnedLines
+from events.json_lines import JsonLines, OwnedLines
 from events.schema import Event
 
 LOG_START = 0
@@ -30,18 +29,18 @@ LOG_START = 0
 
 
 class LogError(Exception):
-    """A log's refusal.
+    """The log refused or failed.
 
     LogError
-      WrongVersion      the stream is not at the expected version: read again, decide again
-      KeyReused         the idempotency key belongs to another request
-      IdTaken           an event has an id that the log holds already
-      LogUnavailable    nothing was decided; try again later
+      WrongVersion           the stream is not at the expected version: read again, decide again
+      IdempotencyKeyReused   the idempotency key belongs to another request
+      IdTaken                an event has an id that the log holds already
+      LogUnavailable         nothing is known of the append: try again later
     """
 
 
 class WrongVersion(LogError):
-    """Somebody else appended to `stream` first."""
+    """Another writer appended to `stream` first."""
 
     def __init__(self, stream: str, expected: int) -> None:
         super().__init__(f"{stream} is not at version {expected} any more")
@@ -50,7 +49,7 @@ class WrongVersion(LogError):
 
 
 class IdempotencyKeyReused(LogError):
-    """The idempotency key was used before for a request with another content."""
+    """The idempotency key was used before, for a request with another content."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"idempotency key {key!r} was used for another request")
@@ -70,18 +69,18 @@ class IdTaken(LogError):
 
 class LogUnavailable(LogError):
     """The log can't be reached or written now, or is closed. The append did not happen, or its
-    fate is unknown: the same idempotency key makes it safe to ask again."""
+    fate is unknown: with an idempotency key it is safe to try again."""
 
 
 class NewEvent(NamedTuple):
-    """An event about to be appended, with the id it will keep."""
+    """An event to append, with the id it will keep."""
 
     id: int
     event: Event
 
 
 class StreamAppend(NamedTuple):
-    """Events for one stream, which must be at version `expected` (0: it must not exist)."""
+    """Events for one stream, which must be at `expected_version` (0: it must not exist)."""
 
     stream: str
     expected_version: int
@@ -97,9 +96,9 @@ class IdempotencyKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AppendRequest:
-    """One decision. No writes at all is fine with a key: then only the key is remembered.
+    """The append of one decision. With a key but no writes, only the key is stored.
 
-    `result` is the id of what the command made or touched; a repeated key gives it back.
+    `result_id` is the id of what the command created or is about; the same key gives it again.
     """
 
     writes: tuple[StreamAppend, ...]
@@ -111,7 +110,7 @@ class AppendRequest:
 
 
 class IdempotencyResult(NamedTuple):
-    """What the first request with an idempotency key came to, and how to know that request."""
+    """The result of the first request with an idempotency key, and that request's digest."""
 
     fingerprint: bytes
     result_id: int
@@ -119,26 +118,22 @@ class IdempotencyResult(NamedTuple):
 
 
 class AppendResult(NamedTuple):
-    """What came of an append: `position` of its last event, or of the head where it had none."""
+    """`position` is that of the append's last event, or the head where it had no events."""
 
     result_id: int
     position: int
     replayed: bool = False
-    """True where the key was seen before and nothing was written now."""
+    """True where the key was used before and nothing was written now."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogFeatures:
-    """What an adapter can do. Nothing else asks which adapter it is."""
+    """What an adapter can do. No code asks which adapter it has."""
 
-    durable: bool
-    """An acknowledged append survives power loss."""
     multi_stream_appends: bool
     """One append can write several streams, all or nothing."""
     local_reads: bool
     """Reads take microseconds and may be made on an event loop's thread."""
-    multi_process: bool
-    """Several processes can open the same log at once."""
 
 
 class EventLog(Protocol):
@@ -152,8 +147,8 @@ class EventLog(Protocol):
         `LogUnavailable`.
 
         Where several apply, the first of these. A write without events only checks its version.
-        Appends that wait at the same time may share a commit; each has an outcome of its own.
-        Appends that one event loop hands over in an order are tried in that order.
+        Appends that wait at the same time may share a commit; each has a result of its own.
+        Appends of one event loop are tried in the order in which it made them.
         """
         ...
 
@@ -172,7 +167,7 @@ class EventLog(Protocol):
         """At most `limit` events with positions above `after` (and up to `until`), in order.
 
         `types` are stored names. Fewer than `limit` events means that there are no more now. A
-        filtered reader that wants to remember how far it looked asks for `head` first and passes
+        reader with `types` that wants to remember how far it has read gets `head` first and passes
         it as `until`.
         """
         ...
@@ -182,16 +177,16 @@ class EventLog(Protocol):
     ) -> JsonLines | None:
         """As `read_all` of every type, as lines; None where there are no events.
 
-        For those who only pass events on: a log may make lines quicker than it makes events.
+        For readers that only pass events on: a log may make lines faster than events.
         """
         ...
 
     def read_owned_lines(self, after: int = LOG_START, *, limit: int = 1000) -> OwnedLines:
-        """As `read_all` of every type, as lines one by one, each with its owner."""
+        """As `read_all` of every type, as single lines, each with its owner."""
         ...
 
     def find_event(self, id: int) -> StoredEvent | None:
-        """The event with an id."""
+        """The event with an id; None for an id that the log doesn't hold."""
         ...
 
     def ids_between(self, first: int, last: int) -> list[int]:
@@ -203,7 +198,7 @@ class EventLog(Protocol):
         ...
 
     def idempotency_result(self, key: str) -> IdempotencyResult | None:
-        """What an idempotency key led to, or None where it was never seen."""
+        """The result of the first request with a key; None for a new key."""
         ...
 
     def head(self) -> int:
@@ -215,5 +210,5 @@ class EventLog(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish what waits, then refuse everything. Closing twice is harmless."""
+        """Finish pending appends, then refuse everything. Closing twice is harmless."""
         ...

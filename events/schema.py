@@ -13,18 +13,18 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Something that happened. Subclasses are the vocabulary of the log."""
+    """Something that happened. The subclasses are the event types of the log."""
 
 
 class HandleClaimed(Event, frozen=True):
-    """`user` took the name `handle` (already folded). Stream: `handle-<handle>`."""
+    """`user` took `handle` (already folded). Stream: `handle-<handle>`."""
 
     handle: str
     user: int
 
 
 class UserRegistered(Event, frozen=True):
-    """An account came to be. Stream: `user-<user>`."""
+    """An account was created. Stream: `user-<user>`."""
 
     user: int
     handle: str
@@ -33,10 +33,10 @@ class UserRegistered(Event, frozen=True):
 
 
 class RegistrationAbandoned(Event, frozen=True):
-    """A claim of a handle whose registration never followed was given up. Stream: `user-<user>`.
+    """A registration that only claimed its handle was given up. Stream: `user-<user>`.
 
-    Only on logs that can't append to two streams at once: it makes the late half of the
-    abandoned registration conflict, so that two accounts can't end with one handle.
+    Only on logs that can't append to two streams at once: the late half of the abandoned
+    registration conflicts with it, so that two accounts can't get one handle.
     """
 
     user: int
@@ -44,7 +44,7 @@ class RegistrationAbandoned(Event, frozen=True):
 
 
 class ProfileChanged(Event, frozen=True):
-    """The profile's shown values from now on, all of them. Stream: `user-<user>`."""
+    """All values of the profile from now on. Stream: `user-<user>`."""
 
     user: int
     name: str
@@ -52,7 +52,7 @@ class ProfileChanged(Event, frozen=True):
 
 
 class UserDeleted(Event, frozen=True):
-    """The account ended; its handle stays taken for ever. Stream: `user-<user>`."""
+    """The account was deleted; its handle stays taken. Stream: `user-<user>`."""
 
     user: int
     handle: str
@@ -75,7 +75,7 @@ class PostCreated(Event, frozen=True):
 
 
 class PostEdited(Event, frozen=True):
-    """The post's text and what is in it from now on. Stream: `post-<post>`."""
+    """The post's text and its entities from now on. Stream: `post-<post>`."""
 
     post: int
     author: int
@@ -85,7 +85,7 @@ class PostEdited(Event, frozen=True):
 
 
 class PostDeleted(Event, frozen=True):
-    """The author took the post away. Stream: `post-<post>`."""
+    """The author deleted the post. Stream: `post-<post>`."""
 
     post: int
     author: int
@@ -109,7 +109,7 @@ class PostUnliked(Event, frozen=True):
 
 
 class PostRetweeted(Event, frozen=True):
-    """`user` passed `post` on to their followers. Stream: `retweet-<post>-<user>`."""
+    """`user` showed `post` to their followers. Stream: `retweet-<post>-<user>`."""
 
     post: int
     user: int
@@ -128,7 +128,7 @@ class UserFollowed(Event, frozen=True):
     """`follower` follows `followee`. Stream: `follow-<followee>-<follower>`.
 
     `blocks` counts the blocks between the two, in either direction, that the decision had seen.
-    A later block raises that count, and so ends this follow without an event of its own
+    A later block raises that count, and so ends this follow without an event for it
     (`docs/adr/0006`).
     """
 

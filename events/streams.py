@@ -1,8 +1,8 @@
-"""Names of streams, and whose stream it is.
+"""Names of streams, owners of events, and the partitions of the feed.
 
-A stream is the smallest thing that is consistent: small, with one writer's worth of rules. Its name
-says what it is about. Its *owner* is the user by whom the feed is partitioned: all events with one
-owner keep their order.
+A stream is the unit of consistency: the few events that one rule reads and writes. Its name says
+what it is about. The *owner* of an event is the user by whom the feed is partitioned: all events
+with one owner keep their order.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ _MASK_64_BITS: Final = (1 << 64) - 1
 
 
 def user_stream(user: int) -> str:
-    """An account: registration, profile, end."""
+    """An account: registration, profile, deletion."""
     return f"user-{user}"
 
 
 def handle_stream(handle: str) -> str:
-    """Who holds a handle (folded)."""
+    """Which user holds a handle (folded)."""
     return f"handle-{handle}"
 
 
@@ -57,16 +57,11 @@ def mute_stream(muter: int, muted: int) -> str:
     return f"mute-{muter}-{muted}"
 
 
-def stream_category(stream: str) -> str:
-    """The kind of a stream: what stands before its first dash."""
-    return stream.partition("-")[0]
-
-
 def owner_of(stored: StoredEvent | RecordedEvent) -> int:
     """The user by whom this event is partitioned.
 
     It is the actor, except for follows: they belong to the followee, so that an author's posts and
-    the changes of their followers keep their order, and a fan-out sees who followed before it.
+    the changes of their followers keep their order, and a fan-out sees the followers of that time.
     """
     if stored.stream.startswith("follow-"):
         return int(stored.stream.split("-", 2)[1])
@@ -77,14 +72,14 @@ def partition_of_owner(owner: int, partitions: int) -> int:
     """The partition of the feed, from 0, that carries an owner's events.
 
     Knuth's multiplicative hash: the upper half of owner x 2^64/phi, whose bits depend on all bits
-    of the id, modulo the number of partitions. It never changes, since a topic's history would
-    have to be published anew.
+    of the id, modulo the number of partitions. It never changes: all topics would have to be
+    published again.
     """
     return ((owner * _HASH_MULTIPLIER & _MASK_64_BITS) >> 32) % partitions
 
 
-def partitions_of_owners(owners: Sequence[int], partitions: int) -> "NDArray[np.int64]":
-    """As `partition`, for many owners at once."""
+def partitions_of_owners(owners: Sequence[int], partitions: int) -> NDArray[np.int64]:
+    """As `partition_of_owner`, for many owners at once."""
     hashed = np.array(owners, np.int64).view(np.uint64) * np.uint64(_HASH_MULTIPLIER) >> np.uint64(
         32
     )

@@ -13,8 +13,8 @@ from api.views.users import UserViews, no_such_user
 from commands import idempotency
 from commands.decider import Command
 from commands.errors import InvalidInput, NotAllowed, NotFound
+from commands.filter_parser import checked_time
 from commands.request import CommandOutcome, CommandRequest
-from commands.times import parse_time
 from events.ids.snowflake import LAST_ID
 from projections.pages import PageRequest
 from projections.store import ReadStore
@@ -112,7 +112,7 @@ def time_from_query(request: HttpRequest, ports: Ports) -> int | None:
     text = request.query.get("at")
     if text is None:
         return None
-    ms = parse_time(text)
+    ms = checked_time(text)
     if ms > ports.clock_ms():
         raise InvalidInput("time-in-future", f"{text} is in the future; `at` asks for what was")
     return ms

@@ -1,4 +1,4 @@
-"""The generator of ids for what happens now."""
+"""The generator of ids for what happens now; one a process, on its leased machine id."""
 
 import threading
 from collections.abc import Callable
@@ -16,24 +16,23 @@ from events.ids.snowflake import (
 MAX_CLOCK_LAG_MS = 10_000
 """How far the clock may fall behind the newest id before ids are refused."""
 
-_POLL_SECONDS = (
-    0.0002  # seconds between looks at the clock: short against the millisecond waited for
-)
+_POLL_SECONDS = 0.0002
+"""Between two readings of the clock, while the generator waits for the next ms."""
 
 
 class SnowflakeGenerator:
     """Makes ids of one machine, unique and strictly increasing, from any number of threads.
 
-    The machine id must be this generator's alone for the times it uses; two bounds keep it so:
+    No other process may use the machine id for the same times; two bounds see to that:
 
     - `not_before_ms`: every id is later than this ms (the newest time in the log, or the time up
       to which an earlier holder may have used the machine id). The constructor waits for it.
-    - `until_ms`: every id is earlier than this ms. A lease moves it on with `allow_until`.
+    - `until_ms`: every id is earlier than this ms. A renewed lease raises it with `allow_until`.
 
-    When the clock goes back by at most 10 s, time is held at the newest ms and the sequence goes
-    on. A held ms that is full is followed by the next one only when the clock has moved on by
-    one ms as well: ids then run ahead of the clock by what it went back, and never by more.
-    Further back raises ClockWentBack, and ids are made again once the clock has caught up.
+    When the clock goes back by at most 10 s, ids go on in the newest ms. Where that is full, the
+    next ms is opened only when the clock has moved on by one ms as well: ids then run ahead of the
+    clock by as much as it went back, and never by more. A clock that is further back raises
+    ClockWentBack, until it has caught up.
     """
 
     __slots__ = (
@@ -65,28 +64,26 @@ class SnowflakeGenerator:
         if machine not in ORDINARY_MACHINES:
             raise OutOfLayout(
                 f"machine {machine} can't make ordinary ids: they are made by machines 0-1007 "
-                "(1008-1023 are kept for imports)"
+                "(1008-1023 are reserved for imports)"
             )
         self._lock = threading.Lock()
         self._machine_id = machine
         self._clock = clock
         self._wait = wait
         self._until_ms = until_ms
-        self._current_ms = not_before_ms  # the ms that ids are made in
-        self._first_unused = self._first_beyond = (
-            0  # the next id of that ms, and the first beyond it
-        )
-        self._checked_at_ms = (
-            -1
-        )  # the reading of the clock that the open ms was last checked against
-        self._opened_at_ms = not_before_ms  # the reading of the clock at which the ms was opened
+        # The ms that ids are made in, its next id, and the first id beyond it.
+        self._current_ms = not_before_ms
+        self._first_unused = self._first_beyond = 0
+        # The readings of the clock at which that ms was last checked, and opened.
+        self._checked_at_ms = -1
+        self._opened_at_ms = not_before_ms
         while (now := clock()) <= not_before_ms:
             self._refuse_clock_behind(now)
             wait((not_before_ms + 1 - now) / 1000)
 
     @property
     def machine_id(self) -> int:
-        """The machine id in every id made here."""
+        """The machine id in every id of this generator."""
         return self._machine_id
 
     @property
@@ -100,39 +97,39 @@ class SnowflakeGenerator:
             # The hot path: one reading of the clock, the same as at the last check.
             if self._clock() != self._checked_at_ms or self._first_unused == self._first_beyond:
                 self._advance_ms(in_batch=False)
-            made = self._first_unused
-            self._first_unused = made + 1
-            return made
+            id = self._first_unused
+            self._first_unused = id + 1
+            return id
 
     def next_ids(self, count: int) -> list[int]:
-        """`count` increasing ids, at up to 4,096 a ms; errors as for `next`.
+        """`count` increasing ids, at up to 4,096 a ms. Raises as `next_id`.
 
-        The lock is let go between milliseconds, so other threads may take ids from the middle.
+        The lock is released between milliseconds, so other threads may get ids in between.
         """
         if count < 0:
-            raise ValueError(f"can't take {count} ids")
-        made: list[int] = []
-        while len(made) < count:
+            raise ValueError(f"can't make {count} ids")
+        ids: list[int] = []
+        while len(ids) < count:
             with self._lock:
                 if self._clock() != self._checked_at_ms or self._first_unused == self._first_beyond:
-                    self._advance_ms(in_batch=bool(made))
-                stop = min(self._first_unused + count - len(made), self._first_beyond)
-                made.extend(range(self._first_unused, stop))
+                    self._advance_ms(in_batch=bool(ids))
+                stop = min(self._first_unused + count - len(ids), self._first_beyond)
+                ids.extend(range(self._first_unused, stop))
                 self._first_unused = stop
-        return made
+        return ids
 
     def allow_until(self, until_ms: int) -> None:
-        """Make ids earlier than this Unix ms only; 0 stops the generator at once."""
+        """Make only ids earlier than this Unix ms; 0 stops the generator at once."""
         with self._lock:
             self._until_ms = until_ms
             if until_ms <= self._current_ms:
                 self._first_beyond = self._first_unused
 
     def _advance_ms(self, in_batch: bool) -> None:
-        """See to it that the open ms is right for the clock and has an id left.
+        """Bring the current ms up to the clock, with an id left in it.
 
-        A batch uses every ms that passes while it is being made, also those that went by while
-        the thread was not running; a single id takes the time of now.
+        A batch uses every ms that passes while it is being made, also those in which the thread
+        didn't run; a single id has the time of the clock.
         """
         while True:
             now = self._clock()
@@ -150,10 +147,9 @@ class SnowflakeGenerator:
 
     def _open_ms(self, ms: int, now: int) -> None:
         if ms >= self._until_ms:
-            held = f"was held until {self._until_ms} ms" if self._until_ms else "was given up"
+            end = f"was leased until {self._until_ms} ms" if self._until_ms else "was released"
             raise MachineIdLost(
-                f"machine id {self._machine_id} {held} and it is {ms} ms: its lease was "
-                f"not renewed "
+                f"machine id {self._machine_id} {end} and it is {ms} ms: its lease was not renewed "
                 "in time, was taken by another process or released; start again with a new one"
             )
         self._first_unused = compose_id(ms, self._machine_id, 0)
@@ -166,7 +162,6 @@ class SnowflakeGenerator:
         if behind > MAX_CLOCK_LAG_MS:
             raise ClockWentBack(
                 f"the clock ({now} ms) is {behind / 1000:.1f} s behind the newest id "
-                f"({self._current_ms} ms); at most {MAX_CLOCK_LAG_MS // 1000} s are "
-                f"bridged: set the clock right "
-                "(time synchronisation), or wait until it has passed that time, and try again"
+                f"({self._current_ms} ms), more than {MAX_CLOCK_LAG_MS // 1000} s: set the clock "
+                "right (time synchronisation), or wait until it has passed that time, and try again"
             )

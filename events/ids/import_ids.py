@@ -10,55 +10,49 @@ IdsBetween = Callable[[int, int], Sequence[int]]
 
 
 class ImportIdGenerator:
-    """Makes ids at given times, in any order and any number, with machine ids kept for imports.
+    """Makes ids at given times, in any order, with the machine ids reserved for imports.
 
-    What makes them unique, also over restarts: the first time that a ms is asked for, the log is
-    asked for the ids of that ms and machine, and the sequence goes on from the highest; from
-    then on it is counted in memory. So these have to hold:
+    They are unique, also over restarts: at the first id of a ms, the log is searched for ids of
+    that ms and machine, and the sequence goes on from the highest. From then on it is counted in
+    memory. So no other process may use the same machine ids meanwhile: a lease sees to that, and
+    `lease_is_held` is checked before every id.
 
-    - No other process uses the same machine ids meanwhile (a lease; `holds` says whether it is
-      still ours and is asked before every id).
-    - `settled` is called only when every id made so far is in the log or given up.
-
-    Should a process lose its machine id between making an id and appending it, another one can
-    make the same id; then the log's unique index refuses the later append, loudly.
+    Where a process loses its machine id between making an id and appending it, another one can
+    make the same id; then the log's unique index refuses the later append.
     """
 
     def __init__(
         self,
         machines: Sequence[int],
         ids_between: IdsBetween,
-        holds: Callable[[], bool] = lambda: True,
+        lease_is_held: Callable[[], bool] = lambda: True,
     ) -> None:
         """Raises OutOfLayout unless `machines` are one or more of 1008-1023."""
         distinct = sorted(set(machines))
         if not distinct or not set(distinct) <= set(IMPORT_MACHINES):
             raise OutOfLayout(
                 f"machines {list(machines)} can't make ids at given times: "
-                "one or more of 1008-1023 are kept for that"
+                "one or more of 1008-1023 are reserved for that"
             )
         self._lock = threading.Lock()
         self._machine_ids = distinct
         self._ids_between = ids_between
-        self._lease_is_held = holds
-        self._ids_used: dict[
-            int, int
-        ] = {}  # ms -> how many of its ids are taken, over all machines
-        self._next_with_room: dict[
-            int, int
-        ] = {}  # a full ms -> a later ms, all between being full too
+        self._lease_is_held = lease_is_held
+        # ms -> how many of its ids are used, over all machines
+        self._ids_used: dict[int, int] = {}
+        # a full ms -> a later ms; all between them are full
+        self._next_with_room: dict[int, int] = {}
 
     def id_at(self, unix_ms: int) -> int:
         """An id of this Unix ms, or of the first later ms that is not full.
 
-        A ms holds 4,096 ids for each machine. Ids asked for one ms increase when there is one
-        machine. Raises OutOfLayout for a time before 2010-11-04 or after 2080, MachineIdLost
-        when the lease is over.
+        A ms holds 4,096 ids for each machine; with one machine, the ids of a ms increase. Raises
+        OutOfLayout for a time before 2010-11-04 or after 2080, MachineIdLost after the lease.
         """
         if not self._lease_is_held():
             raise MachineIdLost(
                 f"the lease on import machine ids {list(self._machine_ids)} is over: "
-                "start the import again, what it appended is kept"
+                "start the import again, what it appended is stored"
             )
         with self._lock:
             ms = self._first_ms_with_room(unix_ms)
@@ -66,14 +60,8 @@ class ImportIdGenerator:
             self._ids_used[ms] = used + 1
             return compose_id(ms, self._machine_ids[used // IDS_PER_MS], used % IDS_PER_MS)
 
-    def discard_finished(self) -> None:
-        """Forget what was made: all of it is in the log or will never be. Bounds the memory."""
-        with self._lock:
-            self._ids_used.clear()
-            self._next_with_room.clear()
-
-    def _first_ms_with_room(self, wanted: int) -> int:
-        ms = wanted
+    def _first_ms_with_room(self, unix_ms: int) -> int:
+        ms = unix_ms
         while True:
             ms = self._next_with_room.get(ms, ms)
             if ms not in self._ids_used:
@@ -81,16 +69,16 @@ class ImportIdGenerator:
             if self._ids_used[ms] < IDS_PER_MS * len(self._machine_ids):
                 break
             self._next_with_room[ms] = ms + 1
-        if ms != wanted:
-            self._next_with_room[wanted] = ms
+        if ms != unix_ms:
+            self._next_with_room[unix_ms] = ms  # the next search from here takes one step
         return ms
 
     def _ids_used_in_log(self, ms: int) -> int:
-        """How many ids of a ms are spoken for by the log: all up to the last machine's highest."""
+        """How many ids of a ms count as used: all up to the highest of the last machine."""
         for index in reversed(range(len(self._machine_ids))):
             machine = self._machine_ids[index]
             first = compose_id(ms, machine, 0)
-            taken = self._ids_between(first, first + IDS_PER_MS - 1)
-            if taken:
-                return index * IDS_PER_MS + taken[-1] - first + 1
+            ids = self._ids_between(first, first + IDS_PER_MS - 1)
+            if ids:
+                return index * IDS_PER_MS + ids[-1] - first + 1
         return 0

@@ -1,9 +1,9 @@
-"""Snowflake ids: 63 bits that say when and by which machine an id was made.
+"""The layout of Snowflake ids: 63 bits that say when and by which machine an id was made.
 
     | 41 bits: ms since 2010-11-04T01:42:54.657Z | 10 bits: machine | 12 bits: sequence |
 
 Layout and epoch are Twitter's, so that real tweet ids decode to their times. An id is an identity
-and a rough time; it is never a position in the log (machines commit out of order).
+and a rough time, never a position in the log: machines commit out of order.
 
     SnowflakeError                an id can't be made or read
     +-- ClockWentBack             the clock is more than 10 s behind the ids made already
@@ -23,7 +23,7 @@ ORDINARY_MACHINES = range(1008)
 """Machine ids of processes that make ids for what happens now."""
 
 IMPORT_MACHINES = range(1008, 1024)
-"""Machine ids kept for ids with a given time (`ImportIdGenerator`)."""
+"""Machine ids reserved for ids with a given time (`ImportIdGenerator`)."""
 
 LAST_ID = (1 << 63) - 1
 LAST_MS = EPOCH_MS + (1 << 41) - 1
@@ -35,19 +35,19 @@ class SnowflakeError(Exception):
 
 
 class ClockWentBack(SnowflakeError):
-    """The clock is so far behind the newest id that holding the time would be a lie."""
+    """The clock is more than 10 s behind the newest id."""
 
 
 class MachineIdLost(SnowflakeError):
-    """The machine id may belong to another process by now; nothing may be made with it."""
+    """The machine id may belong to another process by now: no id may be made with it."""
 
 
 class OutOfLayout(SnowflakeError, ValueError):
-    """A part or an id doesn't fit the layout."""
+    """A time, machine, sequence or id doesn't fit the layout."""
 
 
 class SnowflakeParts(NamedTuple):
-    """What an id says: Unix ms, machine (0-1023), sequence within the ms (0-4095)."""
+    """Unix ms, machine (0-1023), sequence within the ms (0-4095)."""
 
     ms: int
     machine: int
@@ -83,7 +83,7 @@ def time_ms(snowflake: int) -> int:
 def first_id_at(unix_ms: int) -> int:
     """The smallest id of a ms, to filter by time: `id >= first_id_at(ms)` is 'at ms or later'.
 
-    A filter may ask for any time, so what lies outside the layout gives its first or last id.
+    Times outside the layout give its first or last id, so that a filter may have any time.
     """
     if unix_ms > LAST_MS:
         return LAST_ID

@@ -20,14 +20,13 @@ def demo(seed: int, at: str | None) -> None:
 
     Example: starling demo --at 2024-05-08T12:00:00Z | starling import - --data town
     """
-    from commands.errors import InvalidInput
-    from commands.times import parse_time
+    from events.times import InvalidTime, parse_time
     from infra.dev import demo_world as world
     from infra.process.clock import clock_ms
 
     try:
         now_ms = clock_ms() if at is None else parse_time(at)
-    except InvalidInput as error:
+    except InvalidTime as error:
         raise click.UsageError(str(error)) from error
     for line in world.generate_commands(seed, now_ms):
         sys.stdout.write(f"{json.dumps(line, ensure_ascii=False)}\n")

@@ -79,8 +79,7 @@ def show(
 
 def _parse_point_in_time(log: "EventLog", at: str | None) -> "PointInTime":
     """Which moment is meant. Raises `click.BadParameter`."""
-    from commands.errors import InvalidInput
-    from commands.times import parse_time
+    from events.times import InvalidTime, parse_time
     from infra.process.clock import clock_ms
     from streams.rebuild.time_travel import PointInTime
 
@@ -93,7 +92,7 @@ def _parse_point_in_time(log: "EventLog", at: str | None) -> "PointInTime":
         return PointInTime(int(at))
     try:
         ms = parse_time(at)
-    except InvalidInput as error:
+    except InvalidTime as error:
         raise click.BadParameter(f"{error}, or a position", param_hint="--at") from error
     if ms > clock_ms():
         raise click.BadParameter(f"{at} is in the future", param_hint="--at")

@@ -13,7 +13,7 @@ from typing import Final
 
 from events.codec import encode_event
 from events.envelope import StoredEvent
-from events.json_lines import JsonLines, join_lines
+from events.json_lines import JsonLines, OwnedLines, join_lines, render_owned_lines
 from events.log import (
     LOG_START,
     AppendRequest,
@@ -26,11 +26,8 @@ from events.log import (
     LogUnavailable,
     WrongVersion,
 )
-from events.owned_lines import OwnedLines, render_owned_lines
 
-FEATURES: Final = LogFeatures(
-    durable=False, multi_stream_appends=True, local_reads=True, multi_process=False
-)
+FEATURES: Final = LogFeatures(multi_stream_appends=True, local_reads=True)
 
 
 class MemoryLog:

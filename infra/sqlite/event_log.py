@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 
 from events.codec import encode_event
 from events.envelope import StoredEvent
-from events.json_lines import JsonLines, render_openings
+from events.json_lines import JsonLines, OwnedLines, render_openings
 from events.log import (
     LOG_START,
     AppendRequest,
@@ -32,7 +32,6 @@ from events.log import (
     LogFeatures,
     LogUnavailable,
 )
-from events.owned_lines import OwnedLines
 from infra.process.notifications import ProcessNotifier
 from infra.sqlite.log_schema import log_unavailable, open_for_reading
 from infra.sqlite.log_writer import EncodedAppend, EventRow, GroupCommitWriter
@@ -76,9 +75,7 @@ class SqliteLog:
     `notifier` is by default the one of the file's folder.
     """
 
-    features: Final = LogFeatures(
-        durable=True, multi_stream_appends=True, local_reads=True, multi_process=True
-    )
+    features: Final = LogFeatures(multi_stream_appends=True, local_reads=True)
 
     def __init__(self, path: Path, notifier: ProcessNotifier | None = None) -> None:
         """Raises `LogUnavailable` where the file can't be used, `UnknownLogSchema` if too new."""

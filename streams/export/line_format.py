@@ -18,7 +18,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from events.envelope import StoredEvent
-from events.json_lines import format_times, join_lines, parse_line
+from events.json_lines import join_lines, parse_line
+from events.times import format_times
 
 CSV_COLUMNS: Final = (
     "position", "id", "time", "stream", "version", "type", "schema", "actor", "causation",

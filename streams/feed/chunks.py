@@ -20,8 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from events.envelope import StoredEvent
-from events.json_lines import parse_lines
-from events.owned_lines import OwnedLines
+from events.json_lines import OwnedLines, parse_lines
 from events.streams import partitions_of_owners
 
 CHUNK_SCHEMA: Final = 1

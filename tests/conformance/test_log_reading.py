@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from events import streams
-from events.json_lines import join_lines
+from events.json_lines import join_lines, render_owned_lines
 from events.log import (
     LOG_START,
     AppendRequest,
@@ -21,7 +21,6 @@ from events.log import (
     StreamAppend,
     WrongVersion,
 )
-from events.owned_lines import render_owned_lines
 from events.schema import UserFollowed
 from tests.support.log_adapters import (
     ACTOR,

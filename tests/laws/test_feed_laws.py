@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from events.envelope import StoredEvent
 from events.ids.snowflake import first_id_at
+from events.json_lines import render_owned_lines
 from events.log import LogUnavailable
-from events.owned_lines import render_owned_lines
 from events.streams import partition_of_owner, partitions_of_owners
 from infra.in_memory.event_log import MemoryLog
 from streams.feed.chunks import (

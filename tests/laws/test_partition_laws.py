@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.envelope import RecordedEvent, StoredEvent
-from events.owned_lines import render_owned_lines
+from events.json_lines import render_owned_lines
 from events.schema import PostCreated
 from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from commands import idempotency
-from commands.times import parse_time
 from events.ids.snowflake import time_ms
 from events.log import EventLog
+from events.times import parse_time
 from infra.log_of_record import open_log
 from infra.settings import Settings
 from projections import followers, posts, profiles

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from commands.times import parse_time
+from events.times import parse_time
 from infra.log_of_record import open_log
 from infra.settings import Settings
 from projections.trending import find_trends

@@ -29,9 +29,8 @@ LOG_ADAPTERS: Final = {
 MULTI_STREAM_LOGS: Final = [
     name for name, log in LOG_ADAPTERS.items() if log.features.multi_stream_appends
 ]
-MULTI_PROCESS_LOGS: Final = [
-    name for name, log in LOG_ADAPTERS.items() if log.features.multi_process
-]
+MULTI_PROCESS_LOGS: Final = ["sqlite"]
+"""Those that several processes can open at once."""
 
 FIRST_ID: Final = first_id_at(1_600_000_000_000)
 ACTOR: Final = FIRST_ID - 1

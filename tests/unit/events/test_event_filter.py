@@ -1,18 +1,13 @@
 """A selection gives what a filter over the whole log gives."""
 
 import asyncio
-from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.errors import InvalidInput, NotFound
-from commands.filter_parser import parse_filter
-from commands.references import ReferenceResolver
 from events.envelope import StoredEvent
 from events.event_filter import EventFilter, events_from_log, select_events
-from events.ids.snowflake import LAST_ID, compose_id, first_id_at
+from events.ids.snowflake import LAST_ID, compose_id
 from tests.support.export_logs import ROBIN, START_MS, WREN, grow_log, sample_log
 
 LOG = sample_log(60)
@@ -76,29 +71,6 @@ async def test_a_source_that_follows_gives_what_is_appended_later() -> None:
         second = batch._replace(events=second.events + batch.events)
     found = [event.position for event in first.events + second.events]
     assert found == [2, 3, 6, 7]
-
-
-def test_times_are_rfc_3339_or_ids_and_the_end_is_not_included() -> None:
-    references = ReferenceResolver(LOG)
-    day = parse_filter(references, since="2023-11-15T00:00:00Z", to="2023-11-16T00:00:00Z")
-    assert day.first_id == first_id_at(1_700_006_400_000)
-    assert day.before_id == first_id_at(1_700_092_800_000)
-    exact = parse_filter(references, since=str(IDS[5]), to=str(IDS[9]), user=str(WREN))
-    assert (exact.first_id, exact.before_id, exact.actor) == (IDS[5], IDS[9], WREN)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"after": "x"}, {"after": "-1"}, {"since": "yesterday"}, {"types": ["post"]}, {"user": "?"}],
-)
-def test_what_is_no_condition_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInput):
-        parse_filter(ReferenceResolver(LOG), **wrong)
-
-
-def test_a_user_that_is_not_there_is_not_found() -> None:
-    with pytest.raises(NotFound):
-        parse_filter(ReferenceResolver(LOG), user="@missing")
 
 
 def test_a_selection_says_its_conditions_and_no_others() -> None:

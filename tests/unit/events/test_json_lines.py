@@ -3,15 +3,12 @@
 import json
 
 import msgspec
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from events.codec import encode_event
 from events.envelope import StoredEvent
-from events.ids.snowflake import compose_id, time_ms
-from events.json_lines import format_times, parse_line, position_of, render_line, render_lines
+from events.ids.snowflake import compose_id
+from events.json_lines import parse_line, position_of, render_line, render_lines
 from events.schema import PostCreated
 
 ID = compose_id(1_700_000_000_123, 3, 7)
@@ -42,19 +39,12 @@ def test_ids_and_positions_are_strings_and_the_time_is_that_of_the_id() -> None:
     assert found["time"] == "2023-11-14T22:13:20.123Z"
 
 
-@given(st.lists(st.integers(0, (1 << 63) - 1), max_size=30))
-def test_times_are_those_of_the_ids_to_the_millisecond(ids: list[int]) -> None:
-    expected = [str(np.datetime64(time_ms(id), "ms")) + "Z" for id in ids]
-    assert format_times(ids) == expected
-    assert format_times(ids[:1]) == expected[:1]
-
-
 def test_lines_of_a_batch_are_the_lines_of_its_events() -> None:
     batch = [stored("one"), stored("two")]
     assert [text.encode() for text in render_lines(batch)] == [
         render_line(event) for event in batch
     ]
-    assert (render_lines([]), format_times([])) == ([], [])
+    assert render_lines([]) == []
 
 
 @pytest.mark.parametrize(

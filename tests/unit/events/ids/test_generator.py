@@ -67,7 +67,7 @@ def test_an_empty_batch_is_empty_and_a_negative_one_refused() -> None:
     clock = ManualClock(NOW)
     ids = SnowflakeGenerator(0, clock, clock.sleep)
     assert ids.next_ids(0) == []
-    with pytest.raises(ValueError, match="can't take -1 ids"):
+    with pytest.raises(ValueError, match="can't make -1 ids"):
         ids.next_ids(-1)
 
 
@@ -142,7 +142,7 @@ def test_no_id_is_made_at_or_after_the_end_of_the_lease() -> None:
     ids.next_id()
     clock.ms = NOW + 2
     for _ in range(2):
-        with pytest.raises(MachineIdLost, match=f"machine id 5 was held until {NOW + 2}"):
+        with pytest.raises(MachineIdLost, match=f"machine id 5 was leased until {NOW + 2}"):
             ids.next_id()
     ids.allow_until(NOW + 30_000)
     assert decode_id(ids.next_id()) == SnowflakeParts(NOW + 2, 5, 0)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from events.envelope import StoredEvent
-from events.owned_lines import render_owned_lines
+from events.json_lines import render_owned_lines
 from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
 from projections.posts import POSTS, PostsProjection

@@ -1,9 +1,12 @@
-"""Times as clients write them."""
+"""Times as people write them, and those inside ids."""
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from commands.errors import InvalidInput
-from commands.times import parse_time
+from events.ids.snowflake import time_ms
+from events.times import InvalidTime, format_times, parse_time, render_times
 
 
 @pytest.mark.parametrize(
@@ -46,11 +49,22 @@ def test_a_time_is_rfc_3339_or_an_id(written: str, ms: int) -> None:
     ],
 )
 def test_anything_else_is_refused(written: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(InvalidTime, match="is no time; write"):
         parse_time(written)
-    assert caught.value.code == "time-invalid"
 
 
 @pytest.mark.parametrize("written", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
 def test_times_at_the_ends_of_the_calendar_break_nothing(written: str) -> None:
     assert isinstance(parse_time(written), int)
+
+
+@given(st.lists(st.integers(0, (1 << 63) - 1), max_size=30))
+def test_times_are_those_of_the_ids_to_the_millisecond(ids: list[int]) -> None:
+    expected = [str(np.datetime64(time_ms(id), "ms")) + "Z" for id in ids]
+    assert format_times(ids) == expected
+    assert format_times(ids[:1]) == expected[:1]
+    assert render_times(ids, b"at ") == [b"at " + time.encode() for time in expected]
+
+
+def test_no_ids_have_no_times() -> None:
+    assert format_times([]) == []
