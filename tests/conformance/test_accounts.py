@@ -125,7 +125,7 @@ async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         SqliteAccounts(tmp_path / "nowhere" / "accounts.sqlite")
 
 
-async def test_nobody_else_may_read_the_files(files: SqliteAccounts, tmp_path: Path) -> None:
+async def test_only_the_owner_may_read_the_files(files: SqliteAccounts, tmp_path: Path) -> None:
     await files.put(ADA)
     modes = modes_in(tmp_path)
     assert "accounts.sqlite" in modes

@@ -138,7 +138,7 @@ async def test_a_fault_of_ours_is_a_problem_without_details(
     assert "12345" not in answer.text
 
 
-async def test_a_stale_token_does_not_keep_anybody_from_signing_in(world: ApiWorld) -> None:
+async def test_a_stale_token_keeps_no_user_from_signing_in(world: ApiWorld) -> None:
     await register_user(world, "ada")
     stale = world.new_client("a.stale.token")
     answer = await stale.post("/v1/sessions", json={"handle": "ada", "password": PASSWORD})

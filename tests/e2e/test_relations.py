@@ -61,14 +61,14 @@ async def test_follows_are_counted_listed_and_marked(world: ApiWorld) -> None:
 
 
 @pytest.mark.parametrize("relation", TO_USER)
-async def test_nobody_relates_to_themselves(world: ApiWorld, relation: str) -> None:
+async def test_no_user_relates_to_themselves(world: ApiWorld, relation: str) -> None:
     ada = await register_user(world, "ada")
     answer = await ada.http.put(f"/v1/users/@ada/{relation}")
     assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/self-{relation}")
 
 
 @pytest.mark.parametrize("ref", ["@missing", "12345", "me2", "@", "key:x"])
-async def test_who_is_not_there_can_not_be_followed(world: ApiWorld, ref: str) -> None:
+async def test_a_user_that_does_not_exist_can_not_be_followed(world: ApiWorld, ref: str) -> None:
     ada = await register_user(world, "ada")
     answer = await ada.http.put(f"/v1/users/{ref}/follow")
     assert answer.status_code in (404, 422)
@@ -126,7 +126,9 @@ async def test_a_mute_hides_posts_and_comments_from_one_reader(world: ApiWorld) 
 
 
 @pytest.mark.parametrize("path", ["", "/posts", "/followers", "/following"])
-async def test_what_belongs_to_nobody_is_not_found(world: ApiWorld, path: str) -> None:
+async def test_lists_of_a_user_that_does_not_exist_are_not_found(
+    world: ApiWorld, path: str
+) -> None:
     ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
     await ada.send_command("DELETE", "/v1/users/me")
     await world.project_all()

@@ -17,7 +17,9 @@ ENTRY_POINTS = {
 }  # fmt: skip
 """Modules that a process starts with, so that no module has to import them."""
 
-SUBJECTLESS_WORD = re.compile(r"\b(?:who[e]ver|(?:some|no|any|every)body)\b", re.IGNORECASE)
+SUBJECTLESS_WORD = re.compile(
+    r"(?<![a-z])(?:who[e]ver|(?:some|no|any|every)body)(?![a-z])", re.IGNORECASE
+)
 """Words that stand where a sentence should name a process, a component or a caller."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

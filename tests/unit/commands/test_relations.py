@@ -69,7 +69,7 @@ def test_a_relation_can_be_made_again(
 
 
 @pytest.mark.parametrize("command", [Like(POST), Retweet(POST), Comment(POST, "x")])
-def test_nobody_reacts_to_a_post_that_never_was(command: Command) -> None:
+def test_no_user_reacts_to_a_post_that_never_existed(command: Command) -> None:
     PEOPLE.when(command).then_rejected("post-not-found", NotFound)
 
 
@@ -77,7 +77,7 @@ def test_nobody_reacts_to_a_post_that_never_was(command: Command) -> None:
     "command", [Like(POST), Retweet(POST), Comment(POST, "x"), CreatePost("x", POST)]
 )
 @pytest.mark.parametrize("end", [schema.PostDeleted(POST, BEN), UserDeleted(BEN, "ben")])
-def test_nobody_reacts_to_a_deleted_post_or_one_of_a_deleted_account(
+def test_no_user_reacts_to_a_deleted_post_or_one_of_a_deleted_account(
     command: Command, end: Event
 ) -> None:
     BEN_POSTED.and_then(end).when(command).then_rejected("post-not-found", NotFound)
@@ -86,7 +86,7 @@ def test_nobody_reacts_to_a_deleted_post_or_one_of_a_deleted_account(
 @pytest.mark.parametrize(
     "command", [Like(POST), Retweet(POST), Comment(POST, "x"), CreatePost("x", POST)]
 )
-def test_nobody_reacts_to_a_post_whose_author_blocked_them(command: Command) -> None:
+def test_no_user_reacts_to_a_post_of_an_author_who_blocked_them(command: Command) -> None:
     blocked = BEN_POSTED.and_then(schema.UserBlocked(BEN, ANNA))
     blocked.when(command).then_rejected("blocked", NotAllowed)
 
@@ -120,7 +120,7 @@ def test_ones_own_posts_can_be_liked_and_retweeted() -> None:
     ("command", "code"),
     [(Follow(ANNA), "self-follow"), (Block(ANNA), "self-block"), (Mute(ANNA), "self-mute")],
 )
-def test_nobody_follows_blocks_or_mutes_themselves(command: Command, code: str) -> None:
+def test_no_user_follows_blocks_or_mutes_themselves(command: Command, code: str) -> None:
     PEOPLE.when(command).then_rejected(code, InvalidInput)
 
 
@@ -130,7 +130,7 @@ def test_undoing_a_relation_with_oneself_changes_nothing(command: Command) -> No
 
 
 @pytest.mark.parametrize("make", [Follow, Unfollow, Block, Unblock, Mute, Unmute])
-def test_a_user_who_never_was_is_not_found(make: Callable[[int], Command]) -> None:
+def test_a_user_who_never_existed_is_not_found(make: Callable[[int], Command]) -> None:
     PEOPLE.when(make(4711)).then_rejected("user-not-found", NotFound)
     claimed = PEOPLE.and_then(schema.HandleClaimed("dora", 4711))
     claimed.when(make(4711)).then_rejected("user-not-found", NotFound)
@@ -145,7 +145,7 @@ def test_a_deleted_user_is_only_let_go(
     gone.when(undo).then(undone)
 
 
-def test_nobody_follows_across_a_block() -> None:
+def test_no_user_follows_across_a_block() -> None:
     blocked = PEOPLE.and_then(schema.UserBlocked(BEN, ANNA))
     blocked.when(Follow(BEN)).then_rejected("blocked", NotAllowed)
     blocked.when(Follow(ANNA), BEN).then_rejected("blocking", NotAllowed)

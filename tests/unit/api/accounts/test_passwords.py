@@ -68,7 +68,7 @@ def test_other_handles_and_addresses_are_not_held_up() -> None:
     throttle.check("ada", "10.0.0.2")
 
 
-def test_a_new_window_starts_anew() -> None:
+def test_a_new_window_starts_at_zero() -> None:
     clock = ManualClock(NOW)
     throttle = exhausted_throttle(clock)
     clock.ms += WINDOW_MS

@@ -91,13 +91,13 @@ async def test_a_registration_that_overtakes_itself_is_answered_the_same(
 async def test_an_email_that_another_request_takes_meanwhile_is_refused(
     ports: RegistrationPorts,
 ) -> None:
-    async def somebody_else() -> None:
+    async def another_client() -> None:
         await AccountRegistrar(ports, BoundedPasswordHasher()).register_account(
             registration("eve", "another"), HERS
         )
 
     with pytest.raises(EmailTaken):
-        await AccountRegistrar(ports, SlowHashing(somebody_else)).register_account(
+        await AccountRegistrar(ports, SlowHashing(another_client)).register_account(
             registration("ada", "k"), HERS
         )
 

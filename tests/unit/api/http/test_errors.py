@@ -65,7 +65,7 @@ def test_what_may_work_later_says_when_to_try_again(error: Exception) -> None:
     assert (b"retry-after", b"1") in translate_error(error).headers
 
 
-def test_a_client_is_told_how_long_to_wait_or_to_sign_in() -> None:
+def test_a_refused_client_learns_how_long_to_wait_or_to_sign_in() -> None:
     assert translate_error(TooManyTries(17)).headers == [(b"retry-after", b"17")]
     for error in (InvalidToken("x"), WrongCredentials("x"), AccountDeleted("x")):
         assert translate_error(error).headers == [(b"www-authenticate", b"Bearer")]

@@ -33,7 +33,7 @@ async def test_a_value_is_read_once() -> None:
     assert source.reads == [[1, 2], [3]]
 
 
-async def test_what_is_not_there_is_asked_for_again() -> None:
+async def test_a_missing_value_is_loaded_again() -> None:
     source = CountingSource()
     cache = IdCache(10, source.fetch)
     assert await cache.get([500]) == {}
@@ -66,7 +66,7 @@ async def test_a_value_dropped_while_it_is_read_is_not_cached() -> None:
     assert await cache.get([1]) == {1: "changed"}
 
 
-async def test_the_cache_keeps_what_was_asked_for_lately_and_no_more_than_its_size() -> None:
+async def test_the_cache_holds_the_values_read_last_and_no_more_than_its_size() -> None:
     source = CountingSource()
     cache = IdCache(10, source.fetch)
     for id in range(50):

@@ -84,7 +84,7 @@ def test_a_full_millisecond_in_the_log_is_stepped_over() -> None:
     assert decode_id(ImportIdGenerator([1008], log.ids_between).id_at(MS)) == (MS + 2, 1008, 0)
 
 
-def test_a_log_that_can_not_be_asked_makes_no_id() -> None:
+def test_an_unavailable_log_makes_no_id() -> None:
     answers: list[list[int]] = [[]]
 
     def ids_between(first: int, last: int) -> list[int]:

@@ -72,7 +72,7 @@ def test_a_long_tail_is_copied_once_and_a_short_one_read_each_time(tmp_path: Pat
 
 @pytest.mark.usefixtures("short_tail")
 @pytest.mark.parametrize("wrong", ["another log", "another schema", "no manifest", "a cut file"])
-def test_a_copy_that_is_not_of_this_log_is_made_anew(wrong: str, tmp_path: Path) -> None:
+def test_a_copy_of_another_log_is_replaced(wrong: str, tmp_path: Path) -> None:
     ask(sample_log(30 if wrong != "another log" else 60), tmp_path, "SELECT 1")
     path = tmp_path / "manifest.json"
     if wrong == "another schema":
@@ -132,7 +132,7 @@ def test_a_question_is_answered_as_duckdb_does(session: QuerySession) -> None:
         "EXPLAIN ANALYZE SELECT 1", "SELECT 1;",
     ],
 )  # fmt: skip
-def test_whatever_only_asks_is_a_question(sql: str, session: QuerySession) -> None:
+def test_a_statement_that_only_reads_is_a_query(sql: str, session: QuerySession) -> None:
     assert session.execute_query(sql).columns
 
 

@@ -139,7 +139,7 @@ async def test_a_server_that_refuses_to_sign_up_ends_it_with_its_reason() -> Non
         await run(FakeApi(refusals={"/v1/users": 500}))
 
 
-async def test_a_server_that_is_not_there_ends_it() -> None:
+async def test_an_unreachable_server_ends_the_run() -> None:
     async with FakeApi().serving() as url:
         pass
     with pytest.raises(ServerUnusable, match="is it running"):

@@ -47,7 +47,7 @@ def test_followers_are_heavy_tailed() -> None:
     assert counts[0] > 20 * counts[len(counts) // 2]
 
 
-def test_a_world_of_two_has_somebody_to_follow() -> None:
+def test_in_a_world_of_two_each_can_follow_the_other() -> None:
     assert set(World(2, seed=1).follows) == {(0, 1), (1, 0)}
 
 

@@ -117,14 +117,14 @@ async def test_a_reader_sees_each_commit_and_is_not_blocked_by_a_writer(tmp_path
     await reader.close()
 
 
-async def test_a_reader_can_open_a_file_that_nobody_writes(file: Path) -> None:
+async def test_a_reader_can_open_a_file_without_a_writer(file: Path) -> None:
     await SqliteReadStore.open(file, TABLES).close()
     reader = SqliteReadStore.open(file, TABLES, read_only=True)
     assert await reader.read_checkpoint() == 0
     await reader.close()
 
 
-def test_a_reader_of_no_file_is_told_so(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_file_is_an_unavailable_store(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         SqliteReadStore.open(tmp_path / "none.sqlite", TABLES, read_only=True)
     (tmp_path / "no.sqlite").write_bytes(b"something else, long enough to be looked at" * 50)

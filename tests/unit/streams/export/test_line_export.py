@@ -66,7 +66,7 @@ def test_a_run_killed_while_it_appended_is_resumed(form: str, tmp_path: Path) ->
     assert found.bytes == path.stat().st_size
 
 
-def test_a_header_torn_by_a_kill_is_written_anew(tmp_path: Path) -> None:
+def test_a_header_torn_by_a_kill_is_rewritten(tmp_path: Path) -> None:
     log, path = sample_log(3), tmp_path / "events.csv"
     export_partly(log, "csv", path, through=0)
     (tmp_path / "events.csv.part").write_bytes(b"posit")
