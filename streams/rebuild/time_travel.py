@@ -4,10 +4,11 @@ What 'up to a moment' means is in `docs/adr/0023`. Nobody listens: nothing that 
 to anybody.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, NamedTuple
 
 from events.envelope import StoredEvent
+from events.event_filter import SelectedEvents, read_pages
 from events.ids.snowflake import LAST_ID, first_id_at
 from events.log import LOG_START, EventLog
 from events.schema import EVENT_TYPES
@@ -102,45 +103,47 @@ async def project_point_in_time(
     `StoreError`.
     """
     types = [EVENT_TYPES[kind][0] for kind in projection.event_types]
-    parking = TolerantProjector(projection, store)
-    await parking.sync_with_store()
-    cover, taken, kept = begin or SnapshotCoverage(), 0, 0
+    handler = TolerantProjector(projection, store)
+    await handler.sync_with_store()
+    coverage, applied, kept_at = begin or SnapshotCoverage(), 0, 0
+    after, items = coverage.position, list[DecodeResult]()
     batch = min(batch, every)
-    while cover.position < moment.until:
-        after, items, ends = cover.position, list[DecodeResult](), False
-        while cover.position < moment.until and len(items) < batch and not ends:
-            size = min(READ_EVENTS, batch)
-            rows = log.read_all(cover.position, types=types, limit=size, until=moment.until)
-            end = rows[-1].position if len(rows) == size else moment.until
-            if cover.first_left_out_id == NO_ID_LIMIT:
-                rows, end, ends = _rows_before_cutoff(rows, moment, cover.position, end)
-            wanted = [row for row in rows if moment.includes(row)]
-            newest = max([cover.newest_id, *(row.id for row in wanted)])
-            left = min(
-                [cover.first_left_out_id, *(row.id for row in rows if not moment.includes(row))]
-            )
-            cover = SnapshotCoverage(end, newest, left)
-            items += decode_rows(wanted, skips)
-        await parking.apply_batch(items, after, cover.position)
-        taken += len(items)
-        told(cover.position)
-        if (
-            taken - kept >= (every // CUTOFF_SNAPSHOT_DIVISOR if ends else every)
-            and not parking.blocked_streams
-        ):
-            kept = taken
-            keep(cover)
-    return PastProjection(cover, taken)
+    for page, cut in _read_to_cutoff(log, types, coverage, moment, min(READ_EVENTS, batch)):
+        wanted = [row for row in page.events if moment.includes(row)]
+        newest = max([coverage.newest_id, *(row.id for row in wanted)])
+        left_out = (row.id for row in page.events if not moment.includes(row))
+        coverage = SnapshotCoverage(
+            page.through, newest, min([coverage.first_left_out_id, *left_out])
+        )
+        items += decode_rows(wanted, skips)
+        if len(items) < batch and not cut and page.through < moment.until:
+            continue
+        await handler.apply_batch(items, after, page.through)
+        applied += len(items)
+        after, items = page.through, []
+        told(page.through)
+        enough = every // CUTOFF_SNAPSHOT_DIVISOR if cut else every
+        if applied - kept_at >= enough and not handler.blocked_streams:
+            kept_at = applied
+            keep(coverage)
+    return PastProjection(coverage, applied)
 
 
-def _rows_before_cutoff(
-    rows: list[StoredEvent], moment: PointInTime, after: int, end: int
-) -> tuple[list[StoredEvent], int, bool]:
-    """What comes before the first row that the moment leaves out, and whether that comes next.
+def _read_to_cutoff(
+    log: EventLog, types: list[str], begin: SnapshotCoverage, moment: PointInTime, limit: int
+) -> Iterator[tuple[SelectedEvents, bool]]:
+    """The log in pages, the page with the first event that the moment leaves out cut in two.
 
-    A store of these alone serves all later times.
+    True for the first part of that page: a store of the events up to there serves all later times.
     """
-    out = next((place for place, row in enumerate(rows) if not moment.includes(row)), None)
-    if out is None or rows[out].position == after + 1:
-        return rows, end, False
-    return rows[:out], rows[out].position - 1, True
+    position, uncut = begin.position, begin.first_left_out_id == NO_ID_LIMIT
+    for page in read_pages(log, position, moment.until, types=types, limit=limit):
+        rows = page.events
+        out = next((i for i, row in enumerate(rows) if not moment.includes(row)), None)
+        if uncut and out is not None:
+            uncut = False
+            if rows[out].position > position + 1:
+                yield SelectedEvents(rows[:out], rows[out].position - 1), True
+                page = SelectedEvents(rows[out:], page.through)
+        yield page, False
+        position = page.through
