@@ -57,16 +57,8 @@ PARQUET_SCHEMA: Final = pa.schema(
 
 _STORED_SCHEMA: Final = pa.schema(
     [
-        ("position", pa.int64()),
-        ("id", pa.int64()),
-        ("stream", pa.string()),
-        ("version", pa.int32()),
-        ("type", pa.string()),
-        ("schema", pa.int16()),
-        ("actor", pa.int64()),
-        ("causation", pa.int64()),
-        ("correlation", pa.int64()),
-        ("data", pa.string()),
+        (name, pa.string() if name == "type" else PARQUET_SCHEMA.field(name).type)
+        for name in StoredEvent._fields
     ]
 )
 _SHARED_COLUMNS: Final = (*ID_COLUMNS, *TEXT_COLUMNS)

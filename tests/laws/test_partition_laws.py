@@ -154,8 +154,8 @@ async def test_an_event_that_cannot_be_applied_is_a_dead_letter_and_the_rest_goe
     )
     for chunk in chunks_of(events, 7):
         await partitions.apply_chunks([chunk])
-    [parked] = await read_dead_letters(store)
-    assert (parked.position, parked.error) == (21, "ArithmeticError: poison")
+    [letter] = await read_dead_letters(store)
+    assert (letter.position, letter.error) == (21, "ArithmeticError: poison")
     assert [await store.read_checkpoint(p) for p in range(PARTITIONS)] == [60] * PARTITIONS
     posts = {row.post for row in await store.scan(POSTS)}
     assert posts == {FIRST_ID + (n << 20) for n in range(0, 60, 5) if n != 20}

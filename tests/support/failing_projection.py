@@ -1,4 +1,4 @@
-"""A projection for tests that can't take what it is told not to, and its runner."""
+"""A projection for tests that fails on events of chosen texts, and its runner."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from streams.projecting.log_runner import LogRunner, RunningProjection
 
 
 class PostText(NamedTuple):
-    """What a post says now, and how often it was told to."""
+    """The text of a post, and how often it was applied."""
 
     post: int
     text: str
@@ -27,7 +27,7 @@ POST_TEXTS: Table[PostText] = Table("said", PostText, key_size=1)
 
 
 class FailingProjection:
-    """A projection that can't take what is in `bad`."""
+    """A projection that fails on the texts in `bad`."""
 
     name, version, tables = "sayings", 1, (POST_TEXTS,)
     event_types: tuple[type[Event], ...] = (PostCreated, PostEdited)
@@ -64,13 +64,13 @@ async def append_post(log: MemoryLog, post: int, *texts: str) -> None:
 
 
 class RecordingRunner:
-    """A runner over one log and store, and what it told its listeners."""
+    """A runner over one log and store, with the changes that its listener got."""
 
     def __init__(self, log: MemoryLog, projection: FailingProjection) -> None:
         self.changes: list[tuple[Changes, int]] = []
         self.store = MemoryReadStore(tables_with_dead_letters(projection))
         self.follower = RunningProjection(
-            projection, self.store, lambda *told: self.changes.append(told)
+            projection, self.store, lambda *applied: self.changes.append(applied)
         )
         self.runner = LogRunner(log, [self.follower])
         self.log = log
@@ -84,5 +84,5 @@ class RecordingRunner:
         return await self.store.scan(POST_TEXTS)
 
     async def dead_letter_positions(self) -> list[tuple[int, bool]]:
-        """Positions of letters, and whether each has an error of its own."""
+        """Positions of dead letters, and whether each has an error of its own."""
         return [(one.position, bool(one.traceback)) for one in await read_dead_letters(self.store)]

@@ -126,11 +126,11 @@ def test_a_file_that_was_changed_is_refused(change: bytes, tmp_path: Path) -> No
 def test_what_a_power_cut_took_is_written_again(form: str, left: int, tmp_path: Path) -> None:
     log, path = sample_log(20), tmp_path / "events"
     export_log(log, form, path)
-    whole, told = path.read_bytes(), (tmp_path / "events.manifest.json").read_bytes()
+    whole, manifest = path.read_bytes(), (tmp_path / "events.manifest.json").read_bytes()
     path.write_bytes(whole[:left])
     export_log(log, form, path)
     assert path.read_bytes() == whole
-    assert (tmp_path / "events.manifest.json").read_bytes() == told
+    assert (tmp_path / "events.manifest.json").read_bytes() == manifest
 
 
 def test_two_runs_on_one_file_exclude_each_other(tmp_path: Path) -> None:

@@ -65,16 +65,16 @@ async def test_due_events_are_flushed_before_sleeping(tmp_path: Path) -> None:
 
 async def test_following_shows_each_batch_and_ends_complete_when_cancelled(tmp_path: Path) -> None:
     log = await asyncio.to_thread(sample_log, 3)
-    path, told = tmp_path / "events", asyncio.Event()
+    path, written = tmp_path / "events", asyncio.Event()
     export = open_path_export("jsonl", path, EventFilter(), log, growing=True)
     following = asyncio.ensure_future(
         replay_events(
             events_from_log(log, follow=True), EventFilter(), export, live=True,
-            report_progress=lambda position: told.set() if position == 5 else None,
+            report_progress=lambda position: written.set() if position == 5 else None,
         )
     )  # fmt: skip
     await asyncio.to_thread(grow_log, log, 2)
-    await told.wait()
+    await written.wait()
     assert len(path.read_bytes().splitlines()) == 5
     following.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -113,9 +113,9 @@ async def test_progress_is_reported_after_each_page() -> None:
     log = MemoryLog()
     for number in range(PAGE_EVENTS + 5):
         await log.append(post_append(number))
-    told: list[tuple[int, int]] = []
-    assert list(verify_log(log, lambda position, head: told.append((position, head)))) == []
-    assert told == [(PAGE_EVENTS, PAGE_EVENTS + 5), (PAGE_EVENTS + 5, PAGE_EVENTS + 5)]
+    progress: list[tuple[int, int]] = []
+    assert list(verify_log(log, lambda position, head: progress.append((position, head)))) == []
+    assert progress == [(PAGE_EVENTS, PAGE_EVENTS + 5), (PAGE_EVENTS + 5, PAGE_EVENTS + 5)]
 
 
 def test_every_event_type_has_a_stream_category() -> None:

@@ -43,8 +43,10 @@ async def test_the_rest_of_the_batch_is_applied_as_if_the_bad_event_were_not_the
     assert [row.post for row in await recording.read_rows()] == [n for n in range(1, 40) if n != 17]
     assert await recording.dead_letter_positions() == [(17, True)]
     assert await recording.store.read_checkpoint() == log.head()
-    told = [key[0] for changes, _ in recording.changes for key in changes.puts.get(POST_TEXTS, {})]
-    assert sorted(told) == [n for n in range(1, 40) if n != 17], "each was told once"
+    notified = [
+        key[0] for changes, _ in recording.changes for key in changes.puts.get(POST_TEXTS, {})
+    ]
+    assert sorted(notified) == [n for n in range(1, 40) if n != 17], "each once"
 
 
 async def test_a_dead_letter_says_which_event_it_was_and_what_went_wrong() -> None:
@@ -168,13 +170,13 @@ async def test_a_replay_applies_them_in_order_and_notifies_listeners() -> None:
     log = MemoryLog()
     await append_post(log, 1, "good", "bad", "fine")
     recording = await RecordingRunner(log, FailingProjection("bad")).catch_up()
-    told = len(recording.changes)
+    notified = len(recording.changes)
     sayings = recording.follower.projection
     assert isinstance(sayings, FailingProjection)
     sayings.failing_texts.clear()
     assert await recording.follower.tolerant_projector.retry_dead_letters(log) == []
     assert await recording.read_rows() == [PostText(1, "fine", 3)]
-    assert [position for _, position in recording.changes[told:]] == [3, 3]
+    assert [position for _, position in recording.changes[notified:]] == [3, 3]
     assert await recording.store.read_checkpoint() == 3
     await append_event(log, 103, streams.post_stream(1), 3, PostEdited(1, 7, "late"))
     await recording.runner.catch_up()

@@ -146,7 +146,7 @@ async def test_a_lagging_projection_does_not_delay_the_others() -> None:
     )
     await runner.start()
     await runner.catch_up()
-    assert seen[1] == (4001, 0), "the news came first"
+    assert seen[1] == (4001, 0), "the newest events first"
     assert (ahead.position, behind.position) == (4001, 4001)
 
 

@@ -1,4 +1,4 @@
-"""Lanes: what gathers behind a batch on its way is the next batch."""
+"""Queues of partitions: the chunks that gather behind a batch are the next batch."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -19,11 +19,11 @@ from tests.support.made_up_events import append_made_up
 from tests.support.waiting import wait_until
 
 EVENTS = 60
-AGAIN_SECONDS = 0.5
+REWIND_SECONDS = 0.5
 
 
 class SlowStore(MemoryReadStore):
-    """Makes a transaction only when it is let, and can be away or broken."""
+    """Commits only while `open` is set, and can be unavailable or broken."""
 
     def __init__(self) -> None:
         super().__init__(tables_with_dead_letters(PostsProjection()))
@@ -47,7 +47,7 @@ class SlowStore(MemoryReadStore):
 
 
 class QueueWorker:
-    """Lanes over one slow view, and what they said."""
+    """Queues over one slow view, and what they called."""
 
     def __init__(self) -> None:
         self.store = SlowStore()
@@ -56,17 +56,17 @@ class QueueWorker:
         self.failed: list[BaseException] = []
         self.away = False
         self._views = [PartitionedProjection(PostsProjection(), self.store)]
-        self.lanes = PartitionQueues(
-            PartitionedRunner(self.look, clock=lambda: 0.0),
+        self.queues = PartitionQueues(
+            PartitionedRunner(self.current_views, clock=lambda: 0.0),
             self.done.append,
             self.rewind,
             self.failed.append,
             retry_seconds=0.001,
             idle_seconds=0.05,
-            rewind_timeout_seconds=AGAIN_SECONDS,
+            rewind_timeout_seconds=REWIND_SECONDS,
         )
 
-    async def look(self) -> Sequence[PartitionedProjection]:
+    async def current_views(self) -> Sequence[PartitionedProjection]:
         return [] if self.away else self._views
 
     async def rewind(self, partition: int, position: int) -> None:
@@ -74,14 +74,14 @@ class QueueWorker:
 
     async def put(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
-            await self.lanes.put(chunk, chunk)
+            await self.queues.put(chunk, chunk)
 
 
 @pytest.fixture
 async def worker() -> AsyncIterator[QueueWorker]:
-    made = QueueWorker()
-    yield made
-    await made.lanes.close()
+    worker = QueueWorker()
+    yield worker
+    await worker.queues.close()
 
 
 async def history(partitions: int, most: int = 1) -> tuple[list[StoredEvent], list[Chunk]]:
@@ -98,7 +98,7 @@ async def test_chunks_queued_during_a_batch_become_one_batch(worker: QueueWorker
     _, sent = await history(1)
     worker.store.open.clear()
     await worker.put(sent[:1])
-    await asyncio.sleep(0)  # its lane takes the first and waits for the store
+    await asyncio.sleep(0)  # the queue's task has the first and waits for the store
     await worker.put(sent[1:])
     worker.store.open.set()
     await wait_until(lambda: len(worker.done) == len(sent))
@@ -194,7 +194,7 @@ async def test_a_reopened_queue_begins_at_the_position_of_the_store(worker: Queu
     _, sent = await history(2)
     await worker.put(sent[:10])
     await wait_until(lambda: len(worker.store.applied) > 0)
-    await worker.lanes.close([0, 1])
+    await worker.queues.close([0, 1])
     await worker.put(sent)
     await wait_until(lambda: worker.done[-1:] == sent[-1:] and len(worker.done) >= len(sent))
     assert worker.rewound == []
