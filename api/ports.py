@@ -1,19 +1,19 @@
-"""The ports of the API, in one bundle; `infra.wiring.api_process` fills it for an API process."""
+"""The ports of the API, in one bundle; `infra.wiring` fills it for an API process."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.account_store import AccountStore
 from api.accounts.passwords import BoundedPasswordHasher
-from api.schemas import Projected, Rebuild
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
 from events.log import EventLog
 from projections.home.home_timeline import HomeTimeline
 from projections.store import CurrentStores, ReadStore
+from streams.rebuild.admin import ProjectionAdmin
 
 
 class ProjectionLag(NamedTuple):
@@ -60,42 +60,6 @@ class TimeTravel(Protocol):
         ...
 
 
-class ProjectionAdmin(Protocol):
-    """What an operator sees and does; everything raises `RequestRefused` where it can't be done
-    here.
-    """
-
-    async def projection_states(self) -> Sequence[Projected]:
-        """Where each projection stands."""
-        ...
-
-    async def send_command(
-        self, what: Literal["rebuild", "pause", "resume"], projection: str, verify: bool = False, /
-    ) -> None:
-        """Have it done by whoever writes the views; a rebuild is only begun."""
-        ...
-
-    async def cancel_rebuild(self, projection: str, /) -> bool:
-        """Take a rebuild back; False where there is none."""
-        ...
-
-    async def rebuild_progress(self, projection: str, /) -> Rebuild | None:
-        """How far a rebuild is; None where there is none."""
-        ...
-
-    async def current_view(self, projection: str, /) -> str:
-        """The name of the current view."""
-        ...
-
-    async def outdated_views(self) -> Mapping[str, int]:
-        """Views that another version of the program made, and the positions where they stay."""
-        ...
-
-    async def dead_letters(self) -> Mapping[str, int]:
-        """How many events each projection could not take, for those where there are any."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What an API process needs.
@@ -120,6 +84,8 @@ class Ports:
     invalidations: Callable[[], Sequence[tuple[int, int]] | None]
     wait_for: WaitForPosition
     projection_lags: Callable[[], Sequence[ProjectionLag]]
+    outdated_views: Callable[[], Awaitable[Mapping[str, int]]]
+    """Views that have tables of another version of the program, and the positions they stay at."""
     admin: ProjectionAdmin
     ready_within: int = 10_000
     """Log positions that a projection may be behind while the server calls itself ready."""

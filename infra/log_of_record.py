@@ -21,3 +21,8 @@ def open_log(settings: Settings) -> Iterator[EventLog]:
         yield log
     finally:
         log.close()
+
+
+def log_is_missing(settings: Settings) -> bool:
+    """Whether no process has written the log yet, as far as that can be seen from here."""
+    return settings.log == "sqlite" and not settings.log_file.is_file()

@@ -56,6 +56,11 @@ class Settings:
         }
 
     @property
+    def mongodb(self) -> str | None:
+        """The address of the MongoDB that holds the views; None where they are in SQLite."""
+        return None if self.views == "sqlite" else self.views
+
+    @property
     def log_file(self) -> Path:
         """The log of record."""
         return self.data / "log.sqlite"
@@ -89,11 +94,6 @@ class Settings:
     def snapshots_folder(self) -> Path:
         """Views as they were, for questions about the past. Disposable."""
         return self.data / "snapshots"
-
-    @property
-    def is_streaming(self) -> bool:
-        """Whether Faust workers project Kafka's feed into MongoDB; else one projector, the log."""
-        return self.kafka is not None and self.views != "sqlite"
 
     @property
     def engines_folder(self) -> Path:

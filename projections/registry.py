@@ -22,6 +22,23 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
 )
 """In no order that matters: no projection reads another's tables."""
 
+
+class UnknownProjection(LookupError):
+    """There is no projection of this name; the message says which there are."""
+
+    def __init__(self, name: str) -> None:
+        names = ", ".join(projection.name for projection in ALL_PROJECTIONS)
+        super().__init__(f"no projection {name!r}; there are {names}")
+
+
+def projection_named(name: str) -> Projection:
+    """The projection of this name. Raises `UnknownProjection`."""
+    for projection in ALL_PROJECTIONS:
+        if projection.name == name:
+            return projection
+    raise UnknownProjection(name)
+
+
 INVALIDATIONS: Final[Mapping[str, Callable[[Changes], Iterable[Invalidation]]]] = {
     "profiles": profiles.find_invalidations,
     "posts": posts.find_invalidations,

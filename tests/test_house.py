@@ -53,15 +53,14 @@ SMALL_MODULES = {
     "infra/cli/sql.py": "one file a command of the program",
     "infra/cli/up.py": "one file a command of the program",
     "infra/dev/stack_supervisor.py": "to be merged",
-    "infra/embedded/current_views.py": "to be merged",
 }
 """Those that stand by themselves, with the reason."""
 
 MOST_SUBJECTLESS_WORDS = 82
 """In code, tests and documentation together. Only ever lowered."""
 
-MOST_PROFILE_CHOICES = 14
-"""Places that tell one profile from the other: to become one. Only ever lowered."""
+MOST_PROFILE_CHOICES = 1
+"""Places that tell one profile from the other: `infra.wiring.choose_profile`."""
 
 # Shapes of package sources, without naming any: a URL on a host of that kind, or an option
 # that points an installer at one.
@@ -76,7 +75,7 @@ needs_the_program = pytest.mark.skipif(
     not (REPOSITORY / "infra" / "cli" / "main.py").exists(), reason="the program does not exist yet"
 )
 needs_the_assembly = pytest.mark.skipif(
-    not (REPOSITORY / "infra" / "wiring" / "api_process.py").exists(),
+    not (REPOSITORY / "infra" / "wiring.py").exists(),
     reason="nothing assembles the modules yet",
 )
 

@@ -36,7 +36,10 @@ from commands.errors import (
 )
 from events.ids.snowflake import OutOfLayout, SnowflakeError
 from events.log import IdempotencyKeyReused, LogError
+from projections.registry import UnknownProjection
 from projections.store import OldSchema, StoreError
+from streams.rebuild.admin import AdminRefused, FeedMissing, ProjectorNotRunning
+from streams.rebuild.rebuild_record import RebuildInProgress
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -113,6 +116,9 @@ EXPECTED_ERRORS: Final = (
     StoreError,
     SnowflakeError,
     TimeTravelBusy,
+    UnknownProjection,
+    AdminRefused,
+    RebuildInProgress,
 )
 """What `translate_error` translates. Anything else is a fault of ours: status 500."""
 
@@ -152,6 +158,14 @@ def translate_error(error: Exception) -> ProblemResponse:
         case TimeTravelBusy():
             detail = "the past is still being projected: ask again in a few seconds"
             return ProblemResponse(503, "past-busy", detail, RETRY_LATER)
+        case UnknownProjection():
+            return ProblemResponse(404, "projection-not-found", str(error))
+        case ProjectorNotRunning():
+            return ProblemResponse(503, "projector-not-running", str(error), RETRY_LATER)
+        case FeedMissing():
+            return ProblemResponse(409, "not-supported-here", str(error))
+        case AdminRefused() | RebuildInProgress():
+            return ProblemResponse(409, "projector-refused", str(error))
         case OutOfLayout():
             return ProblemResponse(422, "time-out-of-range", str(error))
         case _:

@@ -1,8 +1,10 @@
-"""For operators: where the projections stand, and work on them."""
+"""For operators: how far the projections are, and work on them."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
+
+from msgspec import UNSET
 
 from api.accounts.access_tokens import OPERATOR_SCOPE
 from api.http.errors import RequestRefused
@@ -17,11 +19,15 @@ from api.http.messages import (
 )
 from api.http.routing import RouteSpec
 from api.ports import Ports
-from api.ports import ProjectionAdmin as Port
 from api.schemas import Projected, Rebuild, encode_json
+from projections.projection import Projection
+from projections.registry import ALL_PROJECTIONS, projection_named
+from streams.rebuild.admin import AdminCommand, ProjectionAdmin
+from streams.rebuild.rebuild_record import RebuildRecord
+from streams.rebuild.status import ProjectionStatus
 
 POLL_SECONDS: Final = 0.25
-"""Between two looks at a rebuild that is watched."""
+"""Between two reads of the record of a rebuild whose progress is streamed."""
 
 
 class ProjectionsResource:
@@ -35,7 +41,7 @@ class ProjectionsResource:
         one = "/v1/projections/{name}"
         return [
             RouteSpec(
-                "GET", "/v1/projections", self.list_projections, "Where each projection stands",
+                "GET", "/v1/projections", self.list_projections, "How far each projection is",
                 list[Projected], scope=OPERATOR_SCOPE, problem_statuses=(503,),
             ),
             RouteSpec(
@@ -63,79 +69,109 @@ class ProjectionsResource:
             ),
         ]  # fmt: skip
 
-    async def list_projections(self, call: HttpRequest) -> HttpResponse:
-        """Where each projection stands."""
-        return json_response(encode_json(await self._admin.projection_states()))
+    async def list_projections(self, request: HttpRequest) -> HttpResponse:
+        """How far each projection is."""
+        statuses = await self._admin.statuses(ALL_PROJECTIONS)
+        return json_response(encode_json([await self._to_json(one) for one in statuses]))
 
-    async def start_rebuild(self, call: HttpRequest) -> StreamedResponse:
-        """Begin a rebuild, and tell how far it is until it ends. Who leaves doesn't end it."""
-        name = (await self._find_projection(call)).name
-        verify = call.query.get("verify", "false")
+    async def start_rebuild(self, request: HttpRequest) -> StreamedResponse:
+        """Start a rebuild and stream its progress. It goes on when the client disconnects."""
+        name = _find_projection(request).name
+        verify = request.query.get("verify", "false")
         if verify not in ("true", "false"):
             raise RequestRefused(422, "invalid-verify", "`verify` is true or false")
-        await self._admin.send_command("rebuild", name, verify == "true")
+        await self._admin.execute(AdminCommand("rebuild", name, verify=verify == "true"))
         return await self._rebuild_stream(name)
 
-    async def follow_rebuild(self, call: HttpRequest) -> StreamedResponse:
-        """The same of a rebuild that was begun before."""
-        name = (await self._find_projection(call)).name
-        return await self._rebuild_stream(name)
+    async def follow_rebuild(self, request: HttpRequest) -> StreamedResponse:
+        """Stream the progress of a rebuild that was started before."""
+        return await self._rebuild_stream(_find_projection(request).name)
 
-    async def cancel_rebuild(self, call: HttpRequest) -> HttpResponse:
+    async def cancel_rebuild(self, request: HttpRequest) -> HttpResponse:
         """Take a rebuild back."""
-        name = (await self._find_projection(call)).name
-        if not await self._admin.cancel_rebuild(name):
-            raise _no_rebuild(name)
-        return json_response(encode_json(await self._find_projection(call)))
+        projection = _find_projection(request)
+        if not await self._admin.cancel_rebuild(projection.name):
+            raise _no_rebuild(projection.name)
+        return await self._status_response(projection)
 
-    async def pause(self, call: HttpRequest) -> HttpResponse:
+    async def pause(self, request: HttpRequest) -> HttpResponse:
         """Keep a view as it is."""
-        await self._admin.send_command("pause", (await self._find_projection(call)).name)
-        return json_response(encode_json(await self._find_projection(call)))
+        projection = _find_projection(request)
+        await self._admin.execute(AdminCommand("pause", projection.name))
+        return await self._status_response(projection)
 
-    async def resume(self, call: HttpRequest) -> HttpResponse:
+    async def resume(self, request: HttpRequest) -> HttpResponse:
         """Go on with a view."""
-        await self._admin.send_command("resume", (await self._find_projection(call)).name)
-        return json_response(encode_json(await self._find_projection(call)))
+        projection = _find_projection(request)
+        await self._admin.execute(AdminCommand("resume", projection.name))
+        return await self._status_response(projection)
 
-    async def _find_projection(self, call: HttpRequest) -> Projected:
-        """The projection in the address. Raises `RequestRefused` (404)."""
-        found = await self._admin.projection_states()
-        for one in found:
-            if one.name == call.params[0]:
-                return one
-        there = ", ".join(one.name for one in found)
-        message = f"there is no projection {call.params[0]!r}; there are {there}"
-        raise RequestRefused(404, "projection-not-found", message)
+    async def _status_response(self, projection: Projection) -> HttpResponse:
+        [status] = await self._admin.statuses([projection])
+        return json_response(encode_json(await self._to_json(status)))
+
+    async def _to_json(self, status: ProjectionStatus) -> Projected:
+        record = await self._admin.read_rebuild(status.name)
+        return Projected(
+            name=status.name,
+            version=status.version,
+            position=str(status.position),
+            lag=status.lag,
+            state=status.state,
+            dead_letters=status.dead_letters,
+            rebuild=UNSET if record is None else _rebuild_json(record),
+        )
 
     async def _rebuild_stream(self, name: str) -> StreamedResponse:
-        first = await self._admin.rebuild_progress(name)
-        if first is None:
+        record = await self._admin.read_rebuild(name)
+        if record is None:
             raise _no_rebuild(name)
         return StreamedResponse(
-            200, rebuild_events(self._admin, name, first), [EVENT_STREAM_HEADER]
+            200, _rebuild_events(self._admin, name, record), [EVENT_STREAM_HEADER]
         )
 
 
-async def rebuild_events(port: Port, name: str, seen: Rebuild) -> AsyncGenerator[bytes, None]:
+async def _rebuild_events(
+    admin: ProjectionAdmin, name: str, record: RebuildRecord
+) -> AsyncGenerator[bytes, None]:
     """A rebuild as server-sent events: `progress`, at last `done`, `failed` or `cancelled`."""
     while True:
-        if seen.state == "failed":
-            yield _sse_event("failed", seen)
+        shown = _rebuild_json(record)
+        if record.state == "failed":
+            yield _sse_event("failed", shown)
             return
-        yield _sse_event("progress", seen)
+        yield _sse_event("progress", shown)
         await asyncio.sleep(POLL_SECONDS)
-        found = await port.rebuild_progress(name)
-        if found is None or found.view != seen.view:
-            done = await port.current_view(name) == seen.view
-            seen.state = "done" if done else "cancelled"
-            yield _sse_event(seen.state, seen)
+        found = await admin.read_rebuild(name)
+        if found is None or found.store != record.store:
+            switched = await admin.current_view(name) == record.store
+            shown.state = "done" if switched else "cancelled"
+            yield _sse_event(shown.state, shown)
             return
-        seen = found
+        record = found
+
+
+def _rebuild_json(record: RebuildRecord) -> Rebuild:
+    seconds_left = record.seconds_left
+    return Rebuild(
+        state=record.state,
+        view=record.store,
+        position=str(record.position),
+        head=str(record.head),
+        per_second=round(record.per_second),
+        seconds_left=UNSET if seconds_left is None else round(seconds_left, 1),
+        problem=record.problem or UNSET,
+        differences=list(record.differences),
+    )
 
 
 def _sse_event(kind: str, rebuild: Rebuild) -> bytes:
     return server_sent_event(encode_json(rebuild).decode(), kind).encode()
+
+
+def _find_projection(request: HttpRequest) -> Projection:
+    """The projection in the address. Raises `UnknownProjection`."""
+    return projection_named(request.params[0])
 
 
 def _no_rebuild(name: str) -> RequestRefused:

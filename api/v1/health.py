@@ -12,6 +12,7 @@ from api.http.metrics import ProcessMetrics
 from api.http.routing import RouteSpec
 from api.ports import Ports, ProjectionLag
 from api.schemas import Behind, Health, encode_json
+from streams.rebuild.status import count_dead_letters
 
 STUCK_AFTER_SECONDS: Final = 10.0
 """After which the projector is held to be dead or stuck, if events wait for it."""
@@ -46,13 +47,12 @@ class HealthResource:
 
     async def check_readiness(self, request: HttpRequest) -> HttpResponse:
         """200 while the log answers and each view exists and is kept near its head, else 503."""
-        admin = self._ports.admin
         try:
             lags = self._ports.projection_lags()
             for lag in lags:
                 self._ports.views.current_store(lag.projection)
-            dead_letters = dict(await admin.dead_letters())
-            outdated = await admin.outdated_views()
+            dead_letters = await count_dead_letters(self._ports.views)
+            outdated = await self._ports.outdated_views()
         except EXPECTED_ERRORS as error:
             return json_response(encode_json(Health("not ready", detail=str(error))), 503)
         bound = self._ports.ready_within
@@ -74,7 +74,7 @@ class HealthResource:
     async def render_metrics(self, request: HttpRequest) -> HttpResponse:
         """The metrics of this process."""
         content_type = (b"content-type", CONTENT_TYPE_LATEST.encode())
-        text = self._metrics.render_text(await self._ports.admin.dead_letters())
+        text = self._metrics.render_text(await count_dead_letters(self._ports.views))
         return HttpResponse(200, text, [content_type])
 
 

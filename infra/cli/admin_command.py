@@ -1,7 +1,7 @@
-"""Orders that a person gives on the command line."""
+"""The administration of projections, for commands of the command line."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -9,22 +9,39 @@ from infra.cli.errors import UserError
 
 if TYPE_CHECKING:
     from infra.settings import Settings
-    from projections.projection import Projection
-    from streams.rebuild.admin import AdminVerb
+    from streams.rebuild.admin import AdminVerb, ProjectionAdmin
+
+T = TypeVar("T")
+
+
+def use_admin(settings: "Settings", use: "Callable[[ProjectionAdmin], Awaitable[T]]") -> T:
+    """The result of `use`, which is given the administration of the settings' profile.
+
+    Raises `UserError` where it refuses.
+    """
+    import asyncio
+
+    from infra.wiring import open_admin
+    from streams.rebuild.admin import AdminRefused, FeedMissing
+    from streams.rebuild.rebuild_record import RebuildInProgress
+
+    async def run() -> T:
+        async with open_admin(settings) as admin:
+            return await use(admin)
+
+    try:
+        return asyncio.run(run())
+    except FeedMissing as error:
+        raise UserError(str(error), exit_code=2) from error
+    except (AdminRefused, RebuildInProgress) as error:
+        raise UserError(str(error)) from error
 
 
 def run_admin_command(
-    settings: "Settings", what: "AdminVerb", projection: "Projection", positions: Sequence[int] = ()
+    settings: "Settings", what: "AdminVerb", projection: str, positions: Sequence[int] = ()
 ) -> None:
-    """Do it, or have the running projector do it, and say what came of it. Raises `UserError`."""
-    import asyncio
-
-    from infra.embedded.admin_commands import run_admin_command
+    """Carry out a command and print what it did. Raises `UserError`."""
     from streams.rebuild.admin import AdminCommand
 
-    reply = asyncio.run(
-        run_admin_command(settings, AdminCommand(what, projection.name, tuple(positions)))
-    )
-    if not reply.done:
-        raise UserError(reply.text)
-    click.echo(reply.text, err=True)
+    command = AdminCommand(what, projection, tuple(positions))
+    click.echo(use_admin(settings, lambda admin: admin.execute(command)), err=True)

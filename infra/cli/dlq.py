@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infra.cli.admin_command import run_admin_command
+from infra.cli.admin_command import run_admin_command, use_admin
 from infra.cli.errors import UserError
-from infra.cli.options import data_option, json_option, settings_of_existing_log
-from infra.cli.projection_names import (
+from infra.cli.options import (
+    data_option,
+    find_projection,
+    find_projections,
+    json_option,
     name_argument,
     names_argument,
-    projection_named,
-    projections_named,
+    settings_of_existing_log,
 )
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from projections.projection import Projection
     from streams.projecting.dead_letters import DeadLetter
+    from streams.rebuild.admin import ProjectionAdmin
 
 positions_argument = click.argument("positions", nargs=-1, type=int, metavar="[POSITION]...")
 
@@ -45,17 +46,18 @@ def list_dead_letters(names: tuple[str, ...], data: Path | None, as_json: bool) 
     from infra.cli.output import print_table
 
     settings = settings_of_existing_log(data=data)
-    parked = [
-        (each.name, letter)
-        for each in projections_named(names)
-        for letter in _read_dead_letters(settings, each)
-    ]
+    wanted = [projection.name for projection in find_projections(names)]
+
+    async def read_all(admin: "ProjectionAdmin") -> list[tuple[str, "DeadLetter"]]:
+        return [(name, one) for name in wanted for one in await admin.dead_letters(name)]
+
+    letters = use_admin(settings, read_all)
     if as_json:
-        rows = [{"projection": name, **_dead_letter_json(letter)} for name, letter in parked]
+        rows = [{"projection": name, **_dead_letter_json(letter)} for name, letter in letters]
         click.echo(json.dumps(rows))
     else:
         columns = ("projection", "position", "type", "stream", "error")
-        print_table(columns, [(n, o.position, o.type, o.stream, o.error) for n, o in parked])
+        print_table(columns, [(n, o.position, o.type, o.stream, o.error) for n, o in letters])
 
 
 @dlq.command()
@@ -70,22 +72,22 @@ def inspect(name: str, position: int, data: Path | None) -> None:
     from events.json_lines import render_line
     from infra.log_of_record import open_log
 
-    settings, projection = settings_of_existing_log(data=data), projection_named(name)
-    found = next(
-        (o for o in _read_dead_letters(settings, projection) if o.position == position), None
-    )
+    settings, projection = settings_of_existing_log(data=data), find_projection(name)
+    letters = use_admin(settings, lambda admin: admin.dead_letters(projection.name))
+    found = next((letter for letter in letters if letter.position == position), None)
     if found is None:
         raise UserError(
             f"{name} has no dead letter at position {position}: see `starling dlq list`"
         )
     with open_log(settings) as log:
         [stored] = log.read_all(position - 1, limit=1)
-    told = {
+    shown = {
         "projection": name,
         **_dead_letter_json(found),
         "event": json.loads(render_line(stored)),
+        "traceback": found.traceback.splitlines(),
     }
-    click.echo(json.dumps({**told, "traceback": found.traceback.splitlines()}, indent=2))
+    click.echo(json.dumps(shown, indent=2))
 
 
 @dlq.command()
@@ -100,9 +102,8 @@ def replay(name: str, positions: tuple[int, ...], data: Path | None) -> None:
 
     Example: starling dlq replay posts
     """
-    run_admin_command(
-        settings_of_existing_log(data=data), "replay", projection_named(name), positions
-    )
+    settings = settings_of_existing_log(data=data)
+    run_admin_command(settings, "replay", find_projection(name).name, positions)
 
 
 @dlq.command()
@@ -117,17 +118,8 @@ def purge(name: str, positions: tuple[int, ...], everything: bool, data: Path | 
     """
     if bool(positions) == everything:
         raise click.UsageError("name the positions of the events to give up, or give --all")
-    run_admin_command(
-        settings_of_existing_log(data=data), "purge", projection_named(name), positions
-    )
-
-
-def _read_dead_letters(settings: "Settings", projection: "Projection") -> "list[DeadLetter]":
-    import asyncio
-
-    from infra.embedded.projection_statuses import dead_letters_of
-
-    return asyncio.run(dead_letters_of(settings, projection))
+    settings = settings_of_existing_log(data=data)
+    run_admin_command(settings, "purge", find_projection(name).name, positions)
 
 
 def _dead_letter_json(letter: "DeadLetter") -> dict[str, Any]:

@@ -27,6 +27,7 @@ def as_user_error(error: Exception) -> UserError | None:
     from infra.dev.local_engine import EngineFailed, EngineMissing
     from infra.dev.stack_record import StackFailed
     from infra.ids.machine_lease import LeaseError
+    from infra.process.supervisor import CannotListen
     from infra.settings import InvalidSetting
     from infra.shared_memory.fanout import RingsInUse
     from infra.shared_memory.status_page import ProjectorAlreadyRunning
@@ -40,6 +41,7 @@ def as_user_error(error: Exception) -> UserError | None:
             return UserError(str(error), exit_code=2)
         case (
             AccountError()
+            | CannotListen()
             | ProjectorAlreadyRunning()
             | CannotRestore()
             | CannotResume()

@@ -1,6 +1,6 @@
 """Options that several commands take, and the settings that come of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +11,7 @@ from infra.cli.errors import UserError
 
 if TYPE_CHECKING:
     from infra.settings import Settings
+    from projections.projection import Projection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,10 +45,40 @@ def settings_with_options(**chosen: Any) -> "Settings":
 
 def settings_of_existing_log(**chosen: Any) -> "Settings":
     """As `settings_with_options`, for commands that only look at a log: there must be one."""
+    from infra.log_of_record import log_is_missing
+
     settings = settings_with_options(**chosen)
-    if settings.log == "sqlite" and not settings.log_file.is_file():
+    if log_is_missing(settings):
         raise UserError(
             f"there is no log in {settings.data} yet: start `starling serve` or `starling import` "
             "first, or name another folder with --data"
         )
     return settings
+
+
+def name_argument(command: F) -> F:
+    """The name of one projection."""
+    return click.argument("name", metavar="NAME")(command)
+
+
+def names_argument(command: F) -> F:
+    """Names of projections; none stands for all."""
+    return click.argument("names", nargs=-1, metavar="[NAME]...")(command)
+
+
+def find_projection(name: str) -> "Projection":
+    """The projection of this name. Raises `click.BadParameter`."""
+    from projections.registry import UnknownProjection, projection_named
+
+    try:
+        return projection_named(name)
+    except UnknownProjection as error:
+        raise click.BadParameter(str(error), param_hint="NAME") from error
+
+
+def find_projections(names: Sequence[str]) -> "list[Projection]":
+    """The projections of these names, or all, in their usual order. Raises `click.BadParameter`."""
+    from projections.registry import ALL_PROJECTIONS
+
+    wanted = [find_projection(name) for name in names] or ALL_PROJECTIONS
+    return [projection for projection in ALL_PROJECTIONS if projection in wanted]

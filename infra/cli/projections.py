@@ -1,4 +1,4 @@
-"""`starling projections`: the read models of a data folder."""
+"""`starling projections`: how far the read models are, and work on them."""
 
 import json
 from pathlib import Path
@@ -6,19 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.admin_command import run_admin_command
-from infra.cli.options import data_option, json_option, settings_of_existing_log
-from infra.cli.projection_names import (
+from infra.cli.admin_command import run_admin_command, use_admin
+from infra.cli.errors import UserError
+from infra.cli.options import (
+    data_option,
+    find_projection,
+    find_projections,
+    json_option,
     name_argument,
     names_argument,
-    projection_named,
-    projections_named,
+    settings_of_existing_log,
 )
-from infra.cli.projections_rebuild import rebuild
 from infra.cli.projections_show import show
 
 if TYPE_CHECKING:
     from infra.settings import Settings
+    from streams.rebuild.admin import ProjectionAdmin
 
 
 @click.group()
@@ -26,7 +29,6 @@ def projections() -> None:
     """Look at the read models, and work on them."""
 
 
-projections.add_command(rebuild)
 projections.add_command(show)
 
 
@@ -66,7 +68,7 @@ def pause(name: str, data: Path | None) -> None:
 
     Example: starling projections pause trending
     """
-    run_admin_command(settings_of_existing_log(data=data), "pause", projection_named(name))
+    run_admin_command(settings_of_existing_log(data=data), "pause", find_projection(name).name)
 
 
 @projections.command()
@@ -77,7 +79,7 @@ def resume(name: str, data: Path | None) -> None:
 
     Example: starling projections resume trending
     """
-    run_admin_command(settings_of_existing_log(data=data), "resume", projection_named(name))
+    run_admin_command(settings_of_existing_log(data=data), "resume", find_projection(name).name)
 
 
 @projections.command()
@@ -92,21 +94,50 @@ def skip(name: str, positions: tuple[int, ...], data: Path | None) -> None:
 
     Example: starling projections skip posts 48213
     """
-    run_admin_command(
-        settings_of_existing_log(data=data), "skip", projection_named(name), positions
-    )
+    settings = settings_of_existing_log(data=data)
+    run_admin_command(settings, "skip", find_projection(name).name, positions)
+
+
+@projections.command()
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--all", "everything", is_flag=True, help="Rebuild every projection.")
+@click.option("--verify", is_flag=True, help="Compare with the live view; switch if they agree.")
+@click.option("--jobs", type=click.IntRange(1), help="Rebuilds at once.  [default: one a core]")
+@click.option("--cancel", is_flag=True, help="Take back rebuilds instead, also of other processes.")
+@data_option
+def rebuild(
+    names: tuple[str, ...],
+    everything: bool,
+    verify: bool,
+    jobs: int | None,
+    cancel: bool,
+    data: Path | None,
+) -> None:
+    """Make the views of the projections NAME anew from the log, and switch to them.
+
+    The server goes on meanwhile, and shows the new view from one answer to the next. Ctrl-C takes
+    the rebuild back and leaves no trace; one that was killed is gone on with by the next. Exit
+    status 1 where --verify finds a difference (the first ones are printed; the live view stays), or
+    where a projection can't take an event (see `starling projections skip`).
+
+    Example: starling projections rebuild timeline --verify
+    """
+    if bool(names) == everything:
+        raise click.UsageError("name the projections to rebuild, or give --all")
+    settings = settings_of_existing_log(data=data)
+    wanted = [projection.name for projection in find_projections(names)]
+    if cancel:
+        _cancel_rebuilds(settings, wanted)
+    else:
+        _run_rebuilds(settings, wanted, verify, jobs)
 
 
 def _print_status(settings: "Settings", names: tuple[str, ...], as_json: bool) -> None:
-    import asyncio
-
     from infra.cli.output import print_table
-    from infra.embedded.projection_statuses import projection_statuses
-    from infra.log_of_record import open_log
     from streams.rebuild.status import ProjectionStatus
 
-    with open_log(settings) as log:
-        rows = asyncio.run(projection_statuses(settings, log, projections_named(names)))
+    wanted = find_projections(names)
+    rows = use_admin(settings, lambda admin: admin.statuses(wanted))
     if as_json:
         # Positions are opaque outside the log, and text wherever others read them.
         click.echo(json.dumps([row._asdict() | {"position": str(row.position)} for row in rows]))
@@ -116,3 +147,46 @@ def _print_status(settings: "Settings", names: tuple[str, ...], as_json: bool) -
             print_table(columns, [(*row[:-1], " ".join(map(str, row.partitions))) for row in rows])
         else:
             print_table(columns[:-1], [row[:-1] for row in rows])
+
+
+def _cancel_rebuilds(settings: "Settings", names: list[str]) -> None:
+    async def cancel_each(admin: "ProjectionAdmin") -> None:
+        for name in names:
+            found = await admin.cancel_rebuild(name)
+            click.echo(f"{name}: {'cancelled' if found else 'no rebuild to cancel'}", err=True)
+
+    use_admin(settings, cancel_each)
+
+
+def _run_rebuilds(settings: "Settings", names: list[str], verify: bool, jobs: int | None) -> None:
+    import os
+
+    from infra.cli.progress import ProgressBar, progress_bar
+    from infra.wiring import choose_profile
+    from streams.rebuild.admin import AdminCommand
+    from streams.rebuild.jobs import RebuildJobs, RebuildOutcome
+
+    async def run_jobs(
+        admin: "ProjectionAdmin", progress: ProgressBar
+    ) -> dict[str, RebuildOutcome]:
+        async with choose_profile(settings).open_rebuild_backend() as backend:
+            rebuilds = RebuildJobs(
+                backend,
+                lambda name: admin.execute(AdminCommand("switch", name)),
+                jobs or os.cpu_count() or 1,
+            )
+            return await rebuilds.run(names, verify, progress.begin_phase)
+
+    with progress_bar() as progress:
+        try:
+            outcomes = use_admin(settings, lambda admin: run_jobs(admin, progress))
+        except KeyboardInterrupt:
+            raise UserError(
+                "cancelled: views that were not switched to yet are gone, the live ones stay"
+            ) from None
+    for name, outcome in outcomes.items():
+        click.echo(f"{name}: {outcome.text}", err=True)
+        for line in outcome.differences:
+            click.echo(line)
+    if not all(outcome.done for outcome in outcomes.values()):
+        raise click.exceptions.Exit(1)

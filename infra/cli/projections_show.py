@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from infra.cli.options import data_option, json_option, settings_of_existing_log
-from infra.cli.projection_names import name_argument, projection_named
+from infra.cli.options import (
+    data_option,
+    find_projection,
+    json_option,
+    name_argument,
+    settings_of_existing_log,
+)
 
 if TYPE_CHECKING:
     from events.log import EventLog
@@ -65,7 +70,7 @@ def show(
 
     from infra.log_of_record import open_log
 
-    projection = projection_named(name)
+    projection = find_projection(name)
     tables = [table for table in projection.tables if only in (None, table.name)]
     if not tables:
         there = ", ".join(table.name for table in projection.tables)
@@ -109,13 +114,17 @@ async def _print_past_tables(
     as_json: bool,
 ) -> None:
     from infra.cli.progress import progress_bar
-    from infra.embedded.time_travel_process import build_point_in_time, open_built_view
+    from infra.embedded.time_travel import build_point_in_time, open_built_view
     from infra.sqlite.snapshots import ViewSnapshots
+    from infra.wiring import choose_profile
 
-    path = ViewSnapshots(settings.snapshots_folder).unfinished_path(f"show-{os.getpid()}")
+    async with choose_profile(settings).open_admin(log, standalone=True) as admin:
+        skips = await admin.skipped_positions(projection.name)
+    snapshots = ViewSnapshots(settings.snapshots_folder)
+    path = snapshots.unfinished_path(f"show-{os.getpid()}")
     with progress_bar() as progress:
-        told = progress.begin_phase("events", moment.until)
-        await build_point_in_time(settings, log, projection, moment, path, told)
+        report = progress.begin_phase("events", moment.until)
+        await build_point_in_time(snapshots, log, projection, moment, path, skips, report)
     store = open_built_view(projection, path)
     try:
         for table in tables:

@@ -1,10 +1,14 @@
-"""`starling serve` and `starling work`: the processes of the embedded profile."""
+"""`starling serve` and `starling work`: the API, and what keeps the views current."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from infra.cli.options import data_option, settings_with_options
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
 
 
 @click.command()
@@ -20,10 +24,10 @@ def serve(
 
     Example: starling serve --demo --data /tmp/town
     """
-    from infra.entrypoints import serve
+    from infra.entrypoints.serve import run_server
 
     settings = settings_with_options(host=host, port=port, workers=workers, data=data)
-    serve.run_server(settings, with_demo=demo)
+    run_server(settings, lambda: _import_demo(settings) if demo else None)
 
 
 @click.command()
@@ -38,6 +42,18 @@ def work(lifeline: int | None, topic: str, data: Path | None) -> None:
 
     Example: starling work --data /srv/starling
     """
-    from infra.entrypoints import serve
+    from infra.wiring import choose_profile
 
-    serve.run_worker(settings_with_options(data=data), lifeline, topic)
+    choose_profile(settings_with_options(data=data)).run_worker(topic, lifeline)
+
+
+def _import_demo(settings: "Settings") -> None:
+    import asyncio
+
+    from infra.dev.demo_world import DEMO_HANDLE, DEMO_PASSWORD, import_demo_world
+
+    if asyncio.run(import_demo_world(settings)):
+        line = f"made a demo world; sign in as {DEMO_HANDLE} with the password {DEMO_PASSWORD}"
+    else:
+        line = "the data folder has a world already, so no demo was made"
+    click.echo(f"starling: {line}", err=True)

@@ -44,7 +44,7 @@ def token(user: str, scopes: tuple[str, ...], days: float, data: Path | None) ->
     from api.accounts.access_tokens import AccessTokens, TokenScope
     from infra.log_of_record import open_log
     from infra.process.clock import clock_ms
-    from infra.wiring.write_side import signing_secret
+    from infra.wiring import signing_secret
 
     settings = settings_of_existing_log(data=data)
     with open_log(settings) as log:

@@ -118,7 +118,7 @@ def _start_engines(start: _StackStart) -> Settings:
         broker = KafkaBroker(settings.engines_folder.absolute() / "kafka")
         broker.start(partial(start.record_process, "Kafka"))
         settings = replace(settings, kafka=broker.address)
-    if settings.views == "sqlite":
+    if settings.mongodb is None:
         start.write_line("starting MongoDB")
         server = MongoServer(settings.engines_folder.absolute() / "mongodb")
         server.start(partial(start.record_process, "MongoDB"))

@@ -1,135 +1,217 @@
-"""What operators can see and do through the API; see `api.ports.Operations`."""
+"""The administration of projections in the embedded profile.
 
-from collections.abc import Mapping, Sequence
+The projector alone writes the views. `EmbeddedAdmin` sends it commands from any other process, or
+where none runs and the command line wants one carried out, opens a projector for as long as that
+takes. `CommandExecutor` carries commands out in the projector, between batches.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, Literal
+from functools import partial
+from typing import Final
 
-from msgspec import UNSET
-
-from api.http.errors import RequestRefused
-from api.schemas import Projected, Rebuild
-from events.log import EventLog
-from infra.embedded.admin_commands import send_admin_command
-from infra.embedded.projection_statuses import projection_statuses
-from infra.embedded.rebuilds import cancel_rebuild
+from events.log import EventLog, LogError
+from infra.embedded.admin_queue import AdminQueue
+from infra.embedded.current_views import open_current_view
+from infra.embedded.live_views import LiveViews
+from infra.embedded.rebuilds import EmbeddedRebuildBackend
+from infra.process.notifications import ProcessNotifier
 from infra.settings import Settings
+from infra.shared_memory.status_page import ProjectorAlreadyRunning
 from infra.sqlite.old_schema_store import OldSchemaStore
-from infra.sqlite.view_files import ViewFiles
-from projections.registry import ALL_PROJECTIONS
-from projections.store import CurrentStores, StoreUnavailable
-from streams.projecting.dead_letters import read_dead_letters
-from streams.rebuild.admin import AdminCommand
-from streams.rebuild.rebuild_record import RebuildRecord
-from streams.rebuild.status import ProjectionStatus
+from infra.sqlite.view_files import ProjectionSettings, ViewFiles, version_of_file
+from projections.projection import Projection
+from projections.registry import UnknownProjection, projection_named
+from projections.store import StoreError
+from streams.projecting.dead_letters import DeadLetter, read_dead_letters
+from streams.projecting.log_runner import RunningProjection
+from streams.rebuild.admin import (
+    AdminCommand,
+    AdminRefused,
+    AdminResult,
+    ProjectorNotRunning,
+    execute_on_dead_letters,
+)
+from streams.rebuild.jobs import RebuildJobs, cancel_rebuild
+from streams.rebuild.rebuild_record import RebuildInProgress, RebuildRecord
+from streams.rebuild.status import ProjectionStatus, describe_rebuild, status_of
 
 COMMAND_TIMEOUT_SECONDS: Final = 5.0
-"""For the projector to take an order: it does so between batches."""
+"""For the projector to carry out a command of an API process: it does so between batches."""
 
-MAX_COUNTED_LETTERS: Final = 1000
-"""Dead letters of a projection that are counted for health and metrics."""
-
-RequestedVerb = Literal["rebuild", "pause", "resume"]
-
-
-class DeadLetterCounter:
-    """Counts dead letters, wherever the views are."""
-
-    def __init__(self, views: CurrentStores) -> None:
-        self._views = views
-
-    async def dead_letters(self) -> Mapping[str, int]:
-        """As the port says, up to `MAX_COUNTED_LETTERS` for each."""
-        found: dict[str, int] = {}
-        for projection in ALL_PROJECTIONS:
-            try:
-                parked = await read_dead_letters(
-                    self._views.current_store(projection.name), MAX_COUNTED_LETTERS
-                )
-            except StoreUnavailable:
-                continue  # there is no such view yet, and so none of its letters
-            if parked:
-                found[projection.name] = len(parked)
-        return found
+ATTEMPT_SECONDS: Final = 2.0
+"""For a result, before the command line finds out whether the projector still runs."""
+MAX_ATTEMPTS: Final = 30
 
 
-class EmbeddedAdmin(DeadLetterCounter):
-    """On views in SQLite, through the projector of the data folder."""
+ExecuteHere = Callable[[AdminCommand], Awaitable[AdminResult]]
+"""Opens a projector for one command. Raises `ProjectorAlreadyRunning`, `StoreError`."""
 
-    def __init__(self, settings: Settings, log: EventLog, views: CurrentStores) -> None:
-        super().__init__(views)
-        self._settings = settings
-        self._log = log
-        self._view_files = ViewFiles(settings.views_folder)
 
-    async def outdated_views(self) -> Mapping[str, int]:
-        """As the port says."""
-        found: dict[str, int] = {}
-        for projection in ALL_PROJECTIONS:
-            with suppress(StoreUnavailable):  # there is no such view yet
-                store = self._views.current_store(projection.name)
-                if isinstance(store, OldSchemaStore):
-                    found[projection.name] = await store.read_checkpoint()
-        return found
+class EmbeddedAdmin:
+    """`ProjectionAdmin` on the views of a data folder, for every process but the projector.
 
-    async def projection_states(self) -> Sequence[Projected]:
-        """As the port says."""
-        return [
-            projection_state_json(one, self._read_rebuild(one.name))
-            for one in await projection_statuses(self._settings, self._log)
-        ]
+    With `execute_here` a command is carried out in this process where no projector runs.
+    """
 
-    async def send_command(
-        self, what: RequestedVerb, projection: str, verify: bool = False
+    def __init__(
+        self, settings: Settings, log: EventLog, execute_here: ExecuteHere | None = None
     ) -> None:
-        """As the port says."""
-        order = AdminCommand(what, projection, verify=verify)
-        reply = await send_admin_command(self._settings, order, COMMAND_TIMEOUT_SECONDS)
-        if reply is None:
-            message = "no projector answers: start it with 'starling work', and ask again"
-            raise RequestRefused(503, "projector-not-running", message, [(b"retry-after", b"5")])
-        if not reply.done:
-            raise RequestRefused(409, "projector-refused", reply.text)
+        self._settings, self._log, self._execute_here = settings, log, execute_here
+        self._view_files = ViewFiles(settings.views_folder)
+        self._queue = AdminQueue(settings.data, ProcessNotifier(settings.data))
+
+    async def execute(self, command: AdminCommand) -> str:
+        """See the port. Raises `ProjectorNotRunning`, too."""
+        result = await self._send_or_execute(command)
+        if not result.done:
+            raise AdminRefused(result.text)
+        return result.text
+
+    async def _send_or_execute(self, command: AdminCommand) -> AdminResult:
+        if self._execute_here is None:
+            sent = await self._queue.send_command(command, COMMAND_TIMEOUT_SECONDS)
+            if sent is None:
+                raise ProjectorNotRunning(
+                    "no projector answers: start it with 'starling work', and ask again"
+                )
+            return sent
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return await self._execute_here(command)
+            except ProjectorAlreadyRunning:
+                sent = await self._queue.send_command(command, ATTEMPT_SECONDS)
+                if sent is not None:
+                    return sent
+        raise ProjectorNotRunning("the projector runs and does not answer; see its output")
 
     async def cancel_rebuild(self, projection: str) -> bool:
-        """As the port says."""
-        return await cancel_rebuild(self._settings, projection)
+        return await cancel_rebuild(EmbeddedRebuildBackend(self._settings), projection)
 
-    async def rebuild_progress(self, projection: str) -> Rebuild | None:
-        """As the port says."""
-        return self._read_rebuild(projection)
-
-    def _read_rebuild(self, projection: str) -> Rebuild | None:
-        found = self._view_files.read_record(projection)
-        return rebuild_json(found) if found is not None else None
+    async def read_rebuild(self, projection: str) -> RebuildRecord | None:
+        return self._view_files.read_record(projection)
 
     async def current_view(self, projection: str) -> str:
-        """As the port says."""
         return self._view_files.current_files().get(projection, "")
 
+    async def skipped_positions(self, projection: str) -> frozenset[int]:
+        return self._view_files.settings_of(projection).skips
 
-def projection_state_json(one: ProjectionStatus, rebuild: Rebuild | None) -> Projected:
-    """A projection's standing as the API tells it."""
-    return Projected(
-        name=one.name,
-        version=one.version,
-        position=str(one.position),
-        lag=one.lag,
-        state=one.state,
-        dead_letters=one.dead_letters,
-        rebuild=rebuild or UNSET,
-    )
+    async def dead_letters(self, projection: str) -> list[DeadLetter]:
+        store = open_current_view(self._settings, projection_named(projection))
+        if store is None:
+            return []
+        try:
+            return await read_dead_letters(store)
+        finally:
+            await store.close()
+
+    async def statuses(self, projections: Sequence[Projection]) -> list[ProjectionStatus]:
+        return [await self._projection_status(projection) for projection in projections]
+
+    async def _projection_status(self, projection: Projection) -> ProjectionStatus:
+        name = projection.name
+        paused = self._view_files.settings_of(name).paused
+        rebuild = describe_rebuild(self._view_files.read_record(name))
+        store = open_current_view(self._settings, projection)
+        if store is None:
+            return status_of(self._log, projection, None)._replace(rebuild=rebuild)
+        try:
+            status = status_of(self._log, projection, await store.read_checkpoint(), paused)
+            letters = len(await read_dead_letters(store))
+        finally:
+            await store.close()
+        if isinstance(store, OldSchemaStore):
+            status = status._replace(state="outdated")
+        version = version_of_file(await self.current_view(name))
+        return status._replace(version=version, dead_letters=letters, rebuild=rebuild)
 
 
-def rebuild_json(build: RebuildRecord) -> Rebuild:
-    """A rebuild as the API tells it."""
-    left = build.seconds_left
-    return Rebuild(
-        state=build.state,
-        view=build.store,
-        position=str(build.position),
-        head=str(build.head),
-        per_second=round(build.per_second),
-        seconds_left=UNSET if left is None else round(left, 1),
-        problem=build.problem or UNSET,
-        differences=list(build.differences),
-    )
+class CommandExecutor:
+    """Carries commands out in the process that writes the views.
+
+    `alone` where that process exists for one command: then nothing else waits for it.
+    """
+
+    def __init__(
+        self, log: EventLog, live: LiveViews, projections: Sequence[Projection], *, alone: bool
+    ) -> None:
+        self.waiting_switches: set[str] = set()
+        """Projections whose rebuilt view is, or may be, to be switched to between batches."""
+        self._log, self._live_views, self._alone = log, live, alone
+        self._projections = {projection.name: projection for projection in projections}
+        self.rebuilds = RebuildJobs(EmbeddedRebuildBackend(live.settings), self._switch_later)
+
+    async def resume_rebuilds(self, due: Sequence[Projection]) -> None:
+        """Start the rebuilds that are due, and resume those whose process was killed."""
+        for projection in self._projections.values():
+            found = self._live_views.view_files.read_record(projection.name)
+            if found is not None and found.state == "ready":
+                self.waiting_switches.add(projection.name)
+            elif projection in due or (found is not None and found.state != "failed"):
+                with suppress(RebuildInProgress):
+                    verify = found is not None and found.verify
+                    await self.rebuilds.start(projection, verify)
+
+    async def execute(self, command: AdminCommand) -> AdminResult:
+        """Carry out a command. What goes wrong is in the result: the projector goes on."""
+        try:
+            projection = self._projections.get(command.projection)
+            if projection is None:
+                raise UnknownProjection(command.projection)
+            return AdminResult(True, await self._dispatch_command(command, projection))
+        except (
+            AdminRefused, UnknownProjection, RebuildInProgress, LogError, StoreError,
+        ) as error:  # fmt: skip
+            return AdminResult(False, str(error))
+
+    async def _dispatch_command(self, command: AdminCommand, projection: Projection) -> str:
+        name = projection.name
+        match command.what:
+            case "switch":
+                return await self._switch_view(projection)
+            case "rebuild":
+                await self.rebuilds.start(projection, command.verify)
+                return f"{name} is being rebuilt"
+            case "pause" | "resume":
+                return self._set_paused(name, command.what == "pause")
+        follower = self._live_views.find_follower(name)
+        if follower is None:
+            raise AdminRefused(f"{name} has no view yet")
+
+        add_skips = partial(self._add_skips, follower, command.positions)
+        return await execute_on_dead_letters(
+            command, self._log, follower.store, follower.tolerant_projector, add_skips
+        )
+
+    async def _add_skips(self, follower: RunningProjection, positions: Sequence[int]) -> None:
+        name = follower.projection.name
+        skips = self._live_views.view_files.settings_of(name).skips | set(positions)
+        self._live_views.view_files.save_settings(name, ProjectionSettings(follower.paused, skips))
+        follower.skipped_positions = skips
+
+    def _set_paused(self, name: str, paused: bool) -> str:
+        before = self._live_views.view_files.settings_of(name)
+        self._live_views.view_files.save_settings(name, ProjectionSettings(paused, before.skips))
+        follower = self._live_views.find_follower(name)
+        if follower is not None:
+            follower.paused = paused
+        self.waiting_switches.add(name)  # a rebuilt view may wait for this
+        return f"{name} {'is paused' if paused else 'goes on'}"
+
+    async def _switch_view(self, projection: Projection) -> str:
+        found = await self._live_views.switch_to_rebuilt(projection, alone=self._alone)
+        if found == "none":
+            raise AdminRefused(f"{projection.name} has no rebuilt view to switch to")
+        if found == "later":
+            self.waiting_switches.add(projection.name)
+            raise AdminRefused(
+                f"{projection.name} is paused or far behind; the rebuilt view is taken over when "
+                "it comes up"
+            )
+        return f"{projection.name} shows the rebuilt view"
+
+    async def _switch_later(self, projection: str) -> str:
+        """For a rebuild that ended in the background: batches and switches don't overlap."""
+        self.waiting_switches.add(projection)
+        return f"{projection} waits to be switched to"

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, Literal
 
 from events.log import EventLog
-from infra.embedded.projection_statuses import open_current_view
+from infra.embedded.current_views import open_current_view
 from infra.settings import Settings
 from infra.shared_memory.fanout import RingFanout
 from infra.shared_memory.status_page import StatusPageWriter
@@ -37,16 +37,12 @@ class LiveViews:
     """The views that are written, and who hears of their changes."""
 
     def __init__(
-        self, settings: Settings, log: EventLog, board: StatusPageWriter, rings: RingFanout
+        self, settings: Settings, log: EventLog, status_page: StatusPageWriter, rings: RingFanout
     ) -> None:
+        self.settings = settings
         self.view_files = ViewFiles(settings.views_folder)
         self.followers: list[RunningProjection] = []
-        self._settings, self._log, self._status_page, self._ring_fanout = (
-            settings,
-            log,
-            board,
-            rings,
-        )
+        self._log, self._status_page, self._ring_fanout = log, status_page, rings
 
     async def open_projection(self, projection: Projection) -> bool:
         """Follow a projection's current view, if there is one; False if a rebuild is due."""
@@ -88,7 +84,7 @@ class LiveViews:
         """Let readers have what the view of another version shows, up to where it is."""
         if projection.name == RING_PROJECTION:
             self._ring_fanout.drop_rings()
-        store = open_current_view(self._settings, projection)
+        store = open_current_view(self.settings, projection)
         if store is not None:
             shown = shown_up_to(self._log, projection, await store.read_checkpoint())
             self._status_page.publish_position(projection.name, shown)

@@ -1,43 +1,60 @@
-"""The past for an API process: views as they were, made by a process of their own, some kept open.
+"""Projections as they were, in files that are thrown away.
 
-One at a time is made. Who waits too long is told to come back; the work goes on meanwhile.
+An API process keeps the views of some points in time open (`PointInTimeViews`). It has them built
+by a process of their own, one at a time, since its own threads must go on answering: `python -m
+infra.embedded.time_travel UNTIL BEFORE_ID NAME=FILE...`, with settings from the environment.
+`starling projections show` builds the one view that it shows itself.
 """
 
+import argparse
 import asyncio
-import sys
+import os
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
-from os import getpid
 from pathlib import Path
 from typing import Final
 
 from api.ports import TimeTravelBusy
 from events.ids.snowflake import first_id_at
 from events.log import EventLog
-from infra.cli.projection_names import projection_named
-from infra.embedded.time_travel_process import open_built_view
+from infra import settings
+from infra.log_of_record import open_log
+from infra.process.child import run_child
+from infra.process.memory import collect_no_garbage
 from infra.settings import Settings
-from infra.sqlite.read_store import SqliteReadStore
-from infra.sqlite.snapshots import ViewSnapshots
+from infra.sqlite.read_store import SqliteReadStore, remove_view_file
+from infra.sqlite.snapshots import ViewSnapshots, finish_single_file
+from projections.projection import Projection
+from projections.registry import projection_named
 from projections.store import ReadStore, StoreUnavailable
-from streams.rebuild.time_travel import PointInTime
+from streams.projecting.dead_letters import read_dead_letters, tables_with_dead_letters
+from streams.rebuild.time_travel import PointInTime, SnapshotCoverage, project_point_in_time
 
 MAX_CACHED: Final = 8
-"""Moments whose views stay open."""
+"""Points in time whose views stay open."""
 
 MAX_PENDING: Final = 8
-"""Moments that may be asked for at once."""
+"""Points in time whose views may be waited for at once."""
 
 WAIT_SECONDS: Final = 10.0
+"""How long a request waits for views; building them goes on after that."""
 
 MAX_EVENTS_CHECKED: Final = 1000
-"""So many events since are looked at before views are used again; after more they are made anew."""
+"""Newer events that are looked at before views are used again; after more they are built anew."""
+
+SNAPSHOT_AFTER_EVENTS: Final = 50_000
+"""Events after which a view is worth a snapshot: about a second's work."""
+
+MAX_PARTIAL_SNAPSHOTS: Final = 6
+"""Snapshots that building one view makes on its way, about evenly."""
 
 ViewsAtTime = tuple[tuple[str, ...], int]
 """Projections, and the time in Unix ms."""
+
+SkippedPositions = Callable[[str], Awaitable[frozenset[int]]]
+"""The positions that a projection leaves out; see `ProjectionAdmin.skipped_positions`."""
 
 
 @dataclass(slots=True)
@@ -47,13 +64,18 @@ class _CachedViews:
 
 
 class PointInTimeViews:
-    """As `api.ports.Past`; `aclose` it on the event loop it was used on."""
+    """`api.ports.TimeTravel`; `aclose` it on the event loop it was used on."""
 
     def __init__(
-        self, settings: Settings, log: EventLog, wait_seconds: float = WAIT_SECONDS
+        self,
+        settings: Settings,
+        log: EventLog,
+        skipped_positions: SkippedPositions,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._settings = settings
         self._log = log
+        self._skipped_positions = skipped_positions
         self._wait_seconds = wait_seconds
         self._snapshots = ViewSnapshots(settings.snapshots_folder)
         self._snapshots.remove_unused()
@@ -63,25 +85,25 @@ class PointInTimeViews:
         self._build_numbers = count()
 
     async def stores_at(self, projections: Collection[str], ms: int) -> Mapping[str, ReadStore]:
-        """The stores of some projections as they were; see the port."""
-        asked = (tuple(sorted(projections)), ms)
-        kept = self._cached_views.get(asked)
-        if kept is not None and self._still_valid(kept):
-            self._cached_views.move_to_end(asked)
-            return kept.stores
-        making = self._running_builds.get(asked)
-        if making is None:
+        """The stores of some projections as of a time in Unix ms; see the port."""
+        wanted = (tuple(sorted(projections)), ms)
+        cached = self._cached_views.get(wanted)
+        if cached is not None and self._still_valid(cached):
+            self._cached_views.move_to_end(wanted)
+            return cached.stores
+        build = self._running_builds.get(wanted)
+        if build is None:
             if len(self._running_builds) >= MAX_PENDING:
                 raise TimeTravelBusy
-            making = self._running_builds[asked] = asyncio.create_task(self._build_views(asked))
-            making.add_done_callback(lambda done: self._finish_build(asked, done))
+            build = self._running_builds[wanted] = asyncio.create_task(self._build_views(wanted))
+            build.add_done_callback(lambda done: self._finish_build(wanted, done))
         try:
-            return await asyncio.wait_for(asyncio.shield(making), self._wait_seconds)
+            return await asyncio.wait_for(asyncio.shield(build), self._wait_seconds)
         except TimeoutError:
             raise TimeTravelBusy from None
 
     async def aclose(self) -> None:
-        """End what is under way and let go of the views."""
+        """End the builds that run, and close the views."""
         tasks = list(self._running_builds.values())
         for task in tasks:
             task.cancel()
@@ -90,28 +112,28 @@ class PointInTimeViews:
             await self._close_views(next(iter(self._cached_views)))
 
     def _finish_build(
-        self, asked: ViewsAtTime, done: "asyncio.Task[Mapping[str, SqliteReadStore]]"
+        self, wanted: ViewsAtTime, done: "asyncio.Task[Mapping[str, SqliteReadStore]]"
     ) -> None:
-        del self._running_builds[asked]
+        del self._running_builds[wanted]
         if not done.cancelled():
-            done.exception()  # whoever still waits hears of it; it is in the output either way
+            done.exception()  # for the requests that still wait; the process wrote it down, too
 
-    def _still_valid(self, kept: _CachedViews) -> bool:
-        """Whether nothing that came into the log since had happened by then."""
+    def _still_valid(self, cached: _CachedViews) -> bool:
+        """Whether no event that came into the log since had happened by that time."""
         head = self._log.head()
-        since = self._log.read_all(kept.point_in_time.until, limit=MAX_EVENTS_CHECKED, until=head)
-        now = kept.point_in_time._replace(until=head)
+        since = self._log.read_all(cached.point_in_time.until, limit=MAX_EVENTS_CHECKED, until=head)
+        now = cached.point_in_time._replace(until=head)
         if len(since) == MAX_EVENTS_CHECKED or any(map(now.includes, since)):
             return False
-        kept.point_in_time = now
+        cached.point_in_time = now
         return True
 
-    async def _build_views(self, asked: ViewsAtTime) -> Mapping[str, SqliteReadStore]:
-        names, ms = asked
+    async def _build_views(self, wanted: ViewsAtTime) -> Mapping[str, SqliteReadStore]:
+        names, ms = wanted
         async with self._build_lock:
             moment = PointInTime(self._log.head(), first_id_at(ms + 1))
-            number = next(self._build_numbers)
-            paths = {n: self._snapshots.unfinished_path(f"{getpid()}-{number}-{n}") for n in names}
+            prefix = f"{os.getpid()}-{next(self._build_numbers)}"
+            paths = {name: self._snapshots.unfinished_path(f"{prefix}-{name}") for name in names}
             try:
                 await self._run_build_process(moment, paths)
                 stores = {
@@ -121,36 +143,104 @@ class PointInTimeViews:
             finally:
                 for path in paths.values():
                     path.unlink(missing_ok=True)
-            await self._close_views(asked)
-            self._cached_views[asked] = _CachedViews(moment, stores)
+            await self._close_views(wanted)
+            self._cached_views[wanted] = _CachedViews(moment, stores)
             while len(self._cached_views) > MAX_CACHED:
                 await self._close_views(next(iter(self._cached_views)))
             return stores
 
     async def _run_build_process(self, moment: PointInTime, paths: Mapping[str, Path]) -> None:
-        """Have a process make the views. Raises `StoreUnavailable`."""
-        process = await asyncio.create_subprocess_exec(
-            *(
-                sys.executable,
-                "-m",
-                "infra.embedded.time_travel_process",
-                str(moment.until),
-                str(moment.before_id),
-            ),
+        """Raises `StoreUnavailable`."""
+        skips = {name: sorted(await self._skipped_positions(name)) for name in paths}
+        arguments = [
+            *(f"--skip={name}={','.join(map(str, some))}" for name, some in skips.items() if some),
+            *(str(moment.until), str(moment.before_id)),
             *(f"{name}={path.absolute()}" for name, path in paths.items()),
-            env=self._settings.to_environment(),
-        )
-        try:
-            status = await process.wait()
-        except asyncio.CancelledError:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            raise
-        if status:
+        ]
+        environment = self._settings.to_environment()
+        if await run_child("infra.embedded.time_travel", arguments, environment):
             raise StoreUnavailable("the past could not be made; see the server's output")
 
-    async def _close_views(self, asked: ViewsAtTime) -> None:
-        kept = self._cached_views.pop(asked, None)
-        for store in kept.stores.values() if kept is not None else ():
+    async def _close_views(self, wanted: ViewsAtTime) -> None:
+        cached = self._cached_views.pop(wanted, None)
+        for store in cached.stores.values() if cached is not None else ():
             await store.close()
+
+
+async def build_point_in_time(
+    snapshots: ViewSnapshots,
+    log: EventLog,
+    projection: Projection,
+    moment: PointInTime,
+    path: Path,
+    skips: frozenset[int] = frozenset(),
+    report_progress: Callable[[int], None] = lambda position: None,
+    snapshot_after: int = SNAPSHOT_AFTER_EVENTS,
+) -> None:
+    """Build a projection as it was in a new file, from a snapshot where there is one.
+
+    `report_progress` is called with positions of the log. Raises `LogError`, `StoreError`; then
+    there is no file.
+    """
+    try:
+        store, begin = await snapshots.open_nearest(log, projection, moment, path)
+
+        def save_partial(coverage: SnapshotCoverage) -> None:
+            # What is skipped now may be taken by a later program, or once it is skipped no more.
+            if not skips:
+                snapshots.save_copy(projection, coverage, store, path)
+
+        every = max(snapshot_after, (moment.until - begin.position) // MAX_PARTIAL_SNAPSHOTS)
+        try:
+            done = await project_point_in_time(
+                log, projection, store, moment, begin,
+                skips=skips, told=report_progress, keep=save_partial, every=every,
+            )  # fmt: skip
+            whole = not skips and not await read_dead_letters(store, limit=1)
+            finish_single_file(store, path)
+        finally:
+            await store.close()
+    except BaseException:
+        remove_view_file(path)
+        raise
+    if whole and done.event_count >= snapshot_after:
+        snapshots.save_snapshot(projection, done.coverage, path)
+
+
+def open_built_view(projection: Projection, path: Path) -> SqliteReadStore:
+    """A view that `build_point_in_time` built, to be read once: its file is unlinked at once, and
+    the system frees it when the store is closed."""
+    try:
+        store = SqliteReadStore.open(path, tables_with_dead_letters(projection), read_only=True)
+    finally:
+        path.unlink()
+    return store
+
+
+def main() -> None:
+    """Build views of one point in time, each in the file that is given with its name."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("until", type=int)
+    parser.add_argument("before_id", type=int)
+    parser.add_argument("views", nargs="+", metavar="NAME=FILE")
+    parser.add_argument("--skip", action="append", default=[], metavar="NAME=POSITION,...")
+    arguments = parser.parse_args()
+    os.nice(10)
+    collect_no_garbage()
+    chosen = settings.from_environment()
+    moment = PointInTime(arguments.until, arguments.before_id)
+    snapshots = ViewSnapshots(chosen.snapshots_folder)
+    skips = {name: text for name, _, text in (each.partition("=") for each in arguments.skip)}
+    with open_log(chosen) as log:
+        for view in arguments.views:
+            name, _, file = view.partition("=")
+            left_out = frozenset(map(int, skips[name].split(","))) if name in skips else frozenset()
+            asyncio.run(
+                build_point_in_time(
+                    snapshots, log, projection_named(name), moment, Path(file), left_out
+                )
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ import uvicorn
 from infra import settings
 from infra.process.memory import freeze_started_program
 from infra.process.supervisor import watch_lifeline
-from infra.wiring.api_process import open_api_app
+from infra.wiring import open_api_app
 
 GRACE_SECONDS = 5
 """For requests that are under way when the process is told to stop."""

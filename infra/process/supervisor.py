@@ -8,6 +8,7 @@ none outlives it.
 """
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -40,17 +41,26 @@ class ChildProcess:
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
 
 
+class CannotListen(Exception):
+    """The address can't be bound; the message says why and what to do."""
+
+
 def open_listener(host: str, port: int) -> socket.socket:
-    """A listening socket that children can inherit. Raises `OSError` where the port is taken."""
+    """A listening socket that children can inherit. Raises `CannotListen`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(2048)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        if error.errno != errno.EADDRINUSE:
+            raise CannotListen(f"cannot listen on {host}: {error.strerror}") from error
+        raise CannotListen(
+            f"port {port} on {host} is taken: stop what listens there, or choose another with "
+            "--port"
+        ) from error
     listener.set_inheritable(True)
     return listener
 

@@ -1,144 +1,143 @@
-"""What operators can see and do through the API where the views are in MongoDB.
+"""The administration of projections in the streaming profile.
 
-A rebuild is a process of this API process. When this one ends, so does that; it is gone on with by
-whoever asks for it next.
+Any process can write a view in MongoDB, so each carries commands out itself. What the view's
+writers must not meet it does behind a write fence: after `pause` the view does not move, and events
+that are replayed keep the order of their stream. A rebuild is a child of the process that started
+it: when that ends, so does the rebuild, and the next one that is started resumes it.
 """
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from typing import Any
 
-from pymongo.errors import PyMongoError
-
-from api.http.errors import RequestRefused
-from api.schemas import Projected, Rebuild
 from events.log import EventLog
-from infra.cli.projection_names import projection_named
-from infra.embedded.admin import (
-    DeadLetterCounter,
-    RequestedVerb,
-    projection_state_json,
-    rebuild_json,
-)
-from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
-from infra.mongodb.view_registry import ViewRegistry
+from infra.mongodb.connection import Database, raising_unavailable
+from infra.mongodb.read_store import MongoReadStore
+from infra.mongodb.view_registry import RegisteredViews, ViewRegistry, view_version
+from infra.mongodb.write_fence import WriteFence, fence_writers
 from infra.settings import Settings
-from infra.streaming.admin_commands import execute_command
-from infra.streaming.projection_statuses import projection_statuses
-from infra.streaming.rebuilds import StreamingRebuildBackend
-from projections.registry import ALL_PROJECTIONS
-from projections.store import CurrentStores, StoreError, StoreUnavailable
-from streams.rebuild.admin import AdminCommand
-from streams.rebuild.rebuild_record import RebuildInProgress
+from infra.streaming.rebuilds import StreamingRebuildBackend, announce_switched
+from infra.streaming.worker_views import open_writable_view
+from projections.projection import Projection
+from projections.registry import projection_named
+from projections.store import StoreError, StoreUnavailable
+from streams.projecting.dead_letters import (
+    DeadLetter,
+    TolerantProjector,
+    read_dead_letters,
+    tables_with_dead_letters,
+)
+from streams.rebuild.admin import AdminCommand, AdminRefused, FeedMissing, execute_on_dead_letters
+from streams.rebuild.jobs import RebuildJobs, cancel_rebuild
+from streams.rebuild.rebuild_record import RebuildRecord
+from streams.rebuild.status import ProjectionStatus, describe_rebuild, status_of
 
-_logger = logging.getLogger(__name__)
 
+class StreamingAdmin:
+    """`ProjectionAdmin` on the views of a database. `close` it on the event loop it was used on."""
 
-class StreamingAdmin(DeadLetterCounter):
-    """On views in MongoDB."""
-
-    def __init__(
-        self, settings: Settings, database: Database, log: EventLog, views: CurrentStores
-    ) -> None:
-        super().__init__(views)
+    def __init__(self, settings: Settings, database: Database, log: EventLog) -> None:
         self._settings, self._database, self._log = settings, database, log
-        self._rebuild_backend = StreamingRebuildBackend(settings, database)
-        self._running_rebuilds: set[asyncio.Task[None]] = set()
+        self._registry = ViewRegistry(database)
+        self._backend = StreamingRebuildBackend(settings, database)
+        self._rebuilds = RebuildJobs(self._backend, announce_switched)
 
-    async def outdated_views(self) -> Mapping[str, int]:
-        """None: a view of another version is never the current one."""
-        return {}
+    async def close(self) -> None:
+        """End the rebuilds that run. What they built stays, to be resumed."""
+        await self._rebuilds.close()
 
-    async def projection_states(self) -> Sequence[Projected]:
-        """As the port says."""
-        found = await projection_statuses(self._settings, self._log, ALL_PROJECTIONS)
-        return [projection_state_json(one, await self.rebuild_progress(one.name)) for one in found]
-
-    async def send_command(
-        self, what: RequestedVerb, projection: str, verify: bool = False
-    ) -> None:
-        """As the port says."""
+    async def execute(self, command: AdminCommand) -> str:
         try:
-            if what == "rebuild":
-                await self._begin_rebuild(projection, verify)
-                return
-            order = AdminCommand(what, projection)
-            reply = await execute_command(
-                self._database, self._log, order, projection_named(projection)
-            )
-        except PyMongoError as error:
-            raise StoreUnavailable(f"MongoDB: {error}") from error
+            return await self._dispatch_command(command)
         except StoreUnavailable:
             raise
         except StoreError as error:
-            raise RequestRefused(409, "projector-refused", str(error)) from error
-        if not reply.done:
-            raise RequestRefused(409, "projector-refused", reply.text)
+            raise AdminRefused(str(error)) from error
+
+    async def _dispatch_command(self, command: AdminCommand) -> str:
+        projection = projection_named(command.projection)
+        name = projection.name
+        match command.what:
+            case "rebuild":
+                if self._settings.kafka is None:
+                    raise FeedMissing
+                await self._rebuilds.start(projection, command.verify)
+                return f"{name} is being rebuilt"
+            case "switch":
+                return await announce_switched(name)
+            case "resume":
+                await self._registry.set_paused(name, False)
+                return f"{name} goes on"
+            case "pause" if name not in (await self._registry.read()).views:
+                await self._registry.set_paused(name, True)
+                return f"{name} is paused"
+        async with fence_writers(self._database, name) as fence:
+            if command.what == "pause":
+                await self._registry.set_paused(name, True)
+                return f"{name} is paused"
+            return await self._change_dead_letters(command, projection, fence)
+
+    async def _change_dead_letters(
+        self, command: AdminCommand, projection: Projection, fence: WriteFence
+    ) -> str:
+        store = await open_writable_view(self._database, fence.view, projection)
+
+        async def add_skips() -> None:
+            await self._registry.add_skips(projection.name, command.positions)
+
+        return await execute_on_dead_letters(
+            command, self._log, store, TolerantProjector(projection, store), add_skips
+        )
 
     async def cancel_rebuild(self, projection: str) -> bool:
-        """As the port says."""
-        try:
-            return await self._rebuild_backend.cancel_rebuild(projection)
-        except RebuildInProgress as error:
-            raise RequestRefused(409, "projector-refused", str(error)) from error
-        except PyMongoError as error:
-            raise StoreUnavailable(f"MongoDB: {error}") from error
+        return await cancel_rebuild(self._backend, projection)
 
-    async def rebuild_progress(self, projection: str) -> Rebuild | None:
-        """As the port says."""
-        try:
-            found = await self._rebuild_backend.read_record(projection)
-        except PyMongoError as error:
-            raise StoreUnavailable(f"MongoDB: {error}") from error
-        return rebuild_json(found) if found is not None else None
+    async def read_rebuild(self, projection: str) -> RebuildRecord | None:
+        return await self._backend.read_record(projection)
 
     async def current_view(self, projection: str) -> str:
-        """As the port says."""
+        return (await self._registry.read()).views.get(projection, "")
+
+    async def skipped_positions(self, projection: str) -> frozenset[int]:
+        return (await self._registry.read()).control_of(projection).skips
+
+    async def dead_letters(self, projection: str) -> list[DeadLetter]:
+        view = await self.current_view(projection)
+        return await self._view_dead_letters(projection_named(projection), view)
+
+    async def statuses(self, projections: Sequence[Projection]) -> list[ProjectionStatus]:
+        registered = await self._registry.read()
+        return [await self._projection_status(each, registered) for each in projections]
+
+    async def _projection_status(
+        self, projection: Projection, registered: RegisteredViews
+    ) -> ProjectionStatus:
+        name = projection.name
+        rebuild = describe_rebuild(await self.read_rebuild(name))
+        view = registered.views.get(name)
+        if view is None:
+            return status_of(self._log, projection, None)._replace(rebuild=rebuild)
+        with raising_unavailable():
+            found: list[Any] = await self._database[f"{view}.position"].find().to_list(None)
+        by_partition = {one["_id"]: one["position"] for one in found}
+        positions = [by_partition.get(number, 0) for number in range(registered.partitions)]
+        slowest = max(min(positions), registered.published.get(view, 0))
+        status = status_of(self._log, projection, slowest, registered.control_of(name).paused)
+        head = status.position + status.lag
+        return status._replace(
+            version=view_version(view),
+            dead_letters=len(await self._view_dead_letters(projection, view)),
+            rebuild=rebuild,
+            partitions=tuple(max(0, head - at) if status.lag else 0 for at in positions),
+        )
+
+    async def _view_dead_letters(self, projection: Projection, view: str) -> list[DeadLetter]:
+        if not view:
+            return []
+        tables = tables_with_dead_letters(projection)
         try:
-            return (await ViewRegistry(self._database).read()).views.get(projection, "")
-        except PyMongoError as error:
-            raise StoreUnavailable(f"MongoDB: {error}") from error
-
-    async def close(self) -> None:
-        """End the rebuilds. What they built stays."""
-        for task in self._running_rebuilds:
-            task.cancel()
-        await asyncio.gather(*self._running_rebuilds, return_exceptions=True)
-
-    async def _begin_rebuild(self, projection: str, verify: bool) -> None:
-        if not self._settings.is_streaming:
-            raise RequestRefused(
-                409, "not-supported-here", "views in MongoDB are rebuilt from Kafka: there is none"
-            )
-        try:
-            await self._rebuild_backend.begin_rebuild(
-                projection, verify
-            )  # so that it can be watched from now on
-        except RebuildInProgress as error:
-            raise RequestRefused(409, "projector-refused", str(error)) from error
-        task = asyncio.create_task(self._run_rebuild(projection, verify))
-        self._running_rebuilds.add(task)
-        task.add_done_callback(self._running_rebuilds.discard)
-
-    async def _run_rebuild(self, projection: str, verify: bool) -> None:
-        try:
-            built = await self._rebuild_backend.run_rebuild(projection, verify)
-        except (RebuildInProgress, ChildProcessError, StoreUnavailable) as error:
-            _logger.error("%s", error)
-        else:
-            if built is not None and built.problem:
-                _logger.error("the rebuild of %s failed: %s", projection, built.problem)
-
-
-@asynccontextmanager
-async def open_streaming_admin(
-    settings: Settings, log: EventLog, views: CurrentStores
-) -> AsyncIterator[StreamingAdmin]:
-    """Over a connection of their own, with the patience of a writer."""
-    with open_database(settings.views, WRITE_SECONDS) as database:
-        operations = StreamingAdmin(settings, database, log, views)
-        try:
-            yield operations
-        finally:
-            await operations.close()
+            store = await MongoReadStore.open(self._database, view, tables, read_only=True)
+            return await read_dead_letters(store)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            return []  # another version of the program made it, with other tables

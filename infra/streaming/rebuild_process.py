@@ -1,10 +1,11 @@
-"""The process that rebuilds one view in MongoDB: `python -m infra.streaming.rebuild_process NAME`.
+"""The process that rebuilds one view in MongoDB: `python -m infra.streaming.rebuild_process NAME`,
+started by `infra.streaming.rebuilds`.
 
-It loads collections of the next generation from the feed, as politely as the system lets it. Then
-it has the live view stand still for a moment, brings the new one to where the feed ends, and
-switches; Faust workers and API processes go on with that. See ADR 0030. Settings come from the
-environment; exit status 0: switched, 1: the record says what is wrong, 3: it was taken back, 4:
-somebody else rebuilds this projection, 5: whoever started it is gone.
+It loads collections of the next generation from the feed, at the lowest priority that the system
+has. Then it fences off the writers of the live view for a moment, brings the new one to where the
+feed ends, and switches; Faust workers and API processes go on with that. See ADR 0030. Settings
+come from the environment. Exit status 0: switched, 1: the record says what is wrong, 3: cancelled,
+4: another process rebuilds this projection, 5: the parent is gone.
 """
 
 import argparse
@@ -17,11 +18,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from msgspec.structs import replace
-
 from events.log import EventLog
 from infra import settings
-from infra.cli.projection_names import projection_named
 from infra.kafka.topic import partition_numbers
 from infra.kafka.topic_reader import delete_consumer_group
 from infra.log_of_record import open_log
@@ -33,80 +31,74 @@ from infra.mongodb.write_fence import fence_writers
 from infra.process.memory import collect_garbage_rarely
 from infra.settings import Settings
 from infra.streaming.rebuild_loader import TopicLoader
+from infra.streaming.rebuilds import (
+    CANCELLED,
+    FAILED,
+    IN_PROGRESS,
+    PARENT_GONE,
+    SWITCHED,
+    consumer_group,
+)
 from projections.projection import Projection
+from projections.registry import projection_named
 from projections.store import StoreError, StoreUnavailable
 from streams.feed.relay import FeedUnavailable
 from streams.projecting.dead_letters import tables_with_dead_letters
-from streams.rebuild.rebuild import PoisonEvent, compare_views
 from streams.rebuild.rebuild_record import RebuildCancelled, RebuildInProgress, RebuildRecord
+from streams.rebuild.rebuild_run import REBUILD_FAILURES, ParentGone, RebuildRun
 
-MAX_DIFFERENCES: Final = 10
-"""Differences after which a comparison stops."""
 SWITCH_PAUSE_SECONDS: Final = 1.0
-"""What may be left to do when the live view is made to stand still; it stands as long."""
+"""What may be left to load when the live view's writers are fenced off: they wait as long."""
 MAX_ROUNDS: Final = 8
 """After which a feed that grows as quickly as this reads is no reason to wait any longer."""
 
-SWITCHED, FAILED, CANCELLED, IN_PROGRESS, PARENT_GONE = 0, 1, 3, 4, 5
-"""Exit statuses."""
 
-
-def consumer_group(build: RebuildRecord) -> str:
-    """The consumer group of a rebuild."""
-    return f"starling-rebuild-{build.store}"
-
-
-class RebuildParentGone(Exception):
-    """The process that started this one is gone. What was built stays, to go on with."""
-
-
-class StreamingRebuildRun:
-    """One rebuild, from the record's begin to the switch."""
+class StreamingRebuildRun(RebuildRun):
+    """A rebuild from the feed, from the record's beginning to the switch."""
 
     def __init__(
-        self, database: Database, log: EventLog, projection: Projection, build: RebuildRecord
-    ):
-        self.record = build
-        self._database, self._log, self._projection = database, log, projection
+        self, database: Database, log: EventLog, projection: Projection, record: RebuildRecord
+    ) -> None:
+        super().__init__(log, projection, record)
+        self._database = database
         self._records = MongoRebuildRecords(database)
         self._registry = ViewRegistry(database)
-        self._parent_pid = os.getppid()
-        self._began_at = time.monotonic()
-        self._began_position: int | None = None
 
     async def run(self, servers: str) -> None:
-        """Build and switch. Raises `PoisonEvent`, `RebuildCancelled`, `Abandoned`, `StoreError`,
-        and `FeedUnavailable`."""
-        now = await self._registry.read()
-        parts = await asyncio.to_thread(partition_numbers, servers, now.topic)
+        """Build the view and switch to it.
+
+        Raises `REBUILD_FAILURES`, `RebuildCancelled`, `ParentGone`, `FeedUnavailable`.
+        """
+        registered = await self._registry.read()
+        parts = await asyncio.to_thread(partition_numbers, servers, registered.topic)
         tables = tables_with_dead_letters(self._projection)
-        # Nobody is told what it touches: nobody reads it yet.
+        # Without invalidations: no API process reads this view yet.
         store = await MongoReadStore.open(self._database, self.record.store, tables)
         loader = TopicLoader(
-            servers, now.topic, consumer_group(self.record), parts, self._projection, store,
-            now.control_of(self.record.projection).skips,
+            servers, registered.topic, consumer_group(self.record), parts, self._projection, store,
+            registered.control_of(self.record.projection).skips,
         )  # fmt: skip
-        view = now.views.get(self.record.projection, "")
+        view = registered.views.get(self.record.projection, "")
         work = asyncio.create_task(self._load_and_switch(loader, store, view))
-        noting = asyncio.create_task(self._report_progress(loader))
-        done, _ = await asyncio.wait({work, noting}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (work, noting):
+        reporting = asyncio.create_task(self._report_progress(loader))
+        done, _ = await asyncio.wait({work, reporting}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, reporting):
             task.cancel()
-        await asyncio.gather(work, noting, return_exceptions=True)
+        await asyncio.gather(work, reporting, return_exceptions=True)
         for task in done:
             task.result()
 
     async def _load_and_switch(self, loader: TopicLoader, store: MongoReadStore, view: str) -> None:
-        compares = self.record.verify and view_version(view) == self.record.version
-        if not compares or await self._equals_live_view(loader, store, view):
-            await self._catch_up(loader)
-            await self._switch_readers(loader)
+        if self.record.verify and view_version(view) == self.record.version:
+            await self._compare_with_live(loader, store, view)
+        await self._catch_up(loader)
+        await self._switch_readers(loader)
 
-    async def _equals_live_view(
-        self, loader: TopicLoader, built: MongoReadStore, view: str
-    ) -> bool:
+    async def _compare_with_live(
+        self, loader: TopicLoader, rebuilt: MongoReadStore, view: str
+    ) -> None:
         """Compare with the live view as it was at one moment, at the same positions in every
-        partition; False ends the rebuild as failed."""
+        partition. Raises `ViewsDiffer`."""
         live = await MongoReadStore.open(
             self._database, view, tables_with_dead_letters(self._projection), read_only=True
         )
@@ -115,18 +107,8 @@ class StreamingRebuildRun:
         async with await self._database.client.start_session(snapshot=True) as session:
             live.use_session(session)
             await loader.load_until(await _store_positions(live, loader))
-            self.record = replace(self.record, state="comparing")
-            found: list[str] = []
-            async for one in compare_views(self._projection, live, built):
-                found.append(f"{one.table}: live {one.live}, rebuilt {one.rebuilt}")
-                if len(found) == MAX_DIFFERENCES:
-                    break
-        if found:
-            problem = f"{self._projection.name}: the live view differs from the rebuilt one"
-            self.record = replace(
-                self.record, state="failed", problem=problem, differences=tuple(found)
-            )
-        return not found
+            self.update(state="comparing")
+            await self.require_same_rows(live, rebuilt)
 
     async def _catch_up(self, loader: TopicLoader) -> None:
         """Come near the end of the feed, and wait while the live view is paused."""
@@ -140,36 +122,35 @@ class StreamingRebuildRun:
                     break
             paused = (await self._registry.read()).control_of(self.record.projection).paused
             if paused:
-                self.record = replace(self.record, state="ready")
+                self.update(state="ready")
                 await asyncio.sleep(max(0, RENEW_SECONDS - (time.monotonic() - began)))
 
     async def _switch_readers(self, loader: TopicLoader) -> None:
-        """The live view stands still; what any worker took before, the feed holds now."""
-        self.record = replace(self.record, state="ready")
-        async with fence_writers(self._database, self.record.projection) as held:
+        """Load the rest behind a fence: all that workers applied before is in the feed by now."""
+        self.update(state="ready")
+        async with fence_writers(self._database, self.record.projection) as fence:
             await loader.load_until()
-            live = self._database[f"{held.view}.position"]
-            there = await live.find({"_id": {"$gte": 0}}).to_list(None)
-            here = await loader.positions()
-            if behind := [one["_id"] for one in there if here[one["_id"]] < one["position"]]:
+            live = self._database[f"{fence.view}.position"]
+            live_positions = await live.find({"_id": {"$gte": 0}}).to_list(None)
+            rebuilt = await loader.positions()
+            behind = [one["_id"] for one in live_positions if rebuilt[one["_id"]] < one["position"]]
+            if behind:
                 raise StoreError(f"the feed lacks what the live view has of partitions {behind}")
-            await held.switch_view(self.record.store, self.record.token)
+            await fence.switch_view(self.record.store, self.record.token)
 
     async def _report_progress(self, loader: TopicLoader) -> None:
-        """Enter in the record how far this is. Raises `RebuildCancelled`, `Abandoned`."""
+        """Save how far this is, until stopped. Raises `RebuildCancelled`, `ParentGone`."""
+        started = False
         while True:
-            position, head = loader.average_position(), self._log.head()
-            if self._began_position is None and position:
-                self._began_position, self._began_at = position, time.monotonic()
-            speed = (position - (self._began_position or 0)) / max(
-                time.monotonic() - self._began_at, 0.1
-            )
-            self.record = replace(self.record, position=position, head=head, per_second=speed)
+            position = loader.average_position()
+            if position and not started:
+                started = True
+                self.start_from(position)
+            self.update_progress(position)
             with suppress(StoreUnavailable):
                 if not await self._records.save_progress(self.record):
                     raise RebuildCancelled
-            if os.getppid() != self._parent_pid:
-                raise RebuildParentGone
+            self.check_parent()
             await asyncio.sleep(RENEW_SECONDS / 4)
 
 
@@ -180,40 +161,38 @@ async def _store_positions(store: MongoReadStore, loader: TopicLoader) -> Mappin
 async def _run_rebuild(
     chosen: Settings, log: EventLog, projection: Projection, verify: bool, owner: str | None
 ) -> int:
+    """Run a rebuild to its end; the exit status. Raises `RebuildInProgress`."""
     servers = chosen.kafka or ""
     with open_database(chosen.views, WRITE_SECONDS) as database:
-        builds = MongoRebuildRecords(database)
-        async with builds.lock_rebuild(projection.name, owner):
-            building = StreamingRebuildRun(
-                database, log, projection, await builds.begin_or_resume(projection, verify)
-            )
+        records = MongoRebuildRecords(database)
+        async with records.lock_rebuild(projection.name, owner):
+            record = await records.begin_or_resume(projection, verify)
+            rebuild = StreamingRebuildRun(database, log, projection, record)
+            status = SWITCHED
             try:
-                await building.run(servers)
-            except RebuildCancelled:
-                await builds.discard_rebuild(building.record)
-                await asyncio.to_thread(
-                    delete_consumer_group, servers, consumer_group(building.record)
-                )
-                return CANCELLED
-            except RebuildParentGone:
+                await rebuild.run(servers)
+            except ParentGone:
                 return PARENT_GONE
-            except (PoisonEvent, StoreError, FeedUnavailable) as error:
-                building.record = replace(building.record, state="failed", problem=str(error))
-            if building.record.state == "failed":
-                await builds.drop_rebuilt_view(building.record)
-                await builds.save_progress(building.record)
+            except RebuildCancelled:
+                status = CANCELLED
+                await records.discard_rebuild(rebuild.record)
+            except (*REBUILD_FAILURES, FeedUnavailable) as error:
+                status = FAILED
+                rebuild.fail(error)
+                await records.drop_rebuilt_view(rebuild.record)
+                await records.save_progress(rebuild.record)
             else:
-                await builds.remove_record(building.record)
-            await asyncio.to_thread(delete_consumer_group, servers, consumer_group(building.record))
-            return FAILED if building.record.state == "failed" else SWITCHED
+                await records.remove_record(rebuild.record)
+            await asyncio.to_thread(delete_consumer_group, servers, consumer_group(record))
+            return status
 
 
 def main() -> None:
-    """Exit statuses are those above."""
+    """Rebuild the view of one projection."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("--verify", action="store_true")
-    parser.add_argument("--owner", help="Whose end whoever started this can tell of.")
+    parser.add_argument("--owner", help="Names the rebuild's lease, which the parent ends.")
     arguments = parser.parse_args()
     os.nice(19)
     collect_garbage_rarely()

@@ -1,78 +1,47 @@
-"""Where the views of a profile are rebuilt: see `streams.rebuild.jobs.Workshop`."""
+"""Rebuilds of views in MongoDB, each in a process of its own, which any process may start."""
 
 import asyncio
 import secrets
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
 
-from infra.cli.projection_names import projection_named
-from infra.embedded import rebuilds
-from infra.embedded.admin_commands import run_admin_command
-from infra.settings import InvalidSetting, Settings
-from infra.sqlite.view_files import ViewFiles
-from streams.rebuild.admin import AdminCommand, AdminResult
-from streams.rebuild.jobs import RebuildBackend
+from infra.kafka.topic_reader import delete_consumer_group
+from infra.mongodb.connection import Database
+from infra.mongodb.rebuild_records import MongoRebuildRecords
+from infra.process.child import run_child
+from infra.settings import Settings
+from projections.projection import Projection
 from streams.rebuild.rebuild_record import RebuildInProgress, RebuildRecord
 
-if TYPE_CHECKING:
-    from infra.mongodb.connection import Database
-
-CANCEL_TIMEOUT_SECONDS: Final = 30.0
-"""For a rebuild to notice that it was taken back."""
+SWITCHED, FAILED, CANCELLED, IN_PROGRESS, PARENT_GONE = 0, 1, 3, 4, 5
+"""Exit statuses of the process."""
 
 
-class EmbeddedRebuildBackend:
-    """Views in the files of a data folder. A running projector switches to them."""
+def consumer_group(record: RebuildRecord) -> str:
+    """The consumer group of a rebuild."""
+    return f"starling-rebuild-{record.store}"
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._view_files = ViewFiles(settings.views_folder)
 
-    async def run_rebuild(self, projection: str, verify: bool) -> RebuildRecord | None:
-        """As the port says."""
-        return await rebuilds.run_rebuild(self._settings, projection, verify)
-
-    async def switch_to_rebuilt(self, projection: str) -> AdminResult:
-        """As the port says."""
-        return await run_admin_command(self._settings, AdminCommand("switch", projection))
-
-    async def read_record(self, projection: str) -> RebuildRecord | None:
-        """As the port says."""
-        return self._view_files.read_record(projection)
-
-    async def cancel_rebuild(self, projection: str) -> bool:
-        """As the port says."""
-        return await rebuilds.cancel_rebuild(self._settings, projection)
+async def announce_switched(projection: str) -> str:
+    """For `RebuildJobs`: the process of a rebuild has switched to it when it ends."""
+    return f"{projection} shows the rebuilt view"
 
 
 class StreamingRebuildBackend:
-    """Views in MongoDB, made of the feed by processes that switch to them themselves."""
+    """`RebuildBackend` in MongoDB, from the feed."""
 
-    def __init__(self, settings: Settings, database: "Database") -> None:
-        from infra.mongodb.rebuild_records import MongoRebuildRecords
-
+    def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._rebuild_records = MongoRebuildRecords(database)
 
-    async def begin_rebuild(self, projection: str, verify: bool) -> None:
-        """Have the record there before the process. Raises `RebuildInProgress`,
-        `StoreUnavailable`.
-        """
-        async with self._rebuild_records.lock_rebuild(projection):
-            await self._rebuild_records.begin_or_resume(projection_named(projection), verify)
+    async def begin_rebuild(self, projection: Projection, verify: bool) -> None:
+        async with self._rebuild_records.lock_rebuild(projection.name):
+            await self._rebuild_records.begin_or_resume(projection, verify)
 
     async def run_rebuild(self, projection: str, verify: bool) -> RebuildRecord | None:
-        """As the port says. Where this is cancelled, the process is killed, and what it built
-        stays to be gone on with or to be taken back."""
-        from infra.streaming.rebuild_process import CANCELLED, FAILED, IN_PROGRESS, SWITCHED
-
         owner = secrets.token_hex(8)
         arguments = [projection, "--owner", owner, *(["--verify"] if verify else [])]
         try:
-            status = await rebuilds.run_child(
-                self._settings, "infra.streaming.rebuild_process", arguments
+            status = await run_child(
+                "infra.streaming.rebuild_process", arguments, self._settings.to_environment()
             )
         finally:
             await self._rebuild_records.unlock_rebuild(projection, owner)
@@ -89,48 +58,16 @@ class StreamingRebuildBackend:
             return found
         raise ChildProcessError(f"the rebuild of {projection} ended with status {status}")
 
-    async def switch_to_rebuilt(self, projection: str) -> AdminResult:
-        """It was switched to when it was ready."""
-        return AdminResult(True, f"{projection} shows the rebuilt view")
-
     async def read_record(self, projection: str) -> RebuildRecord | None:
-        """As the port says."""
         return await self._rebuild_records.read(projection)
 
-    async def cancel_rebuild(self, projection: str) -> bool:
-        """As the port says. Raises `RebuildInProgress` where its process doesn't stop."""
-        from infra.kafka.topic_reader import delete_consumer_group
-        from infra.streaming.rebuild_process import consumer_group
+    async def delete_record(self, record: RebuildRecord) -> None:
+        await self._rebuild_records.remove_record(record)
 
-        found = await self._rebuild_records.read(projection)
-        if found is None:
-            return False
-        await self._rebuild_records.remove_record(found)
-        end = time.monotonic() + CANCEL_TIMEOUT_SECONDS
-        while True:
-            try:
-                async with self._rebuild_records.lock_rebuild(projection):
-                    await self._rebuild_records.discard_rebuild(found)
-                    break
-            except RebuildInProgress:
-                if time.monotonic() > end:
-                    raise
-        await asyncio.to_thread(
-            delete_consumer_group, self._settings.kafka or "", consumer_group(found)
-        )
-        return True
-
-
-@asynccontextmanager
-async def open_rebuild_backend(settings: Settings) -> AsyncIterator[RebuildBackend]:
-    """That of the settings' profile. Raises `InvalidSetting`."""
-    if settings.views == "sqlite":
-        yield EmbeddedRebuildBackend(settings)
-        return
-    if not settings.is_streaming:
-        raise InvalidSetting("views in MongoDB are rebuilt from Kafka: STARLING_KAFKA names none")
-    # The driver comes with the streaming profile alone.
-    from infra.mongodb.connection import WRITE_SECONDS, open_database
-
-    with open_database(settings.views, WRITE_SECONDS) as database:
-        yield StreamingRebuildBackend(settings, database)
+    async def discard_rebuild(self, record: RebuildRecord) -> None:
+        async with self._rebuild_records.lock_rebuild(record.projection):
+            await self._rebuild_records.discard_rebuild(record)
+        if self._settings.kafka is not None:
+            await asyncio.to_thread(
+                delete_consumer_group, self._settings.kafka, consumer_group(record)
+            )

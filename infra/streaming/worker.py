@@ -1,6 +1,7 @@
-"""The projecting side of the streaming profile: what keeps views in MongoDB current.
+"""What keeps the views in MongoDB current: the processes behind `starling work`.
 
-Faust workers where there is a feed; where there is none, one runner that follows the log itself.
+Where there is a feed, any number of Faust workers, which also rebuild views of an older version in
+the background; where there is none, one process that follows the log itself.
 """
 
 import asyncio
@@ -14,55 +15,29 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
-from pymongo.errors import PyMongoError
-
 from events.log import EventLog
 from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
-from infra.mongodb.read_store import MongoReadStore
-from infra.mongodb.view_registry import ViewRegistry, view_name
+from infra.mongodb.view_registry import ViewRegistry, WriterControl
 from infra.mongodb.write_fence import end_expired_lease
 from infra.process.memory import collect_garbage_rarely
 from infra.settings import Settings
-from infra.streaming import upgrades
-from infra.streaming.worker_views import WorkerViews, open_writable_view
+from infra.streaming.rebuilds import StreamingRebuildBackend, announce_switched
+from infra.streaming.worker_views import WorkerViews, is_older, open_stores
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
-from projections.store import StoreUnavailable
+from projections.store import StoreError
 from streams.projecting.log_runner import LogRunner, RunningProjection
 from streams.projecting.partitioned_runner import ViewProvider
+from streams.rebuild.jobs import RebuildJobs
 
 WORKER_GROUP: Final = "starling"
 """The consumer group of the workers that keep the current views."""
 
+RETRY_SECONDS: Final = 5.0
+"""Before a worker finds out again whether another one has rebuilt a view."""
 _FENCED_PAUSE_SECONDS: Final = 0.05
 
-OpenStores = Sequence[tuple[Projection, MongoReadStore]]
-
-
-async def open_stores(
-    database: Database,
-    partitions: int,
-    projections: Sequence[Projection] = ALL_PROJECTIONS,
-    topic: str = "",
-) -> OpenStores:
-    """The current views, open for writing; made where there are none. Raises `StoreError`."""
-    current = ViewRegistry(database)
-    wanted = {projection.name: view_name(projection) for projection in projections}
-    try:
-        while True:
-            before = await current.read()
-            views = before.prefer_rebuilt(wanted) | await upgrades.views_of_older_version(
-                database, before, projections
-            )
-            stores = [
-                (each, await open_writable_view(database, views[each.name], each))
-                for each in projections
-            ]
-            # Last, so that readers never hear of a view that isn't there.
-            if await current.register_views(before, views, partitions, topic):
-                return stores
-    except PyMongoError as error:
-        raise StoreUnavailable(f"MongoDB: {error}") from error
+_logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -85,14 +60,14 @@ async def open_log_runner(settings: Settings, log: EventLog) -> AsyncIterator[Lo
     with open_database(settings.views, WRITE_SECONDS) as database:
         stores = await open_stores(database, partitions=1)
         followers = [RunningProjection(projection, store) for projection, store in stores]
-        told = _LogProjectorAdmin(database, followers, {p.name: s.name for p, s in stores})
-        await told.apply_controls()
-        yield LogRunner(log, followers, run_maintenance=told.run_maintenance)
+        admin = _LogProjectorAdmin(database, followers, {p.name: s.name for p, s in stores})
+        await admin.apply_controls()
+        yield LogRunner(log, followers, run_maintenance=admin.run_maintenance)
 
 
 class _LogProjectorAdmin:
-    """Does what operators decided, and says how far views are whose position in the store did not
-    need to move."""
+    """Between batches of a runner: applies what operators decided, and publishes the positions of
+    views that are current although nothing was written to them."""
 
     def __init__(
         self, database: Database, followers: Sequence[RunningProjection], views: Mapping[str, str]
@@ -106,57 +81,79 @@ class _LogProjectorAdmin:
 
     async def run_maintenance(self) -> bool:
         await self.apply_controls()
-        news = {
-            self._view_names[one.projection.name]: one.position
-            for one in self._followers
-            if one.position > one.stored_position
+        positions = {
+            self._view_names[follower.projection.name]: follower.position
+            for follower in self._followers
+            if follower.position > follower.stored_position
         }
-        if news != self._published:
-            try:
-                await self._registry.publish_positions(news)
-            except PyMongoError as error:
-                raise StoreUnavailable(f"MongoDB: {error}") from error
-            self._published = news
+        if positions != self._published:
+            await self._registry.publish_positions(positions)
+            self._published = positions
         return False
 
     async def apply_controls(self) -> None:
-        """Wait while somebody has a view stand still; take up what is decided. Raises
-        `StoreError`."""
-        try:
-            now = await self._registry.read()
-            while held := {n: c.fence_token for n, c in now.controls.items() if c.fence_token}:
-                for name, token in held.items():
-                    await end_expired_lease(self._database, name, token)
-                await asyncio.sleep(_FENCED_PAUSE_SECONDS)
-                now = await self._registry.read()
-            for follower in self._followers:
-                name = follower.projection.name
-                control = now.control_of(name)
-                follower.paused, follower.skipped_positions = control.paused, control.skips
-                if self._epochs.setdefault(name, control.epoch) != control.epoch:
-                    await follower.tolerant_projector.sync_with_store()
-                    self._epochs[name] = control.epoch
-        except PyMongoError as error:
-            raise StoreUnavailable(f"MongoDB: {error}") from error
+        """Wait while a view is fenced, then go by the registry. Raises `StoreError`."""
+        controls = (await self._registry.read()).controls
+        while fenced := {n: c.fence_token for n, c in controls.items() if c.fence_token}:
+            for name, token in fenced.items():
+                await end_expired_lease(self._database, name, token)
+            await asyncio.sleep(_FENCED_PAUSE_SECONDS)
+            controls = (await self._registry.read()).controls
+        for follower in self._followers:
+            name = follower.projection.name
+            control = controls.get(name, WriterControl())
+            follower.paused, follower.skipped_positions = control.paused, control.skips
+            if self._epochs.setdefault(name, control.epoch) != control.epoch:
+                await follower.tolerant_projector.sync_with_store()
+                self._epochs[name] = control.epoch
 
 
 @asynccontextmanager
 async def _worker_views_with_upgrades(
     settings: Settings, partitions: int, topic: str
 ) -> AsyncIterator[ViewProvider]:
-    async with open_worker_views(settings.views, partitions, topic) as look:
-        rebuilding = asyncio.create_task(upgrades.rebuild_outdated_views(settings, ALL_PROJECTIONS))
+    async with open_worker_views(settings.views, partitions, topic) as views:
+        rebuilding = asyncio.create_task(rebuild_outdated_views(settings, ALL_PROJECTIONS))
         try:
-            yield look
+            yield views
         finally:
             rebuilding.cancel()
             with suppress(asyncio.CancelledError):
                 await rebuilding
 
 
-def run_worker(settings: Settings, servers: str, topic: str, lifeline: int | None) -> None:
-    """Be one of any number of Faust workers, until SIGTERM or Ctrl-C; ends with the process's exit
-    status. Raises `FeedUnavailable` where there is no such topic yet."""
+async def rebuild_outdated_views(settings: Settings, projections: Sequence[Projection]) -> None:
+    """Rebuild views of older versions, one after the other, then end.
+
+    All workers may do this: one at a time works on a view, and the next resumes it where that one
+    was killed. What an operator cancels, and what can't be rebuilt, waits for the next start.
+    """
+    left = list(projections)
+    with open_database(settings.views, WRITE_SECONDS) as database:
+        jobs = RebuildJobs(StreamingRebuildBackend(settings, database), announce_switched)
+        while left:
+            try:
+                registered = await ViewRegistry(database).read()
+                left = [projection for projection in left if is_older(registered, projection)]
+                if not left:
+                    return
+                outcome = await jobs.run_one(left[0].name)
+                if outcome.end in ("failed", "interrupted"):
+                    _logger.warning("the rebuild of %s: %s", left[0].name, outcome.text)
+                if outcome.end in ("busy", "interrupted"):
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    del left[0]
+            except StoreError as error:
+                _logger.warning("trying again in %s s: %s", RETRY_SECONDS, error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+def run_faust_worker(settings: Settings, servers: str, topic: str, lifeline: int | None) -> None:
+    """Be one of any number of Faust workers, until SIGTERM or Ctrl-C, then end the process.
+
+    Raises `FeedUnavailable` where there is no such topic yet.
+    """
     # Faust sets the process up when it is imported.
     from infra.kafka.topic import partition_numbers
     from infra.kafka.topic_reader import offset_finder

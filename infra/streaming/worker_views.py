@@ -1,8 +1,12 @@
-"""The views that a Faust worker brings forward, as the document of current views has them.
+"""The views that the processes of the streaming profile write, as the view registry names them.
 
-It is read again for each batch, after that came from the feed. So a worker notices without a
-restart what was paused, what is to be left out, and that another view is the current one; and
-whoever has a view stand still knows that what a worker takes later it takes with that knowledge.
+A Faust worker reads the registry again for each batch, after the batch came from the feed. So it
+notices without a restart that a projection was paused, that positions are to be skipped, or that
+another view is the current one; and the holder of a write fence knows that every batch applied
+after the fence is applied with that knowledge.
+
+Until a view of an older version is rebuilt, workers keep it current with the program as it is,
+where its tables are still the same (ADR 0025); where they differ, they begin an empty view.
 """
 
 import asyncio
@@ -10,31 +14,76 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pymongo.errors import PyMongoError
-
 from infra.mongodb.connection import Database
 from infra.mongodb.read_store import MongoReadStore
 from infra.mongodb.view_collections import ViewCollections
-from infra.mongodb.view_registry import RegisteredViews, ViewRegistry, WriterControl
+from infra.mongodb.view_registry import (
+    RegisteredViews,
+    ViewRegistry,
+    WriterControl,
+    view_name,
+    view_version,
+)
 from infra.mongodb.write_fence import end_expired_lease
 from projections.projection import Projection
-from projections.registry import INVALIDATIONS_WITH_ENTRIES
+from projections.registry import ALL_PROJECTIONS, INVALIDATIONS_WITH_ENTRIES
 from projections.store import StoreUnavailable
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.partitioned_runner import PartitionedProjection
 
 RETIRED_SECONDS: Final = 30.0
-"""How long a view that was switched away from stays for those who still read it."""
+"""How long a view that was switched away from stays, for API processes that still read it."""
 
 
 async def open_writable_view(
     database: Database, view: str, projection: Projection, turn: int | None = None
 ) -> MongoReadStore:
-    """A view whose writer tells readers what to forget. Raises `StoreError`."""
+    """A view whose writer publishes invalidations to API processes. Raises `StoreError`."""
     touches = INVALIDATIONS_WITH_ENTRIES.get(projection.name, lambda changes: ())
     return await MongoReadStore.open(
         database, view, tables_with_dead_letters(projection), touches=touches, epoch=turn
     )
+
+
+async def open_stores(
+    database: Database,
+    partitions: int,
+    projections: Sequence[Projection] = ALL_PROJECTIONS,
+    topic: str = "",
+) -> Sequence[tuple[Projection, MongoReadStore]]:
+    """The current views, open for writing; created where there are none. Raises `StoreError`."""
+    registry = ViewRegistry(database)
+    wanted = {projection.name: view_name(projection) for projection in projections}
+    while True:
+        before = await registry.read()
+        older = await _views_of_older_version(database, before, projections)
+        views = before.prefer_rebuilt(wanted) | older
+        stores = [
+            (each, await open_writable_view(database, views[each.name], each))
+            for each in projections
+        ]
+        # Last, so that readers never find a view named that isn't there.
+        if await registry.register_views(before, views, partitions, topic):
+            return stores
+
+
+async def _views_of_older_version(
+    database: Database, current: RegisteredViews, projections: Sequence[Projection]
+) -> dict[str, str]:
+    """The views of older versions that serve until a rebuild is switched to, by projection."""
+    return {
+        each.name: current.views[each.name]
+        for each in projections
+        if is_older(current, each)
+        and await ViewCollections(
+            database, current.views[each.name], tables_with_dead_letters(each)
+        ).has_same_tables()
+    }
+
+
+def is_older(registered: RegisteredViews, projection: Projection) -> bool:
+    """Whether a projection's current view is of an older version than the program's."""
+    return 0 < view_version(registered.views.get(projection.name, "")) < projection.version
 
 
 class WorkerViews:
@@ -49,32 +98,29 @@ class WorkerViews:
         self._open_lock = asyncio.Lock()
 
     async def current_views(self) -> Sequence[PartitionedProjection]:
-        """Those to bring forward now. Raises `StoreUnavailable` while one must stand still."""
-        try:
-            now = await self._registry.read()
-            for projection in self._projections:
-                if held := now.control_of(projection.name).fence_token:
-                    await end_expired_lease(self._database, projection.name, held)
-                    raise StoreUnavailable(f"the view of {projection.name} stands still")
-            self._drop_retired(now)
-            return [
-                await self._open_view(projection, now)
-                for projection in self._projections
-                if not now.control_of(projection.name).paused
-            ]
-        except PyMongoError as error:
-            raise StoreUnavailable(f"MongoDB: {error}") from error
+        """Those to write now. Raises `StoreUnavailable` while one is fenced."""
+        registered = await self._registry.read()
+        for projection in self._projections:
+            if token := registered.control_of(projection.name).fence_token:
+                await end_expired_lease(self._database, projection.name, token)
+                raise StoreUnavailable(f"the view of {projection.name} is fenced")
+        self._drop_retired(registered)
+        return [
+            await self._open_view(projection, registered)
+            for projection in self._projections
+            if not registered.control_of(projection.name).paused
+        ]
 
     async def _open_view(
-        self, projection: Projection, now: RegisteredViews
+        self, projection: Projection, registered: RegisteredViews
     ) -> PartitionedProjection:
-        """As it was before, while nothing about it changed."""
+        """The view that was open before, while nothing about it changed."""
         name = projection.name
-        wanted = (now.views[name], now.control_of(name)._replace(paused=False))
+        wanted = (registered.views[name], registered.control_of(name)._replace(paused=False))
         if name not in self._views or self._views[name][0] != wanted:
             async with self._open_lock:
-                there = self._views.get(name)
-                if there is None or there[0] != wanted:
+                found = self._views.get(name)
+                if found is None or found[0] != wanted:
                     view, control = wanted
                     store = await open_writable_view(
                         self._database, view, projection, control.epoch
@@ -85,24 +131,24 @@ class WorkerViews:
                     self._views[name] = (wanted, opened)
         return self._views[name][1]
 
-    def _drop_retired(self, now: RegisteredViews) -> None:
-        """Beside the work, one at a time; whoever else does the same does no harm."""
+    def _drop_retired(self, registered: RegisteredViews) -> None:
+        """Start to drop one view, beside the work. Other workers may do the same."""
         if self._drop_task is not None and not self._drop_task.done():
             return
         before = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=RETIRED_SECONDS)
-        for view, since in now.retired.items():
-            if since < before and view not in now.views.values():
+        for view, since in registered.retired.items():
+            if since < before and view not in registered.views.values():
                 self._drop_task = asyncio.create_task(drop_retired_view(self._database, view))
                 return
 
     async def close(self) -> None:
-        """End what goes on beside the work."""
+        """End the dropping of a view."""
         if self._drop_task is not None:
             self._drop_task.cancel()
             await asyncio.gather(self._drop_task, return_exceptions=True)
 
 
 async def drop_retired_view(database: Database, view: str) -> None:
-    """Remove a view that nobody uses. Raises `PyMongoError`."""
+    """Remove a view that no process uses any more. Raises `StoreUnavailable`."""
     await ViewCollections(database, view, ()).drop_view()
     await ViewRegistry(database).remove_retired(view)

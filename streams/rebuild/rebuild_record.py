@@ -1,6 +1,5 @@
-"""A rebuild as others see it: what stands beside the live view, and how far it is."""
+"""A rebuild as other processes see it: what is built beside the live view, and how far it is."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -31,19 +30,14 @@ class RebuildRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seconds_left(self) -> float | None:
-        """How long it will take to the head at this speed; None while nobody knows."""
+        """How long it will take to the head at this speed; None while the speed is unknown."""
         left = max(0, self.head - self.position)
         return left / self.per_second if self.per_second else None
 
 
 class RebuildInProgress(Exception):
-    """Somebody else rebuilds this projection now."""
+    """Another process rebuilds this projection now."""
 
 
 class RebuildCancelled(Exception):
-    """Somebody took the rebuild back while it ran."""
-
-
-def join_projection_names(builds: Sequence[RebuildRecord]) -> str:
-    """Their projections, for a sentence."""
-    return ", ".join(build.projection for build in builds)
+    """The rebuild was taken back while it ran."""

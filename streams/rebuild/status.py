@@ -1,13 +1,21 @@
 """How far a read model is behind the log."""
 
-from typing import Literal, NamedTuple
+from contextlib import suppress
+from typing import Final, Literal, NamedTuple
 
 from events.log import EventLog
 from events.schema import EVENT_TYPES
 from projections.projection import Projection
+from projections.registry import ALL_PROJECTIONS
+from projections.store import CurrentStores, StoreUnavailable
+from streams.projecting.dead_letters import read_dead_letters
 from streams.rebuild.rebuild_record import RebuildRecord
 
 ProjectionState = Literal["current", "behind", "paused", "outdated", "absent"]
+
+
+MAX_COUNTED_LETTERS: Final = 1000
+"""Dead letters of a projection that are counted for health and metrics."""
 
 
 class ProjectionStatus(NamedTuple):
@@ -28,6 +36,17 @@ class ProjectionStatus(NamedTuple):
     dead_letters: int = 0
     rebuild: str = ""
     partitions: tuple[int, ...] = ()
+
+
+async def count_dead_letters(views: CurrentStores) -> dict[str, int]:
+    """The dead letters of each projection that has any, up to `MAX_COUNTED_LETTERS` of each."""
+    counts: dict[str, int] = {}
+    for projection in ALL_PROJECTIONS:
+        with suppress(StoreUnavailable):  # there is no such view yet, and so no letters
+            store = views.current_store(projection.name)
+            if letters := await read_dead_letters(store, MAX_COUNTED_LETTERS):
+                counts[projection.name] = len(letters)
+    return counts
 
 
 def status_of(

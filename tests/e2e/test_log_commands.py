@@ -12,7 +12,7 @@ from commands.request import CommandRequest
 from commands.user import DeleteAccount, Register
 from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring.write_side import open_write_side, signing_secret
+from infra.wiring import open_write_side, signing_secret
 from tests.support.starling_program import starling
 
 

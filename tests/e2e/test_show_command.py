@@ -11,7 +11,7 @@ import pytest
 from api.views.posts import rfc3339
 from events.ids.snowflake import time_ms
 from events.log import EventLog
-from infra.embedded.time_travel_process import build_point_in_time, open_built_view
+from infra.embedded.time_travel import build_point_in_time, open_built_view
 from infra.in_memory.read_store import MemoryReadStore
 from infra.log_of_record import open_log
 from infra.settings import Settings
@@ -99,7 +99,8 @@ async def build_rows(settings: Settings, log: EventLog, moment: PointInTime) -> 
     """The posts of a moment, made with a snapshot as soon as there is anything in it."""
     path = settings.snapshots_folder / "unfinished-test.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
-    await build_point_in_time(settings, log, POSTS, moment, path, snapshot_after=1)
+    snapshots = ViewSnapshots(settings.snapshots_folder)
+    await build_point_in_time(snapshots, log, POSTS, moment, path, snapshot_after=1)
     store = open_built_view(POSTS, path)
     try:
         return [row for table in POSTS.tables async for row in scan_rows(store, table)]
@@ -166,7 +167,8 @@ async def test_a_snapshot_is_extended_and_the_last_used_stay(
             await build_rows(there, log, PointInTime(position))
         assert len(snapshots(there)) == MAX_SNAPSHOTS
         path = tmp_path / "again.sqlite"
-        await build_point_in_time(there, log, POSTS, PointInTime(2500), path, positions.append)
+        moment, kept = PointInTime(2500), ViewSnapshots(there.snapshots_folder)
+        await build_point_in_time(kept, log, POSTS, moment, path, report_progress=positions.append)
         opened_again = open_built_view(POSTS, path)
         assert await opened_again.read_checkpoint() == 2500
         await opened_again.close()

@@ -21,22 +21,20 @@ from commands.user import Register
 from events.ids.generator import SnowflakeGenerator
 from infra.embedded import live_views
 from infra.embedded.projector import open_projector
-from infra.embedded.rebuilds import run_rebuild
+from infra.embedded.rebuilds import EmbeddedRebuildBackend
 from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.shared_memory.fanout import RingFanout
 from infra.shared_memory.status_page import StatusPageWriter
 from infra.sqlite.event_log import SqliteLog
-from infra.streaming.rebuilds import EmbeddedRebuildBackend
 from projections.invalidation import InvalidationKind
 from projections.registry import ALL_PROJECTIONS
 from projections.store import Changes
 from projections.timeline import POST_ENTRIES
 from streams.rebuild.admin import AdminCommand
-from streams.rebuild.jobs import RebuildJobs
 from streams.rebuild.rebuild import load_view
-from tests.support.data_folders import create_data_folder, current_view_file
+from tests.support.data_folders import create_data_folder, current_view_file, rebuild_views
 from tests.support.fresh_projection import wait_until_caught_up
 from tests.support.waiting import never_sleep
 
@@ -87,10 +85,7 @@ async def test_a_rebuild_of_everything_notifies_no_listener_and_the_next_event_n
         effects.invalidations.clear()
         effects.posts.clear()
 
-        rebuilds = RebuildJobs(NAMES, verify=False, jobs=2)
-        outcomes = await rebuilds.run(
-            EmbeddedRebuildBackend(settings), lambda what, total: lambda done: None
-        )
+        outcomes = await rebuild_views(settings, log, *NAMES, at_once=2)
         assert all(outcome.done for outcome in outcomes.values()), outcomes
         assert all(current_view_file(settings, name).stem.endswith("-2") for name in NAMES)
         assert (effects.invalidations, effects.posts) == ([], [])
@@ -141,11 +136,11 @@ async def test_listeners_are_notified_of_live_batches_and_never_of_a_rebuild(
             await projector.runner.catch_up()
             assert changed_rows == [1]
             await handler.handle(CommandRequest(CreatePost(text="two"), actor=ada))
-            record = await run_rebuild(settings, "posts", verify=False)
+            record = await EmbeddedRebuildBackend(settings).run_rebuild("posts", False)
             assert record is not None
             assert (record.state, record.position) == ("ready", log.head())
             assert changed_rows == [1]
-            assert (await projector.execute_command(AdminCommand("switch", "posts"))).done
+            assert (await projector.admin.execute(AdminCommand("switch", "posts"))).done
             assert changed_rows == [1, 1], "of what the live view had not seen yet, once"
             assert current_view_file(settings, "posts").name == "posts-1-2.sqlite"
             await handler.handle(CommandRequest(CreatePost(text="three"), actor=ada))
@@ -159,14 +154,14 @@ async def test_a_paused_view_is_switched_when_it_is_resumed(tmp_path: Path) -> N
         handler = CommandHandler(log, SnowflakeGenerator(1, clock_ms, never_sleep).next_id)
         async with open_projector(settings, log) as projector:
             await projector.runner.start()
-            await projector.execute_command(AdminCommand("pause", "profiles"))
+            await projector.admin.execute(AdminCommand("pause", "profiles"))
             await handler.handle(CommandRequest(Register(handle="ada", name="Ada"), actor=0))
-            await run_rebuild(settings, "profiles", verify=False)
-            reply = await projector.execute_command(AdminCommand("switch", "profiles"))
+            await EmbeddedRebuildBackend(settings).run_rebuild("profiles", False)
+            reply = await projector.admin.execute(AdminCommand("switch", "profiles"))
             assert not reply.done
             assert "is paused" in reply.text
             await projector.run_maintenance()
             assert current_view_file(settings, "profiles").name == "profiles-1.sqlite"
-            await projector.execute_command(AdminCommand("resume", "profiles"))
+            await projector.admin.execute(AdminCommand("resume", "profiles"))
             await projector.run_maintenance()
             assert current_view_file(settings, "profiles").name == "profiles-1-2.sqlite"

@@ -19,13 +19,11 @@ from infra.shared_memory.status_page import StatusPageReader
 from infra.sqlite.event_log import SqliteLog
 from infra.sqlite.read_store import SqliteReadStore
 from infra.sqlite.view_files import ViewFiles, version_of_file
-from infra.streaming.rebuilds import EmbeddedRebuildBackend
 from projections import posts
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore
 from streams.projecting.dead_letters import tables_with_dead_letters
-from streams.rebuild.jobs import RebuildJobs
 from tests.support.data_folders import (
     PROJECTED_EVENTS,
     check_views,
@@ -33,6 +31,7 @@ from tests.support.data_folders import (
     current_view_file,
     patched_environment,
     project_log,
+    rebuild_views,
     tamper_with_view,
     view_file_names,
 )
@@ -125,10 +124,7 @@ async def test_readers_never_see_less_while_a_rebuild_runs(data: Settings) -> No
         running = asyncio.create_task(projector.run(stop))
         others = [asyncio.create_task(write()), asyncio.create_task(read())]
         for number in (2, 3):
-            rebuilds = RebuildJobs(["posts"], verify=number == 3, jobs=1)
-            outcomes = await rebuilds.run(
-                EmbeddedRebuildBackend(data), lambda what, total: lambda done: None
-            )
+            outcomes = await rebuild_views(data, log, "posts", verify=number == 3)
             assert outcomes["posts"].done, outcomes
             assert current_view_file(data, "posts").name == f"posts-1-{number}.sqlite"
         done.set()

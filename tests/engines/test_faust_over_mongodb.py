@@ -18,7 +18,7 @@ from infra.dev.mongodb_server import MongoServer
 from infra.kafka.topic import FeedTopic
 from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.sqlite.event_log import SqliteLog
-from infra.streaming.worker import open_stores
+from infra.streaming.worker_views import open_stores
 from projections.registry import ALL_PROJECTIONS
 from tests.support.engines import mongodb_views
 from tests.support.engines.kafka_topics import fresh_topic

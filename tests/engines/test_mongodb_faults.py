@@ -18,7 +18,8 @@ from infra.mongodb.connection import READ_SECONDS, WRITE_SECONDS, open_database
 from infra.mongodb.live_views import MongoViews
 from infra.mongodb.read_store import MongoReadStore
 from infra.settings import Settings
-from infra.streaming.worker import open_log_runner, open_stores
+from infra.streaming.worker import open_log_runner
+from infra.streaming.worker_views import open_stores
 from projections.registry import ALL_PROJECTIONS
 from projections.store import StoreUnavailable
 from tests.support.engines.fault_proxy import FaultProxy, running_proxy

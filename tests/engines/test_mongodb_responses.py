@@ -20,8 +20,9 @@ from infra.log_of_record import open_log
 from infra.mongodb.connection import READ_SECONDS, open_database
 from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.streaming.worker import open_log_runner, open_stores
-from infra.wiring.write_side import signing_secret
+from infra.streaming.worker import open_log_runner
+from infra.streaming.worker_views import open_stores
+from infra.wiring import signing_secret
 from projections.store import ReadStore
 from streams.projecting.apply_batch import project_and_apply
 from tests.support.acknowledged_writes import all_events

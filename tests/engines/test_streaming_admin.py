@@ -15,7 +15,7 @@ from events.schema import PostCreated, PostEdited
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer
 from infra.process.clock import clock_ms
-from infra.wiring.write_side import signing_secret
+from infra.wiring import signing_secret
 from projections.posts import POSTS
 from tests.support.engines.mongodb_views import fresh_address
 from tests.support.engines.streaming_world import (

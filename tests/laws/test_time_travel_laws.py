@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from events.codec import EVENT_CODEC
 from events.ids.snowflake import compose_id, time_ms
 from events.log import AppendRequest, EventLog, NewEvent, StreamAppend
-from infra.embedded.time_travel_process import build_point_in_time, open_built_view
+from infra.embedded.time_travel import build_point_in_time, open_built_view
 from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
 from infra.settings import Settings
+from infra.sqlite.snapshots import ViewSnapshots
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore
@@ -137,7 +138,10 @@ def test_snapshots_change_nothing_but_the_work(
             for number, moment in enumerate(moments(log, chosen)):
                 path = folder.data / "snapshots" / f"unfinished-{number}.sqlite"
                 path.parent.mkdir(exist_ok=True)
-                await build_point_in_time(folder, log, projection, moment, path, snapshot_after=1)
+                snapshots = ViewSnapshots(folder.snapshots_folder)
+                await build_point_in_time(
+                    snapshots, log, projection, moment, path, snapshot_after=1
+                )
                 store = open_built_view(projection, path)
                 found = await rows_of(projection, store)
                 await store.close()

@@ -14,8 +14,7 @@ from events.ids.snowflake import time_ms
 from events.schema import PostCreated, UserRegistered
 from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring.api_process import open_api_app
-from infra.wiring.write_side import signing_secret
+from infra.wiring import open_api_app, signing_secret
 
 T = TypeVar("T")
 

@@ -12,6 +12,9 @@ from infra.embedded.projector import open_projector
 from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.view_files import ViewFiles
+from infra.wiring import choose_profile
+from streams.rebuild.admin import AdminCommand
+from streams.rebuild.jobs import RebuildJobs, RebuildOutcome
 from tests.support.fresh_projection import all_rows, fresh_views, open_live_views
 from tests.support.mission_workload import write_log
 from tests.support.starling_program import starling_environment
@@ -43,6 +46,21 @@ def copy_data_folder(settings: Settings, folder: Path) -> Settings:
     """The same data in another folder."""
     shutil.copytree(settings.data, folder)
     return Settings(data=folder)
+
+
+async def rebuild_views(
+    settings: Settings, log: EventLog, *names: str, verify: bool = False, at_once: int = 1
+) -> dict[str, RebuildOutcome]:
+    """Rebuild views and switch to them, as `starling projections rebuild` does."""
+    profile = choose_profile(settings)
+    async with (
+        profile.open_admin(log, standalone=True) as admin,
+        profile.open_rebuild_backend() as backend,
+    ):
+        jobs = RebuildJobs(
+            backend, lambda name: admin.execute(AdminCommand("switch", name)), at_once
+        )
+        return await jobs.run(names, verify, lambda what, total: lambda done: None)
 
 
 async def project_log(settings: Settings, log: EventLog) -> None:

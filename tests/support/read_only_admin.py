@@ -1,53 +1,51 @@
 """What operators see of views that live in a test's memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from api.http.errors import RequestRefused
-from api.schemas import Projected, Rebuild
 from events.log import EventLog
-from infra.embedded.admin import DeadLetterCounter, RequestedVerb
-from projections.registry import ALL_PROJECTIONS
+from projections.projection import Projection
 from projections.store import CurrentStores
-from streams.rebuild.status import status_of
+from streams.projecting.dead_letters import DeadLetter, read_dead_letters
+from streams.rebuild.admin import AdminCommand, AdminRefused
+from streams.rebuild.rebuild_record import RebuildRecord
+from streams.rebuild.status import ProjectionStatus, status_of
 
 
-class ReadOnlyAdmin(DeadLetterCounter):
-    """Looking alone."""
+class ReadOnlyAdmin:
+    """`ProjectionAdmin` that refuses every command."""
 
     def __init__(self, log: EventLog, views: CurrentStores) -> None:
-        super().__init__(views)
-        self._log = log
+        self._log, self._views = log, views
 
-    async def outdated_views(self) -> Mapping[str, int]:
-        """They have places of their own for each version."""
-        return {}
-
-    async def projection_states(self) -> Sequence[Projected]:
-        """As the port says."""
-        parked = await self.dead_letters()
-        found = []
-        for each in ALL_PROJECTIONS:
-            one = status_of(self._log, each, self._views.known_position(each.name))
-            count = parked.get(each.name, 0)
-            position = str(one.position)
-            found.append(Projected(one.name, one.version, position, one.lag, one.state, count))
-        return found
-
-    async def send_command(
-        self, what: RequestedVerb, projection: str, verify: bool = False
-    ) -> None:
+    async def execute(self, command: AdminCommand) -> str:
         """Refused."""
-        message = "the views are not in this server's files, and it can't work on them"
-        raise RequestRefused(409, "not-supported-here", message)
+        raise AdminRefused("the views are in memory, and no command can change them")
 
     async def cancel_rebuild(self, projection: str) -> bool:
         """There is none."""
         return False
 
-    async def rebuild_progress(self, projection: str) -> Rebuild | None:
+    async def read_rebuild(self, projection: str) -> RebuildRecord | None:
         """There is none."""
         return None
+
+    async def statuses(self, projections: Sequence[Projection]) -> list[ProjectionStatus]:
+        """By the positions that the views are known to have."""
+        return [
+            status_of(self._log, each, self._views.known_position(each.name))._replace(
+                dead_letters=len(await self.dead_letters(each.name))
+            )
+            for each in projections
+        ]
 
     async def current_view(self, projection: str) -> str:
         """It has no name."""
         return ""
+
+    async def dead_letters(self, projection: str) -> list[DeadLetter]:
+        """Those in the view."""
+        return await read_dead_letters(self._views.current_store(projection))
+
+    async def skipped_positions(self, projection: str) -> frozenset[int]:
+        """None."""
+        return frozenset()

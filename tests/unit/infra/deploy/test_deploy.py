@@ -40,7 +40,8 @@ def test_every_container_of_ours_runs_a_command_that_exists(
 def test_containers_are_given_settings_that_can_be_meant(containers: dict[str, Any]) -> None:
     for service in containers.values():
         chosen = settings.from_environment(service["environment"])
-        assert chosen.is_streaming
+        assert chosen.kafka is not None
+        assert chosen.mongodb == chosen.views
         assert chosen.views.startswith("mongodb://")
 
 

@@ -27,6 +27,10 @@ async def registered(log: EventLog, number: int, ms: int) -> None:
     await log.append(AppendRequest((StreamAppend(f"user-{user}", 0, (new,)),), user, user, user))
 
 
+async def no_skips(projection: str) -> frozenset[int]:
+    return frozenset()
+
+
 async def handles(store: ReadStore) -> list[str]:
     return sorted(row.handle for row in await store.scan(PROFILES))
 
@@ -38,7 +42,7 @@ async def test_views_are_built_cached_and_rebuilt_when_late_events_arrive(
     with open_log(settings) as log:
         await registered(log, 1, START_MS)
         await registered(log, 2, START_MS + 1000)
-        async with aclosing(PointInTimeViews(settings, log)) as past:
+        async with aclosing(PointInTimeViews(settings, log, no_skips)) as past:
             one = (await past.stores_at(["profiles", "posts"], START_MS + 500))["profiles"]
             assert await handles(one) == ["u1"]
             await registered(log, 3, START_MS + 2000)
@@ -54,7 +58,7 @@ async def test_a_query_that_waited_too_long_fails_and_finds_the_view_later(tmp_p
     settings = Settings(data=tmp_path)
     with open_log(settings) as log:
         await registered(log, 1, START_MS)
-        async with aclosing(PointInTimeViews(settings, log, wait_seconds=0.001)) as past:
+        async with aclosing(PointInTimeViews(settings, log, no_skips, wait_seconds=0.001)) as past:
             with pytest.raises(TimeTravelBusy):
                 await past.stores_at(["profiles"], START_MS)
             found: Any = None
@@ -70,7 +74,7 @@ async def test_a_server_that_stops_ends_what_is_being_made(tmp_path: Path) -> No
     settings = Settings(data=tmp_path)
     with open_log(settings) as log:
         await registered(log, 1, START_MS)
-        async with aclosing(PointInTimeViews(settings, log, wait_seconds=0.05)) as past:
+        async with aclosing(PointInTimeViews(settings, log, no_skips, wait_seconds=0.05)) as past:
             with pytest.raises(TimeTravelBusy):
                 await past.stores_at(["profiles"], START_MS)
         assert os.listdir(settings.snapshots_folder) == []

@@ -1,4 +1,4 @@
-"""The half that writes, opened on a real data folder."""
+"""What infra.wiring assembles for commands, opened on a real data folder."""
 
 import stat
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
 from infra.settings import InvalidSetting, Settings
 from infra.sqlite.event_log import SqliteLog
-from infra.wiring.write_side import open_import_ids, open_live_ids, open_write_side, signing_secret
+from infra.wiring import open_import_ids, open_live_ids, open_write_side, signing_secret
 
 IMPORTER = IMPORT_MACHINES.start
 

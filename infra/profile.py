@@ -1,0 +1,103 @@
+"""What a profile is: the adapters, the runner and the administration that belong together.
+
+`infra.wiring` chooses one from the settings: `infra.embedded.profile` (SQLite and shared memory on
+one machine) or `infra.streaming.profile` (MongoDB, with Kafka and Faust workers). Neither knows the
+other, and no code above asks which one it has.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from events.log import EventLog
+from infra.log_of_record import open_log
+from infra.process.supervisor import watch_lifeline
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from api.accounts.account_store import AccountStore
+    from api.ports import WaitForPosition
+    from infra.ids.machine_lease import LeaseStore
+    from projections.home.home_timeline import HomeTimeline
+    from projections.store import CurrentStores
+    from streams.rebuild.admin import ProjectionAdmin
+    from streams.rebuild.jobs import RebuildBackend
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSide:
+    """What an API process answers queries from; see `api.ports.Ports`."""
+
+    views: "CurrentStores"
+    home: "HomeTimeline"
+    invalidations: Callable[[], Sequence[tuple[int, int]] | None]
+    wait_for: "WaitForPosition"
+    partition_positions: Callable[[str], Mapping[int, int]]
+    """How far a projection's view is in each partition; empty where there is no feed."""
+    heartbeat_age: Callable[[], float]
+    """Seconds since the projector's last heartbeat; 0 where none is expected."""
+    outdated_views: Callable[[], Awaitable[Mapping[str, int]]]
+
+
+class Profile(Protocol):
+    """One way to run Starling, for the settings it was made with."""
+
+    @property
+    def needs_projector(self) -> bool:
+        """Whether `starling serve` starts `starling work`; Faust workers are started apart."""
+        ...
+
+    def open_accounts(self) -> AbstractContextManager["AccountStore"]:
+        """The accounts, where all API processes reach them."""
+        ...
+
+    def lease_store(self) -> "LeaseStore":
+        """The leases of machine ids, where all processes that make ids reach them."""
+        ...
+
+    def open_read_side(self) -> AbstractAsyncContextManager[ReadSide]:
+        """The current views of an API process."""
+        ...
+
+    def open_admin(
+        self, log: EventLog, *, standalone: bool
+    ) -> AbstractAsyncContextManager["ProjectionAdmin"]:
+        """The administration. `standalone` commands need no running projector."""
+        ...
+
+    def open_rebuild_backend(self) -> AbstractAsyncContextManager["RebuildBackend"]:
+        """Where views are rebuilt. Raises `FeedMissing`."""
+        ...
+
+    def run_worker(self, topic: str, lifeline: int | None) -> None:
+        """Keep the views current until SIGTERM or Ctrl-C, or until the lifeline's other end is
+        closed."""
+        ...
+
+
+class Runner(Protocol):
+    """Moves the log into views."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the log until `stop` is set."""
+        ...
+
+
+async def run_log_worker(
+    settings: Settings,
+    open_runner: Callable[[Settings, EventLog], AbstractAsyncContextManager[Runner]],
+    lifeline: int | None,
+) -> None:
+    """`Profile.run_worker` for a runner that follows the log itself."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if lifeline is not None:
+        watch_lifeline(lifeline, stop.set)
+    with open_log(settings) as log:
+        async with open_runner(settings, log) as runner:
+            await runner.run(stop)

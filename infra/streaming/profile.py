@@ -1,0 +1,86 @@
+"""The streaming profile, assembled: MongoDB, and Faust workers where the settings name a Kafka.
+
+Importing it needs the packages of the streaming profile.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+
+from events.log import EventLog
+from infra.in_memory.home_rings import InProcessRings
+from infra.mongodb.accounts import MongoAccounts
+from infra.mongodb.connection import READ_SECONDS, WRITE_SECONDS, open_database
+from infra.mongodb.leases import MongoLeases
+from infra.mongodb.live_views import MongoViews
+from infra.profile import ReadSide, run_log_worker
+from infra.settings import Settings
+from infra.streaming.admin import StreamingAdmin
+from infra.streaming.rebuilds import StreamingRebuildBackend
+from infra.streaming.worker import open_log_runner, run_faust_worker
+from projections.home.home_timeline import HomeTimeline
+from projections.registry import ALL_PROJECTIONS
+from streams.rebuild.admin import FeedMissing
+
+
+class StreamingProfile:
+    """`Profile` on a database. Without Kafka, one process projects the log itself into it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.needs_projector = settings.kafka is None
+
+    @contextmanager
+    def open_accounts(self) -> Iterator[MongoAccounts]:
+        with open_database(self._settings.views, READ_SECONDS) as database:
+            yield MongoAccounts(database)
+
+    def lease_store(self) -> MongoLeases:
+        return MongoLeases(self._settings.views)
+
+    @asynccontextmanager
+    async def open_read_side(self) -> AsyncIterator[ReadSide]:
+        address = self._settings.views
+        with (
+            open_database(address, READ_SECONDS) as database,
+            open_database(address, None) as watched,
+        ):
+            views = MongoViews(database, watched, ALL_PROJECTIONS)
+            async with views.follow_changes():
+                yield ReadSide(
+                    views=views,
+                    home=HomeTimeline(lambda: views.current_store("timeline"), InProcessRings()),
+                    invalidations=views.drain_invalidations,
+                    wait_for=views.wait_for,
+                    partition_positions=views.positions,
+                    heartbeat_age=lambda: 0.0,
+                    outdated_views=_no_outdated_views,
+                )
+
+    @asynccontextmanager
+    async def open_admin(self, log: EventLog, *, standalone: bool) -> AsyncIterator[StreamingAdmin]:
+        # A connection of its own, with the time limits of a writer.
+        with open_database(self._settings.views, WRITE_SECONDS) as database:
+            admin = StreamingAdmin(self._settings, database, log)
+            try:
+                yield admin
+            finally:
+                await admin.close()
+
+    @asynccontextmanager
+    async def open_rebuild_backend(self) -> AsyncIterator[StreamingRebuildBackend]:
+        if self._settings.kafka is None:
+            raise FeedMissing
+        with open_database(self._settings.views, WRITE_SECONDS) as database:
+            yield StreamingRebuildBackend(self._settings, database)
+
+    def run_worker(self, topic: str, lifeline: int | None) -> None:
+        if self._settings.kafka is not None:
+            run_faust_worker(self._settings, self._settings.kafka, topic, lifeline)
+        else:
+            asyncio.run(run_log_worker(self._settings, open_log_runner, lifeline))
+
+
+async def _no_outdated_views() -> Mapping[str, int]:
+    """A view with other tables than the program's is never a current one here."""
+    return {}

@@ -1,0 +1,248 @@
+"""The one place that chooses adapters: the profile, and what API processes and imports are made of.
+
+Importing it is cheap: the framework and the drivers of a profile are imported by the functions that
+open them, so `starling --help` and one profile's processes never pay for the other's packages.
+"""
+
+import os
+import secrets
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.handler import CommandHandler
+from commands.references import ReferenceResolver
+from events.ids.snowflake import IMPORT_MACHINES, MachineIdLost, compose_id, decode_id, first_id_at
+from events.log import LOG_START, EventLog
+from infra.files.atomic_write import write_atomically
+from infra.ids.machine_lease import (
+    AcquireLease,
+    LeaseError,
+    MachineLease,
+    leased_snowflake,
+    leased_timed_ids,
+)
+from infra.log_of_record import open_log
+from infra.process.clock import clock_ms
+from infra.profile import Profile
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from api.accounts.account_store import AccountStore
+    from streams.rebuild.admin import ProjectionAdmin
+
+
+def choose_profile(settings: Settings) -> Profile:
+    """The profile that the settings name: by where the views are."""
+    if settings.mongodb is None:
+        from infra.embedded.profile import EmbeddedProfile
+
+        return EmbeddedProfile(settings)
+    from infra.streaming.profile import StreamingProfile
+
+    return StreamingProfile(settings)
+
+
+@asynccontextmanager
+async def open_admin(settings: Settings) -> AsyncIterator["ProjectionAdmin"]:
+    """The administration of projections for the command line, which needs no running projector.
+
+    Raises `LogUnavailable`.
+    """
+    with open_log(settings) as log:
+        async with choose_profile(settings).open_admin(log, standalone=True) as admin:
+            yield admin
+
+
+@asynccontextmanager
+async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
+    """The application of one API process. Raises what opening its parts raises."""
+    from api.accounts.access_tokens import AccessTokens
+    from api.app import build_app
+    from api.ports import Ports, ProjectionLag
+    from infra.embedded.time_travel import PointInTimeViews
+    from projections.registry import ALL_PROJECTIONS
+
+    profile = choose_profile(settings)
+    with open_write_side(settings) as side:
+        await _finish_erasures(side.log, side.accounts, settings.data / "erased")
+        async with (
+            profile.open_read_side() as read_side,
+            profile.open_admin(side.log, standalone=False) as admin,
+            aclosing(PointInTimeViews(settings, side.log, admin.skipped_positions)) as past,
+        ):
+
+            def read_lags() -> list[ProjectionLag]:
+                head, silent = side.log.head(), read_side.heartbeat_age()
+                position, parts = read_side.views.known_position, read_side.partition_positions
+                return [
+                    ProjectionLag(p.name, position(p.name), head, silent, parts(p.name))
+                    for p in ALL_PROJECTIONS
+                ]
+
+            yield build_app(
+                Ports(
+                    log=side.log,
+                    handler=side.handler,
+                    references=side.references,
+                    views=read_side.views,
+                    time_travel=past,
+                    home=read_side.home,
+                    accounts=side.accounts,
+                    tokens=AccessTokens(signing_secret(settings), clock_ms),
+                    clock_ms=clock_ms,
+                    new_id=side.new_id,
+                    open_import_ids=side.open_import_ids,
+                    invalidations=read_side.invalidations,
+                    wait_for=read_side.wait_for,
+                    projection_lags=read_lags,
+                    outdated_views=read_side.outdated_views,
+                    admin=admin,
+                )
+            )
+
+
+async def _finish_erasures(log: EventLog, accounts: "AccountStore", file: Path) -> None:
+    """Erase what killed processes left of deleted accounts; `file` holds up to where that is done.
+
+    Without the file all deletions are looked at, which is only slower.
+    """
+    from api.accounts.account_store import erase_deleted_accounts
+
+    after = await erase_deleted_accounts(log, accounts, _read_position(file))
+    write_atomically(file, b"%d" % after)
+
+
+def _read_position(file: Path) -> int:
+    try:
+        return int(file.read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return LOG_START
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSide:
+    """What commands are carried out with, in API processes and in `starling import`.
+
+    `open_import_ids` opens a source of ids at given times.
+    """
+
+    log: EventLog
+    handler: CommandHandler
+    references: ReferenceResolver
+    accounts: "AccountStore"
+    clock_ms: Callable[[], int]
+    new_id: Callable[[], int]
+    open_import_ids: Callable[[], AbstractContextManager[Callable[[int], int]]]
+
+
+@contextmanager
+def open_write_side(settings: Settings) -> Iterator[WriteSide]:
+    """The log, ids and accounts, in a data folder that is created where there is none.
+
+    Open it in the process that uses it, after any fork. Raises `OSError`, `LogUnavailable`,
+    `LeaseError`, `AccountsUnavailable`.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with (
+        open_log(settings) as log,
+        open_live_ids(settings, log) as new_id,
+        choose_profile(settings).open_accounts() as accounts,
+    ):
+        yield WriteSide(
+            log=log,
+            handler=CommandHandler(log, new_id),
+            references=ReferenceResolver(log),
+            accounts=accounts,
+            clock_ms=clock_ms,
+            new_id=new_id,
+            open_import_ids=partial(open_import_ids, settings, log),
+        )
+
+
+@contextmanager
+def open_live_ids(settings: Settings, log: EventLog) -> Iterator[Callable[[], int]]:
+    """Ids for what happens now, with a machine id of this process's own. Raises `LeaseError`."""
+    newest = _newest_live_id_ms(log, clock_ms())
+    with leased_snowflake(_lease_acquirer(settings), clock_ms, time.sleep, newest) as ids:
+        yield ids.next_id
+
+
+@contextmanager
+def open_import_ids(settings: Settings, log: EventLog) -> Iterator[Callable[[int], int]]:
+    """Ids for what happened earlier. Raises `MachineIdLost` where too many import at once."""
+    opened = leased_timed_ids(_lease_acquirer(settings), log.ids_between)
+    try:
+        ids = opened.__enter__()
+    except LeaseError as error:
+        # Commands know ids and no leases.
+        raise MachineIdLost(str(error)) from error
+    try:
+        yield ids.id_at
+    finally:
+        opened.__exit__(None, None, None)
+
+
+def signing_secret(settings: Settings) -> bytes:
+    """What signs tokens: the setting, or the data folder's own, created when first needed.
+
+    Raises `OSError`.
+    """
+    if settings.secret is not None:
+        return settings.secret.encode()
+    path = settings.data / "secret"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return _create_secret(path)
+
+
+def _create_secret(path: Path) -> bytes:
+    """Several processes may do this at once: the first to link its file wins, for all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file, name = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # readable by its owner alone
+    try:
+        with os.fdopen(file, "w", encoding="ascii") as new:
+            new.write(secrets.token_hex(32))
+            new.flush()
+            os.fsync(new.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(name)
+    finally:
+        Path(name).unlink()
+    return path.read_bytes()
+
+
+def _lease_acquirer(settings: Settings) -> AcquireLease:
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    store = choose_profile(settings).lease_store()
+    return partial(MachineLease.acquire, store, owner, clock=clock_ms, monotonic=time.monotonic)
+
+
+def _newest_live_id_ms(log: EventLog, now_ms: int) -> int:
+    """The time of the newest ordinary id, where that is later than now; otherwise now or earlier.
+
+    Imported ids may lie in the future; new ids need not wait for those.
+    """
+    below: int | None = None
+    now = first_id_at(now_ms)
+    while (newest := log.newest_id(below)) >= now:
+        parts = decode_id(newest)
+        if parts.machine not in IMPORT_MACHINES:
+            return parts.ms
+        below = compose_id(parts.ms, IMPORT_MACHINES.start, 0)
+    return 0
