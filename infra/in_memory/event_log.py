@@ -1,7 +1,7 @@
 """The log in this process's memory: the reference for every other adapter.
 
-Plain lists and dicts under one lock, written to be obviously right. It is what tests of everything
-else run on; nothing of it survives the process.
+Plain lists and dicts under one lock, written to be obviously right. Tests of everything else run on
+it; nothing of it survives the process.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ FEATURES: Final = LogFeatures(multi_stream_appends=True, local_reads=True)
 class MemoryLog:
     """`EventLog` in memory, for any number of threads and event loops of one process.
 
-    With other `features` it stands in for a log that can do less: without `many_streams` it refuses
-    an append to several streams, as a mistake of the caller's.
+    With other `features` it stands in for a log that can do less: without `multi_stream_appends`
+    an append to several streams raises `ValueError`.
     """
 
     def __init__(self, features: LogFeatures = FEATURES) -> None:
@@ -49,9 +49,8 @@ class MemoryLog:
         self._closed = False
 
     async def append(self, append: AppendRequest) -> AppendResult:
-        """As `EventLog.append`."""
         with self._lock:
-            self._refuse_if_closed()
+            self._require_open()
             if append.key is not None and append.key.name in self._results_by_key:
                 return self._replayed_result(append.key)
             new = self._check_append(append)
@@ -70,9 +69,8 @@ class MemoryLog:
             return appended
 
     def read_stream(self, stream: str, after: int = 0) -> list[StoredEvent]:
-        """As `EventLog.read_stream`."""
         with self._lock:
-            self._refuse_if_closed()
+            self._require_open()
             return self._streams.get(stream, [])[after:]
 
     def read_all(
@@ -83,9 +81,8 @@ class MemoryLog:
         limit: int = 1000,
         until: int | None = None,
     ) -> list[StoredEvent]:
-        """As `EventLog.read_all`."""
         with self._lock:
-            self._refuse_if_closed()
+            self._require_open()
             found = self._events[after:until]
         if types is not None:
             found = [stored for stored in found if stored.type in types]
@@ -94,71 +91,63 @@ class MemoryLog:
     def read_lines(
         self, after: int = LOG_START, *, limit: int = 1000, until: int | None = None
     ) -> JsonLines | None:
-        """As `EventLog.read_lines`."""
         return join_lines(self.read_all(after, limit=limit, until=until))
 
     def read_owned_lines(self, after: int = LOG_START, *, limit: int = 1000) -> OwnedLines:
-        """As `EventLog.read_owned`."""
         return render_owned_lines(self.read_all(after, limit=limit))
 
     def find_event(self, id: int) -> StoredEvent | None:
-        """As `EventLog.find`."""
         with self._lock:
-            self._refuse_if_closed()
+            self._require_open()
             return self._by_id.get(id)
 
     def ids_between(self, first: int, last: int) -> list[int]:
-        """As `EventLog.ids_between`."""
         with self._lock:
-            self._refuse_if_closed()
+            self._require_open()
             return self._ids[bisect_left(self._ids, first) : bisect_right(self._ids, last)]
 
     def newest_id(self, below: int | None = None) -> int:
-        """As `EventLog.newest_id`."""
         with self._lock:
-            self._refuse_if_closed()
+            self._require_open()
             count = len(self._ids) if below is None else bisect_left(self._ids, below)
             return self._ids[count - 1] if count else 0
 
     def idempotency_result(self, key: str) -> IdempotencyResult | None:
-        """As `EventLog.remembered`."""
         with self._lock:
-            self._refuse_if_closed()
+            self._require_open()
             return self._results_by_key.get(key)
 
     def head(self) -> int:
-        """As `EventLog.head`."""
         with self._lock:
-            self._refuse_if_closed()
+            self._require_open()
             return len(self._events)
 
     async def wait_for_events(self, after: int, timeout: float) -> bool:
-        """As `EventLog.wait`."""
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         while True:
-            woken: Future[None] = loop.create_future()
+            waiter: Future[None] = loop.create_future()
             with self._lock:
                 if self.head() > after:
                     return True
                 if loop.time() >= end:
                     return False
-                self._waiters[woken] = loop
-            timer = loop.call_at(end, _resolve_waiter, woken)
+                self._waiters[waiter] = loop
+            timer = loop.call_at(end, _resolve_waiter, waiter)
             try:
-                await woken
+                await waiter
             finally:
                 timer.cancel()
                 with self._lock:
-                    self._waiters.pop(woken, None)
+                    self._waiters.pop(waiter, None)
 
     def close(self) -> None:
-        """As `EventLog.close`; who waits for news is woken and refused."""
+        """Wake the tasks that wait for events; they and all later calls raise `LogUnavailable`."""
         with self._lock:
             self._closed = True
             self._wake_all()
 
-    def _refuse_if_closed(self) -> None:
+    def _require_open(self) -> None:
         if self._closed:
             raise LogUnavailable("the log in memory is closed")
 
@@ -191,12 +180,12 @@ class MemoryLog:
         return new
 
     def _wake_all(self) -> None:
-        for woken, loop in self._waiters.items():
+        for waiter, loop in self._waiters.items():
             if not loop.is_closed():
-                loop.call_soon_threadsafe(_resolve_waiter, woken)
+                loop.call_soon_threadsafe(_resolve_waiter, waiter)
         self._waiters.clear()
 
 
-def _resolve_waiter(woken: "Future[None]") -> None:
-    if not woken.done():
-        woken.set_result(None)
+def _resolve_waiter(waiter: "Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)

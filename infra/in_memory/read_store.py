@@ -1,7 +1,7 @@
 """Read models in memory: the reference of what a store does, and the place for throw-away views.
 
-Rows live in a dictionary under their key. An order that was scanned once is kept as a sorted list,
-so that scans cost what they return.
+Rows are in a dictionary by their key. An order that was scanned once is stored as a sorted list, so
+that scans cost what they return.
 """
 
 from bisect import bisect_left, insort
@@ -19,18 +19,18 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def _sort_key(value: Any) -> tuple[Any, ...]:
-    """A value as it sorts: None before everything else."""
+    """What a value is sorted by: None comes before everything else."""
     return (0,) if value is None else (1, value)
 
 
-def _successor_key(placed: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What sorts right after a placed value, before every greater one."""
-    return (*placed, 0)
+def _successor_key(sort_key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What sorts right after a value's sort key, before every greater one."""
+    return (*sort_key, 0)
 
 
 @dataclass(slots=True)
 class _MemoryTable:
-    """One table: its rows, and the orders in which somebody scanned it."""
+    """One table: its rows, and the orders in which it was scanned."""
 
     table: AnyTable
     rows: dict[Key, Any] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class _MemoryTable:
         return index + tuple(column for column in key if column not in index)
 
     def place_of_row(self, order: ColumnOrder, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Where a row stands in an order; its key comes last, to find it by."""
+        """The sort keys of a row in an order; its key comes last, to find it by."""
         columns = self.table.columns
         return (*(_sort_key(row[columns.index(c)]) for c in order), row[: self.table.key_size])
 
@@ -99,12 +99,10 @@ class MemoryReadStore:
         self._closed = False
 
     async def read_checkpoint(self, partition: int = 0) -> int:
-        """The position up to which a partition was projected; 0 before the first."""
         self._require_open()
         return self._positions.get(partition, 0)
 
     async def get(self, table: Table[Row] | CounterTable[Row], key: Key) -> Row | None:
-        """The row with a key."""
         self._require_open()
         row: Row | None = self._memory_tables[table].rows.get(key)
         return row
@@ -112,7 +110,6 @@ class MemoryReadStore:
     async def get_many(
         self, table: Table[Row] | CounterTable[Row], keys: Collection[Key]
     ) -> Mapping[Key, Row]:
-        """The rows of those keys that there are."""
         self._require_open()
         rows = self._memory_tables[table].rows
         return {key: rows[key] for key in keys if key in rows}
@@ -128,15 +125,14 @@ class MemoryReadStore:
         limit: int | None = None,
         descending: bool = False,
     ) -> list[Row]:
-        """Rows in the order of the key or of an index; see the port."""
         self._require_open()
-        held = self._memory_tables[table]
-        places = held.sorted_places(held.columns_of_order(index))
+        memory_table = self._memory_tables[table]
+        places = memory_table.sorted_places(memory_table.columns_of_order(index))
         start = tuple(map(_sort_key, prefix))
         if above is not None:
             first = bisect_left(places, (*start, _successor_key(_sort_key(above))))
         elif below is not None:
-            # A bound leaves out rows that have None there, as in SQL.
+            # A bound leaves out rows whose value is None, as in SQL.
             first = bisect_left(places, (*start, _successor_key(_sort_key(None))))
         else:
             first = bisect_left(places, start)
@@ -149,10 +145,9 @@ class MemoryReadStore:
         found = places[first:last]
         if descending:
             found.reverse()
-        return [held.rows[place[-1]] for place in found[:limit]]
+        return [memory_table.rows[place[-1]] for place in found[:limit]]
 
     async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
-        """Make the changes and move the position; see the port."""
         stored = await self.read_checkpoint(partition)
         if stored >= position:
             return False
@@ -165,18 +160,17 @@ class MemoryReadStore:
         for table, rows in changes.puts.items():
             for row in rows.values():
                 self._memory_tables[table].put_row(row)
-        for tally, sums in changes.increments.items():
-            for key, counts in sums.items():
-                self._memory_tables[tally].add_counts(key, counts)
+        for counter, increments in changes.increments.items():
+            for key, counts in increments.items():
+                self._memory_tables[counter].add_counts(key, counts)
         self._positions[partition] = position
         return True
 
     async def close(self) -> None:
-        """Forget everything. Closing twice is harmless."""
         self._closed = True
 
     def _check_changes(self, changes: Changes) -> None:
-        """Find what can't be applied before anything was."""
+        """Raise for changes that can't be applied, before any of them is."""
         named: set[AnyTable] = {*changes.deletes, *changes.puts, *changes.increments}
         if unknown := named - self._memory_tables.keys():
             raise KeyError(unknown)

@@ -1,10 +1,10 @@
-"""Bells between the processes of one data folder, so that nobody polls.
+"""Notifications between the processes of one data folder, so that none of them polls.
 
-A process that waits for news of a topic binds a UNIX datagram socket in a folder that all of them
-know; whoever has news sends one byte to each socket there. The byte says only *look again*: there
-may be one too many, and several may come as one, but none is missing for a waiter who first
-listens and then looks, which is what `wait` does. Sockets of processes that were killed refuse the
-next byte and are removed.
+A process that waits for a topic binds a UNIX datagram socket in the folder `notify/`; a process
+that has something new on the topic sends one byte to each of its sockets. The byte says only *check
+again*: there may be one too many, and several may come as one, but a process that first subscribes
+and then checks misses none, which is what `wait_until` does. Sockets of processes that were killed
+refuse the next byte and are removed.
 """
 
 import asyncio
@@ -27,60 +27,61 @@ _logger = logging.getLogger(__name__)
 
 
 class ProcessNotifier:
-    """The bells of one data folder. Any thread may ring; any event loop may wait."""
+    """Notifies and waits within one data folder. Any thread may notify; any event loop may wait."""
 
     def __init__(self, data: Path) -> None:
         self.folder: Final = _socket_folder(data.resolve())
         self._subscriptions: dict[tuple[AbstractEventLoop, str], _Subscription] = {}
 
     def notify(self, topic: str) -> None:
-        """Make every process that waits for `topic` look again.
+        """Make every process that waits for `topic` check again.
 
-        Takes about 5 microseconds and 10 more for each process that waits. Never raises: whoever
-        has news has done their part; what went wrong is logged.
+        Takes about 5 microseconds and 10 more for each process that waits. Never raises, since what
+        is new has been stored already; errors are logged.
         """
         try:
             names = [name for name in os.listdir(self.folder) if name.startswith(f"{topic}.")]
             if names:
-                # A socket of its own, for what nobody has read counts against its sender: one
-                # stopped process would keep this process from waking all others.
-                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
-                    bell.setblocking(False)
+                # A new socket each time, for bytes that are not read yet count against their
+                # sender: one stopped process would keep this process from waking all others.
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                    sender.setblocking(False)
                     for name in names:
-                        _notify_socket(bell, self.folder / name)
+                        _notify_socket(sender, self.folder / name)
         except FileNotFoundError:
-            return  # nobody ever waited
+            return  # no process ever waited
         except OSError as error:
-            _logger.warning("cannot wake whoever waits for %r: %s", topic, error)
+            _logger.warning("cannot notify the processes that wait for %r: %s", topic, error)
 
     async def wait_until(self, topic: str, ready: Callable[[], bool], timeout: float) -> bool:
         """Sleep until `ready()`; False if `timeout` seconds pass first. Raises `OSError`.
 
-        `ready` is asked at once, after each ring and at the end; it must be quick.
+        `ready` is called at once, after each notification and at the end; it must be quick.
         """
         if ready():
             return True
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
-        ear = self._subscriptions.get((loop, topic))
-        if ear is None:
-            ear = self._subscriptions[(loop, topic)] = _Subscription(self.folder, topic, loop)
-        ear.wait_count += 1
+        subscription = self._subscriptions.get((loop, topic))
+        if subscription is None:
+            subscription = _Subscription(self.folder, topic, loop)
+            self._subscriptions[(loop, topic)] = subscription
+        subscription.wait_count += 1
         try:
             while not ready():
                 if loop.time() >= end:
                     return False
-                await ear.sleep_until(end)
+                await subscription.sleep_until(end)
             return True
         finally:
-            ear.wait_count -= 1
-            if ear.wait_count == 0:
+            subscription.wait_count -= 1
+            if subscription.wait_count == 0:
                 del self._subscriptions[(loop, topic)]
-                ear.close()
+                subscription.close()
 
 
 class _Subscription:
-    """A socket that wakes all who wait for one topic on one event loop, while any do."""
+    """A socket that wakes all tasks of one event loop that wait for one topic, while any do."""
 
     def __init__(self, folder: Path, topic: str, loop: AbstractEventLoop) -> None:
         self.wait_count = 0
@@ -92,8 +93,8 @@ class _Subscription:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)
-            # Between its appearance in the folder and the end of bind() a socket refuses; under
-            # its own name nobody must see it do so, or they would remove it.
+            # Between its appearance in the folder and the end of bind() a socket refuses bytes; a
+            # process that saw that under its final name would remove it.
             hidden = folder / f".{name}"
             self._socket.bind(str(hidden))
             hidden.rename(self._path)
@@ -103,15 +104,15 @@ class _Subscription:
             raise
 
     async def sleep_until(self, end: float) -> None:
-        """Until the bell rings, or the loop's clock shows `end`."""
-        woken: Future[None] = self._loop.create_future()
-        timer = self._loop.call_at(end, _resolve_waiter, woken)
-        self._waiters.add(woken)
+        """Until a notification comes, or the loop's clock shows `end`."""
+        waiter: Future[None] = self._loop.create_future()
+        timer = self._loop.call_at(end, _resolve_waiter, waiter)
+        self._waiters.add(waiter)
         try:
-            await woken
+            await waiter
         finally:
             timer.cancel()
-            self._waiters.discard(woken)
+            self._waiters.discard(waiter)
 
     def close(self) -> None:
         self._loop.remove_reader(self._socket)
@@ -122,26 +123,26 @@ class _Subscription:
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._socket.recv(1)
-        for woken in self._waiters:
-            _resolve_waiter(woken)
+        for waiter in self._waiters:
+            _resolve_waiter(waiter)
 
 
-def _resolve_waiter(woken: "Future[None]") -> None:
-    if not woken.done():
-        woken.set_result(None)
+def _resolve_waiter(waiter: "Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
-def _notify_socket(bell: socket.socket, path: Path) -> None:
+def _notify_socket(sender: socket.socket, path: Path) -> None:
     try:
-        bell.sendto(b".", str(path))
+        sender.sendto(b".", str(path))
     except BlockingIOError:
-        return  # it has not heard the last ones yet, so it will look
+        return  # it has not read the last ones yet, so it will check
     except FileNotFoundError:
         return  # it stopped waiting
     except ConnectionRefusedError:
         path.unlink(missing_ok=True)  # its process was killed
     except OSError as error:
-        _logger.warning("cannot wake whoever waits at %s: %s", path, error)
+        _logger.warning("cannot notify the process at %s: %s", path, error)
 
 
 def _socket_folder(data: Path) -> Path:
@@ -156,4 +157,4 @@ def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to somebody else, so nothing can wait there")
+        raise PermissionError(f"{folder} belongs to another user, so no process can wait there")

@@ -1,10 +1,10 @@
-"""`starling serve`: one parent that keeps API processes and a projector alive.
+"""Keeps child processes running: API processes and a projector in `starling serve`.
 
-The parent binds the port, so that a taken one is told at once and no connection is refused while a
-process restarts; API processes share the listening socket. A child that dies is started again,
-after a pause that grows while it keeps dying. Children sit in sessions of their own, so Ctrl-C
-reaches only the parent, which stops them in order; and they watch a pipe from the parent, so that
-none outlives it.
+The parent binds the port, so that a port in use is reported at once and no connection is refused
+while a process restarts; API processes share the listening socket. A child that dies is started
+again, after a delay that grows while it keeps dying. Children run in sessions of their own, so
+Ctrl-C reaches only the parent, which stops them in order; and they watch a pipe from the parent,
+the lifeline, so that none outlives it.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from pathlib import Path
 FIRST_RESTART_DELAY = 0.1
 LONGEST_RESTART_DELAY = 5.0
 STABLE_SECONDS = 10.0
-"""Seconds after which a child that ran is no longer held to be dying again and again."""
+"""After a child ran for so many seconds, its next restart is without a longer delay."""
 STOP_GRACE_SECONDS = 10.0
 """Seconds that children get to finish before they are killed."""
 
@@ -37,7 +37,7 @@ class ChildProcess:
     arguments: Sequence[str]
     inherited_fds: tuple[int, ...] = ()
     log_file: Path | None = None
-    """Where it writes what it says; None: where its parent does."""
+    """Where its output goes; None: where its parent's goes."""
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
 
 
@@ -66,14 +66,17 @@ def open_listener(host: str, port: int) -> socket.socket:
 
 
 class Supervisor:
-    """Runs children, in an environment, until it is told to stop."""
+    """Runs children, in an environment, until a signal stops it. `write_line` reports deaths."""
 
     def __init__(
-        self, children: Sequence[ChildProcess], environment: Mapping[str, str], say: LineWriter
+        self,
+        children: Sequence[ChildProcess],
+        environment: Mapping[str, str],
+        write_line: LineWriter,
     ) -> None:
         self._children = children
         self._environment = environment
-        self._write_line = say
+        self._write_line = write_line
         self._stop_requested = asyncio.Event()
         self._lifeline, self._parent_end = os.pipe()
 
@@ -82,13 +85,13 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop_requested.set)
-        keepers = [asyncio.create_task(self._keep_running(child)) for child in self._children]
+        tasks = [asyncio.create_task(self._keep_running(child)) for child in self._children]
         if started is not None:
             started()
         try:
             await self._stop_requested.wait()
         finally:
-            await self._stop_children(keepers)
+            await self._stop_children(tasks)
             os.close(self._parent_end)
             os.close(self._lifeline)
 
@@ -112,7 +115,7 @@ class Supervisor:
             )
 
     async def _keep_running(self, child: ChildProcess) -> None:
-        pause = FIRST_RESTART_DELAY
+        delay = FIRST_RESTART_DELAY
         while not self._stop_requested.is_set():
             began = time.monotonic()
             child.process = await self._start_child(child)
@@ -120,16 +123,13 @@ class Supervisor:
             if self._stop_requested.is_set():
                 return
             lived = time.monotonic() - began
-            pause = (
-                FIRST_RESTART_DELAY
-                if lived > STABLE_SECONDS
-                else min(pause * 2, LONGEST_RESTART_DELAY)
-            )
+            stable = lived > STABLE_SECONDS
+            delay = FIRST_RESTART_DELAY if stable else min(delay * 2, LONGEST_RESTART_DELAY)
             how = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
-            self._write_line(f"{child.name} {how}; it starts again in {pause:.1f} s")
-            await asyncio.sleep(pause)
+            self._write_line(f"{child.name} {how}; it starts again in {delay:.1f} s")
+            await asyncio.sleep(delay)
 
-    async def _stop_children(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+    async def _stop_children(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         alive = [c.process for c in self._children if c.process and c.process.returncode is None]
         for process in alive:
             process.terminate()
@@ -145,9 +145,9 @@ class Supervisor:
                     if process.returncode is None:
                         process.kill()
                 await asyncio.wait(late)
-        for keeper in keepers:
-            keeper.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def watch_lifeline(file: int, stop: Callable[[], None]) -> None:

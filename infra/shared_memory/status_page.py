@@ -1,14 +1,13 @@
-"""The board: one memory-mapped page by which the projector tells API processes what is new.
+"""The status page: a memory-mapped file, `status-page`, by which the projector informs the API.
 
 It holds, for each projection, the position up to which its view is current; a generation that grows
-whenever a projection's current version is switched; and a journal of what was touched, so that a
-process drops exactly the cached answers that changed and keeps the rest; and the projector's last
-sign of life.
+whenever a projection is switched to another view; a journal of invalidations, so that an API
+process drops exactly the cached rows that changed; and the projector's last heartbeat.
 
 One process writes (it holds a lock on the file), any number read. Every number is an aligned
 64-bit word, and a journal entry is written before the sequence that announces it, so a reader sees
-either all of an entry or nothing of it. The board is a convenience: it is made anew whenever the
-projector starts, and readers then drop what they cached.
+either all of an entry or nothing of it. The page is disposable: the projector begins it again
+whenever it starts, and readers then drop what they cached.
 """
 
 import math
@@ -25,7 +24,7 @@ PROJECTION_SLOTS: Final = 64
 """Projections there is room for."""
 NAME_WORDS: Final = 8
 JOURNAL_LENGTH: Final = 1 << 16
-"""Touched keys that the journal remembers; a reader further behind drops its whole cache."""
+"""Invalidations in the journal; a reader further behind drops its whole cache."""
 
 _EPOCH, _GENERATION, _SEQUENCE, _HEARTBEAT = range(4)
 _FIRST_SLOT: Final = 8
@@ -35,7 +34,7 @@ _PAGE_WORDS: Final = _FIRST_ENTRY + 2 * JOURNAL_LENGTH
 
 
 class ProjectorAlreadyRunning(Exception):
-    """Another projector writes this board: only one may run on a data folder."""
+    """Another projector writes this status page: only one may run on a data folder."""
 
 
 class Invalidation(NamedTuple):
@@ -46,7 +45,7 @@ class Invalidation(NamedTuple):
 
 
 class _MappedPage:
-    """The mapped words and the slots of the projections in them."""
+    """The mapped words, and which of them are the slots of projections."""
 
     def __init__(self, file: int, *, writable: bool) -> None:
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
@@ -66,16 +65,18 @@ class _MappedPage:
         return found
 
     def close(self) -> None:
-        """Unmap the page."""
         self.words.release()
         self._map.close()
 
 
 class StatusPageWriter:
-    """The projector's side. Raises `ProjectorAlreadyRunning` where another process has it."""
+    """The projector's side."""
 
     def __init__(self, path: Path, epoch: int) -> None:
-        """`epoch` must differ from every earlier writer's: it tells readers to start over."""
+        """`epoch` must differ from every earlier writer's: it tells readers to start over.
+
+        Raises `ProjectorAlreadyRunning`, `OSError`.
+        """
         try:
             self._lock = FileLock(path)
         except BlockingIOError:
@@ -91,7 +92,7 @@ class StatusPageWriter:
             words[slot] = 0
 
     def publish_position(self, projection: str, position: int) -> None:
-        """Say that a projection's view is current up to `position`."""
+        """A projection's view is current up to `position` now."""
         slot = self._page.find_slot(projection)
         if slot is None:
             slot = self._claim_slot(projection)
@@ -107,13 +108,13 @@ class StatusPageWriter:
                 padded = memoryview(name.ljust(NAME_WORDS * 8, b"\0")).cast("q")
                 words[slot + 1 : slot + _SLOT_WORDS] = padded
                 return slot
-        raise ValueError(f"the board has room for {PROJECTION_SLOTS} projections")
+        raise ValueError(f"the status page has room for {PROJECTION_SLOTS} projections")
 
-    def add_invalidations(self, touches: Iterable[Invalidation | tuple[int, int]]) -> None:
-        """Enter what changed; readers learn of all of it at once."""
+    def add_invalidations(self, invalidations: Iterable[Invalidation | tuple[int, int]]) -> None:
+        """Enter what changed; readers see all of it at once."""
         words = self._page.words
         sequence = words[_SEQUENCE]
-        for kind, id in touches:
+        for kind, id in invalidations:
             entry = _FIRST_ENTRY + 2 * (sequence % JOURNAL_LENGTH)
             words[entry] = kind
             words[entry + 1] = id
@@ -121,23 +122,24 @@ class StatusPageWriter:
         words[_SEQUENCE] = sequence
 
     def heartbeat(self) -> None:
-        """Say that the projector is at work."""
+        """The projector is at work now."""
         self._page.words[_HEARTBEAT] = time.monotonic_ns()
 
     def bump_generation(self) -> None:
-        """Say that some projection's current version is another one now."""
+        """Some projection was switched to another view."""
         self._page.words[_GENERATION] += 1
 
     def close(self) -> None:
-        """Give the board to the next writer."""
+        """Release the lock, for the next writer."""
         self._page.close()
         self._lock.close()
 
 
 class StatusPageReader:
-    """An API process's side; cheap enough to ask before every answer."""
+    """An API process's side; cheap enough to read before every response."""
 
     def __init__(self, path: Path) -> None:
+        # Created here, too: an API process may start before the projector.
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         if os.fstat(file).st_size < _PAGE_WORDS * 8:
             os.ftruncate(file, _PAGE_WORDS * 8)
@@ -147,7 +149,7 @@ class StatusPageReader:
         self._generation = self.generation
 
     def position_of(self, projection: str) -> int:
-        """How far a projection's view is known to be; 0 where nobody said yet."""
+        """The position that was published last for a projection; 0 before the first."""
         slot = self._page.find_slot(projection)
         return self._page.words[slot] if slot is not None else 0
 
@@ -157,14 +159,14 @@ class StatusPageReader:
         return self._page.words[_GENERATION] ^ self._page.words[_EPOCH]
 
     def heartbeat_age(self) -> float:
-        """Since the projector's last sign of life; infinite where there was none since the boot."""
-        beat, now = self._page.words[_HEARTBEAT], time.monotonic_ns()
-        return (now - beat) / 1e9 if 0 < beat <= now else math.inf
+        """Seconds since the projector's last heartbeat; infinite before the first one."""
+        at, now = self._page.words[_HEARTBEAT], time.monotonic_ns()
+        return (now - at) / 1e9 if 0 < at <= now else math.inf
 
     def poll_invalidations(self) -> list[Invalidation] | None:
-        """What was touched since the last call; None where too much was: drop everything.
+        """Invalidations since the last call; None where a reader must drop everything.
 
-        A switch of versions and a restart of the projector are too much, too.
+        That is after a switch, a restart of the projector, or more than `JOURNAL_LENGTH` of them.
         """
         words = self._page.words
         sequence = words[_SEQUENCE]
@@ -176,13 +178,12 @@ class StatusPageReader:
         first, self._seen_sequence = self._seen_sequence, sequence
         if sequence - first > JOURNAL_LENGTH:
             return None
-        touches = []
+        found = []
         for place in range(first, sequence):
             entry = _FIRST_ENTRY + 2 * (place % JOURNAL_LENGTH)
-            touches.append(Invalidation(words[entry], words[entry + 1]))
+            found.append(Invalidation(words[entry], words[entry + 1]))
         # The writer may have come round meanwhile and overwritten what was being read.
-        return None if words[_SEQUENCE] - first > JOURNAL_LENGTH else touches
+        return None if words[_SEQUENCE] - first > JOURNAL_LENGTH else found
 
     def close(self) -> None:
-        """Let go of the page."""
         self._page.close()

@@ -1,4 +1,4 @@
-"""Accounts in a SQLite file of their own, beside the log.
+"""Accounts in a SQLite file of their own, `accounts.sqlite`, beside the log.
 
 Writes are rare and must survive power loss: WAL with full synchronisation. Erasing means erasing:
 `secure_delete` overwrites the row, and the write-ahead log is truncated after each removal.
@@ -40,7 +40,7 @@ class SqliteAccounts:
         self._lock = threading.Lock()
         try:
             if path != ":memory:":
-                # Nobody else's to read; SQLite gives the files beside it the same mode.
+                # Readable by its owner alone; SQLite gives the files beside it the same mode.
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._db.executescript(_SCHEMA)
@@ -48,17 +48,14 @@ class SqliteAccounts:
             raise AccountsUnavailable(f"{path}: {error}") from error
 
     async def get(self, user: int) -> AccountRecord | None:
-        """The account of a user."""
         return await self._run_in_thread(lambda: self._select_account("user = ?", user))
 
     async def find_by_email(self, email: str) -> AccountRecord | None:
-        """The account that has this email address."""
         return await self._run_in_thread(
             lambda: self._select_account("folded = ?", email.casefold())
         )
 
     async def put(self, account: AccountRecord) -> None:
-        """Add the account, or replace its user's. Raises `EmailTaken`."""
         folded = account.email.casefold() if account.email is not None else None
 
         def upsert_row() -> None:
@@ -75,8 +72,6 @@ class SqliteAccounts:
             raise EmailTaken(str(error)) from error
 
     async def remove(self, user: int) -> None:
-        """Erase the account of a user; no error where there is none."""
-
         def erase_row() -> None:
             self._db.execute("DELETE FROM accounts WHERE user = ?", (user,))
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -84,7 +79,6 @@ class SqliteAccounts:
         await self._run_in_thread(erase_row)
 
     def close(self) -> None:
-        """Close the file."""
         with self._lock:
             self._db.close()
 

@@ -1,9 +1,9 @@
-"""A view in SQLite while it is loaded and nobody reads it: quicker, and safe against `kill -9`.
+"""A view in SQLite while it is loaded and has no readers: quicker, and safe against `kill -9`.
 
-Nothing is fsynced before `finish`, and indexes are made then, from sorted rows; one that a
-projection scans meanwhile (an account was deleted) is made at once and kept up from there. What a
-killed process leaves is whole, because the system keeps what was written. After a power loss it
-must be thrown away: whoever opens it has to know that there was none (`infra.sqlite.view_files`).
+Nothing is fsynced before `finish_loading`, and indexes are created then, from sorted rows; one that
+a projection scans meanwhile (an account was deleted) is created at once and updated from there on.
+What a killed process leaves is whole, because the system keeps what was written. After a power loss
+the file must be thrown away: `infra.sqlite.view_files` resumes loading in the same boot alone.
 """
 
 import os
@@ -25,7 +25,7 @@ _CACHE_MB: Final = 4
 
 
 class BulkLoadStore(SqliteReadStore):
-    """A `SqliteReadStore` for one writer and no reader. Opened by `open`, as its parent."""
+    """A `SqliteReadStore` for one writer and no reader. Opened by `open_for_loading`."""
 
     def __init__(self, connection: sqlite3.Connection, tables: Sequence[AnyTable]) -> None:
         super().__init__(connection, tables)
@@ -35,7 +35,7 @@ class BulkLoadStore(SqliteReadStore):
     async def get_many(
         self, table: Table[Row] | CounterTable[Row], keys: Collection[Key]
     ) -> Mapping[Key, Row]:
-        """As the port says; a table in which nothing was put yet is not asked."""
+        """The rows of keys; a table in which no row was put yet is not queried."""
         return await super().get_many(table, keys) if table in self._filled_tables else {}
 
     async def scan(
@@ -49,7 +49,7 @@ class BulkLoadStore(SqliteReadStore):
         limit: int | None = None,
         descending: bool = False,
     ) -> list[Row]:
-        """As the port says; makes the index that it goes along."""
+        """Rows in order, see the port; creates the index that it needs."""
         if index is not None and self._missing_indexes:
             self._create_index(self._statements[table].index_name(index))
         return await super().scan(
@@ -57,7 +57,7 @@ class BulkLoadStore(SqliteReadStore):
         )
 
     def finish_loading(self, path: Path) -> None:
-        """Make the indexes, bring everything to disk and close: from now on it can be read."""
+        """Create the indexes, fsync and close: from now on the view at `path` can be read."""
         try:
             for name in tuple(self._missing_indexes):
                 self._create_index(name)
@@ -68,7 +68,7 @@ class BulkLoadStore(SqliteReadStore):
         _fsync_file(path)
 
     def copy_file(self, path: Path, to: Path) -> None:
-        """A copy of the file at `path`, which this is, as far as it is: to be gone on with."""
+        """Copy the file at `path`, which is this store's, as far as it was loaded."""
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
@@ -80,7 +80,7 @@ class BulkLoadStore(SqliteReadStore):
         super()._prepare_file(read_only, cache_mb)
         execute = self._connection.execute
         execute("PRAGMA synchronous = OFF")
-        execute("PRAGMA temp_store = FILE")  # an index of any length is sorted in little memory
+        execute("PRAGMA temp_store = FILE")  # indexes are sorted in little memory
         for table, sql in self._statements.items():
             if execute(f"SELECT 1 FROM {sql.quoted_name} LIMIT 1").fetchone():
                 self._filled_tables.add(table)
@@ -91,10 +91,10 @@ class BulkLoadStore(SqliteReadStore):
         }
         return [sql for name, sql in wanted.items() if name not in self._missing_indexes]
 
-    def _accepts_schema(self, there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-        missing = wanted.keys() - there.keys()
+    def _accepts_schema(self, found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+        missing = wanted.keys() - found.keys()
         self._missing_indexes = {name: wanted[name] for name in missing}
-        return wanted.items() >= there.items() and all(
+        return wanted.items() >= found.items() and all(
             sql.startswith(_CREATE_INDEX) for sql in self._missing_indexes.values()
         )
 

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS machine_leases (
     machine  INTEGER PRIMARY KEY,
     owner    TEXT NOT NULL,
     token    INTEGER NOT NULL UNIQUE, -- of the last grant; rows stay, so the greatest only grows
-    until_ms INTEGER NOT NULL         -- Unix ms: ids before it are spoken for
+    until_ms INTEGER NOT NULL         -- Unix ms: ids before it may have been made
 ) STRICT
 """
 
@@ -26,19 +26,18 @@ RETURNING token
 
 
 class SqliteLeases:
-    """A LeaseStore in the file `path`, made at need.
+    """A `LeaseStore` in the file `path`, created at need.
 
     A connection lasts for one call: calls are rare (one in ten seconds for each process), and
     nothing is left open over a fork or for another thread.
     """
 
-    def __init__(self, path: Path, patience_seconds: float = 5.0) -> None:
-        """`patience_seconds` is how long a call waits for another process's call to end."""
+    def __init__(self, path: Path, lock_timeout_seconds: float = 5.0) -> None:
+        """`lock_timeout_seconds` is how long a call waits for another process's call to end."""
         self._path = path
-        self._lock_timeout_seconds = patience_seconds
+        self._lock_timeout_seconds = lock_timeout_seconds
 
     def grant_lease(self, block: range, owner: str, now_ms: int, until_ms: int) -> LeaseGrant:
-        """See LeaseStore."""
         with self._write_transaction() as connection:
             held = {
                 machine
@@ -57,7 +56,6 @@ class SqliteLeases:
             return LeaseGrant(machine, token)
 
     def extend_lease(self, grant: LeaseGrant, until_ms: int) -> None:
-        """See LeaseStore."""
         with self._write_transaction() as connection:
             changed = connection.execute(
                 "UPDATE machine_leases SET until_ms = max(until_ms, ?) "
@@ -71,7 +69,6 @@ class SqliteLeases:
             )
 
     def end_lease(self, grant: LeaseGrant, until_ms: int) -> None:
-        """See LeaseStore."""
         with self._write_transaction() as connection:
             connection.execute(
                 "UPDATE machine_leases SET until_ms = min(until_ms, ?) "

@@ -1,7 +1,7 @@
 """The file of a SQLite log: its tables, what they refuse, and how it is opened.
 
-Anyone may read the file while it is written, with `sqlite3` or DuckDB: `data` is JSON text, so
-`SELECT data ->> 'text' FROM events WHERE type = 'post-created'` works.
+Other programs may read the file while it is written, `sqlite3` or DuckDB for example: `data` is
+JSON text, so `SELECT data ->> 'text' FROM events WHERE type = 'post-created'` works.
 """
 
 import sqlite3
@@ -11,10 +11,10 @@ from typing import Final
 from events.log import LogError, LogUnavailable
 
 LOG_SCHEMA_VERSION: Final = 1
-"""The version of these tables, kept in `meta`."""
+"""The version of these tables, stored in `meta`."""
 
 LOCK_TIMEOUT_MS: Final = 10_000
-"""How long SQLite waits for a lock that a stranger (a shell, a backup) holds."""
+"""How long SQLite waits for a lock that another program (a shell, a backup) holds."""
 
 _TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
@@ -41,7 +41,7 @@ _TABLES: Final = (
       position INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
-    # INSERT OR REPLACE removes rows without firing a DELETE trigger: only a look before the
+    # INSERT OR REPLACE removes rows without firing a DELETE trigger: only a trigger before the
     # insert can refuse it. It costs about 1.5 of 6 microseconds a row.
     """
     CREATE TRIGGER events_are_not_replaced BEFORE INSERT ON events BEGIN
@@ -68,13 +68,13 @@ _TABLES: Final = (
 
 
 class UnknownLogSchema(LogError):
-    """A newer Starling made the file; this one would misread it."""
+    """A newer version of Starling made the file; this one would misread it."""
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
     """A connection that commits durably. Raises `sqlite3.Error`, `UnknownLogSchema`.
 
-    Makes the tables in an empty file. The caller keeps other writers of this program out.
+    Creates the tables in an empty file. The caller keeps other writers of this program out.
     """
     connection = _open_connection(path)
     try:
@@ -105,7 +105,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def log_unavailable(path: Path, error: Exception) -> LogUnavailable:
-    """What to tell somebody whose append or read met `error`."""
+    """The error of an append or a read that met `error`."""
     return LogUnavailable(f"the log {path} can't be used: {error}")
 
 
@@ -120,7 +120,7 @@ def _open_connection(path: Path) -> sqlite3.Connection:
 
 
 def _prepare_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables in an empty file, or check that they are of our version."""
+    """Create the tables in an empty file, or check that they have this program's version."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone():

@@ -1,8 +1,8 @@
-"""A view in SQLite that another version of the program made, read as far as it serves this one.
+"""A view in SQLite that another version of the program made, read as far as its tables allow.
 
-The file says itself which tables it was made with. A query whose columns and orders all stand in it
-as this program would have made them is answered from it; any other has to wait for the view that is
-being built. Nobody writes it, since the code that could is gone: it stays where it is.
+The file itself says which tables it has. A query whose columns and indexes are all in it as this
+program would have declared them is answered from it; any other has to wait for the rebuilt view.
+The view is not written any more, since the code that could is gone: its checkpoint stays.
 """
 
 import sqlite3
@@ -20,9 +20,9 @@ from streams.projecting.dead_letters import tables_with_dead_letters
 
 
 class OldSchemaStore(SqliteReadStore):
-    """A `SqliteReadStore` to be read, whose tables are not the program's. Opened by `open`.
+    """A read-only `SqliteReadStore` whose tables are not the program's.
 
-    Rows of a table that lacks columns raise `OldSchema` as soon as one of those is looked at.
+    Rows of a table that lacks columns raise `OldSchema` as soon as one of those is accessed.
     """
 
     def __init__(self, connection: sqlite3.Connection, tables: Sequence[AnyTable]) -> None:
@@ -31,29 +31,29 @@ class OldSchemaStore(SqliteReadStore):
         self._unreadable_names: set[str] = set()
         """Tables and indexes that can't be read at all, by name."""
 
-    def _accepts_schema(self, there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-        """Whether it is a view at all; what in it can be read is found out here."""
-        with closing(sqlite3.connect(":memory:")) as ours:
+    def _accepts_schema(self, found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+        """Whether it is a view at all. Finds out what in it can be read."""
+        with closing(sqlite3.connect(":memory:")) as program:
             for create in wanted.values():
-                ours.execute(create)
+                program.execute(create)
             for table, sql in tuple(self._statements.items()):
                 lacking = _missing_columns(
-                    _declared_columns(self._connection, table), _declared_columns(ours, table)
+                    _declared_columns(self._connection, table), _declared_columns(program, table)
                 )
                 self._unreadable_names |= {
                     name
                     for name, create in sql.create_statements.items()
-                    if name != table.name and there.get(name) != create
+                    if name != table.name and found.get(name) != create
                 }
                 if lacking is None:
                     self._unreadable_names.add(table.name)
                 elif lacking:
                     self._statements[table] = TableStatements(table, lacking)
                     self._partial_row_types[table] = _partial_row_type(table, lacking)
-        return there.get("position") == wanted["position"]
+        return found.get("position") == wanted["position"]
 
     async def get(self, table: Table[Row] | CounterTable[Row], key: Key) -> Row | None:
-        """As the port says; raises `OldSchema` where this view can't tell."""
+        """The row with a key. Raises `OldSchema` where this view can't tell, as all reads do."""
         self._require_readable(table.name)
         row = await super().get(table, key)
         return self._readable_rows(table, [row])[0] if row is not None else None
@@ -61,7 +61,6 @@ class OldSchemaStore(SqliteReadStore):
     async def get_many(
         self, table: Table[Row] | CounterTable[Row], keys: Collection[Key]
     ) -> Mapping[Key, Row]:
-        """As the port says; raises `OldSchema` where this view can't tell."""
         self._require_readable(table.name)
         found = await super().get_many(table, keys)
         return dict(zip(found, self._readable_rows(table, list(found.values())), strict=True))
@@ -77,7 +76,6 @@ class OldSchemaStore(SqliteReadStore):
         limit: int | None = None,
         descending: bool = False,
     ) -> list[Row]:
-        """As the port says; raises `OldSchema` where this view can't tell."""
         self._require_readable(table.name)
         if index is not None:
             self._require_readable(self._statements[table].index_name(index))
@@ -87,8 +85,8 @@ class OldSchemaStore(SqliteReadStore):
         return self._readable_rows(table, rows)
 
     def _readable_rows(self, table: Table[Row] | CounterTable[Row], rows: list[Row]) -> list[Row]:
-        kind = self._partial_row_types.get(table)
-        return rows if kind is None else [tuple.__new__(kind, row) for row in rows]
+        row_type = self._partial_row_types.get(table)
+        return rows if row_type is None else [tuple.__new__(row_type, row) for row in rows]
 
     def _require_readable(self, name: str) -> None:
         if name in self._unreadable_names:
@@ -96,7 +94,7 @@ class OldSchemaStore(SqliteReadStore):
 
 
 def open_any_version(path: Path, projection: Projection) -> SqliteReadStore:
-    """A view as it can be read, whichever version of the program made it.
+    """A view of this or another version of the program, to be read.
 
     Raises `StoreUnavailable`; `StoreError` where the file is no view.
     """
@@ -116,32 +114,34 @@ def _raise_old_schema(what: str) -> NoReturn:
 def _declared_columns(
     connection: sqlite3.Connection, table: AnyTable
 ) -> dict[str, tuple[Any, ...]]:
-    """What is declared of each column; the last is its place in the key, from 1, else 0."""
-    asked = connection.execute(f"PRAGMA table_info({quote_identifier(table.name)})")
-    return {name: tuple(rest) for _, name, *rest in asked}
+    """The declaration of each column; its last value is the place in the key, from 1, else 0."""
+    rows = connection.execute(f"PRAGMA table_info({quote_identifier(table.name)})")
+    return {name: tuple(declared) for _, name, *declared in rows}
 
 
 def _missing_columns(
-    there: Mapping[str, tuple[Any, ...]], here: Mapping[str, tuple[Any, ...]]
+    found: Mapping[str, tuple[Any, ...]], wanted: Mapping[str, tuple[Any, ...]]
 ) -> frozenset[str] | None:
     """The columns that are missing or were declared otherwise; None where the keys differ."""
-    keys = [{name for name, one in each.items() if one[-1]} for each in (there, here)]
-    lacking = frozenset(name for name, declared in here.items() if there.get(name) != declared)
-    return None if keys[0] != keys[1] or keys[1] & lacking else lacking
+    found_key, wanted_key = (
+        {name for name, declared in columns.items() if declared[-1]} for columns in (found, wanted)
+    )
+    lacking = frozenset(name for name, declared in wanted.items() if found.get(name) != declared)
+    return None if found_key != wanted_key or wanted_key & lacking else lacking
 
 
 def _partial_row_type(table: AnyTable, lacking: Collection[str]) -> type[Any]:
-    """The type of a table's rows that refuses to show some columns."""
-    places = {table.columns.index(name) for name in lacking}
-    said = f"{', '.join(sorted(lacking))} of {table.name}"
+    """A subclass of the table's row type that raises `OldSchema` for the columns it lacks."""
+    hidden_places = {table.columns.index(name) for name in lacking}
+    description = f"{', '.join(sorted(lacking))} of {table.name}"
 
     def refuse_access(self: Any) -> NoReturn:
-        _raise_old_schema(said)
+        _raise_old_schema(description)
 
     def get_item(self: Any, place: int | slice) -> Any:
         wanted = range(len(self))[place]
-        if not places.isdisjoint([wanted] if isinstance(wanted, int) else wanted):
-            _raise_old_schema(said)
+        if not hidden_places.isdisjoint([wanted] if isinstance(wanted, int) else wanted):
+            _raise_old_schema(description)
         return tuple.__getitem__(self, place)
 
     hidden = dict.fromkeys(lacking, property(refuse_access))

@@ -2,9 +2,11 @@
 
 The file is made of real tables, so `sqlite3 FILE` shows a read model as it is. It is in WAL mode:
 readers in other processes are never blocked and never block. A commit is not fsynced (a view can
-be made anew from the log), but rows and position always fit together, whatever was cut off.
+be rebuilt from the log), but rows and checkpoint always fit together, even after a power loss.
 
-A store belongs to one thread at a time. Its methods are `async` as the port says, and never wait.
+A store belongs to one thread at a time. Its methods are `async` because the port's are, and never
+wait. Rows become named tuples by `tuple.__new__`: SQLite gives them the right length and order, and
+the types' own constructors would take longer.
 """
 
 import sqlite3
@@ -43,10 +45,9 @@ class SqliteReadStore:
         read_only: bool = False,
         cache_mb: int = 16,
     ) -> Self:
-        """Open the file, making what isn't there (a read-only one must be there).
+        """Open the file and create it and its tables if they are missing, unless `read_only`.
 
-        Raises `StoreUnavailable` where that can't be done, `StoreError` where the file has other
-        tables than these.
+        Raises `StoreUnavailable`; `StoreError` where the file has other tables than these.
         """
         try:
             connection = sqlite3.connect(
@@ -80,52 +81,46 @@ class SqliteReadStore:
             execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
             execute(f"PRAGMA journal_size_limit = {_WAL_PAGES * 4096}")
             execute("BEGIN IMMEDIATE")
-        there = dict(execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+        found = dict(execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
         wanted = {"position": _CREATE_POSITION}
         for sql in self._statements.values():
             wanted |= sql.create_statements
-        if not there and not read_only:
+        if not found and not read_only:
             for create in self._initial_statements(wanted):
                 execute(create)
-        elif not self._accepts_schema(there, wanted):
-            wrong = sorted(n for n in there.keys() | wanted if there.get(n) != wanted.get(n))
+        elif not self._accepts_schema(found, wanted):
+            wrong = sorted(n for n in found.keys() | wanted if found.get(n) != wanted.get(n))
             raise StoreError(
                 f"a view on disk differs from the program in {', '.join(wrong)}: raise the "
-                "version of its projection, or delete the file and it will be made anew"
+                "version of its projection, or delete the file and it will be rebuilt"
             )
         if not read_only:
             execute("COMMIT")
 
     def _initial_statements(self, wanted: Mapping[str, str]) -> Collection[str]:
-        """What makes an empty file a view."""
+        """The statements that make an empty file a view."""
         return wanted.values()
 
-    def _accepts_schema(self, there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-        """Whether a file with these tables and indexes is such a view."""
-        return there == wanted
+    def _accepts_schema(self, found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+        """Whether a file with the tables and indexes that were found is such a view."""
+        return found == wanted
 
     async def read_checkpoint(self, partition: int = 0) -> int:
-        """The position up to which a partition was projected; 0 before the first."""
         rows = self._fetch_rows("SELECT position FROM position WHERE partition = ?", (partition,))
         return rows[0][0] if rows else 0
 
     async def get(self, table: Table[Row] | CounterTable[Row], key: Key) -> Row | None:
-        """The row with a key."""
         rows = self._fetch_rows(self._statements[table].select_row, key)
         return tuple.__new__(table.row_type, rows[0]) if rows else None
 
     async def get_many(
         self, table: Table[Row] | CounterTable[Row], keys: Collection[Key]
     ) -> Mapping[Key, Row]:
-        """The rows of those keys that there are, in one statement for each 512 keys."""
-        sql, width, kind, make = (
-            self._statements[table],
-            table.key_size,
-            table.row_type,
-            tuple.__new__,
-        )
+        """The rows of those keys that exist, by one statement for each 512 keys."""
+        sql, width = self._statements[table], table.key_size
+        row_type, new_row = table.row_type, tuple.__new__
         found: dict[Key, Row] = {}
-        # In key order, neighbours on disk are asked for one after another.
+        # In key order, neighbours on disk are read one after another.
         wanted = sorted(keys) if len(keys) > 1 else list(keys)
         for start in range(0, len(wanted), _BATCH_SIZES[-1]):
             part = wanted[start : start + _BATCH_SIZES[-1]]
@@ -133,7 +128,7 @@ class SqliteReadStore:
             parameters = [value for key in part for value in key]
             parameters += [None] * ((size - len(part)) * width)
             for row in self._fetch_rows(sql.select_many(size), parameters):
-                found[row[:width]] = make(kind, row)
+                found[row[:width]] = new_row(row_type, row)
         return found
 
     async def scan(
@@ -147,7 +142,6 @@ class SqliteReadStore:
         limit: int | None = None,
         descending: bool = False,
     ) -> list[Row]:
-        """Rows in the order of the key or of an index; see the port."""
         parameters = list(prefix)
         if above is not None:
             parameters.append(above)
@@ -157,11 +151,10 @@ class SqliteReadStore:
         sql = self._statements[table].select_range(
             len(prefix), index, above is not None, below is not None, descending
         )
-        kind, make = table.row_type, tuple.__new__
-        return [make(kind, row) for row in self._fetch_rows(sql, parameters)]
+        row_type, new_row = table.row_type, tuple.__new__
+        return [new_row(row_type, row) for row in self._fetch_rows(sql, parameters)]
 
     async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
-        """Make the changes and move the position, in one transaction; see the port."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             stored = await self.read_checkpoint(partition)
@@ -170,7 +163,7 @@ class SqliteReadStore:
                 return False
             if stored != after:
                 raise WriterSuperseded(
-                    f"partition {partition} is at {stored}, not at {after}: another one writes it"
+                    f"partition {partition} is at {stored}, not at {after}: another writer moved it"
                 )
             self._write_changes(changes)
             self._connection.execute(
@@ -186,28 +179,29 @@ class SqliteReadStore:
         return True
 
     def pin_snapshot(self) -> None:
-        """See the view as it is now until `close`, whatever others write. For a short while."""
+        """Read the view as it is now until `close`, whatever is written meanwhile.
+
+        Not for long: the write-ahead log grows as long as a reader needs its beginning.
+        """
         self._fetch_rows("BEGIN", ())
-        self._fetch_rows("SELECT 1 FROM position", ())  # the first read chooses the moment
+        self._fetch_rows("SELECT 1 FROM position", ())  # the first read chooses the snapshot
 
     async def close(self) -> None:
-        """Let go of the file. Closing twice is harmless."""
         self._closed = True
         self._connection.close()
 
     def _write_changes(self, changes: Changes) -> None:
         many = self._connection.executemany
-        for table, gone in changes.deletes.items():
-            many(self._statements[table].delete_row, sorted(gone))
+        for table, keys in changes.deletes.items():
+            many(self._statements[table].delete_row, sorted(keys))
         for table, rows in changes.puts.items():
             many(self._statements[table].upsert_row, map(rows.__getitem__, sorted(rows)))
-        for tally, counts in changes.increments.items():
-            many(
-                self._statements[tally].add_counts, [(*key, *counts[key]) for key in sorted(counts)]
-            )
-            # Only where something was taken away can nothing be left.
+        for counter, counts in changes.increments.items():
+            sql = self._statements[counter]
+            many(sql.add_counts, [(*key, *counts[key]) for key in sorted(counts)])
+            # Counts can have become zero only where something was subtracted.
             less = [key for key, added in counts.items() if min(added) < 0 or not any(added)]
-            many(self._statements[tally].delete_if_zero, sorted(less))
+            many(sql.delete_if_zero, sorted(less))
 
     def _fetch_rows(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         try:
@@ -220,7 +214,6 @@ class SqliteReadStore:
             self._connection.execute("ROLLBACK")
 
     def _to_store_error(self, error: sqlite3.Error | OverflowError) -> StoreError:
-        """What the port calls this error."""
         if self._closed:
             return StoreUnavailable("this store was closed")
         if isinstance(error, sqlite3.OperationalError):

@@ -1,10 +1,9 @@
 """Snapshots of views as they were, so that the past need not be projected from its beginning.
 
-`data/snapshots/<projection>-<version>-<position>-<newest>-<left>.sqlite`: the numbers after the
-version are the `SnapshotCoverage` of the view. A file is complete from the moment it has its name,
-is never
-written again, and can be deleted at any time. What is being made lies beside them, its name begins
-with `unfinished-`.
+`snapshots/<projection>-<version>-<position>-<newest>-<left>.sqlite`: the numbers after the version
+are the `SnapshotCoverage` of the view. A file is complete from the moment it has its name, is never
+written again, and can be deleted at any time. Files that are still being made are beside them;
+their names begin with `unfinished-`.
 """
 
 import os
@@ -25,10 +24,10 @@ from projections.store import StoreError
 from streams.rebuild.time_travel import PointInTime, SnapshotCoverage
 
 MAX_SNAPSHOTS: Final = 12
-"""Snapshots of one projection that are kept: those used last."""
+"""Snapshots of one projection that stay: those used last."""
 
 STALE_SECONDS: Final = 24 * 3600.0
-"""After which something in the making belongs to a process that was killed."""
+"""Age of an unfinished file whose process must have been killed."""
 
 _SNAPSHOT_NAME: Final = re.compile(r"(.+)-(\d+)-(\d+)-(\d+)-(\d+)\.sqlite")
 _UNFINISHED_PREFIX: Final = "unfinished-"
@@ -41,17 +40,17 @@ class ViewSnapshots:
         self._folder = folder
 
     def unfinished_path(self, name: str) -> Path:
-        """A place for a file in the making; `name` is unique to who makes it."""
+        """The path of a new file; no other process may use the same `name`."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder / f"{_UNFINISHED_PREFIX}{name}.sqlite"
 
     async def open_nearest(
         self, log: EventLog, projection: Projection, moment: PointInTime, path: Path
     ) -> tuple[BulkLoadStore, SnapshotCoverage]:
-        """A store in a new file, filled from the nearest snapshot that serves, and what it holds.
+        """A store in the new file `path`, filled from the nearest snapshot, and what it covers.
 
-        Snapshots that turn out to be no good are removed. Raises `StoreError` where not even an
-        empty store can be made.
+        Snapshots that are broken or of another log are removed. Raises `StoreError` where not even
+        an empty store can be created.
         """
         for cover, snapshot in self._list_snapshots(projection):
             if cover.serves(moment):
@@ -65,8 +64,8 @@ class ViewSnapshots:
     def save_copy(
         self, projection: Projection, cover: SnapshotCoverage, store: BulkLoadStore, path: Path
     ) -> None:
-        """Make a snapshot of what is in the making at `path`, which goes on."""
-        copy = path.with_name(f"{path.stem}-so-far.sqlite")
+        """Make a snapshot of the unfinished store at `path`, which goes on."""
+        copy = path.with_name(f"{path.stem}-copy.sqlite")
         try:
             store.copy_file(path, copy)
             self.save_snapshot(projection, cover, copy)
@@ -74,24 +73,22 @@ class ViewSnapshots:
             remove_view_file(copy)
 
     def save_snapshot(self, projection: Projection, cover: SnapshotCoverage, path: Path) -> None:
-        """Make a finished file a snapshot as well, under the name of what it holds.
+        """Make a finished file a snapshot as well, under the name of what it covers.
 
-        Of too many, those not used for the longest time go; so do those of other versions.
+        Of more than `MAX_SNAPSHOTS` those not used for the longest time are removed; so are those
+        of other versions.
         """
         name = f"{projection.name}-{projection.version}-" + "-".join(map(str, cover))
-        new = self._folder / f"{name}.sqlite"
-        linked = path.with_name(f"{path.name}-kept")
-        os.link(path, linked)
-        os.utime(linked)
-        linked.replace(new)
+        link = path.with_name(f"{path.name}-link")
+        os.link(path, link)
+        os.utime(link)
+        link.replace(self._folder / f"{name}.sqlite")
         for snapshot in self._folder.glob(f"{projection.name}-*.sqlite"):
             found = _SNAPSHOT_NAME.fullmatch(snapshot.name)
             if found and found[1] == projection.name and int(found[2]) != projection.version:
                 remove_view_file(snapshot)
-        there = sorted(
-            (age for age in map(_last_used, self._snapshot_paths(projection)) if age), reverse=True
-        )
-        for _, snapshot in there[MAX_SNAPSHOTS:]:
+        used = filter(None, map(_last_used, self._snapshot_paths(projection)))
+        for _, snapshot in sorted(used, reverse=True)[MAX_SNAPSHOTS:]:
             remove_view_file(snapshot)
 
     def remove_unused(self) -> None:
@@ -123,7 +120,7 @@ class ViewSnapshots:
         snapshot: Path,
         path: Path,
     ) -> BulkLoadStore | None:
-        """A copy of a snapshot to go on with; None where it isn't whole or of another log."""
+        """A snapshot's copy to be written; None where it is not whole or of another log."""
         try:
             remove_view_file(path)
             shutil.copyfile(snapshot, path)

@@ -1,9 +1,8 @@
-"""The SQL of one table of a read model, in SQLite's dialect, made once.
+"""The SQL of one table of a read model, in SQLite's dialect, built once.
 
 Names are quoted, so a column may be called `order`. A key of one integer becomes SQLite's own row
-number, the cheapest place to look something up; every other key orders the table itself
-(`WITHOUT ROWID`). An index is spelled out down to the last key column, so that a scan along it
-comes back in one definite order and needs no sorting.
+number, the cheapest to look up by; every other key orders the table itself (`WITHOUT ROWID`). An
+index contains all key columns, so that a scan along it has one definite order and needs no sorting.
 """
 
 import types
@@ -28,12 +27,12 @@ def quote_identifiers(names: typing.Iterable[str]) -> str:
 
 
 class TableStatements:
-    """What a store says to SQLite about one table or tally."""
+    """The statements for one table or counter table."""
 
     def __init__(
         self, table: Table[Any] | CounterTable[Any], lacking: Collection[str] = ()
     ) -> None:
-        """`lacking` are columns that the table on disk has not: they are read as NULL."""
+        """`lacking` are columns that the table on disk does not have: they are read as NULL."""
         self._columns = table.columns
         self._selected_columns = {
             c: "NULL" if c in lacking else quote_identifier(c) for c in table.columns
@@ -52,23 +51,23 @@ class TableStatements:
 
     @cached_property
     def create_statements(self) -> dict[str, str]:
-        """What makes the table and its indexes, by their names."""
+        """The statements that create the table and its indexes, by their names."""
         columns = ", ".join(map(self._column_declaration, self._columns))
         if len(self._key_columns) == 1 and self._type_hints[self._key_columns[0]] is int:
             options = ""
         else:
             options = " WITHOUT ROWID"
-        made = {
+        statements = {
             self._table_name: f"CREATE TABLE {self.quoted_name} ({columns}, "
             f"PRIMARY KEY ({quote_identifiers(self._key_columns)})){options}"
         }
         for index in self._indexes:
             name = self.index_name(index)
-            made[name] = (
+            statements[name] = (
                 f"CREATE INDEX {quote_identifier(name)} ON {self.quoted_name} "
                 f"({quote_identifiers(self.columns_of_order(index))})"
             )
-        return made
+        return statements
 
     @cached_property
     def upsert_row(self) -> str:
@@ -95,10 +94,10 @@ class TableStatements:
         return f"{self.delete_row} AND {all_zero}"
 
     def select_many(self, keys: int) -> str:
-        """The rows of so many keys, which stand one after another in the parameters.
+        """The rows of so many keys, whose values follow one another in the parameters.
 
-        SQLite would answer a row value `IN (VALUES ...)` by reading the whole table. CROSS JOIN is
-        its way to be told the order: for each wanted key, look up the row.
+        SQLite would answer a row value `IN (VALUES ...)` by reading the whole table. CROSS JOIN
+        fixes the order of its loops: for each wanted key, look up the row.
         """
         statement = self._many_selects.get(keys)
         if statement is None:
@@ -108,12 +107,12 @@ class TableStatements:
                 f"t.{quote_identifier(column)} = wanted.{name}"
                 for column, name in zip(self._key_columns, names, strict=True)
             )
-            shown = ", ".join(
+            selected = ", ".join(
                 s if s == "NULL" else f"t.{s}" for s in self._selected_columns.values()
             )
             statement = self._many_selects[keys] = (
                 f"WITH wanted({', '.join(names)}) AS (VALUES {', '.join([one] * keys)}) "
-                f"SELECT {shown} FROM wanted CROSS JOIN {self.quoted_name} AS t ON {match}"
+                f"SELECT {selected} FROM wanted CROSS JOIN {self.quoted_name} AS t ON {match}"
             )
         return statement
 
@@ -127,12 +126,12 @@ class TableStatements:
     ) -> str:
         """Rows in the order of the key or an index.
 
-        Parameters: the prefix, the bounds that there are (above, below), the limit.
+        Parameters: the prefix, the bounds that are given (above, below), the limit.
         """
-        asked = (prefix, index, above, below, descending)
-        statement = self._range_selects.get(asked)
+        query = (prefix, index, above, below, descending)
+        statement = self._range_selects.get(query)
         if statement is None:
-            statement = self._range_selects[asked] = self._build_range_select(*asked)
+            statement = self._range_selects[query] = self._build_range_select(*query)
         return statement
 
     def _build_range_select(

@@ -30,7 +30,7 @@ def test_a_folder_that_is_not_there_is_a_store_that_is_down(tmp_path: Path) -> N
 
 def test_a_file_that_another_process_never_lets_go_is_a_store_that_is_down(tmp_path: Path) -> None:
     path = tmp_path / "leases.sqlite"
-    store = SqliteLeases(path, patience_seconds=0.01)
+    store = SqliteLeases(path, lock_timeout_seconds=0.01)
     grant = store.grant_lease(range(1), "me", NOW, NOW_PLUS_LEASE)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

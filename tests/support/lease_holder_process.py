@@ -35,7 +35,7 @@ def main(path: str, block: str, seconds: str) -> None:
     def acquire(_: range) -> MachineLease:
         leases.append(
             MachineLease.acquire(
-                SqliteLeases(Path(path), patience_seconds=30.0),
+                SqliteLeases(Path(path), lock_timeout_seconds=30.0),
                 f"pid {os.getpid()}", range(int(block)), wall_ms, time.monotonic, float(seconds),
             )
         )  # fmt: skip

@@ -154,4 +154,4 @@ async def test_an_unreachable_socket_does_not_keep_the_others_from_waking(
         woken.set()
         notifier.notify("log")
     assert await waiting
-    assert "cannot wake whoever waits at" in caplog.text
+    assert "cannot notify the process at" in caplog.text
