@@ -93,12 +93,12 @@ def test_an_interrupted_copy_is_resumed(tmp_path: Path, monkeypatch: pytest.Monk
     class Broken(Exception):
         pass
 
-    def told(position: int, head: int) -> None:
+    def report_progress(position: int, head: int) -> None:
         if position == 2000:
             raise Broken
 
     with pytest.raises(Broken):
-        refresh_copy(log, tmp_path, told)
+        refresh_copy(log, tmp_path, report_progress)
     assert ask(log, tmp_path, "SELECT count(*), max(position) FROM events") == [(2200, 2200)]
 
 

@@ -238,16 +238,16 @@ def test_a_lease_lost_to_another_process_stops_its_generator(
     store = OneGrant()
     store.answers = [LeaseLost("taken")]
     lease = MachineLease.acquire(store, "me", range(1), clock, clock.monotonic, seconds=0.01)
-    told: list[int] = []
+    until: list[int] = []
     lost = threading.Event()
 
     def on_until(until_ms: int) -> None:
-        told.append(until_ms)
+        until.append(until_ms)
         lost.set()
 
     with renewing(lease, on_until):
         assert lost.wait(10)
-    assert told == [0]
+    assert until == [0]
     assert "no ids are made with it" in caplog.text
 
 

@@ -46,7 +46,7 @@ async def test_a_notification_without_news_does_not_end_the_wait(notifier: Proce
     asked: list[bool] = []
 
     def ready() -> bool:
-        asked.append(len(asked) == 4)  # at once, after listening, twice after rings
+        asked.append(len(asked) == 4)  # at once, after subscribing, twice after notifications
         return asked[-1]
 
     waiting = asyncio.ensure_future(notifier.wait_until("log", ready, 60))
@@ -59,15 +59,15 @@ async def test_a_notification_without_news_does_not_end_the_wait(notifier: Proce
 async def test_a_notification_between_check_and_sleep_is_not_missed(
     notifier: ProcessNotifier,
 ) -> None:
-    looks = 0
+    checks = 0
 
     def ready() -> bool:
-        nonlocal looks
-        looks += 1
-        if looks == 2:  # it listens and has just looked: now the news come
+        nonlocal checks
+        checks += 1
+        if checks == 2:  # it has subscribed and checked: now something new comes
             notifier.notify("log")
             return False
-        return looks > 2
+        return checks > 2
 
     async with asyncio.timeout(5):
         assert await notifier.wait_until("log", ready, 60)

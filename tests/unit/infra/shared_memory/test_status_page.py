@@ -1,4 +1,4 @@
-"""The board tells readers in other processes what the projector did, and never half of it."""
+"""The status page shows API processes what the projector did, and never half of it."""
 
 import subprocess
 import sys

@@ -52,7 +52,7 @@ def test_a_switch_is_noticed_by_a_reader_that_is_open(tmp_path: Path) -> None:
     )
     assert current_view_name(views) == "nothing in one"
     files.switch_files({"nothing": "two"})
-    assert current_view_name(views) == "nothing in one", "not before the board says so"
+    assert current_view_name(views) == "nothing in one", "not before the status page says so"
     writer.bump_generation()
     assert current_view_name(views) == "nothing in two"
 
