@@ -11,19 +11,8 @@ from typing import Final, NamedTuple
 import msgspec
 from starlette.exceptions import HTTPException
 
-from api.accounts.errors import (
-    AccountDeleted,
-    AccountError,
-    AccountsUnavailable,
-    AccountUnknown,
-    EmailTaken,
-    ExpiredToken,
-    InvalidToken,
-    TooManyHashes,
-    TooManyTries,
-    WrongCredentials,
-    WrongCurrentPassword,
-)
+from api.accounts import errors as accounts
+from api.accounts.errors import AccountError
 from api.ports import TimeTravelBusy
 from api.schemas import encode_json
 from commands.errors import (
@@ -174,25 +163,25 @@ def translate_error(error: Exception) -> ProblemResponse:
 
 def _translate_account_error(error: AccountError) -> ProblemResponse:
     match error:
-        case EmailTaken():
+        case accounts.EmailTaken():
             detail = "another account has this email address: sign in to it, or give another one"
             return ProblemResponse(409, "email-taken", detail)
-        case WrongCredentials():
+        case accounts.WrongCredentials():
             return ProblemResponse(401, "credentials-wrong", str(error), ASK_FOR_TOKEN)
-        case WrongCurrentPassword():
+        case accounts.WrongCurrentPassword():
             return ProblemResponse(403, "credentials-wrong", str(error))
-        case TooManyTries():
+        case accounts.TooManyTries():
             wait = [(b"retry-after", b"%d" % error.seconds)]
             return ProblemResponse(429, "too-many-tries", str(error), wait)
-        case TooManyHashes():
+        case accounts.TooManyHashes():
             return ProblemResponse(503, "busy", str(error), RETRY_AFTER)
-        case AccountDeleted():
+        case accounts.AccountDeleted():
             return ProblemResponse(401, "account-deleted", str(error), ASK_FOR_TOKEN)
-        case AccountUnknown():
+        case accounts.AccountUnknown():
             return ProblemResponse(401, "account-unknown", str(error), ASK_FOR_TOKEN)
-        case ExpiredToken():
+        case accounts.ExpiredToken():
             return ProblemResponse(401, "token-expired", str(error), ASK_FOR_TOKEN)
-        case InvalidToken():
+        case accounts.InvalidToken():
             return ProblemResponse(401, "token-invalid", str(error), ASK_FOR_TOKEN)
         case _:
             return _unavailable_response(error)
@@ -202,7 +191,7 @@ _UNAVAILABLE_TEXTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (LogError, "the log of events can't take or give anything"),
     (StoreError, "the read models can't be read"),
     (SnowflakeError, "no ids can be made"),
-    (AccountsUnavailable, "the accounts can't be reached"),
+    (accounts.AccountsUnavailable, "the accounts can't be reached"),
 )
 
 

@@ -49,7 +49,6 @@ class AccountsResource(Resource):
         self._registrar = registrar
 
     def routes(self) -> list[RouteSpec]:
-        """The routes of this resource."""
         me, user = "/v1/users/me", "/v1/users/{ref}"
         return [
             RouteSpec(
@@ -83,7 +82,6 @@ class AccountsResource(Resource):
         ]  # fmt: skip
 
     async def register(self, request: HttpRequest) -> HttpResponse:
-        """A new account, signed in."""
         new = await request.read_json(NewUser)
         command = Register(new.handle, new.name, new.bio)
         given = idempotency_key(request)
@@ -97,7 +95,6 @@ class AccountsResource(Resource):
         return json_response(encode_json(registered), 201, position_header(outcome))
 
     async def sign_in(self, request: HttpRequest) -> HttpResponse:
-        """A token for a handle and a password."""
         user = await self._registrar.sign_in(
             await request.read_json(SignIn), request.client_address
         )
@@ -127,7 +124,6 @@ class AccountsResource(Resource):
         )
 
     async def change_profile(self, request: HttpRequest) -> HttpResponse:
-        """Another name, bio, email address or password."""
         patch = await request.read_json(ProfilePatch)
         command = ChangeProfile(_none_if_unset(patch.name), _none_if_unset(patch.bio))
         checked_profile_change(command)  # before anything changes
@@ -142,12 +138,10 @@ class AccountsResource(Resource):
         return done_response(Done(str(outcome.id), deleted=True), outcome)
 
     async def list_followers(self, request: HttpRequest) -> HttpResponse:
-        """Who follows a user."""
         user = await self.visible_user(request)
         return await self.users_page(request, "followers", followers.list_followers, user)
 
     async def list_following(self, request: HttpRequest) -> HttpResponse:
-        """Whom a user follows."""
         user = await self.visible_user(request)
         return await self.users_page(request, "followers", followers.list_followed, user)
 

@@ -37,7 +37,6 @@ class ProjectionsResource:
         self._admin = ports.admin
 
     def routes(self) -> list[RouteSpec]:
-        """The routes of this resource."""
         one = "/v1/projections/{name}"
         return [
             RouteSpec(

@@ -56,7 +56,6 @@ class BulkResource:
         )
 
     def routes(self) -> list[RouteSpec]:
-        """The routes of this resource."""
         return [
             RouteSpec(
                 "POST", "/v1/commands", self.run_commands, "Many commands, one a line", None,

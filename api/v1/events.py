@@ -36,7 +36,6 @@ class EventsResource:
         self._ports = ports
 
     def routes(self) -> list[RouteSpec]:
-        """The routes of this resource."""
         return [
             RouteSpec(
                 "GET", "/v1/events", self.read_events,

@@ -26,7 +26,6 @@ class HealthResource:
         self._metrics = metrics
 
     def routes(self) -> list[RouteSpec]:
-        """The routes of this resource."""
         return [
             RouteSpec(
                 "GET", "/health/live", self.check_liveness, "Whether the process answers", Health
@@ -42,7 +41,6 @@ class HealthResource:
         ]  # fmt: skip
 
     async def check_liveness(self, request: HttpRequest) -> HttpResponse:
-        """The process answers."""
         return json_response(encode_json(Health("live")))
 
     async def check_readiness(self, request: HttpRequest) -> HttpResponse:
@@ -72,7 +70,6 @@ class HealthResource:
         return json_response(encode_json(Health("ready", behind, dead_letters, degraded)))
 
     async def render_metrics(self, request: HttpRequest) -> HttpResponse:
-        """The metrics of this process."""
         content_type = (b"content-type", CONTENT_TYPE_LATEST.encode())
         text = self._metrics.render_text(await count_dead_letters(self._ports.views))
         return HttpResponse(200, text, [content_type])

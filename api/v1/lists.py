@@ -53,7 +53,6 @@ class ListsResource:
         self._ports = ports
 
     def routes(self) -> list[RouteSpec]:
-        """The routes of this resource."""
         return [
             RouteSpec(
                 "GET", "/v1/trends", self.list_trends, "Hashtags used more than usual", list[Trend],

@@ -24,7 +24,6 @@ class PostsResource(Resource):
     """Posts and comments."""
 
     def routes(self) -> list[RouteSpec]:
-        """The routes of this resource."""
         post = "/v1/posts/{id}"
         return [
             RouteSpec(
@@ -63,13 +62,11 @@ class PostsResource(Resource):
         ]  # fmt: skip
 
     async def create_post(self, request: HttpRequest) -> HttpResponse:
-        """A new post."""
         new = await request.read_json(NewPost)
         reply_to = int(new.reply_to) if new.reply_to is not None else None
         return await self._create(request, CreatePost(new.text, reply_to, tuple(new.media)))
 
     async def create_comment(self, request: HttpRequest) -> HttpResponse:
-        """A post that replies to another."""
         new = await request.read_json(NewComment)
         comment = Comment(post_from_path(request), new.text, tuple(new.media))
         return await self._create(request, comment)
@@ -80,18 +77,15 @@ class PostsResource(Resource):
         return json_response(created, 201, position_header(outcome))
 
     async def edit_post(self, request: HttpRequest) -> HttpResponse:
-        """Another text for a post of one's own."""
         edited = await request.read_json(EditedPost)
         outcome = await self.run_command(request, EditPost(post_from_path(request), edited.text))
         return done_response(Done(str(outcome.id)), outcome)
 
     async def delete_post(self, request: HttpRequest) -> HttpResponse:
-        """The end of a post of one's own."""
         outcome = await self.run_command(request, DeletePost(post_from_path(request)))
         return done_response(Done(str(outcome.id), deleted=True), outcome)
 
     async def get_post(self, request: HttpRequest) -> HttpResponse:
-        """A post."""
         post = post_from_path(request)
         rendered = await self._post_views.render_post(post, request.viewer)
         if rendered is None:
@@ -100,7 +94,6 @@ class PostsResource(Resource):
         return json_response(rendered)
 
     async def list_comments(self, request: HttpRequest) -> HttpResponse:
-        """The comments on a post."""
         post = await self.visible_post(request)
         page = paging.page_from_query(request, paging.MAX_POSTS)
         ids = await posts.list_comments(self._ports.views.current_store("posts"), post, page)
@@ -109,11 +102,9 @@ class PostsResource(Resource):
         return await self.posts_page(request, page, visible, ids)
 
     async def list_likers(self, request: HttpRequest) -> HttpResponse:
-        """Who likes a post."""
         post = await self.visible_post(request)
         return await self.users_page(request, "posts", posts.list_likers, post)
 
     async def list_retweeters(self, request: HttpRequest) -> HttpResponse:
-        """Who retweeted a post."""
         post = await self.visible_post(request)
         return await self.users_page(request, "posts", posts.list_retweeters, post)

@@ -43,7 +43,6 @@ class RelationsResource(Resource):
     """All relations. A request for what already holds is no error."""
 
     def routes(self) -> list[RouteSpec]:
-        """The routes of this resource."""
         subjects = (
             ("post", "/v1/posts/{id}", post_from_path, POST_RELATIONS),
             ("user", "/v1/users/{ref}", self._user_from_path, USER_RELATIONS),

@@ -18,7 +18,6 @@ class TimelinesResource(Resource):
     """The timelines."""
 
     def routes(self) -> list[RouteSpec]:
-        """The routes of this resource."""
         return [
             RouteSpec(
                 "GET", "/v1/timelines/home", self.home_timeline, "The reader's home timeline",
@@ -40,21 +39,18 @@ class TimelinesResource(Resource):
         ]  # fmt: skip
 
     async def home_timeline(self, request: HttpRequest) -> HttpResponse:
-        """The home timeline."""
         viewer = request.actor
         page = paging.page_from_query(request, paging.MAX_POSTS)
         entries = await self._ports.home.read_page(viewer, page)
         return await self._entries_page(request, page, entries)
 
     async def public_timeline(self, request: HttpRequest) -> HttpResponse:
-        """The posts of all users."""
         page = paging.page_from_query(request, paging.MAX_POSTS)
         hidden = await self.hidden_users(request)
         entries = await timeline.read_public_timeline(self._store(), page, hidden)
         return await self._entries_page(request, page, entries)
 
     async def hashtag_timeline(self, request: HttpRequest) -> HttpResponse:
-        """The posts with a hashtag."""
         page = paging.page_from_query(request, paging.MAX_POSTS)
         tag = request.params[0].removeprefix("#")
         hidden = await self.hidden_users(request)

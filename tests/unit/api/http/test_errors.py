@@ -4,18 +4,7 @@ import msgspec
 import pytest
 from starlette.exceptions import HTTPException
 
-from api.accounts.errors import (
-    AccountDeleted,
-    AccountsUnavailable,
-    AccountUnknown,
-    EmailTaken,
-    ExpiredToken,
-    InvalidToken,
-    TooManyHashes,
-    TooManyTries,
-    WrongCredentials,
-    WrongCurrentPassword,
-)
+from api.accounts import errors as accounts
 from api.http.errors import Problem, RequestRefused, translate_error, translate_framework_error
 from api.ports import TimeTravelBusy
 from commands.errors import InvalidInput, NotAllowed, NotFound, StateConflict, WriteContention
@@ -37,17 +26,17 @@ from projections.store import StoreUnavailable
         (LogUnavailable("disk full"), 503, "unavailable"),
         (StoreUnavailable("locked"), 503, "unavailable"),
         (ClockWentBack("by a day"), 503, "unavailable"),
-        (AccountsUnavailable("locked"), 503, "unavailable"),
+        (accounts.AccountsUnavailable("locked"), 503, "unavailable"),
         (OutOfLayout("in the year 1900"), 422, "time-out-of-range"),
-        (EmailTaken("a@example.org"), 409, "email-taken"),
-        (WrongCredentials("check both"), 401, "credentials-wrong"),
-        (WrongCurrentPassword("give the right one"), 403, "credentials-wrong"),
-        (TooManyTries(17), 429, "too-many-tries"),
-        (TooManyHashes("try again"), 503, "busy"),
-        (AccountDeleted("register another one"), 401, "account-deleted"),
-        (AccountUnknown("register"), 401, "account-unknown"),
-        (InvalidToken("sign in again"), 401, "token-invalid"),
-        (ExpiredToken("sign in again"), 401, "token-expired"),
+        (accounts.EmailTaken("a@example.org"), 409, "email-taken"),
+        (accounts.WrongCredentials("check both"), 401, "credentials-wrong"),
+        (accounts.WrongCurrentPassword("give the right one"), 403, "credentials-wrong"),
+        (accounts.TooManyTries(17), 429, "too-many-tries"),
+        (accounts.TooManyHashes("try again"), 503, "busy"),
+        (accounts.AccountDeleted("register another one"), 401, "account-deleted"),
+        (accounts.AccountUnknown("register"), 401, "account-unknown"),
+        (accounts.InvalidToken("sign in again"), 401, "token-invalid"),
+        (accounts.ExpiredToken("sign in again"), 401, "token-expired"),
         (TimeTravelBusy(), 503, "past-busy"),
         (RequestRefused(418, "teapot", "take coffee elsewhere"), 418, "teapot"),
     ],
@@ -66,9 +55,9 @@ def test_what_may_work_later_says_when_to_try_again(error: Exception) -> None:
 
 
 def test_a_refused_client_learns_how_long_to_wait_or_to_sign_in() -> None:
-    assert translate_error(TooManyTries(17)).headers == [(b"retry-after", b"17")]
-    for error in (InvalidToken("x"), WrongCredentials("x"), AccountDeleted("x")):
-        assert translate_error(error).headers == [(b"www-authenticate", b"Bearer")]
+    assert translate_error(accounts.TooManyTries(17)).headers == [(b"retry-after", b"17")]
+    for kind in (accounts.InvalidToken, accounts.WrongCredentials, accounts.AccountDeleted):
+        assert translate_error(kind("x")).headers == [(b"www-authenticate", b"Bearer")]
 
 
 def test_what_is_unavailable_does_not_tell_where_we_keep_things() -> None:
@@ -76,7 +65,7 @@ def test_what_is_unavailable_does_not_tell_where_we_keep_things() -> None:
 
 
 def test_the_email_of_another_is_not_repeated() -> None:
-    assert "@" not in translate_error(EmailTaken("ada@example.org")).detail
+    assert "@" not in translate_error(accounts.EmailTaken("ada@example.org")).detail
 
 
 def test_refusals_of_the_framework_are_problems_too() -> None:
