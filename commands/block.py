@@ -16,7 +16,7 @@ from commands.decider import (
 )
 from commands.errors import InvalidInput
 from events import streams
-from events.schema import Event, UserBlocked, UserMuted, UserUnblocked, UserUnmuted
+from events.schema import UserBlocked, UserMuted, UserUnblocked, UserUnmuted
 
 
 class Block(Command, frozen=True):
@@ -44,13 +44,7 @@ class Unmute(Command, frozen=True):
 
 
 # The state of a block is `rules.BLOCK_STATE`, since other rules need it, too.
-
-
-def _evolve_mute(muted: bool, event: Event) -> bool:
-    return isinstance(event, UserMuted)
-
-
-MUTED = Aggregate(False, _evolve_mute)
+MUTED = Aggregate(False, lambda muted, event: isinstance(event, UserMuted))
 """Of a stream `mute-<muter>-<muted>`."""
 
 

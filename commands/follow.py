@@ -20,7 +20,7 @@ from commands.decider import (
 )
 from commands.errors import InvalidInput, NotAllowed
 from events import streams
-from events.schema import Event, UserFollowed, UserUnfollowed
+from events.schema import UserFollowed, UserUnfollowed
 
 
 class Follow(Command, frozen=True):
@@ -39,11 +39,10 @@ NOT_FOLLOWED: Final = -1
 """In place of a count of blocks."""
 
 
-def _evolve(blocks: int, event: Event) -> int:
-    return event.blocks if isinstance(event, UserFollowed) else NOT_FOLLOWED
-
-
-FOLLOWED_SINCE_BLOCKS = Aggregate(NOT_FOLLOWED, _evolve)
+FOLLOWED_SINCE_BLOCKS = Aggregate(
+    NOT_FOLLOWED,
+    lambda blocks, event: event.blocks if isinstance(event, UserFollowed) else NOT_FOLLOWED,
+)
 """Of a stream `follow-<followee>-<follower>`: how many blocks the follow had seen."""
 
 

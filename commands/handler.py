@@ -6,6 +6,7 @@ changed one meanwhile, the command is decided again on the new state, a few time
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from commands.batch import CommandBatch, DeferredRequest
@@ -80,14 +81,8 @@ class CommandHandler:
         """The key goes with the last stream: only with that one is the command done."""
         *before, last = append.writes
         for write in before:
-            await self._log.append(
-                AppendRequest((write,), append.actor, append.result_id, append.correlation)
-            )
-        return await self._log.append(
-            AppendRequest(
-                (last,), append.actor, append.result_id, append.correlation, key=append.key
-            )
-        )
+            await self._log.append(replace(append, writes=(write,), key=None))
+        return await self._log.append(replace(append, writes=(last,)))
 
     def _decide_on_log(self, request: CommandRequest) -> AppendRequest | CommandOutcome:
         reader = StreamReader(self._log)

@@ -15,7 +15,7 @@ from commands.decider import (
     subject_post,
 )
 from events import streams
-from events.schema import Event, PostLiked, PostUnliked
+from events.schema import PostLiked, PostUnliked
 
 
 class Like(Command, frozen=True):
@@ -30,11 +30,7 @@ class Unlike(Command, frozen=True):
     post: int
 
 
-def _evolve(liked: bool, event: Event) -> bool:
-    return isinstance(event, PostLiked)
-
-
-LIKED = Aggregate(False, _evolve)
+LIKED = Aggregate(False, lambda liked, event: isinstance(event, PostLiked))
 """Of a stream `like-<post>-<user>`."""
 
 

@@ -143,7 +143,7 @@ def _require_own_post(post: int, context: CommandContext, read_state: ReadState)
         raise rules.post_not_found(post)
     if state.author != context.actor:
         raise NotAllowed(
-            "not-author", f"post {post} is someone else's; only its author may do this"
+            "not-author", f"post {post} has another author; only its author may do this"
         )
     return state
 

@@ -15,7 +15,7 @@ from commands.decider import (
     subject_post,
 )
 from events import streams
-from events.schema import Event, PostRetweeted, PostUnretweeted
+from events.schema import PostRetweeted, PostUnretweeted
 
 
 class Retweet(Command, frozen=True):
@@ -30,11 +30,7 @@ class Unretweet(Command, frozen=True):
     post: int
 
 
-def _evolve(retweeted: bool, event: Event) -> bool:
-    return isinstance(event, PostRetweeted)
-
-
-RETWEETED = Aggregate(False, _evolve)
+RETWEETED = Aggregate(False, lambda retweeted, event: isinstance(event, PostRetweeted))
 """Of a stream `retweet-<post>-<user>`."""
 
 

@@ -43,11 +43,9 @@ ACCOUNT_STATUS = Aggregate(AccountStatus.UNKNOWN, _evolve_account_status)
 """Of a stream `user-<id>`."""
 
 
-def _evolve_handle_holder(state: int, event: Event) -> int:
-    return event.user if isinstance(event, HandleClaimed) else state
-
-
-HANDLE_HOLDER = Aggregate(0, _evolve_handle_holder)
+HANDLE_HOLDER = Aggregate(
+    0, lambda user, event: event.user if isinstance(event, HandleClaimed) else user
+)
 """Of a stream `handle-<handle>`: the user who holds it, or 0."""
 
 

@@ -1,9 +1,9 @@
-"""What a post's text says: its length, its hashtags, whom it mentions.
+"""What a post's text says: its length, its hashtags, its mentions.
 
 The rules are those of twitter-text (github.com/twitter/twitter-text), held by its conformance
 cases in tests/real. We depart from them where users differ: a mention names a possible handle, so
-it has 2-30 characters and a longer run names nobody (there 1-20, and what is longer is cut); it is
-never looked for in a URL; and there are no lists, so that `@anna/friends` mentions anna.
+it has 2-30 characters and a longer run is none (there 1-20, and a longer run is cut); it is never
+part of a URL; and there are no lists, so that `@anna/friends` mentions anna.
 """
 
 import re
@@ -99,7 +99,7 @@ def find_mentions(text: str) -> list[TextSpan]:
 
 
 def find_entities(text: str) -> TextEntities:
-    """What `hashtags` and `mentions` find, as names."""
+    """The names that `find_hashtags` and `find_mentions` find."""
     tags, names = _scan_hashtags(text), _scan_mentions(text)
     if tags or names:
         urls = _urls_with_signs(text)

@@ -55,7 +55,7 @@ class ChangeProfile(Command, frozen=True):
 
 
 class DeleteAccount(Command, frozen=True):
-    """End the actor's account. The handle stays taken."""
+    """Delete the actor's account. The handle stays taken."""
 
 
 class UserState(NamedTuple):

@@ -200,16 +200,8 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
 
 ID_FIELDS: Final = frozenset(
     {
-        "user",
-        "post",
-        "author",
-        "reply_to",
-        "followee",
-        "follower",
-        "blocker",
-        "blocked",
-        "muter",
+        "user", "post", "author", "reply_to", "followee", "follower", "blocker", "blocked", "muter",
         "muted",
     }
-)
+)  # fmt: skip
 """Fields that hold Snowflake ids, whatever the event."""

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from events.envelope import RecordedEvent, StoredEvent
 
 _HASH_MULTIPLIER: Final = 0x9E3779B97F4A7C15  # 2^64 / the golden ratio, odd
-_MASK_64_BITS: Final = (1 << 64) - 1
 
 
 def user_stream(user: int) -> str:
@@ -68,19 +67,12 @@ def owner_of(stored: StoredEvent | RecordedEvent) -> int:
     return stored.actor
 
 
-def partition_of_owner(owner: int, partitions: int) -> int:
-    """The partition of the feed, from 0, that carries an owner's events.
-
-    Knuth's multiplicative hash: the upper half of owner x 2^64/phi, whose bits depend on all bits
-    of the id, modulo the number of partitions. It never changes: all topics would have to be
-    published again.
-    """
-    return ((owner * _HASH_MULTIPLIER & _MASK_64_BITS) >> 32) % partitions
-
-
 def partitions_of_owners(owners: Sequence[int], partitions: int) -> NDArray[np.int64]:
-    """As `partition_of_owner`, for many owners at once."""
-    hashed = np.array(owners, np.int64).view(np.uint64) * np.uint64(_HASH_MULTIPLIER) >> np.uint64(
-        32
-    )
-    return (hashed % np.uint64(partitions)).view(np.int64)
+    """The partitions of the feed, from 0, that carry the events of owners.
+
+    Knuth's multiplicative hash: the upper half of owner x 2^64/phi (modulo 2^64), whose bits depend
+    on all bits of the id, modulo the number of partitions. It never changes: all topics would have
+    to be published again.
+    """
+    hashed = np.array(owners, np.int64).view(np.uint64) * np.uint64(_HASH_MULTIPLIER)
+    return ((hashed >> np.uint64(32)) % np.uint64(partitions)).view(np.int64)

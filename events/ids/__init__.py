@@ -1,1 +1,1 @@
-"""Snowflake ids: how they are made, taken apart, and derived for imported data."""
+"""Snowflake ids: their layout, and the generators for new and for imported data."""

@@ -21,7 +21,7 @@ from typing import Final
 
 from events.envelope import StoredEvent
 from events.json_lines import render_lines
-from events.streams import owner_of, partition_of_owner
+from events.streams import owner_of
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.local_engine import running_engine
 from infra.kafka.feed import KafkaFeed
@@ -32,6 +32,7 @@ from infra.sqlite.event_log import SqliteLog
 from streams.feed.chunks import Chunk, split_into_chunks
 from streams.feed.relay import READ_EVENTS, Relay
 from tests.bench.result import Result
+from tests.support.made_up_events import partition_of
 from tests.support.mission_workload import write_log
 
 EVENTS: Final = 400_000
@@ -149,7 +150,7 @@ def _send_singles(events: Sequence[StoredEvent], servers: str) -> float:
     client = create_producer(servers)
     client.partitions_for(topic.name)
     ready = [
-        (line.encode(), b"%d" % event.id, partition_of_owner(owner_of(event), PARTITIONS))
+        (line.encode(), b"%d" % event.id, partition_of(owner_of(event), PARTITIONS))
         for event, line in zip(events, render_lines(events), strict=True)
     ]
     started = time.perf_counter()

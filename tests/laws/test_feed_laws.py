@@ -10,7 +10,7 @@ from events.envelope import StoredEvent
 from events.ids.snowflake import first_id_at
 from events.json_lines import render_owned_lines
 from events.log import LogUnavailable
-from events.streams import partition_of_owner, partitions_of_owners
+from events.streams import partitions_of_owners
 from infra.in_memory.event_log import MemoryLog
 from streams.feed.chunks import (
     Chunk,
@@ -20,7 +20,7 @@ from streams.feed.chunks import (
     watermarks_for_all,
 )
 from streams.feed.relay import MAX_READS_AT_ONCE, READ_EVENTS, FeedUnavailable, Relay
-from tests.support.made_up_events import append_made_up
+from tests.support.made_up_events import append_made_up, partition_of
 from tests.support.waiting import wait_until
 
 FIRST = first_id_at(1_700_000_000_000)
@@ -96,7 +96,7 @@ def test_chunks_are_bounded_unless_one_event_is_larger(sizes: list[int], most: i
 @given(st.lists(st.integers(0, (1 << 63) - 1)), st.integers(1, 1000))
 def test_many_owners_have_the_partitions_that_each_has(owners: list[int], partitions: int) -> None:
     found = partitions_of_owners(owners, partitions)
-    assert found.tolist() == [partition_of_owner(owner, partitions) for owner in owners]
+    assert found.tolist() == [partition_of(owner, partitions) for owner in owners]
 
 
 class LossyTopic:

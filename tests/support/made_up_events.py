@@ -57,3 +57,8 @@ async def append_recorded(log: EventLog, history: Sequence[RecordedEvent]) -> No
         for r in history
     )
     await asyncio.gather(*map(log.append, appends))
+
+
+def partition_of(owner: int, partitions: int) -> int:
+    """The partition of one owner, by the formula and without numpy."""
+    return ((owner * 0x9E3779B97F4A7C15 % (1 << 64)) >> 32) % partitions
