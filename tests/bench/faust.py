@@ -172,7 +172,7 @@ def _measure_fed_from_memory(bench: _FaustBench) -> float:
 
 
 async def _feed_chunks(address: str, chunks: Sequence[Chunk]) -> float:
-    """As the worker does it: each partition in a lane of its own, where chunks gather."""
+    """As the worker does it: each partition in a queue of its own, where chunks gather."""
     async with open_worker_views(address, feed_topics.PARTITIONS, "") as look:
         everything = asyncio.get_running_loop().create_future()
         stored = 0
@@ -186,15 +186,15 @@ async def _feed_chunks(address: str, chunks: Sequence[Chunk]) -> float:
         async def rewind(partition: int, position: int) -> None:
             raise RuntimeError(f"something is missing in partition {partition}")
 
-        lanes = PartitionQueues(
+        queues = PartitionQueues(
             PartitionedRunner(look, time.monotonic), done, rewind, everything.set_exception
         )
         started = time.perf_counter()
         for chunk in chunks:
-            await lanes.put(chunk, None)
+            await queues.put(chunk, None)
         await everything
         took = time.perf_counter() - started
-        await lanes.close()
+        await queues.close()
     return EVENTS / took
 
 
