@@ -6,7 +6,6 @@ other, and no code above asks which one it has.
 """
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from events.log import EventLog
 from infra.log_of_record import open_log
-from infra.process.supervisor import watch_lifeline
+from infra.process.supervisor import stop_on_signals
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,10 +93,7 @@ async def run_log_worker(
     """`Profile.run_worker` for a runner that follows the log itself."""
     settings.data.mkdir(parents=True, exist_ok=True)
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if lifeline is not None:
-        watch_lifeline(lifeline, stop.set)
+    stop_on_signals(stop.set, lifeline)
     with open_log(settings) as log:
         async with open_runner(settings, log) as runner:
             await runner.run(stop)

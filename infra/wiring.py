@@ -6,7 +6,6 @@ open them, so `starling --help` and one profile's processes never pay for the ot
 
 import os
 import secrets
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,6 +30,7 @@ from infra.ids.machine_lease import (
     AcquireLease,
     LeaseError,
     MachineLease,
+    lease_owner,
     leased_snowflake,
     leased_timed_ids,
 )
@@ -228,8 +228,7 @@ def _create_secret(path: Path) -> bytes:
 
 
 def _lease_acquirer(settings: Settings) -> AcquireLease:
-    owner = f"{socket.gethostname()}:{os.getpid()}"
-    store = choose_profile(settings).lease_store()
+    store, owner = choose_profile(settings).lease_store(), lease_owner()
     return partial(MachineLease.acquire, store, owner, clock=clock_ms, monotonic=time.monotonic)
 
 

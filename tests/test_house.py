@@ -47,11 +47,7 @@ MOST_UNRELATED_CLASSES = 6
 SMALL_MODULE = 60
 """Lines below which a module that only one other imports had better be part of that one."""
 SMALL_MODULES = {
-    "infra/cli/demo.py": "one file a command of the program",
-    "infra/cli/restore.py": "one file a command of the program",
     "infra/cli/serve.py": "one file a command of the program",
-    "infra/cli/sql.py": "one file a command of the program",
-    "infra/cli/up.py": "one file a command of the program",
     "infra/dev/stack_supervisor.py": "to be merged",
 }
 """Those that stand by themselves, with the reason."""

@@ -1,4 +1,4 @@
-"""Errors that a person can do something about: one clear line on stderr, no traceback."""
+"""Errors that the operator can do something about: one line on stderr, no traceback."""
 
 import sys
 
@@ -18,7 +18,7 @@ class UserError(click.ClickException):
 
 
 def as_user_error(error: Exception) -> UserError | None:
-    """The line for an error that is nobody's bug; None for every other."""
+    """The line for an error that is no bug of the program; None for every other."""
     from api.accounts.errors import AccountError
     from commands.errors import CommandRejected
     from events.codec import UnknownEvent
@@ -64,3 +64,19 @@ def as_user_error(error: Exception) -> UserError | None:
         case OSError(strerror=str() as reason):
             return UserError(reason)
     return None
+
+
+def require_streaming_packages() -> None:
+    """Raise `UserError` if Faust or a driver of the streaming profile is not installed."""
+    from importlib.util import find_spec
+
+    if not all(map(find_spec, ("faust", "kafka", "motor"))):
+        raise UserError("the packages of the streaming profile are not installed: use `make up`")
+
+
+def missing_analysis_package(error: ModuleNotFoundError) -> UserError:
+    """The line for a package of the extra `analysis` that is not installed."""
+    return UserError(
+        f"this needs {error.name}: 'make setup' installs it, and so does "
+        "pip install 'starling[analysis]'"
+    )

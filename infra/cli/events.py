@@ -1,11 +1,242 @@
-"""`starling events`: the log itself."""
+"""`starling replay`, `restore` and `events`: the log out into files, back in, and checked."""
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from infra.cli.options import data_option, json_option, settings_of_existing_log
+from infra.cli.errors import UserError, missing_analysis_package, require_streaming_packages
+from infra.cli.options import (
+    data_option,
+    json_option,
+    settings_of_existing_log,
+    settings_with_options,
+)
+
+if TYPE_CHECKING:
+    from events.envelope import StoredEvent
+    from events.event_filter import EventBatchSource, EventFilter
+    from events.log import EventLog
+    from infra.settings import Settings
+    from streams.export.replay import Export
+
+FORMATS = ("jsonl", "csv", "parquet", "cloudevents")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """In what form and where to."""
+
+    format_name: str
+    output: Path | None
+    follow: bool
+
+
+@click.command()
+@click.option("--after", metavar="POSITION", help="Only events behind this position.")
+@click.option("--from", "since", metavar="TIME", help="Only events of this time and later.")
+@click.option("--to", metavar="TIME", help="Only events before this time.")
+@click.option("--type", "types", metavar="T", multiple=True, help="Only this type; repeatable.")
+@click.option("--user", metavar="REF", help="Only what this user did: an id or @handle.")
+@click.option("--stream", metavar="S", help="Only this stream, such as post-123.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="jsonl", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder; not stdout.")
+@click.option("--follow", is_flag=True, help="Go on with events as they happen, until Ctrl-C.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="In recorded time, X times as fast.",
+)
+@click.option(
+    "--source",
+    type=click.Choice(("log", "kafka")),
+    default="log",
+    show_default=True,
+    help="kafka: from the topic of STARLING_KAFKA, the same bytes.",
+)
+@click.option("--topic", default="starling.events", show_default=True, help="For --source kafka.")
+@data_option
+def replay(
+    data: Path | None,
+    form: str,
+    output: Path | None,
+    follow: bool,
+    speed: float | None,
+    source: str,
+    topic: str,
+    **wanted: Any,
+) -> None:
+    """Write the events of the log, or those that all conditions select, in log order.
+
+    TIME is RFC 3339 or a Snowflake id. JSONL, CSV and CloudEvents go to stdout or into one file;
+    Parquet goes into a folder, in files of a date each (date=YYYY-MM-DD). An export with -o is
+    gone on with by the same command: it appends what is new, and nothing twice. Its manifest says
+    which events it holds.
+
+    Example: starling replay --type post-created --from 2024-05-01T00:00:00Z -o posts.jsonl
+    """
+    from infra.log_of_record import open_log
+
+    if form == "parquet" and (follow or speed):
+        raise click.UsageError(
+            "--follow and --speed write as they go, and a file of Parquet is written at its end: "
+            "take another --format, or repeat the replay, which appends what is new"
+        )
+    how = ExportOptions(form, output, follow)
+    settings = settings_of_existing_log(data=data)
+    feed = None
+    if source == "kafka":
+        if follow:
+            raise click.UsageError("--follow follows the log: leave out --source kafka")
+        feed = _kafka_source(settings, topic)
+    with open_log(settings) as log:
+        selection = _build_filter(log, wanted)
+        export = _open_export(log, selection, how)
+        if not _run_export(log, selection, export, follow=follow, speed=speed, source=feed):
+            raise UserError(
+                "interrupted" + ("; the same command goes on from there" if output else "")
+            )
+    if output is not None:
+        click.echo(f"{output} has everything up to position {export.exported_through}", err=True)
+
+
+def _kafka_source(settings: "Settings", topic: str) -> "EventBatchSource":
+    if settings.kafka is None:
+        raise UserError("STARLING_KAFKA names no Kafka to read (host:port,...)", exit_code=2)
+    require_streaming_packages()
+    from infra.kafka.topic_reader import topic_source
+
+    return topic_source(settings.kafka, topic)
+
+
+def _build_filter(log: "EventLog", wanted: dict[str, Any]) -> "EventFilter":
+    from commands.errors import CommandRejected
+    from commands.filter_parser import parse_filter
+    from commands.references import ReferenceResolver
+
+    try:
+        return parse_filter(ReferenceResolver(log), **wanted)
+    except CommandRejected as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _open_export(log: "EventLog", selection: "EventFilter", how: ExportOptions) -> "Export":
+    from streams.export.replay import open_path_export, open_stream_export
+
+    try:
+        if how.output is not None:
+            return open_path_export(how.format_name, how.output, selection, log, growing=how.follow)
+        if how.format_name == "parquet" and sys.stdout.isatty():
+            raise click.UsageError("Parquet is not for terminals: name a folder with -o")
+        return open_stream_export(how.format_name, sys.stdout.buffer)
+    except ModuleNotFoundError as error:
+        raise missing_analysis_package(error) from error
+
+
+def _run_export(
+    log: "EventLog",
+    selection: "EventFilter",
+    export: "Export",
+    *,
+    follow: bool,
+    speed: float | None,
+    source: "EventBatchSource | None" = None,
+) -> bool:
+    """Replay the log, with a progress bar on a terminal; False if it was interrupted.
+
+    `source` gives the log's events instead of the log. An export that follows ends only by Ctrl-C
+    or SIGTERM, and is then complete.
+    """
+    import asyncio
+
+    try:
+        asyncio.run(_export_events(log, selection, export, follow, speed, source))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return follow
+    return True
+
+
+async def _export_events(
+    log: "EventLog",
+    selection: "EventFilter",
+    export: "Export",
+    follow: bool,
+    speed: float | None,
+    source: "EventBatchSource | None",
+) -> None:
+    import asyncio
+    import signal
+    from time import monotonic
+
+    from events.event_filter import EventFilter, events_from_log, lines_from_log
+    from infra.cli.progress import progress_bar
+    from streams.export.replay import Pace, StoredLineExport, replay_events
+
+    if follow:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    start = max(export.exported_through, selection.after)
+    sleep: Callable[[float], Any] = asyncio.sleep
+    whole = selection == EventFilter(after=selection.after)
+    if source is None and whole and speed is None and isinstance(export, StoredLineExport):
+        source = lines_from_log(log, follow=follow)
+    with progress_bar() as progress:
+        advance = progress.begin_phase("events", None if follow else max(0, log.head() - start))
+        await replay_events(
+            source or events_from_log(log, follow=follow),
+            selection,
+            export,
+            report_progress=lambda position: advance(position - start),
+            pace=None if speed is None else Pace(speed, sleep, monotonic),
+            live=follow,
+        )
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"))
+@data_option
+def restore(file: BinaryIO, data: Path | None) -> None:
+    """Put the events of FILE (- for stdin) into an empty log, as `starling replay` wrote them.
+
+    FILE is JSONL of all events of a log. They keep their ids, order, streams and versions, so every
+    read model comes out the same. A restore that broke off is simply started again. Not restored,
+    because no log holds them: emails and passwords (data/accounts.sqlite), images (data/media), and
+    the keys of imports, whose lines would be done again.
+
+    Example: starling restore events.jsonl --data new
+    """
+    import asyncio
+
+    from infra.cli.progress import progress_bar
+    from infra.log_of_record import open_log
+    from streams.export.restore import restore_events
+
+    settings = settings_with_options(data=data)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with open_log(settings) as log, progress_bar() as progress:
+        report_progress = progress.begin_phase("events", None)
+        count = asyncio.run(restore_events(log, _parse_events(file), report_progress))
+    click.echo(f"{count:,} events restored", err=True)
+
+
+def _parse_events(file: BinaryIO) -> "Iterator[StoredEvent]":
+    import msgspec
+
+    from events.json_lines import parse_line
+
+    for number, line in enumerate(file, 1):
+        if line.isspace():
+            continue
+        try:
+            yield parse_line(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"line {number} is no event as replay writes it: {error}") from error
 
 
 @click.group()
@@ -26,7 +257,7 @@ def verify(data: Path | None, as_json: bool) -> None:
     """
     from infra.cli.progress import progress_bar
     from infra.log_of_record import open_log
-    from streams.export.verify import verify_log as findings_in
+    from streams.export.verify import verify_log
 
     found, events = 0, 0
     with open_log(settings_of_existing_log(data=data)) as log, progress_bar() as progress:
@@ -37,14 +268,14 @@ def verify(data: Path | None, as_json: bool) -> None:
             events = head
             advance(position)
 
-        for finding in findings_in(log, report_page):
+        for finding in verify_log(log, report_page):
             found += 1
             line = (
                 json.dumps(finding._asdict()) if as_json else f"{finding.position}: {finding.what}"
             )
             click.echo(line)
-    said = f"{found} findings" if found else "the log is whole"
-    click.echo(f"checked up to position {events}: {said}", err=True)
+    result = f"{found} findings" if found else "the log is whole"
+    click.echo(f"checked up to position {events}: {result}", err=True)
     if found:
         raise click.exceptions.Exit(1)
 

@@ -1,5 +1,6 @@
-"""`starling import`: lines of commands, straight into the log of a data folder."""
+"""`starling import`: lines of commands, straight into the log of a data folder; `starling demo`."""
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -98,3 +99,31 @@ def _file_size(file: BinaryIO) -> int | None:
     except OSError:
         return None
     return status.st_size if S_ISREG(status.st_mode) else None
+
+
+@click.command()
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31),
+    default=1,
+    show_default=True,
+    help="The same seed and time make the same world.",
+)
+@click.option("--at", metavar="TIME", help="When the world's week ends.  [default: now]")
+def demo(seed: int, at: str | None) -> None:
+    """Print the demo world of `starling serve --demo`, a line of `starling import` each.
+
+    Example: starling demo --at 2024-05-08T12:00:00Z | starling import - --data town
+    """
+    from commands.times import parse_time
+
+    from commands.errors import InvalidInput
+    from infra.dev.demo_world import generate_commands
+    from infra.process.clock import clock_ms
+
+    try:
+        now_ms = clock_ms() if at is None else parse_time(at)
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+    for line in generate_commands(seed, now_ms):
+        sys.stdout.write(f"{json.dumps(line, ensure_ascii=False)}\n")

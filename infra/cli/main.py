@@ -2,29 +2,25 @@
 
 import click
 
-from infra.cli.demo import demo
 from infra.cli.dlq import dlq
 from infra.cli.errors import as_user_error
-from infra.cli.events import events
+from infra.cli.events import events, replay, restore
 from infra.cli.ids import ids
-from infra.cli.import_commands import import_commands
+from infra.cli.import_commands import demo, import_commands
 from infra.cli.projections import projections
-from infra.cli.relay import relay
-from infra.cli.replay import replay
-from infra.cli.restore import restore
 from infra.cli.serve import serve, work
 from infra.cli.simulate import simulate
 from infra.cli.sql import sql
+from infra.cli.streaming import down, relay, up
 from infra.cli.token import token
-from infra.cli.up import down, up
 from infra.settings import limit_numpy_threads
 
 
 class StarlingGroup(click.Group):
-    """A group whose commands end with one line where the error is nobody's bug."""
+    """A group whose commands end with one line if the error is no bug of the program."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command that was asked for."""
+        """Run the command that the arguments name."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):

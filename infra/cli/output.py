@@ -1,7 +1,25 @@
-"""A person's table on stdout."""
+"""What commands print: tables and JSON on stdout, lines about the work on stderr."""
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import click
+
+MAX_EXACT_INTEGER: Final = 1 << 53
+"""Integers beyond it are not exact for readers of JSON whose numbers are doubles."""
+
+
+def echo_line(line: str) -> None:
+    """Print a line about the work on stderr."""
+    click.echo(f"starling: {line}", err=True)
+
+
+def exact_json(value: Any) -> Any:
+    """A value for JSON: bytes as hex, and integers beyond 2^53, such as ids, as strings."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value) if isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER else value
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

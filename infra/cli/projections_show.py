@@ -31,9 +31,6 @@ SMALLEST_SNOWFLAKE_ID: Final = 10**14
 DEFAULT_ROW_LIMIT: Final = 20
 """Rows of a table that a person gets unasked."""
 
-MAX_EXACT_INTEGER: Final = 1 << 53
-"""Whole numbers beyond it are not exact in a reader whose numbers are doubles."""
-
 
 @click.command()
 @name_argument
@@ -137,6 +134,7 @@ async def _print_json_rows(
     store: "ReadStore", table: "Table[Any] | CounterTable[Any]", most: int | None
 ) -> None:
     """A line of JSON for each row."""
+    from infra.cli.output import exact_json
     from streams.rebuild.rebuild import scan_rows
 
     number = 0
@@ -144,7 +142,7 @@ async def _print_json_rows(
         if most is not None and number >= most:
             return
         number += 1
-        values = dict(zip(table.columns, map(_to_json_value, row), strict=True))
+        values = dict(zip(table.columns, map(exact_json, row), strict=True))
         click.echo(json.dumps({"table": table.name, "row": values}, ensure_ascii=False))
 
 
@@ -168,10 +166,3 @@ async def _print_table_rows(
         click.echo(
             f"{table.name}: these are the first {wanted:,} rows; --limit gives more", err=True
         )
-
-
-def _to_json_value(value: Any) -> Any:
-    """A column's value as JSON knows it."""
-    if isinstance(value, bytes):
-        return value.hex()
-    return str(value) if isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER else value

@@ -1,14 +1,26 @@
-"""`starling sql`: questions about the log."""
+"""`starling sql`: queries over the log, answered by DuckDB."""
 
+import csv
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from infra.cli.errors import UserError
+from infra.cli.errors import missing_analysis_package
 from infra.cli.options import data_option, json_option, settings_of_existing_log
+from infra.cli.output import exact_json
+
+if TYPE_CHECKING:
+    from infra.duckdb.query_session import QueryResult
+    from infra.settings import Settings
 
 MAX_TABLE_ROWS = 1000
-"""Rows of a table for a person."""
+"""Rows that a table shows at most."""
 
 
 @click.command()
@@ -29,18 +41,111 @@ def sql(question: str, as_json: bool, as_csv: bool, data: Path | None) -> None:
         raise click.UsageError("--json or --csv, not both")
     if question == "-":
         question = click.get_text_stream("stdin").read()
-    try:
-        from infra.cli import sql_output
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"this needs {error.name}: 'make setup' installs it, and so does "
-            "pip install 'starling[analysis]'"
-        ) from error
     settings = settings_of_existing_log(data=data)
-    with sql_output.query_log(settings, question) as answer:
+    with _query_log(settings, question) as answer:
         if as_json:
-            sql_output.write_json(answer)
+            _write_json(answer)
         elif as_csv:
-            sql_output.write_csv(answer)
+            _write_csv(answer)
         else:
-            sql_output.print_first_rows(answer, MAX_TABLE_ROWS)
+            _print_first_rows(answer, MAX_TABLE_ROWS)
+
+
+@contextmanager
+def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
+    """The answer, while the block runs. SQL that can't be run is wrong usage."""
+    try:
+        from infra.duckdb.parquet_copy import refresh_copy
+        from infra.duckdb.query_session import InvalidQuery, QuerySession
+    except ModuleNotFoundError as error:
+        raise missing_analysis_package(error) from error
+    from infra.cli.progress import progress_bar
+    from infra.log_of_record import open_log
+
+    folder = settings.analytics_folder
+    with open_log(settings) as log, progress_bar() as progress:
+        phases: list[Callable[[float], None]] = []
+
+        def report_progress(position: int, head: int) -> None:
+            if not phases:
+                phases.append(progress.begin_phase("events", head))
+            phases[0](position)
+
+        rows = refresh_copy(log, folder, report_progress)
+    session = QuerySession(rows, folder)
+    try:
+        yield session.execute_query(question)
+    except InvalidQuery as error:
+        raise click.UsageError(str(error)) from error
+    finally:
+        session.close()
+
+
+def _write_json(answer: "QueryResult") -> None:
+    """An array of objects, one a line."""
+    import msgspec
+
+    out = sys.stdout.buffer
+    before = b"[\n"
+    for row in answer.fetch_rows():
+        values = {name: _json_value(value) for name, value in zip(answer.columns, row, strict=True)}
+        out.write(before + msgspec.json.encode(values))
+        before = b",\n"
+    out.write(b"\n]\n" if before == b",\n" else b"[]\n")
+
+
+def _write_csv(answer: "QueryResult") -> None:
+    """A header and a line a row; nothing for NULL, JSON for lists and structs."""
+    lines = csv.writer(sys.stdout, lineterminator="\n")
+    lines.writerow(answer.columns)
+    lines.writerows([_cell_text(value) for value in row] for row in answer.fetch_rows())
+
+
+def _print_first_rows(answer: "QueryResult", most: int) -> None:
+    """A table of the first `most` rows."""
+    from infra.cli.output import print_table
+
+    rows = answer.fetch_rows()
+    print_table(
+        answer.columns,
+        [
+            [value if isinstance(value, int) else _cell_text(value) for value in row]
+            for row in islice(rows, most)
+        ],
+    )
+    if next(rows, None) is not None:
+        click.echo(f"these are the first {most:,} rows; --csv or --json give all", err=True)
+
+
+def _json_value(value: Any) -> Any:
+    match value:
+        case bool():
+            return value
+        case int():
+            return exact_json(value)
+        case datetime():
+            return value.isoformat(timespec="milliseconds") + "Z"
+        case dict():
+            return {str(key): _json_value(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_json_value(inner) for inner in value]
+        case None | float() | str():
+            return value
+    return _cell_text(value)
+
+
+def _cell_text(value: Any) -> str:
+    import msgspec
+
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return value.isoformat(" ", timespec="milliseconds" if value.microsecond else "seconds")
+        case date() | timedelta():
+            return str(value)
+        case dict() | list() | tuple():
+            return msgspec.json.encode(_json_value(value)).decode()
+        case float():
+            return f"{value:.6g}"
+    return str(value)

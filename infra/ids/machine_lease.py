@@ -22,6 +22,8 @@ process is alive: a killed one's machine id is free at expiry, not before.
 """
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -249,3 +251,8 @@ def _release_lease(lease: MachineLease, used_ms: int) -> None:
     except LeaseStoreUnavailable:
         message = "machine id %d is free only at its expiry"
         _logger.warning(message, lease.machine_id, exc_info=True)
+
+
+def lease_owner() -> str:
+    """This process as the owner of a lease: host:pid."""
+    return f"{socket.gethostname()}:{os.getpid()}"

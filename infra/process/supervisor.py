@@ -82,9 +82,7 @@ class Supervisor:
 
     async def run(self, started: Callable[[], None] | None = None) -> None:
         """Start every child and keep it running until SIGINT or SIGTERM, then stop them all."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop_requested.set)
+        stop_on_signals(self._stop_requested.set)
         tasks = [asyncio.create_task(self._keep_running(child)) for child in self._children]
         if started is not None:
             started()
@@ -164,3 +162,11 @@ def watch_lifeline(file: int, stop: Callable[[], None]) -> None:
             stop()
 
     loop.add_reader(file, on_readable)
+
+
+def stop_on_signals(stop: Callable[[], None], lifeline: int | None = None) -> None:
+    """On the running event loop: call `stop` at SIGINT or SIGTERM, or when the parent is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    if lifeline is not None:
+        watch_lifeline(lifeline, stop)

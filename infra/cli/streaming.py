@@ -1,0 +1,89 @@
+"""`starling relay`, `up` and `down`: the streaming profile."""
+
+from pathlib import Path
+
+import click
+
+from infra.cli.errors import UserError, require_streaming_packages
+from infra.cli.options import data_option, settings_with_options
+from infra.cli.output import echo_line
+
+
+@click.command()
+@click.option("--topic", default="starling.events", show_default=True, help="Created if missing.")
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, 1000),
+    default=8,
+    show_default=True,
+    help="Of a topic that is created now: at most so many workers project at once.",
+)
+@click.option(
+    "--replication",
+    type=click.IntRange(1, 9),
+    default=1,
+    show_default=True,
+    help="Of a topic that is created now: brokers that store each event.",
+)
+@click.option("--lifeline", type=int, hidden=True)
+@data_option
+def relay(
+    topic: str, partitions: int, replication: int, lifeline: int | None, data: Path | None
+) -> None:
+    """Publish the log to Kafka (STARLING_KAFKA), and go on as it grows.
+
+    Begins where the topic ends. Of several relays one publishes and the others stand by. While
+    Kafka can't be reached, the relay tries again. SIGTERM or Ctrl-C ends it in order.
+
+    Example: starling relay --partitions 8
+    """
+    import asyncio
+    import logging
+
+    settings = settings_with_options(data=data)
+    if settings.kafka is None:
+        raise UserError("STARLING_KAFKA names no Kafka to publish to (host:port,...)", exit_code=2)
+    require_streaming_packages()
+    from infra.kafka.topic import FeedTopic
+    from infra.process.memory import keep_freed_memory
+    from infra.streaming.relay_process import run_relay
+
+    keep_freed_memory()
+    logging.basicConfig(level=logging.INFO, format="starling: %(message)s")
+    logging.getLogger("kafka").setLevel(logging.ERROR)  # it warns of each refused connection
+    feed_topic = FeedTopic(topic, partitions, replication)
+    asyncio.run(run_relay(settings, settings.kafka, feed_topic, lifeline))
+
+
+@click.command()
+@click.option("--host", help="Where the API listens.  [default: STARLING_HOST, else 127.0.0.1]")
+@click.option("--port", type=int, help="Its port.  [default: 8000]")
+@data_option
+def up(host: str | None, port: int | None, data: Path | None) -> None:
+    """Start Kafka, MongoDB, a relay, two Faust workers and two API processes, and leave them.
+
+    Where STARLING_KAFKA or STARLING_VIEWS names an engine that runs already, that one is used. The
+    API processes stand behind HAProxy if it is installed. An empty data folder gets a demo world.
+
+    Example: starling up --data /tmp/town
+    """
+    require_streaming_packages()
+    from infra.dev.stack import start_stack
+
+    started = start_stack(settings_with_options(host=host, port=port, data=data), echo_line)
+    for name, place in started.places.items():
+        click.echo(f"{name:20}{place}")
+    echo_line("`starling down` ends it")
+
+
+@click.command()
+@data_option
+def down(data: Path | None) -> None:
+    """End what `starling up` started, and nothing else. Its data stays.
+
+    Example: starling down --data /tmp/town
+    """
+    from infra.dev.stack_record import stop_stack
+
+    if not stop_stack(settings_with_options(data=data), echo_line):
+        echo_line("nothing was up")

@@ -1,0 +1,79 @@
+"""The relay process of the streaming profile: publishes the log of a data folder to Kafka.
+
+Of several relays on a data folder one publishes, the holder of a lease; the others stand by.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from infra.ids.machine_lease import (
+    LeaseStoreUnavailable,
+    MachineLease,
+    NoFreeMachine,
+    lease_owner,
+    renewing,
+)
+from infra.kafka.feed import KafkaFeed
+from infra.kafka.topic import FeedTopic
+from infra.log_of_record import open_log
+from infra.process.clock import clock_ms
+from infra.process.supervisor import stop_on_signals
+from infra.settings import Settings
+from infra.sqlite.leases import SqliteLeases
+from streams.feed.relay import Relay
+
+LEASE_SECONDS: Final = 10.0
+"""How long after a relay was killed another one goes on in its place."""
+
+_RELAY_LEASE_IDS: Final = range(1024, 1025)
+"""The right to publish is leased like a machine id; this number is beyond those that ids have."""
+
+_logger = logging.getLogger(__name__)
+
+
+async def run_relay(
+    settings: Settings, servers: str, topic: FeedTopic, lifeline: int | None
+) -> None:
+    """Publish until SIGINT or SIGTERM, or until the lifeline's parent is gone."""
+    stop = asyncio.Event()
+    stop_on_signals(stop.set, lifeline)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with open_log(settings) as log:
+        while (lease := await _wait_for_lease(settings, stop)) is not None:
+            relay = Relay(log, lambda: KafkaFeed.open(servers, topic), lease.is_held)
+            _logger.info("publishing %s to %s at %s", settings.data, topic.name, servers)
+            try:
+                with renewing(lease, lambda until_ms: None):
+                    await relay.run(stop)
+            finally:
+                _release_lease(lease)
+            _logger.info("published up to position %d", relay.complete_to)
+
+
+async def _wait_for_lease(settings: Settings, stop: asyncio.Event) -> MachineLease | None:
+    """Wait for the right to publish; None if the relay was stopped first."""
+    store, owner = SqliteLeases(settings.leases_file), f"relay {lease_owner()}"
+    logged = ""
+    while not stop.is_set():
+        try:
+            return MachineLease.acquire(
+                store, owner, _RELAY_LEASE_IDS, clock_ms, time.monotonic, LEASE_SECONDS
+            )
+        except NoFreeMachine:
+            reason = "standing by: another relay publishes"
+        except LeaseStoreUnavailable as error:
+            reason = f"standing by: {error}"
+        if reason != logged:
+            _logger.info(reason)
+            logged = reason
+        await asyncio.wait([asyncio.ensure_future(stop.wait())], timeout=LEASE_SECONDS / 5)
+    return None
+
+
+def _release_lease(lease: MachineLease) -> None:
+    try:
+        lease.release()
+    except LeaseStoreUnavailable as error:
+        _logger.warning("the next relay waits %d s: %s", LEASE_SECONDS, error)
