@@ -36,7 +36,7 @@ def print_new_ids(count: int, data: Path | None) -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @json_option
 def decode(ids: tuple[str, ...], as_json: bool) -> None:
-    """Tell the time, the machine and the sequence number in each ID.
+    """Print the time, the machine and the sequence number in each ID.
 
     Example: starling ids decode 1790012345678901248
     """

@@ -81,12 +81,14 @@ def _split_windows(lines: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
         yield window
 
 
-def _count_bytes(file: Iterable[bytes], tell: Callable[[float], None]) -> Iterator[bytes]:
+def _count_bytes(
+    file: Iterable[bytes], report_progress: Callable[[float], None]
+) -> Iterator[bytes]:
     read = 0
     for line in file:
         yield line
         read += len(line)
-        tell(read)
+        report_progress(read)
 
 
 def _file_size(file: BinaryIO) -> int | None:
@@ -115,15 +117,13 @@ def demo(seed: int, at: str | None) -> None:
 
     Example: starling demo --at 2024-05-08T12:00:00Z | starling import - --data town
     """
-    from commands.times import parse_time
-
-    from commands.errors import InvalidInput
+    from events.times import InvalidTime, parse_time
     from infra.dev.demo_world import generate_commands
     from infra.process.clock import clock_ms
 
     try:
         now_ms = clock_ms() if at is None else parse_time(at)
-    except InvalidInput as error:
+    except InvalidTime as error:
         raise click.UsageError(str(error)) from error
     for line in generate_commands(seed, now_ms):
         sys.stdout.write(f"{json.dumps(line, ensure_ascii=False)}\n")

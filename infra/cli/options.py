@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def data_option(command: F) -> F:
-    """`--data FOLDER`; None stands for the settings' folder."""
+    """`--data FOLDER`; None for the settings' folder."""
     return click.option(
         "--data",
         type=click.Path(path_type=Path, file_okay=False),
@@ -26,7 +26,7 @@ def data_option(command: F) -> F:
 
 
 def json_option(command: F) -> F:
-    """`--json`: for programs, where a person would get a table."""
+    """`--json`: JSON for programs instead of a table."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(
         command
     )

@@ -5,19 +5,19 @@ from contextlib import contextmanager
 
 
 class ProgressBar:
-    """Shows phases one below the other. Made by `bar`."""
+    """Shows phases one below the other; from `progress_bar`."""
 
     def __init__(self, add: Callable[[str, float | None], Callable[[float], None]]) -> None:
         self._add_phase = add
 
     def begin_phase(self, what: str, total: float | None) -> Callable[[float], None]:
-        """A new line; call the answer with how much of `total` (None: unknown) is done."""
+        """Begin a line; call what is returned with how much of `total` (None: unknown) is done."""
         return self._add_phase(what, total)
 
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressBar]:
-    """A bar for as long as the block runs."""
+    """A progress bar during the block."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -1,4 +1,4 @@
-"""`starling simulate`: people who use a running server."""
+"""`starling simulate`: load from simulated people on a running server."""
 
 import json
 import signal
@@ -53,7 +53,7 @@ def simulate(
     anywhere: bool,
     as_json: bool,
 ) -> None:
-    """Let simulated people use a running server, and tell how it did.
+    """Let simulated people use a running server, and report how it did.
 
     People sign up (or in, when an earlier run with the seed left them there), follow one another
     with a heavy tail, and then post, like, comment, retweet, follow and read their home timelines:
@@ -95,7 +95,7 @@ def _server_url(url: str | None, anywhere: bool) -> str:
         raise click.BadParameter("give http://HOST:PORT or https://HOST:PORT", param_hint="--url")
     if not anywhere and not is_local_url(url):
         raise click.BadParameter(
-            f"{parts.hostname} is not this machine; a simulation makes accounts and load there: "
+            f"{parts.hostname} is not this machine; a simulation creates accounts and load there: "
             "add --anywhere if it is yours to load",
             param_hint="--url",
         )

@@ -32,8 +32,9 @@ def sql(question: str, as_json: bool, as_csv: bool, data: Path | None) -> None:
     """Answer a question in SQL (DuckDB's) about the log, without a server or beside one.
 
     Views: events, users, posts, likes, retweets, follows as they are now, and one for each type of
-    event, such as post_created. SQL is - to read it from stdin. Only questions are taken: nothing
-    is written, no other file is read. In JSON, numbers beyond 2^53, such as ids, are strings.
+    event, such as post_created. SQL is - to read it from stdin. Only queries are accepted:
+    nothing is written, no other file is read. In JSON, integers beyond 2^53, such as ids, are
+    strings.
 
     Example: starling sql "SELECT handle, text, likes FROM posts ORDER BY likes DESC LIMIT 5"
     """
@@ -135,8 +136,6 @@ def _json_value(value: Any) -> Any:
 
 
 def _cell_text(value: Any) -> str:
-    import msgspec
-
     match value:
         case None:
             return ""
@@ -145,6 +144,8 @@ def _cell_text(value: Any) -> str:
         case date() | timedelta():
             return str(value)
         case dict() | list() | tuple():
+            import msgspec
+
             return msgspec.json.encode(_json_value(value)).decode()
         case float():
             return f"{value:.6g}"

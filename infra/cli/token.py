@@ -1,4 +1,4 @@
-"""`starling token`: a token for a user, from whoever may read the data folder."""
+"""`starling token`: a token for a user, without a password."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ SCOPES = ("user", "import", "analyst", "operator")
 def token(user: str, scopes: tuple[str, ...], days: float, data: Path | None) -> None:
     """Print a token for USER, who is an id, an @handle or a handle.
 
-    Whoever may read the data folder may act for everybody in it: no password is asked for.
+    No password is needed: with the right to read the data folder comes that to act for its users.
 
     Example: starling token @robin --scope user --scope import
     """
@@ -55,7 +55,7 @@ def token(user: str, scopes: tuple[str, ...], days: float, data: Path | None) ->
 
 
 def _active_user(log: "EventLog", ref: str) -> int:
-    """The id of somebody who has an account now. Raises `CommandRejected`, `UserError`."""
+    """The id of a user who has an account now. Raises `CommandRejected`, `UserError`."""
     from commands import rules
     from commands.references import ReferenceResolver
     from commands.stream_reader import StreamReader
@@ -63,9 +63,9 @@ def _active_user(log: "EventLog", ref: str) -> int:
 
     is_id = ref.isascii() and ref.isdecimal()
     user = ReferenceResolver(log).user_id(ref if is_id or ref[:1] == "@" else f"@{ref}")
-    standing = StreamReader(log)(streams.user_stream(user), rules.ACCOUNT_STATUS)
-    if standing is rules.AccountStatus.DELETED:
+    status = StreamReader(log)(streams.user_stream(user), rules.ACCOUNT_STATUS)
+    if status is rules.AccountStatus.DELETED:
         raise UserError(f"the account {ref} was deleted")
-    if standing is not rules.AccountStatus.ACTIVE:
+    if status is not rules.AccountStatus.ACTIVE:
         raise UserError(f"there is no account {ref} in this data folder")
     return user

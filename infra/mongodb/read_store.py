@@ -2,8 +2,9 @@
 
 The tables of the view `posts_1` are the collections `posts_1.posts`, `posts_1.likes` and so on,
 with documents as `infra.mongodb.table_documents` says; its positions are in `posts_1.position`, one
-document for each partition of the feed. Workers, rebuild processes and commands of operators write
-views; API processes read them.
+document for each partition of the feed: {_id: PARTITION, position, touched, turn}, the last two of
+which are invalidations and the epoch of the view's writers. Workers, rebuild processes and commands
+of operators write views; API processes read them.
 
 A batch and its position are one transaction (`infra.mongodb.batch_transaction`). Each store has one
 thread for its transactions (ADR 0032).

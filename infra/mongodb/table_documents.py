@@ -50,7 +50,10 @@ class MongoTable:
         self._all_required = len(self._required) == len(self._columns)
 
     def describe_schema(self) -> dict[str, Any]:
-        """What must be the same in the program and in the database."""
+        """The part of the schema that must be the same in the program and in the database.
+
+        It is stored; `tally` there says whether this is a counter table.
+        """
         return {
             "columns": [f"{column} {_type_name(self._hints[column])}" for column in self._columns],
             "key": list(self._key_columns),
