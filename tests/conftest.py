@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.support.requirements import shared_data_folder, skip_or_fail
 
 if TYPE_CHECKING:
     from infra.dev.mongodb_server import MongoServer
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("starling", deadline=None)
+settings.load_profile("starling")
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +28,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator["MongoServer"]:
-    """One server for all tests, each in a database of its own; who kills it starts it again."""
+    """One server for all tests, each in its own database; a test that kills it starts it again."""
     # Only where a test asks for it.
     from infra.dev.local_engine import EngineMissing, running_engine
     from infra.dev.mongodb_server import MongoServer

@@ -40,7 +40,7 @@ def ndjson(context: object, value: object) -> bytes:
 
 
 @schema.parametrize()
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_no_request_breaks_the_server_and_answers_fit_the_document(
     case: schemathesis.Case[Any],
 ) -> None:

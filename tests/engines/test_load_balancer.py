@@ -33,8 +33,11 @@ class BalancedApis:
         async with httpx.AsyncClient(transport=transport, base_url=self.url, timeout=20) as client:
             return await client.request(method, path, **more)
 
-    async def wait_until_stable(self, status: int) -> httpx.Response:
-        """Wait until a question is answered like this, time after time."""
+    async def wait_until_stable(self, status: int, text: str = "") -> httpx.Response:
+        """Wait until a query is answered with this status and text, time after time.
+
+        The text tells an API process's 503 from the balancer's own.
+        """
         in_a_row, end = 0, time.monotonic() + SECONDS
         while in_a_row < 20:
             assert time.monotonic() < end, f"it never was {status} time after time"
@@ -43,7 +46,8 @@ class BalancedApis:
             except httpx.RemoteProtocolError:  # left out in the middle of an answer: ask again
                 in_a_row = 0
                 continue
-            in_a_row = in_a_row + 1 if answer.status_code == status else 0
+            matches = answer.status_code == status and text in answer.text
+            in_a_row = in_a_row + 1 if matches else 0
         return answer
 
 
@@ -90,7 +94,7 @@ async def test_without_views_in_any_process_commands_are_accepted_all_the_same(
         first, second = (urlsplit(running.url(number)).netloc for number in (0, 1))
         async with load_balanced((first, second), tmp_path / "haproxy.log") as url:
             balanced = BalancedApis(url, running, apis)
-            refused = await balanced.wait_until_stable(503)
+            refused = await balanced.wait_until_stable(503, "the read models")
             assert refused.json()["detail"].startswith("the read models")
             account = {"handle": "ada", "name": "Ada", "email": "a@b.org", "password": "a long one"}
             assert (

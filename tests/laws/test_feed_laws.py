@@ -138,7 +138,7 @@ class LossyTopic:
 FATES = st.lists(st.sampled_from(["kept", "kept", "lost", "holed", "unacknowledged", "absent"]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(FATES, st.integers(1, 4), st.integers(1, 3))
 async def test_a_relay_whose_feed_fails_in_any_way_ends_with_the_whole_log_in_it(
     fates: list[str], partitions: int, relays: int

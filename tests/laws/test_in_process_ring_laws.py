@@ -82,7 +82,7 @@ class InProcessRingSystem:
 
 
 @pytest.mark.parametrize("fanout_limit", [2, 1000])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(random_steps(), st.lists(random_steps(most=12), max_size=6))
 async def test_rings_updated_by_invalidations_and_the_model_agree(
     fanout_limit: int, before: list[SocialStep], then: list[list[SocialStep]]
@@ -95,7 +95,7 @@ async def test_rings_updated_by_invalidations_and_the_model_agree(
         await system.check_homes()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(random_steps(most=60), random_steps(most=12), random_steps(most=6), st.booleans())
 async def test_an_event_during_the_build_of_a_ring_is_in_it_or_discards_it(
     before: list[SocialStep], during: list[SocialStep], after: list[SocialStep], invalidated: bool
@@ -118,7 +118,7 @@ async def test_an_event_during_the_build_of_a_ring_is_in_it_or_discards_it(
     await system.check_homes()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(random_steps(), random_steps(most=30))
 async def test_posts_with_many_retweeters_agree_too(
     before: list[SocialStep], then: list[SocialStep]

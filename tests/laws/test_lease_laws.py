@@ -76,7 +76,7 @@ def act(process: LeaseProcess, what: str, amount: int) -> list[int]:
     return []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(PLAN)
 def test_holders_with_clocks_that_disagree_and_step_never_make_an_id_twice(
     plan: list[tuple[int, tuple[str, int]]],

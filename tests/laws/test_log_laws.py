@@ -126,4 +126,4 @@ class TwoLogs(RuleBasedStateMachine):
 
 
 TestLogs = TwoLogs.TestCase
-TestLogs.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
+TestLogs.settings = settings(max_examples=60, stateful_step_count=12)

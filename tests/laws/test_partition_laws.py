@@ -51,7 +51,7 @@ def chunks_of(log: list[StoredEvent], most: int, start: int = 0) -> list[Chunk]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 120),
     st.integers(1, 9),

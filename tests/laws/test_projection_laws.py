@@ -29,7 +29,7 @@ from tests.support.random_logs import (
     random_steps,
 )
 
-LAW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 EVERY = pytest.mark.parametrize("projection", ALL_PROJECTIONS, ids=lambda one: one.name)
 SIZES = st.lists(st.integers(1, 25), min_size=1, max_size=10)
 

@@ -23,7 +23,7 @@ from streams.projecting.log_runner import LogRunner, RunningProjection
 from streams.rebuild.rebuild import Difference, compare_views, load_view, scan_rows
 from tests.support.random_logs import CommandStep, log_of_steps, random_steps
 
-LAW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 EVERY = pytest.mark.parametrize("projection", ALL_PROJECTIONS, ids=lambda one: one.name)
 
 Rows = dict[str, list[Any]]

@@ -94,7 +94,7 @@ class SharedRingSystem:
 
 
 @pytest.mark.parametrize("fanout_limit", [2, 1000])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(random_steps(), st.lists(random_steps(most=12), max_size=5), st.booleans())
 async def test_rings_and_merges_and_the_model_agree(
     fanout_limit: int, before: list[SocialStep], then: list[list[SocialStep]], maintain: bool
@@ -113,7 +113,7 @@ async def test_rings_and_merges_and_the_model_agree(
         system.fanout.close()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(random_steps(), random_steps(most=30))
 async def test_many_retweeters_of_one_post_are_looked_up_reader_by_reader(
     before: list[SocialStep], then: list[SocialStep]
@@ -134,7 +134,7 @@ GROWING = ("post", "post", "retweet", "retweet", "retweet", "delete", "edit", "f
 
 
 @pytest.mark.parametrize("by", ["entry", "post"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(random_steps(), st.data())
 async def test_a_walk_while_others_write_shows_each_post_once_and_misses_none(
     by: str, before: list[SocialStep], draw: st.DataObject

@@ -96,7 +96,7 @@ async def compare(
         assert await sqlite.get_many(table, keys) == dict(zip(keys, rows, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(batches=st.lists(changes(), min_size=1, max_size=5), asked=st.lists(scans(), max_size=6))
 def test_random_batches_leave_sqlite_and_memory_the_same(
     batches: list[Changes], asked: list[Any]
@@ -108,7 +108,7 @@ def test_random_batches_leave_sqlite_and_memory_the_same(
     asyncio.run(run())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batch=changes(), steps=st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), max_size=8))
 def test_both_take_and_refuse_the_same_positions(
     batch: Changes, steps: list[tuple[int, int]]

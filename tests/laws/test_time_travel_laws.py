@@ -27,7 +27,7 @@ from streams.rebuild.rebuild import scan_rows
 from streams.rebuild.time_travel import PointInTime, SnapshotCoverage, project_point_in_time
 from tests.support.random_logs import CommandStep, log_of_steps, random_steps
 
-LAW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 EVERY = pytest.mark.parametrize("projection", ALL_PROJECTIONS, ids=lambda one: one.name)
 
 Rows = dict[str, list[Any]]

@@ -156,7 +156,7 @@ def test_equal_scores_are_ordered_by_tag_and_cut_at_the_limit() -> None:
 USED = st.tuples(st.integers(-8 * 96 + 1, 2), st.integers(1, 12), st.sampled_from("abcdef"))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @drawn(st.lists(USED, max_size=30), st.lists(USED, min_size=20, max_size=80), st.integers(1, 4))
 def test_trends_are_what_counting_by_hand_gives(
     old: list[tuple[int, int, str]], new: list[tuple[int, int, str]], limit: int
