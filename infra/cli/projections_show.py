@@ -29,7 +29,7 @@ SMALLEST_SNOWFLAKE_ID: Final = 10**14
 """Smaller numbers are positions: no id after the first seven hours that ids can hold is one."""
 
 DEFAULT_ROW_LIMIT: Final = 20
-"""Rows of a table that a person gets unasked."""
+"""Rows of a table that a person gets without `--limit`."""
 
 
 @click.command()
@@ -80,7 +80,7 @@ def show(
 
 
 def _parse_point_in_time(log: "EventLog", at: str | None) -> "PointInTime":
-    """Which moment is meant. Raises `click.BadParameter`."""
+    """The point in time that `--at` names. Raises `click.BadParameter`."""
     from events.times import InvalidTime, parse_time
     from infra.process.clock import clock_ms
     from streams.rebuild.time_travel import PointInTime

@@ -1,8 +1,9 @@
-"""Orders to the running projector, which alone may write the views: pause, replay, switch, ...
+"""Commands of operators on their way to the projector, which alone may write the views.
 
-An order is a file in `data/admin/`; the projector takes them between batches and writes the answer
-beside it. So an order that was given is carried out once the projector has time for it, or starts
-again, even if whoever gave it is gone; all of them may be carried out twice.
+A command is a file in `data/admin/`, written by an API process or the command line. The projector
+executes commands between batches and writes each result beside its command. So a command is
+executed once the projector has time for it, or starts again, even if the process that sent it is
+gone. Each must do no harm when it is executed twice.
 """
 
 import os
@@ -19,35 +20,35 @@ from infra.process.notifications import ProcessNotifier
 from streams.rebuild.admin import AdminCommand, AdminResult
 
 ADMIN_TOPIC: Final = "admin"
-"""The bell of those who wait for answers."""
+"""What processes subscribe to that wait for results."""
 
 
 class AdminQueue:
-    """The orders of a data folder."""
+    """The commands of a data folder."""
 
-    def __init__(self, data: Path, wakeups: ProcessNotifier) -> None:
+    def __init__(self, data: Path, notifier: ProcessNotifier) -> None:
         self._folder = data / "admin"
-        self._notifier = wakeups
+        self._notifier = notifier
 
-    async def send_command(self, order: AdminCommand, timeout: float) -> AdminResult | None:
-        """Have an order carried out; None where no answer comes within `timeout` seconds.
+    async def send_command(self, command: AdminCommand, timeout: float) -> AdminResult | None:
+        """Have the projector execute a command; None if there is no result within `timeout` s.
 
-        Then the order is taken back, unless it is being carried out just now.
+        Then the command is withdrawn, unless it is being executed just now.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{time.time_ns()}-{secrets.token_hex(4)}.command"
-        write_atomically(path, msgspec.json.encode(order))
-        answer = path.with_suffix(".result")
+        write_atomically(path, msgspec.json.encode(command))
+        result = path.with_suffix(".result")
         try:
-            if await self._notifier.wait_until(ADMIN_TOPIC, answer.exists, timeout):
-                return msgspec.json.decode(answer.read_bytes(), type=AdminResult)
+            if await self._notifier.wait_until(ADMIN_TOPIC, result.exists, timeout):
+                return msgspec.json.decode(result.read_bytes(), type=AdminResult)
             return None
         finally:
-            for left in (path, answer):
-                left.unlink(missing_ok=True)
+            for file in (path, result):
+                file.unlink(missing_ok=True)
 
     def pending_commands(self) -> Iterator[tuple[AdminCommand, Callable[[AdminResult], None]]]:
-        """For the projector: each order that was given, oldest first, and how to answer it."""
+        """For the projector: each command, oldest first, and a function for its result."""
         try:
             names = sorted(n for n in os.listdir(self._folder) if n.endswith(".command"))
         except FileNotFoundError:
@@ -55,18 +56,18 @@ class AdminQueue:
         for name in names:
             path = self._folder / name
             try:
-                order = msgspec.json.decode(path.read_bytes(), type=AdminCommand)
+                command = msgspec.json.decode(path.read_bytes(), type=AdminCommand)
             except FileNotFoundError:
-                continue  # taken back
-            yield order, lambda reply, path=path: self._write_result(path, reply)  # type: ignore[misc]
+                continue  # withdrawn
+            yield command, lambda result, path=path: self._write_result(path, result)  # type: ignore[misc]
 
-    def _write_result(self, path: Path, reply: AdminResult) -> None:
-        write_atomically(path.with_suffix(".result"), msgspec.json.encode(reply))
+    def _write_result(self, path: Path, result: AdminResult) -> None:
+        write_atomically(path.with_suffix(".result"), msgspec.json.encode(result))
         path.unlink(missing_ok=True)
         self._notifier.notify(ADMIN_TOPIC)
 
     def remove_unclaimed(self) -> None:
-        """Remove answers for which nobody waits any more, when a projector starts."""
+        """For a projector that starts: remove results whose senders stopped waiting."""
         if self._folder.is_dir():
-            for left in self._folder.glob("*.result"):
-                left.unlink(missing_ok=True)
+            for file in self._folder.glob("*.result"):
+                file.unlink(missing_ok=True)

@@ -1,8 +1,9 @@
-"""The live views of a data folder: opened to be written, and exchanged for rebuilt ones.
+"""The live views of a data folder, as the projector writes them, and the switch to rebuilt ones.
 
-Only the holder of the board's lock has them. A view of an older version than the program's, or one
-that isn't there, is due to be rebuilt. Until then the older one serves: kept current by the program
-as it is now where its tables are the same, else as it stands, since the code for them is gone.
+Only the holder of the status page's lock has them open for writing. A view of an older version than
+the program's, or one that isn't there, is due to be rebuilt. Until then the older one serves: kept
+current by the program as it is now where its tables are the same, else as it stands, since the code
+for its tables is gone.
 """
 
 from collections.abc import Sequence
@@ -24,17 +25,16 @@ from streams.rebuild.rebuild_record import RebuildInProgress
 from streams.rebuild.status import shown_up_to
 
 INLINE_BUILD_LIMIT: Final = 20_000
-"""Positions of a log up to which a view that isn't there is made in place, without a rebuild."""
+"""Positions of a log up to which a view that isn't there is built in place, without a rebuild."""
 
 RING_PROJECTION: Final = "timeline"
 """The projection whose changes fill the rings of home timelines."""
-
 
 SwitchResult = Literal["done", "none", "later"]
 
 
 class LiveViews:
-    """The views that are written, and who hears of their changes."""
+    """The views that are written, and the listeners to their changes: invalidations and rings."""
 
     def __init__(
         self, settings: Settings, log: EventLog, status_page: StatusPageWriter, rings: RingFanout
@@ -60,7 +60,7 @@ class LiveViews:
         return version_of_file(str(file)) == projection.version
 
     def _create_in_place(self, projection: Projection) -> tuple[str | None, ReadStore | None]:
-        """A first view, still empty; none where a rebuild is making it already."""
+        """A first view, still empty; none where a rebuild is building it already."""
         try:
             with self.view_files.lock_rebuild(projection.name):
                 file = self.view_files.next_file_name(projection)
@@ -78,10 +78,10 @@ class LiveViews:
         except StoreUnavailable:
             raise
         except StoreError:
-            return None  # other tables than the program's: it was made by another version
+            return None  # another version of the program made it, with other tables
 
     async def _publish_outdated(self, projection: Projection) -> None:
-        """Let readers have what the view of another version shows, up to where it is."""
+        """Publish how far the view of another version is: API processes serve it until then."""
         if projection.name == RING_PROJECTION:
             self._ring_fanout.drop_rings()
         store = open_current_view(self.settings, projection)
@@ -91,56 +91,60 @@ class LiveViews:
             await store.close()
 
     async def _start_following(self, projection: Projection, store: ReadStore) -> RunningProjection:
-        control = self.view_files.settings_of(projection.name)
+        chosen = self.view_files.settings_of(projection.name)
         listeners = [self._invalidation_listener(projection)]
         if projection.name == RING_PROJECTION:
             listeners.insert(0, self._ring_fanout.deliver_changes)
         follower = RunningProjection(
-            projection, store, partial(_notify_listeners, listeners), control.skips, control.paused
+            projection,
+            store,
+            partial(_notify_listeners, listeners),
+            chosen.skips,
+            chosen.paused,
         )
         await follower.start()
         self.followers.append(follower)
         return follower
 
     def find_follower(self, name: str) -> RunningProjection | None:
-        """Whoever keeps a projection's view current; None while it has none."""
+        """A projection that is kept current; None while it has no view."""
         return next((one for one in self.followers if one.projection.name == name), None)
 
     def heartbeat(self) -> None:
-        """Tell readers that the views are being kept current.
+        """Show API processes that the projector is alive.
 
         Never before a first batch, or a projector that fails again and again would seem alive.
         """
         self._status_page.heartbeat()
 
     async def run_maintenance(self) -> bool:
-        """Make and mend rings; True where more are wanted."""
+        """Build the rings that are requested; True where more are."""
         follower = self.find_follower(RING_PROJECTION)
         return follower is not None and await self._ring_fanout.run_maintenance(follower.store)
 
     async def switch_to_rebuilt(
         self, projection: Projection, *, alone: bool = False
     ) -> SwitchResult:
-        """Take over a rebuilt view in one step.
+        """Switch to a rebuilt view in one step.
 
-        First the live one is brought to where the rebuilt one is, so that its listeners hear of
-        everything; then the rebuilt one to where the live one is, by a runner to which nobody
-        listens. That is for later where the live one is paused, or so far behind that the others
-        would have to wait, unless there is nobody to wait (`alone`). Cut off at any point, it is
-        either done or still to be done. Raises `RebuildInProgress`, `StoreError`.
+        First the live view is brought to where the rebuilt one is, so that its listeners are called
+        for every change; then the rebuilt one to where the live one is, by a runner without
+        listeners. "later": the live view is paused, or so far behind that the other views would
+        have to wait, unless the process exists for this switch (`alone`). A process that is killed
+        at any point has either switched or not. Raises `RebuildInProgress`, `StoreError`.
         """
         with self.view_files.lock_rebuild(projection.name):
-            build = self.view_files.read_record(projection.name)
+            record = self.view_files.read_record(projection.name)
             before = self.view_files.current_files().get(projection.name)
-            if build is None or build.state != "ready" or build.version != projection.version:
+            if record is None or record.state != "ready" or record.version != projection.version:
                 return "none"
-            if build.store != before:
-                if self._must_wait(projection, build.position, alone):
+            if record.store != before:
+                if self._must_wait(projection, record.position, alone):
                     return "later"
-                await self._adopt_view(projection, build.store)
+                await self._adopt_view(projection, record.store)
                 if before is not None:
                     self.view_files.remove_view(before)
-            self.view_files.delete_record(build)
+            self.view_files.delete_record(record)
         return "done"
 
     def _must_wait(self, projection: Projection, position: int, alone: bool) -> bool:
@@ -153,18 +157,17 @@ class LiveViews:
         store = self.view_files.open_view(file, projection)
         follower = self.find_follower(projection.name)
         skips = self.view_files.settings_of(projection.name).skips
-        coming = RunningProjection(projection, store, skipped_positions=skips)
-        await coming.start()
+        rebuilt = RunningProjection(projection, store, skipped_positions=skips)
+        await rebuilt.start()
         if follower is not None:
-            await LogRunner(self._log, [follower]).catch_up(coming.position)
-            await LogRunner(self._log, [coming]).catch_up(follower.position)
-        if follower is not None:
-            old = await follower.switch_store(store, coming.position)
+            await LogRunner(self._log, [follower]).catch_up(rebuilt.position)
+            await LogRunner(self._log, [rebuilt]).catch_up(follower.position)
+            old = await follower.switch_store(store, rebuilt.position)
             await old.close()
         else:
             await self._start_following(projection, store)
         self.view_files.switch_files({projection.name: file})
-        self._status_page.publish_position(projection.name, coming.position)
+        self._status_page.publish_position(projection.name, rebuilt.position)
         self._status_page.bump_generation()
         if projection.name == RING_PROJECTION:
             await self._ring_fanout.start(store, source=file)
@@ -175,15 +178,15 @@ class LiveViews:
             await follower.store.close()
 
     def remove_unused(self, projections: Sequence[Projection]) -> None:
-        """Remove files that nobody can use any more."""
+        """Remove the files of views that are neither current nor being built."""
         self.view_files.remove_unused([projection.name for projection in projections])
 
     def _invalidation_listener(self, projection: Projection) -> ChangeListener:
-        touches = INVALIDATIONS.get(projection.name)
+        invalidations = INVALIDATIONS.get(projection.name)
 
         def publish_invalidations(changes: Changes, position: int) -> None:
-            if touches is not None:
-                self._status_page.add_invalidations(touches(changes))
+            if invalidations is not None:
+                self._status_page.add_invalidations(invalidations(changes))
 
         return publish_invalidations
 

@@ -53,8 +53,8 @@ class Projector:
         """Between batches: rings, commands, views that are ready. True where more is left to do."""
         more = await self._live_views.run_maintenance()
         self._live_views.heartbeat()
-        for command, answer in self._admin_queue.pending_commands():
-            answer(await self.admin.execute(command))
+        for command, write_result in self._admin_queue.pending_commands():
+            write_result(await self.admin.execute(command))
         ready = set(self.admin.waiting_switches)
         self.admin.waiting_switches.clear()
         for name in ready:

@@ -193,8 +193,8 @@ async def build_point_in_time(
         every = max(snapshot_after, (moment.until - begin.position) // MAX_PARTIAL_SNAPSHOTS)
         try:
             done = await project_point_in_time(
-                log, projection, store, moment, begin,
-                skips=skips, told=report_progress, keep=save_partial, every=every,
+                log, projection, store, moment, begin, skips=skips,
+                report_progress=report_progress, save_snapshot=save_partial, every=every,
             )  # fmt: skip
             whole = not skips and not await read_dead_letters(store, limit=1)
             finish_single_file(store, path)

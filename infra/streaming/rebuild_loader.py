@@ -1,4 +1,4 @@
-"""A view brought forward with the feed, all partitions of it beside one another, for a rebuild."""
+"""Loads a view from the feed, for the process of a rebuild: several partitions at a time."""
 
 import asyncio
 import time
@@ -23,14 +23,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TRANSACTION_EVENTS: Final = 1000
-"""Of one transaction: as many partitions as `AT_ONCE` have one under way."""
+"""Events of one transaction; `PARTITIONS_AT_ONCE` of them run at a time."""
 PARTITIONS_AT_ONCE: Final = 8
 """Partitions that are read at once, so that memory does not grow with their number."""
 RETRY_SECONDS: Final = 0.5
 
 
 class TopicLoader:
-    """Everything that the feed holds, into one store."""
+    """Applies everything that the feed holds to one store."""
 
     def __init__(
         self,
@@ -44,9 +44,11 @@ class TopicLoader:
     ) -> None:
         self._servers, self._topic, self._group = servers, topic, group
         self._partition_numbers = partitions
-        taker = FailFastHandler(projection, store)
         self._view = PartitionedProjection(
-            projection, store, skipped_positions=skips, batch_handler=taker
+            projection,
+            store,
+            skipped_positions=skips,
+            batch_handler=FailFastHandler(projection, store),
         )
         self._partitions = PartitionedRunner(fixed_views([self._view]), time.monotonic)
         self._partition_slots = asyncio.Semaphore(PARTITIONS_AT_ONCE)
@@ -72,7 +74,7 @@ class TopicLoader:
         return {number: await self._view.position(number) for number in self._partition_numbers}
 
     def average_position(self) -> int:
-        """How far it is, on the average of all partitions, as far as that is known here."""
+        """How far the view is on the average of its partitions, as far as this process knows."""
         return sum(one.position for one in self._view.progress_by_partition.values()) // len(
             self._partition_numbers
         )
@@ -104,23 +106,23 @@ class TopicLoader:
             )
             await _run_in_thread(feed.commit)
 
-    async def _apply_batch(self, batch: list[Chunk], holes: bool) -> None:
-        """With `holes`, what lies behind one is left out: the relay sends all of it again."""
+    async def _apply_batch(self, batch: list[Chunk], skip_gaps: bool) -> None:
+        """With `skip_gaps`, chunks behind a gap are left out: the relay sends them again."""
         try:
             await retry_unavailable(partial(self._partitions.apply_chunks, batch), RETRY_SECONDS)
         except Gap:
-            if not holes:
+            if not skip_gaps:
                 raise
             for chunk in batch if len(batch) > 1 else ():
-                await self._apply_batch([chunk], holes)
+                await self._apply_batch([chunk], skip_gaps)
 
     def _reached_target(self, number: int) -> bool:
-        until, place = self._view.until, self._view.progress_by_partition.get(number)
-        return until is not None and place is not None and place.position >= until[number]
+        until, progress = self._view.until, self._view.progress_by_partition.get(number)
+        return until is not None and progress is not None and progress.position >= until[number]
 
 
 def _split_transactions(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
-    """What is one transaction each."""
+    """Chunks in groups of one transaction each."""
     batch: list[Chunk] = []
     events = 0
     for chunk in chunks:
@@ -134,7 +136,7 @@ def _split_transactions(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
 
 
 async def _run_in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """As `asyncio.to_thread`, which leaves its thread to itself when it is cancelled."""
+    """`asyncio.to_thread`, but waits for its thread where it is cancelled."""
     running = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
     try:
         return await asyncio.shield(running)

@@ -1,7 +1,7 @@
-"""Making a view anew from the log, beside the live one, and comparing the two.
+"""Rebuilding a view from the log, beside the live one, and comparing the two.
 
-`load` knows nothing of listeners, by its signature: notifications, streams and webhooks hang on the
-live runner alone, so nothing that a rebuild does is told to anybody.
+`load_view` takes no listener: notifications, streams to clients and webhooks hang on the runner of
+the live views alone, so a rebuild causes none of them.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -30,7 +30,7 @@ READ_EVENTS: Final = 500
 """Events read and decoded at once: more of them would fall out of the processor's cache."""
 
 COMPARE_ROWS: Final = 2000
-"""Rows of each view that are looked at at once."""
+"""Rows of each view that are read at once."""
 
 AnyTable = Table[Any] | CounterTable[Any]
 TableRow = tuple[Any, ...]
@@ -52,15 +52,15 @@ async def load_view(
     projection: Projection,
     store: ReadStore,
     until: int,
-    told: Callable[[int], None] = lambda position: None,
+    report_progress: Callable[[int], None] = lambda position: None,
     skips: Collection[int] = (),
     batch: int = BATCH_EVENTS,
 ) -> None:
     """Project the log into a store, from where it is up to position `until`, where it then is.
 
-    `skips` are positions to leave out; `told` hears the position reached after each batch, and may
-    raise to stop. Raises `PoisonEvent` with the store somewhere before that event, and
-    `StoreError`.
+    `skips` are positions to leave out; `report_progress` is called with the position reached after
+    each batch, and may raise to stop. Raises `PoisonEvent` with the store somewhere before that
+    event, and `StoreError`.
     """
     types = [EVENT_TYPES[kind][0] for kind in projection.event_types]
     handler = FailFastHandler(projection, store)
@@ -73,7 +73,7 @@ async def load_view(
         if events:
             await handler.apply_batch(events, after, page.through)
             after, events = page.through, []
-        told(page.through)
+        report_progress(page.through)
     if after < until:
         await store.apply(Changes(), after, until)
 
@@ -112,8 +112,8 @@ async def compare_views(
 ) -> AsyncIterator[Difference]:
     """Where two views of one projection differ, table by table, in the order of the keys.
 
-    Both must stand still meanwhile, at the same position. Counts that are all zero are as good as
-    absent.
+    Neither may change meanwhile, and both are at the same position. Counts that are all zero are as
+    good as absent.
     """
     for table in projection.tables:
         old, new = scan_rows(live, table), scan_rows(rebuilt, table)

@@ -19,13 +19,13 @@ MAX_COUNTED_LETTERS: Final = 1000
 
 
 class ProjectionStatus(NamedTuple):
-    """Where a projection stands: `lag` positions of the log are not in its view yet.
+    """How far a projection is: `lag` positions of the log are not in its view yet.
 
     `version` is the view's, which is older than the program's while a newer one is being made.
-    An `outdated` view was made with other tables than the program's: nobody can bring it further,
-    and it serves the queries that it can until it is rebuilt. `rebuild` says how far a rebuild is;
-    it is empty where there is none. `partitions` are the lags in each partition of the feed, by
-    their numbers, where there is one.
+    An `outdated` view was made with other tables than the program's: the program can't apply events
+    to it, and it serves the queries that it can until it is rebuilt. `rebuild` says how far a
+    rebuild is; it is empty where there is none. `partitions` are the lags in each partition of the
+    feed, by their numbers, where there is one.
     """
 
     name: str
@@ -52,7 +52,7 @@ async def count_dead_letters(views: CurrentStores) -> dict[str, int]:
 def status_of(
     log: EventLog, projection: Projection, stored: int | None, paused: bool = False
 ) -> ProjectionStatus:
-    """The standing of a projection whose view is stored up to a position; None for no view.
+    """The status of a projection whose view is stored up to a position; None for no view.
 
     A store keeps the position of the last event that changed it. Where none that the projection
     takes came after that, its view is as current as the log's head.

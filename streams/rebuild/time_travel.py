@@ -1,7 +1,7 @@
-"""A projection as it was: the log's events up to a moment, projected into a throw-away store.
+"""A projection as it was: the log's events up to a point in time, projected into a store that is
+thrown away.
 
-What 'up to a moment' means is in `docs/adr/0023`. Nobody listens: nothing that happens here is told
-to anybody.
+What 'up to a point in time' means is in `docs/adr/0023`. No listener is called.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -24,10 +24,10 @@ READ_EVENTS: Final = 500
 """Events read and decoded at once."""
 
 SNAPSHOT_EVERY_EVENTS: Final = 50_000
-"""Events after which a copy of the store is offered to be kept."""
+"""Events after which a snapshot of the store is offered to be saved."""
 
 CUTOFF_SNAPSHOT_DIVISOR: Final = 5
-"""A part of that is enough before the first event that is left out: questions come near there."""
+"""A part of that is enough before the first event that is left out: queries come near there."""
 
 NO_ID_LIMIT: Final = LAST_ID + 1
 
@@ -51,8 +51,8 @@ class PointInTime(NamedTuple):
 class SnapshotCoverage(NamedTuple):
     """What a store was projected from: some of a projection's events up to `position`.
 
-    Those with ids up to `newest`, which is the largest there is among them; `left` is the smallest
-    of those left out.
+    Those with ids up to `newest_id`, the largest among them; `first_left_out_id` is the smallest of
+    those left out.
     """
 
     position: int = LOG_START
@@ -60,10 +60,10 @@ class SnapshotCoverage(NamedTuple):
     first_left_out_id: int = NO_ID_LIMIT
 
     def serves(self, moment: PointInTime) -> bool:
-        """Whether the store holds exactly what the moment wants up to the store's position.
+        """Whether the store holds exactly the moment's events up to the store's position.
 
-        No event up to there has an id between `newest` and `left`, so all bounds between them
-        choose the same events.
+        No event up to there has an id between `newest_id` and `first_left_out_id`, so all bounds
+        between them choose the same events.
         """
         return (
             self.position <= moment.until
@@ -78,8 +78,8 @@ class PastProjection(NamedTuple):
     event_count: int
 
 
-KeepSnapshot = Callable[[SnapshotCoverage], None]
-"""Told between batches what the store holds, to keep a copy of it."""
+SaveSnapshot = Callable[[SnapshotCoverage], None]
+"""Called between batches with what the store holds, to save a copy of it."""
 
 
 async def project_point_in_time(
@@ -90,17 +90,17 @@ async def project_point_in_time(
     begin: SnapshotCoverage | None = None,
     *,
     skips: Collection[int] = (),
-    told: Callable[[int], None] = lambda position: None,
-    keep: KeepSnapshot = lambda cover: None,
+    report_progress: Callable[[int], None] = lambda position: None,
+    save_snapshot: SaveSnapshot = lambda coverage: None,
     every: int = SNAPSHOT_EVERY_EVENTS,
     batch: int = BATCH_EVENTS,
 ) -> PastProjection:
     """Bring a store that holds `begin`, which must serve the moment, up to the moment.
 
-    Events that the projection can't take are parked in the store, as in the live view. `told` hears
-    the position reached after each batch; `keep` is called after `every` so many events, and before
-    the first event that is left out, as long as nothing was parked. Raises `LogError`,
-    `StoreError`.
+    Events that the projection can't apply become dead letters of the store, as in the live view.
+    `report_progress` is called with the position reached after each batch; `save_snapshot` after
+    `every` so many events, and before the first event that is left out, as long as there is no dead
+    letter. Raises `LogError`, `StoreError`.
     """
     types = [EVENT_TYPES[kind][0] for kind in projection.event_types]
     handler = TolerantProjector(projection, store)
@@ -121,11 +121,11 @@ async def project_point_in_time(
         await handler.apply_batch(items, after, page.through)
         applied += len(items)
         after, items = page.through, []
-        told(page.through)
+        report_progress(page.through)
         enough = every // CUTOFF_SNAPSHOT_DIVISOR if cut else every
         if applied - kept_at >= enough and not handler.blocked_streams:
             kept_at = applied
-            keep(coverage)
+            save_snapshot(coverage)
     return PastProjection(coverage, applied)
 
 
