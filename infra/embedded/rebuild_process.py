@@ -23,9 +23,8 @@ from infra.sqlite.view_files import ViewFiles, version_of_file
 from projections.projection import Projection
 from projections.registry import projection_named
 from projections.store import ReadStore, StoreError
-from streams.rebuild.rebuild import load_view
+from streams.rebuild.rebuild import REBUILD_FAILURES, RebuildRun, load_view
 from streams.rebuild.rebuild_record import RebuildCancelled, RebuildRecord
-from streams.rebuild.rebuild_run import REBUILD_FAILURES, RebuildRun
 
 CATCH_UP_LIMIT: Final = 2000
 """Positions that the projector catches up in one batch, when it takes the view over."""

@@ -44,8 +44,8 @@ from projections.registry import projection_named
 from projections.store import StoreError, StoreUnavailable
 from streams.feed.relay import FeedUnavailable
 from streams.projecting.dead_letters import tables_with_dead_letters
+from streams.rebuild.rebuild import REBUILD_FAILURES, ParentGone, RebuildRun
 from streams.rebuild.rebuild_record import RebuildCancelled, RebuildInProgress, RebuildRecord
-from streams.rebuild.rebuild_run import REBUILD_FAILURES, ParentGone, RebuildRun
 
 SWITCH_PAUSE_SECONDS: Final = 1.0
 """What may be left to load when the live view's writers are fenced off: they wait as long."""

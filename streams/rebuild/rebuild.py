@@ -1,18 +1,23 @@
-"""Rebuilding a view from the log, beside the live one, and comparing the two.
+"""What the processes that rebuild views have in common: loading, comparing with the live view, and
+the record of how far they are.
 
 `load_view` takes no listener: notifications, streams to clients and webhooks hang on the runner of
 the live views alone, so a rebuild causes none of them.
 """
 
+import os
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from events.envelope import RecordedEvent
 from events.event_filter import read_pages
-from events.log import EventLog
+from events.log import EventLog, LogError
 from events.schema import EVENT_TYPES
 from projections.projection import Projection
-from projections.store import Changes, ReadStore
+from projections.store import Changes, ReadStore, StoreError
 from projections.tables import CounterTable, Table
 from streams.projecting.apply_batch import (
     BatchHandler,
@@ -22,6 +27,7 @@ from streams.projecting.apply_batch import (
     event_type_of,
     project_and_apply,
 )
+from streams.rebuild.rebuild_record import RebuildRecord
 
 BATCH_EVENTS: Final = 16_000
 """Events of one transaction: neighbours on disk are written together, memory stays small."""
@@ -31,6 +37,9 @@ READ_EVENTS: Final = 500
 
 COMPARE_ROWS: Final = 2000
 """Rows of each view that are read at once."""
+
+MAX_DIFFERENCES: Final = 10
+"""Differences after which a comparison stops."""
 
 AnyTable = Table[Any] | CounterTable[Any]
 TableRow = tuple[Any, ...]
@@ -156,3 +165,64 @@ async def scan_rows(
         if whole:
             return
         above = found[-1][0]
+
+
+class ParentGone(Exception):
+    """The process that started this one is gone. What was built stays, to be resumed."""
+
+
+class ViewsDiffer(Exception):
+    """The rebuilt view is not what the live one is; `differences` are lines."""
+
+    def __init__(self, projection: str, differences: tuple[str, ...]) -> None:
+        super().__init__(f"{projection}: the live view differs from the rebuilt one")
+        self.differences = differences
+
+
+REBUILD_FAILURES: Final = (PoisonEvent, ViewsDiffer, StoreError, LogError)
+"""What ends a rebuild as failed, with its message in the record."""
+
+
+class RebuildRun:
+    """One rebuild in the process that runs it: its record, and what a profile adds to build it."""
+
+    def __init__(self, log: EventLog, projection: Projection, record: RebuildRecord) -> None:
+        self.record = record
+        self._log, self._projection = log, projection
+        self._parent = os.getppid()
+        self._started_at = time.monotonic()
+        self._start_position: int | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Enter what stopped the rebuild."""
+        differences = error.differences if isinstance(error, ViewsDiffer) else ()
+        self.update(state="failed", problem=str(error), differences=differences)
+
+    def update(self, **changed: object) -> None:
+        """Change the record, in this process."""
+        self.record = replace(self.record, **changed)
+
+    def start_from(self, position: int) -> None:
+        """Measure the speed from this position on."""
+        self._start_position, self._started_at = position, time.monotonic()
+
+    def update_progress(self, position: int) -> None:
+        """Enter how far the rebuild is, and at what speed."""
+        seconds = max(time.monotonic() - self._started_at, 0.1)
+        speed = (position - (self._start_position or 0)) / seconds
+        self.update(position=position, head=self._log.head(), per_second=speed)
+
+    def check_parent(self) -> None:
+        """Raises `ParentGone`."""
+        if os.getppid() != self._parent:
+            raise ParentGone
+
+    async def require_same_rows(self, live: ReadStore, rebuilt: ReadStore) -> None:
+        """Raises `ViewsDiffer`. Both views must stand still, at the same position."""
+        differences: list[str] = []
+        async for one in compare_views(self._projection, live, rebuilt):
+            differences.append(f"{one.table}: live {one.live}, rebuilt {one.rebuilt}")
+            if len(differences) == MAX_DIFFERENCES:
+                break
+        if differences:
+            raise ViewsDiffer(self._projection.name, tuple(differences))
