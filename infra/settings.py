@@ -28,7 +28,7 @@ class Settings:
     """What an operator can choose. The names of the environment are in `docs/operations.md`."""
 
     data: Path = Path("data")
-    """Folder of the log, the views, the rings and the media."""
+    """Folder of the log, the views and the rings."""
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
