@@ -82,7 +82,7 @@ def read_pages(
     until: int,
     *,
     types: Collection[str] | None = None,
-    limit: int = EVENTS_PER_BATCH,
+    limit: int,
 ) -> Iterator[SelectedEvents]:
     """The events after `after` and up to `until`, of some types or all, `limit` at a time."""
     while after < until:
@@ -104,7 +104,7 @@ def select_events(
     # The log itself checks positions and types: without other conditions, every event matches.
     types = event_filter.types
     all_match = EventFilter(after=event_filter.after, types=types) == event_filter
-    for page in read_pages(log, position, until, types=types):
+    for page in read_pages(log, position, until, types=types, limit=EVENTS_PER_BATCH):
         yield (
             page
             if all_match
