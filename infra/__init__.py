@@ -1,1 +1,1 @@
-"""The outside world and the assembly: settings, wiring, entry points. Nobody imports it."""
+"""Settings, wiring, an adapter for each technology, the two profiles, entry points, the program."""

@@ -27,9 +27,9 @@ positions_argument = click.argument("positions", nargs=-1, type=int, metavar="[P
 
 @click.group()
 def dlq() -> None:
-    """Look after the dead letters: events that a projection could not take.
+    """Look after the dead letters: events that a projection could not apply.
 
-    Such an event is parked with its reason, and so are the later events of its stream, so that
+    Such an event is kept with its reason, and so are the later events of its stream, so that
     their order holds; everything else goes on.
     """
 
@@ -39,7 +39,7 @@ def dlq() -> None:
 @data_option
 @json_option
 def list_dead_letters(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
-    """Tell which events are parked, of the projections NAME or of all, and why.
+    """List the dead letters of the projections NAME, or of all, with their reasons.
 
     Example: starling dlq list
     """
@@ -65,7 +65,7 @@ def list_dead_letters(names: tuple[str, ...], data: Path | None, as_json: bool) 
 @click.argument("position", type=int)
 @data_option
 def inspect(name: str, position: int, data: Path | None) -> None:
-    """Print all about one parked event as JSON: the event itself, error and traceback.
+    """Print one dead letter as JSON: the event itself, error and traceback.
 
     Example: starling dlq inspect posts 48213
     """
@@ -95,10 +95,10 @@ def inspect(name: str, position: int, data: Path | None) -> None:
 @positions_argument
 @data_option
 def replay(name: str, positions: tuple[int, ...], data: Path | None) -> None:
-    """Have NAME try its parked events again: those of the streams of POSITION, or all.
+    """Apply the dead letters of NAME again: those of the streams of POSITION, or all.
 
-    Of each stream the events are taken in order, up to one that fails again. Exit status 1 where
-    any stays parked.
+    The events of each stream are applied in order, up to one that fails again. Exit status 1
+    where a dead letter is left.
 
     Example: starling dlq replay posts
     """
@@ -109,21 +109,21 @@ def replay(name: str, positions: tuple[int, ...], data: Path | None) -> None:
 @dlq.command()
 @name_argument
 @positions_argument
-@click.option("--all", "everything", is_flag=True, help="Give up all of them.")
+@click.option("--all", "everything", is_flag=True, help="Drop all of them.")
 @data_option
 def purge(name: str, positions: tuple[int, ...], everything: bool, data: Path | None) -> None:
-    """Give up parked events: the view never shows them, until it is rebuilt.
+    """Drop dead letters: the view never shows their events, until it is rebuilt.
 
     Example: starling dlq purge posts 48213
     """
     if bool(positions) == everything:
-        raise click.UsageError("name the positions of the events to give up, or give --all")
+        raise click.UsageError("name the positions of the dead letters to drop, or give --all")
     settings = settings_of_existing_log(data=data)
     run_admin_command(settings, "purge", find_projection(name).name, positions)
 
 
 def _dead_letter_json(letter: "DeadLetter") -> dict[str, Any]:
-    """A letter for programs, without its traceback; ids and positions are text."""
+    """A dead letter for programs, without its traceback; ids and positions are text."""
     return {
         "position": str(letter.position),
         "id": str(letter.id),

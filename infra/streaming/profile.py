@@ -11,8 +11,8 @@ from events.log import EventLog
 from infra.in_memory.home_rings import InProcessRings
 from infra.mongodb.accounts import MongoAccounts
 from infra.mongodb.connection import READ_SECONDS, WRITE_SECONDS, open_database
+from infra.mongodb.current_views import MongoViews
 from infra.mongodb.leases import MongoLeases
-from infra.mongodb.live_views import MongoViews
 from infra.profile import ReadSide, run_log_worker
 from infra.settings import Settings
 from infra.streaming.admin import StreamingAdmin

@@ -111,7 +111,7 @@ async def execute_on_dead_letters(
     streams = {letter.stream for letter in chosen}
     if command.what == "replay":
         left = await projector.retry_dead_letters(log, streams)
-        text = f"{name} took {len(letters) - len(left)} events; {len(left)} stay parked"
+        text = f"{name} applied {len(letters) - len(left)} events; {len(left)} stay dead letters"
         if left:
             raise AdminRefused(text)
         return text

@@ -76,7 +76,7 @@ def test_a_dead_letter_is_listed_inspected_and_replayed(data: Settings, tmp_path
     assert shown["event"]["stream"] == letter["stream"]
     assert any("in choosy" in line for line in shown["traceback"])
 
-    assert do(data, "dlq", "replay", "posts") == (0, "posts took 1 events; 0 stay parked")
+    assert do(data, "dlq", "replay", "posts") == (0, "posts applied 1 events; 0 stay dead letters")
     assert ask(data, "dlq", "list") == []
     asyncio.run(check_views(data, tmp_path))
 
@@ -85,7 +85,7 @@ def test_an_event_that_still_fails_stays_a_dead_letter(data: Settings, tmp_path:
     env = patched_environment(tmp_path / "patch", CHOOSY, data)
     done = subprocess.run([STARLING, "dlq", "replay", "posts"], env=env, capture_output=True)
     assert done.returncode == 1
-    assert b"posts took 0 events; 1 stay parked" in done.stderr
+    assert b"posts applied 0 events; 1 stay dead letters" in done.stderr
     assert len(ask(data, "dlq", "list", "posts")) == 1
 
 
@@ -124,7 +124,7 @@ async def test_a_running_projector_carries_out_admin_commands(
         resumed = await asyncio.to_thread(order, "projections", "resume", "trending")
         assert resumed == (0, "trending goes on")
         replayed = await asyncio.to_thread(order, "dlq", "replay", "posts", str(BAD))
-        assert replayed == (0, "posts took 1 events; 0 stay parked")
+        assert replayed == (0, "posts applied 1 events; 0 stay dead letters")
     await check_views(data, tmp_path)
 
 

@@ -57,7 +57,9 @@ async def test_a_projector_of_the_log_carries_out_admin_commands(
             assert (paused.state, paused.position) == ("paused", before.position)
             assert await execute(settings, "resume") == "posts goes on"
             await wait_until_current(settings, log)
-            assert await execute(settings, "replay") == "posts took 0 events; 0 stay parked"
+            assert (
+                await execute(settings, "replay") == "posts applied 0 events; 0 stay dead letters"
+            )
             with pytest.raises(FeedMissing):
                 await execute(settings, "rebuild")
             stop.set()

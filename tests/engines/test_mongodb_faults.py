@@ -15,7 +15,7 @@ from infra.dev.local_engine import HOST, running_engine
 from infra.dev.mongodb_server import MongoServer
 from infra.log_of_record import open_log
 from infra.mongodb.connection import READ_SECONDS, WRITE_SECONDS, open_database
-from infra.mongodb.live_views import MongoViews
+from infra.mongodb.current_views import MongoViews
 from infra.mongodb.read_store import MongoReadStore
 from infra.settings import Settings
 from infra.streaming.worker import open_log_runner

@@ -160,10 +160,10 @@ async def test_an_event_that_cannot_be_applied_becomes_a_dead_letter_stops_a_reb
     assert await world.current_view("posts") == view
 
     said = await world.run_program("dlq", "replay", "posts", **world.stack.worker_environment)
-    assert (said[0], said[2]) == (1, "starling: posts took 0 events; 2 stay parked")
+    assert (said[0], said[2]) == (1, "starling: posts applied 0 events; 2 stay dead letters")
     assert (await world.run_program("dlq", "replay", "posts"))[
         2
-    ] == "posts took 2 events; 0 stay parked"
+    ] == "posts applied 2 events; 0 stay dead letters"
     await world.append_post_event(PostEdited(post, 7, "once more"), 2)
     await world.wait_and_compare_rows()
     assert await world.run_for_json("dlq", "list") == []
