@@ -119,7 +119,7 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
 async def _finish_erasures(log: EventLog, accounts: "AccountStore", file: Path) -> None:
     """Erase what killed processes left of deleted accounts; `file` holds up to where that is done.
 
-    Without the file all deletions are looked at, which is only slower.
+    Without the file all deletions are read again, which is only slower.
     """
     from api.accounts.account_store import erase_deleted_accounts
 

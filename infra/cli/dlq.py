@@ -1,4 +1,4 @@
-"""`starling dlq`: the events that projections could not take."""
+"""`starling dlq`: the events that projections could not apply."""
 
 import json
 from pathlib import Path

@@ -36,7 +36,7 @@ projections.add_command(show)
 @data_option
 @json_option
 def list_projections(data: Path | None, as_json: bool) -> None:
-    """Tell name, version, position, lag, state and dead letters of every projection.
+    """Print name, version, position, lag, state and dead letters of every projection.
 
     Example: starling projections list
     """
@@ -48,12 +48,12 @@ def list_projections(data: Path | None, as_json: bool) -> None:
 @data_option
 @json_option
 def status(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
-    """Tell position, lag, state and dead letters of the projections NAME, or of all.
+    """Print position, lag, state and dead letters of the projections NAME, or of all.
 
     The state is 'current' when the view shows everything in the log, 'behind' when a projector
     has work to do (`lag` counts positions of the log), 'paused', 'outdated' while a view of an
     older version stays where it is and serves what it can until it is rebuilt, or 'absent' before
-    there is a view. Dead letters are events that the projection could not take: see `starling dlq`.
+    there is a view. Dead letters are events that it could not apply: see `starling dlq`.
 
     Example: starling projections status timeline --json
     """
@@ -87,10 +87,10 @@ def resume(name: str, data: Path | None) -> None:
 @click.argument("positions", nargs=-1, required=True, type=int, metavar="POSITION...")
 @data_option
 def skip(name: str, positions: tuple[int, ...], data: Path | None) -> None:
-    """Have NAME leave out the events at POSITION for good, now and in rebuilds.
+    """Have NAME skip the events at POSITION for good, now and in rebuilds.
 
-    For an event that no version of the projection will ever be able to take. The later events of
-    its stream, which waited for it, are taken now.
+    For an event that no version of the projection will ever be able to apply. The later events of
+    its stream, which waited for it, are applied now.
 
     Example: starling projections skip posts 48213
     """
@@ -103,7 +103,7 @@ def skip(name: str, positions: tuple[int, ...], data: Path | None) -> None:
 @click.option("--all", "everything", is_flag=True, help="Rebuild every projection.")
 @click.option("--verify", is_flag=True, help="Compare with the live view; switch if they agree.")
 @click.option("--jobs", type=click.IntRange(1), help="Rebuilds at once.  [default: one a core]")
-@click.option("--cancel", is_flag=True, help="Take back rebuilds instead, also of other processes.")
+@click.option("--cancel", is_flag=True, help="Cancel rebuilds, also those of other processes.")
 @data_option
 def rebuild(
     names: tuple[str, ...],
@@ -113,12 +113,12 @@ def rebuild(
     cancel: bool,
     data: Path | None,
 ) -> None:
-    """Make the views of the projections NAME anew from the log, and switch to them.
+    """Rebuild the views of the projections NAME from the log, and switch to them.
 
-    The server goes on meanwhile, and shows the new view from one answer to the next. Ctrl-C takes
-    the rebuild back and leaves no trace; one that was killed is gone on with by the next. Exit
-    status 1 where --verify finds a difference (the first ones are printed; the live view stays), or
-    where a projection can't take an event (see `starling projections skip`).
+    The server goes on meanwhile, and shows the new view from one answer to the next. Ctrl-C cancels
+    the rebuild and leaves no trace; one that was killed is resumed by the next. Exit status 1 where
+    --verify finds a difference (the first ones are printed; the live view stays), or where a
+    projection can't apply an event (see `starling projections skip`).
 
     Example: starling projections rebuild timeline --verify
     """

@@ -43,7 +43,6 @@ ATTEMPT_SECONDS: Final = 2.0
 """For a result, before the command line finds out whether the projector still runs."""
 MAX_ATTEMPTS: Final = 30
 
-
 ExecuteHere = Callable[[AdminCommand], Awaitable[AdminResult]]
 """Opens a projector for one command. Raises `ProjectorAlreadyRunning`, `StoreError`."""
 
@@ -62,7 +61,10 @@ class EmbeddedAdmin:
         self._queue = AdminQueue(settings.data, ProcessNotifier(settings.data))
 
     async def execute(self, command: AdminCommand) -> str:
-        """See the port. Raises `ProjectorNotRunning`, too."""
+        """Send the command to the projector, or carry it out here; see the port.
+
+        Raises `ProjectorNotRunning`, too.
+        """
         result = await self._send_or_execute(command)
         if not result.done:
             raise AdminRefused(result.text)
@@ -197,7 +199,7 @@ class CommandExecutor:
         if follower is not None:
             follower.paused = paused
         self.waiting_switches.add(name)  # a rebuilt view may wait for this
-        return f"{name} {'is paused' if paused else 'goes on'}"
+        return f"{name} is {'paused' if paused else 'resumed'}"
 
     async def _switch_view(self, projection: Projection) -> str:
         found = await self._live_views.switch_to_rebuilt(projection, alone=self._alone)
@@ -206,8 +208,8 @@ class CommandExecutor:
         if found == "later":
             self.waiting_switches.add(projection.name)
             raise AdminRefused(
-                f"{projection.name} is paused or far behind; the rebuilt view is taken over when "
-                "it comes up"
+                f"{projection.name} is paused or far behind: "
+                "it switches to the rebuilt view once it caught up"
             )
         return f"{projection.name} shows the rebuilt view"
 

@@ -72,7 +72,7 @@ class CurrentViews:
                 before, path = path, self._files.current_path(projection)
                 if path == before:
                     raise
-        raise StoreUnavailable(f"the view {projection!r} is still being made")
+        raise StoreUnavailable(f"the view {projection!r} is still being built")
 
 
 def open_current_view(settings: Settings, projection: Projection) -> SqliteReadStore | None:

@@ -42,7 +42,7 @@ WAIT_SECONDS: Final = 10.0
 """How long a request waits for views; building them goes on after that."""
 
 MAX_EVENTS_CHECKED: Final = 1000
-"""Newer events that are looked at before views are used again; after more they are built anew."""
+"""Newer events that are checked before views are used again; after more they are built again."""
 
 SNAPSHOT_AFTER_EVENTS: Final = 50_000
 """Events after which a view is worth a snapshot: about a second's work."""
@@ -159,7 +159,7 @@ class PointInTimeViews:
         ]
         environment = self._settings.to_environment()
         if await run_child("infra.embedded.time_travel", arguments, environment):
-            raise StoreUnavailable("the past could not be made; see the server's output")
+            raise StoreUnavailable("no views of that time could be built; see the server's output")
 
     async def _close_views(self, wanted: ViewsAtTime) -> None:
         cached = self._cached_views.pop(wanted, None)
@@ -186,7 +186,7 @@ async def build_point_in_time(
         store, begin = await snapshots.open_nearest(log, projection, moment, path)
 
         def save_partial(coverage: SnapshotCoverage) -> None:
-            # What is skipped now may be taken by a later program, or once it is skipped no more.
+            # A snapshot without them would be wrong for a later program that can apply them.
             if not skips:
                 snapshots.save_copy(projection, coverage, store, path)
 

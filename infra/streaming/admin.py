@@ -66,7 +66,7 @@ class StreamingAdmin:
                 return await announce_switched(name)
             case "resume":
                 await self._registry.set_paused(name, False)
-                return f"{name} goes on"
+                return f"{name} is resumed"
             case "pause" if name not in (await self._registry.read()).views:
                 await self._registry.set_paused(name, True)
                 return f"{name} is paused"

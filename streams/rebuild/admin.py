@@ -66,7 +66,7 @@ class ProjectionAdmin(Protocol):
         ...
 
     async def cancel_rebuild(self, projection: str, /) -> bool:
-        """Take a rebuild back, in whichever process it runs; False where there is none.
+        """Cancel a rebuild, in whichever process it runs; False where there is none.
 
         Raises `RebuildInProgress` where its process doesn't stop.
         """
@@ -89,7 +89,7 @@ class ProjectionAdmin(Protocol):
         ...
 
     async def skipped_positions(self, projection: str, /) -> frozenset[int]:
-        """The positions that a projection leaves out: live, in rebuilds, and of the past."""
+        """The positions that a projection skips: live, in rebuilds and in time travel."""
         ...
 
 
@@ -118,7 +118,7 @@ async def execute_on_dead_letters(
     purged = await purge(store, [letter.position for letter in chosen])
     if command.what == "purge":
         await projector.sync_with_store()
-        return f"{name} gave up {purged} events"
+        return f"{name} purged {purged} dead letters"
     await add_skips()
     await projector.retry_dead_letters(log, streams)
-    return f"{name} leaves out {len(command.positions)} events"
+    return f"{name} skips {len(command.positions)} events"

@@ -69,7 +69,7 @@ class RebuildBackend(Protocol):
 
 
 async def cancel_rebuild(backend: RebuildBackend, projection: str) -> bool:
-    """Take a rebuild back and leave no trace of it; False where there is none.
+    """Cancel a rebuild and leave no trace of it; False where there is none.
 
     Raises `RebuildInProgress` where its process doesn't stop, and `StoreError`.
     """
@@ -121,7 +121,7 @@ class RebuildJobs:
     ) -> dict[str, RebuildOutcome]:
         """Rebuild several views and switch to them; the outcome of each. Raises `StoreError`.
 
-        Where this is cancelled, those that were not switched to yet are taken back.
+        Where this is cancelled, those that were not switched to yet are discarded.
         """
         jobs = (self.run_one(name, verify, begin_phase) for name in projections)
         try:

@@ -46,11 +46,11 @@ TableRow = tuple[Any, ...]
 
 
 class PoisonEvent(Exception):
-    """A projection can't take an event, which stops its rebuild. The live view is as it was."""
+    """A projection can't apply an event, which stops its rebuild. The live view is as it was."""
 
     def __init__(self, projection: str, event: DecodeResult, error: Exception) -> None:
         super().__init__(
-            f"{projection} cannot take the event at position {event.position} "
+            f"{projection} cannot apply the event at position {event.position} "
             f"({event_type_of(event)}, id {event.id}): {type(error).__name__}: {error}"
         )
         self.position = event.position
@@ -218,7 +218,7 @@ class RebuildRun:
             raise ParentGone
 
     async def require_same_rows(self, live: ReadStore, rebuilt: ReadStore) -> None:
-        """Raises `ViewsDiffer`. Both views must stand still, at the same position."""
+        """Raises `ViewsDiffer`; see `compare_views` for what it wants of the two."""
         differences: list[str] = []
         async for one in compare_views(self._projection, live, rebuilt):
             differences.append(f"{one.table}: live {one.live}, rebuilt {one.rebuilt}")

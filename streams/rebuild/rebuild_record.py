@@ -40,4 +40,4 @@ class RebuildInProgress(Exception):
 
 
 class RebuildCancelled(Exception):
-    """The rebuild was taken back while it ran."""
+    """The rebuild was cancelled while it ran."""

@@ -94,8 +94,8 @@ def test_a_purged_dead_letter_is_gone_until_the_view_is_rebuilt(
 ) -> None:
     likes = len(read_table(current_view_file(data, "posts"), "likes"))
     assert do(data, "dlq", "purge", "posts")[0] == 2
-    assert do(data, "dlq", "purge", "posts", "77") == (0, "posts gave up 0 events")
-    assert do(data, "dlq", "purge", "posts", "--all") == (0, "posts gave up 1 events")
+    assert do(data, "dlq", "purge", "posts", "77") == (0, "posts purged 0 dead letters")
+    assert do(data, "dlq", "purge", "posts", "--all") == (0, "posts purged 1 dead letters")
     assert ask(data, "dlq", "list") == []
     assert len(read_table(current_view_file(data, "posts"), "likes")) == likes
     assert do(data, "projections", "rebuild", "posts")[0] == 0
@@ -122,7 +122,7 @@ async def test_a_running_projector_carries_out_admin_commands(
         [status] = await asyncio.to_thread(ask, data, "projections", "status", "trending")
         assert status["state"] == "paused"
         resumed = await asyncio.to_thread(order, "projections", "resume", "trending")
-        assert resumed == (0, "trending goes on")
+        assert resumed == (0, "trending is resumed")
         replayed = await asyncio.to_thread(order, "dlq", "replay", "posts", str(BAD))
         assert replayed == (0, "posts applied 1 events; 0 stay dead letters")
     await check_views(data, tmp_path)

@@ -222,12 +222,12 @@ def test_an_event_that_cannot_be_applied_stops_it_and_the_live_view_stays(
     command: list[str | Path] = [STARLING, "projections", "rebuild", "posts"]
     done = subprocess.run(command, env=env, capture_output=True)
     assert done.returncode == 1
-    assert f"posts cannot take the event at position {LATE}" in output_text(done)
+    assert f"posts cannot apply the event at position {LATE}" in output_text(done)
     assert "ValueError: cannot take this" in output_text(done)
     assert current_view_file(data, "posts") == path
     assert view_file_names(data) == before | {"posts.rebuild.json"}
     told = starling("projections", "status", "posts", "--data", data.data)
-    assert b"failed: posts cannot take" in told.stdout
+    assert b"failed: posts cannot apply" in told.stdout
 
     skip: list[str | Path] = [STARLING, "projections", "skip", "posts", str(LATE)]
     assert subprocess.run(skip, env=env, capture_output=True).returncode == 0

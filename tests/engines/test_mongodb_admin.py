@@ -47,7 +47,7 @@ async def test_a_projector_of_the_log_carries_out_admin_commands(
             await append_made_up(log, 0, 100)
             await wait_until_current(settings, log)
             assert await execute(settings, "pause") == "posts is paused"
-            assert await execute(settings, "skip", 101) == "posts leaves out 1 events"
+            assert await execute(settings, "skip", 101) == "posts skips 1 events"
             before = await posts(settings)
             await append_made_up(log, 100, 200)
             async with asyncio.timeout(30):
@@ -55,7 +55,7 @@ async def test_a_projector_of_the_log_carries_out_admin_commands(
                     await log.wait_for_events(log.head(), 0.05)
             paused = await posts(settings)
             assert (paused.state, paused.position) == ("paused", before.position)
-            assert await execute(settings, "resume") == "posts goes on"
+            assert await execute(settings, "resume") == "posts is resumed"
             await wait_until_current(settings, log)
             assert (
                 await execute(settings, "replay") == "posts applied 0 events; 0 stay dead letters"

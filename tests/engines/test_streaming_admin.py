@@ -133,7 +133,7 @@ async def test_a_paused_view_stays_as_it_is_and_catches_up_when_it_is_resumed(
         after = await all_rows(live)
     mine = {name for name in before if name.startswith("posts.")}
     assert {name: after[name] for name in mine} == {name: before[name] for name in mine}
-    assert await world.run_program("projections", "resume", "posts") == (0, "", "posts goes on")
+    assert await world.run_program("projections", "resume", "posts") == (0, "", "posts is resumed")
     await world.wait_and_compare_rows()
 
 
@@ -156,7 +156,7 @@ async def test_an_event_that_cannot_be_applied_becomes_a_dead_letter_stops_a_reb
         "projections", "rebuild", "posts", **world.stack.worker_environment
     )
     assert status == 1
-    assert f"posts cannot take the event at position {position} (post-created" in err
+    assert f"posts cannot apply the event at position {position} (post-created" in err
     assert await world.current_view("posts") == view
 
     said = await world.run_program("dlq", "replay", "posts", **world.stack.worker_environment)
@@ -219,7 +219,7 @@ async def test_an_event_that_is_skipped_is_left_out_now_and_in_rebuilds(
     position = await world.append_post_event(PostCreated(post, 7, "poison"), 0)
     await world.stack.wait_until_projected(position)
     said = await world.run_program("projections", "skip", "posts", str(position))
-    assert said == (0, "", "posts leaves out 1 events")
+    assert said == (0, "", "posts skips 1 events")
     assert await world.run_for_json("dlq", "list") == []
     assert (await world.run_program("projections", "rebuild", "posts"))[0] == 0
     async with world.stack.open_views() as live:
