@@ -37,7 +37,7 @@ def test_a_view_that_was_never_made_is_unavailable(tmp_path: Path) -> None:
     views = CurrentViews(
         tmp_path, [EmptyProjection()], StatusPageReader(tmp_path / "status-page"), opened
     )
-    with pytest.raises(StoreUnavailable, match="still being made"):
+    with pytest.raises(StoreUnavailable, match="still being built"):
         views.current_store("nothing")
 
 
