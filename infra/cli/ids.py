@@ -42,6 +42,7 @@ def decode(ids: tuple[str, ...], as_json: bool) -> None:
     """
     from events.ids.snowflake import OutOfLayout
     from events.ids.snowflake import decode_id as parts_of
+    from events.times import format_times
 
     rows: list[tuple[str, str, int, int]] = []
     for text in ids:
@@ -52,7 +53,8 @@ def decode(ids: tuple[str, ...], as_json: bool) -> None:
             parts = parts_of(int(text))
         except OutOfLayout as error:
             raise click.BadParameter(str(error), param_hint="ID") from error
-        rows.append((text, _format_rfc3339(parts.ms), parts.machine, parts.sequence))
+        [time] = format_times([int(text)])
+        rows.append((text, time, parts.machine, parts.sequence))
     columns = ("id", "time", "machine", "sequence")
     if as_json:
         click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows]))
@@ -60,11 +62,3 @@ def decode(ids: tuple[str, ...], as_json: bool) -> None:
     from infra.cli.output import print_table
 
     print_table(columns, rows)
-
-
-def _format_rfc3339(unix_ms: int) -> str:
-    from datetime import UTC, datetime
-
-    # Split, because a float of seconds can't hold every millisecond.
-    seconds, ms = divmod(unix_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
