@@ -90,3 +90,4 @@ lock: ## write requirements/ anew (needs uv; UPGRADE=--upgrade takes newer versi
 	$(CUT) -o requirements/test.txt --extra analysis --extra test --extra lint
 	$(CUT) -o requirements/bench.txt --extra analysis --extra bench
 	$(CUT) -o requirements/docs.txt --extra docs
+	$(CUT) -o requirements/otel.txt --extra otel
