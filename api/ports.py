@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.account_store import AccountStore
 from api.accounts.passwords import BoundedPasswordHasher
+from api.accounts.throttle import LoginThrottle
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
 from events.log import EventLog
@@ -77,6 +78,7 @@ class Ports:
     time_travel: TimeTravel
     home: HomeTimeline
     accounts: AccountStore
+    throttle: LoginThrottle
     tokens: AccessTokens
     clock_ms: Callable[[], int]
     new_id: Callable[[], int]

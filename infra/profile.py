@@ -17,6 +17,8 @@ from infra.process.supervisor import stop_on_signals
 from infra.settings import Settings
 
 if TYPE_CHECKING:
+    from limits.storage import Storage
+
     from api.accounts.account_store import AccountStore
     from api.ports import WaitForPosition
     from infra.ids.machine_lease import LeaseStore
@@ -51,6 +53,10 @@ class Profile(Protocol):
 
     def open_accounts(self) -> AbstractContextManager["AccountStore"]:
         """The accounts, where all API processes reach them."""
+        ...
+
+    def open_rate_limits(self) -> AbstractContextManager["Storage"]:
+        """What rate limits count, for all API processes together; connects when first used."""
         ...
 
     def lease_store(self) -> "LeaseStore":

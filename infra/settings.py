@@ -71,6 +71,11 @@ class Settings:
         return self.data / "accounts.sqlite"
 
     @property
+    def rate_limits_file(self) -> Path:
+        """How often passwords were tried of late. Disposable."""
+        return self.data / "rate-limits.sqlite"
+
+    @property
     def leases_file(self) -> Path:
         """Who uses which machine id."""
         return self.data / "leases.sqlite"

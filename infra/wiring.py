@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from api.accounts.account_store import AccountStore
+    from api.accounts.throttle import LoginThrottle
     from streams.rebuild.admin import ProjectionAdmin
 
 
@@ -103,6 +104,7 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
                     time_travel=past,
                     home=read_side.home,
                     accounts=side.accounts,
+                    throttle=side.throttle,
                     tokens=AccessTokens(signing_secret(settings), clock_ms),
                     clock_ms=clock_ms,
                     new_id=side.new_id,
@@ -145,6 +147,7 @@ class WriteSide:
     handler: CommandHandler
     references: ReferenceResolver
     accounts: "AccountStore"
+    throttle: "LoginThrottle"
     clock_ms: Callable[[], int]
     new_id: Callable[[], int]
     open_import_ids: Callable[[], AbstractContextManager[Callable[[int], int]]]
@@ -157,17 +160,22 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
     Open it in the process that uses it, after any fork. Raises `OSError`, `LogUnavailable`,
     `LeaseError`, `AccountsUnavailable`.
     """
+    from api.accounts.throttle import LoginThrottle
+
     settings.data.mkdir(parents=True, exist_ok=True)
+    profile = choose_profile(settings)
     with (
         open_log(settings) as log,
         open_live_ids(settings, log) as new_id,
-        choose_profile(settings).open_accounts() as accounts,
+        profile.open_accounts() as accounts,
+        profile.open_rate_limits() as counts,
     ):
         yield WriteSide(
             log=log,
             handler=CommandHandler(log, new_id),
             references=ReferenceResolver(log),
             accounts=accounts,
+            throttle=LoginThrottle(counts),
             clock_ms=clock_ms,
             new_id=new_id,
             open_import_ids=partial(open_import_ids, settings, log),

@@ -49,6 +49,7 @@ SMALL_MODULE = 60
 SMALL_MODULES = {
     "infra/cli/serve.py": "one file a command of the program",
     "infra/dev/stack_supervisor.py": "the main module of a process",
+    "infra/mongodb/rate_limits.py": "the counterpart of infra/sqlite/rate_limits.py",
 }
 """Those that stand by themselves, with the reason."""
 

@@ -39,6 +39,12 @@ class AccountStore(Protocol):
         """Add the account, or replace its user's. Durable on return. Raises `EmailTaken`."""
         ...
 
+    async def replace_password_hash(self, user: int, outdated: str, renewed: str) -> None:
+        """Store another hash of the same password, unless the account has got another one by now
+        or is gone. Durable on return.
+        """
+        ...
+
     async def remove(self, user: int) -> None:
         """Erase the account of a user; no error where there is none."""
         ...

@@ -14,10 +14,12 @@ from api.accounts.account_store import AccountRecord, AccountStore
 from api.accounts.errors import (
     AccountDeleted,
     EmailTaken,
+    TooManyHashes,
     WrongCredentials,
     WrongCurrentPassword,
 )
-from api.accounts.passwords import BoundedPasswordHasher, LoginThrottle
+from api.accounts.passwords import BoundedPasswordHasher
+from api.accounts.throttle import LoginThrottle
 from api.schemas import Email, Password, ProfilePatch, SignIn
 from commands.errors import CommandRejected, InvalidInput, NotFound, StateConflict
 from commands.handler import CommandHandler
@@ -45,6 +47,8 @@ class RegistrationPorts(Protocol):
     @property
     def accounts(self) -> AccountStore: ...
     @property
+    def throttle(self) -> LoginThrottle: ...
+    @property
     def clock_ms(self) -> Callable[[], int]: ...
     @property
     def new_id(self) -> Callable[[], int]: ...
@@ -56,7 +60,7 @@ class AccountRegistrar:
     def __init__(self, ports: RegistrationPorts, passwords: BoundedPasswordHasher) -> None:
         self._ports = ports
         self._passwords = passwords
-        self._throttle = LoginThrottle(ports.clock_ms)
+        self._throttle = ports.throttle
 
     async def register_account(
         self, request: CommandRequest, credentials: Credentials
@@ -169,18 +173,27 @@ class AccountRegistrar:
     async def sign_in(self, sign_in: SignIn, address: str) -> int:
         """The user whose handle and password these are, tried from a network address.
 
-        Raises `WrongCredentials`, `TooManyTries`, `TooManyHashes`.
+        A hash of a password that was made with older parameters is replaced. Raises
+        `WrongCredentials`, `TooManyTries`, `TooManyHashes`.
         """
         handle = sign_in.handle.removeprefix("@").lower()
-        self._throttle.check(handle, address)
+        await self._throttle.count_try(handle, address)
         user = self._user_by_handle(handle)
         account = await self._ports.accounts.get(user)
         password_hash = account.password_hash if account is not None else None
         if not await self._passwords.matches(password_hash, sign_in.password):
-            self._throttle.record_failure(handle, address)
             raise WrongCredentials("no account has this handle and this password: check both")
-        self._throttle.clear_failures(handle, address)
+        await self._throttle.forget_tries(handle, address)
+        if password_hash is not None and self._passwords.is_outdated(password_hash):
+            await self._renew_hash(user, password_hash, sign_in.password)
         return user
+
+    async def _renew_hash(self, user: int, outdated: str, password: str) -> None:
+        try:
+            renewed = await self._passwords.hash(password)
+        except TooManyHashes:
+            return  # the next sign-in tries again; this one was right
+        await self._ports.accounts.replace_password_hash(user, outdated, renewed)
 
     def _user_by_handle(self, handle: str) -> int:
         """The user who can sign in under a handle, or 0."""
@@ -211,13 +224,13 @@ class AccountRegistrar:
         if account is None:
             account = AccountRecord(user, None, None, self._ports.clock_ms())
         if account.password_hash is not None:
-            self._throttle.check(str(user), address)
+            await self._throttle.count_try(str(user), address)
             # The new password is fine as well: then this request was done before.
             allowed = (patch.current_password or "", patch.password or "")
             if not any([await self._passwords.matches(account.password_hash, p) for p in allowed]):
-                self._throttle.record_failure(str(user), address)
                 message = "to change email or password, give the right `current_password`"
                 raise WrongCurrentPassword(message)
+            await self._throttle.forget_tries(str(user), address)
         if patch.email is not UNSET:
             account = account._replace(email=patch.email)
         if patch.password is not UNSET:

@@ -16,6 +16,7 @@ from infra.shared_memory.ring_reader import RingReader
 from infra.shared_memory.status_page import StatusPageReader
 from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.leases import SqliteLeases
+from infra.sqlite.rate_limits import SqliteRateLimits
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS
 from streams.rebuild.admin import AdminCommand, AdminResult
@@ -33,6 +34,11 @@ class EmbeddedProfile:
     def open_accounts(self) -> Iterator[SqliteAccounts]:
         with closing(SqliteAccounts(self._settings.accounts_file)) as accounts:
             yield accounts
+
+    @contextmanager
+    def open_rate_limits(self) -> Iterator[SqliteRateLimits]:
+        with closing(SqliteRateLimits(self._settings.rate_limits_file)) as counts:
+            yield counts
 
     def lease_store(self) -> SqliteLeases:
         return SqliteLeases(self._settings.leases_file)

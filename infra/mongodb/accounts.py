@@ -41,6 +41,13 @@ class MongoAccounts:
         """Add the account, or replace its user's. Raises `EmailTaken`."""
         await self._run_with_timeout(self._upsert_account(account))
 
+    async def replace_password_hash(self, user: int, outdated: str, renewed: str) -> None:
+        """Store another hash of the same password."""
+        changed = {"$set": {"password": renewed}}
+        await self._run_with_timeout(
+            self._accounts.update_one({"_id": user, "password": outdated}, changed)
+        )
+
     async def remove(self, user: int) -> None:
         """Erase the account of a user; no error where there is none."""
         await self._run_with_timeout(self._accounts.delete_one({"_id": user}))

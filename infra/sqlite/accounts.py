@@ -71,6 +71,15 @@ class SqliteAccounts:
         except sqlite3.IntegrityError as error:
             raise EmailTaken(str(error)) from error
 
+    async def replace_password_hash(self, user: int, outdated: str, renewed: str) -> None:
+        def replace_matching() -> None:
+            self._db.execute(
+                "UPDATE accounts SET password = ? WHERE user = ? AND password = ?",
+                (renewed, user, outdated),
+            )
+
+        await self._run_in_thread(replace_matching)
+
     async def remove(self, user: int) -> None:
         def erase_row() -> None:
             self._db.execute("DELETE FROM accounts WHERE user = ?", (user,))

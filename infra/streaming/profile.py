@@ -5,7 +5,7 @@ Importing it needs the packages of the streaming profile.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 
 from events.log import EventLog
 from infra.in_memory.home_rings import InProcessRings
@@ -13,6 +13,7 @@ from infra.mongodb.accounts import MongoAccounts
 from infra.mongodb.connection import READ_SECONDS, WRITE_SECONDS, open_database
 from infra.mongodb.current_views import MongoViews
 from infra.mongodb.leases import MongoLeases
+from infra.mongodb.rate_limits import MongoRateLimits
 from infra.profile import ReadSide, run_log_worker
 from infra.settings import Settings
 from infra.streaming.admin import StreamingAdmin
@@ -34,6 +35,11 @@ class StreamingProfile:
     def open_accounts(self) -> Iterator[MongoAccounts]:
         with open_database(self._settings.views, READ_SECONDS) as database:
             yield MongoAccounts(database)
+
+    @contextmanager
+    def open_rate_limits(self) -> Iterator[MongoRateLimits]:
+        with closing(MongoRateLimits(self._settings.views)) as counts:
+            yield counts
 
     def lease_store(self) -> MongoLeases:
         return MongoLeases(self._settings.views)

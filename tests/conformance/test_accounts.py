@@ -90,6 +90,19 @@ async def test_an_erased_account_is_gone_and_its_email_is_free(accounts: Account
     )
 
 
+async def test_a_hash_is_replaced_where_it_is_still_the_same(accounts: AccountStore) -> None:
+    await accounts.put(ADA)
+    await accounts.replace_password_hash(1, "$argon2id$other", "$argon2id$renewed")
+    assert await accounts.get(1) == ADA
+    await accounts.replace_password_hash(1, "$argon2id$ada", "$argon2id$renewed")
+    assert await accounts.get(1) == ADA._replace(password_hash="$argon2id$renewed")
+
+
+async def test_no_hash_comes_back_after_its_account_was_erased(accounts: AccountStore) -> None:
+    await accounts.replace_password_hash(1, "$argon2id$ada", "$argon2id$renewed")
+    assert await accounts.get(1) is None
+
+
 async def test_another_process_sees_what_was_put(
     accounts: AccountStore, open_accounts: Open
 ) -> None:

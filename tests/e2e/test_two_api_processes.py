@@ -105,3 +105,16 @@ async def test_nothing_that_was_acknowledged_is_lost_or_done_twice(
     check_relations(events, people)
     check_handles(events, people)
     assert sum(len(each.acknowledged_posts) for each in people) > 50
+
+
+async def test_wrong_passwords_are_counted_for_all_processes_together(
+    processes: ServerProcesses, session: aiohttp.ClientSession
+) -> None:
+    await person(processes, session, "ada", 0).register()
+    statuses = []
+    for number in range(13):
+        guess = {"handle": "ada", "password": f"guess {number}"}
+        url = f"{processes.url(number % 2)}/v1/sessions"
+        async with session.post(url, json=guess) as answer:
+            statuses.append(answer.status)
+    assert statuses == [401] * 10 + [429] * 3

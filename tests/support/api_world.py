@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.passwords import BoundedPasswordHasher
+from api.accounts.throttle import LoginThrottle
 from api.app import build_app
 from api.ports import Ports, ProjectionLag, TimeTravelBusy, WaitForPosition
 from commands.handler import CommandHandler
@@ -21,6 +22,7 @@ from events.schema import EVENT_TYPES
 from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.accounts import SqliteAccounts
+from infra.sqlite.rate_limits import SqliteRateLimits
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS, INVALIDATIONS
 from streams.projecting.apply_batch import project_and_apply
@@ -72,6 +74,7 @@ class ApiWorld:
             time_travel=self,
             home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
             accounts=self.accounts,
+            throttle=LoginThrottle(SqliteRateLimits(":memory:")),
             tokens=self.tokens,
             clock_ms=self.clock,
             new_id=new_id,

@@ -1,4 +1,4 @@
-"""Password hashes, and the limit on guessing them."""
+"""Password hashes."""
 
 import asyncio
 
@@ -6,16 +6,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from api.accounts import passwords
-from api.accounts.errors import TooManyHashes, TooManyTries
-from api.accounts.passwords import (
-    MAX_FAILURES,
-    WINDOW_MS,
-    BoundedPasswordHasher,
-    LoginThrottle,
-)
-from tests.support.manual_clock import ManualClock
-
-NOW = 1_700_000_000_000
+from api.accounts.errors import TooManyHashes
+from api.accounts.passwords import BoundedPasswordHasher
 
 
 @pytest.fixture
@@ -48,36 +40,7 @@ async def test_checks_beyond_the_bound_are_refused(
     assert await fast_hasher.matches(None, "guess") is False
 
 
-def exhausted_throttle(clock: ManualClock) -> LoginThrottle:
-    throttle = LoginThrottle(clock)
-    for _ in range(MAX_FAILURES):
-        throttle.check("ada", "10.0.0.1")
-        throttle.record_failure("ada", "10.0.0.1")
-    return throttle
-
-
-def test_too_many_failures_are_refused_with_the_time_to_wait() -> None:
-    with pytest.raises(TooManyTries) as refused:
-        exhausted_throttle(ManualClock(NOW)).check("ada", "10.0.0.1")
-    assert refused.value.seconds == 301
-
-
-def test_other_handles_and_addresses_are_not_held_up() -> None:
-    throttle = exhausted_throttle(ManualClock(NOW))
-    throttle.check("bob", "10.0.0.1")
-    throttle.check("ada", "10.0.0.2")
-
-
-def test_a_new_window_starts_at_zero() -> None:
-    clock = ManualClock(NOW)
-    throttle = exhausted_throttle(clock)
-    clock.ms += WINDOW_MS
-    throttle.check("ada", "10.0.0.1")
-    throttle.record_failure("ada", "10.0.0.1")
-    throttle.check("ada", "10.0.0.1")
-
-
-def test_success_forgets_the_failures() -> None:
-    throttle = exhausted_throttle(ManualClock(NOW))
-    throttle.clear_failures("ada", "10.0.0.1")
-    throttle.check("ada", "10.0.0.1")
+async def test_a_hash_with_other_parameters_is_outdated(fast_hasher: BoundedPasswordHasher) -> None:
+    stored = await fast_hasher.hash("correct horse")
+    assert not fast_hasher.is_outdated(stored)
+    assert BoundedPasswordHasher().is_outdated(stored)

@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
 import pytest
+from argon2 import PasswordHasher
 
 from api.accounts.account_store import AccountStore
-from api.accounts.errors import EmailTaken
+from api.accounts.errors import EmailTaken, WrongCredentials
 from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.registration import AccountRegistrar
+from api.accounts.throttle import LoginThrottle
+from api.schemas import SignIn
 from commands import idempotency
 from commands.errors import StateConflict
 from commands.handler import CommandHandler
@@ -34,6 +37,7 @@ class RegistrationPorts(NamedTuple):
     handler: CommandHandler
     references: ReferenceResolver
     accounts: AccountStore
+    throttle: LoginThrottle
     clock_ms: Callable[[], int]
     new_id: Callable[[], int]
 
@@ -47,7 +51,13 @@ def ports() -> Iterator[RegistrationPorts]:
         return next(ids)
 
     yield RegistrationPorts(
-        log, CommandHandler(log, new_id), ReferenceResolver(log), accounts, lambda: NOON, new_id
+        log=log,
+        handler=CommandHandler(log, new_id),
+        references=ReferenceResolver(log),
+        accounts=accounts,
+        throttle=LoginThrottle(None),
+        clock_ms=lambda: NOON,
+        new_id=new_id,
     )
     accounts.close()
     log.close()
@@ -174,3 +184,38 @@ async def test_an_account_taken_before_its_user_is_appended_comes_back(
     account = await ports.accounts.find_by_email("ada@example.org")
     assert account is not None
     assert account.user == outcome.id
+
+
+async def sign_up_with_weak_hash(ports: RegistrationPorts) -> tuple[int, str]:
+    """The user and the hash of an account made when hashes were cheaper."""
+    weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    registrar = AccountRegistrar(ports, BoundedPasswordHasher(weak))
+    user = (await registrar.register_account(registration("ada", "k"), HERS)).id
+    account = await ports.accounts.get(user)
+    assert account is not None
+    assert account.password_hash is not None
+    return user, account.password_hash
+
+
+async def test_the_right_password_replaces_a_hash_with_older_parameters(
+    ports: RegistrationPorts,
+) -> None:
+    user, weak = await sign_up_with_weak_hash(ports)
+    registrar = AccountRegistrar(ports, BoundedPasswordHasher())
+    assert await registrar.sign_in(SignIn("ada", "a long password"), "10.0.0.1") == user
+    account = await ports.accounts.get(user)
+    assert account is not None
+    assert account.password_hash != weak
+    assert not PasswordHasher().check_needs_rehash(account.password_hash or "")
+    assert await registrar.sign_in(SignIn("ada", "a long password"), "10.0.0.1") == user
+    assert await ports.accounts.get(user) == account
+
+
+async def test_a_wrong_password_replaces_no_hash(ports: RegistrationPorts) -> None:
+    user, weak = await sign_up_with_weak_hash(ports)
+    registrar = AccountRegistrar(ports, BoundedPasswordHasher())
+    with pytest.raises(WrongCredentials):
+        await registrar.sign_in(SignIn("ada", "a long passwort"), "10.0.0.1")
+    account = await ports.accounts.get(user)
+    assert account is not None
+    assert account.password_hash == weak

@@ -1,0 +1,54 @@
+"""Counts of rate limits in MongoDB, for API processes on several machines.
+
+The storage of the library `limits`, in two collections of the views' database.
+"""
+
+import threading
+from typing import Any
+
+from limits.storage import MongoDBStorage
+from pymongo import MongoClient
+from pymongo.uri_parser import parse_uri
+
+from infra.mongodb.connection import DEFAULT_DATABASE, READ_SECONDS
+
+
+class MongoRateLimits(MongoDBStorage):
+    """A `limits.storage.Storage` on a database, for any number of threads.
+
+    It connects when it is first needed. Errors are raised as `limits.errors.StorageError`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._connecting = threading.RLock()
+        self._client: MongoClient[dict[str, Any]] | None = None
+        patience = int(READ_SECONDS * 1000)
+        super().__init__(
+            address,
+            database_name=parse_uri(address, warn=False)["database"] or DEFAULT_DATABASE,
+            counter_collection_name="rate_limit_counters",
+            window_collection_name="rate_limit_windows",
+            wrap_exceptions=True,
+            appname="starling",
+            timeoutMS=patience,
+            serverSelectionTimeoutMS=patience,
+            connectTimeoutMS=patience,
+        )
+
+    @property
+    def storage(self) -> Any:
+        """The connection: one, also where threads ask for it at the same time."""
+        with self._connecting:
+            return super().storage
+
+    def _init_mongo_client(self, uri: str | None, **options: int | str | bool) -> Any:
+        self._client = super()._init_mongo_client(uri, **options)
+        return self._client
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._client is not None:
+            self._client.close()
+
+    def __del__(self) -> None:
+        """Unlike the library's, which would connect where nothing was ever counted."""
