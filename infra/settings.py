@@ -1,59 +1,166 @@
-"""Settings: the environment read once, checked, and passed on as a value.
+"""Settings: read once from the environment and a `.env` file, checked, and passed on as a value.
 
-Nothing else reads the environment. Options of the command line win over it.
+Nothing else reads the environment. Options of the command line win over it, the environment wins
+over `.env`. The table for operators is in `docs/operations.md`.
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-def limit_numpy_threads() -> None:
-    """For this process and those that it starts; before NumPy is imported.
+ENV_PREFIX: Final = "STARLING_"
+ENV_FILE: Final = ".env"
+"""In the working directory."""
 
-    NumPy's linear algebra, which nothing here uses, would start a thread for each core, and they
-    spin for a tenth of a second in every process.
-    """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+MIN_SECRET_LENGTH: Final = 16
+
+_WILDCARD_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+"""A host that stands for every interface, and what reaches it from this machine."""
+
+_EXPECTED: Final = {
+    "port": "a whole number, 0-65535",
+    "workers": "a whole number, 1-64",
+    "fast_path": "on or off",
+    "limits": "on or off",
+    "mongo_driver": "motor or pymongo",
+}
+"""What a value must be, where pydantic's own words name neither the setting nor its range well."""
 
 
 class InvalidSetting(Exception):
     """A setting that can't be meant; the message names it and says what would do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What an operator can choose. The names of the environment are in `docs/operations.md`."""
+def _error(text: str) -> PydanticCustomError:
+    """An error whose text may hold braces. It never repeats an address, which may hold a password,
+    nor a secret."""
+    return PydanticCustomError("setting", "{text}", {"text": text})
+
+
+def _check_log(value: str) -> str:
+    schemes = ("esdb", "esdb+discover", "kurrentdb", "kurrentdb+discover")
+    if value != "sqlite" and urlsplit(value).scheme not in schemes:
+        raise _error("must be 'sqlite' or an address that begins with esdb:// or kurrentdb://")
+    return value
+
+
+def _check_views(value: str) -> str:
+    if value != "sqlite" and urlsplit(value).scheme not in ("mongodb", "mongodb+srv"):
+        raise _error("must be 'sqlite' or an address that begins with mongodb://")
+    return value
+
+
+def _check_secret(value: str | None) -> str | None:
+    if value is not None and len(value) < MIN_SECRET_LENGTH:
+        raise _error(f"must have at least {MIN_SECRET_LENGTH} characters")
+    return value
+
+
+def _check_base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _error("must be an address such as https://starling.example.org")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise _error("must have no user, ? or #")
+    return value.rstrip("/")
+
+
+def _listening_address(host: str, port: int) -> str:
+    reachable = _WILDCARD_HOSTS.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{reachable}" if port == 80 else f"http://{reachable}:{port}"
+
+
+class Settings(BaseSettings):
+    """What an operator can choose: each field is the variable `STARLING_` and its name.
+
+    An empty variable stands for the default. `from_environment` makes one line of what is wrong.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
 
     data: Path = Path("data")
     """Folder of the log, the views and the rings."""
     host: str = "127.0.0.1"
-    port: int = 8000
-    workers: int = 1
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
     """API processes."""
-    log: str = "sqlite"
+    log: Annotated[str, AfterValidator(_check_log)] = Field(default="sqlite", repr=False)
     """`sqlite`, or the address of an EventStoreDB: `esdb://host:2113?tls=false`."""
-    views: str = "sqlite"
+    views: Annotated[str, AfterValidator(_check_views)] = Field(default="sqlite", repr=False)
     """`sqlite`, or the address of a MongoDB: `mongodb://...`."""
+    views_file: Path | None = None
+    """A file that holds `views`, for an address with a password."""
     kafka: str | None = None
     """Bootstrap servers; set, the relay publishes and Faust workers project."""
-    secret: str | None = None
+    secret: Annotated[str | None, AfterValidator(_check_secret)] = Field(default=None, repr=False)
     """What signs tokens; None for the one kept in the data folder."""
+    secret_file: Path | None = None
+    """A file that holds `secret`."""
+    base_url: Annotated[str, AfterValidator(_check_base_url)] = Field(
+        default_factory=lambda found: _listening_address(found["host"], found["port"])
+    )
+    """What absolute URLs begin with, without a slash at the end. Default: where the API listens."""
+    fast_path: bool = True
+    """Whether hot operations are answered before the framework sees them."""
+    mongo_driver: Literal["motor", "pymongo"] = "motor"
+    limits: bool = True
+    """Whether rates are limited."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """Leave out what is empty, and read what is kept in files."""
+        given = {name: value for name, value in found.items() if value not in ("", None)}
+        for name in ("secret", "views"):
+            file = given.get(f"{name}_file")
+            if file is None:
+                continue
+            if name in given:
+                raise _error(f"{_variable(name)} and {_variable(name)}_FILE are both set: give one")
+            try:
+                given[name] = Path(file).read_text(encoding="utf-8").strip()
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or "it is no text"
+                raise _error(f"{_variable(name)}_FILE: can't read {file}: {reason}") from error
+        return given
 
     def to_environment(self) -> dict[str, str]:
-        """This process's environment, from which another one reads the same settings."""
-        return dict(os.environ) | {
-            "STARLING_DATA": str(self.data.absolute()),
-            "STARLING_HOST": self.host,
-            "STARLING_PORT": str(self.port),
-            "STARLING_WORKERS": str(self.workers),
-            "STARLING_LOG": self.log,
-            "STARLING_VIEWS": self.views,
-            "STARLING_KAFKA": self.kafka or "",
-            "STARLING_SECRET": self.secret or "",
+        """This process's environment, from which another one reads the same settings.
+
+        It names every setting, so a `.env` adds nothing. What came from a file is read from there.
+        """
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.upper().startswith(ENV_PREFIX)
         }
+        for name in type(self).model_fields:
+            environment[_variable(name)] = _to_text(getattr(self, name))
+        for name, file in (("SECRET", self.secret_file), ("VIEWS", self.views_file)):
+            if file is not None:
+                environment[ENV_PREFIX + name] = ""
+        return environment
+
+    def listening_on(self, host: str, port: int) -> Self:
+        """The same settings for an API that listens here; keeps a `base_url` that was chosen."""
+        if "base_url" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"base_url": _listening_address(host, port)})
 
     @property
     def mongodb(self) -> str | None:
@@ -121,47 +228,58 @@ class Settings:
         return self.data / "home"
 
 
-def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that an environment asks for. Raises `InvalidSetting`."""
-    default = Settings()
-    return validate_settings(
-        Settings(
-            data=Path(environment.get("STARLING_DATA") or default.data),
-            host=environment.get("STARLING_HOST") or default.host,
-            port=_read_number(environment, "STARLING_PORT", default.port),
-            workers=_read_number(environment, "STARLING_WORKERS", default.workers),
-            log=environment.get("STARLING_LOG") or default.log,
-            views=environment.get("STARLING_VIEWS") or default.views,
-            kafka=environment.get("STARLING_KAFKA") or None,
-            secret=environment.get("STARLING_SECRET") or None,
-        )
-    )
-
-
-def validate_settings(settings: Settings) -> Settings:
-    """The same settings, if every one of them can be meant. Raises `InvalidSetting`."""
-    if not 0 <= settings.port <= 65535:
-        raise InvalidSetting(f"the port (STARLING_PORT) must be 0-65535, not {settings.port}")
-    if not 1 <= settings.workers <= 64:
-        raise InvalidSetting(f"workers (STARLING_WORKERS) must be 1-64, not {settings.workers}")
-    _check_address("STARLING_LOG", settings.log, "esdb")
-    _check_address("STARLING_VIEWS", settings.views, "mongodb")
-    if settings.secret is not None and len(settings.secret) < 16:
-        raise InvalidSetting("STARLING_SECRET must have at least 16 characters")
-    return settings
-
-
-def _read_number(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name)
-    if not text:
-        return default
+def from_environment(**options: Any) -> Settings:
+    """The settings that the environment and `.env` ask for, but for `options`, which win where
+    they are not None. Raises `InvalidSetting`."""
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        return int(text)
-    except ValueError:
-        raise InvalidSetting(f"{name} must be a whole number, not {text!r}") from None
+        return Settings(**given)
+    except ValidationError as error:
+        raise InvalidSetting(_describe(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{ENV_FILE} can't be read: {error}") from None
 
 
-def _check_address(name: str, value: str, scheme: str) -> None:
-    if value != "sqlite" and urlsplit(value).scheme != scheme:
-        # The value may hold a password: it is not repeated here.
-        raise InvalidSetting(f"{name} must be 'sqlite' or an address that begins with {scheme}://")
+def unknown_variables() -> list[str]:
+    """A line for each variable of the environment or of `.env` that is named like a setting and
+    is none. One that names every setting was made by `to_environment`, and `.env` is not asked."""
+    known = [_variable(name) for name in Settings.model_fields]
+    names = {name.upper() for name in os.environ}
+    if not names.issuperset(known) and Path(ENV_FILE).is_file():
+        names.update(name.upper() for name in dotenv_values(ENV_FILE, encoding="utf-8"))
+    return [
+        f"{name} is no setting and is ignored{_did_you_mean(name, known)}"
+        for name in sorted(names.difference(known))
+        if name.startswith(ENV_PREFIX)
+    ]
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.85)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _describe(error: ValidationError) -> str:
+    """One line for the first thing that is wrong."""
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return first["msg"]
+    name = str(first["loc"][0])
+    if name in _EXPECTED:
+        return f"{_variable(name)} must be {_EXPECTED[name]}, not {first['input']!r}"
+    return f"{_variable(name)} {first['msg']}"
+
+
+def _variable(name: str) -> str:
+    return ENV_PREFIX + name.upper()
+
+
+def _to_text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "on" if value else "off"
+        case Path():
+            return str(value.absolute())
+    return str(value)

@@ -1,7 +1,6 @@
 """Options that several commands take, and the settings that come of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,12 +34,15 @@ def json_option(command: F) -> F:
 def settings_with_options(**chosen: Any) -> "Settings":
     """The environment's settings, with what the command line chose (not None) in their place.
 
-    Raises `InvalidSetting`.
+    Writes a line about each variable that is named like a setting and is none. Raises
+    `InvalidSetting`.
     """
     from infra import settings
 
-    given = {name: value for name, value in chosen.items() if value is not None}
-    return settings.validate_settings(replace(settings.from_environment(), **given))
+    found = settings.from_environment(**chosen)
+    for line in settings.unknown_variables():
+        click.echo(f"starling: {line}", err=True)
+    return found
 
 
 def settings_of_existing_log(**chosen: Any) -> "Settings":

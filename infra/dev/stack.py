@@ -17,7 +17,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -101,6 +100,8 @@ def _start_in_order(start: _StackStart) -> None:
         start.write_line("made a demo world")
         start.record_place("sign in as", f"{DEMO_HANDLE} with the password {DEMO_PASSWORD}")
     with _open_sockets(start) as (listeners, front):
+        host, _, port = front.rpartition(":")
+        settings = settings.listening_on(host.strip("[]"), int(port))
         start.record_process("the stack supervisor", _start_supervisor(settings, listeners))
     url = f"http://{front}"
     start.write_line("waiting until every view is current")
@@ -117,12 +118,12 @@ def _start_engines(start: _StackStart) -> Settings:
         start.write_line("starting Kafka")
         broker = KafkaBroker(settings.engines_folder.absolute() / "kafka")
         broker.start(partial(start.record_process, "Kafka"))
-        settings = replace(settings, kafka=broker.address)
+        settings = settings.model_copy(update={"kafka": broker.address})
     if settings.mongodb is None:
         start.write_line("starting MongoDB")
         server = MongoServer(settings.engines_folder.absolute() / "mongodb")
         server.start(partial(start.record_process, "MongoDB"))
-        settings = replace(settings, views=server.address())
+        settings = settings.model_copy(update={"views": server.address()})
     start.record_place("Kafka", settings.kafka or "")
     start.record_place("MongoDB", _without_password(settings.views))
     return settings

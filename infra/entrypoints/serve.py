@@ -37,7 +37,8 @@ async def _supervise_processes(settings: Settings, listener: socket.socket) -> N
     if choose_profile(settings).needs_projector:
         children.insert(0, ChildProcess("the projector", (*program, "work")))
     host, port = listener.getsockname()[:2]
-    supervisor = Supervisor(children, settings.to_environment(), _echo_line)
+    environment = settings.listening_on(host, port).to_environment()
+    supervisor = Supervisor(children, environment, _echo_line)
     greeting: asyncio.Task[None] | None = None
 
     def on_started() -> None:

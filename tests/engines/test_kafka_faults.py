@@ -95,7 +95,7 @@ async def test_commands_are_accepted_and_reads_that_must_see_them_get_a_retry_ti
     proxied_kafka: ProxiedKafka, mongodb: MongoServer, fault: str, tmp_path: Path
 ) -> None:
     settings = Settings(
-        tmp_path / "data", kafka=proxied_kafka.address, views=fresh_address(mongodb)
+        data=tmp_path / "data", kafka=proxied_kafka.address, views=fresh_address(mongodb)
     )
     settings.data.mkdir()
     stack = StreamingStack(settings, fresh_topic(2))

@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,7 +115,8 @@ async def test_the_demo_world_is_the_same_in_both_profiles(
     kafka: KafkaBroker, mongodb: MongoServer, settings: Settings
 ) -> None:
     assert await import_demo_world(settings)
-    streaming = replace(settings, kafka=kafka.address, views=fresh_address(mongodb))
+    engines = {"kafka": kafka.address, "views": fresh_address(mongodb)}
+    streaming = settings.model_copy(update=engines)
     assert await same_everywhere(settings, streaming, most=120) > 1000
 
 
@@ -134,5 +134,6 @@ def imported(settings: Settings, shared_data: Path) -> Settings:
 async def test_the_ldbc_stream_is_the_same_in_both_profiles(
     kafka: KafkaBroker, mongodb: MongoServer, imported: Settings
 ) -> None:
-    streaming = replace(imported, kafka=kafka.address, views=fresh_address(mongodb))
+    engines = {"kafka": kafka.address, "views": fresh_address(mongodb)}
+    streaming = imported.model_copy(update=engines)
     assert await same_everywhere(imported, streaming, most=40) > 300

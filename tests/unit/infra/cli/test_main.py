@@ -36,7 +36,17 @@ def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = {"aiohttp", "asyncio", "fastapi", "msgspec", "numpy", "regex", "rich", "sqlite3"}
+    heavy = {
+        "aiohttp",
+        "asyncio",
+        "fastapi",
+        "msgspec",
+        "numpy",
+        "pydantic",
+        "regex",
+        "rich",
+        "sqlite3",
+    }
     script = "import sys, infra.cli.main; print(*sorted(m.split('.')[0] for m in sys.modules))"
     imported = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, check=True, text=True
@@ -88,7 +98,7 @@ def test_wrong_settings_are_one_line_and_2(monkeypatch: pytest.MonkeyPatch, tmp_
     result = starling("ids", "next", "--data", str(tmp_path))
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "starling: STARLING_PORT must be a whole number, not 'many'"
+        "starling: STARLING_PORT must be a whole number, 0-65535, not 'many'"
     ]
 
 

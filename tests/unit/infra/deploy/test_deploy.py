@@ -37,9 +37,14 @@ def test_every_container_of_ours_runs_a_command_that_exists(
         assert isinstance(command, click.Command)
 
 
-def test_containers_are_given_settings_that_can_be_meant(containers: dict[str, Any]) -> None:
+def test_containers_are_given_settings_that_can_be_meant(
+    containers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for service in containers.values():
-        chosen = settings.from_environment(service["environment"])
+        for name, value in service["environment"].items():
+            monkeypatch.setenv(name, value)
+        assert settings.unknown_variables() == []
+        chosen = settings.from_environment()
         assert chosen.kafka is not None
         assert chosen.mongodb == chosen.views
         assert chosen.views.startswith("mongodb://")

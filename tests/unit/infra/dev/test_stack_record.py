@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -79,7 +78,7 @@ def test_a_zombie_process_counts_as_ended(
 def test_down_ends_the_last_first_and_forgets(
     children: list["subprocess.Popen[bytes]"], tmp_path: Path
 ) -> None:
-    settings = replace(Settings(), data=tmp_path)
+    settings = Settings(data=tmp_path)
     first, second, gone = (child(children) for _ in range(3))
     gone.stop()
     stack_record.write_stack_record(
