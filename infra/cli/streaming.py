@@ -45,10 +45,8 @@ def relay(
         raise UserError("STARLING_KAFKA names no Kafka to publish to (host:port,...)", exit_code=2)
     require_streaming_packages()
     from infra.kafka.topic import FeedTopic
-    from infra.process.memory import keep_freed_memory
     from infra.streaming.relay_process import run_relay
 
-    keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="starling: %(message)s")
     logging.getLogger("kafka").setLevel(logging.ERROR)  # it warns of each refused connection
     feed_topic = FeedTopic(topic, partitions, replication)

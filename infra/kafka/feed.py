@@ -1,53 +1,41 @@
-"""The feed in Apache Kafka: a topic, written through a process that does nothing else.
+"""The feed in Apache Kafka: a topic, written by kafka-python's `KafkaProducer`.
 
-Should the client in that process begin a new epoch after an error, batches on their way are lost
-while later ones go out. Their futures fail, the relay begins again, and readers do not join what
-lies behind the hole (`streams.feed.chunks`).
+Should the producer begin a new epoch after an error, batches on their way are lost while later ones
+go out. Their futures fail, the relay begins again, and readers do not join what lies behind the
+hole (`streams.feed.chunks`).
 """
 
 import asyncio
-import pickle
-import socket
-import subprocess
-import sys
-from asyncio import Future, StreamReader, StreamWriter
+import threading
+from asyncio import Future
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
-from infra.kafka.producer_ipc import (
-    FRAME_HEADER,
-    ChunkGroup,
-    GroupResult,
-    LinesRing,
-    TopicOpened,
-    frame_message,
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from infra.kafka.topic import (
+    MAX_RECORD_BYTES,
+    REQUEST_SECONDS,
+    FeedTopic,
+    client_options,
+    ensure_topic,
+    raising_unavailable,
+    read_complete_to,
 )
-from infra.kafka.topic import REQUEST_SECONDS, FeedTopic
 from streams.feed.chunks import Chunk
 from streams.feed.relay import FeedUnavailable
 
-_PRODUCER_ENDED: Final = "the producer process of the relay ended"
+_DELIVERY_SECONDS: Final = 30.0
 
 
 class KafkaFeed:
     """`FeedWriter` over one topic."""
 
-    def __init__(
-        self,
-        opened: TopicOpened,
-        ring: LinesRing,
-        process: "subprocess.Popen[bytes]",
-        reader: StreamReader,
-        writer: StreamWriter,
-    ) -> None:
-        self.partition_count, self.complete_to = opened
-        self.pid = process.pid
-        """Of the producer process."""
-        self._ring, self._process, self._writer = ring, process, writer
-        self._loop = asyncio.get_running_loop()
-        self._last_number = 0
-        self._unacknowledged: dict[int, Future[None]] = {}
-        self._reading_results = asyncio.ensure_future(self._read_results(reader))
+    def __init__(self, producer: KafkaProducer, topic: str, complete_to: int) -> None:
+        self.partition_count = len(producer.partitions_for(topic))
+        self.complete_to = complete_to
+        self._producer, self._topic = producer, topic
 
     @classmethod
     async def open(cls, servers: str, topic: FeedTopic) -> Self:
@@ -55,97 +43,95 @@ class KafkaFeed:
 
         Raises `FeedUnavailable`.
         """
-        ring = LinesRing()
-        process, ours = _start_producer(servers, topic, ring)
-        reader, writer = await asyncio.open_connection(sock=ours)
-        try:
-            opened = await _read_message(reader)
-            if not isinstance(opened, TopicOpened):
-                raise FeedUnavailable(opened)
-            return cls(opened, ring, process, reader, writer)
-        except BaseException as error:
-            writer.close()
-            await asyncio.to_thread(_kill_producer, process)
-            ring.close()
-            if isinstance(error, asyncio.IncompleteReadError | ConnectionError):
-                raise FeedUnavailable(_PRODUCER_ENDED) from error
-            raise
+        return await asyncio.to_thread(cls._open, servers, topic)
+
+    @classmethod
+    def _open(cls, servers: str, topic: FeedTopic) -> Self:
+        ensure_topic(servers, topic)
+        complete_to = read_complete_to(servers, topic.name)
+        with raising_unavailable(f"no producer for {servers}"):
+            return cls(create_producer(servers), topic.name, complete_to)
 
     def publish(self, chunks: Sequence[Chunk], complete_to: int) -> "Future[None]":
         """Send chunks; the future ends when all are acknowledged, or with `FeedUnavailable`."""
-        acknowledged: Future[None] = self._loop.create_future()
-        acknowledged.add_done_callback(_mark_retrieved)
-        if self._reading_results.done():
-            acknowledged.set_exception(FeedUnavailable(_PRODUCER_ENDED))
-        elif chunks:
-            self._last_number += 1
-            self._unacknowledged[self._last_number] = acknowledged
-            self._writer.write(frame_message(self._build_group(chunks, complete_to)))
-        else:
-            acknowledged.set_result(None)
-        return acknowledged
-
-    def _build_group(self, chunks: Sequence[Chunk], complete_to: int) -> ChunkGroup:
-        lines = [chunk.lines for chunk in chunks]
-        offset = self._ring.put(self._last_number, lines)
-        if offset is not None:
-            chunks = [chunk._replace(lines=b"") for chunk in chunks]
-        return ChunkGroup(self._last_number, complete_to, chunks, offset, list(map(len, lines)))
-
-    async def close(self, in_order: bool) -> None:
-        """End the producer process; `in_order`: once Kafka acknowledged what was published."""
-        if in_order and not self._reading_results.done():
-            self._writer.write(frame_message(None))
-            await asyncio.wait([self._reading_results], timeout=REQUEST_SECONDS)
-        self._reading_results.cancel()
-        self._writer.close()
-        await asyncio.to_thread(_kill_producer, self._process)
-        self._ring.close()
-
-    async def _read_results(self, reader: StreamReader) -> None:
+        group = _ChunkGroup(len(chunks))
         try:
-            while True:
-                result: GroupResult = await _read_message(reader)
-                acknowledged = self._unacknowledged.pop(result.number)
-                if result.error is None:
-                    self._ring.release(result.number)
-                    acknowledged.set_result(None)
-                else:  # the other chunks of the group may still be read: nothing is released
-                    error = FeedUnavailable(f"Kafka refused a chunk: {result.error}")
-                    acknowledged.set_exception(error)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            for acknowledged in self._unacknowledged.values():
-                acknowledged.set_exception(FeedUnavailable(_PRODUCER_ENDED))
-            self._unacknowledged.clear()
+            for chunk in chunks:
+                sent = self._producer.send(
+                    self._topic,
+                    value=chunk.lines,
+                    key=b"%d" % chunk.key if chunk.key else None,
+                    headers=chunk.headers(complete_to),
+                    partition=chunk.partition,
+                )
+                sent.add_callback(group.on_acknowledged)
+                sent.add_errback(group.on_refused)
+        except KafkaError as error:
+            group.on_refused(error)
+        return group.acknowledged
+
+    async def close(self) -> None:
+        """Close it; does not wait for what is not acknowledged yet.
+
+        kafka-python's `close` does, until that is sent or its delivery timed out; closing with a
+        timeout raises instead and leaves the producer open. A chunk that is sent late does no harm.
+        """
+        threading.Thread(target=self._producer.close, name="closing producer", daemon=True).start()
 
 
-def _start_producer(
-    servers: str, topic: FeedTopic, ring: LinesRing
-) -> tuple["subprocess.Popen[bytes]", socket.socket]:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        command = [
-            sys.executable, "-m", "infra.kafka.producer_process", servers, topic.name,
-            str(topic.partitions), str(topic.replication), str(theirs.fileno()), str(ring.fileno()),
-        ]  # fmt: skip
-        # A session of its own: Ctrl-C is for the relay, which then ends the producer in order.
-        process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno(), ring.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    return process, ours
+def create_producer(servers: str) -> KafkaProducer:
+    """A producer as the feed uses it; blocks until it knows the cluster. Raises `KafkaError`.
+
+    acks=all and idempotent: what is acknowledged is on every replica in sync, once and in order.
+    """
+    return KafkaProducer(
+        **client_options(servers),
+        acks="all",
+        enable_idempotence=True,
+        compression_type="zstd",
+        batch_size=512 * 1024,
+        max_request_size=MAX_RECORD_BYTES,
+        delivery_timeout_ms=int(_DELIVERY_SECONDS * 1000),
+        max_block_ms=int(REQUEST_SECONDS * 1000),
+        metrics_enabled=False,
+    )
 
 
-async def _read_message(reader: StreamReader) -> Any:
-    [length] = FRAME_HEADER.unpack(await reader.readexactly(FRAME_HEADER.size))
-    return pickle.loads(await reader.readexactly(length))
+class _ChunkGroup:
+    """Chunks that were published together. The producer's thread calls the `on_` methods."""
 
+    def __init__(self, chunk_count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.acknowledged: Future[None] = self._loop.create_future()
+        self.acknowledged.add_done_callback(_mark_retrieved)
+        self._lock = threading.Lock()
+        self._missing = chunk_count
+        if not chunk_count:
+            self.acknowledged.set_result(None)
 
-def _kill_producer(process: "subprocess.Popen[bytes]") -> None:
-    process.kill()
-    process.wait()
+    def on_acknowledged(self, _metadata: Any) -> None:
+        with self._lock:
+            self._missing -= 1
+            last = self._missing == 0
+        if last:
+            self._finish(None)
+
+    def on_refused(self, error: BaseException) -> None:
+        self._finish(FeedUnavailable(f"Kafka refused a chunk: {error!r}"))
+
+    def _finish(self, error: FeedUnavailable | None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._settle, error)
+        except RuntimeError:  # the loop is closed: the relay has ended meanwhile
+            return
+
+    def _settle(self, error: FeedUnavailable | None) -> None:
+        if self.acknowledged.done():  # refused before
+            return
+        if error is None:
+            self.acknowledged.set_result(None)
+        else:
+            self.acknowledged.set_exception(error)
 
 
 def _mark_retrieved(acknowledged: "Future[None]") -> None:

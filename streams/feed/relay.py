@@ -58,8 +58,8 @@ class FeedWriter(Protocol):
         """
         ...
 
-    async def close(self, in_order: bool) -> None:
-        """Close it; `in_order`: after what was published has been sent."""
+    async def close(self) -> None:
+        """Close it; does not wait for what is not acknowledged yet."""
         ...
 
 
@@ -100,18 +100,16 @@ class Relay:
 
     async def _relay_log(self, stop: asyncio.Event) -> None:
         feed = await self._open_feed()
-        in_order = False
         try:
             session = _RelaySession(self, feed, self._log, self._watermark_seconds, stop)
             while not stop.is_set() and self._holds_lease():
                 await session.relay_next()
             if self._holds_lease():
                 await asyncio.wait_for(session.finish(), _FINISH_SECONDS)
-                in_order = True
         except TimeoutError as error:
             raise FeedUnavailable("the last chunks were not acknowledged in time") from error
         finally:
-            await feed.close(in_order)
+            await feed.close()
 
 
 class _RelaySession:

@@ -8,7 +8,7 @@ from events.envelope import StoredEvent
 from events.json_lines import render_lines
 from events.log import EventLog
 from events.streams import owner_of
-from infra.kafka.producer_process import create_producer
+from infra.kafka.feed import create_producer
 from infra.kafka.topic import FeedTopic, ensure_topic
 from streams.feed.chunks import Chunk, split_into_chunks, watermarks_for_all
 from streams.feed.relay import READ_EVENTS

@@ -1,8 +1,8 @@
 """The relay on a real broker: everything, in order, without a skip, whatever is killed."""
 
 import asyncio
-import os
 import signal
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from infra.dev.kafka_broker import KafkaBroker
 from infra.kafka.feed import KafkaFeed
 from infra.kafka.topic import FeedTopic
 from infra.sqlite.event_log import SqliteLog
+from streams.feed.chunks import split_into_chunks
 from streams.feed.relay import FeedUnavailable, Relay
 from tests.support.engines.kafka_topics import fresh_topic, read_chunks, read_lines
 from tests.support.engines.relays import publish_log, running_relay, running_relay_process
@@ -143,27 +144,24 @@ async def test_a_broker_killed_under_load_loses_nothing_and_the_relay_catches_up
     assert read_lines(kafka.address, topic) == lines_of(log)
 
 
-async def test_a_sending_process_that_is_killed_is_followed_by_another(
+async def test_a_feed_closed_while_the_broker_hangs_neither_waits_nor_leaves_threads_behind(
     kafka: KafkaBroker, log: SqliteLog
 ) -> None:
-    topic, feeds, stop = fresh_topic(3), list[KafkaFeed](), asyncio.Event()
-
-    async def opened() -> KafkaFeed:
-        feeds.append(await KafkaFeed.open(kafka.address, topic))
-        return feeds[-1]
-
-    relay = Relay(log, opened, retry_seconds=0.01)
-    task = asyncio.create_task(relay.run(stop))
-    for many in (3000, 6000, 9000):
-        writing = asyncio.create_task(append_made_up(log, many - 3000, many))
-        await wait_until(lambda: len(feeds) > 0 and relay.complete_to > 0)
-        os.kill(feeds[-1].pid, signal.SIGKILL)
-        await writing
-        await wait_until(partial(published_up_to, relay, many))
-    stop.set()
-    await task
-    assert len(feeds) > 1
-    assert read_lines(kafka.address, topic) == lines_of(log)
+    before = set(threading.enumerate())
+    feed = await KafkaFeed.open(kafka.address, fresh_topic(1))
+    await append_made_up(log, 0, 1)
+    read = log.read_owned_lines()
+    kafka.freeze()
+    try:
+        sent = feed.publish(split_into_chunks(read, [0], 1), 0)
+        await asyncio.wait_for(feed.close(), 1)
+        assert not sent.done()
+    finally:
+        kafka.thaw()
+    await asyncio.wait_for(sent, 60)
+    await wait_until(
+        lambda: not any("roducer" in t.name for t in set(threading.enumerate()) - before)
+    )
 
 
 async def test_two_relays_at_once_do_no_harm(kafka: KafkaBroker, log: SqliteLog) -> None:

@@ -131,7 +131,7 @@ class LossyTopic:
             )
         return done
 
-    async def close(self, in_order: bool) -> None:
+    async def close(self) -> None:
         pass
 
 
