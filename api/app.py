@@ -19,7 +19,7 @@ from api.http.errors import (
     ProblemResponse,
     translate_framework_error,
 )
-from api.http.metrics import ProcessMetrics
+from api.http.metrics import RequestMetrics
 from api.ports import Ports
 from api.v1.accounts import AccountsResource
 from api.v1.admin import ProjectionsResource
@@ -44,7 +44,7 @@ def build_app(ports: Ports) -> FastAPI:
     """The application over these ports. The framework serves the documentation and what has no
     `RouteSpec`; `api.http.dispatcher` serves the rest.
     """
-    metrics = ProcessMetrics(ports.projection_lags)
+    metrics = RequestMetrics(ports.projection_lags, ports.render_shared_metrics)
     post_views, user_views = PostViews(ports), UserViews(ports)
     registrar = AccountRegistrar(ports, ports.passwords)
     all_resources = (

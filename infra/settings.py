@@ -35,6 +35,11 @@ _EXPECTED: Final = {
 """What a value must be, where pydantic's own words name neither the setting nor its range well."""
 
 
+def show_metrics_folder(folder: Path) -> None:
+    """Tell `prometheus_client` where this process keeps its figures: it asks the environment."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
 class InvalidSetting(Exception):
     """A setting that can't be meant; the message names it and says what would do."""
 
@@ -221,6 +226,11 @@ class Settings(BaseSettings):
     def stack_file(self) -> Path:
         """Which processes `starling up` started."""
         return self.data / "up.json"
+
+    @property
+    def metrics_folder(self) -> Path:
+        """What each process counts, for `/metrics`."""
+        return self.data / "metrics"
 
     @property
     def rings_folder(self) -> Path:

@@ -76,6 +76,7 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
     from api.app import build_app
     from api.ports import Ports, ProjectionLag
     from infra.embedded.time_travel import PointInTimeViews
+    from infra.process.shared_metrics import metrics_renderer
     from projections.registry import ALL_PROJECTIONS
 
     profile = choose_profile(settings)
@@ -114,6 +115,7 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
                     projection_lags=read_lags,
                     outdated_views=read_side.outdated_views,
                     admin=admin,
+                    render_shared_metrics=metrics_renderer(settings.metrics_folder),
                 )
             )
 

@@ -28,7 +28,7 @@ from api.http.errors import (
     unauthorized,
 )
 from api.http.messages import HttpRequest, HttpResponse, StreamedResponse
-from api.http.metrics import ProcessMetrics
+from api.http.metrics import RequestMetrics
 from api.http.routing import RouteSpec
 from api.ports import Ports
 from api.views.posts import PostViews
@@ -123,16 +123,14 @@ class Dispatcher:
         ports: Ports,
         route_table: RouteTable,
         post_views: PostViews,
-        metrics: ProcessMetrics,
+        metrics: RequestMetrics,
     ) -> None:
         self._app = app
         self._ports = ports
         self._route_table = route_table
         self._post_views = post_views
         self.stream_sender = StreamSender()
-        self._request_times = {
-            route: metrics.times_for_route(route.method, route.path) for route in route_table.routes
-        }
+        self._observe = metrics.observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -154,13 +152,14 @@ class Dispatcher:
                 response = _problem_response(translate_error(error))
             except Exception:
                 await _INTERNAL_ERROR.send(send)
-                self._request_times[route].add(500, perf_counter() - started)
+                self._observe(route.method, route.path, 500, perf_counter() - started)
                 raise  # the server logs it
             if isinstance(response, StreamedResponse):
                 await self.stream_sender.send(response, scope, receive, send)
             else:
                 await response.send(send)
-            self._request_times[route].add(response.status, perf_counter() - started)
+            seconds = perf_counter() - started
+            self._observe(route.method, route.path, response.status, seconds)
 
     async def _run_endpoint(
         self, route: RouteSpec, request: HttpRequest

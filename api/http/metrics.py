@@ -1,21 +1,16 @@
-"""What `/metrics` shows: requests by address and status, their times, and lags, of this process.
+"""What `/metrics` shows: requests by route and status, their times, and lags of the views.
 
-Each API process counts for itself, under a label with its process id; on the hot path counting is
-two look-ups and three additions. `prometheus_client` renders the text for each `GET /metrics`.
+An API process counts its requests here; `observe` costs 3 us. Where processes share a data folder,
+any of them shows the sum over all, and what the projector, the relay and the workers counted
+(`infra.process.shared_metrics`). Lags are not counted but read at each `GET /metrics`.
 """
 
-import os
-from bisect import bisect_left
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from api.ports import ProjectionLag
@@ -25,67 +20,65 @@ BUCKET_BOUNDS: Final = (
 )  # fmt: skip
 """Upper ends of the buckets of request times, in seconds."""
 
-RequestLabels = tuple[str, str]
-"""Method and address, with its `{names}`."""
 
+class RequestMetrics:
+    """The requests of one API process, and the text for Prometheus."""
 
-class RequestTimes:
-    """How long the requests of one route took, by bucket, and how many had which status."""
-
-    __slots__ = ("buckets", "seconds", "statuses")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(BUCKET_BOUNDS) + 1)
-        self.seconds = 0.0
-        self.statuses: dict[int, int] = {}
-
-    def add(self, status: int, seconds: float) -> None:
-        """Count a request."""
-        self.buckets[bisect_left(BUCKET_BOUNDS, seconds)] += 1
-        self.seconds += seconds
-        self.statuses[status] = self.statuses.get(status, 0) + 1
-
-
-class ProcessMetrics(Collector):
-    """The counters of this process."""
-
-    def __init__(self, read_lags: Callable[[], Sequence[ProjectionLag]]) -> None:
+    def __init__(
+        self,
+        read_lags: Callable[[], Sequence[ProjectionLag]],
+        render_shared: Callable[[], bytes] | None = None,
+    ) -> None:
+        """`render_shared` renders what all processes counted; None where this one counts alone."""
         self._read_lags = read_lags
-        self._times_by_route: dict[RequestLabels, RequestTimes] = {}
-        self._dead_letters: Mapping[str, int] = {}
-        self._process = str(os.getpid())
         self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self._render_requests = render_shared or (lambda: generate_latest(self._registry))
+        self._requests = Counter(
+            "starling_requests",
+            "Requests answered.",
+            ["method", "path", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "starling_request_seconds",
+            "From a request's head to its answer.",
+            ["method", "path"],
+            registry=self._registry,
+            buckets=BUCKET_BOUNDS,
+        )
+        self._children: dict[
+            tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]
+        ] = {}
 
-    def times_for_route(self, method: str, path: str) -> RequestTimes:
-        """The counters of a route."""
-        return self._times_by_route.setdefault((method, path), RequestTimes())
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request. `route` is the template (`/v1/posts/{id}`), never an address: each
+        takes two kilobytes for good. `seconds` are from the request's head to its answer's end."""
+        key = (method, route, status)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = (
+                self._requests.labels(method, route, str(status)).inc,
+                self._seconds.labels(method, route).observe,
+            )
+        child[0]()
+        child[1](seconds)
 
-    def render_text(self, dead_letters: Mapping[str, int]) -> bytes:
+    async def render_text(self, dead_letters: Mapping[str, int]) -> bytes:
         """Everything, as Prometheus reads it; `dead_letters` counts them by projection."""
-        self._dead_letters = dead_letters
-        return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        registry.register(_LagCollector(self._read_lags(), dead_letters))
+        requests = await asyncio.to_thread(self._render_requests)
+        return requests + generate_latest(registry)
+
+
+class _LagCollector(Collector):
+    def __init__(self, lags: Sequence[ProjectionLag], dead_letters: Mapping[str, int]) -> None:
+        self._lags, self._dead_letters = lags, dead_letters
 
     def describe(self) -> list[Metric]:
-        """Nothing up front: the labels depend on the requests."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric; the registry calls it."""
-        labels = ["process", "method", "path"]
-        requests = CounterMetricFamily(
-            "starling_requests", "Requests answered.", labels=[*labels, "status"]
-        )
-        seconds = HistogramMetricFamily(
-            "starling_request_seconds", "From a request's head to its answer.", labels=labels
-        )
-        for (method, path), times in self._times_by_route.items():
-            values = [self._process, method, path]
-            for status, count in times.statuses.items():
-                requests.add_metric([*values, str(status)], count)
-            seconds.add_metric(values, _cumulative_buckets(times.buckets), times.seconds)
-        yield requests
-        yield seconds
         lags = GaugeMetricFamily(
             "starling_projection_lag", "Log positions not yet projected.", labels=["projection"]
         )
@@ -97,7 +90,7 @@ class ProcessMetrics(Collector):
         letters = GaugeMetricFamily(
             "starling_dead_letters", "Events that could not be applied.", labels=["projection"]
         )
-        for lag in self._read_lags():
+        for lag in self._lags:
             lags.add_metric([lag.projection], lag.positions_behind)
             letters.add_metric([lag.projection], self._dead_letters.get(lag.projection, 0))
             for number, position in lag.partitions.items():
@@ -106,12 +99,3 @@ class ProcessMetrics(Collector):
         yield lags
         yield letters
         yield partitions
-
-
-def _cumulative_buckets(buckets: list[int]) -> list[tuple[str, float]]:
-    total = 0
-    found: list[tuple[str, float]] = []
-    for bound, count in zip([*map(str, BUCKET_BOUNDS), "+Inf"], buckets, strict=True):
-        total += count
-        found.append((bound, total))
-    return found

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.http.errors import EXPECTED_ERRORS
 from api.http.messages import HttpRequest, HttpResponse, json_response
-from api.http.metrics import ProcessMetrics
+from api.http.metrics import RequestMetrics
 from api.http.routing import RouteSpec
 from api.ports import Ports, ProjectionLag
 from api.schemas import Behind, Health, encode_json
@@ -21,7 +21,7 @@ STUCK_AFTER_SECONDS: Final = 10.0
 class HealthResource:
     """The handlers of `/health/*` and `/metrics`."""
 
-    def __init__(self, ports: Ports, metrics: ProcessMetrics) -> None:
+    def __init__(self, ports: Ports, metrics: RequestMetrics) -> None:
         self._ports = ports
         self._metrics = metrics
 
@@ -71,7 +71,7 @@ class HealthResource:
 
     async def render_metrics(self, request: HttpRequest) -> HttpResponse:
         content_type = (b"content-type", CONTENT_TYPE_LATEST.encode())
-        text = self._metrics.render_text(await count_dead_letters(self._ports.views))
+        text = await self._metrics.render_text(await count_dead_letters(self._ports.views))
         return HttpResponse(200, text, [content_type])
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import click
 
 from infra import settings
+from infra.process.shared_metrics import forget_ended_processes
 from infra.process.supervisor import ChildProcess, Supervisor
 
 WORKER_PROCESSES: Final = 2
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--listener", type=int, action="append", required=True)
     listeners: list[int] = parser.parse_args().listener
     chosen = settings.from_environment()
+    forget_ended_processes(chosen.metrics_folder)
     children = tuple(supervised_children(listeners, chosen.process_logs_folder))
     asyncio.run(Supervisor(children, chosen.to_environment(), click.echo).run())
 

@@ -14,6 +14,7 @@ import uvicorn
 
 from infra import settings
 from infra.process.memory import freeze_started_program
+from infra.process.shared_metrics import join_metrics
 from infra.process.supervisor import watch_lifeline
 from infra.wiring import open_api_app
 
@@ -47,7 +48,9 @@ class _StreamEndingServer(uvicorn.Server):
 
 async def serve_requests(listener: socket.socket, lifeline: int) -> None:
     """Answer until SIGTERM, or until the parent is gone."""
-    async with open_api_app(settings.from_environment()) as app:
+    chosen = settings.from_environment()
+    join_metrics(chosen.metrics_folder, "api")
+    async with open_api_app(chosen) as app:
         freeze_started_program()
         running = _StreamEndingServer(build_server(app).config)
         running.end_streams = app.state.end_streams

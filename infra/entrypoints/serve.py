@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Callable
 
+from infra.process.shared_metrics import forget_ended_processes
 from infra.process.supervisor import ChildProcess, Supervisor, open_listener
 from infra.settings import Settings
 from infra.wiring import choose_profile
@@ -18,6 +19,7 @@ def run_server(settings: Settings, before_start: Callable[[], None] = lambda: No
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     with open_listener(settings.host, settings.port) as listener:
+        forget_ended_processes(settings.metrics_folder)
         before_start()
         asyncio.run(_supervise_processes(settings, listener))
 

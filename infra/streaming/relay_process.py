@@ -19,6 +19,7 @@ from infra.kafka.feed import KafkaFeed
 from infra.kafka.topic import FeedTopic
 from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
+from infra.process.shared_metrics import join_metrics
 from infra.process.supervisor import stop_on_signals
 from infra.settings import Settings
 from infra.sqlite.leases import SqliteLeases
@@ -40,9 +41,12 @@ async def run_relay(
     stop = asyncio.Event()
     stop_on_signals(stop.set, lifeline)
     settings.data.mkdir(parents=True, exist_ok=True)
+    join_metrics(settings.metrics_folder, "relay")
     with open_log(settings) as log:
         while (lease := await _wait_for_lease(settings, stop)) is not None:
-            relay = Relay(log, lambda: KafkaFeed.open(servers, topic), lease.is_held)
+            relay = Relay(
+                log, lambda: KafkaFeed.open(servers, topic), lease.is_held, topic=topic.name
+            )
             _logger.info("publishing %s to %s at %s", settings.data, topic.name, servers)
             try:
                 with renewing(lease, lambda until_ms: None):

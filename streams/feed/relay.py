@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from prometheus_client import Counter, Gauge
+
 from events.log import EventLog, LogUnavailable
 from streams.feed.chunks import Chunk, build_watermark, split_into_chunks, watermarks_for_all
 
@@ -32,6 +34,19 @@ RETRY_SECONDS: Final = 1.0
 
 _IDLE_SECONDS: Final = 1.0  # how soon an idle relay notices that its lease is over
 _FINISH_SECONDS: Final = 10.0
+
+_RELAYED_EVENTS: Final = Counter(
+    "starling_relayed_events", "Events published to the feed.", ["topic"]
+)
+_RELAYED_CHUNKS: Final = Counter(
+    "starling_relayed_chunks", "Chunks published to the feed, without watermarks.", ["topic"]
+)
+_RELAY_LAG: Final = Gauge(
+    "starling_relay_lag",
+    "Log positions that the feed is not yet known to hold.",
+    ["topic"],
+    multiprocess_mode="livemostrecent",
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -80,7 +95,9 @@ class Relay:
         holds_lease: Callable[[], bool] = lambda: True,
         watermark_seconds: float = WATERMARK_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
+        topic: str = "",
     ) -> None:
+        """`topic` names the feed in the metrics."""
         self._log = log
         self._open_feed = open_feed
         self._holds_lease = holds_lease
@@ -88,6 +105,19 @@ class Relay:
         self._retry_seconds = retry_seconds
         self.complete_to = 0
         """The feed is known to hold the log up to here."""
+        self._events = _RELAYED_EVENTS.labels(topic)
+        self._chunks = _RELAYED_CHUNKS.labels(topic)
+        self._lag = _RELAY_LAG.labels(topic)
+
+    def count_published(self, chunks: Sequence[Chunk]) -> None:
+        """Chunks with events were handed to the feed."""
+        self._chunks.inc(len(chunks))
+        self._events.inc(sum(chunk.event_count for chunk in chunks))
+
+    def set_complete(self, position: int) -> None:
+        """The feed is now known to hold the log up to here."""
+        self.complete_to = position
+        self._lag.set(max(0, self._log.head() - position))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set or the lease is over. An absent log or feed is tried again."""
@@ -140,6 +170,7 @@ class _RelaySession:
         chunks = self._read_chunks()
         if chunks:
             self._publish(chunks)
+            self._relay.count_published(chunks)
             if self._watermark_due is None:
                 self._watermark_due = self._now() + self._watermark_seconds
         if self._watermark_due is not None and self._now() >= self._watermark_due:
@@ -205,7 +236,7 @@ class _RelaySession:
             self._in_flight_bytes -= sent.size
             least -= sent.size
             if sent.complete_to is not None:
-                self._relay.complete_to = sent.complete_to
+                self._relay.set_complete(sent.complete_to)
 
     async def _wait_for_work(self) -> None:
         """Until there are events, an acknowledgement or an end, or watermarks are due."""

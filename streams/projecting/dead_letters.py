@@ -27,6 +27,7 @@ from streams.projecting.apply_batch import (
     event_type_of,
     project_and_apply,
 )
+from streams.projecting.projection_metrics import count_dead_lettered
 
 CORRECTIONS_PARTITION: Final = -1
 """No partition of any feed: its position in a store counts the corrections of dead letters, so that
@@ -113,6 +114,8 @@ class TolerantProjector(BatchHandler):
     ) -> Changes | None:
         events, dead_letters = self._separate_blocked(batch)
         changes = await self._apply(events, after, position, partition, dead_letters)
+        if dead_letters:
+            count_dead_lettered(self._projection.name, len(dead_letters))
         self.blocked_streams.update(letter.stream for letter in dead_letters)
         return changes
 
@@ -140,6 +143,7 @@ class TolerantProjector(BatchHandler):
             self._projection.name, item.position, error,
         )  # fmt: skip
         await self._apply((), after, position, partition, [_build_dead_letter(item, error)])
+        count_dead_lettered(self._projection.name, 1)
         self.blocked_streams.add(item.stream)
 
     async def _apply(

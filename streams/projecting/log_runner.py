@@ -12,6 +12,7 @@ the rest goes on.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 
 from events.envelope import StoredEvent
 from events.log import EventLog
@@ -20,6 +21,7 @@ from projections.projection import Projection
 from projections.store import Changes, ReadStore
 from streams.projecting.apply_batch import ChangeListener, EventBatch
 from streams.projecting.dead_letters import TolerantProjector
+from streams.projecting.projection_metrics import ProjectionMetrics
 
 BATCH_EVENTS = 4000
 """Events read at once: enough to fill a transaction, little enough to hold in memory."""
@@ -58,11 +60,13 @@ class RunningProjection:
     position: int = 0
     """The position up to which the view is current; `stored_position` or further."""
     tolerant_projector: TolerantProjector = field(init=False)
+    metrics: ProjectionMetrics = field(init=False)
     _event_types: frozenset[type[Event]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._event_types = frozenset(self.projection.event_types)
         self.tolerant_projector = TolerantProjector(self.projection, self.store, self.on_changes)
+        self.metrics = ProjectionMetrics(self.projection.name)
 
     async def start(self) -> None:
         """Read from the store where it is and which dead letters it has."""
@@ -83,8 +87,10 @@ class RunningProjection:
             return
         events = batch.select(self._event_types, self.position, through, self.skipped_positions)
         if events:
+            started = perf_counter()
             await self.tolerant_projector.apply_batch(events, self.stored_position, through)
             self.stored_position = through
+            self.metrics.add_batch(len(events), perf_counter() - started)
         elif through - self.stored_position >= CHECKPOINT_DISTANCE:
             await self.store.apply(Changes(), self.stored_position, through)
             self.stored_position = through
@@ -113,7 +119,7 @@ class LogRunner:
         """Read where every store is."""
         for running in self._projections:
             await running.start()
-        self._publish_positions(self.positions())
+        self._publish()
 
     def positions(self) -> dict[str, int]:
         """How far each projection is."""
@@ -166,4 +172,9 @@ class LogRunner:
         for running in self._projections:
             if not running.paused and running.position == after:
                 await running.apply_batch(batch, rows[-1].position)
+        self._publish()
+
+    def _publish(self) -> None:
+        for running in self._projections:
+            running.metrics.set_position(running.position)
         self._publish_positions(self.positions())

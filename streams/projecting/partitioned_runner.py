@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 from typing import Final, TypeVar
 
 from events.schema import Event
@@ -20,6 +21,7 @@ from projections.store import ReadStore, StoreUnavailable, WriterSuperseded
 from streams.feed.chunks import Chunk, join_neighbours
 from streams.projecting.apply_batch import BatchHandler, ChangeListener, DecodeResult, EventBatch
 from streams.projecting.dead_letters import TolerantProjector
+from streams.projecting.projection_metrics import ProjectionMetrics
 
 STORE_INTERVAL_SECONDS: Final = 0.2
 """How long a position may be ahead of the store while chunks hold nothing for a projection."""
@@ -67,9 +69,11 @@ class PartitionedProjection:
     progress_by_partition: dict[int, _Progress] = field(default_factory=dict)
     _batch_handler: BatchHandler = field(init=False)
     _event_types: frozenset[type[Event]] = field(init=False)
+    _metrics: ProjectionMetrics = field(init=False)
 
     def __post_init__(self) -> None:
         self._event_types = frozenset(self.projection.event_types)
+        self._metrics = ProjectionMetrics(self.projection.name)
         self._batch_handler = self.batch_handler or TolerantProjector(
             self.projection, self.store, self.on_changes
         )
@@ -96,6 +100,7 @@ class PartitionedProjection:
             if events:
                 await self._apply(events, progress, through, partition)
             progress.position = through
+            self._metrics.set_position(through, partition)
         if store_it:
             await self.store_position(partition)
 
@@ -120,13 +125,15 @@ class PartitionedProjection:
     async def _apply(
         self, events: Sequence[DecodeResult], progress: _Progress, through: int, partition: int
     ) -> None:
-        stored = progress.stored_position
+        stored, started = progress.stored_position, perf_counter()
         try:
             await self._batch_handler.apply_batch(events, stored, through, partition)
         except WriterSuperseded:
             progress.superseded = True
             raise
         progress.stored_position = through
+        if events:
+            self._metrics.add_batch(len(events), perf_counter() - started)
 
 
 ViewProvider = Callable[[], Awaitable[Sequence[PartitionedProjection]]]
