@@ -82,15 +82,23 @@ POST_STATE = Aggregate(PostState(), _evolve)
 
 def _checked_text(written: str) -> str:
     normal = text.normalise_text(written)
-    length = text.text_length(normal)
-    if not length or normal.isspace():
+    if text.is_invisible(normal):
         raise InvalidInput(
-            "text-empty", f"the text is empty; write 1 to {text.MAX_TEXT_LENGTH} characters"
+            "text-empty",
+            f"nothing in the text can be seen; write 1 to {text.MAX_TEXT_LENGTH} characters",
         )
+    size = len(normal.encode("utf-8", "surrogatepass"))
+    if size > text.MAX_TEXT_BYTES:
+        raise InvalidInput(
+            "text-too-long",
+            f"the text takes {size:,} bytes of UTF-8; shorten it to {text.MAX_TEXT_BYTES:,}",
+        )
+    length = text.text_length(normal)
     if length > text.MAX_TEXT_LENGTH:
         raise InvalidInput(
             "text-too-long",
-            f"the text has {length} characters; shorten it to {text.MAX_TEXT_LENGTH}",
+            f"the text counts {length:,} characters, each link {text.LINK_LENGTH} of them; "
+            f"shorten it to {text.MAX_TEXT_LENGTH}",
         )
     if _CONTROL_CHARACTERS.search(normal):
         raise InvalidInput("text-invalid", "the text holds control characters; take them out")

@@ -1,21 +1,29 @@
-"""What a post's text says: its length, its hashtags, its mentions.
+"""What a post's text says: its length, its links, hashtags and mentions.
 
-The rules are those of twitter-text (github.com/twitter/twitter-text), held by its conformance
-cases in tests/real. We depart from them where users differ: a mention names a possible handle, so
-it has 2-30 characters and a longer run is none (there 1-20, and a longer run is cut); it is never
-part of a URL; and there are no lists, so that `@anna/friends` mentions anna.
+The rules of hashtags and mentions are those of twitter-text (github.com/twitter/twitter-text), held
+by its conformance cases in tests/real; linkify-it finds the URLs. We depart from them where users
+differ: a mention names a possible handle, so it has 2-30 characters and a longer run is none (there
+1-20, and a longer run is cut); it is never part of a URL; and there are no lists, so that
+`@anna/friends` mentions anna.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import regex
-from twitter_text import extract_urls_with_indices
+from linkify_it import LinkifyIt
 
 MAX_TEXT_LENGTH = 280
-"""The most characters (code points after NFC) that a post may have; the fewest are 1."""
+"""The most characters that a post may have, as `text_length` counts them; the fewest are 1."""
+
+MAX_TEXT_BYTES = 8192
+"""The most bytes of UTF-8 that a post may take, whatever they count."""
+
+LINK_LENGTH = 23
+"""What a link counts, however long it is: the convention of Twitter and Mastodon."""
 
 
 class TextSpan(NamedTuple):
@@ -54,26 +62,53 @@ _WORD_JOINERS = (
 _HASHTAG_CHARACTERS = rf"\p{{L}}\p{{M}}\p{{Nd}}{_WORD_JOINERS}"
 _HASHTAG_NON_LETTERS = rf"\p{{Nd}}{_WORD_JOINERS}"
 
+# In full width, a sign after the scheme begins a host, as no browser makes a fragment of it.
+_NO_HOST = r"(?<!(?i:https?)://(?=[\uff03\uff20]))"
+
 # Variation selectors are marks, yet after one (an emoji ends there) a tag may begin; before one,
 # or before the keycap U+20E3, the sign is part of an emoji. Everything after the sign is
 # possessive: 'http' in '#http://' must not shrink to a shorter tag that would be allowed.
 _HASHTAG_PATTERN = regex.compile(
-    rf"(?V1)(?<![[{_HASHTAG_CHARACTERS}&]--[\ufe0e\ufe0f]])[{_HASH_SIGNS}](?![\ufe0f\u20e3])"
-    rf"(?=[{_HASHTAG_NON_LETTERS}]*+[\p{{L}}\p{{M}}])(?P<name>[{_HASHTAG_CHARACTERS}]++)(?![{_HASH_SIGNS}]|://)"
+    rf"(?V1)(?<![[{_HASHTAG_CHARACTERS}&]--[\ufe0e\ufe0f]]){_NO_HOST}[{_HASH_SIGNS}]"
+    rf"(?![\ufe0f\u20e3])(?=[{_HASHTAG_NON_LETTERS}]*+[\p{{L}}\p{{M}}])"
+    rf"(?P<name>[{_HASHTAG_CHARACTERS}]++)(?![{_HASH_SIGNS}]|://)"
 )
 
 # Before the sign: nothing that makes it an email address or a word of its own, or RT. After the
 # name: no accented Latin letter, as the name would be a word cut short.
 _MENTION_PATTERN = regex.compile(
-    rf"(?V1)(?:(?<![A-Za-z0-9_!#$%&*{_AT_SIGNS}])|(?<=(?<![A-Za-z0-9_+~.\-])[Rr][Tt]))[{_AT_SIGNS}]"
+    rf"(?V1)(?:(?<![A-Za-z0-9_!#$%&*{_AT_SIGNS}])|(?<=(?<![A-Za-z0-9_+~.\-])[Rr][Tt]))"
+    rf"{_NO_HOST}[{_AT_SIGNS}]"
     r"(?P<name>[A-Za-z0-9_]{2,30}+)(?![A-Za-z0-9_])(?P<slug>(?:/[A-Za-z][A-Za-z0-9_\-]{0,24}+)?+)"
     rf"(?![{_AT_SIGNS}]|[[\p{{Latin}}&&[\xc0-\u02af\u1e00-\u1eff]]\u02bb\u0300-\u036f]|://)"
 )
 
 # The quicker of the two engines does for this.
 _SIGNED_WORD = re.compile(rf"(?<!\S)[^\s{_HASH_SIGNS}{_AT_SIGNS}]*+[{_HASH_SIGNS}{_AT_SIGNS}]\S*+")
-_LABEL_PATTERN = regex.compile(r"[^.\s]\.(?=[^.\s])")
-_MAX_LABELS = 16
+
+# Addresses of mail aren't links. The patterns are compiled at the first search, in some 100 ms.
+_URL_FINDER = LinkifyIt({"mailto:": None}, {"fuzzy_email": False})
+
+# How often each of them may stand in a word that is searched for URLs: between labels, before a
+# host, and before a label in Punycode. The search takes twice as long for each of the latter, half
+# a second for sixteen, and the square of the others.
+_COSTLY_PARTS = (
+    (re.compile(r"[^.\s]\.(?=[^.\s])"), 16),
+    (re.compile(r"//"), 8),
+    (re.compile(r"xn--", re.IGNORECASE), 4),
+)
+_PUNYCODE_PREFIX = _COSTLY_PARTS[2][0]
+
+_LINK_START = regex.compile(r"(?<![A-Za-z0-9_@#$])https?:(?=//)", regex.IGNORECASE)
+_GRAPHEME_CLUSTER = regex.compile(r"\X")
+
+# What has no shape: white space, control characters, what fonts ignore by default (joiners, marks
+# of direction, variation selectors, Hangul fillers, tags), annotation marks, and the blanks of
+# Braille, Khitan and musical notation.
+_INVISIBLE = regex.compile(
+    r"[\p{White_Space}\p{Cc}\p{Default_Ignorable_Code_Point}\p{Bidi_Control}"
+    r"\ufff9-\ufffb\u2800\U00016fe4\U0001d159]*"
+)
 
 
 def normalise_text(text: str) -> str:
@@ -82,8 +117,36 @@ def normalise_text(text: str) -> str:
 
 
 def text_length(text: str) -> int:
-    """How many characters the text counts: code points after NFC, a URL as long as it is."""
-    return len(normalise_text(text))
+    """How many characters the text counts after NFC: grapheme clusters, and 23 for each link.
+
+    A link begins with http:// or https://. Those after the thirteenth count in full, as the text is
+    too long with thirteen: a search for more would be for nothing.
+    """
+    text = normalise_text(text)
+    if text.isascii() and "://" not in text:
+        return len(text) - text.count("\r\n")  # one cluster
+    links = list(islice(_find_links(text), MAX_TEXT_LENGTH // LINK_LENGTH + 1))
+    starts, ends = [start for start, _ in links], [end for _, end in links]
+    between = zip([0, *ends], [*starts, len(text)], strict=True)
+    clusters = sum(len(_GRAPHEME_CLUSTER.findall(text, start, end)) for start, end in between)
+    return clusters + LINK_LENGTH * len(links)
+
+
+def is_invisible(text: str) -> bool:
+    """Whether the text shows nothing: it is empty, or blanks, joiners, fillers and controls."""
+    return _INVISIBLE.fullmatch(text) is not None
+
+
+def _find_links(text: str) -> Iterator[tuple[int, int]]:
+    # Of the same length, and searched in one way instead of two a label.
+    text = _PUNYCODE_PREFIX.sub("xn00", text)
+    end = 0
+    for hit in _LINK_START.finditer(text):
+        if hit.start() >= end:
+            length = _URL_FINDER.test_schema_at(text, "http:", hit.end())
+            if length:
+                end = hit.end() + length
+                yield hit.start(), end
 
 
 def find_hashtags(text: str) -> list[TextSpan]:
@@ -133,14 +196,12 @@ def _urls_with_signs(text: str) -> list[tuple[int, int]]:
 def _urls_in(word: str, at: int) -> Iterator[tuple[int, int]]:
     if "." not in word or ("/" not in word and "?" not in word):
         return
-    # The search takes the square of the number of labels, 140 ms for 'a.a.a...' of 280
-    # characters, and 2 ms at the bound: more than any real address has counts as one URL unseen.
-    if len(_LABEL_PATTERN.findall(word)) > _MAX_LABELS:
+    # More than any real address has: it counts as one URL, unseen.
+    if any(len(part.findall(word)) > most for part, most in _COSTLY_PARTS):
         yield at, at + len(word)
         return
-    for url in extract_urls_with_indices(word):
-        start, end = url["indices"]
-        yield at + start, at + end
+    for url in _URL_FINDER.match(word) or ():
+        yield at + url.index, at + url.last_index
 
 
 def _outside_urls(urls: list[tuple[int, int]], spans: Iterable[TextSpan]) -> list[TextSpan]:

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from typing import Final, NamedTuple
 
-from commands import rules
+from commands import rules, text
 from commands.decider import (
     NO_EVENTS,
     Aggregate,
@@ -36,6 +36,9 @@ MAX_NAME_LENGTH: Final = 50
 MAX_BIO_LENGTH: Final = 500
 _HANDLE_PATTERN: Final = re.compile(r"[a-z0-9_]{2,30}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BIDI_CONTROL: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Unicode's property of that name. A name stands within lines of others, and would turn them."""
+
 _CONTROL_BUT_LINES: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -99,14 +102,20 @@ def fold_handle(handle: str) -> str:
 
 def _checked_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name).strip()
-    if not name:
-        raise InvalidInput("name-empty", "the name is empty; give one of 1 to 50 characters")
+    if text.is_invisible(name):
+        raise InvalidInput(
+            "name-empty", "nothing in the name can be seen; give one of 1 to 50 characters"
+        )
     if len(name) > MAX_NAME_LENGTH:
         raise InvalidInput(
             "name-too-long", f"the name has {len(name)} characters; shorten it to {MAX_NAME_LENGTH}"
         )
     if _CONTROL.search(name):
         raise InvalidInput("name-invalid", "the name holds control characters; take them out")
+    if _BIDI_CONTROL.search(name):
+        raise InvalidInput(
+            "name-invalid", "the name holds characters that change the direction; take them out"
+        )
     return name
 
 

@@ -75,6 +75,7 @@ async def test_a_taken_email_is_a_conflict_and_takes_no_handle(
         ("handle", "a", "handle-invalid"),
         ("handle", "a b", "handle-invalid"),
         ("name", " ", "name-empty"),
+        ("name", "\u202eadA", "name-invalid"),
         ("email", "ghost", "invalid-body"),
         ("password", "short", "invalid-body"),
         ("password", 12345678, "invalid-body"),

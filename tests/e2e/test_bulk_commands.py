@@ -68,6 +68,23 @@ async def test_a_bad_line_stops_none_after_it(world: ApiWorld) -> None:
         assert "id" not in line
 
 
+async def test_lines_keep_the_rules_of_texts_and_names(world: ApiWorld) -> None:
+    results = await send(
+        world,
+        *REGISTER,
+        {"command": "register", "key": "n", "data": {"handle": "eve", "name": "\u202eevE"}},
+        {"command": "register", "key": "m", "data": {"handle": "eve", "name": "\u3164"}},
+        {"command": "change_profile", "as": "@ada", "key": "c", "data": {"name": "A\u2066da"}},
+        {"command": "post", "as": "@ada", "key": "p", "data": {"text": "\u200b\u2800"}},
+        {"command": "post", "as": "@ada", "key": "q", "data": {"text": "x" + "\u0301" * 5000}},
+        {"command": "post", "as": "@ada", "key": "r", "data": {"text": "http://a.de/" + "b" * 400}},
+    )
+    assert [line["status"] for line in results[2:]] == [422, 422, 422, 422, 422, 201]
+    assert [line["problem"]["type"].rpartition("/")[2] for line in results[2:7]] == [
+        "name-invalid", "name-empty", "name-invalid", "text-empty", "text-too-long"
+    ]  # fmt: skip
+
+
 async def test_a_batch_sent_again_changes_nothing(world: ApiWorld) -> None:
     lines = [*REGISTER, {"command": "post", "as": "@ada", "key": "p", "data": {"text": "once"}}]
     first = await send(world, *lines)

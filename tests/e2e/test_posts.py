@@ -121,6 +121,8 @@ async def test_only_the_author_edits_and_deletes(world: ApiWorld) -> None:
     ("body", "code"),
     [
         ({"text": ""}, "text-empty"),
+        ({"text": "\u200b\u3164"}, "text-empty"),
+        ({"text": "x" + "\u0301" * 5000}, "text-too-long"),
         ({"text": "x" * 281}, "text-too-long"),
         ({"text": "x", "reply_to": "12345"}, "post-not-found"),
         ({"text": "x", "reply_to": "99999999999999999999"}, "invalid-body"),
@@ -143,6 +145,9 @@ async def test_a_post_that_makes_no_sense_says_what_to_do(
 
 async def test_text_is_counted_after_it_is_composed(world: ApiWorld) -> None:
     ada = await register_user(world, "ada")
+    links = " ".join(["https://example.com/" + "a" * 300] * 11)
+    post = await ada.create_post(links)
+    assert (await ada.get_json(f"/v1/posts/{post}"))["text"] == links
     post = await ada.create_post("e\u0301" * 280)
     assert (await ada.get_json(f"/v1/posts/{post}"))["text"] == "é" * 280
 

@@ -30,9 +30,20 @@ def test_a_text_is_composed_before_it_is_measured_and_stored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [("", "text-empty"), (" \n\t", "text-empty"), ("a" * 281, "text-too-long")]
+    ("text", "code"),
+    [
+        ("", "text-empty"),
+        (" \n\t", "text-empty"),
+        ("\u200b\u3164\u202e", "text-empty"),
+        ("a" * 281, "text-too-long"),
+        ("https://example.com " * 12, "text-too-long"),
+        ("q" + "\u0301" * 4096, "text-too-long"),
+        ("https://example.com/" + "a" * 8173, "text-too-long"),
+    ],
 )
-def test_a_text_has_1_to_280_characters(text: str, code: str) -> None:
+def test_a_text_has_1_to_280_characters_that_can_be_seen_and_8_kib_at_most(
+    text: str, code: str
+) -> None:
     commands: list[Command] = [
         CreatePost(text),
         CreatePost(text, reply_to=POST),
@@ -41,6 +52,25 @@ def test_a_text_has_1_to_280_characters(text: str, code: str) -> None:
     ]
     for command in commands:
         ANNA_POSTED.when(command).then_rejected(code, InvalidInput)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ".join(["https://example.com/" + "a" * 300] * 11),
+        "👩\u200d👩\u200d👧\u200d👦" * 280,
+        "https://example.com/" + "a" * 8172,
+    ],
+)
+def test_links_and_grapheme_clusters_are_as_long_as_they_like_within_8_kib(text: str) -> None:
+    PEOPLE.when(CreatePost(text)).then(PostCreated(NEW_ID, ANNA, text))
+
+
+def test_a_refusal_says_how_long_the_text_is_and_how_long_it_may_be() -> None:
+    with pytest.raises(InvalidInput, match=r"counts 281 characters, each link 23 .* to 280"):
+        PEOPLE.when(CreatePost("https://example.com/" + "a" * 100 + " " + "b" * 257)).then()
+    with pytest.raises(InvalidInput, match=r"takes 8,193 bytes of UTF-8; shorten it to 8,192"):
+        PEOPLE.when(CreatePost("a" * 8193)).then()
 
 
 def test_a_post_holds_four_media_at_most_named_by_ids() -> None:

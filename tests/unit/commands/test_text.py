@@ -1,4 +1,4 @@
-"""Where the rules for texts are our own: lengths, handles, URLs, folded tags."""
+"""Where the rules for texts are our own: lengths, blanks, handles, URLs, folded tags."""
 
 import time
 
@@ -10,6 +10,7 @@ from commands.text import (
     find_entities,
     find_hashtags,
     find_mentions,
+    is_invisible,
     normalise_text,
     text_length,
 )
@@ -20,10 +21,71 @@ def test_a_text_is_stored_composed_and_with_its_white_space() -> None:
     assert normalise_text(" cafe\u0301\n") == " café\n"
 
 
-def test_a_length_counts_code_points_after_composing() -> None:
-    assert text_length("e\u0301" * MAX_TEXT_LENGTH) == MAX_TEXT_LENGTH
-    assert text_length("👩🏽") == 2
-    assert text_length("\u0958") == 2  # a letter that NFC takes apart
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("", 0),
+        ("hello", 5),
+        ("two\r\nlines", 9),
+        ("e\u0301" * 280, 280),
+        ("\u0958", 1),  # a letter that NFC takes apart
+        ("👩🏽", 1),
+        ("👩\u200d👩\u200d👧\u200d👦", 1),
+        ("🇩🇪🇫🇷", 2),
+        ("q" + "\u0301" * 50, 1),
+        ("नमस्ते", 3),
+    ],
+)
+def test_a_length_counts_grapheme_clusters(text: str, length: int) -> None:
+    assert text_length(text) == length
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("https://example.com/" + "a" * 300, 23),
+        ("http://x.de", 23),
+        ("HTTP://EXAMPLE.COM", 23),
+        ("see https://example.com/a, and (https://example.com/b).", 4 + 23 + 7 + 23 + 2),
+        ("https://example.com https://example.com", 47),
+        ("見てhttps://example.com/道", 25),
+        ("https://例え.テスト/", 23),
+        ("https://xn--r8jz45g.xn--zckzah/a", 23),
+        ("https://user:password@example.com:8080/?q=1#top", 23),
+        ("https://example.com/?u=https://example.org", 23),
+        ("example.com", 11),  # a link, but shorter than what would be counted for it
+        ("ftp://example.com", 17),
+        ("https:// example.com", 20),
+        ("xhttps://example.com", 20),
+        ("mailto:anna@example.com", 23),
+    ],
+)
+def test_a_link_counts_23_however_long_it_is(text: str, length: int) -> None:
+    assert text_length(text) == length
+
+
+def test_a_text_of_more_links_than_fit_is_too_long() -> None:
+    assert text_length("https://a.de " * 12) == 24 * 12 > MAX_TEXT_LENGTH
+    assert text_length(" ".join(["https://a.de"] * 11)) == 24 * 11 - 1 < MAX_TEXT_LENGTH
+    assert text_length("https://a.de/" + "b" * 50 + " ") == 24
+    assert text_length(("https://a.de/" + "b" * 50 + " ") * 100) > 13 * 23
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " \t\r\n", "\xa0\u2003\u3000", "\u200b\u200d\ufeff", "\u202e\u2066\u061c",
+     "\u3164\u115f\uffa0", "\u2800", "\ufe0f\u034f", "\U000e0041\U000e007f", "\x00\x85", "\xad",
+     "\U0001d159\ufff9"],
+)  # fmt: skip
+def test_what_has_no_shape_is_invisible(text: str) -> None:
+    assert is_invisible(text)
+
+
+@pytest.mark.parametrize(
+    "text", [".", "\u200b.", "👩\u200d👧", "می\u200cخواهم", "\u0301", "\u0600"]
+)
+def test_what_has_a_shape_is_visible(text: str) -> None:
+    assert not is_invisible(text)
 
 
 @pytest.mark.parametrize(
@@ -65,19 +127,38 @@ def test_what_only_stands_beside_a_url_counts() -> None:
     assert [tag.start for tag in find_hashtags(text)] == [0, 29, 47]
 
 
-def test_a_word_of_more_labels_than_any_address_has_counts_as_a_url_and_costs_nothing() -> None:
-    """Searching it for URLs takes some 100 ms, for which one post must not be able to ask."""
-    text = "a." * 135 + "/@anna"
+@pytest.mark.parametrize(
+    "word",
+    [
+        "a." * 135 + "/@anna",
+        "http://" + "xn--a." * 20 + "xn--a_/@anna",
+        "http://a/(" * 800 + "b.c/@anna",
+        "//a" * 2000 + ".com/@anna",
+    ],
+)
+def test_a_word_that_is_like_no_address_counts_as_a_url_and_costs_nothing(word: str) -> None:
+    """Searching it for URLs takes from 100 ms to hours, more than a post may ask for."""
+    find_entities("compiles.the/@patterns")
     started = time.process_time()
-    assert find_entities(text) == ((), ())
+    assert find_entities(word) == ((), ())
     assert time.process_time() - started < 0.02
 
 
+@pytest.mark.parametrize(
+    "text", ["http://" + "xn--a." * 1300 + "xn--a_", "http://a/(" * 800, "http://(" * 1000]
+)
+def test_a_length_costs_nothing_whatever_is_counted(text: str) -> None:
+    text_length("https://example.com")  # compiles the patterns
+    started = time.process_time()
+    assert text_length(text) > MAX_TEXT_LENGTH
+    assert time.process_time() - started < 0.05
+
+
 def test_a_text_without_signs_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    def searched(word: str) -> list[dict[str, object]]:
+    def searched(_: object, word: str) -> None:
         raise AssertionError(word)
 
-    monkeypatch.setattr("commands.text.extract_urls_with_indices", searched)
+    monkeypatch.setattr("linkify_it.LinkifyIt.match", searched)
     assert find_entities("see https://example.com/a.b?c for 5 % off") == ((), ())
     assert find_entities("#tag and @anna see https://example.com/a.b?c") == (("tag",), ("anna",))
 

@@ -80,7 +80,12 @@ def test_name_and_bio_are_trimmed_and_composed() -> None:
     [
         ("", "", "name-empty"),
         ("  \t", "", "name-empty"),
+        ("\u3164\u200b", "", "name-empty"),
+        ("\u202e", "", "name-empty"),
         ("n" * 51, "", "name-too-long"),
+        ("\u202eannA", "", "name-invalid"),
+        ("Anna\u200f", "", "name-invalid"),
+        ("\u2066Anna\u2069", "", "name-invalid"),
         ("a\nb", "", "name-invalid"),
         ("a\0b", "", "name-invalid"),
         ("a", "b" * 501, "bio-too-long"),
@@ -96,6 +101,11 @@ def test_names_and_bios_at_their_bounds_are_fine() -> None:
     PEOPLE.when(ChangeProfile("e\u0301" * 50, "b" * 500)).then(
         ProfileChanged(ANNA, "\xe9" * 50, "b" * 500)
     )
+
+
+@pytest.mark.parametrize("name", ["علی\u200cرضا", "👩\u200d🚀 Anna", "שרה"])
+def test_a_name_may_be_written_from_right_to_left_and_join_its_letters(name: str) -> None:
+    PEOPLE.when(ChangeProfile(name)).then(ProfileChanged(ANNA, name, "About Anna"))
 
 
 def test_a_change_of_one_value_keeps_the_other() -> None:
