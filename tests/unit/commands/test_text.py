@@ -131,7 +131,7 @@ def test_what_only_stands_beside_a_url_counts() -> None:
     "word",
     [
         "a." * 135 + "/@anna",
-        "http://" + "xn--a." * 20 + "xn--a_/@anna",
+        "http://" + "xn--a." * 14 + "xn--a_/@anna",
         "http://a/(" * 800 + "b.c/@anna",
         "//a" * 2000 + ".com/@anna",
     ],
