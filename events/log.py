@@ -142,6 +142,12 @@ class EventLog(Protocol):
     @property
     def features(self) -> LogFeatures: ...
 
+    @property
+    def identity(self) -> str:
+        """32 hexadecimal digits, made once with the log: what was read from one log is never
+        taken for another's. A copy of a log has its identity. Raises `LogUnavailable`."""
+        ...
+
     async def append(self, append: AppendRequest) -> AppendResult:
         """Append, durably. Raises `IdempotencyKeyReused`, `WrongVersion`, `IdTaken`,
         `LogUnavailable`.

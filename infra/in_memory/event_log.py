@@ -5,6 +5,7 @@ it; nothing of it survives the process.
 """
 
 import asyncio
+import secrets
 import threading
 from asyncio import AbstractEventLoop, Future
 from bisect import bisect_left, bisect_right, insort
@@ -39,6 +40,7 @@ class MemoryLog:
 
     def __init__(self, features: LogFeatures = FEATURES) -> None:
         self.features: Final = features
+        self.identity: Final = secrets.token_hex(16)
         self._lock = threading.RLock()
         self._events: list[StoredEvent] = []  # the event at position p is at index p - 1
         self._streams: dict[str, list[StoredEvent]] = {}

@@ -14,19 +14,13 @@ from typing import TypeVar
 
 from api.accounts.account_store import AccountRecord
 from api.accounts.errors import AccountsUnavailable, EmailTaken
+from infra.sqlite.migrations import ACCOUNTS_SCHEMA
 
-_SCHEMA = """
+_PRAGMAS = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA secure_delete = ON;
 PRAGMA busy_timeout = 5000;
-CREATE TABLE IF NOT EXISTS accounts (
-    user INTEGER PRIMARY KEY,
-    email TEXT,
-    folded TEXT UNIQUE,
-    password TEXT,
-    created INTEGER NOT NULL
-);
 """
 
 T = TypeVar("T")
@@ -43,7 +37,8 @@ class SqliteAccounts:
                 # Readable by its owner alone; SQLite gives the files beside it the same mode.
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(_PRAGMAS)
+            ACCOUNTS_SCHEMA.migrate(self._db)
         except (sqlite3.Error, OSError) as error:
             raise AccountsUnavailable(f"{path}: {error}") from error
 

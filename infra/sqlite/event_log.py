@@ -78,7 +78,7 @@ class SqliteLog:
     features: Final = LogFeatures(multi_stream_appends=True, local_reads=True)
 
     def __init__(self, path: Path, notifier: ProcessNotifier | None = None) -> None:
-        """Raises `LogUnavailable` where the file can't be used, `UnknownLogSchema` if too new."""
+        """Raises `LogUnavailable` where the file can't be used or a newer program has used it."""
         self._path = path
         self._notifier = notifier or ProcessNotifier(path.parent)
         self._idle_connections: list[sqlite3.Connection] = []
@@ -89,6 +89,11 @@ class SqliteLog:
             )
         except (sqlite3.Error, OSError) as error:
             raise log_unavailable(path, error) from error
+
+    @property
+    def identity(self) -> str:
+        (row,) = self._select_rows("SELECT value FROM log_identity")
+        return str(row[0])
 
     async def append(self, append: AppendRequest) -> AppendResult:
         rows: list[EventRow] = []

@@ -6,15 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from infra.ids.machine_lease import LeaseGrant, LeaseLost, LeaseStoreUnavailable, NoFreeMachine
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS machine_leases (
-    machine  INTEGER PRIMARY KEY,
-    owner    TEXT NOT NULL,
-    token    INTEGER NOT NULL UNIQUE, -- of the last grant; rows stay, so the greatest only grows
-    until_ms INTEGER NOT NULL         -- Unix ms: ids before it may have been made
-) STRICT
-"""
+from infra.sqlite.migrations import LEASES_SCHEMA
 
 _INSERT_GRANT = """
 INSERT INTO machine_leases (machine, owner, token, until_ms)
@@ -86,8 +78,8 @@ class SqliteLeases:
                 )
             ) as connection:
                 connection.execute("PRAGMA synchronous = FULL")
+                LEASES_SCHEMA.migrate(connection)
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute(_SCHEMA)
                 yield connection
                 connection.execute("COMMIT")
         except sqlite3.Error as error:

@@ -1,9 +1,11 @@
 """What every event log promises, within one process."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -27,6 +29,7 @@ from tests.support.log_adapters import (
     FIRST_ID,
     LOG_ADAPTERS,
     MULTI_STREAM_LOGS,
+    LogAdapter,
     all_event_keys,
     gather_outcomes,
     like_append,
@@ -53,6 +56,21 @@ async def test_an_event_is_read_back_as_it_was_appended(log: EventLog) -> None:
     assert recorded.event == event
     assert recorded[:7] == (log.head(), FIRST_ID, write.stream, 1, ACTOR, 99, 88)
     assert isinstance(stored.data, bytes)
+
+
+async def test_a_log_has_an_identity_that_no_append_changes(log: EventLog) -> None:
+    before = log.identity
+    await log.append(post_append(1))
+    assert log.identity == before
+    assert re.fullmatch("[0-9a-f]{32}", before)
+
+
+@pytest.mark.parametrize("adapter", LOG_ADAPTERS.values(), ids=LOG_ADAPTERS)
+def test_no_two_logs_have_the_same_identity(adapter: LogAdapter, tmp_path: Path) -> None:
+    logs = [adapter.open(Path(mkdtemp(dir=tmp_path))) for _ in range(3)]
+    assert len({log.identity for log in logs}) == 3
+    for log in logs:
+        log.close()
 
 
 async def test_an_empty_log_has_nothing(log: EventLog) -> None:

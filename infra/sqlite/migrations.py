@@ -1,0 +1,161 @@
+"""What the files are made of that can't be built again from the log, and how older ones get there.
+
+`PRAGMA user_version` is the number of steps that a file has taken. Each step is one transaction
+together with its number, so a file is never between two of them, whatever is killed when. Any
+number of processes may open a file at once: the second finds the step done when its turn comes.
+
+A step that was ever released is never changed: append another one. Files of before the first
+numbered version have number 0 and the tables of step 1, which therefore only adds what is missing.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+MigrationStep = Callable[[sqlite3.Connection], None]
+
+
+class FileTooNew(sqlite3.DatabaseError):
+    """A newer version of Starling has changed the file; this one would misread it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSchema:
+    """A kind of file: its steps, the first of which makes a new one."""
+
+    steps: tuple[MigrationStep, ...]
+
+    def migrate(self, connection: sqlite3.Connection) -> None:
+        """Take the steps that are missing, each in a transaction of its own.
+
+        The connection is in no transaction and in autocommit mode. Raises `FileTooNew`,
+        `sqlite3.Error`.
+        """
+        while (done := _read_version(connection)) != len(self.steps):
+            if done > len(self.steps):
+                raise FileTooNew(
+                    f"it has schema {done}, this program knows {len(self.steps)}: "
+                    "a newer Starling has used it, start that one"
+                )
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                # Another process may have taken it while this one waited for its turn.
+                if _read_version(connection) == done:
+                    self.steps[done](connection)
+                    connection.execute(f"PRAGMA user_version = {done + 1}")
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+
+def _read_version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _statements(statements: Sequence[str]) -> MigrationStep:
+    def execute_all(connection: sqlite3.Connection) -> None:
+        for statement in statements:
+            connection.execute(statement)
+
+    return execute_all
+
+
+def _identify_log(connection: sqlite3.Connection) -> None:
+    """Give the log its identity, for ever. Programs that look into `meta` are told to stop."""
+    connection.execute("CREATE TABLE log_identity (value TEXT NOT NULL) STRICT")
+    connection.execute("INSERT INTO log_identity VALUES (?)", (secrets.token_hex(16),))
+    for verb, done in (("INSERT", "added to"), ("UPDATE", "changed"), ("DELETE", "removed")):
+        connection.execute(
+            f"CREATE TRIGGER log_identity_is_not_{done.replace(' ', '_')} "
+            f"BEFORE {verb} ON log_identity "
+            f"BEGIN SELECT RAISE(ABORT, 'the identity of a log is never {done}'); END"
+        )
+    connection.execute("UPDATE meta SET value = 2 WHERE name = 'schema'")
+
+
+_LOG_TABLES: Final = (
+    """
+    CREATE TABLE IF NOT EXISTS meta (
+      name TEXT PRIMARY KEY, value INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    "INSERT OR IGNORE INTO meta VALUES ('schema', 1)",
+    """
+    CREATE TABLE IF NOT EXISTS events (
+      position INTEGER PRIMARY KEY,
+      id INTEGER NOT NULL UNIQUE,
+      stream TEXT NOT NULL,
+      version INTEGER NOT NULL,
+      type TEXT NOT NULL,
+      schema INTEGER NOT NULL,
+      actor INTEGER NOT NULL,
+      causation INTEGER NOT NULL,
+      correlation INTEGER NOT NULL,
+      data TEXT NOT NULL,
+      UNIQUE (stream, version)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS keys (
+      name TEXT PRIMARY KEY,
+      fingerprint BLOB NOT NULL,
+      result INTEGER NOT NULL,
+      position INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    # INSERT OR REPLACE removes rows without firing a DELETE trigger: only a trigger before the
+    # insert can refuse it. It costs about 1.5 of 6 microseconds a row.
+    """
+    CREATE TRIGGER IF NOT EXISTS events_are_not_replaced BEFORE INSERT ON events BEGIN
+      SELECT RAISE(ABORT, 'events.position is taken') FROM events WHERE position = NEW.position
+      UNION ALL
+      SELECT RAISE(ABORT, 'events.id is taken') FROM events WHERE id = NEW.id
+      UNION ALL
+      SELECT RAISE(ABORT, 'events.version is taken') FROM events
+        WHERE stream = NEW.stream AND version = NEW.version;
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS keys_are_not_replaced BEFORE INSERT ON keys BEGIN
+      SELECT RAISE(ABORT, 'keys.name is taken') FROM keys WHERE name = NEW.name;
+    END
+    """,
+    *(
+        f"CREATE TRIGGER IF NOT EXISTS {table}_are_not_{done} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} are never {done}'); END"
+        for table in ("events", "keys")
+        for verb, done in (("UPDATE", "changed"), ("DELETE", "removed"))
+    ),
+)
+
+_ACCOUNT_TABLES: Final = (
+    """
+    CREATE TABLE IF NOT EXISTS accounts (
+      user INTEGER PRIMARY KEY,
+      email TEXT,
+      folded TEXT UNIQUE,
+      password TEXT,
+      created INTEGER NOT NULL
+    )
+    """,
+)
+
+_LEASE_TABLES: Final = (
+    """
+    CREATE TABLE IF NOT EXISTS machine_leases (
+      machine  INTEGER PRIMARY KEY,
+      owner    TEXT NOT NULL,
+      token    INTEGER NOT NULL UNIQUE, -- of the last grant; rows stay: the greatest only grows
+      until_ms INTEGER NOT NULL         -- Unix ms: ids before it may have been made
+    ) STRICT
+    """,
+)
+
+LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
+ACCOUNTS_SCHEMA: Final = FileSchema((_statements(_ACCOUNT_TABLES),))
+LEASES_SCHEMA: Final = FileSchema((_statements(_LEASE_TABLES),))
