@@ -2,22 +2,24 @@
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from events.envelope import RecordedEvent
+from events.schema import PostCreated
+from events.streams import owner_of
 from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.read_store import SqliteReadStore
-from projections.projection import Projection
+from projections.projection import BatchRows, Projection, RowRead
 from projections.registry import ALL_PROJECTIONS
 from projections.store import ReadStore
-from projections.tables import CounterTable
+from projections.tables import CounterTable, Table
 from streams.projecting.apply_batch import project_and_apply
 from tests.support.random_logs import (
     COMMANDS,
@@ -28,6 +30,7 @@ from tests.support.random_logs import (
     log_permutations,
     random_steps,
 )
+from tests.support.row_owners import SharedRow, check_row_owners, owner_by_fields
 
 LAW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 EVERY = pytest.mark.parametrize("projection", ALL_PROJECTIONS, ids=lambda one: one.name)
@@ -118,6 +121,59 @@ def test_rows_are_the_same_however_the_events_of_different_owners_interleave(
         assert await projected(projection, mixed, sizes) == await projected(projection, log)
 
     asyncio.run(run())
+
+
+@EVERY
+@LAW
+@given(steps=random_steps())
+def test_no_row_has_two_owners(projection: Projection, steps: list[CommandStep]) -> None:
+    async def run() -> None:
+        await check_row_owners(projection, await events_of_steps(steps))
+
+    asyncio.run(run())
+
+
+class PostTotal(NamedTuple):
+    """How many posts there are, under a constant key."""
+
+    what: str
+    posts: int
+
+
+class PlainTotalProjection:
+    """Counts all posts in one plain row, which events of all authors change."""
+
+    name = "totals"
+    version = 1
+    event_types = (PostCreated,)
+
+    def __init__(self, cross_owner: bool) -> None:
+        self._totals = Table("totals", PostTotal, key_size=1, cross_owner=cross_owner)
+        self.tables = (self._totals,)
+
+    def rows_to_read(self, recorded: RecordedEvent) -> Iterable[RowRead]:
+        """The one row."""
+        yield RowRead(self._totals, ("all",))
+
+    def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
+        """One more."""
+        row = view.get(self._totals, ("all",))
+        view.put(self._totals, PostTotal("all", row.posts + 1 if row else 1))
+
+
+def test_a_total_in_a_plain_row_breaks_the_rule_and_the_reason_is_given() -> None:
+    log = asyncio.run(events_of_steps([("post", who, 0, 1) for who in (0, 0, 1)]))
+    with pytest.raises(SharedRow, match=r"the row \('all',\) of the table 'totals' has two owners"):
+        asyncio.run(check_row_owners(PlainTotalProjection(cross_owner=False), log))
+    asyncio.run(check_row_owners(PlainTotalProjection(cross_owner=True), log))
+
+
+@given(steps=random_steps())
+def test_the_owner_that_an_events_fields_name_is_that_of_its_partition(
+    steps: list[CommandStep],
+) -> None:
+    for recorded in asyncio.run(events_of_steps(steps)):
+        assert owner_by_fields(recorded.event) == owner_of(recorded)
 
 
 @EVERY

@@ -17,6 +17,7 @@ from projections.registry import ALL_PROJECTIONS
 from projections.store import Changes, ReadStore
 from projections.tables import CounterTable, Row, Table
 from streams.projecting.apply_batch import project_and_apply
+from tests.support.row_owners import check_row_owners, owner_by_fields
 
 QueryResult = TypeVar("QueryResult")
 EventWithTime = Event | tuple[int, Event]
@@ -49,7 +50,8 @@ class GivenEvents:
     ) -> QueryResult:
         """What a query answers from the projection that has this table.
 
-        It must be the same whether everything was one batch or each event was one.
+        It must be the same whether everything was one batch or each event was one, and no row may
+        have two owners.
         """
         projection = self._projection or next(one for one in ALL_PROJECTIONS if table in one.tables)
 
@@ -58,6 +60,7 @@ class GivenEvents:
 
         answer = asyncio.run(project_and_ask(size=len(self._log) or 1))
         assert asyncio.run(project_and_ask(size=1)) == answer
+        asyncio.run(check_row_owners(projection, self._log))
         return answer
 
     async def project_into_store(self, projection: Projection, size: int = 1000) -> MemoryReadStore:
@@ -87,7 +90,7 @@ def _as_recorded(events: Iterable[EventWithTime], first: int) -> list[RecordedEv
         id, event = one if isinstance(one, tuple) else (id_at(0, position), one)
         if isinstance(event, PostCreated):
             id = event.post
-        log.append(RecordedEvent(position, id, "", 1, 0, 0, id, event))
+        log.append(RecordedEvent(position, id, "", 1, owner_by_fields(event), 0, id, event))
     return log
 
 
