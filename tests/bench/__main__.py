@@ -16,12 +16,14 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.bench.http_load import client_name
 from tests.bench.result import Result
 
 SECTIONS = {
     "ids": "Ids",
     "appends": "The log",
     "http": "Over HTTP",
+    "mission": "The mission's mix",
     "deliveries": "Home timelines",
     "projecting": "Projecting",
     "rebuild": "Rebuilding",
@@ -82,6 +84,7 @@ def _machine(runs: int) -> Iterator[str]:
     yield f"- {time.strftime('%Y-%m-%d')}, {runs} runs of each pair"
     yield f"- {platform.system()} {platform.machine()}, {cores} cores, {memory:.0f} GiB of memory"
     yield f"- load average when it began: {load:.1f}"
+    yield f"- requests over HTTP are sent by {client_name()}, where nothing else is said"
     packages = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     yield f"- Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}"
 

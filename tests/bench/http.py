@@ -15,58 +15,97 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tests.bench.http_load import HttpRequest, LoadFigures, measure_load
+from infra.settings import Settings
+from tests.bench.http_load import HttpRequest, measure_load
 from tests.bench.result import Result
+from tests.bench.server_processes import server_cpu
 
 SECONDS = 5
 CONNECTIONS = 128
 TEXT = "An ordinary post of some length, with a #tag and @user2 and https://example.org/3 in it"
 JSON = ("Content-Type", "application/json")
 START_SECONDS = 60
+SERVER = "starling serve, 1 worker"
+WITHOUT = ", without the fast path"
+
+
+FAST_PATH_SWITCH = hasattr(Settings(), "fast_path")
+"""Whether the hot operations can be sent through the framework like the others."""
+
+
+class OperationRuns(NamedTuple):
+    """One operation, a value for each run: rates of ours and of the peer, and microseconds of the
+    processor that one request cost the API process."""
+
+    ours: list[float]
+    peer: list[float]
+    cpu: list[float]
 
 
 def measure(runs: int) -> list[Result]:
-    """The two HTTP rows: each run of ours beside one of the peer, for reads first."""
+    """Reads and posts, each run of ours beside one of the peer; with the fast path, and without."""
+    posts, gets = _measure_server(runs, "on")
+    rows = [_post_row("", posts), _get_row("", gets)]
+    if FAST_PATH_SWITCH:
+        slow_posts, slow_gets = _measure_server(runs, "off")
+        rows += [_post_row(WITHOUT, slow_posts), _get_row(WITHOUT, slow_gets)]
+        for what, fast, slow in (("POST", posts, slow_posts), ("GET", gets, slow_gets)):
+            rows.append(
+                Result.from_runs(
+                    f"CPU of the API process for such a {what}",
+                    ("through the fast path", fast.cpu),
+                    ("through the framework", slow.cpu),
+                    1, "us", higher_is_better=False,
+                )
+            )  # fmt: skip
+    return rows
+
+
+def _post_row(how: str, runs: OperationRuns) -> Result:
+    peer = ("bare FastAPI POST, pydantic body", runs.peer)
+    target = 0.3 if how else 0.7
+    return Result.from_runs(f"POST /v1/posts{how}", (SERVER, runs.ours), peer, target, "requests/s")
+
+
+def _get_row(how: str, runs: OperationRuns) -> Result:
+    peer = ("bare GET of the same bytes", runs.peer)
+    target = 0.3 if how else 0.5
+    what = f"GET /v1/timelines/home, 20 posts{how}"
+    return Result.from_runs(what, (SERVER, runs.ours), peer, target, "requests/s")
+
+
+def _measure_server(runs: int, fast_path: str) -> tuple[OperationRuns, OperationRuns]:
+    """What came of posts and of reads; these are measured first."""
     with (
         tempfile.TemporaryDirectory(prefix="starling-bench-") as folder,
-        running_starling(folder) as port,
+        running_starling(folder, STARLING_FAST_PATH=fast_path) as port,
     ):
+        data = Path(folder, "data")
         token, page = populate_home(port)
         file = Path(folder, "page.json")
         file.write_bytes(page)
         with running_peer(file) as peer:
             bearer = ("Authorization", f"Bearer {token}")
             get = HttpRequest(port, "/v1/timelines/home", headers=(bearer,))
-            gets = _side_by_side(get, HttpRequest(peer, "/page"), runs)
+            gets = _side_by_side(data, get, HttpRequest(peer, "/page"), runs)
             body = json.dumps({"text": TEXT})
             post = HttpRequest(port, "/v1/posts", "POST", (bearer, JSON), body)
-            posts = _side_by_side(post, HttpRequest(peer, "/post", "POST", (JSON,), body), runs)
-    return [
-        _result_row("POST /v1/posts", posts, "bare FastAPI POST, pydantic body", 0.7),
-        _result_row("GET /v1/timelines/home, 20 posts", gets, "bare GET of the same bytes", 0.5),
-    ]
+            bare = HttpRequest(peer, "/post", "POST", (JSON,), body)
+            return _side_by_side(data, post, bare, runs), gets
 
 
-def _result_row(
-    what: str, sides: tuple[list[LoadFigures], list[LoadFigures]], peer: str, target: float
-) -> Result:
-    ours, bare = ([one.rate for one in side] for side in sides)
-    return Result.from_runs(
-        what, ("starling serve, 1 worker", ours), (peer, bare), target, "requests/s"
-    )
-
-
-def _side_by_side(
-    ours: HttpRequest, peer: HttpRequest, runs: int
-) -> tuple[list[LoadFigures], list[LoadFigures]]:
+def _side_by_side(data: Path, ours: HttpRequest, peer: HttpRequest, runs: int) -> OperationRuns:
     for each in (ours, peer):
         measure_load(each, 1, CONNECTIONS)
-    found: tuple[list[LoadFigures], list[LoadFigures]] = ([], [])
+    found = OperationRuns([], [], [])
     for _ in range(runs):
-        for each, side in zip((ours, peer), found, strict=True):
-            side.append(measure_load(each, SECONDS, CONNECTIONS))
+        before = server_cpu(data)
+        found.ours.append(measure_load(ours, SECONDS, CONNECTIONS).rate)
+        spent = server_cpu(data).since(before)
+        found.cpu.append(1e6 * spent.api / (found.ours[-1] * SECONDS))
+        found.peer.append(measure_load(peer, SECONDS, CONNECTIONS).rate)
     return found
 
 

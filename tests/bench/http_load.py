@@ -36,6 +36,15 @@ class UnexpectedStatus(Exception):
     """The server answered with something else than 200 or 201."""
 
 
+def client_name() -> str:
+    """What `measure_load` measures with on this machine."""
+    if not shutil.which("wrk"):
+        return "a client of our own on asyncio (wrk is not installed)"
+    said = subprocess.run(["wrk", "-v"], check=False, capture_output=True, text=True).stdout
+    found = re.match(r"wrk \S+", said)
+    return found[0] if found else "wrk"
+
+
 def measure_load(asked: HttpRequest, seconds: float, connections: int) -> LoadFigures:
     """Put a server under load. Raises `UnexpectedStatus`."""
     if shutil.which("wrk"):
@@ -79,7 +88,7 @@ def measure_once(asked: Sequence[HttpRequest], connections: int) -> float:
 
 
 async def _send_once(asked: Sequence[HttpRequest], connections: int) -> float:
-    left = iter([_encode_request(each) for each in asked])
+    left = iter([encode_request(each) for each in asked])
 
     async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", asked[0].port)
@@ -95,7 +104,7 @@ async def _send_once(asked: Sequence[HttpRequest], connections: int) -> float:
 async def _measure_with_asyncio(
     asked: HttpRequest, seconds: float, connections: int
 ) -> LoadFigures:
-    request = _encode_request(asked)
+    request = encode_request(asked)
     until = time.perf_counter() + seconds
     times: list[float] = []
 
@@ -111,7 +120,8 @@ async def _measure_with_asyncio(
     return LoadFigures(len(times) / seconds, times[len(times) // 2], times[len(times) * 99 // 100])
 
 
-def _encode_request(asked: HttpRequest) -> bytes:
+def encode_request(asked: HttpRequest) -> bytes:
+    """The request as it goes over the connection."""
     body = asked.body.encode()
     head = [f"{asked.method} {asked.path} HTTP/1.1", "Host: 127.0.0.1"]
     head += [f"{name}: {value}" for name, value in asked.headers]

@@ -18,6 +18,7 @@ from infra.sqlite.event_log import SqliteLog
 from tests.bench.http import CONNECTIONS, JSON, TEXT, populate_home, running_starling
 from tests.bench.http_load import HttpRequest, measure_load
 from tests.bench.result import Result
+from tests.bench.server_processes import server_memory
 from tests.support import mission_workload
 
 EVENTS = 50_000
@@ -80,7 +81,7 @@ def _figures(events: int) -> LogFigures:
             body = json.dumps({"text": TEXT})
             post = HttpRequest(port, "/v1/posts", "POST", (bearer, JSON), body)
             homes, posts = (measure_load(asked, 4, CONNECTIONS).rate for asked in (home, post))
-            return LogFigures(posts, homes, *crowd, *_memory(data))
+            return LogFigures(posts, homes, *crowd, *server_memory(data))
 
 
 def _simulate(port: int) -> tuple[float, float, float]:
@@ -101,25 +102,3 @@ def _simulate(port: int) -> tuple[float, float, float]:
         max(times["p99"] for times in commands),
         told["freshness"]["latency_ms"]["p99"],
     )
-
-
-def _memory(data: Path) -> tuple[float, float]:
-    """Resident memory of the API process and the projector on a data folder, in MB."""
-    found: dict[str, float] = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            command = (folder / "cmdline").read_bytes().decode().split("\0")
-            if "--lifeline" not in command:
-                continue
-            environment = (folder / "environ").read_bytes().decode().split("\0")
-            status = (folder / "status").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
-        if f"STARLING_DATA={data.absolute()}" in environment:
-            kilobytes = int(status.split("VmRSS:")[1].split()[0])
-            found["api" if "infra.entrypoints.api_server" in command else "projector"] = (
-                kilobytes / 1024
-            )
-    return found["api"], found["projector"]
