@@ -26,6 +26,7 @@ def as_user_error(error: Exception) -> UserError | None:
     from events.log import LogError
     from infra.dev.local_engine import EngineFailed, EngineMissing
     from infra.dev.stack_record import StackFailed
+    from infra.embedded.backup import BackupFailed
     from infra.ids.machine_lease import LeaseError
     from infra.process.supervisor import CannotListen
     from infra.settings import InvalidSetting
@@ -41,6 +42,7 @@ def as_user_error(error: Exception) -> UserError | None:
             return UserError(str(error), exit_code=2)
         case (
             AccountError()
+            | BackupFailed()
             | CannotListen()
             | ProjectorAlreadyRunning()
             | CannotRestore()

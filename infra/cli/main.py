@@ -4,6 +4,7 @@ import os
 
 import click
 
+from infra.cli.backup import backup, restore_backup
 from infra.cli.dlq import dlq
 from infra.cli.errors import as_user_error
 from infra.cli.events import events, replay, restore
@@ -48,6 +49,7 @@ def main() -> None:
 
 
 COMMANDS = (
+    backup,
     demo,
     dlq,
     down,
@@ -58,6 +60,7 @@ COMMANDS = (
     relay,
     replay,
     restore,
+    restore_backup,
     serve,
     simulate,
     sql,

@@ -1,0 +1,94 @@
+"""`starling backup` and `starling restore-backup`: what a data folder can't make again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infra.cli.errors import UserError
+from infra.cli.options import data_option, settings_of_existing_log, settings_with_options
+from infra.cli.output import echo_line
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@data_option
+def backup(folder: Path, data: Path | None) -> None:
+    """Copy the log, the accounts, the secret and the media into FOLDER, and verify the copy.
+
+    Works while a server runs, and holds up none of its commands. FOLDER must be empty or new; it
+    is complete when it has a `backup.json`. What is not in it is made again from the log.
+
+    Example: starling backup /backup/2024-05-08
+    """
+    from datetime import UTC, datetime
+
+    from infra.embedded.backup import create_backup
+
+    settings = settings_of_existing_log(data=data)
+    _require_local_log(settings)
+    with _reporting_progress() as report:
+        made = create_backup(
+            settings, folder, datetime.now(UTC).isoformat(timespec="seconds"), report
+        )
+    echo_line(f"backed up {', '.join(made.files)} up to position {made.position} into {folder}")
+    if settings.accounts_file.name not in made.files:
+        echo_line(
+            "there are no accounts in the data folder; where they are in MongoDB, back them up "
+            "with `mongodump` (docs/operations.md)"
+        )
+
+
+@click.command(name="restore-backup")
+@click.argument("folder", type=_FOLDER)
+@data_option
+def restore_backup(folder: Path, data: Path | None) -> None:
+    """Make a data folder of the backup in FOLDER.
+
+    The data folder must be empty or new: views that have seen more than the backup holds would be
+    wrong. Each file is compared with what was backed up.
+
+    Example: starling restore-backup /backup/2024-05-08 --data /srv/starling
+    """
+    from infra.embedded.backup import restore_backup as restore
+
+    settings = settings_with_options(data=data)
+    _require_local_log(settings)
+    with _reporting_progress() as report:
+        made = restore(folder, settings, report)
+    echo_line(
+        f"restored {', '.join(made.files)} of {made.made_at}, up to position {made.position}, "
+        f"into {settings.data}"
+    )
+
+
+def _require_local_log(settings: "Settings") -> None:
+    if settings.log != "sqlite":
+        raise UserError(
+            "the log of record is no file of this data folder (STARLING_LOG): use the backup of "
+            "its store",
+            exit_code=2,
+        )
+
+
+@contextmanager
+def _reporting_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A line of the progress bar for each kind of work."""
+    from infra.cli.progress import progress_bar
+
+    phases: dict[str, Callable[[float], None]] = {}
+    with progress_bar() as progress:
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in phases:
+                phases[what] = progress.begin_phase(what, total)
+            phases[what](done)
+
+        yield report
