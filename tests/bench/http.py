@@ -31,7 +31,7 @@ SERVER = "starling serve, 1 worker"
 WITHOUT = ", without the fast path"
 
 
-FAST_PATH_SWITCH = hasattr(Settings(), "fast_path")
+FAST_PATH_SWITCH = "fast_path" in Settings.model_fields
 """Whether the hot operations can be sent through the framework like the others."""
 
 
