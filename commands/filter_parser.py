@@ -1,19 +1,17 @@
 """Filters on events as people and clients write them: positions, times, names, references."""
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
 from commands.errors import InvalidInput
 from commands.references import ReferenceResolver
 from events.event_filter import EventFilter
-from events.ids.snowflake import LAST_ID, first_id_at
+from events.ids.snowflake import LAST_ID, first_id_at, parse_decimal
 from events.log import LOG_START
 from events.schema import EVENT_TYPES
 from events.times import InvalidTime, parse_time
 
 _EVENT_TYPE_NAMES: Final = tuple(sorted(name for name, _ in EVENT_TYPES.values()))
-_NUMBER_PATTERN: Final = re.compile(r"[0-9]{1,19}")
 
 
 def parse_filter(
@@ -54,7 +52,7 @@ def checked_time(text: str) -> int:
 
 
 def _parse_position(text: str) -> int:
-    if _NUMBER_PATTERN.fullmatch(text) and (position := int(text)) <= LAST_ID:
+    if (position := parse_decimal(text)) is not None:
         return position
     raise InvalidInput(
         "position-invalid", f"{text!r} is no position; give one from an earlier response"
@@ -63,4 +61,5 @@ def _parse_position(text: str) -> int:
 
 def _parse_first_id(text: str) -> int:
     ms = checked_time(text)
-    return int(text) if _NUMBER_PATTERN.fullmatch(text) else first_id_at(ms)
+    id = parse_decimal(text)
+    return first_id_at(ms) if id is None else id

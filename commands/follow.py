@@ -18,7 +18,7 @@ from commands.decider import (
     StreamWrite,
     subject_user,
 )
-from commands.errors import InvalidInput, NotAllowed
+from commands.errors import InvalidInput
 from events import streams
 from events.schema import UserFollowed, UserUnfollowed
 
@@ -51,11 +51,7 @@ def _decide_follow(command: Follow, context: CommandContext, read_state: ReadSta
         raise InvalidInput("self-follow", "users can't follow themselves; name another user")
     rules.require_active_actor(context, read_state)
     rules.require_active_user(command.user, read_state)
-    own_block, their_block = rules.blocks_between(context, command.user, read_state)
-    if their_block.active:
-        raise NotAllowed("blocked", f"user {command.user} blocked you; follow another user")
-    if own_block.active:
-        raise NotAllowed("blocking", f"you block user {command.user}; unblock them first")
+    own_block, their_block = rules.require_no_block(context, command.user, read_state)
     stream = streams.follow_stream(command.user, context.actor)
     blocks = own_block.block_count + their_block.block_count
     if read_state(stream, FOLLOWED_SINCE_BLOCKS) == blocks:

@@ -6,7 +6,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,12 @@ from commands.registry import DECIDERS_BY_NAME
 from commands.request import CommandRequest
 from commands.retweet import Retweet, Unretweet
 from commands.user import ChangeProfile, DeleteAccount, Register
-from events.ids.snowflake import EPOCH_MS, LAST_MS
+from events.ids.snowflake import EPOCH_MS, first_id_at
+from events.json_lines import BYTE_ORDER_MARK, UNREADABLE_JSON
+from events.times import format_times
+
+FUTURE_TOLERANCE_MS: Final = 5 * 60 * 1000
+"""How far a line's time may be ahead of the clock here: other machines' clocks differ."""
 
 Reference = str | int
 """An id may come as a number, too."""
@@ -43,6 +48,14 @@ class ImportLine(_StrictStruct):
     key: str | None = None
     at: str | None = None
     data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class LineTimes(NamedTuple):
+    """What lines with `at` need: ids of their times, and the time now, which bounds them."""
+
+    id_at: Callable[[int], int]
+    """An id of a Unix ms."""
+    now_ms: int
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -94,8 +107,8 @@ class _UserTargetData(_StrictStruct):
 def parse_import_line(line: bytes) -> ImportLine:
     """A line, its data not yet decoded. Raises `InvalidInput`, naming the field that is wrong."""
     try:
-        parsed = _line_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        parsed = _line_decoder.decode(line.removeprefix(BYTE_ORDER_MARK))
+    except UNREADABLE_JSON as error:
         raise InvalidInput("line-invalid", f"not a line of a command: {error}") from None
     if parsed.command not in DECIDERS_BY_NAME:
         raise InvalidInput(
@@ -118,11 +131,11 @@ def credentials_from_line(line: ImportLine) -> Credentials | None:
 
 
 def request_from_line(
-    line: ImportLine, id_at: Callable[[int], int], references: ReferenceResolver
+    line: ImportLine, times: LineTimes, references: ReferenceResolver
 ) -> CommandRequest:
-    """The request of a line. `id_at` gives an id of a Unix ms, for lines with `at`.
+    """The request of a line.
 
-    `partial(request_from_line, line, id_at)` is a deferred request for
+    `partial(request_from_line, line, times)` is a deferred request for
     `CommandHandler.handle_many`, which resolves the references once the lines before are decided.
     Raises `InvalidInput` and `NotFound`.
     """
@@ -138,22 +151,26 @@ def request_from_line(
         else idempotency.key_for_import(line.key, command, actor, line.at or "")
     )
     return CommandRequest(
-        command, actor, key, None if line.at is None else _id_source_at(line.at, id_at)
+        command, actor, key, None if line.at is None else _id_source_at(line.at, times)
     )
 
 
-def _id_source_at(at: str, id_at: Callable[[int], int]) -> Callable[[], int]:
+def _id_source_at(at: str, times: LineTimes) -> Callable[[], int]:
     ms = checked_time(at)
-    if not EPOCH_MS <= ms <= LAST_MS:
-        raise InvalidInput("time-out-of-range", "'at' must lie between 2010-11-05 and 2080-07-10")
-    return partial(id_at, ms)
+    latest = times.now_ms + FUTURE_TOLERANCE_MS
+    if not EPOCH_MS <= ms <= latest:
+        first, last = format_times([0, first_id_at(latest)])
+        raise InvalidInput(
+            "time-out-of-range", f"'at' must lie between {first} and {last}, five minutes from now"
+        )
+    return partial(times.id_at, ms)
 
 
 def _decode_data(line: ImportLine) -> tuple[Any, BuildCommand]:
     decoder, build = _data_decoders[line.command]
     try:
         return decoder.decode(line.data), build
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE_JSON as error:
         raise InvalidInput(
             "data-invalid", f"the data of {line.command!r} is wrong: {error}"
         ) from None

@@ -1,16 +1,11 @@
 """References, by which commands name users and posts: `123`, `@handle`, `key:KEY`."""
 
-import re
-from typing import Final
-
 from commands import idempotency, rules
 from commands.errors import InvalidInput, NotFound
 from commands.stream_reader import StateSource, StreamReader
 from events import streams
-from events.ids.snowflake import LAST_ID
+from events.ids.snowflake import parse_decimal
 from events.log import EventLog
-
-_ID_PATTERN: Final = re.compile(r"[0-9]{1,19}")
 
 
 class ReferenceResolver:
@@ -54,7 +49,7 @@ class ReferenceResolver:
                     f"{kind}-not-found", f"no line with the key {reference[4:]!r} was done before"
                 )
             return result.result_id
-        if _ID_PATTERN.fullmatch(reference) and 0 < (id := int(reference)) <= LAST_ID:
+        if id := parse_decimal(reference):
             return id
         raise InvalidInput("reference-invalid", f"{reference!r} names no {kind}; give {allowed}")
 

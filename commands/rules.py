@@ -121,7 +121,7 @@ def require_author(post: int, read_state: ReadState) -> int:
 def require_open_post(context: CommandContext, post: int, read_state: ReadState) -> int:
     """The actor may like, retweet and answer the post. Gives its author.
 
-    The post and its author exist, and the author doesn't block the actor.
+    The post and its author exist, and neither of author and actor blocks the other.
     """
     author, deleted = read_state(streams.post_stream(post), POST_STATUS)
     if not author or deleted:
@@ -129,11 +129,20 @@ def require_open_post(context: CommandContext, post: int, read_state: ReadState)
     if author != context.actor:
         if read_state(streams.user_stream(author), ACCOUNT_STATUS) is not AccountStatus.ACTIVE:
             raise post_not_found(post)
-        if read_state(streams.block_stream(author, context.actor), BLOCK_STATE).active:
-            raise NotAllowed(
-                "blocked", f"the author of post {post} blocked you; leave their posts alone"
-            )
+        require_no_block(context, author, read_state)
     return author
+
+
+def require_no_block(
+    context: CommandContext, user: int, read_state: ReadState
+) -> tuple[BlockState, BlockState]:
+    """Neither the actor blocks `user` nor `user` the actor. Gives what `blocks_between` gives."""
+    own_block, their_block = blocks = blocks_between(context, user, read_state)
+    if their_block.active:
+        raise NotAllowed("blocked", f"user {user} blocked you; leave them and their posts alone")
+    if own_block.active:
+        raise NotAllowed("blocking", f"you block user {user}; unblock them first")
+    return blocks
 
 
 def blocks_between(

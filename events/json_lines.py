@@ -11,19 +11,30 @@ whatever version it was written with. Names of streams and types hold nothing th
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
 from events.envelope import StoredEvent
+from events.ids.snowflake import LAST_ID
 from events.streams import owner_of
 from events.times import format_times, render_times
 
 EVENTS_PER_BATCH: Final = 200
 """Events to read and write at once: with more of them, they fall out of the processor's cache."""
 
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""With which some programs begin a file in UTF-8. It is no part of the first line."""
+
 _TIME_PREFIX: Final = b'{"time":"'
 _POSITION_OFFSET: Final = len(b'{"time":"2024-05-01T12:00:00.000Z","position":"')
+
+
+UNREADABLE_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON from outside raises: no JSON or of another shape, no UTF-8, nested too deep."""
+
+Number63 = Annotated[int, msgspec.Meta(ge=0, le=LAST_ID)]
+"""An id, a position, a version: what 63 bits hold."""
 
 
 class JsonLines(NamedTuple):
@@ -55,15 +66,15 @@ class OwnedLines(NamedTuple):
 
 
 class _StoredJsonLine(msgspec.Struct):
-    position: int
-    id: int
+    position: Number63
+    id: Number63
     stream: str
-    version: int
+    version: Number63
     type: str
-    schema: int
-    actor: int
-    causation: int
-    correlation: int
+    schema: Number63
+    actor: Number63
+    causation: Number63
+    correlation: Number63
     data: msgspec.Raw
 
 
@@ -113,7 +124,7 @@ def render_line(stored: StoredEvent) -> bytes:
 
 
 def parse_line(line: bytes | str) -> StoredEvent:
-    """The event of a line. Raises `msgspec.DecodeError` for what is no such line."""
+    """The event of a line. Raises one of `UNREADABLE_JSON` for what is no such line."""
     return _to_stored_event(_line_decoder.decode(line))
 
 

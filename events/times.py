@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from events.ids.snowflake import EPOCH_MS, LAST_ID, time_ms
+from events.ids.snowflake import EPOCH_MS, SMALLEST_DATED_ID, parse_decimal, time_ms
 
 _RFC_3339_PATTERN: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
-_ID_PATTERN: Final = re.compile(r"\d{1,19}", re.ASCII)
+_LEAP_SECOND: Final = re.compile(r"(?<=:)60(?=[.Zz+-])")
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MINUTE_TEXTS: Final = np.array([b"T%02d:%02d:" % divmod(minute, 60) for minute in range(24 * 60)])
@@ -29,18 +29,28 @@ class InvalidTime(ValueError):
 def parse_time(text: str) -> int:
     """Unix ms of an RFC 3339 time, truncated and not rounded, or of a Snowflake id.
 
-    Raises `InvalidTime`.
+    A leap second has the Unix time of the second after it. Raises `InvalidTime`.
     """
-    if _ID_PATTERN.fullmatch(text) and (id := int(text)) <= LAST_ID:
+    if (id := parse_decimal(text)) is not None and id >= SMALLEST_DATED_ID:
         return time_ms(id)
     if _RFC_3339_PATTERN.fullmatch(text):
         try:
-            return (datetime.fromisoformat(text.upper()) - _UNIX_EPOCH) // timedelta(milliseconds=1)
+            return _parse_rfc_3339(text.upper())
         except (ValueError, OverflowError):
             pass  # a day or an hour that doesn't exist: refused below
     raise InvalidTime(
         f"{text!r} is no time; write 2024-05-01T12:00:00Z (RFC 3339) or a Snowflake id"
     )
+
+
+def _parse_rfc_3339(text: str) -> int:
+    earlier, leaps = _LEAP_SECOND.subn("59", text)
+    since_epoch = datetime.fromisoformat(earlier) - _UNIX_EPOCH
+    if leaps:
+        since_epoch += timedelta(seconds=1)
+        if since_epoch % timedelta(days=1) >= timedelta(seconds=1):
+            raise ValueError("leap seconds end days of UTC")
+    return since_epoch // timedelta(milliseconds=1)
 
 
 def format_times(ids: Sequence[int]) -> list[str]:

@@ -3,6 +3,7 @@
 Used by API processes (`api.v1.accounts`) and, through `api.bulk`, by `starling import`.
 """
 
+import re
 from collections.abc import Callable
 from itertools import chain
 from typing import Final, Protocol
@@ -20,7 +21,7 @@ from api.accounts.errors import (
 )
 from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.throttle import LoginThrottle
-from api.schemas import Email, Password, ProfilePatch, SignIn
+from api.schemas import Password, ProfilePatch, SignIn
 from commands.errors import CommandRejected, InvalidInput, NotFound, StateConflict
 from commands.handler import CommandHandler
 from commands.import_line import Credentials
@@ -30,6 +31,9 @@ from commands.rules import ACCOUNT_STATUS, AccountStatus
 from commands.stream_reader import StreamReader
 from events import streams
 from events.log import EventLog
+
+MAX_EMAIL_LENGTH: Final = 254
+_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 
 ORPHAN_AGE_MS: Final = 60_000
 """An account without a user that is older than this was left by a crash: its email is free."""
@@ -232,7 +236,7 @@ class AccountRegistrar:
                 raise WrongCurrentPassword(message)
             await self._throttle.forget_tries(str(user), address)
         if patch.email is not UNSET:
-            account = account._replace(email=patch.email)
+            account = account._replace(email=_checked_email(patch.email))
         if patch.password is not UNSET:
             account = account._replace(password_hash=await self._passwords.hash(patch.password))
         await self._store_account(account, None)
@@ -245,14 +249,18 @@ class AccountRegistrar:
 
 def _checked_credentials(credentials: Credentials) -> tuple[str | None, str | None]:
     """Email and password of a new account. Raises `InvalidInput`."""
-    try:
-        email = msgspec.convert(credentials.email, Email | None)
-    except msgspec.ValidationError:
-        message = "the email address is none; write one like a@example.org"
-        raise InvalidInput("email-invalid", message) from None
+    email = _checked_email(credentials.email)
     try:
         password = msgspec.convert(credentials.password, Password | None)
     except msgspec.ValidationError:
         message = "a password has 8 to 200 characters; choose another"
         raise InvalidInput("password-invalid", message) from None
     return email, password
+
+
+def _checked_email(email: str | None) -> str | None:
+    """An email address, as it is. Raises `InvalidInput`."""
+    if email is None or (len(email) <= MAX_EMAIL_LENGTH and _EMAIL.fullmatch(email)):
+        return email
+    message = "the email address is none; write one like a@example.org"
+    raise InvalidInput("email-invalid", message)

@@ -18,12 +18,13 @@ from commands import import_line as parsing
 from commands.batch import DeferredRequest
 from commands.errors import CommandRejected
 from commands.handler import CommandHandler
-from commands.import_line import Credentials, ImportLine
+from commands.import_line import Credentials, ImportLine, LineTimes
 from commands.references import ReferenceResolver
 from commands.registry import DECIDERS_BY_NAME
 from commands.request import CommandOutcome, CommandRequest
 from commands.user import Register
 from events.ids.snowflake import SnowflakeError
+from events.json_lines import BYTE_ORDER_MARK, UNREADABLE_JSON
 from events.log import EventLog, LogError
 from projections.store import StoreError
 
@@ -70,12 +71,14 @@ class CommandImporter:
         accounts: AccountStore,
         register_account: RegisterAccount,
         open_import_ids: Callable[[], AbstractContextManager[IdAtTime]],
+        clock_ms: Callable[[], int],
     ) -> None:
         self._references = ReferenceResolver(log)
         self._handler = handler
         self._accounts = accounts
         self._register_account = register_account
         self._open_ids = open_import_ids
+        self._clock_ms = clock_ms
 
     async def run_lines(self, lines: Sequence[bytes]) -> list[LineResult]:
         """Do the lines, of which none is blank; what came of each, in order.
@@ -92,14 +95,14 @@ class CommandImporter:
                 results[index] = LineResult(_key_from_raw(raw), error)
         try:
             async with self._open_import_ids([line for _, line in parsed]) as id_at:
-                await self._run_parsed(parsed, id_at, results)
+                await self._run_parsed(parsed, LineTimes(id_at, self._clock_ms()), results)
         except _EXPECTED_ERRORS as error:
             for index, line in parsed:
                 results.setdefault(index, LineResult(line.key, error))
         return [results[index] for index in range(len(lines))]
 
     async def _run_parsed(
-        self, lines: list[tuple[int, ImportLine]], id_at: IdAtTime, results: dict[int, LineResult]
+        self, lines: list[tuple[int, ImportLine]], times: LineTimes, results: dict[int, LineResult]
     ) -> None:
         """Ordinary lines in batches; registrations of users who can sign in, at their place."""
         batch: list[tuple[int, ImportLine]] = []
@@ -107,28 +110,28 @@ class CommandImporter:
         for index, line in lines:
             try:
                 credentials = _sign_in_credentials(line)
-                request = credentials and parsing.request_from_line(line, id_at, self._references)
+                request = credentials and parsing.request_from_line(line, times, self._references)
             except CommandRejected as error:
                 results[index] = LineResult(line.key, error)
                 continue
             if credentials and request:
-                await self._run_batch(batch, id_at, results)
+                await self._run_batch(batch, times, results)
                 if not registrations.can_add(request, credentials):
                     await self._run_registrations(registrations, results)
                 registrations.add(index, line, request, credentials)
             else:
                 await self._run_registrations(registrations, results)
                 batch.append((index, line))
-        await self._run_batch(batch, id_at, results)
+        await self._run_batch(batch, times, results)
         await self._run_registrations(registrations, results)
 
     async def _run_batch(
-        self, batch: list[tuple[int, ImportLine]], id_at: IdAtTime, results: dict[int, LineResult]
+        self, batch: list[tuple[int, ImportLine]], times: LineTimes, results: dict[int, LineResult]
     ) -> None:
         if not batch:
             return
         requests: list[CommandRequest | DeferredRequest] = [
-            partial(parsing.request_from_line, line, id_at) for _, line in batch
+            partial(parsing.request_from_line, line, times) for _, line in batch
         ]
         outcomes = await self._handler.handle_many(requests)
         for (index, line), outcome in zip(batch, outcomes, strict=True):
@@ -218,8 +221,8 @@ def _sign_in_credentials(line: ImportLine) -> Credentials | None:
 
 def _key_from_raw(raw: bytes) -> str | None:
     try:
-        return msgspec.json.decode(raw, type=_KeyedLine).key
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(raw.removeprefix(BYTE_ORDER_MARK), type=_KeyedLine).key
+    except UNREADABLE_JSON:
         return None  # not even that can be read: the result's place says which line it was
 
 

@@ -11,7 +11,8 @@ and a rough time, never a position in the log: machines commit out of order.
     +-- OutOfLayout (ValueError)  a time, machine, sequence or id that the bits can't hold
 """
 
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
 
 EPOCH_MS = 1288834974657
 """Unix ms of id time 0."""
@@ -26,6 +27,12 @@ IMPORT_MACHINES = range(1008, 1024)
 """Machine ids reserved for ids with a given time (`ImportIdGenerator`)."""
 
 LAST_ID = (1 << 63) - 1
+
+SMALLEST_DATED_ID: Final = 10**14
+"""Of seven hours after the epoch. Where a text may be a time or a position, smaller numbers are
+positions; where it must be a time, they are mistakes."""
+
+_DECIMAL: Final = re.compile(r"[0-9]{1,19}")
 LAST_MS = EPOCH_MS + (1 << 41) - 1
 """Unix ms of the last time that 41 bits hold, in 2080."""
 
@@ -78,6 +85,17 @@ def time_ms(snowflake: int) -> int:
     if not 0 <= snowflake <= LAST_ID:
         raise OutOfLayout(f"{snowflake} is no Snowflake id: it doesn't fit 63 bits")
     return (snowflake >> 22) + EPOCH_MS
+
+
+def parse_decimal(text: str) -> int | None:
+    """The id or position that a text from outside is: 0 to `LAST_ID`; None for any other text.
+
+    `int()` would take signs, spaces, underscores and the digits of every script, and its own limit
+    on digits is an error of another kind.
+    """
+    if _DECIMAL.fullmatch(text) and (number := int(text)) <= LAST_ID:
+        return number
+    return None
 
 
 def first_id_at(unix_ms: int) -> int:

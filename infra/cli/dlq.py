@@ -9,6 +9,7 @@ import click
 from infra.cli.admin_command import run_admin_command, use_admin
 from infra.cli.errors import UserError
 from infra.cli.options import (
+    POSITION,
     data_option,
     find_projection,
     find_projections,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from streams.projecting.dead_letters import DeadLetter
     from streams.rebuild.admin import ProjectionAdmin
 
-positions_argument = click.argument("positions", nargs=-1, type=int, metavar="[POSITION]...")
+positions_argument = click.argument("positions", nargs=-1, type=POSITION, metavar="[POSITION]...")
 
 
 @click.group()
@@ -62,7 +63,7 @@ def list_dead_letters(names: tuple[str, ...], data: Path | None, as_json: bool) 
 
 @dlq.command()
 @name_argument
-@click.argument("position", type=int)
+@click.argument("position", type=POSITION)
 @data_option
 def inspect(name: str, position: int, data: Path | None) -> None:
     """Print one dead letter as JSON: the event itself, error and traceback.

@@ -175,6 +175,7 @@ async def _export_events(
 
     from events.event_filter import EventFilter, events_from_log, lines_from_log
     from infra.cli.progress import progress_bar
+    from streams.export.line_export import LineStream
     from streams.export.replay import Pace, StoredLineExport, replay_events
 
     if follow:
@@ -186,7 +187,9 @@ async def _export_events(
     whole = selection == EventFilter(after=selection.after)
     if source is None and whole and speed is None and isinstance(export, StoredLineExport):
         source = lines_from_log(log, follow=follow)
-    with progress_bar() as progress:
+    # On a terminal the events themselves show how far it is, and a bar would stand among them.
+    to_terminal = isinstance(export, LineStream) and sys.stdout.isatty()
+    with progress_bar(shown=not to_terminal) as progress:
         advance = progress.begin_phase("events", None if follow else max(0, log.head() - start))
         await replay_events(
             source or events_from_log(log, follow=follow),
@@ -226,16 +229,14 @@ def restore(file: BinaryIO, data: Path | None) -> None:
 
 
 def _parse_events(file: BinaryIO) -> "Iterator[StoredEvent]":
-    import msgspec
-
-    from events.json_lines import parse_line
+    from events.json_lines import BYTE_ORDER_MARK, UNREADABLE_JSON, parse_line
 
     for number, line in enumerate(file, 1):
         if line.isspace():
             continue
         try:
-            yield parse_line(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            yield parse_line(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line)
+        except UNREADABLE_JSON as error:
             raise UserError(f"line {number} is no event as replay writes it: {error}") from error
 
 

@@ -40,20 +40,18 @@ def decode(ids: tuple[str, ...], as_json: bool) -> None:
 
     Example: starling ids decode 1790012345678901248
     """
-    from events.ids.snowflake import OutOfLayout
     from events.ids.snowflake import decode_id as parts_of
+    from events.ids.snowflake import parse_decimal
     from events.times import format_times
 
     rows: list[tuple[str, str, int, int]] = []
     for text in ids:
-        try:
-            # isdecimal alone would take the digits of every script.
-            if not (text.isascii() and text.isdecimal()):
-                raise OutOfLayout(f"{text!r} is no Snowflake id: give decimal digits")
-            parts = parts_of(int(text))
-        except OutOfLayout as error:
-            raise click.BadParameter(str(error), param_hint="ID") from error
-        [time] = format_times([int(text)])
+        id = parse_decimal(text)
+        if id is None:
+            message = f"{text!r} is no Snowflake id: give 1 to 19 decimal digits, 63 bits at most"
+            raise click.BadParameter(message, param_hint="ID")
+        parts = parts_of(id)
+        [time] = format_times([id])
         rows.append((text, time, parts.machine, parts.sequence))
     columns = ("id", "time", "machine", "sequence")
     if as_json:

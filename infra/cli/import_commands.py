@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -24,10 +24,10 @@ def import_commands(file: BinaryIO, data: Path | None) -> None:
     """Do the commands in FILE (- for stdin), one JSON object a line, in order.
 
     A line is {"command", "as", "key", "at", "data"}. Its answer goes to stdout: {"key", "status",
-    "id", "position"}, or {"key", "status", "problem"} where it was refused; a bad line stops none
-    after it. A key that was seen gives its first answer again, so an import that broke off is
-    simply started again. Works while a server runs on the data folder. Exit status 1: some lines
-    were refused.
+    "id", "position"}, or {"key", "status", "problem"} where it was refused, and the problem names
+    its line in FILE. A bad line stops none after it; a blank one has no answer. A key that was seen
+    gives its first answer again, so an import that broke off is simply started again. Works while a
+    server runs on the data folder. Exit status 1: some lines were refused.
 
     Example: starling import town.ndjson > answers.ndjson
     """
@@ -50,20 +50,33 @@ async def _import_file(settings: "Settings", file: BinaryIO) -> int:
     with open_write_side(settings) as side, progress_bar() as progress:
         registrar = AccountRegistrar(side, BoundedPasswordHasher())
         imports = CommandImporter(
-            side.log, side.handler, side.accounts, registrar.register_account, side.open_import_ids
+            side.log,
+            side.handler,
+            side.accounts,
+            registrar.register_account,
+            side.open_import_ids,
+            side.clock_ms,
         )
-        read = _count_bytes(file, progress.begin_phase("bytes", _file_size(file)))
-        failed = 0
-        for window in _split_windows((line for line in read if not line.isspace()), WINDOW_LINES):
-            failed += await _import_window(imports, window)
+        report_progress = progress.begin_phase("bytes", _file_size(file))
+        failed = read = 0
+        for window in _split_windows(file, WINDOW_LINES):
+            failed += await _import_window(
+                imports, [(number, line) for number, line in window if not line.isspace()]
+            )
+            # Reading is quick, and the rate shown is that of the import.
+            read += sum(len(line) for _, line in window)
+            report_progress(read)
     return failed
 
 
-async def _import_window(imports: "CommandImporter", window: list[bytes]) -> int:
+async def _import_window(imports: "CommandImporter", window: list[tuple[int, bytes]]) -> int:
     from api.schemas import encode_json
     from api.v1.bulk import line_result_json
 
-    results = [line_result_json(result) for result in await imports.run_lines(window)]
+    done = await imports.run_lines([line for _, line in window])
+    results = [
+        line_result_json(result, number) for (number, _), result in zip(window, done, strict=True)
+    ]
     out = sys.stdout.buffer
     out.writelines(encode_json(result) + b"\n" for result in results)
     out.flush()
@@ -76,19 +89,11 @@ async def _import_window(imports: "CommandImporter", window: list[bytes]) -> int
     return sum(result.status >= 400 for result in results)
 
 
-def _split_windows(lines: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    while window := list(islice(lines, size)):
+def _split_windows(lines: Iterable[bytes], size: int) -> Iterator[list[tuple[int, bytes]]]:
+    """The lines with their numbers, from 1, `size` at a time."""
+    numbered = enumerate(lines, 1)
+    while window := list(islice(numbered, size)):
         yield window
-
-
-def _count_bytes(
-    file: Iterable[bytes], report_progress: Callable[[float], None]
-) -> Iterator[bytes]:
-    read = 0
-    for line in file:
-        yield line
-        read += len(line)
-        report_progress(read)
 
 
 def _file_size(file: BinaryIO) -> int | None:

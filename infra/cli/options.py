@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+POSITION = click.IntRange(0, (1 << 63) - 1)
+"""The type of positions, and of counts that stores are asked for: what 63 bits hold."""
+
 
 def data_option(command: F) -> F:
     """`--data FOLDER`; None for the settings' folder."""

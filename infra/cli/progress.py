@@ -16,8 +16,8 @@ class ProgressBar:
 
 
 @contextmanager
-def progress_bar() -> Iterator[ProgressBar]:
-    """A progress bar during the block."""
+def progress_bar(*, shown: bool = True) -> Iterator[ProgressBar]:
+    """A progress bar during the block; none where `shown` is false or stderr is no terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -44,7 +44,9 @@ def progress_bar() -> Iterator[ProgressBar]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, disable=not (shown and console.is_terminal)
+    ) as progress:
 
         def add_phase(what: str, total: float | None) -> Callable[[float], None]:
             task = progress.add_task(what, total=total)

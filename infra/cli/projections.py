@@ -9,6 +9,7 @@ import click
 from infra.cli.admin_command import run_admin_command, use_admin
 from infra.cli.errors import UserError
 from infra.cli.options import (
+    POSITION,
     data_option,
     find_projection,
     find_projections,
@@ -84,7 +85,7 @@ def resume(name: str, data: Path | None) -> None:
 
 @projections.command()
 @name_argument
-@click.argument("positions", nargs=-1, required=True, type=int, metavar="POSITION...")
+@click.argument("positions", nargs=-1, required=True, type=POSITION, metavar="POSITION...")
 @data_option
 def skip(name: str, positions: tuple[int, ...], data: Path | None) -> None:
     """Have NAME skip the events at POSITION for good, now and in rebuilds.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from infra.cli.options import (
+    POSITION,
     data_option,
     find_projection,
     json_option,
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from projections.tables import CounterTable, Table
     from streams.rebuild.time_travel import PointInTime
 
-SMALLEST_SNOWFLAKE_ID: Final = 10**14
-"""Smaller numbers are positions: no id after the first seven hours that ids can hold is one."""
-
 DEFAULT_ROW_LIMIT: Final = 20
 """Rows of a table that a person gets without `--limit`."""
 
@@ -42,7 +40,7 @@ DEFAULT_ROW_LIMIT: Final = 20
 @click.option("--table", "only", metavar="TABLE", help="Show this table alone.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=POSITION,
     help=f"How many rows of each table.  [default: {DEFAULT_ROW_LIMIT}; with --json all]",
 )
 @data_option
@@ -81,6 +79,7 @@ def show(
 
 def _parse_point_in_time(log: "EventLog", at: str | None) -> "PointInTime":
     """The point in time that `--at` names. Raises `click.BadParameter`."""
+    from events.ids.snowflake import SMALLEST_DATED_ID, parse_decimal
     from events.times import InvalidTime, parse_time
     from infra.process.clock import clock_ms
     from streams.rebuild.time_travel import PointInTime
@@ -88,10 +87,11 @@ def _parse_point_in_time(log: "EventLog", at: str | None) -> "PointInTime":
     head = log.head()
     if at is None:
         return PointInTime(head)
-    if at.isascii() and at.isdecimal() and int(at) < SMALLEST_SNOWFLAKE_ID:
-        if int(at) > head:
+    position = parse_decimal(at)
+    if position is not None and position < SMALLEST_DATED_ID:
+        if position > head:
             raise click.BadParameter(f"the log ends at position {head}", param_hint="--at")
-        return PointInTime(int(at))
+        return PointInTime(position)
     try:
         ms = parse_time(at)
     except InvalidTime as error:

@@ -87,7 +87,7 @@ async def import_demo_world(settings: "Settings") -> bool:
             return False
         register = AccountRegistrar(side, BoundedPasswordHasher()).register_account
         importer = CommandImporter(
-            side.log, side.handler, side.accounts, register, side.open_import_ids
+            side.log, side.handler, side.accounts, register, side.open_import_ids, side.clock_ms
         )
         lines = (
             json.dumps(line).encode() for line in generate_commands(DEMO_SEED, side.clock_ms())

@@ -18,7 +18,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from events.envelope import StoredEvent
-from events.json_lines import join_lines, parse_line
+from events.ids.snowflake import parse_decimal
+from events.json_lines import UNREADABLE_JSON, join_lines, parse_line
 from events.times import format_times
 
 CSV_COLUMNS: Final = (
@@ -81,11 +82,12 @@ def _encode_csv(batch: Sequence[StoredEvent]) -> bytes:
 
 
 def _identify_csv(line: bytes) -> tuple[int, int]:
-    position, _, rest = line.partition(b",")
-    id = rest.partition(b",")[0]
-    if not (position.isdigit() and id.isdigit()):
-        raise NotALine(f"{line[:80]!r} does not begin with a position and an id")
-    return int(position), int(id)
+    columns = line.split(b",", 2)[:2]
+    numbers = [parse_decimal(column.decode("latin-1")) for column in columns]
+    match numbers:
+        case [int(position), int(id)]:
+            return position, id
+    raise NotALine(f"{line[:80]!r} does not begin with a position and an id")
 
 
 def _encode_cloudevents(batch: Sequence[StoredEvent]) -> bytes:
@@ -113,7 +115,7 @@ def _identify_cloudevent(line: bytes) -> tuple[int, int]:
 def _parse_json(parse: Callable[[bytes], T], line: bytes) -> T:
     try:
         return parse(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE_JSON as error:
         raise NotALine(f"{line[:80]!r} is no event: {error}") from error
 
 

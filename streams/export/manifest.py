@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from events.event_filter import EventFilter
+from events.json_lines import UNREADABLE_JSON
 from events.log import EventLog
 
 EXPORT_SCHEMA: Final = 1
@@ -55,7 +56,7 @@ def load(path: Path) -> Manifest | None:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE_JSON as error:
         raise CannotResume(f"{path} is no manifest of an export: {error}") from error
 
 

@@ -10,12 +10,12 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
 
 from events import schema, streams
 from events.codec import EVENT_CODEC, UnknownEvent
 from events.envelope import StoredEvent
+from events.json_lines import UNREADABLE_JSON
 from events.log import LOG_START, EventLog
 
 PAGE_EVENTS: Final = 10_000
@@ -81,7 +81,7 @@ def verify_log(
 def _check_event(stored: StoredEvent) -> Iterator[Finding]:
     try:
         event = EVENT_CODEC.decode(stored.type, stored.schema, stored.data)
-    except (UnknownEvent, msgspec.DecodeError) as error:
+    except (UnknownEvent, *UNREADABLE_JSON) as error:
         yield Finding(stored.position, f"doesn't decode: {error}")
         return
     stream = STREAM_OF_EVENT[type(event)](event)

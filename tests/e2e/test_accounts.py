@@ -239,3 +239,38 @@ async def test_a_change_refused_for_the_name_changes_no_password(
     answer = await ada.http.patch("/v1/users/me", json=change)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/name-empty")
     assert (await stranger.post("/v1/sessions", json=SESSION)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "email", ["ada@example.org\n", "ada@example.org\0", "a\0da@example.org", "ada@example.org\x1f"]
+)
+async def test_an_email_with_a_control_character_makes_no_account(
+    world: ApiWorld, stranger: httpx.AsyncClient, email: str
+) -> None:
+    ada = await register_user(world, "ada")
+    body = ADA | {"handle": "eve", "email": email}
+    assert (await stranger.post("/v1/users", json=body)).status_code == 422
+    change = {"email": email, "current_password": PASSWORD}
+    assert (await ada.http.patch("/v1/users/me", json=change)).status_code == 422
+    assert (await ada.http.get("/v1/users/me")).json()["email"] == "ada@example.org"
+
+
+async def test_white_space_around_a_key_is_no_part_of_it(
+    world: ApiWorld, stranger: httpx.AsyncClient
+) -> None:
+    ada = await register_user(world, "ada")
+    answers = [
+        await ada.http.post("/v1/posts", json={"text": "once"}, headers={"Idempotency-Key": key})
+        for key in ("k", "k ", " k\t", "k")
+    ]
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    joined = [
+        await stranger.post(
+            "/v1/users",
+            json=ADA | {"handle": "bob", "email": "bob@example.org"},
+            headers={"Idempotency-Key": key},
+        )
+        for key in ("k", "k ")
+    ]
+    assert {answer.status_code for answer in joined} == {201}

@@ -62,7 +62,8 @@ async def test_a_bad_line_stops_none_after_it(world: ApiWorld) -> None:
         {"command": "post", "as": "@ada", "key": "p", "data": {"text": "fine"}},
     )
     assert [line["status"] for line in results] == [201, 201, 422, 422, 422, 404, 422, 422, 201]
-    for line in results[2:8]:
+    for number, line in enumerate(results[2:8], 3):
+        assert line["problem"]["line"] == number
         assert line["problem"]["type"].startswith("/problems/")
         assert line["problem"]["status"] == line["status"]
         assert "id" not in line
@@ -83,6 +84,33 @@ async def test_lines_keep_the_rules_of_texts_and_names(world: ApiWorld) -> None:
     assert [line["problem"]["type"].rpartition("/")[2] for line in results[2:7]] == [
         "name-invalid", "name-empty", "name-invalid", "text-empty", "text-too-long"
     ]  # fmt: skip
+
+
+async def test_a_line_too_deep_to_parse_stops_none_after_it(world: ApiWorld) -> None:
+    deep = b'{"command": "post", "as": "@ada", "key": "d", "data": ' + b"[" * 20_000
+    fine = {"command": "post", "as": "@ada", "key": "p", "data": {"text": "fine"}}
+    results = await send(world, *REGISTER, deep, deep + b"]" * 20_000 + b"}", fine)
+    assert [line["status"] for line in results] == [201, 201, 422, 422, 201]
+    assert {line["problem"]["type"] for line in results[2:4]} == {"/problems/line-invalid"}
+
+
+async def test_a_line_far_ahead_of_the_clock_is_refused(world: ApiWorld) -> None:
+    line = {"command": "post", "as": "@ada", "at": "2079-01-01T00:00:00Z", "data": {"text": "x"}}
+    results = await send(world, *REGISTER, line)
+    assert (results[2]["status"], results[2]["problem"]["type"]) == (
+        422,
+        "/problems/time-out-of-range",
+    )
+
+
+async def test_a_batch_that_is_one_line_too_long_is_done_up_to_there(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "WINDOW_LINES", 2)
+    monkeypatch.setattr(bulk, "BATCH_LINES_LIMIT", 2)
+    results = await send(world, b"", *REGISTER, b"", {"command": "delete_account"}, b"")
+    assert [line["status"] for line in results] == [201, 201, 413]
+    assert results[2]["problem"]["line"] == 4
 
 
 async def test_a_batch_sent_again_changes_nothing(world: ApiWorld) -> None:
@@ -185,6 +213,7 @@ async def test_a_batch_that_is_too_large_says_how_far_it_was_done(
         return
     assert [line["status"] for line in results] == [201, 201, 413]
     assert results[-1]["problem"]["type"] == f"/problems/{code}"
+    assert results[-1]["problem"]["line"] == 3
 
 
 async def test_what_is_announced_as_too_large_is_not_even_read(world: ApiWorld) -> None:

@@ -92,7 +92,22 @@ def test_bad_lines_are_answered_and_end_it_with_1(settings: Settings) -> None:
     assert [answer["status"] for answer in results] == [422, 201, 201, 422]
     assert all(set(answer) == {"key", "status", "problem"} for answer in (results[0], results[3]))
     assert results[3]["problem"]["type"] == "/problems/command-unknown"
+    assert [results[0]["problem"]["line"], results[3]["problem"]["line"]] == [1, 6]
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_lines_too_deep_to_parse_are_answered_and_the_others_done(settings: Settings) -> None:
+    register, post = ndjson(town(people=1, posts=1)).splitlines(keepends=True)
+    deep = b'{"command": "post", "as": "@person_0", "data": ' + b"[" * 20_000 + b"\n"
+    done = starling("import", "-", "--data", settings.data, stdin=register + deep + post)
+    assert [answer["status"] for answer in answers(done.stdout)] == [201, 422, 201]
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(settings: Settings) -> None:
+    lines = b"\xef\xbb\xbf" + ndjson(town(people=1, posts=1))
+    done = starling("import", "-", "--data", settings.data, stdin=lines)
+    assert [answer["status"] for answer in answers(done.stdout)] == [201, 201]
 
 
 def test_the_last_line_needs_no_end(settings: Settings) -> None:

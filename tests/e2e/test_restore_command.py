@@ -47,7 +47,7 @@ def test_a_restore_killed_in_the_middle_is_started_again(data: Path, tmp_path: P
     assert starling("replay", "--data", tmp_path).stdout == whole
 
 
-@pytest.mark.parametrize("wrong", ["a selection", "another log", "no events"])
+@pytest.mark.parametrize("wrong", ["a selection", "another log", "no events", "too deep"])
 def test_what_cannot_be_restored_is_one_line_and_1(wrong: str, data: Path, tmp_path: Path) -> None:
     into, given = tmp_path, b'{"command":"post"}\n'
     if wrong == "another log":
@@ -55,5 +55,7 @@ def test_what_cannot_be_restored_is_one_line_and_1(wrong: str, data: Path, tmp_p
     elif wrong == "a selection":
         [line] = starling("replay", "--data", data, "--after", "4999").stdout.splitlines()
         given = json.dumps(json.loads(line) | {"version": 2}).encode()
+    elif wrong == "too deep":
+        given = b'{"position":"1","data":' + b"[" * 20_000 + b"\n"
     done = starling("restore", "-", "--data", into, stdin=given)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, b"", 1)

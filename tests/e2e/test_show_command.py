@@ -84,6 +84,7 @@ def test_a_person_gets_a_table_of_the_first_rows(projected: Settings) -> None:
         ("profiles", "--at", "2079-01-01T00:00:00Z"),
         ("profiles", "--at", "yesterday"),
         ("profiles", "--at", "99999999"),
+        ("profiles", "--at", "9" * 4400),
         ("profiles", "--table", "nothing"),
         ("nothing",),
     ],

@@ -135,7 +135,8 @@ class CommandModel:
         """Whether no user, or not this one, may react to a post."""
         author = self.facts.authors.get(post)
         gone = author is None or {post, author} & self.facts.deleted
-        return bool(gone) or (author, actor) in self.facts.blocks
+        apart = author is not None and {(author, actor), (actor, author)} & self.facts.blocks
+        return bool(gone or apart)
 
     def _not_addressable(self, user: int, actor: int) -> bool:
         return user == actor or user not in self.facts.names or user in self.facts.deleted

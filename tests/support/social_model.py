@@ -141,7 +141,9 @@ class SocialModel:
 
     def _retweet(self, who: int, what: int, id: int) -> None:
         post = self._pick_post(what)
-        if post is None or (who, post) in self.retweets or (self.posts[post], who) in self.blocks:
+        if post is None or (who, post) in self.retweets:
+            return
+        if {(self.posts[post], who), (who, self.posts[post])} & self.blocks:
             return
         event = schema.PostRetweeted(post=post, user=who, author=self.posts[post])
         self.retweets[who, post] = self._append_event(who, id + len(self.log), who, event)

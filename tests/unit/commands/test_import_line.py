@@ -12,6 +12,7 @@ from commands.errors import InvalidInput, NotFound
 from commands.import_line import (
     Credentials,
     ImportLine,
+    LineTimes,
     command_from_line,
     credentials_from_line,
     parse_import_line,
@@ -20,7 +21,7 @@ from commands.import_line import (
 from commands.references import ReferenceResolver
 from commands.registry import DECIDERS_BY_NAME
 from commands.request import CommandOutcome, CommandRequest
-from events.ids.snowflake import first_id_at, time_ms
+from events.ids.snowflake import LAST_ID, first_id_at, time_ms
 from infra.in_memory.event_log import MemoryLog
 from tests.support.faulty_logs import new_handler, recorded_events
 
@@ -36,6 +37,10 @@ def no_time(ms: int) -> int:
     raise AssertionError("this line has no time")
 
 
+NOW = 1_714_564_800_000  # 2024-05-01T12:00:00Z
+NO_TIMES = LineTimes(no_time, NOW)
+
+
 async def world() -> tuple[MemoryLog, int, int]:
     """A log with Anna, registered by the line `a`, and her post, made by the line `p`."""
     log = MemoryLog()
@@ -44,7 +49,7 @@ async def world() -> tuple[MemoryLog, int, int]:
         line("post", {"text": "hi"}, key="p", **{"as": "@anna"}),
     ]
     outcomes = await new_handler(log).handle_many(
-        [partial(request_from_line, one, no_time) for one in lines]
+        [partial(request_from_line, one, NO_TIMES) for one in lines]
     )
     anna, hi = (one.id for one in outcomes if isinstance(one, CommandOutcome))
     return log, anna, hi
@@ -84,7 +89,7 @@ async def test_who_gives_the_command_may_be_an_id_a_handle_or_a_key() -> None:
     log, anna, _ = await world()
     for reference in ("@anna", "@ANNA", "key:a", str(anna)):
         request = request_from_line(
-            line("delete_account", None, **{"as": reference}), no_time, ReferenceResolver(log)
+            line("delete_account", None, **{"as": reference}), NO_TIMES, ReferenceResolver(log)
         )
         assert request == CommandRequest(user.DeleteAccount(), anna)
 
@@ -176,9 +181,9 @@ async def test_wrong_data_is_refused_with_the_field_that_is_wrong(
 async def test_every_command_but_a_registration_says_who_gives_it() -> None:
     references = ReferenceResolver(MemoryLog())
     with pytest.raises(InvalidInput) as caught:
-        request_from_line(line("delete_account"), no_time, references)
+        request_from_line(line("delete_account"), NO_TIMES, references)
     assert caught.value.code == "as-missing"
-    request = request_from_line(line("register", ANNA, **{"as": "@anna"}), no_time, references)
+    request = request_from_line(line("register", ANNA, **{"as": "@anna"}), NO_TIMES, references)
     assert request == CommandRequest(user.Register("anna", "Anna"), 0)
 
 
@@ -188,7 +193,7 @@ SECRETS = {"email": "anna@example.org", "password": "hush"}
 async def test_credentials_stay_out_of_the_command_and_of_the_log() -> None:
     log = MemoryLog()
     registration = line("register", {**ANNA, **SECRETS}, key="a")
-    request = request_from_line(registration, no_time, ReferenceResolver(log))
+    request = request_from_line(registration, NO_TIMES, ReferenceResolver(log))
     await new_handler(log).handle(request)
     written = repr(request) + repr(registration) + repr(recorded_events(log))
     assert not any(secret in written for secret in SECRETS.values())
@@ -222,7 +227,7 @@ async def test_a_line_with_a_time_happens_then() -> None:
 
     written = line("register", ANNA, at="2011-03-13T07:06:40.123Z")
     outcome = await new_handler(log).handle(
-        request_from_line(written, timed, ReferenceResolver(log))
+        request_from_line(written, LineTimes(timed, NOW), ReferenceResolver(log))
     )
     assert [time_ms(event.id) for event in recorded_events(log)] == [then, then]
     assert time_ms(outcome.id) == then
@@ -232,14 +237,54 @@ async def test_a_line_with_a_time_happens_then() -> None:
     ("at", "code"),
     [
         ("yesterday", "time-invalid"),
+        ("20", "time-invalid"),
         ("2010-11-04T00:00:00Z", "time-out-of-range"),
+        ("2010-11-04T01:42:54.656Z", "time-out-of-range"),
+        ("2024-05-01T12:05:00.001Z", "time-out-of-range"),
+        ("2079-01-01T00:00:00Z", "time-out-of-range"),
+        (str(LAST_ID), "time-out-of-range"),
         ("2099-01-01T00:00:00Z", "time-out-of-range"),
     ],
 )
-async def test_a_time_that_no_id_can_hold_is_refused(at: str, code: str) -> None:
+async def test_a_time_before_the_first_id_or_after_now_is_refused(at: str, code: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        request_from_line(line("register", ANNA, at=at), no_time, ReferenceResolver(MemoryLog()))
+        request_from_line(line("register", ANNA, at=at), NO_TIMES, ReferenceResolver(MemoryLog()))
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("at", ["2010-11-04T01:42:54.657Z", "2024-05-01T12:05:00.000Z"])
+async def test_the_bounds_that_a_refused_time_names_are_good(at: str) -> None:
+    registration = line("register", ANNA, at="2079-01-01T00:00:00Z")
+    with pytest.raises(InvalidInput, match=at):
+        request_from_line(registration, NO_TIMES, ReferenceResolver(MemoryLog()))
+    good, times = line("register", ANNA, at=at), LineTimes(first_id_at, NOW)
+    assert request_from_line(good, times, ReferenceResolver(MemoryLog())).id_source is not None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"command": "like", "as": "@anna", "key": "l", "data": ' + b"[" * 20_000,
+        b'{"command": "like", "as": "@anna", "key": "l", "data": {"post": '
+        + b"[" * 20_000 + b"]" * 20_000 + b"}}",
+        b'{"command": "like", "as": "@anna", "data": {"post": "1", "x": ' + b'{"a":' * 20_000 + b"1"
+        + b"}" * 20_001 + b"}",
+        b"[" * 20_000,
+        b'{"command": "like", "as": "@anna", "data": {"post": %s}}' % (b"9" * 4400),
+        b'{"command": "like", "as": "@anna", "data": {"post": "%s"}}' % (b"9" * 4400),
+        b'{"command": "like", "as": "@anna", "data": {"post": "1\\n"}}',
+        b'{"command": "like", "as": "%s", "data": {"post": "1"}}' % (b"9" * 4400),
+        b'{"command": "like", "as": "@anna", "at": "%s", "data": {"post": "1"}}' % (b"9" * 4400),
+    ],
+)  # fmt: skip
+async def test_lines_that_make_parsers_stumble_are_refused(raw: bytes) -> None:
+    log, _, _ = await world()
+    with pytest.raises(InvalidInput):
+        request_from_line(parse_import_line(raw), NO_TIMES, ReferenceResolver(log))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_line() -> None:
+    assert parse_import_line(b"\xef\xbb\xbf" + b'{"command": "delete_account"}').key is None
 
 
 async def test_a_key_stands_for_all_of_its_line() -> None:
@@ -248,7 +293,7 @@ async def test_a_key_stands_for_all_of_its_line() -> None:
     references = ReferenceResolver(log)
 
     def fingerprint(data: dict[str, Any], **rest: Any) -> bytes:
-        key = request_from_line(line("post", data, key="k", **rest), lambda ms: ms, references).key
+        key = request_from_line(line("post", data, key="k", **rest), NO_TIMES, references).key
         assert key is not None
         return key.fingerprint
 

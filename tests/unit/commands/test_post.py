@@ -98,9 +98,10 @@ def test_a_comment_outlives_the_post_that_its_parent_answered() -> None:
     gone.when(Comment(COMMENT, "no"), BEN).then(PostCreated(NEW_ID, BEN, "no", COMMENT))
 
 
-def test_a_user_who_blocked_the_author_may_still_answer_them() -> None:
+def test_a_user_who_blocked_the_author_does_not_answer_them() -> None:
     blocking = BEN_POSTED.and_then(UserBlocked(ANNA, BEN))
-    blocking.when(Comment(POST, "yes")).then(PostCreated(NEW_ID, ANNA, "yes", POST))
+    blocking.when(Comment(POST, "yes")).then_rejected("blocking", NotAllowed)
+    blocking.when(CreatePost("yes", reply_to=POST)).then_rejected("blocking", NotAllowed)
 
 
 def test_a_block_that_ended_allows_answering() -> None:

@@ -86,9 +86,13 @@ def test_no_user_reacts_to_a_deleted_post_or_one_of_a_deleted_account(
 @pytest.mark.parametrize(
     "command", [Like(POST), Retweet(POST), Comment(POST, "x"), CreatePost("x", POST)]
 )
-def test_no_user_reacts_to_a_post_of_an_author_who_blocked_them(command: Command) -> None:
+def test_no_user_reacts_to_a_post_across_a_block(command: Command) -> None:
     blocked = BEN_POSTED.and_then(schema.UserBlocked(BEN, ANNA))
     blocked.when(command).then_rejected("blocked", NotAllowed)
+    blocking = BEN_POSTED.and_then(schema.UserBlocked(ANNA, BEN))
+    blocking.when(command).then_rejected("blocking", NotAllowed)
+    both = blocking.and_then(schema.UserBlocked(BEN, ANNA))
+    both.when(command).then_rejected("blocked", NotAllowed)
 
 
 @pytest.mark.parametrize(("do", "undo", "done", "undone"), TO_POST)

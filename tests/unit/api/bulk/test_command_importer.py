@@ -35,7 +35,12 @@ class ImportSetup:
         ids = itertools.count(first_id_at(MAY_2020))
         self.handler = CommandHandler(self.log, lambda: next(ids))
         self.imports = CommandImporter(
-            self.log, self.handler, self.accounts, self.register_account, self.lease_import_ids
+            self.log,
+            self.handler,
+            self.accounts,
+            self.register_account,
+            self.lease_import_ids,
+            lambda: MAY_2020,
         )
 
     async def register_account(
@@ -58,7 +63,8 @@ class ImportSetup:
 
     async def import_lines(self, *lines: dict[str, Any] | bytes) -> list[LineResultJson]:
         raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
-        return [line_result_json(result) for result in await self.imports.run_lines(raw)]
+        results = await self.imports.run_lines(raw)
+        return [line_result_json(result, number) for number, result in enumerate(results, 1)]
 
 
 @pytest.fixture

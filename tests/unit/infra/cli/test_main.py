@@ -62,6 +62,11 @@ def test_help_imports_nothing_heavy() -> None:
         ("ids", "decode", "12x"),
         ("ids", "decode", "٣"),
         ("ids", "decode", "9223372036854775808"),
+        ("ids", "decode", "9" * 4400),
+        ("projections", "skip", "posts", "9" * 4400),
+        ("projections", "skip", "posts", "9223372036854775808"),
+        ("dlq", "inspect", "posts", "9" * 4400),
+        ("projections", "show", "posts", "--limit", "9223372036854775808"),
         ("ids", "next", "--count", "0"),
         ("token",),
         ("token", "@robin", "--scope", "root"),
@@ -69,7 +74,7 @@ def test_help_imports_nothing_heavy() -> None:
         ("simulate", "--url", "ftp://localhost"),
         ("simulate", "--url", "http://example.org:8000"),
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments)[:60],
 )
 def test_wrong_usage_ends_with_2_and_nothing_on_stdout(arguments: tuple[str, ...]) -> None:
     result = starling(*arguments)
