@@ -177,7 +177,7 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
             handler=CommandHandler(log, new_id),
             references=ReferenceResolver(log),
             accounts=accounts,
-            throttle=LoginThrottle(counts),
+            throttle=LoginThrottle(counts if settings.limits else None),
             clock_ms=clock_ms,
             new_id=new_id,
             open_import_ids=partial(open_import_ids, settings, log),

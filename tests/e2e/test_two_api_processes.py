@@ -20,6 +20,7 @@ from tests.support.acknowledged_writes import (
 )
 from tests.support.retrying_client import RetryingClient
 from tests.support.server_processes import ServerProcesses, running_processes
+from tests.support.starling_program import starling_environment
 
 
 @pytest.fixture
@@ -107,9 +108,8 @@ async def test_nothing_that_was_acknowledged_is_lost_or_done_twice(
     assert sum(len(each.acknowledged_posts) for each in people) > 50
 
 
-async def test_wrong_passwords_are_counted_for_all_processes_together(
-    processes: ServerProcesses, session: aiohttp.ClientSession
-) -> None:
+async def guess_passwords(processes: ServerProcesses, session: aiohttp.ClientSession) -> list[int]:
+    """The statuses of 13 wrong passwords, sent to each process in turn."""
     await person(processes, session, "ada", 0).register()
     statuses = []
     for number in range(13):
@@ -117,4 +117,27 @@ async def test_wrong_passwords_are_counted_for_all_processes_together(
         url = f"{processes.url(number % 2)}/v1/sessions"
         async with session.post(url, json=guess) as answer:
             statuses.append(answer.status)
-    assert statuses == [401] * 10 + [429] * 3
+    return statuses
+
+
+async def test_wrong_passwords_are_counted_for_all_processes_together(
+    processes: ServerProcesses, session: aiohttp.ClientSession
+) -> None:
+    assert await guess_passwords(processes, session) == [401] * 10 + [429] * 3
+
+
+async def test_without_limits_wrong_passwords_are_not_counted(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    async with running_processes(tmp_path, listeners=2) as processes:
+        processes.use_environment(
+            starling_environment(STARLING_DATA=str(tmp_path), STARLING_LIMITS="off")
+        )
+        await processes.start_api(0)
+        await processes.start_api(1)
+        assert await guess_passwords(processes, session) == [401] * 13
+    assert "rate-limits.sqlite" not in names_in(tmp_path)
+
+
+def names_in(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
