@@ -91,6 +91,8 @@ class Ports:
     admin: ProjectionAdmin
     ready_within: int = 10_000
     """Log positions that a projection may be behind while the server calls itself ready."""
+    access_log: bool = False
+    """Whether each request gets a line in the process's log."""
     render_shared_metrics: Callable[[], bytes] | None = None
     """The figures of all processes on the data folder; None where this one counts alone."""
     passwords: BoundedPasswordHasher = field(default_factory=BoundedPasswordHasher)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from events.log import EventLog
 from infra.log_of_record import open_log
-from infra.process.shared_metrics import join_metrics
 from infra.process.supervisor import stop_on_signals
+from infra.process.telemetry import begin_telemetry
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ async def run_log_worker(
 ) -> None:
     """`Profile.run_worker` for a runner that follows the log itself."""
     settings.data.mkdir(parents=True, exist_ok=True)
-    join_metrics(settings.metrics_folder, "projector")
+    begin_telemetry(settings, "projector")
     stop = asyncio.Event()
     stop_on_signals(stop.set, lifeline)
     with open_log(settings) as log:

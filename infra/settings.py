@@ -31,6 +31,9 @@ _EXPECTED: Final = {
     "fast_path": "on or off",
     "limits": "on or off",
     "mongo_driver": "motor or pymongo",
+    "log_format": "console or json",
+    "access_log": "on or off",
+    "metrics_port": "a whole number, 1-65535",
 }
 """What a value must be, where pydantic's own words name neither the setting nor its range well."""
 
@@ -125,6 +128,12 @@ class Settings(BaseSettings):
     mongo_driver: Literal["motor", "pymongo"] = "motor"
     limits: bool = True
     """Whether rates are limited."""
+    log_format: Literal["console", "json"] = "console"
+    """How processes write their log lines."""
+    access_log: bool = False
+    """Whether API processes write a line for each request."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Where a worker, projector or relay shows `/metrics`; None for nowhere of its own."""
 
     @model_validator(mode="before")
     @classmethod

@@ -115,6 +115,7 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
                     projection_lags=read_lags,
                     outdated_views=read_side.outdated_views,
                     admin=admin,
+                    access_log=settings.access_log,
                     render_shared_metrics=metrics_renderer(settings.metrics_folder),
                 )
             )

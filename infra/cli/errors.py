@@ -1,8 +1,13 @@
 """Errors that the operator can do something about: one line on stderr, no traceback."""
 
+import logging
 import sys
 
 import click
+
+from infra.process.logs import logs_are_json
+
+_logger = logging.getLogger(__name__)
 
 
 class UserError(click.ClickException):
@@ -13,8 +18,11 @@ class UserError(click.ClickException):
         self.exit_code = exit_code
 
     def show(self, file: object = None) -> None:
-        """Write the line to stderr."""
-        click.echo(f"starling: {self.message}", file=sys.stderr)
+        """Write the line to stderr: a log record where this process writes JSON."""
+        if logs_are_json():
+            _logger.error("%s", self.message)
+        else:
+            click.echo(f"starling: {self.message}", file=sys.stderr)
 
 
 def as_user_error(error: Exception) -> UserError | None:

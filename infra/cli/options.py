@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from infra.cli.errors import UserError
+from infra.cli.output import echo_line
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -27,11 +28,32 @@ def data_option(command: F) -> F:
     )(command)
 
 
+def metrics_port_option(command: F) -> F:
+    """`--metrics-port`, for processes without an API."""
+    return click.option(
+        "--metrics-port",
+        type=click.IntRange(1, 65535),
+        help="Show /metrics there, on STARLING_HOST.  [default: STARLING_METRICS_PORT, else none]",
+    )(command)
+
+
 def json_option(command: F) -> F:
     """`--json`: JSON for programs instead of a table."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(
         command
     )
+
+
+def process_settings(process: str, **chosen: Any) -> "Settings":
+    """As `settings_with_options`, for a command that is a process of the server: its lines are log
+    records from now on. Raises `InvalidSetting`."""
+    from infra import settings
+    from infra.process.logs import configure_logs
+
+    found = settings.from_environment(**chosen)
+    configure_logs(found.log_format, process)
+    _warn_of_unknown_variables()
+    return found
 
 
 def settings_with_options(**chosen: Any) -> "Settings":
@@ -43,9 +65,15 @@ def settings_with_options(**chosen: Any) -> "Settings":
     from infra import settings
 
     found = settings.from_environment(**chosen)
-    for line in settings.unknown_variables():
-        click.echo(f"starling: {line}", err=True)
+    _warn_of_unknown_variables()
     return found
+
+
+def _warn_of_unknown_variables() -> None:
+    from infra.settings import unknown_variables
+
+    for line in unknown_variables():
+        echo_line(line)
 
 
 def settings_of_existing_log(**chosen: Any) -> "Settings":

@@ -1,18 +1,26 @@
 """What commands print: tables and JSON on stdout, lines about the work on stderr."""
 
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import click
 
+from infra.process.logs import logs_are_json
+
 MAX_EXACT_INTEGER: Final = 1 << 53
 """Integers beyond it are not exact for readers of JSON whose numbers are doubles."""
 
+_logger = logging.getLogger(__name__)
+
 
 def echo_line(line: str) -> None:
-    """Print a line about the work on stderr."""
-    click.echo(f"starling: {line}", err=True)
+    """Print a line about the work on stderr: a log record where this process writes JSON."""
+    if logs_are_json():
+        _logger.info("%s", line)
+    else:
+        click.echo(f"starling: {line}", err=True)
 
 
 def exact_json(value: Any) -> Any:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.options import data_option, settings_with_options
+from infra.cli.options import data_option, metrics_port_option, process_settings
+from infra.cli.output import echo_line
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -26,15 +27,16 @@ def serve(
     """
     from infra.entrypoints.serve import run_server
 
-    settings = settings_with_options(host=host, port=port, workers=workers, data=data)
+    settings = process_settings("server", host=host, port=port, workers=workers, data=data)
     run_server(settings, lambda: _import_demo(settings) if demo else None)
 
 
 @click.command()
 @click.option("--lifeline", type=int, hidden=True)
 @click.option("--topic", default="starling.events", show_default=True, help="With STARLING_KAFKA.")
+@metrics_port_option
 @data_option
-def work(lifeline: int | None, topic: str, data: Path | None) -> None:
+def work(lifeline: int | None, topic: str, metrics_port: int | None, data: Path | None) -> None:
     """Keep the views current, without an API.
 
     One projector works on a data folder: `starling serve` brings its own. With STARLING_KAFKA and
@@ -44,7 +46,8 @@ def work(lifeline: int | None, topic: str, data: Path | None) -> None:
     """
     from infra.wiring import choose_profile
 
-    choose_profile(settings_with_options(data=data)).run_worker(topic, lifeline)
+    chosen = process_settings("worker", data=data, metrics_port=metrics_port)
+    choose_profile(chosen).run_worker(topic, lifeline)
 
 
 def _import_demo(settings: "Settings") -> None:
@@ -56,4 +59,4 @@ def _import_demo(settings: "Settings") -> None:
         line = f"made a demo world; sign in as {DEMO_HANDLE} with the password {DEMO_PASSWORD}"
     else:
         line = "the data folder has a world already, so no demo was made"
-    click.echo(f"starling: {line}", err=True)
+    echo_line(line)

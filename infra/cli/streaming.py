@@ -5,7 +5,12 @@ from pathlib import Path
 import click
 
 from infra.cli.errors import UserError, require_streaming_packages
-from infra.cli.options import data_option, settings_with_options
+from infra.cli.options import (
+    data_option,
+    metrics_port_option,
+    process_settings,
+    settings_with_options,
+)
 from infra.cli.output import echo_line
 
 
@@ -26,9 +31,15 @@ from infra.cli.output import echo_line
     help="Of a topic that is created now: brokers that store each event.",
 )
 @click.option("--lifeline", type=int, hidden=True)
+@metrics_port_option
 @data_option
 def relay(
-    topic: str, partitions: int, replication: int, lifeline: int | None, data: Path | None
+    topic: str,
+    partitions: int,
+    replication: int,
+    lifeline: int | None,
+    metrics_port: int | None,
+    data: Path | None,
 ) -> None:
     """Publish the log to Kafka (STARLING_KAFKA), and go on as it grows.
 
@@ -38,17 +49,14 @@ def relay(
     Example: starling relay --partitions 8
     """
     import asyncio
-    import logging
 
-    settings = settings_with_options(data=data)
+    settings = process_settings("relay", data=data, metrics_port=metrics_port)
     if settings.kafka is None:
         raise UserError("STARLING_KAFKA names no Kafka to publish to (host:port,...)", exit_code=2)
     require_streaming_packages()
     from infra.kafka.topic import FeedTopic
     from infra.streaming.relay_process import run_relay
 
-    logging.basicConfig(level=logging.INFO, format="starling: %(message)s")
-    logging.getLogger("kafka").setLevel(logging.ERROR)  # it warns of each refused connection
     feed_topic = FeedTopic(topic, partitions, replication)
     asyncio.run(run_relay(settings, settings.kafka, feed_topic, lifeline))
 

@@ -7,19 +7,21 @@ inherits. Each has a log file of its own.
 
 import argparse
 import asyncio
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import click
-
 from infra import settings
+from infra.process.logs import configure_logs
 from infra.process.shared_metrics import forget_ended_processes
 from infra.process.supervisor import ChildProcess, Supervisor
 
 WORKER_PROCESSES: Final = 2
 """Faust workers."""
 API_PROCESSES: Final = 2
+
+_logger = logging.getLogger(__name__)
 
 _PROGRAM: Final = ("-c", "from infra.cli.main import main; main()")
 
@@ -45,7 +47,10 @@ def main() -> None:
     chosen = settings.from_environment()
     forget_ended_processes(chosen.metrics_folder)
     children = tuple(supervised_children(listeners, chosen.process_logs_folder))
-    asyncio.run(Supervisor(children, chosen.to_environment(), click.echo).run())
+    configure_logs(chosen.log_format, "supervisor")
+    # The API shows the metrics of all of them.
+    shared = chosen.model_copy(update={"metrics_port": None})
+    asyncio.run(Supervisor(children, shared.to_environment(), _logger.info).run())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from events.log import EventLog
 from events.schema import EVENT_TYPES
 from infra import settings
 from infra.log_of_record import open_log
+from infra.process.logs import configure_logs
 from infra.process.memory import collect_no_garbage
 from infra.sqlite.read_store import SqliteReadStore
 from infra.sqlite.view_files import ViewFiles, version_of_file
@@ -168,6 +169,7 @@ def main() -> None:
     os.nice(19)
     collect_no_garbage()
     chosen = settings.from_environment()
+    configure_logs(chosen.log_format, "rebuild")
     projection = projection_named(arguments.name)
     with open_log(chosen) as log:
         files = ViewFiles(chosen.views_folder)

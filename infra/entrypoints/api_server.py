@@ -12,10 +12,12 @@ from collections.abc import Callable
 
 import uvicorn
 
+from api.http.request_log import request_fields
 from infra import settings
+from infra.process.logs import configure_logs
 from infra.process.memory import freeze_started_program
-from infra.process.shared_metrics import join_metrics
 from infra.process.supervisor import watch_lifeline
+from infra.process.telemetry import begin_telemetry
 from infra.wiring import open_api_app
 
 GRACE_SECONDS = 5
@@ -27,6 +29,7 @@ def build_server(app: object) -> uvicorn.Server:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI application, whatever its class
         http="httptools",
+        log_config=None,  # `infra.process.logs` has configured them
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -49,7 +52,8 @@ class _StreamEndingServer(uvicorn.Server):
 async def serve_requests(listener: socket.socket, lifeline: int) -> None:
     """Answer until SIGTERM, or until the parent is gone."""
     chosen = settings.from_environment()
-    join_metrics(chosen.metrics_folder, "api")
+    configure_logs(chosen.log_format, "api", request_fields)
+    begin_telemetry(chosen, "api")
     async with open_api_app(chosen) as app:
         freeze_started_program()
         running = _StreamEndingServer(build_server(app).config)

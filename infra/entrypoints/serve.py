@@ -1,14 +1,16 @@
 """`starling serve`: the parent of API processes, and of a projector where the profile needs one."""
 
 import asyncio
+import logging
 import socket
-import sys
 from collections.abc import Callable
 
 from infra.process.shared_metrics import forget_ended_processes
 from infra.process.supervisor import ChildProcess, Supervisor, open_listener
 from infra.settings import Settings
 from infra.wiring import choose_profile
+
+_logger = logging.getLogger(__name__)
 
 
 def run_server(settings: Settings, before_start: Callable[[], None] = lambda: None) -> None:
@@ -25,8 +27,7 @@ def run_server(settings: Settings, before_start: Callable[[], None] = lambda: No
 
 
 def _echo_line(line: str) -> None:
-    sys.stderr.write(f"starling: {line}\n")
-    sys.stderr.flush()
+    _logger.info("%s", line)
 
 
 async def _supervise_processes(settings: Settings, listener: socket.socket) -> None:
@@ -39,7 +40,7 @@ async def _supervise_processes(settings: Settings, listener: socket.socket) -> N
     if choose_profile(settings).needs_projector:
         children.insert(0, ChildProcess("the projector", (*program, "work")))
     host, port = listener.getsockname()[:2]
-    environment = settings.listening_on(host, port).to_environment()
+    environment = _for_children(settings.listening_on(host, port))
     supervisor = Supervisor(children, environment, _echo_line)
     greeting: asyncio.Task[None] | None = None
 
@@ -50,6 +51,11 @@ async def _supervise_processes(settings: Settings, listener: socket.socket) -> N
     await supervisor.run(on_started)
     if greeting is not None:
         greeting.cancel()
+
+
+def _for_children(settings: Settings) -> dict[str, str]:
+    """The API shows the projector's metrics, too."""
+    return settings.model_copy(update={"metrics_port": None}).to_environment()
 
 
 async def _announce_ready(host: str, port: int) -> None:

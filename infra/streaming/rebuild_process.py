@@ -28,6 +28,7 @@ from infra.mongodb.read_store import MongoReadStore
 from infra.mongodb.rebuild_records import RENEW_SECONDS, MongoRebuildRecords
 from infra.mongodb.view_registry import ViewRegistry, view_version
 from infra.mongodb.write_fence import fence_writers
+from infra.process.logs import configure_logs
 from infra.process.memory import collect_garbage_rarely
 from infra.settings import Settings
 from infra.streaming.rebuild_loader import TopicLoader
@@ -51,6 +52,9 @@ SWITCH_PAUSE_SECONDS: Final = 1.0
 """What may be left to load when the live view's writers are fenced off: they wait as long."""
 MAX_ROUNDS: Final = 8
 """After which a feed that grows as quickly as this reads is no reason to wait any longer."""
+
+
+_logger = logging.getLogger(__name__)
 
 
 class StreamingRebuildRun(RebuildRun):
@@ -196,10 +200,8 @@ def main() -> None:
     arguments = parser.parse_args()
     os.nice(19)
     collect_garbage_rarely()
-    logging.basicConfig(level=logging.WARNING, format="starling: %(message)s")
-    # The driver warns of steps that take long, which this process's own politeness makes them.
-    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     chosen = settings.from_environment()
+    configure_logs(chosen.log_format, "rebuild")
     with open_log(chosen) as log:
         work = _run_rebuild(
             chosen, log, projection_named(arguments.name), arguments.verify, arguments.owner
@@ -207,7 +209,7 @@ def main() -> None:
         try:
             sys.exit(asyncio.run(work))
         except RebuildInProgress as error:
-            sys.stderr.write(f"{error}\n")
+            _logger.warning("%s", error)
             sys.exit(IN_PROGRESS)
 
 

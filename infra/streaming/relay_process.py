@@ -19,8 +19,8 @@ from infra.kafka.feed import KafkaFeed
 from infra.kafka.topic import FeedTopic
 from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
-from infra.process.shared_metrics import join_metrics
 from infra.process.supervisor import stop_on_signals
+from infra.process.telemetry import begin_telemetry
 from infra.settings import Settings
 from infra.sqlite.leases import SqliteLeases
 from streams.feed.relay import Relay
@@ -41,7 +41,7 @@ async def run_relay(
     stop = asyncio.Event()
     stop_on_signals(stop.set, lifeline)
     settings.data.mkdir(parents=True, exist_ok=True)
-    join_metrics(settings.metrics_folder, "relay")
+    begin_telemetry(settings, "relay")
     with open_log(settings) as log:
         while (lease := await _wait_for_lease(settings, stop)) is not None:
             relay = Relay(

@@ -20,7 +20,7 @@ from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
 from infra.mongodb.view_registry import ViewRegistry, WriterControl
 from infra.mongodb.write_fence import end_expired_lease
 from infra.process.memory import collect_garbage_rarely
-from infra.process.shared_metrics import join_metrics
+from infra.process.telemetry import begin_telemetry
 from infra.settings import Settings
 from infra.streaming.rebuilds import StreamingRebuildBackend, announce_switched
 from infra.streaming.worker_views import WorkerViews, is_older, open_stores
@@ -160,9 +160,8 @@ def run_faust_worker(settings: Settings, servers: str, topic: str, lifeline: int
     from infra.kafka.topic_reader import offset_finder
     from streams.projecting import faust_app
 
-    logging.basicConfig(level=logging.WARNING, format="starling: %(message)s")
     collect_garbage_rarely()
-    join_metrics(settings.metrics_folder, "worker")
+    begin_telemetry(settings, "worker")
     partitions = len(partition_numbers(servers, topic))
     if lifeline is not None:
         threading.Thread(target=_stop_with_parent, args=(lifeline,), daemon=True).start()

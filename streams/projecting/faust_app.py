@@ -64,7 +64,9 @@ def build_app(
 
 def run_worker(app: faust.App) -> None:
     """Run a worker until SIGTERM or Ctrl-C; ends with the process's exit status, 0 in order."""
-    worker = faust.Worker(app, loglevel="WARNING", quiet=True, redirect_stdouts=False)
+    worker = faust.Worker(
+        app, quiet=True, redirect_stdouts=False, override_logging=False, loglevel="WARNING"
+    )
     worker.spinner = None  # an animation for terminals, which would end up in log files
     with tempfile.TemporaryDirectory(prefix="starling-faust-") as folder:
         app.conf.datadir = Path(folder)  # for tables, which Faust makes folders for without any
