@@ -20,6 +20,8 @@ ENV_PREFIX: Final = "STARLING_"
 ENV_FILE: Final = ".env"
 """In the working directory."""
 
+MongoDriver = Literal["motor", "pymongo"]
+
 MIN_SECRET_LENGTH: Final = 16
 
 _WILDCARD_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -125,7 +127,8 @@ class Settings(BaseSettings):
     """What absolute URLs begin with, without a slash at the end. Default: where the API listens."""
     fast_path: bool = True
     """Whether hot operations are answered before the framework sees them."""
-    mongo_driver: Literal["motor", "pymongo"] = "motor"
+    mongo_driver: MongoDriver = "motor"
+    """What waits for MongoDB in the event loop: Motor, or PyMongo's own asyncio client."""
     limits: bool = True
     """Whether rates are limited."""
     log_format: Literal["console", "json"] = "console"

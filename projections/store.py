@@ -16,6 +16,7 @@ class StoreError(Exception):
 
     StoreError
       StoreUnavailable      it can't be reached now; try again later
+        ViewAbsent          the database answers: there is no such view yet
         StaleRead           what a batch was projected from has changed: project it again
         OldSchema           an older version's view lacks what is read; a newer one is being built
       WriterSuperseded      another writer moved this store's position on: stop writing
@@ -24,6 +25,10 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):
     """The database behind the store can't be reached or is too slow now."""
+
+
+class ViewAbsent(StoreUnavailable):
+    """There is no such view yet: it is being created or built, and holds nothing."""
 
 
 class StaleRead(StoreUnavailable):

@@ -14,7 +14,7 @@ from infra.sqlite.old_schema_store import OldSchemaStore, open_any_version
 from infra.sqlite.read_store import SqliteReadStore
 from infra.sqlite.view_files import ViewFiles
 from projections.projection import Projection
-from projections.store import ReadStore, StoreError, StoreUnavailable
+from projections.store import ReadStore, StoreError, StoreUnavailable, ViewAbsent
 
 ViewOpener = Callable[[Path, Projection], ReadStore]
 """Opens a view's file for reading."""
@@ -38,7 +38,7 @@ class CurrentViews:
         self._stores: dict[str, ReadStore] = {}
 
     def current_store(self, projection: str) -> ReadStore:
-        """The store of a projection's current version. Raises `StoreUnavailable`."""
+        """The store of a projection's current version. Raises `ViewAbsent`, `StoreUnavailable`."""
         if self._status_page.generation != self._generation:
             self._generation = self._status_page.generation
             self._stores.clear()
@@ -54,7 +54,7 @@ class CurrentViews:
     async def outdated_views(self) -> Mapping[str, int]:
         """Views with tables of another version of the program, and the positions they stay at.
 
-        Raises `StoreUnavailable` where a view is not there yet.
+        Raises `ViewAbsent` where a view is not there yet.
         """
         return {
             name: await store.read_checkpoint()
@@ -72,7 +72,7 @@ class CurrentViews:
                 before, path = path, self._files.current_path(projection)
                 if path == before:
                     raise
-        raise StoreUnavailable(f"the view {projection!r} is still being built")
+        raise ViewAbsent(f"the view {projection!r} is still being built")
 
 
 def open_current_view(settings: Settings, projection: Projection) -> SqliteReadStore | None:

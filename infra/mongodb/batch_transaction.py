@@ -68,8 +68,8 @@ class BatchTransaction:
     ) -> None:
         """`absent`: keys known to have no row. An insert costs half of a replacement."""
         self._tables = view.tables
-        self._positions = view.positions.delegate
-        self._conflicts = view.conflicts.delegate
+        self._positions = view.blocking_positions
+        self._conflicts = view.blocking_conflicts
         self._changes, self._move, self._epoch = changes, move, epoch
         self._invalidations_of = invalidations_of
         self._part = move.partition % COUNTER_PARTS

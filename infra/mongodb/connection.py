@@ -5,11 +5,12 @@ errors and never a hang. The driver's limit begins when one of its threads takes
 server that hangs, threads are what is short, so adapters set a limit around the wait for one, too.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo import MongoClient
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
@@ -20,6 +21,13 @@ from pymongo.errors import (
     PyMongoError,
 )
 
+from infra.mongodb.async_database import (
+    DEFAULT_DATABASE,
+    DRIVERS,
+    AsyncDatabase,
+    BlockingDatabase,
+)
+from infra.settings import MongoDriver
 from projections.store import StoreUnavailable
 
 READ_SECONDS: Final = 2.0
@@ -31,39 +39,50 @@ WRITE_SECONDS: Final = 20.0
 _STREAM_SILENCE_SECONDS: Final = 4.0
 """How long a change stream's socket may say nothing."""
 
-DEFAULT_DATABASE: Final = "starling"
-"""Where the address names no database."""
-
 _UNAVAILABLE_CODES: Final = frozenset(
     {24, 50, 91, 112, 189, 262, 10107, 11600, 11602, 13435, 13436}
 )
 """Codes of a server that is stopping, no primary, or too slow; of locks and write conflicts."""
 _DUPLICATE_KEY_CODE: Final = 11000
 
-Database = AsyncIOMotorDatabase[dict[str, Any]]
+
+@asynccontextmanager
+async def open_database(
+    address: str, seconds: float, driver: MongoDriver = "motor"
+) -> AsyncIterator[AsyncDatabase]:
+    """The database that an address names. Connects when it is first used, and again after cuts.
+
+    Open it in the event loop that uses it, after any fork. `seconds` bounds each operation, and
+    `driver` is one of `DRIVERS`.
+    """
+    with open_blocking_database(address, seconds) as blocking:
+        database = DRIVERS[driver](address, _client_options(seconds), blocking)
+        try:
+            yield database
+        finally:
+            await database.close()
 
 
 @contextmanager
-def open_database(address: str, seconds: float | None) -> Iterator[Database]:
-    """The database that an address names. Connects when it is first used, and again after cuts.
+def open_blocking_database(address: str, seconds: float | None) -> Iterator[BlockingDatabase]:
+    """The same for threads, which wait for each answer.
 
-    Open it in the event loop that uses it, after any fork. `seconds` bounds each operation; None
-    is for change streams, whose operations have no end.
+    `seconds` None is for change streams, whose operations have no end.
     """
-    patience = READ_SECONDS if seconds is None else min(seconds, READ_SECONDS)
-    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-        address,
-        appname="starling",
-        timeoutMS=None if seconds is None else int(seconds * 1000),
-        socketTimeoutMS=int(_STREAM_SILENCE_SECONDS * 1000) if seconds is None else None,
-        serverSelectionTimeoutMS=int(patience * 1000),
-        connectTimeoutMS=int(patience * 1000),
-        tz_aware=False,
-    )
-    try:
+    with MongoClient[dict[str, Any]](address, connect=False, **_client_options(seconds)) as client:
         yield client.get_default_database(DEFAULT_DATABASE)
-    finally:
-        client.close()
+
+
+def _client_options(seconds: float | None) -> dict[str, Any]:
+    patience = READ_SECONDS if seconds is None else min(seconds, READ_SECONDS)
+    return {
+        "appname": "starling",
+        "timeoutMS": None if seconds is None else int(seconds * 1000),
+        "socketTimeoutMS": int(_STREAM_SILENCE_SECONDS * 1000) if seconds is None else None,
+        "serverSelectionTimeoutMS": int(patience * 1000),
+        "connectTimeoutMS": int(patience * 1000),
+        "tz_aware": False,
+    }
 
 
 @contextmanager
@@ -73,6 +92,17 @@ def raising_unavailable() -> Iterator[None]:
         yield
     except PyMongoError as error:
         raise StoreUnavailable(f"MongoDB: {error}") from error
+
+
+@asynccontextmanager
+async def answering_within(seconds: float) -> AsyncIterator[None]:
+    """Raise `StoreUnavailable` where the block's reads of MongoDB fail or take longer than that."""
+    try:
+        with raising_unavailable():
+            async with asyncio.timeout(seconds):
+                yield
+    except TimeoutError as error:
+        raise StoreUnavailable(f"MongoDB: no answer within {seconds:g} s") from error
 
 
 def is_unreachable(error: Exception) -> bool:

@@ -18,12 +18,13 @@ from typing import Any, Final, Self
 
 from pymongo.errors import PyMongoError
 
+from infra.mongodb.async_database import AsyncDatabase, BlockingDatabase
 from infra.mongodb.batch_transaction import INVALIDATE_ALL
-from infra.mongodb.connection import Database, raising_unavailable
+from infra.mongodb.connection import raising_unavailable
 from infra.mongodb.read_store import MongoReadStore
 from infra.mongodb.view_registry import COLLECTION, RegisteredViews, ViewRegistry
 from projections.projection import Projection
-from projections.store import ReadStore, StoreError, StoreUnavailable
+from projections.store import ReadStore, StoreError, StoreUnavailable, ViewAbsent
 from streams.projecting.dead_letters import tables_with_dead_letters
 
 _PIPELINE: Final = [
@@ -53,13 +54,15 @@ class MongoViews:
     """The current views of one API process: their stores, positions and invalidations."""
 
     def __init__(
-        self, database: Database, watched: Database, projections: Sequence[Projection]
+        self, database: AsyncDatabase, watched: BlockingDatabase, projections: Sequence[Projection]
     ) -> None:
-        """`watched` is the same database over a connection without a limit for each operation."""
+        """`watched` is the same database for the thread that reads the change stream, without a
+        limit for each operation."""
         self._database = database
         self._watched = watched
         self._projections = {projection.name: projection for projection in projections}
         self._registered = RegisteredViews({}, 1, {})
+        self._registry_read = False
         self._positions: dict[str, dict[int, int]] = {}
         self._stores: dict[str, MongoReadStore] = {}
         self._invalidations: list[tuple[int, int]] = []
@@ -81,10 +84,13 @@ class MongoViews:
             await asyncio.gather(task, return_exceptions=True)
 
     def current_store(self, projection: str) -> ReadStore:
-        """The store of a projection's current view. Raises `StoreUnavailable`."""
+        """The store of a projection's current view. Raises `ViewAbsent`; `StoreUnavailable` while
+        MongoDB did not say yet which views there are."""
         found = self._stores.get(self._registered.views.get(projection, ""))
         if found is None:
-            raise StoreUnavailable(f"the view {projection!r} is not there yet, or not known yet")
+            if not self._registry_read:
+                raise StoreUnavailable("MongoDB did not say yet which views there are")
+            raise ViewAbsent(f"the view {projection!r} is not there yet")
         return found
 
     def known_position(self, projection: str) -> int:
@@ -145,7 +151,8 @@ class MongoViews:
                 tables = tables_with_dead_letters(self._projections[name])
                 self._stores[view] = await MongoReadStore.open(self._database, view, tables, True)
             self._positions[view] = await read_positions(self._database, view)
-        self._registered, self._invalidate_all = registered, True
+        self._registered, self._registry_read = registered, True
+        self._invalidate_all = True
         self._wake_waiters()
 
     async def _apply_change(self, change: Change) -> None:
@@ -178,7 +185,7 @@ class MongoViews:
         self._changed = asyncio.Event()
 
 
-async def read_positions(database: Database, view: str) -> dict[int, int]:
+async def read_positions(database: AsyncDatabase, view: str) -> dict[int, int]:
     """How far a view is in each partition that was projected. Raises `StoreUnavailable`."""
     with raising_unavailable():
         found = await database[f"{view}.position"].find().to_list(None)
@@ -188,14 +195,14 @@ async def read_positions(database: Database, view: str) -> dict[int, int]:
 class ChangeStream:
     """Changes in the order of their commits; an iterator that ends with `PyMongoError`.
 
-    A thread of its own reads it: Motor would pass each change through its pool of threads by
-    itself, which costs more than the change. Changes gather while the event loop is busy, and wake
+    A thread of its own reads it: awaiting each change by itself costs more than the change.
+    Changes gather while the event loop is busy, and wake
     it once. A stream that is cut tries again by itself before it raises, so readers ask it when the
     server was last heard of.
     """
 
-    def __init__(self, database: Database, pipeline: Sequence[Mapping[str, Any]]) -> None:
-        self._database = database.delegate
+    def __init__(self, database: BlockingDatabase, pipeline: Sequence[Mapping[str, Any]]) -> None:
+        self._database = database
         self._pipeline = pipeline
         self._loop = asyncio.get_running_loop()
         self._changes: deque[Change] = deque()
@@ -251,7 +258,7 @@ class ChangeStream:
 
 @asynccontextmanager
 async def watch_changes(
-    database: Database, pipeline: Sequence[Mapping[str, Any]]
+    database: BlockingDatabase, pipeline: Sequence[Mapping[str, Any]]
 ) -> AsyncIterator[ChangeStream]:
     """A stream of all that is committed after the block began.
 

@@ -10,7 +10,8 @@ from limits.storage import MongoDBStorage
 from pymongo import MongoClient
 from pymongo.uri_parser import parse_uri
 
-from infra.mongodb.connection import DEFAULT_DATABASE, READ_SECONDS
+from infra.mongodb.async_database import DEFAULT_DATABASE
+from infra.mongodb.connection import READ_SECONDS
 
 
 class MongoRateLimits(MongoDBStorage):

@@ -1,4 +1,4 @@
-"""Read models in MongoDB, through Motor: a collection for each table of a projection's version.
+"""Read models in MongoDB: a collection for each table of a projection's version.
 
 The tables of the view `posts_1` are the collections `posts_1.posts`, `posts_1.likes` and so on,
 with documents as `infra.mongodb.table_documents` says; its positions are in `posts_1.position`, one
@@ -18,14 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo.errors import PyMongoError
 
+from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.batch_transaction import BatchMove, BatchTransaction, InvalidationsOf
 from infra.mongodb.connection import (
     READ_SECONDS,
     WRITE_SECONDS,
-    Database,
     is_duplicate,
     is_transient,
     is_unreachable,
@@ -64,7 +63,7 @@ class MongoReadStore:
 
     def __init__(
         self,
-        database: Database,
+        database: AsyncDatabase,
         view: str,
         tables: Sequence[AnyTable],
         read_only: bool,
@@ -78,7 +77,7 @@ class MongoReadStore:
         self._invalidations_of = touches
         self._epoch = epoch
         self._closed = False
-        self._session: AsyncIOMotorClientSession | None = None
+        self._session: Any = None
         self._read_only = read_only
         # A projector that gives up too soon would begin its batch again.
         self._read_seconds = READ_SECONDS if read_only else WRITE_SECONDS
@@ -89,7 +88,7 @@ class MongoReadStore:
     @classmethod
     async def open(
         cls,
-        database: Database,
+        database: AsyncDatabase,
         view: str,
         tables: Sequence[AnyTable],
         read_only: bool = False,
@@ -108,7 +107,7 @@ class MongoReadStore:
         await store._run_in_time(WRITE_SECONDS, store._view.prepare(read_only))
         return store
 
-    def use_session(self, session: AsyncIOMotorClientSession) -> None:
+    def use_session(self, session: Any) -> None:
         """Read in a session from now on; one with a snapshot shows the view as it was then."""
         self._session = session
 
@@ -239,10 +238,13 @@ class MongoReadStore:
         ]
         for part, stages in zip(parts[1:], others, strict=True):
             first.append({"$unionWith": {"coll": part.table.collection.name, "pipeline": stages}})
-        answer = parts[0].table.collection.aggregate(
-            first, batchSize=_DOCUMENTS_PER_BATCH, session=self._session
+        answer = self._database.aggregate(
+            parts[0].table.collection,
+            first,
+            batchSize=_DOCUMENTS_PER_BATCH,
+            session=self._session,
         )
-        for document in await self._read_in_time(answer.to_list(None)):
+        for document in await self._read_in_time(answer):
             found[document.pop(_PIPELINE_FIELD)].append(document)
         return found
 
@@ -262,7 +264,7 @@ class MongoReadStore:
         return await self._run_in_time(WRITE_SECONDS, self._run_until_committed(batch))
 
     async def _run_until_committed(self, batch: BatchTransaction) -> bool:
-        loop, client = asyncio.get_running_loop(), self._database.client.delegate
+        loop, client = asyncio.get_running_loop(), self._database.blocking.client
         pause = _PAUSE_SECONDS
         while not self._closed:
             try:

@@ -20,7 +20,8 @@ from typing import Any, Final
 import msgspec
 from pymongo import ReturnDocument
 
-from infra.mongodb.connection import Database, raising_unavailable
+from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import raising_unavailable
 from infra.mongodb.document_lease import DocumentLease
 from infra.mongodb.view_collections import ViewCollections
 from infra.mongodb.view_registry import COLLECTION, REGISTRY_ID, ViewRegistry, view_name
@@ -36,7 +37,7 @@ _POLL_SECONDS: Final = 0.1
 class MongoRebuildRecords:
     """The records of a database. Methods raise `StoreUnavailable`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: AsyncDatabase) -> None:
         self._database = database
         self._records = database["builds"]
         self._registry = database[COLLECTION]

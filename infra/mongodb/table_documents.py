@@ -19,6 +19,7 @@ from typing import Any, Final
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
 from pymongo import ASCENDING, DESCENDING, InsertOne, ReplaceOne, UpdateOne
+from pymongo.collection import Collection
 
 from projections.tables import CounterTable, Key, Table
 
@@ -32,10 +33,12 @@ Sort = list[tuple[str, int]]
 class MongoTable:
     """Translates one table to documents, filters and writes of MongoDB."""
 
-    def __init__(self, table: Table[Any] | CounterTable[Any], collection: Any) -> None:
+    def __init__(
+        self, table: Table[Any] | CounterTable[Any], collection: Any, blocking: Collection[Any]
+    ) -> None:
         self.collection = collection
-        self.blocking = collection.delegate
-        """PyMongo's own collection, for threads, which wait for each answer."""
+        self.blocking = blocking
+        """The same collection for threads, which wait for each answer."""
         self.is_counter = isinstance(table, CounterTable)
         self.row_type = table.row_type
         self.key_width = table.key_size

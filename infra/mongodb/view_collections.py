@@ -11,9 +11,10 @@ from typing import Any, Final
 from pymongo import ReturnDocument
 from pymongo.errors import OperationFailure
 
-from infra.mongodb.connection import Database, raising_unavailable
+from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import raising_unavailable
 from infra.mongodb.table_documents import MongoTable
-from projections.store import StoreError, StoreUnavailable
+from projections.store import StoreError, ViewAbsent
 from projections.tables import CounterTable, Table
 
 AnyTable = Table[Any] | CounterTable[Any]
@@ -24,10 +25,16 @@ _NAMESPACE_EXISTS: Final = 48
 class ViewCollections:
     """The collections of one view, whether they exist or not."""
 
-    def __init__(self, database: Database, name: str, tables: Sequence[AnyTable]) -> None:
-        self.tables = {t: MongoTable(t, database[f"{name}.{t.name}"]) for t in tables}
+    def __init__(self, database: AsyncDatabase, name: str, tables: Sequence[AnyTable]) -> None:
+        blocking = database.blocking
+        self.tables = {
+            t: MongoTable(t, database[f"{name}.{t.name}"], blocking[f"{name}.{t.name}"])
+            for t in tables
+        }
         self.positions = database[f"{name}.position"]
         self.conflicts = database[f"{name}.meetings"]
+        self.blocking_positions = blocking[self.positions.name]
+        self.blocking_conflicts = blocking[self.conflicts.name]
         self._database = database
         self._name = name
 
@@ -38,7 +45,7 @@ class ViewCollections:
         found = await views.find_one({"_id": self._name})
         if found is None:
             if read_only:
-                raise StoreUnavailable(f"the view {self._name!r} is still being created")
+                raise ViewAbsent(f"the view {self._name!r} is still being created")
             await self._create_collections()
             found = await views.find_one_and_update(
                 {"_id": self._name},
@@ -66,7 +73,7 @@ class ViewCollections:
         named = {"name": {"$regex": f"^{re.escape(self._name)}\\."}}
         with raising_unavailable():
             await self._database["views"].delete_one({"_id": self._name})
-            for name in await self._database.list_collection_names(filter=named):
+            for name in await self._database.list_collection_names(named):
                 await self._database.drop_collection(name)
 
     async def _create_collections(self) -> None:
@@ -79,7 +86,7 @@ class ViewCollections:
         for collection in (*rows, self.conflicts, self.positions):
             if collection.name not in existing:
                 try:
-                    await self._database.create_collection(collection.name, check_exists=False)
+                    await self._database.create_collection(collection.name)
                 except OperationFailure as error:
                     # It exists by now where another process opens the view, too.
                     if error.code != _NAMESPACE_EXISTS:

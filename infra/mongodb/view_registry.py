@@ -21,7 +21,8 @@ from typing import Any, Final, NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from infra.mongodb.connection import Database, raising_unavailable
+from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import raising_unavailable
 from projections.projection import Projection
 
 COLLECTION: Final = "current"
@@ -77,7 +78,7 @@ def view_version(view: str) -> int:
 class ViewRegistry:
     """The document. Methods raise `StoreUnavailable`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: AsyncDatabase) -> None:
         self._documents = database[COLLECTION]
 
     async def read(self) -> RegisteredViews:

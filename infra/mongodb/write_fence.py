@@ -24,7 +24,8 @@ from typing import Any, Final
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import PyMongoError
 
-from infra.mongodb.connection import Database, is_transient, raising_unavailable
+from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import is_transient, raising_unavailable
 from infra.mongodb.document_lease import DocumentLease
 from infra.mongodb.view_registry import COLLECTION, REGISTRY_ID
 from projections.store import StoreError, StoreUnavailable
@@ -43,7 +44,7 @@ class FenceLost(StoreError):
 class WriteFence:
     """The fence of one projection's current view, from `fence_writers`."""
 
-    def __init__(self, database: Database, projection: str) -> None:
+    def __init__(self, database: AsyncDatabase, projection: str) -> None:
         self.view = ""
         self._database, self._projection = database, projection
         self._registry = database[COLLECTION]
@@ -74,10 +75,7 @@ class WriteFence:
 
     async def raise_epoch(self) -> None:
         """Have writers of earlier epochs refused. Raises `FenceLost`, `PyMongoError`."""
-        async with (
-            await self._database.client.start_session() as session,
-            session.start_transaction(),
-        ):
+        async with self._database.start_transaction() as session:
             registered = await self._registry.find_one_and_update(
                 self.lease.own, [{"$set": self.lease.renewal}], session=session
             )
@@ -121,7 +119,7 @@ class WriteFence:
 
 
 @asynccontextmanager
-async def fence_writers(database: Database, projection: str) -> AsyncIterator[WriteFence]:
+async def fence_writers(database: AsyncDatabase, projection: str) -> AsyncIterator[WriteFence]:
     """Keep the current view of a projection as it is during the block.
 
     Raises `StoreUnavailable` if there is no view, or another process fences it for too long.
@@ -158,7 +156,7 @@ async def _raise_epoch(fence: WriteFence, projection: str) -> None:
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def end_expired_lease(database: Database, projection: str, token: str) -> None:
+async def end_expired_lease(database: AsyncDatabase, projection: str, token: str) -> None:
     """For writers: end a fence's lease that was not renewed. Raises `StoreUnavailable`."""
     lease = f"controls.{projection}.held"
     expired = {"$expr": {"$lt": [f"${lease}.until", "$$NOW"]}}

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from events.log import EventLog
-from infra.mongodb.connection import Database, raising_unavailable
+from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import READ_SECONDS, answering_within
 from infra.mongodb.read_store import MongoReadStore
 from infra.mongodb.view_registry import RegisteredViews, ViewRegistry, view_version
 from infra.mongodb.write_fence import WriteFence, fence_writers
@@ -35,7 +36,7 @@ from streams.rebuild.status import ProjectionStatus, describe_rebuild, status_of
 class StreamingAdmin:
     """`ProjectionAdmin` on the views of a database. `close` it on the event loop it was used on."""
 
-    def __init__(self, settings: Settings, database: Database, log: EventLog) -> None:
+    def __init__(self, settings: Settings, database: AsyncDatabase, log: EventLog) -> None:
         self._settings, self._database, self._log = settings, database, log
         self._registry = ViewRegistry(database)
         self._backend = StreamingRebuildBackend(settings, database)
@@ -92,21 +93,26 @@ class StreamingAdmin:
         return await cancel_rebuild(self._backend, projection)
 
     async def read_rebuild(self, projection: str) -> RebuildRecord | None:
-        return await self._backend.read_record(projection)
+        async with answering_within(READ_SECONDS):
+            return await self._backend.read_record(projection)
 
     async def current_view(self, projection: str) -> str:
-        return (await self._registry.read()).views.get(projection, "")
+        return (await self._read_registry()).views.get(projection, "")
 
     async def skipped_positions(self, projection: str) -> frozenset[int]:
-        return (await self._registry.read()).control_of(projection).skips
+        return (await self._read_registry()).control_of(projection).skips
 
     async def dead_letters(self, projection: str) -> list[DeadLetter]:
         view = await self.current_view(projection)
         return await self._view_dead_letters(projection_named(projection), view)
 
     async def statuses(self, projections: Sequence[Projection]) -> list[ProjectionStatus]:
-        registered = await self._registry.read()
+        registered = await self._read_registry()
         return [await self._projection_status(each, registered) for each in projections]
+
+    async def _read_registry(self) -> RegisteredViews:
+        async with answering_within(READ_SECONDS):
+            return await self._registry.read()
 
     async def _projection_status(
         self, projection: Projection, registered: RegisteredViews
@@ -116,7 +122,7 @@ class StreamingAdmin:
         view = registered.views.get(name)
         if view is None:
             return status_of(self._log, projection, None)._replace(rebuild=rebuild)
-        with raising_unavailable():
+        async with answering_within(READ_SECONDS):
             found: list[Any] = await self._database[f"{view}.position"].find().to_list(None)
         by_partition = {one["_id"]: one["position"] for one in found}
         positions = [by_partition.get(number, 0) for number in range(registered.partitions)]
@@ -135,7 +141,8 @@ class StreamingAdmin:
             return []
         tables = tables_with_dead_letters(projection)
         try:
-            store = await MongoReadStore.open(self._database, view, tables, read_only=True)
+            async with answering_within(READ_SECONDS):
+                store = await MongoReadStore.open(self._database, view, tables, read_only=True)
             return await read_dead_letters(store)
         except StoreUnavailable:
             raise

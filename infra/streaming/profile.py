@@ -5,12 +5,23 @@ Importing it needs the packages of the streaming profile.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 
 from events.log import EventLog
 from infra.in_memory.home_rings import InProcessRings
 from infra.mongodb.accounts import MongoAccounts
-from infra.mongodb.connection import READ_SECONDS, WRITE_SECONDS, open_database
+from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import (
+    READ_SECONDS,
+    WRITE_SECONDS,
+    open_blocking_database,
+    open_database,
+)
 from infra.mongodb.current_views import MongoViews
 from infra.mongodb.leases import MongoLeases
 from infra.mongodb.rate_limits import MongoRateLimits
@@ -33,8 +44,11 @@ class StreamingProfile:
 
     @contextmanager
     def open_accounts(self) -> Iterator[MongoAccounts]:
-        with open_database(self._settings.views, READ_SECONDS) as database:
-            yield MongoAccounts(database)
+        with (
+            open_blocking_database(self._settings.views, READ_SECONDS) as database,
+            closing(MongoAccounts(database)) as accounts,
+        ):
+            yield accounts
 
     @contextmanager
     def open_rate_limits(self) -> Iterator[MongoRateLimits]:
@@ -46,27 +60,26 @@ class StreamingProfile:
 
     @asynccontextmanager
     async def open_read_side(self) -> AsyncIterator[ReadSide]:
-        address = self._settings.views
-        with (
-            open_database(address, READ_SECONDS) as database,
-            open_database(address, None) as watched,
-        ):
-            views = MongoViews(database, watched, ALL_PROJECTIONS)
-            async with views.follow_changes():
-                yield ReadSide(
-                    views=views,
-                    home=HomeTimeline(lambda: views.current_store("timeline"), InProcessRings()),
-                    invalidations=views.drain_invalidations,
-                    wait_for=views.wait_for,
-                    partition_positions=views.positions,
-                    heartbeat_age=lambda: 0.0,
-                    outdated_views=_no_outdated_views,
-                )
+        with open_blocking_database(self._settings.views, None) as watched:
+            async with self._open_database(READ_SECONDS) as database:
+                views = MongoViews(database, watched, ALL_PROJECTIONS)
+                async with views.follow_changes():
+                    yield ReadSide(
+                        views=views,
+                        home=HomeTimeline(
+                            lambda: views.current_store("timeline"), InProcessRings()
+                        ),
+                        invalidations=views.drain_invalidations,
+                        wait_for=views.wait_for,
+                        partition_positions=views.positions,
+                        heartbeat_age=lambda: 0.0,
+                        outdated_views=_no_outdated_views,
+                    )
 
     @asynccontextmanager
     async def open_admin(self, log: EventLog, *, standalone: bool) -> AsyncIterator[StreamingAdmin]:
         # A connection of its own, with the time limits of a writer.
-        with open_database(self._settings.views, WRITE_SECONDS) as database:
+        async with self._open_database(WRITE_SECONDS) as database:
             admin = StreamingAdmin(self._settings, database, log)
             try:
                 yield admin
@@ -77,8 +90,11 @@ class StreamingProfile:
     async def open_rebuild_backend(self) -> AsyncIterator[StreamingRebuildBackend]:
         if self._settings.kafka is None:
             raise FeedMissing
-        with open_database(self._settings.views, WRITE_SECONDS) as database:
+        async with self._open_database(WRITE_SECONDS) as database:
             yield StreamingRebuildBackend(self._settings, database)
+
+    def _open_database(self, seconds: float) -> AbstractAsyncContextManager[AsyncDatabase]:
+        return open_database(self._settings.views, seconds, self._settings.mongo_driver)
 
     def run_worker(self, topic: str, lifeline: int | None) -> None:
         if self._settings.kafka is not None:

@@ -23,7 +23,8 @@ from infra import settings
 from infra.kafka.topic import partition_numbers
 from infra.kafka.topic_reader import delete_consumer_group
 from infra.log_of_record import open_log
-from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
+from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.mongodb.read_store import MongoReadStore
 from infra.mongodb.rebuild_records import RENEW_SECONDS, MongoRebuildRecords
 from infra.mongodb.view_registry import ViewRegistry, view_version
@@ -61,7 +62,7 @@ class StreamingRebuildRun(RebuildRun):
     """A rebuild from the feed, from the record's beginning to the switch."""
 
     def __init__(
-        self, database: Database, log: EventLog, projection: Projection, record: RebuildRecord
+        self, database: AsyncDatabase, log: EventLog, projection: Projection, record: RebuildRecord
     ) -> None:
         super().__init__(log, projection, record)
         self._database = database
@@ -108,7 +109,7 @@ class StreamingRebuildRun(RebuildRun):
         )
         live.set_read_timeout(WRITE_SECONDS)
         await loader.load_until(await _store_positions(live, loader))
-        async with await self._database.client.start_session(snapshot=True) as session:
+        async with self._database.start_session(snapshot=True) as session:
             live.use_session(session)
             await loader.load_until(await _store_positions(live, loader))
             self.update(state="comparing")
@@ -167,7 +168,7 @@ async def _run_rebuild(
 ) -> int:
     """Run a rebuild to its end; the exit status. Raises `RebuildInProgress`."""
     servers = chosen.kafka or ""
-    with open_database(chosen.views, WRITE_SECONDS) as database:
+    async with open_database(chosen.views, WRITE_SECONDS, chosen.mongo_driver) as database:
         records = MongoRebuildRecords(database)
         async with records.lock_rebuild(projection.name, owner):
             record = await records.begin_or_resume(projection, verify)

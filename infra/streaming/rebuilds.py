@@ -4,7 +4,7 @@ import asyncio
 import secrets
 
 from infra.kafka.topic_reader import delete_consumer_group
-from infra.mongodb.connection import Database
+from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.rebuild_records import MongoRebuildRecords
 from infra.process.child import run_child
 from infra.settings import Settings
@@ -28,7 +28,7 @@ async def announce_switched(projection: str) -> str:
 class StreamingRebuildBackend:
     """`RebuildBackend` in MongoDB, from the feed."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: AsyncDatabase) -> None:
         self._settings = settings
         self._rebuild_records = MongoRebuildRecords(database)
 

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Final
 
 from events.log import EventLog
-from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
+from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.mongodb.view_registry import ViewRegistry, WriterControl
 from infra.mongodb.write_fence import end_expired_lease
 from infra.process.memory import collect_garbage_rarely
@@ -43,10 +44,10 @@ _logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_worker_views(
-    address: str, partitions: int, topic: str
+    settings: Settings, partitions: int, topic: str
 ) -> AsyncIterator[ViewProvider]:
     """The views of a Faust worker. Raises `StoreError`."""
-    with open_database(address, WRITE_SECONDS) as database:
+    async with open_database(settings.views, WRITE_SECONDS, settings.mongo_driver) as database:
         await open_stores(database, partitions, topic=topic)
         views = WorkerViews(database, ALL_PROJECTIONS)
         try:
@@ -58,7 +59,7 @@ async def open_worker_views(
 @asynccontextmanager
 async def open_log_runner(settings: Settings, log: EventLog) -> AsyncIterator[LogRunner]:
     """A runner that keeps the views current with the log itself. Raises `StoreError`."""
-    with open_database(settings.views, WRITE_SECONDS) as database:
+    async with open_database(settings.views, WRITE_SECONDS, settings.mongo_driver) as database:
         stores = await open_stores(database, partitions=1)
         followers = [RunningProjection(projection, store) for projection, store in stores]
         admin = _LogProjectorAdmin(database, followers, {p.name: s.name for p, s in stores})
@@ -71,7 +72,10 @@ class _LogProjectorAdmin:
     views that are current although nothing was written to them."""
 
     def __init__(
-        self, database: Database, followers: Sequence[RunningProjection], views: Mapping[str, str]
+        self,
+        database: AsyncDatabase,
+        followers: Sequence[RunningProjection],
+        views: Mapping[str, str],
     ) -> None:
         self._database = database
         self._registry = ViewRegistry(database)
@@ -113,7 +117,7 @@ class _LogProjectorAdmin:
 async def _worker_views_with_upgrades(
     settings: Settings, partitions: int, topic: str
 ) -> AsyncIterator[ViewProvider]:
-    async with open_worker_views(settings.views, partitions, topic) as views:
+    async with open_worker_views(settings, partitions, topic) as views:
         rebuilding = asyncio.create_task(rebuild_outdated_views(settings, ALL_PROJECTIONS))
         try:
             yield views
@@ -130,7 +134,7 @@ async def rebuild_outdated_views(settings: Settings, projections: Sequence[Proje
     was killed. What an operator cancels, and what can't be rebuilt, waits for the next start.
     """
     left = list(projections)
-    with open_database(settings.views, WRITE_SECONDS) as database:
+    async with open_database(settings.views, WRITE_SECONDS, settings.mongo_driver) as database:
         jobs = RebuildJobs(StreamingRebuildBackend(settings, database), announce_switched)
         while left:
             try:

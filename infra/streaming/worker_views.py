@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from infra.mongodb.connection import Database
+from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.read_store import MongoReadStore
 from infra.mongodb.view_collections import ViewCollections
 from infra.mongodb.view_registry import (
@@ -36,7 +36,7 @@ RETIRED_SECONDS: Final = 30.0
 
 
 async def open_writable_view(
-    database: Database, view: str, projection: Projection, turn: int | None = None
+    database: AsyncDatabase, view: str, projection: Projection, turn: int | None = None
 ) -> MongoReadStore:
     """A view whose writer publishes invalidations to API processes. Raises `StoreError`."""
     touches = INVALIDATIONS_WITH_ENTRIES.get(projection.name, lambda changes: ())
@@ -46,7 +46,7 @@ async def open_writable_view(
 
 
 async def open_stores(
-    database: Database,
+    database: AsyncDatabase,
     partitions: int,
     projections: Sequence[Projection] = ALL_PROJECTIONS,
     topic: str = "",
@@ -68,7 +68,7 @@ async def open_stores(
 
 
 async def _views_of_older_version(
-    database: Database, current: RegisteredViews, projections: Sequence[Projection]
+    database: AsyncDatabase, current: RegisteredViews, projections: Sequence[Projection]
 ) -> dict[str, str]:
     """The views of older versions that serve until a rebuild is switched to, by projection."""
     return {
@@ -89,7 +89,7 @@ def is_older(registered: RegisteredViews, projection: Projection) -> bool:
 class WorkerViews:
     """The current views of some projections."""
 
-    def __init__(self, database: Database, projections: Sequence[Projection]) -> None:
+    def __init__(self, database: AsyncDatabase, projections: Sequence[Projection]) -> None:
         self._database = database
         self._projections = projections
         self._registry = ViewRegistry(database)
@@ -148,7 +148,7 @@ class WorkerViews:
             await asyncio.gather(self._drop_task, return_exceptions=True)
 
 
-async def drop_retired_view(database: Database, view: str) -> None:
+async def drop_retired_view(database: AsyncDatabase, view: str) -> None:
     """Remove a view that no process uses any more. Raises `StoreUnavailable`."""
     await ViewCollections(database, view, ()).drop_view()
     await ViewRegistry(database).remove_retired(view)

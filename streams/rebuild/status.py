@@ -1,5 +1,6 @@
 """How far a read model is behind the log."""
 
+import asyncio
 from contextlib import suppress
 from typing import Final, Literal, NamedTuple
 
@@ -7,7 +8,7 @@ from events.log import EventLog
 from events.schema import EVENT_TYPES
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
-from projections.store import CurrentStores, StoreUnavailable
+from projections.store import CurrentStores, OldSchema, ReadStore, StoreUnavailable, ViewAbsent
 from streams.projecting.dead_letters import read_dead_letters
 from streams.rebuild.rebuild_record import RebuildRecord
 
@@ -16,6 +17,8 @@ ProjectionState = Literal["current", "behind", "paused", "outdated", "absent"]
 
 MAX_COUNTED_LETTERS: Final = 1000
 """Dead letters of a projection that are counted for health and metrics."""
+COUNT_SECONDS: Final = 1.0
+"""How long all views together may take to answer that."""
 
 
 class ProjectionStatus(NamedTuple):
@@ -39,14 +42,27 @@ class ProjectionStatus(NamedTuple):
 
 
 async def count_dead_letters(views: CurrentStores) -> dict[str, int]:
-    """The dead letters of each projection that has any, up to `MAX_COUNTED_LETTERS` of each."""
-    counts: dict[str, int] = {}
+    """The dead letters of each projection that has any, up to `MAX_COUNTED_LETTERS` of each.
+
+    A view that is not there yet has none. Raises `StoreUnavailable` where a view can't be asked, or
+    does not answer within `COUNT_SECONDS`.
+    """
+    stores: dict[str, ReadStore] = {}
     for projection in ALL_PROJECTIONS:
-        with suppress(StoreUnavailable):  # there is no such view yet, and so no letters
-            store = views.current_store(projection.name)
-            if letters := await read_dead_letters(store, MAX_COUNTED_LETTERS):
-                counts[projection.name] = len(letters)
-    return counts
+        with suppress(ViewAbsent):
+            stores[projection.name] = views.current_store(projection.name)
+    try:
+        async with asyncio.timeout(COUNT_SECONDS):
+            found = await asyncio.gather(*map(_count_in_view, stores.values()))
+    except TimeoutError as error:
+        raise StoreUnavailable(f"the views did not answer within {COUNT_SECONDS:g} s") from error
+    return {name: count for name, count in zip(stores, found, strict=True) if count}
+
+
+async def _count_in_view(store: ReadStore) -> int:
+    with suppress(OldSchema):  # a view of before there were dead letters
+        return len(await read_dead_letters(store, MAX_COUNTED_LETTERS))
+    return 0
 
 
 def status_of(

@@ -29,6 +29,7 @@ from infra.dev.local_engine import running_engine
 from infra.dev.mongodb_server import MongoServer
 from infra.kafka.topic import FeedTopic
 from infra.process.memory import collect_garbage_rarely
+from infra.settings import Settings
 from infra.sqlite.event_log import SqliteLog
 from infra.streaming.worker import WORKER_GROUP, open_worker_views
 from projections.registry import ALL_PROJECTIONS
@@ -173,7 +174,7 @@ def _measure_fed_from_memory(bench: _FaustBench) -> float:
 
 async def _feed_chunks(address: str, chunks: Sequence[Chunk]) -> float:
     """As the worker does it: each partition in a queue of its own, where chunks gather."""
-    async with open_worker_views(address, feed_topics.PARTITIONS, "") as look:
+    async with open_worker_views(Settings(views=address), feed_topics.PARTITIONS, "") as look:
         everything = asyncio.get_running_loop().create_future()
         stored = 0
 

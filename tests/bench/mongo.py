@@ -1,8 +1,8 @@
 """Home timelines out of MongoDB over HTTP, beside the bare questions that they need.
 
 Ours is all of `starling serve` with one API process. The peer is a process that asks MongoDB
-through Motor for the same entries: two finds, the newest posts and the newest retweets of those
-whom the reader follows, as many at once as keep it busy. Neither has anything to do but this.
+through the same driver for the same entries: two finds, the newest posts and the newest retweets of
+those whom the reader follows, as many at once as keep it busy. Neither has anything to do but this.
 
 An API process keeps a timeline at hand after the first read of it (`docs/adr/0027`) and asks again
 only for what the news say has changed. So there are two rows: of many readers each reads once, and
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 from random import Random
+from typing import cast
 
 from api.accounts.access_tokens import AccessTokens
 from events import streams
@@ -31,7 +32,7 @@ from infra.log_of_record import open_log
 from infra.mongodb.connection import READ_SECONDS, open_database
 from infra.mongodb.view_registry import ViewRegistry
 from infra.process.clock import clock_ms
-from infra.settings import Settings
+from infra.settings import MongoDriver, Settings
 from infra.wiring import signing_secret
 from tests.bench.http import CONNECTIONS, SECONDS, TEXT, populate_home, running_starling
 from tests.bench.http_load import HttpRequest, measure_load, measure_once
@@ -49,19 +50,24 @@ PATIENCE_SECONDS = 300.0
 
 def measure(runs: int) -> list[Result]:
     """The rows of home timelines from MongoDB."""
-    ours, bare = _first_reads(runs)
+    ours, bare = _first_reads(runs, "motor")
+    ours_pymongo, bare_pymongo = _first_reads(runs, "pymongo")
     kept, again = _later_reads(runs)
     peer = "the same two finds through Motor, no HTTP"
     what = "GET /v1/timelines/home, views in MongoDB"
     return [
         Result.from_runs(f"{what}, each reader's first", ("starling serve, 1 worker", ours),
                        (peer, bare), 0.6, "pages/s"),
+        Result.from_runs(f"{what}, each reader's first, STARLING_MONGO_DRIVER=pymongo",
+                       ("starling serve, 1 worker", ours_pymongo),
+                       ("the same two finds through AsyncMongoClient, no HTTP", bare_pymongo), 0.6,
+                       "pages/s"),
         Result.from_runs(f"{what}, one reader's later ones", ("starling serve, 1 worker", kept),
                        (peer, again), 0.6, "pages/s"),
     ]  # fmt: skip
 
 
-def _first_reads(runs: int) -> tuple[list[float], list[float]]:
+def _first_reads(runs: int, driver: MongoDriver) -> tuple[list[float], list[float]]:
     """Ours and the peer's; other readers in each run, and some more before that warm both up."""
     with (
         tempfile.TemporaryDirectory(prefix="starling-bench-") as folder,
@@ -69,7 +75,9 @@ def _first_reads(runs: int) -> tuple[list[float], list[float]]:
     ):
         settings = Settings(data=Path(folder, "data"), views=server.address())
         follows = _create_readers(settings, readers=READERS * (runs + 1))
-        with running_starling(folder, STARLING_VIEWS=server.address()) as port:
+        with running_starling(
+            folder, STARLING_VIEWS=server.address(), STARLING_MONGO_DRIVER=driver
+        ) as port:
             _wait_until_projected(server.address(), settings)
             tokens = AccessTokens(signing_secret(settings), clock_ms)
             ours, bare = list[float](), list[float]()
@@ -82,7 +90,7 @@ def _first_reads(runs: int) -> tuple[list[float], list[float]]:
                     for reader in some
                 ]  # fmt: skip
                 ours.append(measure_once(asked, QUERIES_AT_ONCE))
-                bare.append(_measure_peer(server, [follows[reader] for reader in some]))
+                bare.append(_measure_peer(server, [follows[reader] for reader in some], driver))
     return ours[1:], bare[1:]
 
 
@@ -101,7 +109,7 @@ def _later_reads(runs: int) -> tuple[list[float], list[float]]:
         kept, bare = [], []
         for _ in range(runs):
             kept.append(measure_load(get, SECONDS, CONNECTIONS).rate)
-            bare.append(_measure_peer(server, [followed] * LATER_READS))
+            bare.append(_measure_peer(server, [followed] * LATER_READS, "motor"))
     return kept, bare
 
 
@@ -136,7 +144,7 @@ def _wait_until_projected(address: str, settings: Settings) -> None:
         head = log.head()
 
     async def shown() -> bool:
-        with open_database(address, READ_SECONDS) as database:
+        async with open_database(address, READ_SECONDS) as database:
             views = (await ViewRegistry(database).read()).views
             positions = [database[f"{views[name]}.position"] for name in ("timeline", "posts")]
             found = [await each.find_one({"_id": 0}) for each in positions]
@@ -150,23 +158,23 @@ def _wait_until_projected(address: str, settings: Settings) -> None:
 
 
 async def _followed_authors(address: str) -> list[int]:
-    with open_database(address, READ_SECONDS) as database:
+    async with open_database(address, READ_SECONDS) as database:
         view = (await ViewRegistry(database).read()).views["timeline"]
         found: list[int] = await database[f"{view}.posted"].distinct("author")
         return found
 
 
-def _measure_peer(server: MongoServer, pages: list[list[int]]) -> float:
+def _measure_peer(server: MongoServer, pages: list[list[int]], driver: MongoDriver) -> float:
     """Pages a second of readers who follow these, in a process of its own, as the API has one."""
-    command = [sys.executable, "-m", "tests.bench.mongo", server.address()]
+    command = [sys.executable, "-m", "tests.bench.mongo", server.address(), driver]
     asked = json.dumps(pages)
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
-async def _read_pages(address: str, pages: list[list[int]]) -> float:
+async def _read_pages(address: str, driver: MongoDriver, pages: list[list[int]]) -> float:
     left = iter(pages)
-    with open_database(address, READ_SECONDS) as database:
+    async with open_database(address, READ_SECONDS, driver) as database:
         view = (await ViewRegistry(database).read()).views["timeline"]
         posted, retweets = database[f"{view}.posted"], database[f"{view}.retweets"]
 
@@ -185,4 +193,6 @@ async def _read_pages(address: str, pages: list[list[int]]) -> float:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(_read_pages(sys.argv[1], json.load(sys.stdin))))
+    print(
+        asyncio.run(_read_pages(sys.argv[1], cast(MongoDriver, sys.argv[2]), json.load(sys.stdin)))
+    )

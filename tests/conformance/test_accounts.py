@@ -24,7 +24,7 @@ async def open_accounts(request: pytest.FixtureRequest, tmp_path: Path) -> Async
     from tests.support.engines.mongodb_views import temporary_database
 
     async with temporary_database(request.getfixturevalue("mongodb")) as opened:
-        yield lambda: MongoAccounts(opened)
+        yield lambda: MongoAccounts(opened.blocking)
 
 
 @pytest.fixture

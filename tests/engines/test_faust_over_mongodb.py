@@ -45,7 +45,7 @@ def worker(
 
 async def positions(address: str, topic: FeedTopic) -> list[int]:
     """How far every view is in every partition."""
-    with open_database(address, WRITE_SECONDS) as database:
+    async with open_database(address, WRITE_SECONDS) as database:
         return [
             await store.read_checkpoint(partition)
             for _, store in await open_stores(database, topic.partitions)
@@ -61,7 +61,7 @@ async def wait_until_at(address: str, topic: FeedTopic, least: int, most: bool =
 
 
 async def rows_in(address: str, topic: FeedTopic) -> Rows:
-    with open_database(address, WRITE_SECONDS) as database:
+    async with open_database(address, WRITE_SECONDS) as database:
         stores = await open_stores(database, topic.partitions)
         return {
             projection.name: await mongodb_views.projection_rows(projection, s)

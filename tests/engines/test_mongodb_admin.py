@@ -8,7 +8,7 @@ import pytest
 from events.log import EventLog
 from infra.dev.mongodb_server import MongoServer
 from infra.log_of_record import open_log
-from infra.settings import Settings
+from infra.settings import MongoDriver, Settings
 from infra.streaming.worker import open_log_runner
 from infra.wiring import open_admin
 from projections.registry import projection_named
@@ -38,9 +38,10 @@ async def wait_until_current(settings: Settings, log: EventLog) -> None:
 
 
 async def test_a_projector_of_the_log_carries_out_admin_commands(
-    mongodb: MongoServer, tmp_path: Path
+    mongodb: MongoServer, mongo_driver: MongoDriver, tmp_path: Path
 ) -> None:
-    settings, stop = Settings(data=tmp_path, views=fresh_address(mongodb)), asyncio.Event()
+    settings = Settings(data=tmp_path, views=fresh_address(mongodb), mongo_driver=mongo_driver)
+    stop = asyncio.Event()
     with open_log(settings) as log:
         async with open_log_runner(settings, log) as runner:
             running = asyncio.create_task(runner.run(stop))

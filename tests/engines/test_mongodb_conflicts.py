@@ -9,8 +9,9 @@ import pytest
 from events.envelope import RecordedEvent
 from infra.dev.mongodb_server import MongoServer
 from infra.in_memory.read_store import MemoryReadStore
-from infra.mongodb.connection import Database
+from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.read_store import MongoReadStore
+from infra.settings import MongoDriver
 from projections.followers import FollowersProjection
 from projections.projection import Projection
 from projections.timeline import TimelineProjection
@@ -63,11 +64,15 @@ async def write(
 
 
 async def project_at_once(
-    projection: Projection, opened: Database, view: str, log: Sequence[RecordedEvent], seed: int
+    projection: Projection,
+    opened: AsyncDatabase,
+    view: str,
+    log: Sequence[RecordedEvent],
+    seed: int,
 ) -> MongoReadStore:
     opening = [MongoReadStore.open(opened, view, projection.tables) for _ in range(WRITERS)]
     writers = await asyncio.gather(*opening)
-    for name in await opened.list_collection_names(filter={"name": {"$ne": "views"}}):
+    for name in await opened.list_collection_names({"name": {"$ne": "views"}}):
         await opened[name].delete_many({})  # of the seed before; making them anew takes longer
     await asyncio.gather(
         *(
@@ -83,9 +88,9 @@ async def project_at_once(
 )
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 async def test_rows_end_the_same_when_two_writers_project_at_the_same_time(
-    mongodb: MongoServer, projection: Projection, kinds: tuple[str, ...]
+    mongodb: MongoServer, mongo_driver: MongoDriver, projection: Projection, kinds: tuple[str, ...]
 ) -> None:
-    async with temporary_database(mongodb) as opened:
+    async with temporary_database(mongodb, mongo_driver) as opened:
         for seed in range(12):
             log = some_log(seed, users=5, kinds=kinds, most=120)
             straight = MemoryReadStore(projection.tables)

@@ -14,10 +14,16 @@ import pytest
 from infra.dev.local_engine import HOST, running_engine
 from infra.dev.mongodb_server import MongoServer
 from infra.log_of_record import open_log
-from infra.mongodb.connection import READ_SECONDS, WRITE_SECONDS, open_database
+from infra.mongodb.connection import (
+    READ_SECONDS,
+    WRITE_SECONDS,
+    open_blocking_database,
+    open_database,
+)
 from infra.mongodb.current_views import MongoViews
 from infra.mongodb.read_store import MongoReadStore
-from infra.settings import Settings
+from infra.settings import MongoDriver, Settings
+from infra.streaming.profile import StreamingProfile
 from infra.streaming.worker import open_log_runner
 from infra.streaming.worker_views import open_stores
 from projections.registry import ALL_PROJECTIONS
@@ -42,6 +48,7 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
 BOUND_SECONDS = 15.0
 """Each is refused after two seconds; a machine that does other things may be slow to say so."""
+NOTICED_SECONDS = 2.0
 KILLS = 6
 
 
@@ -54,21 +61,20 @@ def through(proxy: FaultProxy, address: str) -> str:
 
 @asynccontextmanager
 async def behind_a_proxy(
-    server: MongoServer, read_only: bool = False
+    server: MongoServer, driver: MongoDriver, read_only: bool = False
 ) -> AsyncIterator[tuple[MongoReadStore, FaultProxy]]:
-    with (
-        running_proxy(HOST, server.port) as proxy,
-        open_database(through(proxy, fresh_address(server)), READ_SECONDS) as database,
-    ):
-        store = await MongoReadStore.open(database, "things_1", TABLES)
-        assert await store.apply(put_changes(SINGLES, [Single(1)]), 0, 1)
-        if read_only:  # a writer has more patience
-            store = await MongoReadStore.open(database, "things_1", TABLES, read_only=True)
-        yield store, proxy
+    with running_proxy(HOST, server.port) as proxy:
+        address = through(proxy, fresh_address(server))
+        async with open_database(address, READ_SECONDS, driver) as database:
+            store = await MongoReadStore.open(database, "things_1", TABLES)
+            assert await store.apply(put_changes(SINGLES, [Single(1)]), 0, 1)
+            if read_only:  # a writer has more patience
+                store = await MongoReadStore.open(database, "things_1", TABLES, read_only=True)
+            yield store, proxy
 
 
-async def test_a_slow_server_is_waited_for(mongodb: MongoServer) -> None:
-    async with behind_a_proxy(mongodb) as (store, proxy):
+async def test_a_slow_server_is_waited_for(mongodb: MongoServer, mongo_driver: MongoDriver) -> None:
+    async with behind_a_proxy(mongodb, mongo_driver) as (store, proxy):
         proxy.delay(0.2)
         assert await store.get(SINGLES, (1,)) == Single(1)
         assert await store.apply(add_changes(COUNTS, ("x", 1, 1, 1)), 1, 2)
@@ -76,9 +82,9 @@ async def test_a_slow_server_is_waited_for(mongodb: MongoServer) -> None:
 
 @pytest.mark.parametrize("fault", ["silence", "cut"])
 async def test_a_server_that_does_not_answer_is_an_error_in_bounded_time_and_comes_back(
-    mongodb: MongoServer, fault: str
+    mongodb: MongoServer, mongo_driver: MongoDriver, fault: str
 ) -> None:
-    async with behind_a_proxy(mongodb, read_only=True) as (store, proxy):
+    async with behind_a_proxy(mongodb, mongo_driver, read_only=True) as (store, proxy):
         getattr(proxy, fault)()
         started = time.monotonic()
         # Twenty times what the driver has threads: no read may wait for the timeouts of others.
@@ -95,8 +101,10 @@ async def test_a_server_that_does_not_answer_is_an_error_in_bounded_time_and_com
         pytest.fail("it did not come back")
 
 
-async def test_a_transaction_that_was_cut_is_made_whole_or_not_at_all(mongodb: MongoServer) -> None:
-    async with behind_a_proxy(mongodb) as (store, proxy):
+async def test_a_transaction_that_was_cut_is_made_whole_or_not_at_all(
+    mongodb: MongoServer, mongo_driver: MongoDriver
+) -> None:
+    async with behind_a_proxy(mongodb, mongo_driver) as (store, proxy):
         random, at = Random(3), 1
         for _ in range(12):
             changes = add_changes(
@@ -118,12 +126,14 @@ async def test_a_transaction_that_was_cut_is_made_whole_or_not_at_all(mongodb: M
 
 
 async def test_readers_get_a_retry_time_while_mongodb_hangs(
-    mongodb: MongoServer, tmp_path: Path
+    mongodb: MongoServer, mongo_driver: MongoDriver, tmp_path: Path
 ) -> None:
     with (
         running_proxy(HOST, mongodb.port) as proxy,
         running_server(
-            tmp_path / "data", STARLING_VIEWS=through(proxy, fresh_address(mongodb))
+            tmp_path / "data",
+            STARLING_VIEWS=through(proxy, fresh_address(mongodb)),
+            STARLING_MONGO_DRIVER=mongo_driver,
         ) as server,
     ):
         ada = await register_user(server, "ada")
@@ -157,6 +167,44 @@ async def test_readers_get_a_retry_time_while_mongodb_hangs(
         await wait_for_home(server, ada["token"], ["meanwhile", "before"])
 
 
+async def test_a_server_whose_mongod_hangs_says_within_two_seconds_that_it_is_not_ready(
+    mongodb: MongoServer, mongo_driver: MongoDriver, tmp_path: Path
+) -> None:
+    views = fresh_address(mongodb)
+    with running_server(
+        tmp_path / "data", STARLING_VIEWS=views, STARLING_MONGO_DRIVER=mongo_driver
+    ) as server:
+        await register_user(server, "ada")
+        await wait_for_readiness(server)
+        settings = Settings(data=tmp_path / "data", views=views, mongo_driver=mongo_driver)
+        with open_log(settings) as log:
+            async with StreamingProfile(settings).open_admin(log, standalone=True) as admin:
+                assert {one.state for one in await admin.statuses(ALL_PROJECTIONS)} == {"current"}
+                mongodb.freeze()
+                try:
+                    for _ in range(3):
+                        async with asyncio.timeout(NOTICED_SECONDS):
+                            ready = await send_request(server, "GET", "/health/ready")
+                        assert ready.status_code == 503
+                        assert "did not answer" in ready.json()["detail"]
+                    async with asyncio.timeout(NOTICED_SECONDS):
+                        await send_request(server, "GET", "/metrics")
+                    with pytest.raises(StoreUnavailable):
+                        async with asyncio.timeout(READ_SECONDS + 1):
+                            await admin.statuses(ALL_PROJECTIONS)
+                finally:
+                    mongodb.thaw()
+                await wait_for_readiness(server)
+
+
+async def wait_for_readiness(server: str) -> None:
+    for _ in range(300):
+        if (await send_request(server, "GET", "/health/ready")).status_code == 200:
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("it never was ready")
+
+
 async def wait_for_home(server: str, token: str, texts: list[str]) -> None:
     for _ in range(300):
         with contextlib.suppress(httpx.HTTPError):
@@ -178,7 +226,9 @@ async def project_whatever_happens(settings: Settings, stop: asyncio.Event) -> N
                 await asyncio.sleep(0.1)
 
 
-async def test_nothing_is_lost_or_twice_when_mongod_is_killed_under_load(tmp_path: Path) -> None:
+async def test_nothing_is_lost_or_twice_when_mongod_is_killed_under_load(
+    tmp_path: Path, mongo_driver: MongoDriver
+) -> None:
     random, stop = Random(7), asyncio.Event()
     names = [*FREQUENT_COMMANDS * 4, *COMMANDS]
     steps = [
@@ -187,7 +237,9 @@ async def test_nothing_is_lost_or_twice_when_mongod_is_killed_under_load(tmp_pat
     ]
     history = await events_of_steps(steps, people=9)
     with running_engine(MongoServer(tmp_path / "mongodb")) as server:
-        settings = Settings(data=tmp_path / "data", views=server.address())
+        settings = Settings(
+            data=tmp_path / "data", views=server.address(), mongo_driver=mongo_driver
+        )
         settings.data.mkdir()
         with open_log(settings) as log:
             projecting = asyncio.create_task(project_whatever_happens(settings, stop))
@@ -204,7 +256,7 @@ async def test_nothing_is_lost_or_twice_when_mongod_is_killed_under_load(tmp_pat
             await caught_up(settings, log.head())
             stop.set()
             await projecting
-            with open_database(settings.views, WRITE_SECONDS) as database:
+            async with open_database(settings.views, WRITE_SECONDS) as database:
                 far = {each.name: store for each, store in await open_stores(database, 1)}
                 async with fresh_views(log, tmp_path) as near:
                     assert await all_rows(far) == await all_rows(near)
@@ -212,10 +264,8 @@ async def test_nothing_is_lost_or_twice_when_mongod_is_killed_under_load(tmp_pat
 
 async def caught_up(settings: Settings, head: int) -> None:
     """Wait until every view was at the log's head."""
-    with (
-        open_database(settings.views, WRITE_SECONDS) as database,
-        open_database(settings.views, None) as watched,
-    ):
-        views = MongoViews(database, watched, ALL_PROJECTIONS)
-        async with views.follow_changes():
-            assert await views.wait_for([each.name for each in ALL_PROJECTIONS], head, 60)
+    with open_blocking_database(settings.views, None) as watched:
+        async with open_database(settings.views, WRITE_SECONDS, settings.mongo_driver) as database:
+            views = MongoViews(database, watched, ALL_PROJECTIONS)
+            async with views.follow_changes():
+                assert await views.wait_for([each.name for each in ALL_PROJECTIONS], head, 60)

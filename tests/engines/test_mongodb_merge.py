@@ -7,6 +7,7 @@ import pytest
 from infra.dev.mongodb_server import MongoServer
 from infra.in_memory.read_store import MemoryReadStore
 from infra.mongodb.read_store import MongoReadStore
+from infra.settings import MongoDriver
 from projections.home import merge
 from projections.home.merge import merge_entries
 from projections.pages import EntryBounds
@@ -32,7 +33,7 @@ async def walk(
 
 
 async def test_entries_come_in_the_same_order_from_both(
-    mongodb: MongoServer, monkeypatch: pytest.MonkeyPatch
+    mongodb: MongoServer, mongo_driver: MongoDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(merge, "MAX_READ_ROWS", 7)
     random, tables = Random(11), (POST_ENTRIES, RETWEET_ENTRIES)
@@ -40,7 +41,7 @@ async def test_entries_come_in_the_same_order_from_both(
     posts = [PostEntry(id, random.randint(1, 300)) for id in ids[:600]]
     passed = [RetweetEntry(id, random.randint(1, 300), random.choice(ids)) for id in ids[600:]]
     near = MemoryReadStore(tables)
-    async with temporary_database(mongodb) as opened:
+    async with temporary_database(mongodb, mongo_driver) as opened:
         far = await MongoReadStore.open(opened, "timeline_1", tables)
         assert isinstance(far, BatchReads)
         assert not isinstance(near, BatchReads)
@@ -56,7 +57,9 @@ async def test_entries_come_in_the_same_order_from_both(
             assert await walk(far, users, bounds, limit) == await walk(near, users, bounds, limit)
 
 
-async def test_the_rows_of_many_key_ranges_are_those_of_each(mongodb: MongoServer) -> None:
+async def test_the_rows_of_many_key_ranges_are_those_of_each(
+    mongodb: MongoServer, mongo_driver: MongoDriver
+) -> None:
     random, by_author = Random(12), ("author", "post")
     posts = [PostEntry(post, random.randint(1, 30)) for post in range(1, 400)]
     passed = [
@@ -64,7 +67,7 @@ async def test_the_rows_of_many_key_ranges_are_those_of_each(mongodb: MongoServe
     ]
     tables = (POST_ENTRIES, RETWEET_ENTRIES)
     near = MemoryReadStore(tables)
-    async with temporary_database(mongodb) as opened:
+    async with temporary_database(mongodb, mongo_driver) as opened:
         far = await MongoReadStore.open(opened, "timeline_1", tables)
         for store in (near, far):
             await store.apply(put_changes(POST_ENTRIES, posts), 0, 1)
@@ -91,6 +94,7 @@ async def test_the_rows_of_many_key_ranges_are_those_of_each(mongodb: MongoServe
 
 async def test_likes_and_retweets_of_many_viewers_are_the_same_from_both(
     mongodb: MongoServer,
+    mongo_driver: MongoDriver,
 ) -> None:
     random, week = Random(13), 7 * 86_400_000 << 22
     shown = [random.randrange(week // 2) for _ in range(60)] + [week * age for age in (1, 2, 3)]
@@ -98,7 +102,7 @@ async def test_likes_and_retweets_of_many_viewers_are_the_same_from_both(
     keys += [(9, post) for post in shown[:20]]  # none of them so old as some of the others'
     tables = (LIKES, SHARED)
     near = MemoryReadStore(tables)
-    async with temporary_database(mongodb) as opened:
+    async with temporary_database(mongodb, mongo_driver) as opened:
         far = await MongoReadStore.open(opened, "posts_1", tables)
         for table in tables:
             rows = [MarkRow(user, post, 1) for user in range(1, 10) for post in shown]

@@ -40,7 +40,7 @@ async def projected(settings: Settings, log: EventLog) -> AsyncIterator[Mapping[
     async with open_log_runner(settings, log) as runner:
         await runner.start()
         await runner.catch_up()
-    with open_database(settings.views, READ_SECONDS) as opened:
+    async with open_database(settings.views, READ_SECONDS) as opened:
         yield {projection.name: store for projection, store in await open_stores(opened, 1)}
 
 

@@ -22,7 +22,7 @@ from infra.embedded.projector import open_projector
 from infra.kafka.topic import ensure_topic
 from infra.log_of_record import open_log
 from infra.mongodb.accounts import MongoAccounts
-from infra.mongodb.connection import WRITE_SECONDS, open_database
+from infra.mongodb.connection import WRITE_SECONDS, open_blocking_database
 from infra.settings import Settings
 from infra.sqlite.accounts import SqliteAccounts
 from tests.real import ldbc
@@ -89,13 +89,14 @@ async def copy_accounts(
     """Accounts are in no log; people of these worlds have them in one profile only so far."""
     with (
         closing(SqliteAccounts(embedded.accounts_file)) as there,
-        open_database(streaming.views, WRITE_SECONDS) as database,
+        open_blocking_database(streaming.views, WRITE_SECONDS) as database,
+        closing(MongoAccounts(database)) as here,
     ):
         for recorded in history:
             if isinstance(recorded.event, UserRegistered):
                 account = await there.get(recorded.event.user)
                 if account is not None:
-                    await MongoAccounts(database).put(account)
+                    await here.put(account)
 
 
 def viewers(history: Sequence[RecordedEvent]) -> list[int | None]:

@@ -2,16 +2,18 @@
 
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 
 from infra.in_memory.read_store import MemoryReadStore
 from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.mongodb.read_store import MongoReadStore
+from infra.settings import MongoDriver
 from infra.sqlite.read_store import SqliteReadStore
 from projections.store import Changes, ReadStore
 from projections.tables import CounterTable, Table
@@ -90,17 +92,17 @@ class _OwnConnectionStore(MongoReadStore):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.connection = ExitStack()
+        self.connection = AsyncExitStack()
 
     async def close(self) -> None:
         await super().close()
-        self.connection.close()
+        await self.connection.aclose()
 
 
-async def _open_mongodb(folder: Path) -> ReadStore:
-    connection = ExitStack()
+async def _open_mongodb(folder: Path, driver: MongoDriver) -> ReadStore:
+    connection = AsyncExitStack()
     address = (folder / ADDRESS_FILE).read_text()
-    database = connection.enter_context(open_database(address, WRITE_SECONDS))
+    database = await connection.enter_async_context(open_database(address, WRITE_SECONDS, driver))
     store = await _OwnConnectionStore.open(database, "things_1", TABLES)
     store.connection = connection
     return store
@@ -110,7 +112,12 @@ ADDRESS_FILE = "address"
 STORE_ADAPTERS = (
     StoreAdapter("memory", _open_memory, persistent=False),
     StoreAdapter("sqlite", _open_sqlite, persistent=True),
-    StoreAdapter("mongodb", _open_mongodb, persistent=True, engine="mongodb"),
+    *(
+        StoreAdapter(
+            f"mongodb-{driver}", partial(_open_mongodb, driver=driver), True, engine="mongodb"
+        )
+        for driver in get_args(MongoDriver)
+    ),
 )
 
 

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from infra.dev.mongodb_server import MongoServer
-from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
+from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.mongodb.read_store import MongoReadStore
+from infra.settings import MongoDriver
 from projections.projection import Projection
 from projections.store import ReadStore
 from projections.tables import CounterTable, Table
@@ -20,19 +22,24 @@ def fresh_address(server: MongoServer) -> str:
 
 @asynccontextmanager
 async def open_store(
-    address: str, tables: Sequence[Table[Any] | CounterTable[Any]], view: str = "things_1"
+    address: str,
+    tables: Sequence[Table[Any] | CounterTable[Any]],
+    view: str = "things_1",
+    driver: MongoDriver = "motor",
 ) -> AsyncIterator[MongoReadStore]:
     """A view over a connection of its own."""
-    with open_database(address, WRITE_SECONDS) as database:
+    async with open_database(address, WRITE_SECONDS, driver) as database:
         yield await MongoReadStore.open(database, view, tables)
 
 
 @asynccontextmanager
-async def temporary_database(server: MongoServer) -> AsyncIterator[Database]:
+async def temporary_database(
+    server: MongoServer, driver: MongoDriver = "motor"
+) -> AsyncIterator[AsyncDatabase]:
     """A new database, dropped afterwards."""
-    with open_database(fresh_address(server), WRITE_SECONDS) as opened:
+    async with open_database(fresh_address(server), WRITE_SECONDS, driver) as opened:
         yield opened
-        await opened.client.drop_database(opened.name)
+        opened.blocking.client.drop_database(opened.name)
 
 
 async def projection_rows(projection: Projection, store: ReadStore) -> Mapping[str, list[Any]]:

@@ -61,7 +61,7 @@ class StreamingStack:
         self, position: int, seconds: float = PATIENCE_SECONDS, but: str = ""
     ) -> None:
         """Wait until every view, but one, is there in every partition."""
-        with open_database(self.settings.views, WRITE_SECONDS) as database:
+        async with open_database(self.settings.views, WRITE_SECONDS) as database:
             there = {"_id": {"$gte": 0}, "position": {"$gte": position}}
 
             end = time.monotonic() + seconds
@@ -78,7 +78,7 @@ class StreamingStack:
     @asynccontextmanager
     async def open_views(self) -> AsyncIterator[dict[str, ReadStore]]:
         """The views as they are. As a projector's, whose patience is enough for whole tables."""
-        with open_database(self.settings.views, WRITE_SECONDS) as database:
+        async with open_database(self.settings.views, WRITE_SECONDS) as database:
             current = (await ViewRegistry(database).read()).views
             yield {
                 one.name: await MongoReadStore.open(

@@ -17,7 +17,8 @@ from events.log import AppendRequest, NewEvent, StreamAppend
 from events.schema import PostCreated, PostEdited
 from infra.kafka.topic import ensure_topic
 from infra.log_of_record import open_log
-from infra.mongodb.connection import WRITE_SECONDS, Database, open_database
+from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.mongodb.rebuild_records import MongoRebuildRecords
 from infra.mongodb.view_registry import ViewRegistry
 from infra.settings import Settings
@@ -118,8 +119,8 @@ class StreamingWorld:
         return json.loads(out)
 
     @asynccontextmanager
-    async def open_database(self) -> AsyncIterator[Database]:
-        with open_database(self.settings.views, WRITE_SECONDS) as database:
+    async def open_database(self) -> AsyncIterator[AsyncDatabase]:
+        async with open_database(self.settings.views, WRITE_SECONDS) as database:
             yield database
 
     async def current_view(self, projection: str) -> str:
