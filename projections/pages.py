@@ -31,6 +31,10 @@ class PageRequest(NamedTuple):
             return self.min_id if self.since_id is None else self.since_id
         return max(self.since_id, self.min_id)
 
+    def beyond(self, id: int) -> "PageRequest":
+        """What is left of the list when everything up to `id` was read."""
+        return self._replace(min_id=id) if self.counts_from_oldest else self._replace(max_id=id)
+
     @property
     def counts_from_oldest(self) -> bool:
         """Whether `limit` counts from the lower bound upwards."""

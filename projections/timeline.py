@@ -9,6 +9,7 @@ A retweet of a deleted post stays in its tables, and readers find that its post 
 deletion and the retweet belong to different owners and may arrive in any order.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
@@ -39,6 +40,13 @@ BY_AUTHOR: Final = ("author", "post")
 BY_ACTOR: Final = ("actor", "id")
 BY_POST: Final = ("post", "id")
 BY_TAG: Final = ("tag", "post")
+
+MAX_SCANNED_ROWS: Final = 4000
+"""Rows that are read for one page of a list from which readers hide authors."""
+_LEAST_CHUNK: Final = 64
+_LARGEST_CHUNK: Final = 512
+"""Rows that are read at once after the first ones: some milliseconds in which no other request of
+the process is answered."""
 
 
 class PostEntry(NamedTuple):
@@ -229,24 +237,37 @@ class TimelineEntry(NamedTuple):
     retweeter: int | None = None
 
 
-async def read_user_timeline(
-    store: ReadStore, author: int, request: PageRequest
-) -> list[TimelineEntry]:
+class EntryPage(list[TimelineEntry]):
+    """The entries of a page, newest first.
+
+    A page has fewer entries than its limit where the list ends, and where it took too much work to
+    find more. Then `scanned_to` is the id up to which the list was read: `max_id` of the next page,
+    or `min_id` where the page counts from the oldest.
+    """
+
+    __slots__ = ("scanned_to",)
+
+    def __init__(self, entries: Iterable[TimelineEntry] = (), scanned_to: int | None = None):
+        super().__init__(entries)
+        self.scanned_to = scanned_to
+
+
+async def read_user_timeline(store: ReadStore, author: int, request: PageRequest) -> EntryPage:
     """The posts and comments of a user. Whether the reader may see the user, the caller checks."""
     rows = await read_page(store, POST_ENTRIES, (author,), request, index=BY_AUTHOR)
-    return [TimelineEntry(row.post, row.post) for row in rows]
+    return EntryPage(TimelineEntry(row.post, row.post) for row in rows)
 
 
 async def read_public_timeline(
     store: ReadStore, request: PageRequest, hidden: AbstractSet[int] = frozenset()
-) -> list[TimelineEntry]:
+) -> EntryPage:
     """All posts and comments, without those of hidden authors."""
     return await _read_visible(store, POST_ENTRIES, (), None, request, hidden)
 
 
 async def read_hashtag_timeline(
     store: ReadStore, tag: str, request: PageRequest, hidden: AbstractSet[int] = frozenset()
-) -> list[TimelineEntry]:
+) -> EntryPage:
     """What carries a hashtag, in whatever case it is written, without hidden authors."""
     prefix = (fold_hashtag(tag),)
     return await _read_visible(store, HASHTAG_ENTRIES, prefix, BY_TAG, request, hidden)
@@ -259,11 +280,12 @@ async def _read_visible(
     index: tuple[str, ...] | None,
     request: PageRequest,
     hidden: AbstractSet[int],
-) -> list[TimelineEntry]:
-    """Read pages of rows with a `post`, one after another, until enough of them are visible."""
-    visible: list[TimelineEntry] = []
+) -> EntryPage:
+    """Read rows with a `post`, one chunk after another, until enough of them are visible or
+    `MAX_SCANNED_ROWS` were read. Most pages take one chunk, of the page's own size."""
+    visible, chunk, scanned = EntryPage(), request, 0
     while True:
-        rows = await read_page(store, table, prefix, request, index=index)
+        rows = await read_page(store, table, prefix, chunk, index=index)
         posts = (
             rows
             if table is POST_ENTRIES
@@ -271,14 +293,22 @@ async def _read_visible(
         )
         shown = {row.post for row in posts if row.author not in hidden}
         more = [TimelineEntry(row.post, row.post) for row in rows if row.post in shown]
-        visible = more + visible if request.counts_from_oldest else visible + more
-        if len(visible) >= request.limit or len(rows) < request.limit:
+        visible[:] = more + visible if request.counts_from_oldest else visible + more
+        scanned += len(rows)
+        if len(visible) >= request.limit or len(rows) < chunk.limit:
             break
-        if request.counts_from_oldest:
-            request = request._replace(min_id=rows[0].post)
-        else:
-            request = request._replace(max_id=rows[-1].post)
-    return visible[-request.limit :] if request.counts_from_oldest else visible[: request.limit]
+        last = rows[0 if request.counts_from_oldest else -1].post
+        if scanned >= MAX_SCANNED_ROWS:
+            visible.scanned_to = last
+            break
+        chunk = chunk._replace(limit=min(max(4 * chunk.limit, _LEAST_CHUNK), _LARGEST_CHUNK))
+        chunk = chunk.beyond(last)
+        await asyncio.sleep(0)  # a store in this process answers without letting other tasks run
+    if len(visible) > request.limit:
+        visible[:] = (
+            visible[-request.limit :] if request.counts_from_oldest else visible[: request.limit]
+        )
+    return visible
 
 
 class SignedEntry(NamedTuple):

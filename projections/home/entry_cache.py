@@ -23,6 +23,7 @@ from projections.timeline import (
     POST_ENTRIES,
     RETWEET_ENTRIES,
     RETWEETS_BY_USER,
+    EntryPage,
     SignedEntry,
     TimelineEntry,
 )
@@ -45,11 +46,15 @@ class ReaderState:
     """What is cached for one reader."""
 
     context: ViewerContext
-    first_retweets: dict[int, tuple[ManyRetweets, int]] = field(default_factory=dict)
-    """Under a post with many retweets, the earliest by one of the followed, or 0."""
+    first_retweets: dict[int, tuple[ManyRetweets, int, int]] = field(default_factory=dict)
+    """Under a post with many retweets, the earliest by one of the followed, or 0; and the newest by
+    one of the hidden, or 0."""
+    shown_places: dict[int, int] = field(default_factory=dict)
+    """Under a post that the reader was shown, the id of the entry that showed it last. A cursor
+    that names the post means that place, wherever the post stands now."""
     page_key: object = None
     """The request that `page` answers, and the state of everything that it was made from."""
-    page: list[TimelineEntry] = field(default_factory=list)
+    page: EntryPage = field(default_factory=EntryPage)
 
 
 class EntryCache:
@@ -133,11 +138,11 @@ class EntryCache:
 
     def visible_entries(
         self, reader: ReaderState, entries: Iterable[int], limit: int
-    ) -> list[TimelineEntry] | None:
+    ) -> EntryPage | None:
         """At most `limit` of the entries that the reader sees, in their order; None where a fact
         is missing."""
         viewer = reader.context
-        visible: list[TimelineEntry] = []
+        visible = EntryPage()
         post_authors, authors, own = self.post_authors, viewer.authors, viewer.self_and_followed
         for entry in entries:
             if entry > 0:
@@ -167,9 +172,7 @@ class EntryCache:
                 break
         return visible
 
-    async def load_visible(
-        self, reader: ReaderState, entries: Sequence[int]
-    ) -> list[TimelineEntry]:
+    async def load_visible(self, reader: ReaderState, entries: Sequence[int]) -> EntryPage:
         """Those of the entries that the reader sees, in their order. Raises `StoreError`."""
         while (visible := self.visible_entries(reader, entries, len(entries))) is None:
             await self._load_entries(reader, entries)
@@ -180,7 +183,7 @@ class EntryCache:
         None where that must be loaded first."""
         retweets = self._retweets_by_post.get(post)
         if isinstance(retweets, ManyRetweets):
-            known_for, first = reader.first_retweets.get(post, (None, 0))
+            known_for, first, _ = reader.first_retweets.get(post, (None, 0, 0))
             return first if known_for is retweets else None
         if retweets is None:
             return None
@@ -191,9 +194,21 @@ class EntryCache:
             ids = [id for user, id in retweets.items() if user in followed]
         return min(ids, default=0)
 
+    def _newest_hidden_retweet(self, reader: ReaderState, post: int) -> int:
+        """The newest retweet of a post by a user whom the reader doesn't see; 0 where there is
+        none. For a post whose `_first_retweet` is known."""
+        retweets = self._retweets_by_post.get(post)
+        if isinstance(retweets, ManyRetweets):
+            return reader.first_retweets[post][2]
+        hidden = reader.context.hidden
+        return max((id for user, id in (retweets or {}).items() if user in hidden), default=0)
+
     def _resolve_cursor(self, reader: ReaderState, id: int) -> int | None:
-        """The entry that a client means by an id: where that is a post which shows through a
-        retweet, the retweet. None where a fact is missing."""
+        """The entry that a client means by an id: where that is a post which showed or shows
+        through a retweet, the retweet. None where a fact is missing."""
+        shown = reader.shown_places.get(id)
+        if shown is not None:
+            return shown
         author = self.post_authors.get(id)
         if author is None:
             return id if self._retweet_entries.get(id, _NO_RETWEET) != _NO_RETWEET else None
@@ -204,6 +219,9 @@ class EntryCache:
         if author in reader.context.self_and_followed:
             return id
         first = self._first_retweet(reader, id)
+        if first == 0:
+            # It may have shown through a user who is hidden by now.
+            first = self._newest_hidden_retweet(reader, id)
         return first if first is None else first or id
 
     async def _load_entries(self, reader: ReaderState, entries: Iterable[int]) -> None:
@@ -252,10 +270,12 @@ class EntryCache:
             if self._finish_load((InvalidationKind.RETWEETS, post), tickets[post]):
                 self._retweets_by_post[post] = retweets
         if isinstance(retweets, ManyRetweets):
-            keys = {(user, post) for user in reader.context.retweeters}
-            by_followed = (await store.get_many(RETWEETS_BY_USER, keys)).values()
-            first = min((row.id for row in by_followed), default=0)
-            reader.first_retweets[post] = retweets, first
+            followed, hidden = reader.context.retweeters, reader.context.hidden
+            keys = {(user, post) for user in followed | hidden}
+            found = (await store.get_many(RETWEETS_BY_USER, keys)).values()
+            first = min((row.id for row in found if row.actor in followed), default=0)
+            newest_hidden = max((row.id for row in found if row.actor in hidden), default=0)
+            reader.first_retweets[post] = retweets, first, newest_hidden
 
     async def _load_authors(self, posts: set[int]) -> None:
         for id, row in await self._read_missing(POST_ENTRIES, self.post_authors, posts):

@@ -7,6 +7,7 @@ the outboxes in. Where a ring is missing or ends, the durable tables answer; the
 same.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -18,10 +19,12 @@ from projections.home.viewer import ViewerContext, load_contexts
 from projections.invalidation import NEW_ENTRY_KINDS, InvalidationKind
 from projections.pages import EntryBounds, PageRequest
 from projections.store import ReadStore
-from projections.timeline import NewEntryDecoder, TimelineEntry
+from projections.timeline import MAX_SCANNED_ROWS, EntryPage, NewEntryDecoder
 
 _ENTRIES_PER_LOAD: Final = 64
 """Entries whose facts are loaded at once."""
+_MAX_SHOWN_PLACES: Final = 160
+"""Posts of one reader whose places are remembered: those of the last pages."""
 
 
 class HomeTimeline:
@@ -36,17 +39,24 @@ class HomeTimeline:
         self._local_rings = rings if isinstance(rings, LocalRings) else None
         self._max_readers = max_readers
         self._readers: dict[int, ReaderState] = {}
+        self._shown_places: dict[int, dict[int, int]] = {}
+        """Under a reader, `ReaderState.shown_places`. It outlives the reader's relations: walks go
+        on where they were when the user who retweeted a post is not followed any more."""
         self._load_tickets: dict[int, object] = {}
         self._context_loader = BatchLoader(self._fetch_contexts)
         self._entry_cache = EntryCache(current_store)
         self._new_entries = NewEntryDecoder()
 
-    async def read_page(self, viewer: int, request: PageRequest) -> list[TimelineEntry]:
-        """A page, newest first, each post once. The caller doesn't change it."""
+    async def read_page(self, viewer: int, request: PageRequest) -> EntryPage:
+        """A page, newest first, each post once. The caller doesn't change it.
+
+        Cursors are ids of entries, or of posts: a post stands for the place where this process
+        showed it to the reader last, else for the one where it stands.
+        """
         page = self.page_from_memory(viewer, request)
         return await self.load_page(viewer, request) if page is None else page
 
-    async def load_page(self, viewer: int, request: PageRequest) -> list[TimelineEntry]:
+    async def load_page(self, viewer: int, request: PageRequest) -> EntryPage:
         """The same from rings and durable tables, without `page_from_memory`."""
         reader = await self._load_reader(viewer)
         bounds = await self._entry_cache.load_bounds(reader, request)
@@ -55,19 +65,22 @@ class HomeTimeline:
         version, generation = self._rings.version(reader.context), self._entry_cache.generation
         ready = self._rings.read(reader.context)
         clipped = bounds.clip(ready.floor) if ready is not None else None
-        page: list[TimelineEntry] = []
+        page = EntryPage()
         if ready is not None and clipped is not None:
             entries = list(ready.entries_between(clipped))
             page = await self._visible_of_ring(reader, entries, request.limit)
             if len(page) == request.limit or clipped == bounds:
-                page = page[::-1] if bounds.ascending else page
+                _note_shown(reader, page, bounds.ascending)
                 reader.page_key, reader.page = (version, generation, request), page
                 return page
             bounds = bounds._replace(below=ready.floor)
-        page += await self._visible_of_tables(reader, bounds, request.limit - len(page))
-        return page[::-1] if bounds.ascending else page
+        older = await self._visible_of_tables(reader, bounds, request.limit - len(page))
+        page.extend(older)
+        page.scanned_to = older.scanned_to
+        _note_shown(reader, page, bounds.ascending)
+        return page
 
-    def page_from_memory(self, viewer: int, request: PageRequest) -> list[TimelineEntry] | None:
+    def page_from_memory(self, viewer: int, request: PageRequest) -> EntryPage | None:
         """The page, if everything that it takes is in memory, else None.
 
         This is `load_page` without awaiting. Answering from memory is the hot path of the product:
@@ -92,9 +105,17 @@ class HomeTimeline:
         page = self._entry_cache.visible_entries(reader, entries, request.limit)
         if page is None or (len(page) < request.limit and clipped != bounds):
             return None
-        page = page[::-1] if bounds.ascending else page
+        _note_shown(reader, page, bounds.ascending)
         reader.page_key, reader.page = key, page
         return page
+
+    def _places_of(self, viewer: int) -> dict[int, int]:
+        """The places that the reader was shown. Kept longer than the reader's relations."""
+        places = self._shown_places.pop(viewer, None)
+        while len(self._shown_places) >= 2 * self._max_readers:
+            del self._shown_places[next(iter(self._shown_places))]
+        found = self._shown_places[viewer] = {} if places is None else places
+        return found
 
     async def viewer_context(self, viewer: int) -> ViewerContext:
         """Which users a reader follows and hides."""
@@ -128,31 +149,39 @@ class HomeTimeline:
 
     async def _visible_of_ring(
         self, reader: ReaderState, entries: Sequence[int], limit: int
-    ) -> list[TimelineEntry]:
-        visible: list[TimelineEntry] = []
+    ) -> EntryPage:
+        visible = EntryPage()
         for start in range(0, len(entries), _ENTRIES_PER_LOAD):
             visible += await self._entry_cache.load_visible(
                 reader, entries[start : start + _ENTRIES_PER_LOAD]
             )
             if len(visible) >= limit:
                 break
-        return visible[:limit]
+        del visible[limit:]
+        return visible
 
     async def _visible_of_tables(
         self, reader: ReaderState, bounds: EntryBounds, limit: int
-    ) -> list[TimelineEntry]:
+    ) -> EntryPage:
         viewer, store = reader.context, self._current_store()
-        visible: list[TimelineEntry] = []
+        visible = EntryPage()
         entries: list[int] = []
+        scanned = 0
         async for entry in merge_entries(store, viewer.authors, viewer.retweeters, bounds):
             entries.append(entry.signed_id)
             if len(entries) == _ENTRIES_PER_LOAD:
                 visible += await self._entry_cache.load_visible(reader, entries)
                 entries = []
+                scanned += _ENTRIES_PER_LOAD
                 if len(visible) >= limit:
                     break
+                if scanned >= MAX_SCANNED_ROWS:
+                    visible.scanned_to = abs(entry.signed_id)
+                    break
+                await asyncio.sleep(0)  # a store in this process lets no other task run
         visible += await self._entry_cache.load_visible(reader, entries)
-        return visible[:limit]
+        del visible[limit:]
+        return visible
 
     async def _fetch_contexts(self, viewers: Collection[int]) -> Mapping[int, ViewerContext]:
         # Local rings hold the entries of all authors, so none counts as high-fanout.
@@ -165,10 +194,29 @@ class HomeTimeline:
         if reader is None:
             # Shared by all who load the same at once: good until the reader is invalidated.
             ticket = self._load_tickets.setdefault(viewer, object())
-            reader = ReaderState((await self._context_loader((viewer,)))[viewer])
+            context = (await self._context_loader((viewer,)))[viewer]
+            reader = ReaderState(context, shown_places=self._places_of(viewer))
             if self._load_tickets.get(viewer) is ticket:
                 del self._load_tickets[viewer]
                 while len(self._readers) >= self._max_readers:
                     del self._readers[next(iter(self._readers))]
                 self._readers[viewer] = reader
         return reader
+
+
+def _note_shown(reader: ReaderState, page: EntryPage, ascending: bool) -> None:
+    """Put a page in its order, newest first, and note where it shows its posts: those that may
+    move, and the first and last one, from which clients go on."""
+    if ascending:
+        page.reverse()
+    if not page:
+        return
+    places = reader.shown_places
+    for id, post, retweeter in page:
+        if retweeter is not None or post in places:
+            places.pop(post, None)  # the newest places stand last
+            places[post] = id
+    for id, post, _ in (page[0], page[-1]):
+        places[post] = id
+    while len(places) > _MAX_SHOWN_PLACES:
+        del places[next(iter(places))]

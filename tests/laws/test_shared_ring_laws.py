@@ -15,8 +15,6 @@ from projections.home.home_timeline import HomeTimeline
 from projections.pages import PageRequest
 from projections.timeline import TimelineProjection, find_invalidations
 from tests.support.social_model import (
-    FREQUENT_KINDS,
-    RARE_KINDS,
     SocialModel,
     SocialStep,
     project_and_store,
@@ -127,35 +125,4 @@ async def test_many_retweeters_of_one_post_are_looked_up_reader_by_reader(
         for step in then:
             await system.apply_steps([step])
             await system.check_homes()
-        system.fanout.close()
-
-
-GROWING = ("post", "post", "retweet", "retweet", "retweet", "delete", "edit", "follow")
-
-
-@pytest.mark.parametrize("by", ["entry", "post"])
-@settings(max_examples=80)
-@given(random_steps(), st.data())
-async def test_a_walk_while_others_write_shows_each_post_once_and_misses_none(
-    by: str, before: list[SocialStep], draw: st.DataObject
-) -> None:
-    # A post whose earliest retweet is undone moves up; only entry ids are then exact cursors.
-    kinds = FREQUENT_KINDS + RARE_KINDS if by == "entry" else GROWING
-    others = st.tuples(st.sampled_from(kinds), st.integers(2, 6), st.integers(1, 40), st.just(0))
-    with tempfile.TemporaryDirectory() as folder:
-        system = SharedRingSystem(Path(folder), fanout_limit=2)
-        await system.fanout.start(system.store, "test")
-        await system.apply_steps([step for step in before if (step[0], step[1]) != ("end", 1)])
-        await system.check_rings_answer()
-        at_first, walked = system.world.expected_home(1), []
-        request = PageRequest(2)
-        while page := system.home.page_from_memory(1, request) or await system.home.load_page(
-            1, request
-        ):
-            walked += page
-            request = PageRequest(2, max_id=page[-1].id if by == "entry" else page[-1].post)
-            await system.apply_steps(draw.draw(st.lists(others, max_size=4)))
-        seen = [entry.post for entry in walked]
-        assert len(seen) == len(set(seen))
-        assert set(at_first) & set(system.world.expected_home(1)) <= set(walked)
         system.fanout.close()

@@ -1,15 +1,27 @@
 """Entries and relations, from events to the timelines that list posts alone."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
 from events import schema
 from events.schema import Event
 from infra.in_memory.read_store import MemoryReadStore
 from projections.home.viewer import load_contexts
 from projections.invalidation import InvalidationKind
 from projections.pages import PageRequest
+from projections.store import ReadStore
 from projections.timeline import (
+    HASHTAG_ENTRIES,
     HIGH_FANOUT_AUTHORS,
+    MAX_SCANNED_ROWS,
     POST_ENTRIES,
     RETWEET_ENTRIES,
+    EntryPage,
+    HashtagEntry,
+    PostEntry,
     TimelineProjection,
     find_invalidations,
     read_hashtag_timeline,
@@ -17,6 +29,7 @@ from projections.timeline import (
     read_user_timeline,
 )
 from tests.support.projection_dsl import given, id_at
+from tests.support.store_adapters import put_changes
 
 ANN, BEN, CAT = 1, 2, 3
 TIMELINE = TimelineProjection(fanout_limit=1)
@@ -131,3 +144,90 @@ def test_deletions_and_changed_relations_are_invalidations() -> None:
         (InvalidationKind.HIGH_FANOUT, 0),
     }  # fmt: skip
     given(post(1, ANN), retweet(1, BEN), *ends, by=TIMELINE).expect(POST_ENTRIES)
+
+
+class CountingStore(MemoryReadStore):
+    """Counts what is read, and the longest stretch without a turn for other tasks."""
+
+    rows_read = 0
+    reads = 0
+
+    async def scan(self, *arguments: Any, **how: Any) -> Any:
+        rows = await super().scan(*arguments, **how)
+        self.rows_read += len(rows)
+        self.reads += 1
+        return rows
+
+
+async def store_with_hidden_posts(hidden: int) -> CountingStore:
+    """One post by Ann, then many by Ben, all under one hashtag."""
+    store = CountingStore(TIMELINE.tables)
+    posts = [PostEntry(1, ANN), *(PostEntry(id, BEN) for id in range(2, hidden + 2))]
+    await add_tagged_posts(store, posts, after=0)
+    return store
+
+
+async def add_tagged_posts(store: ReadStore, posts: Sequence[PostEntry], after: int) -> None:
+    tags = [HashtagEntry(row.post, "cats") for row in posts]
+    changes = put_changes(POST_ENTRIES, posts)
+    changes.puts |= put_changes(HASHTAG_ENTRIES, tags).puts
+    await store.apply(changes, after, after + 1)
+
+
+Read = Callable[[ReadStore, PageRequest], Awaitable[EntryPage]]
+LISTS: dict[str, Read] = {
+    "public": lambda store, request: read_public_timeline(store, request, {BEN}),
+    "hashtag": lambda store, request: read_hashtag_timeline(store, "cats", request, {BEN}),
+}
+
+
+@pytest.mark.parametrize("read", LISTS.values(), ids=LISTS)
+async def test_a_page_among_many_hidden_posts_ends_early_and_says_where_to_go_on(
+    read: Read,
+) -> None:
+    store = await store_with_hidden_posts(3 * MAX_SCANNED_ROWS)
+    request, pages = PageRequest(limit=1), 0
+    while not (page := await read(store, request)):
+        assert store.rows_read < 2 * MAX_SCANNED_ROWS
+        assert store.reads < 20
+        assert page.scanned_to is not None
+        request, pages = PageRequest(limit=1, max_id=page.scanned_to), pages + 1
+        store.rows_read = store.reads = 0
+    assert pages >= 2
+    assert [entry.post for entry in page] == [1]
+
+
+@pytest.mark.parametrize("read", LISTS.values(), ids=LISTS)
+async def test_a_page_counted_from_the_oldest_ends_early_among_hidden_posts_too(read: Read) -> None:
+    store = await store_with_hidden_posts(2 * MAX_SCANNED_ROWS)
+    newest = 2 * MAX_SCANNED_ROWS + 2
+    await add_tagged_posts(store, [PostEntry(newest, CAT)], after=1)
+    request = PageRequest(limit=1, min_id=1)
+    while not (page := await read(store, request)):
+        assert page.scanned_to is not None
+        assert page.scanned_to > (request.min_id or 0)
+        request = PageRequest(limit=1, min_id=page.scanned_to)
+    assert [entry.post for entry in page] == [newest]
+
+
+async def test_a_page_at_the_end_of_its_list_does_not_say_where_to_go_on() -> None:
+    store = await store_with_hidden_posts(100)
+    for request in (PageRequest(limit=1), PageRequest(limit=3)):
+        page = await LISTS["hashtag"](store, request)
+        assert [entry.post for entry in page] == [1]
+        assert page.scanned_to is None
+
+
+async def test_other_tasks_run_while_hidden_posts_are_passed_over() -> None:
+    store, turns = await store_with_hidden_posts(MAX_SCANNED_ROWS), 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(take_turns())
+    await LISTS["public"](store, PageRequest(limit=1))
+    other.cancel()
+    assert turns >= 5
