@@ -13,12 +13,17 @@ MAX_WAIT_SECONDS: Final = 60.0
 """A source that follows the log reads its head this often, even where no append wakes it."""
 
 
+FEW_POSITIONS: Final = 10_000
+"""So many are read as they are, without asking where the times of interest lie: a reader that
+follows the log asks for a few again and again."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventFilter:
     """Conditions that must all hold; by default there are none.
 
     Ids carry time, so the bounds on ids are bounds on time. The log is not in the order of time:
-    such a filter still reads the whole log.
+    imported events lie where they were imported.
     """
 
     after: int = LOG_START
@@ -96,20 +101,38 @@ def select_events(
 ) -> Iterator[SelectedEvents]:
     """The matching events after position `after` and up to `until`; batches may be empty."""
     position = max(after, event_filter.after)
+    if position >= until:
+        return
     if event_filter.stream is not None:
         events = log.read_stream(event_filter.stream)
         events = [e for e in events if position < e.position <= until and event_filter.matches(e)]
         yield SelectedEvents(events, until)
         return
+    position, end = _bounds_with_ids(log, event_filter, position, until)
     # The log itself checks positions and types: without other conditions, every event matches.
     types = event_filter.types
     all_match = EventFilter(after=event_filter.after, types=types) == event_filter
-    for page in read_pages(log, position, until, types=types, limit=EVENTS_PER_BATCH):
+    for page in read_pages(log, position, end, types=types, limit=EVENTS_PER_BATCH):
         yield (
             page
             if all_match
             else SelectedEvents(list(filter(event_filter.matches, page.events)), page.through)
         )
+    if end < until:
+        yield SelectedEvents([], until)
+
+
+def _bounds_with_ids(
+    log: EventLog, event_filter: EventFilter, after: int, until: int
+) -> tuple[int, int]:
+    """Between which positions (after, until) to read; the same one twice for nothing."""
+    first, last = event_filter.first_id, event_filter.before_id - 1
+    if until - after <= FEW_POSITIONS or (first == 0 and last >= LAST_ID):
+        return after, until
+    found = log.positions_between(first, last)
+    if found is None or found[0] > until or found[1] <= after:
+        return after, after
+    return max(found[0] - 1, after), min(found[1], until)
 
 
 def select_lines(log: EventLog, after: int, until: int) -> Iterator[SelectedLines]:

@@ -199,6 +199,11 @@ class EventLog(Protocol):
         """The ids in the log from `first` to `last`, both included, in order."""
         ...
 
+    def positions_between(self, first: int, last: int) -> tuple[int, int] | None:
+        """The smallest and the largest position of events with ids from `first` to `last`, both
+        included; None where there are none. Takes time for each such event, and for no other."""
+        ...
+
     def newest_id(self, below: int | None = None) -> int:
         """The largest id in the log (below a bound); 0 in an empty log."""
         ...

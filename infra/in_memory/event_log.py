@@ -108,6 +108,11 @@ class MemoryLog:
             self._require_open()
             return self._ids[bisect_left(self._ids, first) : bisect_right(self._ids, last)]
 
+    def positions_between(self, first: int, last: int) -> tuple[int, int] | None:
+        with self._lock:
+            positions = [self._by_id[id].position for id in self.ids_between(first, last)]
+        return (min(positions), max(positions)) if positions else None
+
     def newest_id(self, below: int | None = None) -> int:
         with self._lock:
             self._require_open()

@@ -155,6 +155,14 @@ class SqliteLog:
         )
         return [id for (id,) in rows]
 
+    def positions_between(self, first: int, last: int) -> tuple[int, int] | None:
+        bounds = max(first, -_LARGEST_INT64), min(last, _LARGEST_INT64)
+        # The index on ids holds the positions, too: no row of the table is read.
+        [(lowest, highest)] = self._select_rows(
+            "SELECT min(position), max(position) FROM events WHERE id BETWEEN ? AND ?", *bounds
+        )
+        return None if lowest is None else (lowest, highest)
+
     def newest_id(self, below: int | None = None) -> int:
         last = _LARGEST_INT64 if below is None else min(below - 1, _LARGEST_INT64)
         return self._select_number("SELECT max(id) FROM events WHERE id <= ?", last) or 0

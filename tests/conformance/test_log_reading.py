@@ -140,6 +140,16 @@ async def test_ids_need_not_grow_with_positions(log: EventLog) -> None:
     assert [id - FIRST_ID for id in log.ids_between(0, 1 << 62)] == [1, 3, 5, 9]
 
 
+async def test_the_positions_of_a_range_of_ids_are_those_of_its_lowest_and_highest_event(
+    log: EventLog,
+) -> None:
+    at = [(await log.append(post_append(number))).position for number in (5, 3, 9, 1)]
+    assert log.positions_between(FIRST_ID + 3, FIRST_ID + 5) == (at[0], at[1])
+    assert log.positions_between(FIRST_ID + 9, FIRST_ID + 9) == (at[2], at[2])
+    assert log.positions_between(0, 1 << 70) == (at[0], at[3])
+    assert log.positions_between(FIRST_ID + 6, FIRST_ID + 8) is None
+
+
 async def test_a_repeated_key_gives_the_first_result_and_writes_nothing(log: EventLog) -> None:
     first = await log.append(post_append(1, key="k"))
     await log.append(post_append(2))

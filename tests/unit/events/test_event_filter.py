@@ -1,13 +1,17 @@
 """A selection gives what a filter over the whole log gives."""
 
 import asyncio
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events import event_filter
 from events.envelope import StoredEvent
 from events.event_filter import EventFilter, events_from_log, select_events
 from events.ids.snowflake import LAST_ID, compose_id
+from infra.in_memory.event_log import MemoryLog
 from tests.support.export_logs import ROBIN, START_MS, WREN, grow_log, sample_log
 
 LOG = sample_log(60)
@@ -38,16 +42,43 @@ def wanted(event: StoredEvent, selection: EventFilter) -> bool:
     return in_time and event.position > selection.after
 
 
-@given(selections, st.integers(0, 60), st.integers(0, 70))
+@given(selections, st.integers(0, 60), st.integers(0, 70), st.sampled_from([0, 10, 1000]))
 def test_reading_a_selection_gives_what_a_filter_gives(
-    selection: EventFilter, after: int, until: int
+    selection: EventFilter, after: int, until: int, few: int
 ) -> None:
-    batches = list(select_events(LOG, selection, after, until))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_filter, "FEW_POSITIONS", few)
+        batches = list(select_events(LOG, selection, after, until))
     expected = [e for e in EVENTS if wanted(e, selection) and after < e.position <= until]
     assert [event for batch in batches for event in batch.events] == expected
     assert all(event.position <= batch.through for batch in batches for event in batch.events)
     if selection.after < until and after < until:
         assert batches[-1].through == until
+    else:
+        assert batches == []
+
+
+def test_events_of_a_time_are_read_without_the_rest_of_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_filter, "FEW_POSITIONS", 100)
+    log, read = sample_log(2000), 0
+    wanted = log.read_all(1500, limit=10)
+    ids = sorted(event.id for event in wanted)
+    original = MemoryLog.read_all
+
+    def count_read(self: MemoryLog, *arguments: Any, **options: Any) -> list[StoredEvent]:
+        nonlocal read
+        events = original(self, *arguments, **options)
+        read += len(events)
+        return events
+
+    monkeypatch.setattr(MemoryLog, "read_all", count_read)
+    selection = EventFilter(first_id=ids[0], before_id=ids[-1] + 1)
+    batches = list(select_events(log, selection, 0, log.head()))
+    assert [event for batch in batches for event in batch.events] == wanted
+    assert batches[-1].through == log.head()
+    assert read < 50
 
 
 def test_reading_goes_in_batches_that_say_how_far_they_looked() -> None:
