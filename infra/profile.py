@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from events.log import EventLog
 from infra.log_of_record import open_log
+from infra.process.child_run import announce_ready
 from infra.process.supervisor import stop_on_signals
 from infra.process.telemetry import begin_telemetry
 from infra.settings import Settings
@@ -92,16 +94,29 @@ class Runner(Protocol):
         ...
 
 
-async def run_log_worker(
-    settings: Settings,
-    open_runner: Callable[[Settings, EventLog], AbstractAsyncContextManager[Runner]],
-    lifeline: int | None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class WorkerSignals:
+    """What a worker's runner is opened with: `stop` may be set before it is open; `started` is
+    called once the process has all that it needs, if only to wait for its turn."""
+
+    stop: asyncio.Event
+    started: Callable[[], None]
+
+
+OpenRunner = Callable[
+    [Settings, EventLog, WorkerSignals], AbstractAsyncContextManager[Runner | None]
+]
+"""Opens a runner; None where it was stopped before it could."""
+
+
+async def run_log_worker(settings: Settings, open_runner: OpenRunner, lifeline: int | None) -> None:
     """`Profile.run_worker` for a runner that follows the log itself."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.make_data_folder()
     begin_telemetry(settings, "projector")
-    stop = asyncio.Event()
-    stop_on_signals(stop.set, lifeline)
+    signals = WorkerSignals(asyncio.Event(), partial(announce_ready, lifeline))
+    stop_on_signals(signals.stop.set, lifeline)
     with open_log(settings) as log:
-        async with open_runner(settings, log) as runner:
-            await runner.run(stop)
+        async with open_runner(settings, log, signals) as runner:
+            if runner is not None:
+                signals.started()
+                await runner.run(signals.stop)

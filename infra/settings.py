@@ -179,6 +179,10 @@ class Settings(BaseSettings):
             return self
         return self.model_copy(update={"base_url": _listening_address(host, port)})
 
+    def make_data_folder(self) -> None:
+        """Make the data folder if there is none, for this user alone. Raises `OSError`."""
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     @property
     def mongodb(self) -> str | None:
         """The address of the MongoDB that holds the views; None where they are in SQLite."""

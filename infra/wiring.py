@@ -165,7 +165,7 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
     """
     from api.accounts.throttle import LoginThrottle
 
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.make_data_folder()
     profile = choose_profile(settings)
     with (
         open_log(settings) as log,

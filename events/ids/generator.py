@@ -26,13 +26,14 @@ class SnowflakeGenerator:
     No other process may use the machine id for the same times; two bounds see to that:
 
     - `not_before_ms`: every id is later than this ms (the newest time in the log, or the time up
-      to which an earlier holder may have used the machine id). The constructor waits for it.
+      to which an earlier holder may have used the machine id).
     - `until_ms`: every id is earlier than this ms. A renewed lease raises it with `allow_until`.
 
     When the clock goes back by at most 10 s, ids go on in the newest ms. Where that is full, the
     next ms is opened only when the clock has moved on by one ms as well: ids then run ahead of the
     clock by as much as it went back, and never by more. A clock that is further back raises
-    ClockWentBack, until it has caught up.
+    ClockWentBack, until it has caught up. At the start it is the same: a clock that is behind
+    `not_before_ms` has gone back while no generator ran.
     """
 
     __slots__ = (
@@ -58,8 +59,7 @@ class SnowflakeGenerator:
     ) -> None:
         """`clock` gives Unix ms, `wait` sleeps for seconds.
 
-        Raises OutOfLayout for a machine id that is not an ordinary one, and ClockWentBack when
-        the clock is more than 10 s before `not_before_ms`.
+        Raises OutOfLayout for a machine id that is not an ordinary one.
         """
         if machine not in ORDINARY_MACHINES:
             raise OutOfLayout(
@@ -77,9 +77,6 @@ class SnowflakeGenerator:
         # The readings of the clock at which that ms was last checked, and opened.
         self._checked_at_ms = -1
         self._opened_at_ms = not_before_ms
-        while (now := clock()) <= not_before_ms:
-            self._refuse_clock_behind(now)
-            wait((not_before_ms + 1 - now) / 1000)
 
     @property
     def machine_id(self) -> int:

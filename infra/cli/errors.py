@@ -27,53 +27,14 @@ class UserError(click.ClickException):
 
 def as_user_error(error: Exception) -> UserError | None:
     """The line for an error that is no bug of the program; None for every other."""
-    from api.accounts.errors import AccountError
-    from commands.errors import CommandRejected
-    from events.codec import UnknownEvent
-    from events.ids.snowflake import SnowflakeError
-    from events.log import LogError
     from infra.dev.local_engine import EngineFailed, EngineMissing
     from infra.dev.stack_record import StackFailed
-    from infra.embedded.backup import BackupFailed
-    from infra.ids.machine_lease import LeaseError
-    from infra.process.supervisor import CannotListen
-    from infra.settings import InvalidSetting
-    from infra.shared_memory.fanout import RingsInUse
-    from infra.shared_memory.status_page import ProjectorAlreadyRunning
-    from projections.store import StoreError
-    from streams.export.manifest import CannotResume
-    from streams.export.restore import CannotRestore
-    from streams.feed.relay import FeedUnavailable
+    from infra.entrypoints.expected_errors import expected_error_line
 
-    match error:
-        case InvalidSetting():
-            return UserError(str(error), exit_code=2)
-        case (
-            AccountError()
-            | BackupFailed()
-            | CannotListen()
-            | ProjectorAlreadyRunning()
-            | CannotRestore()
-            | CannotResume()
-            | EngineFailed()
-            | EngineMissing()
-            | FeedUnavailable()
-            | LeaseError()
-            | LogError()
-            | CommandRejected()
-            | RingsInUse()
-            | SnowflakeError()
-            | StackFailed()
-            | StoreError()
-            | UnknownEvent()
-        ):
-            return UserError(str(error))
-        case OSError(filename=str() | bytes() as name, strerror=str() as reason):
-            where = name.decode(errors="replace") if isinstance(name, bytes) else name
-            return UserError(f"{where}: {reason}")
-        case OSError(strerror=str() as reason):
-            return UserError(reason)
-    return None
+    if isinstance(error, EngineFailed | EngineMissing | StackFailed):
+        return UserError(str(error))
+    line = expected_error_line(error)
+    return None if line is None else UserError(line.text, line.exit_status)
 
 
 def require_streaming_packages() -> None:

@@ -221,7 +221,7 @@ def restore(file: BinaryIO, data: Path | None) -> None:
     from streams.export.restore import restore_events
 
     settings = settings_with_options(data=data)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.make_data_folder()
     with open_log(settings) as log, progress_bar() as progress:
         report_progress = progress.begin_phase("events", None)
         count = asyncio.run(restore_events(log, _parse_events(file), report_progress))

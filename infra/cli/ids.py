@@ -26,7 +26,7 @@ def print_new_ids(count: int, data: Path | None) -> None:
     from infra.wiring import open_live_ids
 
     settings = settings_with_options(data=data)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.make_data_folder()
     with open_log(settings) as log, open_live_ids(settings, log) as new_id:
         for _ in range(count):
             sys.stdout.write(f"{new_id()}\n")

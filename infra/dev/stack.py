@@ -12,7 +12,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -36,6 +35,7 @@ from infra.dev.stack_record import (
     write_stack_record,
 )
 from infra.kafka.topic import FeedTopic, ensure_topic
+from infra.process.child import python_command
 from infra.process.supervisor import open_listener
 from infra.settings import Settings
 
@@ -78,7 +78,8 @@ def start_stack(settings: Settings, write_line: LineWriter) -> StackRecord:
     before = read_stack_record(settings.stack_file)
     if before is not None and any(process.is_running() for process in before.processes):
         raise StackFailed("it is up already, or a part of it is: `starling down` ends it")
-    settings.process_logs_folder.mkdir(parents=True, exist_ok=True)
+    settings.make_data_folder()
+    settings.process_logs_folder.mkdir(exist_ok=True)
     start = _StackStart(settings, write_line)
     try:
         _start_in_order(start)
@@ -184,7 +185,7 @@ def _start_supervisor(settings: Settings, listeners: list[socket.socket]) -> int
     options = [text for file in files for text in ("--listener", str(file))]
     with (settings.process_logs_folder / "stack-supervisor.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "infra.dev.stack_supervisor", *options],
+            python_command("-m", "infra.dev.stack_supervisor", *options),
             env=settings.to_environment(), pass_fds=files,
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         ).pid  # fmt: skip

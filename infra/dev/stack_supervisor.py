@@ -8,14 +8,16 @@ inherits. Each has a log file of its own.
 import argparse
 import asyncio
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from infra import settings
+from infra.process.child_run import ChildProcess
 from infra.process.logs import configure_logs
 from infra.process.shared_metrics import forget_ended_processes
-from infra.process.supervisor import ChildProcess, Supervisor
+from infra.process.supervisor import ChildCannotStart, Supervisor
 
 WORKER_PROCESSES: Final = 2
 """Faust workers."""
@@ -50,7 +52,11 @@ def main() -> None:
     configure_logs(chosen.log_format, "supervisor")
     # The API shows the metrics of all of them.
     shared = chosen.model_copy(update={"metrics_port": None})
-    asyncio.run(Supervisor(children, shared.to_environment(), _logger.info).run())
+    try:
+        asyncio.run(Supervisor(children, shared.to_environment(), _logger.info).run())
+    except ChildCannotStart as error:
+        _logger.error("%s", error)
+        sys.exit(error.exit_status)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ executed once the projector has time for it, or starts again, even if the proces
 gone. Each must do no harm when it is executed twice.
 """
 
+import logging
 import os
 import secrets
 import time
@@ -21,6 +22,9 @@ from streams.rebuild.admin import AdminCommand, AdminResult
 
 ADMIN_TOPIC: Final = "admin"
 """What processes subscribe to that wait for results."""
+
+
+_logger = logging.getLogger(__name__)
 
 
 class AdminQueue:
@@ -59,6 +63,10 @@ class AdminQueue:
                 command = msgspec.json.decode(path.read_bytes(), type=AdminCommand)
             except FileNotFoundError:
                 continue  # withdrawn
+            except msgspec.DecodeError as error:
+                _logger.warning("%s is no command and is removed: %s", path, error)
+                path.unlink(missing_ok=True)
+                continue
             yield command, lambda result, path=path: self._write_result(path, result)  # type: ignore[misc]
 
     def _write_result(self, path: Path, result: AdminResult) -> None:
@@ -67,7 +75,10 @@ class AdminQueue:
         self._notifier.notify(ADMIN_TOPIC)
 
     def remove_unclaimed(self) -> None:
-        """For a projector that starts: remove results whose senders stopped waiting."""
-        if self._folder.is_dir():
-            for file in self._folder.glob("*.result"):
-                file.unlink(missing_ok=True)
+        """For a projector that starts: remove results whose senders stopped waiting.
+
+        Raises `OSError` where there can be no commands.
+        """
+        self._folder.mkdir(exist_ok=True)
+        for file in self._folder.glob("*.result"):
+            file.unlink(missing_ok=True)

@@ -30,7 +30,9 @@ class CurrentViews:
         status_page: StatusPageReader,
         open_view: ViewOpener = open_any_version,
     ) -> None:
+        """Raises `StoreUnavailable` where the list of current files is damaged."""
         self._files = ViewFiles(folder)
+        self._files.current_files()
         self._projections = {projection.name: projection for projection in projections}
         self._status_page = status_page
         self._open_view = open_view

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from events.log import EventLog
 from infra.embedded.admin import EmbeddedAdmin
 from infra.embedded.current_views import CurrentViews
-from infra.embedded.projector import VIEWS_TOPIC, open_projector
+from infra.embedded.projector import VIEWS_TOPIC, open_projector, open_projector_when_free
 from infra.embedded.rebuilds import EmbeddedRebuildBackend
 from infra.process.notifications import ProcessNotifier
 from infra.profile import ReadSide, run_log_worker
@@ -82,4 +82,4 @@ class EmbeddedProfile:
         yield EmbeddedRebuildBackend(self._settings)
 
     def run_worker(self, topic: str, lifeline: int | None) -> None:
-        asyncio.run(run_log_worker(self._settings, open_projector, lifeline))
+        asyncio.run(run_log_worker(self._settings, open_projector_when_free, lifeline))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -20,13 +20,17 @@ from infra.embedded.admin_queue import AdminQueue
 from infra.embedded.live_views import LiveViews
 from infra.embedded.old_data_folder import adopt_old_names
 from infra.process.notifications import ProcessNotifier
+from infra.profile import WorkerSignals
 from infra.settings import Settings
 from infra.shared_memory.fanout import RingFanout
-from infra.shared_memory.status_page import StatusPageWriter
+from infra.shared_memory.status_page import ProjectorAlreadyRunning, StatusPageWriter
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from streams.projecting.log_runner import LogRunner
 from streams.rebuild.admin import AdminCommand
+
+STANDBY_SECONDS: Final = 0.5
+"""Between two tries of a projector that waits for another one to end."""
 
 VIEWS_TOPIC: Final = "views"
 """What requests subscribe to that wait for a view to reach a position."""
@@ -99,6 +103,33 @@ async def open_projector(
         runner = LogRunner(log, live.followers, partial(_publish_positions, status_page, notifier))
         projector = Projector(live, runner, queue, admin)
         runner.run_maintenance = projector.run_maintenance
+        yield projector
+
+
+@asynccontextmanager
+async def open_projector_when_free(
+    settings: Settings, log: EventLog, signals: WorkerSignals
+) -> AsyncIterator[Projector | None]:
+    """As `open_projector`, once no other projector is at work on the folder; None where it was
+    stopped before.
+
+    A second server on a data folder serves like the first, and its projector stands by. Raises
+    `RingsInUse`, `StoreError`.
+    """
+    async with AsyncExitStack() as stack:
+        projector, waiting = None, False
+        while projector is None and not signals.stop.is_set():
+            try:
+                projector = await stack.enter_async_context(open_projector(settings, log))
+            except ProjectorAlreadyRunning as error:
+                if not waiting:
+                    _logger.warning("standing by: %s", error)
+                    signals.started()
+                    waiting = True
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(signals.stop.wait(), STANDBY_SECONDS)
+        if waiting and projector is not None:
+            _logger.warning("at work on %s: the other projector ended", settings.data)
         yield projector
 
 

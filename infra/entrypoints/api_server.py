@@ -14,6 +14,8 @@ import uvicorn
 
 from api.http.request_log import request_fields
 from infra import settings
+from infra.entrypoints.expected_errors import ending_with_one_line
+from infra.process.child_run import announce_ready
 from infra.process.logs import configure_logs
 from infra.process.memory import freeze_started_program
 from infra.process.supervisor import watch_lifeline
@@ -63,6 +65,7 @@ async def serve_requests(listener: socket.socket, lifeline: int) -> None:
             running.should_exit = True
 
         watch_lifeline(lifeline, stop)
+        announce_ready(lifeline)
         await running.serve(sockets=[listener])
 
 
@@ -73,7 +76,8 @@ def main() -> None:
     parser.add_argument("--lifeline", type=int, required=True)
     arguments = parser.parse_args()
     listener = socket.socket(fileno=arguments.listener)
-    with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+    loop_factory = uvicorn.Config("").get_loop_factory()
+    with ending_with_one_line(), asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(serve_requests(listener, arguments.lifeline))
 
 

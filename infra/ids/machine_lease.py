@@ -185,7 +185,8 @@ def leased_snowflake(
                 yield ids
         finally:
             ids.allow_until(0)
-            used_ms = ids.last_ms
+            if ids.last_ms > not_before_ms:  # else it made none
+                used_ms = ids.last_ms
     finally:
         _release_lease(lease, used_ms)
 

@@ -1,10 +1,14 @@
 """Keeps child processes running: API processes and a projector in `starling serve`.
 
 The parent binds the port, so that a port in use is reported at once and no connection is refused
-while a process restarts; API processes share the listening socket. A child that dies is started
-again, after a delay that grows while it keeps dying. Children run in sessions of their own, so
-Ctrl-C reaches only the parent, which stops them in order; and they watch a pipe from the parent,
-the lifeline, so that none outlives it.
+while a process restarts; API processes share the listening socket. Children run in sessions of
+their own, so Ctrl-C reaches only the parent, which stops them in order. Each has a socket to the
+parent, its lifeline: the child says on it that it is ready, and watches it, so that none outlives
+the parent.
+
+A child that was ready once and dies is started again, after a delay that grows while it keeps
+dying. A child that dies before it was ever ready is tried a few times; then the parent ends too,
+with the last thing that the child wrote.
 """
 
 import asyncio
@@ -12,37 +16,38 @@ import errno
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import suppress
+
+from infra.process.child_run import ChildProcess, ChildRun, describe_end
 
 FIRST_RESTART_DELAY = 0.1
 LONGEST_RESTART_DELAY = 5.0
 STABLE_SECONDS = 10.0
-"""After a child ran for so many seconds, its next restart is without a longer delay."""
+"""After a child ran for so many seconds, its next restart is without a longer delay; and it counts
+as one that can start."""
+START_ATTEMPTS = 3
+"""How often in a row a child may die before it was ever ready."""
 STOP_GRACE_SECONDS = 10.0
 """Seconds that children get to finish before they are killed."""
+WRONG_USAGE = 2
+"""The exit status of a child that would fail the same way each time."""
 
 LineWriter = Callable[[str], None]
 
 
-@dataclass(slots=True)
-class ChildProcess:
-    """A process to keep alive: `arguments` of `python`, and file descriptors that it inherits."""
-
-    name: str
-    arguments: Sequence[str]
-    inherited_fds: tuple[int, ...] = ()
-    log_file: Path | None = None
-    """Where its output goes; None: where its parent's goes."""
-    process: asyncio.subprocess.Process | None = field(default=None, init=False)
-
-
 class CannotListen(Exception):
     """The address can't be bound; the message says why and what to do."""
+
+
+class ChildCannotStart(Exception):
+    """A child died each time before it was ready; the message ends with the last line it wrote."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+        """What the parent should end with: 1, or 2 where the settings are wrong."""
 
 
 def open_listener(host: str, port: int) -> socket.socket:
@@ -78,10 +83,13 @@ class Supervisor:
         self._environment = environment
         self._write_line = write_line
         self._stop_requested = asyncio.Event()
-        self._lifeline, self._parent_end = os.pipe()
+        self._failure: ChildCannotStart | None = None
 
     async def run(self, started: Callable[[], None] | None = None) -> None:
-        """Start every child and keep it running until SIGINT or SIGTERM, then stop them all."""
+        """Start every child and keep it running until SIGINT or SIGTERM, then stop them all.
+
+        Raises `ChildCannotStart`, when all the others are stopped.
+        """
         stop_on_signals(self._stop_requested.set)
         tasks = [asyncio.create_task(self._keep_running(child)) for child in self._children]
         if started is not None:
@@ -90,42 +98,52 @@ class Supervisor:
             await self._stop_requested.wait()
         finally:
             await self._stop_children(tasks)
-            os.close(self._parent_end)
-            os.close(self._lifeline)
-
-    async def _start_child(self, child: ChildProcess) -> asyncio.subprocess.Process:
-        with ExitStack() as stack:
-            log = (
-                stack.enter_context(child.log_file.open("ab"))
-                if child.log_file is not None
-                else None
-            )
-            return await asyncio.create_subprocess_exec(
-                sys.executable,
-                *child.arguments,
-                "--lifeline",
-                str(self._lifeline),
-                pass_fds=(*child.inherited_fds, self._lifeline),
-                start_new_session=True,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-            )
+        if self._failure is not None:
+            raise self._failure
 
     async def _keep_running(self, child: ChildProcess) -> None:
         delay = FIRST_RESTART_DELAY
+        can_start, attempts = False, 0
         while not self._stop_requested.is_set():
             began = time.monotonic()
-            child.process = await self._start_child(child)
-            status = await child.process.wait()
+            try:
+                run = await ChildRun.start(child, self._environment, hold_output=not can_start)
+            except OSError as error:
+                if not can_start:
+                    self._give_up(child, str(error))
+                    return
+                self._write_line(f"{child.name} could not be started again: {error}")
+                await self._pause(LONGEST_RESTART_DELAY)
+                continue
+            child.process = run.process
+            if self._stop_requested.is_set():
+                run.process.terminate()
+            status = await run.wait()
             if self._stop_requested.is_set():
                 return
-            lived = time.monotonic() - began
-            stable = lived > STABLE_SECONDS
+            stable = time.monotonic() - began > STABLE_SECONDS
+            can_start = can_start or stable or run.was_ready
+            attempts += 1
+            if can_start:
+                run.release_output()
+            elif attempts == START_ATTEMPTS or status == WRONG_USAGE:
+                self._give_up(child, run.explain_end(status), status)
+                return
             delay = FIRST_RESTART_DELAY if stable else min(delay * 2, LONGEST_RESTART_DELAY)
-            how = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
-            self._write_line(f"{child.name} {how}; it starts again in {delay:.1f} s")
-            await asyncio.sleep(delay)
+            if can_start:
+                how = describe_end(status)
+                self._write_line(f"{child.name} {how}; it starts again in {delay:.1f} s")
+            await self._pause(delay)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop_requested.wait(), seconds)
+
+    def _give_up(self, child: ChildProcess, reason: str, status: int = 1) -> None:
+        exit_status = WRONG_USAGE if status == WRONG_USAGE else 1
+        if self._failure is None:  # the first of several children names the cause
+            self._failure = ChildCannotStart(f"{child.name} can't start: {reason}", exit_status)
+        self._stop_requested.set()
 
     async def _stop_children(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         alive = [c.process for c in self._children if c.process and c.process.returncode is None]
@@ -143,6 +161,9 @@ class Supervisor:
                     if process.returncode is None:
                         process.kill()
                 await asyncio.wait(late)
+        # What they wrote at the end is passed on first.
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -151,7 +172,7 @@ class Supervisor:
 def watch_lifeline(file: int, stop: Callable[[], None]) -> None:
     """In a child, on its event loop: call `stop` when the parent is gone.
 
-    The parent holds the other end of the pipe and never writes: end of file means that it died.
+    The parent holds the other end and never writes: end of file means that it died.
     """
     os.set_blocking(file, False)
     loop = asyncio.get_running_loop()

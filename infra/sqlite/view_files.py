@@ -30,7 +30,7 @@ from infra.process.file_locks import FileLock
 from infra.sqlite.bulk_load_store import BulkLoadStore, open_for_loading
 from infra.sqlite.read_store import SqliteReadStore, remove_view_file
 from projections.projection import Projection
-from projections.store import StoreError
+from projections.store import StoreError, StoreUnavailable
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.rebuild.rebuild_record import RebuildInProgress, RebuildRecord
 
@@ -65,7 +65,7 @@ def version_of_file(file: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ViewFiles:
-    """The folder of views. Methods raise `OSError`."""
+    """The folder of views. Methods raise `OSError`, and `StoreUnavailable` for a damaged file."""
 
     folder: Path
 
@@ -208,11 +208,22 @@ class ViewFiles:
         return self.folder / ".locks" / projection
 
     def _read_json(self, name: str, type: type[T]) -> T | None:
-        """A file of the folder, decoded; None where it does not exist."""
+        """A file of the folder, decoded; None where it does not exist.
+
+        Raises `StoreUnavailable` where it is damaged or can't be read.
+        """
+        path = self.folder / name
         try:
-            return msgspec.json.decode((self.folder / name).read_bytes(), type=type)
+            return msgspec.json.decode(path.read_bytes(), type=type)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StoreUnavailable(f"{path}: {error.strerror}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StoreUnavailable(
+                f"{path} is damaged ({error}): remove it while no server runs, and what it held "
+                "is made again (docs/operations.md)"
+            ) from error
 
 
 def _record_name(projection: str) -> str:

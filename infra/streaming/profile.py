@@ -25,13 +25,14 @@ from infra.mongodb.connection import (
 from infra.mongodb.current_views import MongoViews
 from infra.mongodb.leases import MongoLeases
 from infra.mongodb.rate_limits import MongoRateLimits
-from infra.profile import ReadSide, run_log_worker
+from infra.profile import ReadSide, WorkerSignals, run_log_worker
 from infra.settings import Settings
 from infra.streaming.admin import StreamingAdmin
 from infra.streaming.rebuilds import StreamingRebuildBackend
 from infra.streaming.worker import open_log_runner, run_faust_worker
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS
+from streams.projecting.log_runner import LogRunner
 from streams.rebuild.admin import FeedMissing
 
 
@@ -100,7 +101,14 @@ class StreamingProfile:
         if self._settings.kafka is not None:
             run_faust_worker(self._settings, self._settings.kafka, topic, lifeline)
         else:
-            asyncio.run(run_log_worker(self._settings, open_log_runner, lifeline))
+            asyncio.run(run_log_worker(self._settings, _open_runner, lifeline))
+
+
+def _open_runner(
+    settings: Settings, log: EventLog, signals: WorkerSignals
+) -> AbstractAsyncContextManager[LogRunner]:
+    """For `run_log_worker`: nothing to wait for."""
+    return open_log_runner(settings, log)
 
 
 async def _no_outdated_views() -> Mapping[str, int]:

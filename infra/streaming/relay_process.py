@@ -18,6 +18,7 @@ from infra.ids.machine_lease import (
 from infra.kafka.feed import KafkaFeed
 from infra.kafka.topic import FeedTopic
 from infra.log_of_record import open_log
+from infra.process.child_run import announce_ready
 from infra.process.clock import clock_ms
 from infra.process.supervisor import stop_on_signals
 from infra.process.telemetry import begin_telemetry
@@ -40,9 +41,10 @@ async def run_relay(
     """Publish until SIGINT or SIGTERM, or until the lifeline's parent is gone."""
     stop = asyncio.Event()
     stop_on_signals(stop.set, lifeline)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.make_data_folder()
     begin_telemetry(settings, "relay")
     with open_log(settings) as log:
+        announce_ready(lifeline)
         while (lease := await _wait_for_lease(settings, stop)) is not None:
             relay = Relay(
                 log, lambda: KafkaFeed.open(servers, topic), lease.is_held, topic=topic.name

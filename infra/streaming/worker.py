@@ -20,6 +20,7 @@ from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.mongodb.view_registry import ViewRegistry, WriterControl
 from infra.mongodb.write_fence import end_expired_lease
+from infra.process.child_run import announce_ready
 from infra.process.memory import collect_garbage_rarely
 from infra.process.telemetry import begin_telemetry
 from infra.settings import Settings
@@ -115,9 +116,10 @@ class _LogProjectorAdmin:
 
 @asynccontextmanager
 async def _worker_views_with_upgrades(
-    settings: Settings, partitions: int, topic: str
+    settings: Settings, partitions: int, topic: str, lifeline: int | None
 ) -> AsyncIterator[ViewProvider]:
     async with open_worker_views(settings, partitions, topic) as views:
+        announce_ready(lifeline)
         rebuilding = asyncio.create_task(rebuild_outdated_views(settings, ALL_PROJECTIONS))
         try:
             yield views
@@ -169,16 +171,16 @@ def run_faust_worker(settings: Settings, servers: str, topic: str, lifeline: int
     partitions = len(partition_numbers(servers, topic))
     if lifeline is not None:
         threading.Thread(target=_stop_with_parent, args=(lifeline,), daemon=True).start()
-    views = partial(_worker_views_with_upgrades, settings, partitions, topic)
+    views = partial(_worker_views_with_upgrades, settings, partitions, topic, lifeline)
     faust_app.run_worker(
         faust_app.build_app(servers, topic, WORKER_GROUP, views, offset_finder(servers, topic))
     )
 
 
 def _stop_with_parent(lifeline: int) -> None:
-    """Stop this process in order when the other end of the pipe is gone with its process.
+    """Stop this process in order when the other end of the lifeline is gone with its process.
 
-    Waits without reading: the pipe is one open file for all children, and others don't block on it.
+    Waits without reading: nothing is ever sent to a child.
     """
     select.select([lifeline], [], [])
     os.kill(os.getpid(), signal.SIGTERM)

@@ -21,7 +21,7 @@ from tests.support.running_server import (
     start_server,
     wait_for_line,
 )
-from tests.support.starling_program import starling
+from tests.support.starling_program import STARLING, starling, starling_environment
 
 
 def children(parent: int) -> dict[int, str]:
@@ -147,11 +147,20 @@ def test_a_wrong_option_is_wrong_usage(wrong: tuple[str, ...], tmp_path: Path) -
     assert (done.returncode, done.stdout) == (2, b"")
 
 
-async def test_a_second_projector_on_a_data_folder_is_one_line(tmp_path: Path) -> None:
-    async with serving_process("--data", tmp_path):
-        done = await asyncio.to_thread(starling, "work", "--data", tmp_path)
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert len(done.stderr.splitlines()) == 1
+async def test_a_second_projector_on_a_data_folder_stands_by_and_takes_over(
+    tmp_path: Path,
+) -> None:
+    async with serving_process("--data", tmp_path) as (server, _):
+        second = await asyncio.create_subprocess_exec(
+            STARLING, "work", "--data", tmp_path,
+            stderr=asyncio.subprocess.PIPE, env=starling_environment(),
+        )  # fmt: skip
+        await wait_for_line(second, f"standing by: another projector is at work on {tmp_path}")
+        server.terminate()
+        await wait_for_line(second, "the other projector ended")
+    second.terminate()
+    _, rest = await second.communicate()
+    assert (second.returncode, rest) == (0, b"")
 
 
 async def test_simulated_people_are_welcome_twice(tmp_path: Path) -> None:

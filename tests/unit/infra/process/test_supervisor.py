@@ -4,18 +4,26 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
-from infra.process.supervisor import ChildProcess, Supervisor
+import pytest
+
+from infra.process.child import python_command
+from infra.process.child_run import ChildProcess
+from infra.process.supervisor import START_ATTEMPTS, ChildCannotStart, Supervisor
+from tests.support.source_tree import read_lines, source_files
 from tests.support.waiting import wait_until
 
 CHILD = """
 import asyncio, os, pathlib, signal, sys
+from infra.process.child_run import announce_ready
 from infra.process.supervisor import watch_lifeline
 async def main():
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     watch_lifeline(int(sys.argv[-1]), stop.set)
+    announce_ready(int(sys.argv[-1]))
     out = pathlib.Path(sys.argv[1])
     with out.open("a") as lines: print("up", os.getpid(), file=lines)
     await stop.wait()
@@ -24,7 +32,8 @@ asyncio.run(main())
 """
 PARENT = """
 import asyncio, os, pathlib, sys
-from infra.process.supervisor import ChildProcess, Supervisor
+from infra.process.child_run import ChildProcess
+from infra.process.supervisor import Supervisor
 child = ChildProcess("child", ["-c", sys.argv[2], sys.argv[1]])
 asyncio.run(Supervisor([child], os.environ, print).run())
 """
@@ -52,6 +61,76 @@ async def test_a_killed_child_is_started_again_and_all_stop_in_order(tmp_path: P
     await asyncio.wait_for(running, 20)
     assert lines(out) == [("up", first), ("up", second), ("down", second)]
     assert "the child was killed by signal 9" in output[0]
+
+
+@pytest.mark.parametrize("log", [False, True], ids=["piped", "logged"])
+async def test_a_child_that_cannot_start_ends_the_parent_with_its_last_line(
+    log: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, output = tmp_path / "out", list[str]()
+    code = f"open({str(out)!r}, 'a').write('up '); import sys; sys.exit('starling: no such folder')"
+    failing = ChildProcess("the child", ["-c", code], log_file=tmp_path / "log" if log else None)
+    healthy = tmp_path / "healthy"
+    children = [ChildProcess("another", ["-c", CHILD, str(healthy)]), failing]
+    supervisor = Supervisor(children, os.environ, output.append)
+    with pytest.raises(ChildCannotStart, match=r"^the child can't start: no such folder$") as ended:
+        await asyncio.wait_for(supervisor.run(), 30)
+    assert ended.value.exit_status == 1
+    assert out.read_text().split() == ["up"] * START_ATTEMPTS
+    assert (output, capfd.readouterr().err) == ([], "")
+    words = [word for word, _ in lines(healthy)]
+    assert words == ["up", "down"], "the others are stopped in order"
+
+
+async def test_wrong_settings_are_not_tried_again(tmp_path: Path) -> None:
+    code = "import sys; sys.stderr.write('starling: no such log\\n'); sys.exit(2)"
+    supervisor = Supervisor([ChildProcess("the child", ["-c", code])], os.environ, print)
+    began = time.monotonic()
+    with pytest.raises(ChildCannotStart, match="no such log") as ended:
+        await supervisor.run()
+    assert ended.value.exit_status == 2
+    assert time.monotonic() - began < 5
+
+
+async def test_the_traceback_of_a_child_that_cannot_start_is_shown_once(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    supervisor = Supervisor([ChildProcess("the child", ["-c", "1 / 0"])], os.environ, print)
+    with pytest.raises(ChildCannotStart, match="ZeroDivisionError: division by zero"):
+        await supervisor.run()
+    assert capfd.readouterr().err.count("Traceback") == 1
+
+
+async def test_a_child_that_was_ready_once_is_started_again_as_often_as_it_dies(
+    tmp_path: Path,
+) -> None:
+    out, output = tmp_path / "out", list[str]()
+    code = CHILD.replace("await stop.wait()", "sys.exit('gone')")
+    supervisor = Supervisor(
+        [ChildProcess("the child", ["-c", code, str(out)])], os.environ, output.append
+    )
+    running = asyncio.create_task(supervisor.run())
+    await wait_until(lambda: len(lines(out)) > START_ATTEMPTS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(running, 20)
+    assert all("ended with 1; it starts again" in line for line in output)
+
+
+async def test_no_file_of_the_working_directory_is_imported_in_place_of_a_real_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("api", "events", "infra", "json", "logging"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
+    monkeypatch.chdir(tmp_path)
+    code = "import json, logging, api, events, infra.process; print('right')"
+    for arguments in (("-c", code), ("-m", "infra.process.child")):
+        child = await asyncio.create_subprocess_exec(*python_command(*arguments))
+        assert await child.wait() == 0
+
+
+def test_every_python_process_of_the_product_is_started_by_python_command() -> None:
+    uses = [path for path in source_files() if "sys.executable" in "".join(read_lines(path))]
+    assert [str(path) for path in uses] == ["infra/process/child.py"]
 
 
 async def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
