@@ -4,23 +4,29 @@ PYTHON ?= python3
 UV ?= uv
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL = @requirements/install $(BIN)/python
+# The program itself, editable. The lock has what builds it, so this asks no network.
+INSTALL_PROGRAM = @$(BIN)/python -m pip --disable-pip-version-check --quiet install \
+	--no-deps --no-build-isolation --no-index -e .
 
 # Two installs into one .venv must never overlap, whatever -j says.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench up down docs clean lock
+.PHONY: help setup run dev test check lowest format bench up down docs clean lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-setup: $(VENV)/.analysis ## install the program, with what `starling sql` needs, into .venv
+run: $(VENV)/.run ## serve a small demo world on 127.0.0.1:8000 (ARGS="--port 8001" or STARLING_PORT)
+	@exec $(BIN)/starling serve --demo $(ARGS)
 
-run: setup ## serve a small demo world on 127.0.0.1:8000
-	@exec $(BIN)/starling serve --demo
+setup: $(VENV)/.setup ## install the program with all that its commands need on one machine
 
-test: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## run every test
+dev: $(VENV)/.dev ## also what those who write projections and notebooks need: pytest, Jupyter's kernel, Polars
+	@echo "Try: $(BIN)/python -m pytest tests/unit/projections"
+
+test: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## run every test, or those in TESTS="..."
 	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(VENV)/.test $(VENV)/.streaming ## format, lint, types and import contracts
@@ -32,6 +38,11 @@ check: $(VENV)/.test $(VENV)/.streaming ## format, lint, types and import contra
 format: $(VENV)/.test ## format the code and sort its imports
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
+
+lowest: ## test the oldest versions of libraries that pyproject.toml allows
+	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.lowest
+	.venv-lowest/bin/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder \
+		$(or $(TESTS),tests/unit tests/laws tests/conformance tests/e2e)
 
 bench: $(VENV)/.bench $(VENV)/.streaming $(VENV)/.engines ## measure beside the peers; writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench
@@ -46,7 +57,7 @@ docs: $(VENV)/.docs ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean: ## remove .venv and every cache; data/ stays
-	rm -rf $(VENV) .engines build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest .engines build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- installing: one stamp a lock, so that a second call costs nothing ----
@@ -62,32 +73,44 @@ $(VENV)/.python:
 
 comma := ,
 
-# The program itself is installed editable; setuptools is locked, so this asks no network.
-$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/.python
-	@echo "installing $< into $(VENV)"
-	@$(PIP) install --require-hashes -r $<
-	@$(PIP) install --no-deps --no-build-isolation --no-index -e .
+$(VENV)/.run: requirements/run.txt requirements/build.txt pyproject.toml | $(VENV)/.python
+	@echo "installing Starling into $(VENV): half a minute to two, by the network"
+	$(INSTALL) requirements/build.txt $<
+	$(INSTALL_PROGRAM)
+	@touch $@
+
+$(VENV)/.lowest: requirements/lowest.txt requirements/build.txt pyproject.toml | $(VENV)/.python
+	@echo "installing the oldest libraries that Starling allows into $(VENV)"
+	$(INSTALL) requirements/build.txt $<
+	$(INSTALL_PROGRAM)
 	@touch $@
 
 $(VENV)/.%: requirements/%.txt | $(VENV)/.run
 	@echo "installing $< into $(VENV)"
-	@$(PIP) install --require-hashes -r $<
+	$(INSTALL) $<
 	@touch $@
 
 # ---- locking: versions.txt chooses one version of everything, the others are cut from it ----
 
-COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 \
 	--no-emit-index-url --no-annotate --no-header
+COMPILE = $(LOCK) pyproject.toml
 CUT = $(COMPILE) --generate-hashes --constraints requirements/versions.txt
+BUILD_REQUIRES = import tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 
 lock: ## write requirements/ anew (needs uv; UPGRADE=--upgrade takes newer versions)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	$(COMPILE) $(UPGRADE) --all-extras -o requirements/versions.txt
 	$(CUT) -o requirements/run.txt
+	$(CUT) -o requirements/setup.txt --extra analysis --extra simulate
+	$(CUT) -o requirements/dev.txt --extra dev
+	$(CUT) -o requirements/test.txt --extra test --extra lint
 	$(CUT) -o requirements/streaming.txt --extra streaming
 	$(CUT) -o requirements/engines.txt --extra engines
-	$(CUT) -o requirements/analysis.txt --extra analysis
-	$(CUT) -o requirements/test.txt --extra analysis --extra test --extra lint
-	$(CUT) -o requirements/bench.txt --extra analysis --extra bench
+	$(CUT) -o requirements/bench.txt --extra bench
 	$(CUT) -o requirements/docs.txt --extra docs
 	$(CUT) -o requirements/otel.txt --extra otel
+	$(COMPILE) --generate-hashes --resolution lowest-direct -o requirements/lowest.txt \
+		--extra streaming --extra test
+	@$(PYTHON) -c '$(BUILD_REQUIRES)' | $(LOCK) $(UPGRADE) --generate-hashes - -o requirements/build.txt

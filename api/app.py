@@ -59,7 +59,7 @@ def build_app(ports: Ports) -> FastAPI:
         HealthResource(ports, metrics),
     )
     table = RouteTable([route for resource in all_resources for route in resource.routes()])
-    document = openapi.openapi_document(table.routes, TITLE, version("starling"), ABOUT)
+    document = openapi.openapi_document(table.routes, TITLE, version("starling-feed"), ABOUT)
 
     # Its telemetry would read the environment at every request; `api.http.metrics` counts instead.
     quiet: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}

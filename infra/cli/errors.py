@@ -45,9 +45,8 @@ def require_streaming_packages() -> None:
         raise UserError("the packages of the streaming profile are not installed: use `make up`")
 
 
-def missing_analysis_package(error: ModuleNotFoundError) -> UserError:
-    """The line for a package of the extra `analysis` that is not installed."""
+def missing_package(error: ModuleNotFoundError, extra: str) -> UserError:
+    """The line for a package of an extra (`analysis`, `simulate`) that is not installed."""
     return UserError(
-        f"this needs {error.name}: 'make setup' installs it, and so does "
-        "pip install 'starling[analysis]'"
+        f"this needs {error.name}: 'make setup' installs it, and so does pip install '.[{extra}]'"
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from infra.cli.errors import UserError, missing_analysis_package, require_streaming_packages
+from infra.cli.errors import UserError, missing_package, require_streaming_packages
 from infra.cli.options import (
     data_option,
     json_option,
@@ -135,7 +135,7 @@ def _open_export(log: "EventLog", selection: "EventFilter", how: ExportOptions) 
             raise click.UsageError("Parquet is not for terminals: name a folder with -o")
         return open_stream_export(how.format_name, sys.stdout.buffer)
     except ModuleNotFoundError as error:
-        raise missing_analysis_package(error) from error
+        raise missing_package(error, "analysis") from error
 
 
 def _run_export(
@@ -291,4 +291,4 @@ def schema() -> None:
 
     from streams.export.asyncapi import build_document
 
-    click.echo(json.dumps(build_document(version("starling")), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(build_document(version("starling-feed")), indent=2, ensure_ascii=False))

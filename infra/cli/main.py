@@ -35,7 +35,7 @@ class StarlingGroup(click.Group):
 
 
 @click.group(cls=StarlingGroup)
-@click.version_option(package_name="starling")
+@click.version_option(package_name="starling-feed")
 def main() -> None:
     """Starling: an event-sourced backend for a social feed.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.errors import UserError
+from infra.cli.errors import UserError, missing_package
 from infra.cli.options import json_option, settings_with_options
 from infra.cli.progress import progress_bar
 
@@ -68,7 +68,10 @@ def simulate(
     """
     import asyncio
 
-    from infra.simulation.run import SimulationPlan
+    try:
+        from infra.simulation.run import SimulationPlan
+    except ModuleNotFoundError as error:
+        raise missing_package(error, "simulate") from error
 
     plan = SimulationPlan(
         _server_url(url, anywhere), users, posts_per_second, seconds, seed, connections

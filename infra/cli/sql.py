@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infra.cli.errors import missing_analysis_package
+from infra.cli.errors import missing_package
 from infra.cli.options import data_option, json_option, settings_of_existing_log
 from infra.cli.output import exact_json
 
@@ -59,7 +59,7 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
         from infra.duckdb.parquet_copy import refresh_copy
         from infra.duckdb.query_session import InvalidQuery, QuerySession
     except ModuleNotFoundError as error:
-        raise missing_analysis_package(error) from error
+        raise missing_package(error, "analysis") from error
     from infra.cli.progress import progress_bar
     from infra.log_of_record import open_log
 

@@ -64,7 +64,7 @@ def open_listener(host: str, port: int) -> socket.socket:
             raise CannotListen(f"cannot listen on {host}: {error.strerror}") from error
         raise CannotListen(
             f"port {port} on {host} is taken: stop what listens there, or choose another with "
-            "--port"
+            "--port or STARLING_PORT"
         ) from error
     listener.set_inheritable(True)
     return listener

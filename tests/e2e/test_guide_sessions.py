@@ -62,16 +62,26 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def assert_run_again(output: str) -> None:
+    """All that a second run of a session is refused are the two registrations."""
+    assert "Traceback" not in output
+    assert re.findall(r"/problems/([a-z-]+)", output) == ["email-taken"] * 2
+
+
 async def test_the_readmes_first_session(tmp_path: Path, data: Path) -> None:
     async with serving_process("--demo", "--data", data) as (_, url):
         output = await run(session("README.md"), tmp_path, data, url)
+        again = await run(session("README.md"), tmp_path, data, url)
     assert "/problems/" not in output
     assert output.count("Hello from the log #starling") == 2  # made, and read in Bob's timeline
+    assert_run_again(again)
+    assert again.count("Hello from the log #starling") == 3
 
 
 async def test_the_guide_for_clients(tmp_path: Path, data: Path) -> None:
     async with serving_process("--demo", "--data", data) as (_, url):
         output = await run(session("docs/clients.md"), tmp_path, data, url)
+        assert_run_again(await run(session("docs/clients.md"), tmp_path, data, url))
     assert "/problems/" not in output
     assert [line.count('"status":20') for line in output.splitlines()][-3:] == [1, 1, 1]
 

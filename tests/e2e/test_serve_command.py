@@ -127,7 +127,8 @@ async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         done = await asyncio.to_thread(starling, "serve", "--port", port, "--data", tmp_path / "d")
     assert (done.returncode, done.stdout) == (1, b"")
     assert re.fullmatch(
-        rf"starling: port {port} on 127\.0\.0\.1 is taken: .*\n", done.stderr.decode()
+        rf"starling: port {port} on 127\.0\.0\.1 is taken: .*--port or STARLING_PORT\n",
+        done.stderr.decode(),
     )
 
 

@@ -15,7 +15,7 @@ from streams.export.asyncapi import build_document
 from tests.support.requirements import REPOSITORY
 from tests.unit.events.test_schema import EXAMPLES
 
-DOCUMENT = build_document(version("starling"))
+DOCUMENT = build_document(version("starling-feed"))
 
 
 def schema_of(name: str) -> dict[str, Any]:
