@@ -88,15 +88,31 @@ def resume(name: str, data: Path | None) -> None:
 @click.argument("positions", nargs=-1, required=True, type=POSITION, metavar="POSITION...")
 @data_option
 def skip(name: str, positions: tuple[int, ...], data: Path | None) -> None:
-    """Have NAME skip the events at POSITION for good, now and in rebuilds.
+    """Have NAME skip the events at POSITION, now and in rebuilds, until `unskip`.
 
-    For an event that no version of the projection will ever be able to apply. The later events of
-    its stream, which waited for it, are applied now.
+    For an event that no version of the projection will ever be able to apply: a dead letter, or
+    the event at which a rebuild stopped. Other positions are refused. The later events of its
+    stream, which waited for it, are applied now. `status` lists what is skipped.
 
     Example: starling projections skip posts 48213
     """
     settings = settings_of_existing_log(data=data)
     run_admin_command(settings, "skip", find_projection(name).name, positions)
+
+
+@projections.command()
+@name_argument
+@click.argument("positions", nargs=-1, required=True, type=int, metavar="POSITION...")
+@data_option
+def unskip(name: str, positions: tuple[int, ...], data: Path | None) -> None:
+    """Have NAME skip the events at POSITION no more.
+
+    Events that the view has passed are in it after the next rebuild.
+
+    Example: starling projections unskip posts 48213
+    """
+    settings = settings_of_existing_log(data=data)
+    run_admin_command(settings, "unskip", find_projection(name).name, positions)
 
 
 @projections.command()
@@ -141,13 +157,18 @@ def _print_status(settings: "Settings", names: tuple[str, ...], as_json: bool) -
     rows = use_admin(settings, lambda admin: admin.statuses(wanted))
     if as_json:
         # Positions are opaque outside the log, and text wherever others read them.
-        click.echo(json.dumps([row._asdict() | {"position": str(row.position)} for row in rows]))
+        texts = [{"position": str(row.position), "skips": [*map(str, row.skips)]} for row in rows]
+        shown = [row._asdict() | text for row, text in zip(rows, texts, strict=True)]
+        click.echo(json.dumps(shown))
     else:
-        columns = [name.replace("_", " ") for name in ProjectionStatus._fields]
-        if any(row.partitions for row in rows):
-            print_table(columns, [(*row[:-1], " ".join(map(str, row.partitions))) for row in rows])
-        else:
-            print_table(columns[:-1], [row[:-1] for row in rows])
+        hidden = set() if any(row.partitions for row in rows) else {"partitions"}
+        columns = [name for name in ProjectionStatus._fields if name not in hidden]
+        cells = [[_status_cell(getattr(row, name)) for name in columns] for row in rows]
+        print_table([name.replace("_", " ") for name in columns], cells)
+
+
+def _status_cell(value: object) -> object:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def _cancel_rebuilds(settings: "Settings", names: list[str]) -> None:
@@ -169,24 +190,28 @@ def _run_rebuilds(settings: "Settings", names: list[str], verify: bool, jobs: in
 
     async def run_jobs(
         admin: "ProjectionAdmin", progress: ProgressBar
-    ) -> dict[str, RebuildOutcome]:
+    ) -> tuple[dict[str, RebuildOutcome], dict[str, frozenset[int]]]:
         async with choose_profile(settings).open_rebuild_backend() as backend:
             rebuilds = RebuildJobs(
                 backend,
                 lambda name: admin.execute(AdminCommand("switch", name)),
                 jobs or os.cpu_count() or 1,
             )
-            return await rebuilds.run(names, verify, progress.begin_phase)
+            skips = {name: await admin.skipped_positions(name) for name in names}
+            return await rebuilds.run(names, verify, progress.begin_phase), skips
 
     with progress_bar() as progress:
         try:
-            outcomes = use_admin(settings, lambda admin: run_jobs(admin, progress))
+            outcomes, skips = use_admin(settings, lambda admin: run_jobs(admin, progress))
         except KeyboardInterrupt:
             raise UserError(
                 "cancelled: views that were not switched to yet are gone, the live ones stay"
             ) from None
     for name, outcome in outcomes.items():
         click.echo(f"{name}: {outcome.text}", err=True)
+        if skips[name]:
+            skipped = ", ".join(map(str, sorted(skips[name])))
+            click.echo(f"{name}: leaves out what it skips: {skipped}", err=True)
         for line in outcome.differences:
             click.echo(line)
     if not all(outcome.done for outcome in outcomes.values()):

@@ -7,7 +7,6 @@ takes. `CommandExecutor` carries commands out in the projector, between batches.
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 from events.log import EventLog, LogError
@@ -24,14 +23,13 @@ from projections.projection import Projection
 from projections.registry import UnknownProjection, projection_named
 from projections.store import StoreError
 from streams.projecting.dead_letters import DeadLetter, read_dead_letters
-from streams.projecting.log_runner import RunningProjection
 from streams.rebuild.admin import (
     AdminCommand,
     AdminRefused,
     AdminResult,
     ProjectorNotRunning,
-    execute_on_dead_letters,
 )
+from streams.rebuild.event_commands import EventCommands, OpenView
 from streams.rebuild.jobs import RebuildJobs, cancel_rebuild
 from streams.rebuild.rebuild_record import RebuildInProgress, RebuildRecord
 from streams.rebuild.status import ProjectionStatus, describe_rebuild, status_of
@@ -96,6 +94,9 @@ class EmbeddedAdmin:
     async def current_view(self, projection: str) -> str:
         return self._view_files.current_files().get(projection, "")
 
+    async def paused_projections(self) -> frozenset[str]:
+        return self._view_files.paused_projections()
+
     async def skipped_positions(self, projection: str) -> frozenset[int]:
         return self._view_files.settings_of(projection).skips
 
@@ -113,13 +114,15 @@ class EmbeddedAdmin:
 
     async def _projection_status(self, projection: Projection) -> ProjectionStatus:
         name = projection.name
-        paused = self._view_files.settings_of(name).paused
+        decided = self._view_files.settings_of(name)
         rebuild = describe_rebuild(self._view_files.read_record(name))
         store = open_current_view(self._settings, projection)
         if store is None:
-            return status_of(self._log, projection, None)._replace(rebuild=rebuild)
+            absent = status_of(self._log, projection, None, skips=decided.skips)
+            return absent._replace(rebuild=rebuild)
         try:
-            status = status_of(self._log, projection, await store.read_checkpoint(), paused)
+            stored = await store.read_checkpoint()
+            status = status_of(self._log, projection, stored, decided.paused, decided.skips)
             letters = len(await read_dead_letters(store))
         finally:
             await store.close()
@@ -177,20 +180,22 @@ class CommandExecutor:
                 return f"{name} is being rebuilt"
             case "pause" | "resume":
                 return self._set_paused(name, command.what == "pause")
+        return await self._execute_on_events(command)
+
+    async def _execute_on_events(self, command: AdminCommand) -> str:
+        name, files = command.projection, self._live_views.view_files
         follower = self._live_views.find_follower(name)
-        if follower is None:
-            raise AdminRefused(f"{name} has no view yet")
+        view = OpenView(follower.store, follower.tolerant_projector) if follower else None
 
-        add_skips = partial(self._add_skips, follower, command.positions)
-        return await execute_on_dead_letters(
-            command, self._log, follower.store, follower.tolerant_projector, add_skips
-        )
+        async def save_skips(skips: frozenset[int]) -> None:
+            paused = files.settings_of(name).paused
+            files.save_settings(name, ProjectionSettings(paused, skips))
+            if follower is not None:
+                follower.skipped_positions = skips
 
-    async def _add_skips(self, follower: RunningProjection, positions: Sequence[int]) -> None:
-        name = follower.projection.name
-        skips = self._live_views.view_files.settings_of(name).skips | set(positions)
-        self._live_views.view_files.save_settings(name, ProjectionSettings(follower.paused, skips))
-        follower.skipped_positions = skips
+        backend = EmbeddedRebuildBackend(self._live_views.settings)
+        skips = files.settings_of(name).skips
+        return await EventCommands(self._log, backend, view, skips, save_skips).execute(command)
 
     def _set_paused(self, name: str, paused: bool) -> str:
         before = self._live_views.view_files.settings_of(name)

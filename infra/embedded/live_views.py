@@ -86,7 +86,9 @@ class LiveViews:
             self._ring_fanout.drop_rings()
         store = open_current_view(self.settings, projection)
         if store is not None:
-            shown = shown_up_to(self._log, projection, await store.read_checkpoint())
+            skips = self.view_files.settings_of(projection.name).skips
+            stored = await store.read_checkpoint()
+            shown = shown_up_to(self._log, projection, stored, skips)
             self._status_page.publish_position(projection.name, shown)
             await store.close()
 

@@ -15,7 +15,7 @@ Of the `controls`, `turn` is the epoch of the view's writers, `held` the lease o
 (`infra.mongodb.write_fence`), and `building` the token of the rebuild that may switch to its view.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -118,10 +118,9 @@ class ViewRegistry:
         """Have the writers of a projection's view pause, or go on."""
         await self._update({"$set": {f"controls.{projection}.paused": paused}})
 
-    async def add_skips(self, projection: str, positions: Sequence[int]) -> None:
-        """Have events left out from now on, behind a write fence."""
-        added = {f"controls.{projection}.skips": {"$each": list(positions)}}
-        await self._update({"$addToSet": added})
+    async def set_skips(self, projection: str, positions: Collection[int]) -> None:
+        """Have these events alone left out from now on, behind a write fence."""
+        await self._update({"$set": {f"controls.{projection}.skips": sorted(positions)}})
 
     async def remove_retired(self, view: str) -> None:
         """Forget a retired view, which was dropped."""

@@ -88,6 +88,11 @@ class ViewFiles:
         """What was decided about a projection."""
         return self._read_settings().get(projection, ProjectionSettings())
 
+    def paused_projections(self) -> frozenset[str]:
+        """The projections that an operator paused."""
+        found = self._read_settings()
+        return frozenset(name for name, decided in found.items() if decided.paused)
+
     def save_settings(self, projection: str, settings: ProjectionSettings) -> None:
         """For the projector: replace what was decided about a projection."""
         content = _encode({**self._read_settings(), projection: settings})

@@ -27,7 +27,8 @@ from streams.projecting.dead_letters import (
     read_dead_letters,
     tables_with_dead_letters,
 )
-from streams.rebuild.admin import AdminCommand, AdminRefused, FeedMissing, execute_on_dead_letters
+from streams.rebuild.admin import AdminCommand, AdminRefused, FeedMissing
+from streams.rebuild.event_commands import EventCommands, OpenView
 from streams.rebuild.jobs import RebuildJobs, cancel_rebuild
 from streams.rebuild.rebuild_record import RebuildRecord
 from streams.rebuild.status import ProjectionStatus, describe_rebuild, status_of
@@ -75,19 +76,20 @@ class StreamingAdmin:
             if command.what == "pause":
                 await self._registry.set_paused(name, True)
                 return f"{name} is paused"
-            return await self._change_dead_letters(command, projection, fence)
+            return await self._execute_on_events(command, projection, fence)
 
-    async def _change_dead_letters(
+    async def _execute_on_events(
         self, command: AdminCommand, projection: Projection, fence: WriteFence
     ) -> str:
         store = await open_writable_view(self._database, fence.view, projection)
 
-        async def add_skips() -> None:
-            await self._registry.add_skips(projection.name, command.positions)
+        async def save_skips(skips: frozenset[int]) -> None:
+            await self._registry.set_skips(projection.name, skips)
 
-        return await execute_on_dead_letters(
-            command, self._log, store, TolerantProjector(projection, store), add_skips
-        )
+        view = OpenView(store, TolerantProjector(projection, store))
+        skips = await self.skipped_positions(projection.name)
+        commands = EventCommands(self._log, self._backend, view, skips, save_skips)
+        return await commands.execute(command)
 
     async def cancel_rebuild(self, projection: str) -> bool:
         return await cancel_rebuild(self._backend, projection)
@@ -98,6 +100,10 @@ class StreamingAdmin:
 
     async def current_view(self, projection: str) -> str:
         return (await self._read_registry()).views.get(projection, "")
+
+    async def paused_projections(self) -> frozenset[str]:
+        controls = (await self._read_registry()).controls
+        return frozenset(name for name, control in controls.items() if control.paused)
 
     async def skipped_positions(self, projection: str) -> frozenset[int]:
         return (await self._read_registry()).control_of(projection).skips
@@ -119,15 +125,16 @@ class StreamingAdmin:
     ) -> ProjectionStatus:
         name = projection.name
         rebuild = describe_rebuild(await self.read_rebuild(name))
-        view = registered.views.get(name)
+        view, control = registered.views.get(name), registered.control_of(name)
         if view is None:
-            return status_of(self._log, projection, None)._replace(rebuild=rebuild)
+            absent = status_of(self._log, projection, None, skips=control.skips)
+            return absent._replace(rebuild=rebuild)
         async with answering_within(READ_SECONDS):
             found: list[Any] = await self._database[f"{view}.position"].find().to_list(None)
         by_partition = {one["_id"]: one["position"] for one in found}
         positions = [by_partition.get(number, 0) for number in range(registered.partitions)]
         slowest = max(min(positions), registered.published.get(view, 0))
-        status = status_of(self._log, projection, slowest, registered.control_of(name).paused)
+        status = status_of(self._log, projection, slowest, control.paused, control.skips)
         head = status.position + status.lag
         return status._replace(
             version=view_version(view),

@@ -6,19 +6,17 @@ writes the views; in the streaming profile the process that was given it, while 
 of the view out. A new verb is one more `AdminVerb` here and a case in each implementation.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
-from events.log import EventLog
 from projections.projection import Projection
-from projections.store import ReadStore
-from streams.projecting.dead_letters import DeadLetter, TolerantProjector, purge, read_dead_letters
+from streams.projecting.dead_letters import DeadLetter
 from streams.rebuild.rebuild_record import RebuildRecord
 from streams.rebuild.status import ProjectionStatus
 
-AdminVerb = Literal["switch", "rebuild", "pause", "resume", "skip", "replay", "purge"]
+AdminVerb = Literal["switch", "rebuild", "pause", "resume", "skip", "unskip", "replay", "purge"]
 
 
 class AdminCommand(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,37 +86,10 @@ class ProjectionAdmin(Protocol):
         """The events that a projection could not apply, in the order of the log."""
         ...
 
+    async def paused_projections(self) -> frozenset[str]:
+        """The projections whose views are kept as they are."""
+        ...
+
     async def skipped_positions(self, projection: str, /) -> frozenset[int]:
         """The positions that a projection skips: live, in rebuilds and in time travel."""
         ...
-
-
-async def execute_on_dead_letters(
-    command: AdminCommand,
-    log: EventLog,
-    store: ReadStore,
-    projector: TolerantProjector,
-    add_skips: Callable[[], Awaitable[None]],
-) -> str:
-    """Replay, purge or skip dead letters: those at the command's positions, or all.
-
-    For the process that writes the store. `add_skips` has the command's positions left out from
-    now on. Raises `AdminRefused` where some that were replayed fail again.
-    """
-    name = command.projection
-    letters = await read_dead_letters(store)
-    chosen = [one for one in letters if not command.positions or one.position in command.positions]
-    streams = {letter.stream for letter in chosen}
-    if command.what == "replay":
-        left = await projector.retry_dead_letters(log, streams)
-        text = f"{name} applied {len(letters) - len(left)} events; {len(left)} stay dead letters"
-        if left:
-            raise AdminRefused(text)
-        return text
-    purged = await purge(store, [letter.position for letter in chosen])
-    if command.what == "purge":
-        await projector.sync_with_store()
-        return f"{name} purged {purged} dead letters"
-    await add_skips()
-    await projector.retry_dead_letters(log, streams)
-    return f"{name} skips {len(command.positions)} events"

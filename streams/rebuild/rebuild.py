@@ -196,7 +196,10 @@ class RebuildRun:
     def fail(self, error: Exception) -> None:
         """Enter what stopped the rebuild."""
         differences = error.differences if isinstance(error, ViewsDiffer) else ()
-        self.update(state="failed", problem=str(error), differences=differences)
+        stopped_at = error.position if isinstance(error, PoisonEvent) else 0
+        self.update(
+            state="failed", problem=str(error), differences=differences, stopped_at=stopped_at
+        )
 
     def update(self, **changed: object) -> None:
         """Change the record, in this process."""

@@ -1,6 +1,7 @@
 """How far a read model is behind the log."""
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Final, Literal, NamedTuple
 
@@ -28,7 +29,8 @@ class ProjectionStatus(NamedTuple):
     An `outdated` view was made with other tables than the program's: the program can't apply events
     to it, and it serves the queries that it can until it is rebuilt. `rebuild` says how far a
     rebuild is; it is empty where there is none. `partitions` are the lags in each partition of the
-    feed, by their numbers, where there is one.
+    feed, by their numbers, where there is one. `skips` are the positions of the events that it
+    leaves out.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ProjectionStatus(NamedTuple):
     lag: int
     state: ProjectionState
     dead_letters: int = 0
+    skips: tuple[int, ...] = ()
     rebuild: str = ""
     partitions: tuple[int, ...] = ()
 
@@ -66,16 +69,20 @@ async def _count_in_view(store: ReadStore) -> int:
 
 
 def status_of(
-    log: EventLog, projection: Projection, stored: int | None, paused: bool = False
+    log: EventLog,
+    projection: Projection,
+    stored: int | None,
+    paused: bool = False,
+    skips: Collection[int] = (),
 ) -> ProjectionStatus:
     """The status of a projection whose view is stored up to a position; None for no view.
 
     A store keeps the position of the last event that changed it. Where none that the projection
-    takes came after that, its view is as current as the log's head.
+    takes came after that, those that it skips left out, its view is as current as the log's head.
     """
     head = log.head()
     position = 0 if stored is None else stored
-    if stored is not None and (shows := shown_up_to(log, projection, stored)) >= head:
+    if stored is not None and (shows := shown_up_to(log, projection, stored, skips)) >= head:
         position = shows
     lag = max(0, head - position)
     state: ProjectionState = "current"
@@ -85,15 +92,21 @@ def status_of(
         state = "paused"
     elif lag:
         state = "behind"
-    return ProjectionStatus(projection.name, projection.version, position, lag, state)
+    return ProjectionStatus(
+        projection.name, projection.version, position, lag, state, skips=tuple(sorted(skips))
+    )
 
 
-def shown_up_to(log: EventLog, projection: Projection, stored: int) -> int:
+def shown_up_to(
+    log: EventLog, projection: Projection, stored: int, skips: Collection[int] = ()
+) -> int:
     """Up to where a view that is stored up to a position shows all that its projection takes."""
     head = log.head()
     types = [EVENT_TYPES[event][0] for event in projection.event_types]
-    coming = log.read_all(stored, types=types, until=head, limit=1)
-    return coming[0].position - 1 if coming else max(head, stored)
+    skipped_later = sum(position > stored for position in skips)
+    coming = log.read_all(stored, types=types, until=head, limit=skipped_later + 1)
+    awaited = next((event.position for event in coming if event.position not in skips), None)
+    return max(head, stored) if awaited is None else awaited - 1
 
 
 def describe_rebuild(build: RebuildRecord | None) -> str:

@@ -1,6 +1,7 @@
 """`starling projections rebuild` on a data folder where nothing else runs."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -231,9 +232,28 @@ def test_an_event_that_cannot_be_applied_stops_it_and_the_live_view_stays(
 
     skip: list[str | Path] = [STARLING, "projections", "skip", "posts", str(LATE)]
     assert subprocess.run(skip, env=env, capture_output=True).returncode == 0
+    told = starling("projections", "status", "posts", "--json", "--data", data.data)
+    [status] = json.loads(told.stdout)
+    assert (status["rebuild"], status["skips"]) == ("", [str(LATE)])
     done = subprocess.run(command, env=env, capture_output=True)
     assert done.returncode == 0, output_text(done)
+    assert f"posts: leaves out what it skips: {LATE}" in output_text(done)
     assert current_view_file(data, "posts") != path
+
+
+def test_only_what_is_parked_or_stopped_a_rebuild_can_be_skipped_and_only_a_skip_taken_back(
+    data: Settings,
+) -> None:
+    for verb, position, reason in (
+        ("skip", 0, "only a dead letter can be skipped"),
+        ("skip", 3, "only a dead letter can be skipped"),
+        ("skip", 10_000_000, "only a dead letter can be skipped"),
+        ("unskip", 3, "posts does not skip position 3"),
+    ):
+        done = starling("projections", verb, "posts", str(position), "--data", data.data)
+        assert (done.returncode, reason in output_text(done)) == (1, True)
+    done = starling("dlq", "purge", "posts", "3", "--data", data.data)
+    assert (done.returncode, "no dead letter at position 3" in output_text(done)) == (1, True)
 
 
 def test_names_are_checked(data: Settings) -> None:

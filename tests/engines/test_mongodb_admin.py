@@ -12,7 +12,7 @@ from infra.settings import MongoDriver, Settings
 from infra.streaming.worker import open_log_runner
 from infra.wiring import open_admin
 from projections.registry import projection_named
-from streams.rebuild.admin import AdminCommand, AdminVerb, FeedMissing
+from streams.rebuild.admin import AdminCommand, AdminRefused, AdminVerb, FeedMissing
 from streams.rebuild.status import ProjectionStatus
 from tests.support.engines.mongodb_views import fresh_address
 from tests.support.made_up_events import append_made_up
@@ -48,7 +48,10 @@ async def test_a_projector_of_the_log_carries_out_admin_commands(
             await append_made_up(log, 0, 100)
             await wait_until_current(settings, log)
             assert await execute(settings, "pause") == "posts is paused"
-            assert await execute(settings, "skip", 101) == "posts skips 1 events"
+            async with open_admin(settings) as admin:
+                assert await admin.paused_projections() == {"posts"}
+            with pytest.raises(AdminRefused, match="only a dead letter can be skipped"):
+                await execute(settings, "skip", 101)
             before = await posts(settings)
             await append_made_up(log, 100, 200)
             async with asyncio.timeout(30):

@@ -221,10 +221,18 @@ async def test_an_event_that_is_skipped_is_left_out_now_and_in_rebuilds(
     said = await world.run_program("projections", "skip", "posts", str(position))
     assert said == (0, "", "posts skips 1 events")
     assert await world.run_for_json("dlq", "list") == []
-    assert (await world.run_program("projections", "rebuild", "posts"))[0] == 0
+    [told] = await world.run_for_json("projections", "status", "posts")
+    assert told["skips"] == [str(position)]
+    status, _, err = await world.run_program("projections", "rebuild", "posts")
+    assert (status, f"posts: leaves out what it skips: {position}" in err) == (0, True)
+    status, _, err = await world.run_program("projections", "skip", "posts", str(position + 1))
+    assert (status, "only a dead letter can be skipped" in err) == (1, True)
     async with world.stack.open_views() as live:
         assert await live["posts"].scan(POSTS, (post,)) == []
     past = ("projections", "show", "posts", "--table", "posts", "--json")
     status, out, _ = await world.run_program(*past, "--at", str(position))
     assert (status, str(post) in out) == (0, False)
     assert len(out.splitlines()) > 50
+    assert (await world.run_program("projections", "unskip", "posts", str(position)))[0] == 0
+    [told] = await world.run_for_json("projections", "status", "posts")
+    assert told["skips"] == []

@@ -46,6 +46,10 @@ class ReadOnlyAdmin:
         """Those in the view."""
         return await read_dead_letters(self._views.current_store(projection))
 
+    async def paused_projections(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
     async def skipped_positions(self, projection: str) -> frozenset[int]:
         """None."""
         return frozenset()

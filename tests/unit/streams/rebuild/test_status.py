@@ -50,6 +50,14 @@ async def test_events_of_its_types_are_lag() -> None:
     assert (found.position, found.lag, found.state) == (1, 2, "behind")
 
 
+async def test_skipped_events_are_no_lag() -> None:
+    log = await log_with(WREN, WREN, MUTED, WREN)
+    status = status_of(log, ProfilesProjection(), 1, skips={4, 2})
+    assert (status.position, status.lag, status.state, status.skips) == (4, 0, "current", (2, 4))
+    status = status_of(log, ProfilesProjection(), 1, skips={2})
+    assert (status.position, status.lag, status.state) == (1, 3, "behind")
+
+
 async def test_an_empty_log_has_no_lag() -> None:
     assert status_of(await log_with(), ProfilesProjection(), 0).state == "current"
 
