@@ -203,13 +203,17 @@ async def _export_events(
 
 @click.command()
 @click.argument("file", type=click.File("rb"))
+@click.option(
+    "--sparse", is_flag=True, help="FILE is all of a log whose positions have holes (EventStoreDB)."
+)
 @data_option
-def restore(file: BinaryIO, data: Path | None) -> None:
+def restore(file: BinaryIO, sparse: bool, data: Path | None) -> None:
     """Put the events of FILE (- for stdin) into an empty log, as `starling replay` wrote them.
 
-    FILE is JSONL of all events of a log. They keep their ids, order, streams and versions, so every
-    read model comes out the same. A restore that broke off is simply started again. Not restored,
-    because no log holds them: emails and passwords (data/accounts.sqlite), images (data/media), and
+    FILE is JSONL of all events of a log; a selection is refused. They keep their ids, order,
+    streams and versions, so every read model comes out the same. A restore that broke off is simply
+    started again. Not restored, because no log holds them: emails and passwords
+    (data/accounts.sqlite), images (data/media), and
     the keys of imports, whose lines would be done again.
 
     Example: starling restore events.jsonl --data new
@@ -218,13 +222,20 @@ def restore(file: BinaryIO, data: Path | None) -> None:
 
     from infra.cli.progress import progress_bar
     from infra.log_of_record import open_log
-    from streams.export.restore import restore_events
+    from streams.export.restore import check_whole_export, require_all_positions, restore_events
 
+    if file.name != "<stdin>":
+        check_whole_export(Path(file.name))
+    parsed = _parse_events(file)
     settings = settings_with_options(data=data)
     settings.make_data_folder()
     with open_log(settings) as log, progress_bar() as progress:
         report_progress = progress.begin_phase("events", None)
-        count = asyncio.run(restore_events(log, _parse_events(file), report_progress))
+        count = asyncio.run(
+            restore_events(
+                log, parsed if sparse else require_all_positions(parsed), report_progress
+            )
+        )
     click.echo(f"{count:,} events restored", err=True)
 
 
@@ -252,7 +263,8 @@ def verify(data: Path | None, as_json: bool) -> None:
     """Check that the log is whole, and print what is wrong, a finding a line.
 
     Positions ascend, ids are unique, the versions of every stream have no holes, every event
-    decodes and stands in its own stream. Works while a server runs. Exit status 1: findings.
+    decodes and stands in its own stream, and the users and posts that it speaks of are there. Works
+    while a server runs. Exit status 1: findings.
 
     Example: starling events verify --data data
     """
@@ -269,7 +281,7 @@ def verify(data: Path | None, as_json: bool) -> None:
             events = head
             advance(position)
 
-        for finding in verify_log(log, report_page):
+        for finding in verify_log(log, report_page, references=True):
             found += 1
             line = (
                 json.dumps(finding._asdict()) if as_json else f"{finding.position}: {finding.what}"

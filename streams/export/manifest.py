@@ -92,7 +92,7 @@ def check_same_request(found: Manifest, path: Path, form: str, selection: EventF
     if found.format != form:
         raise CannotResume(f"{path} was exported as {found.format}, not {form}; {elsewhere}")
     if found.selection != selection.to_json():
-        old, new = (_describe_selection(s) for s in (found.selection, selection.to_json()))
+        old, new = (describe_selection(s) for s in (found.selection, selection.to_json()))
         raise CannotResume(f"{path} holds {old}, and this asks for {new}; {elsewhere}")
 
 
@@ -108,7 +108,8 @@ def check_same_log(found: Manifest, path: Path, log: EventLog) -> None:
         )
 
 
-def _describe_selection(selection: dict[str, Any]) -> str:
+def describe_selection(selection: dict[str, Any]) -> str:
+    """What a manifest's selection holds, in words."""
     if not selection:
         return "all events"
     return "events with " + ", ".join(

@@ -1,18 +1,29 @@
 """An exported log back into an empty one: the same events with the same ids, in the same order.
 
-Each event is appended under the version it had in its stream, so that an export which lacks events
-is refused. The new log gives its own positions. What was never in the log is not restored: the
-idempotency keys of commands, and the accounts' emails and passwords. `starling restore` runs it.
+Each event is appended under the version it had in its stream, and positions may have no holes, so
+that an export which lacks events is refused; where it has a manifest, that must agree. The new log
+gives its own positions. What was never in the log is not restored: the idempotency keys of
+commands, and the accounts' emails and passwords. `starling restore` runs it.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 from events.codec import EVENT_CODEC
 from events.envelope import StoredEvent
-from events.log import AppendRequest, EventLog, IdTaken, NewEvent, StreamAppend, WrongVersion
+from events.log import (
+    LOG_START,
+    AppendRequest,
+    EventLog,
+    IdTaken,
+    NewEvent,
+    StreamAppend,
+    WrongVersion,
+)
+from streams.export import manifest
 
 WINDOW_EVENTS: Final = 1000
 """Events appended at once: enough to share commits."""
@@ -45,6 +56,43 @@ async def restore_events(
         done += len(window)
         report_progress(done)
     return done - existing
+
+
+def check_whole_export(path: Path) -> None:
+    """Raises `CannotRestore` where the manifest beside an export says that events are missing.
+
+    An export without a manifest is judged by its events alone.
+    """
+    found = manifest.load(path.with_name(path.name + ".manifest.json"))
+    if found is None:
+        return
+    if found.selection:
+        raise CannotRestore(
+            f"{path} holds {manifest.describe_selection(found.selection)}: only an export of all "
+            "events can be restored"
+        )
+    if found.bytes != path.stat().st_size:
+        raise CannotRestore(
+            f"{path} has {path.stat().st_size} bytes, and its manifest speaks of {found.bytes}: "
+            "replay into it again, so that it is whole"
+        )
+
+
+def require_all_positions(events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
+    """The events. Raises `CannotRestore` at the first position that is missing before one.
+
+    Of a log in SQLite, every position holds an event. A log in EventStoreDB has holes by nature.
+    """
+    position = LOG_START
+    for stored in events:
+        if stored.position > position + 1:
+            raise CannotRestore(
+                f"position {stored.position} comes after {position}: this is a selection, and only "
+                "an export of all events can be restored. Where it is one of a log whose positions "
+                "have holes (EventStoreDB's), give --sparse"
+            )
+        position = stored.position
+        yield stored
 
 
 def _require_log_order(events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:

@@ -27,7 +27,7 @@ SLOW_FILE_BYTES = 100 << 20
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data folder with a log, media and what an operator decided; nothing runs on it."""
-    data = big_logs.create_post_log(tmp_path / "data", 3000)
+    data = big_logs.create_whole_log(tmp_path / "data", 3000)
     for name, content in (
         ("secret", b"a secret of this data folder"),
         ("views/controls.json", b'{"posts": {"paused": true}}'),

@@ -6,13 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import big_logs
 from tests.support.starling_program import STARLING, starling, starling_environment
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return big_logs.create_post_log(tmp_path_factory.mktemp("data"), 5000)
+    """A log of 5,000 events: two users who follow and like, and posts of theirs."""
+    folder = tmp_path_factory.mktemp("data")
+    lines = [
+        {"command": "register", "data": {"handle": "ada", "name": "Ada"}},
+        {"command": "register", "data": {"handle": "bob", "name": "Bob"}},
+        {"command": "follow", "as": "@bob", "data": {"user": "@ada"}},
+        *(
+            {"command": "post", "as": "@ada", "key": str(n), "data": {"text": f"post {n}"}}
+            for n in range(4993)
+        ),
+        {"command": "like", "as": "@bob", "data": {"post": "key:7"}},
+        {"command": "follow", "as": "@ada", "data": {"user": "@bob"}},
+    ]
+    text = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    assert starling("import", "-", "--data", folder, stdin=text).returncode == 0
+    return folder
 
 
 def test_what_replay_writes_restore_reads(data: Path, tmp_path: Path) -> None:
@@ -59,3 +73,62 @@ def test_what_cannot_be_restored_is_one_line_and_1(wrong: str, data: Path, tmp_p
         given = b'{"position":"1","data":' + b"[" * 20_000 + b"\n"
     done = starling("restore", "-", "--data", into, stdin=given)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, b"", 1)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        ("--type", "post-created"), ("--type", "user-registered"),
+        ("--user", "@bob"), ("--user", "@ada"), ("--after", "4"), ("--stream", "handle-bob"),
+        ("--from", "2020-01-01T00:00:00Z", "--type", "user-followed"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_selection_is_refused_by_its_events_and_by_its_manifest(
+    condition: tuple[str, ...], data: Path, tmp_path: Path
+) -> None:
+    events = tmp_path / "some.jsonl"
+    assert starling("replay", *condition, "--data", data, "-o", events).returncode == 0
+    piped = starling("restore", "-", "--data", tmp_path / "one", stdin=events.read_bytes())
+    named = starling("restore", events, "--data", tmp_path / "two")
+    for done in (piped, named):
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert b"only an export of all events" in done.stderr
+    assert starling("replay", "--data", tmp_path / "one").stdout.count(b"\n") < 1000
+    assert not (tmp_path / "two").exists()
+
+
+def test_a_file_that_its_manifest_knows_otherwise_is_refused(data: Path, tmp_path: Path) -> None:
+    events = tmp_path / "all.jsonl"
+    assert starling("replay", "--data", data, "-o", events).returncode == 0
+    whole = events.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for damaged in (b"".join(lines[:-1]), whole[:-10]):
+        events.write_bytes(damaged)
+        done = starling("restore", events, "--data", tmp_path / "copy")
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert b"manifest" in done.stderr
+    lines[3], lines[4] = lines[4], lines[3]
+    events.write_bytes(b"".join(lines))
+    done = starling("restore", events, "--data", tmp_path / "copy")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    events.write_bytes(whole)
+    assert starling("restore", events, "--data", tmp_path / "whole").returncode == 0
+
+
+def test_other_formats_are_refused(data: Path, tmp_path: Path) -> None:
+    for form in ("csv", "cloudevents"):
+        written = starling("replay", "--format", form, "--data", data).stdout
+        done = starling("restore", "-", "--data", tmp_path, stdin=written)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert b"line 1 is no event" in done.stderr
+
+
+def test_verify_finds_what_a_sparse_restore_lacks(data: Path, tmp_path: Path) -> None:
+    some = starling("replay", "--type", "post-created", "--data", data).stdout
+    done = starling("restore", "-", "--sparse", "--data", tmp_path, stdin=some)
+    assert done.returncode == 0
+    found = starling("events", "verify", "--data", tmp_path)
+    assert found.returncode == 1
+    assert len(found.stdout.splitlines()) == 4993
+    assert b"refers to user-" in found.stdout.splitlines()[0]

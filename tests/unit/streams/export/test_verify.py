@@ -5,11 +5,19 @@ from typing import Any
 
 import pytest
 
+from commands.block import Block, Mute
+from commands.follow import Follow
+from commands.like import Like
+from commands.post import Comment, CreatePost
+from commands.request import CommandRequest
+from commands.retweet import Retweet
+from commands.user import Register
 from events.envelope import StoredEvent
 from events.log import LOG_START
 from events.schema import EVENT_TYPES
 from infra.in_memory.event_log import MemoryLog
 from streams.export.verify import PAGE_EVENTS, STREAM_OF_EVENT, verify_log
+from tests.support.faulty_logs import new_handler
 from tests.support.log_adapters import FIRST_ID, like_append, post_append
 
 
@@ -120,3 +128,45 @@ async def test_progress_is_reported_after_each_page() -> None:
 
 def test_every_event_type_has_a_stream_category() -> None:
     assert set(STREAM_OF_EVENT) == set(EVENT_TYPES)
+
+
+async def world_events() -> list[StoredEvent]:
+    """Two users, a post, an answer, a like, a retweet, a follow, a block and a mute."""
+    log = MemoryLog()
+    handler = new_handler(log)
+    ada = (await handler.handle(CommandRequest(Register("ada", "Ada"), 0))).id
+    bob = (await handler.handle(CommandRequest(Register("bob", "Bob"), 0))).id
+    post = (await handler.handle(CommandRequest(CreatePost("hi"), ada))).id
+    for command in (
+        Comment(post, "hello"), Like(post), Retweet(post), Follow(ada), Mute(ada), Block(ada)
+    ):  # fmt: skip
+        await handler.handle(CommandRequest(command, bob))
+    return log.read_all()
+
+
+def missing_from(events: list[StoredEvent], gone: str) -> list[str]:
+    """The types of events that refer to what is gone with the events of a type."""
+    left = [stored for stored in events if stored.type != gone]
+    types = {stored.position: stored.type for stored in left}
+    findings = verify_log(Damaged(left), references=True)
+    return [types[position] for position, what in findings if "refers to" in what]
+
+
+async def test_events_that_refer_to_what_is_not_there_are_found() -> None:
+    events = await world_events()
+    assert list(verify_log(Damaged(events), references=True)) == []
+    assert missing_from(events, "handle-claimed") == ["user-registered"] * 2
+    assert missing_from(events, "post-created") == ["post-liked", "post-retweeted"]
+    assert set(missing_from(events, "user-registered")) == {
+        "post-created", "post-liked", "post-retweeted", "user-followed", "user-muted",
+        "user-blocked",
+    }  # fmt: skip
+
+
+async def test_a_reference_to_what_comes_later_is_found() -> None:
+    events = await world_events()
+    answer = next(stored for stored in events if b"hello" in stored.data)
+    early = [answer._replace(position=0), *(stored for stored in events if stored is not answer)]
+    moved = [stored._replace(position=place) for place, stored in enumerate(early, 1)]
+    found = [f.position for f in verify_log(Damaged(moved), references=True)]
+    assert found == [1, 1]
