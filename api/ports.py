@@ -34,6 +34,11 @@ class ProjectionLag(NamedTuple):
         """Positions of the log that the projection has not applied yet."""
         return max(0, self.head - self.position)
 
+    @property
+    def beyond_head(self) -> bool:
+        """Whether the view shows more than the log holds: it was made from another one."""
+        return self.position > self.head
+
 
 class WaitForPosition(Protocol):
     """Waits until read models have applied the log up to a position."""

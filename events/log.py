@@ -36,6 +36,7 @@ class LogError(Exception):
       IdempotencyKeyReused   the idempotency key belongs to another request
       IdTaken                an event has an id that the log holds already
       LogUnavailable         nothing is known of the append: try again later
+        LogReplaced          another log stands in its place: start the program again
     """
 
 
@@ -70,6 +71,10 @@ class IdTaken(LogError):
 class LogUnavailable(LogError):
     """The log can't be reached or written now, or is closed. The append did not happen, or its
     fate is unknown: with an idempotency key it is safe to try again."""
+
+
+class LogReplaced(LogUnavailable):
+    """The log is not the one that was opened, or that views were made from. No append happened."""
 
 
 class NewEvent(NamedTuple):

@@ -89,11 +89,12 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
         ):
 
             def read_lags() -> list[ProjectionLag]:
+                known = {p.name: read_side.views.known_position(p.name) for p in ALL_PROJECTIONS}
+                # After the positions: none of them can be beyond the head of the same log.
                 head, silent = side.log.head(), read_side.heartbeat_age()
-                position, parts = read_side.views.known_position, read_side.partition_positions
                 return [
-                    ProjectionLag(p.name, position(p.name), head, silent, parts(p.name))
-                    for p in ALL_PROJECTIONS
+                    ProjectionLag(name, position, head, silent, read_side.partition_positions(name))
+                    for name, position in known.items()
                 ]
 
             yield build_app(
@@ -128,7 +129,9 @@ async def _finish_erasures(log: EventLog, accounts: "AccountStore", file: Path) 
     """
     from api.accounts.account_store import erase_deleted_accounts
 
-    after = await erase_deleted_accounts(log, accounts, _read_position(file))
+    done = _read_position(file)
+    # Beyond the head: an older copy of the log was put in its place.
+    after = await erase_deleted_accounts(log, accounts, done if done <= log.head() else LOG_START)
     write_atomically(file, b"%d" % after)
 
 

@@ -6,15 +6,18 @@ current by the program as it is now where its tables are the same, else as it st
 for its tables is gone.
 """
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Final, Literal
 
-from events.log import EventLog
+from events.log import EventLog, LogReplaced
 from infra.embedded.current_views import open_current_view
+from infra.embedded.log_mark import LogMark
 from infra.settings import Settings
 from infra.shared_memory.fanout import RingFanout
 from infra.shared_memory.status_page import StatusPageWriter
+from infra.sqlite.snapshots import ViewSnapshots
 from infra.sqlite.view_files import ViewFiles, version_of_file
 from projections.projection import Projection
 from projections.registry import INVALIDATIONS
@@ -32,17 +35,56 @@ RING_PROJECTION: Final = "timeline"
 
 SwitchResult = Literal["done", "none", "later"]
 
+_logger = logging.getLogger(__name__)
+
 
 class LiveViews:
     """The views that are written, and the listeners to their changes: invalidations and rings."""
 
     def __init__(
-        self, settings: Settings, log: EventLog, status_page: StatusPageWriter, rings: RingFanout
+        self,
+        settings: Settings,
+        log: EventLog,
+        log_mark: LogMark,
+        status_page: StatusPageWriter,
+        rings: RingFanout,
     ) -> None:
         self.settings = settings
+        self.log_mark = log_mark
         self.view_files = ViewFiles(settings.views_folder)
         self.followers: list[RunningProjection] = []
         self._log, self._status_page, self._ring_fanout = log, status_page, rings
+
+    async def drop_foreign_views(self, projections: Sequence[Projection]) -> None:
+        """Before any is opened: if they show another log than the one that is there now, have all
+        views built again, and forget rebuilds, skips and snapshots, which are of that log, too.
+
+        A process that is killed in between leaves the mark as it was, and the next one goes on.
+        """
+        try:
+            self.log_mark.require_same_log(self._log)
+            await self._require_no_view_beyond_head(projections)
+        except LogReplaced as error:
+            _logger.warning("%s; all views are built again from this log", error)
+            self.view_files.forget_all([projection.name for projection in projections])
+            ViewSnapshots(self.settings.snapshots_folder).remove_all()
+        self.log_mark.start(self._log)
+
+    async def _require_no_view_beyond_head(self, projections: Sequence[Projection]) -> None:
+        """For folders without a mark. Raises `LogReplaced`."""
+        for projection in projections:
+            store = open_current_view(self.settings, projection)
+            if store is None:
+                continue
+            try:
+                position = await store.read_checkpoint()
+            finally:
+                await store.close()
+            if position > (head := self._log.head()):
+                raise LogReplaced(
+                    f"the view of {projection.name} is at position {position}, "
+                    f"the log ends at {head}"
+                )
 
     async def open_projection(self, projection: Projection) -> bool:
         """Follow a projection's current view, if there is one; False if a rebuild is due."""
@@ -120,7 +162,8 @@ class LiveViews:
         self._status_page.heartbeat()
 
     async def run_maintenance(self) -> bool:
-        """Build the rings that are requested; True where more are."""
+        """Build the rings that are requested; True where more are. Raises `LogReplaced`."""
+        self.log_mark.require_same_log(self._log)
         follower = self.find_follower(RING_PROJECTION)
         return follower is not None and await self._ring_fanout.run_maintenance(follower.store)
 
@@ -162,8 +205,8 @@ class LiveViews:
         rebuilt = RunningProjection(projection, store, skipped_positions=skips)
         await rebuilt.start()
         if follower is not None:
-            await LogRunner(self._log, [follower]).catch_up(rebuilt.position)
-            await LogRunner(self._log, [rebuilt]).catch_up(follower.position)
+            await self._runner_of(follower).catch_up(rebuilt.position)
+            await self._runner_of(rebuilt).catch_up(follower.position)
             old = await follower.switch_store(store, rebuilt.position)
             await old.close()
         else:
@@ -173,6 +216,9 @@ class LiveViews:
         self._status_page.bump_generation()
         if projection.name == RING_PROJECTION:
             await self._ring_fanout.start(store, source=file)
+
+    def _runner_of(self, one: RunningProjection) -> LogRunner:
+        return LogRunner(self._log, [one], before_batch=self.log_mark.advance)
 
     async def close(self) -> None:
         """Close the views."""

@@ -18,6 +18,7 @@ from events.log import EventLog
 from infra.embedded.admin import CommandExecutor
 from infra.embedded.admin_queue import AdminQueue
 from infra.embedded.live_views import LiveViews
+from infra.embedded.log_mark import LogMark
 from infra.embedded.old_data_folder import adopt_old_names
 from infra.process.notifications import ProcessNotifier
 from infra.profile import WorkerSignals
@@ -87,8 +88,11 @@ async def open_projector(
         adopt_old_names(settings)
         rings = RingFanout(settings.rings_folder)
         stack.callback(rings.close)
-        live = LiveViews(settings, log, status_page, rings)
+        log_mark = LogMark(settings.views_folder)
+        stack.callback(log_mark.close)
+        live = LiveViews(settings, log, log_mark, status_page, rings)
         stack.push_async_callback(live.close)
+        await live.drop_foreign_views(projections)
         live.remove_unused(projections)
         due = [
             projection for projection in projections if not await live.open_projection(projection)
@@ -100,7 +104,8 @@ async def open_projector(
             await admin.resume_rebuilds(due)
         queue = AdminQueue(settings.data, notifier)
         queue.remove_unclaimed()
-        runner = LogRunner(log, live.followers, partial(_publish_positions, status_page, notifier))
+        publish = partial(_publish_positions, status_page, notifier)
+        runner = LogRunner(log, live.followers, publish, before_batch=log_mark.advance)
         projector = Projector(live, runner, queue, admin)
         runner.run_maintenance = projector.run_maintenance
         yield projector

@@ -174,6 +174,7 @@ class SqliteLog:
         return IdempotencyResult(*rows[0]) if rows else None
 
     def head(self) -> int:
+        self._writer.opened_file.require_in_place()
         return self._select_number("SELECT max(position) FROM events") or LOG_START
 
     async def wait_for_events(self, after: int, timeout: float) -> bool:

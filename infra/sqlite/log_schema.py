@@ -4,15 +4,49 @@ Other programs may read the file while it is written, `sqlite3` or DuckDB for ex
 JSON text, so `SELECT data ->> 'text' FROM events WHERE type = 'post-created'` works.
 """
 
+import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final
 
-from events.log import LogUnavailable
+from events.log import LogReplaced, LogUnavailable
 from infra.sqlite.migrations import LOG_SCHEMA
 
 LOCK_TIMEOUT_MS: Final = 10_000
 """How long SQLite waits for a lock that another program (a shell, a backup) holds."""
+
+REPLACED_SECONDS: Final = 0.05
+"""How often it is looked whether the file is still in its place: that costs as much as a read."""
+
+
+class OpenedFile:
+    """The file that was at a path when it was opened.
+
+    Where another file is moved there meanwhile, the program would go on with the old one, which has
+    no name any more, and what it acknowledges would be lost.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises `OSError`."""
+        self._path = str(path)
+        self._inode = os.stat(path).st_ino
+        self._checked_at = time.monotonic()
+
+    def require_in_place(self) -> None:
+        """Raises `LogReplaced`, at most `REPLACED_SECONDS` after it happened."""
+        now = time.monotonic()
+        if now - self._checked_at < REPLACED_SECONDS:
+            return
+        try:
+            in_place = os.stat(self._path).st_ino == self._inode
+        except OSError:
+            in_place = False
+        if not in_place:
+            raise LogReplaced(
+                f"the log {self._path} was replaced while it was in use: start the program again"
+            )
+        self._checked_at = now
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:

@@ -36,7 +36,7 @@ from events.log import (
     WrongVersion,
 )
 from infra.process.file_locks import FairFileLock
-from infra.sqlite.log_schema import log_unavailable, open_for_writing
+from infra.sqlite.log_schema import OpenedFile, log_unavailable, open_for_writing
 
 LARGEST_BATCH: Final = 1024
 """Appends of one commit; bounds how long a commit takes."""
@@ -120,6 +120,7 @@ class GroupCommitWriter:
         try:
             with self._process_lock.acquire():
                 self._connection: sqlite3.Connection | None = open_for_writing(path)
+                self.opened_file = OpenedFile(path)
         except BaseException:
             self._process_lock.close()
             raise
@@ -186,8 +187,11 @@ class GroupCommitWriter:
             with self._process_lock.acquire():
                 if self._connection is None:
                     self._connection = open_for_writing(self._path)
+                self.opened_file.require_in_place()
                 return commit_appends(self._connection, batch)
         except Exception as error:  # noqa: BLE001 - it is raised where the append is awaited
+            if isinstance(error, LogUnavailable):
+                return [error for _ in batch]
             if _is_file_error(error):
                 self._close_connection()
                 return [log_unavailable(self._path, error) for _ in batch]

@@ -91,6 +91,12 @@ class ViewSnapshots:
         for _, snapshot in sorted(used, reverse=True)[MAX_SNAPSHOTS:]:
             remove_view_file(snapshot)
 
+    def remove_all(self) -> None:
+        """Remove all snapshots. Processes that read one read on."""
+        for path in self._folder.glob("*.sqlite"):
+            if _SNAPSHOT_NAME.fullmatch(path.name):
+                remove_view_file(path)
+
     def remove_unused(self) -> None:
         """Remove what killed processes left behind."""
         for path in self._folder.glob(f"{_UNFINISHED_PREFIX}*"):

@@ -4,6 +4,7 @@
     <projection>-<version>-<number>.sqlite   one that was built again; a name is never used twice
     current.json                             the current file of each projection
     controls.json                            which projections are paused, which events they skip
+    log-mark                                 which log the views show; `infra.embedded.log_mark`
     <projection>.rebuild.json                the record of a rebuild
     .locks/<projection>                      locked by the process that rebuilds the view
 
@@ -108,6 +109,16 @@ class ViewFiles:
         return SqliteReadStore.open(
             self.folder / file, tables_with_dead_letters(projection), read_only=read_only
         )
+
+    def forget_all(self, projections: Sequence[str]) -> None:
+        """For the projector, where nothing here is of the log: no view is current any more, no
+        rebuild goes on, and what was decided about positions is void. Files stay until
+        `remove_unused`."""
+        for name in projections:
+            if (build := self.read_record(name)) is not None:
+                self.delete_record(build)
+        (self.folder / "controls.json").unlink(missing_ok=True)
+        write_atomically(self.folder / _CURRENT, b"{}\n", durable=True)
 
     def remove_view(self, file: str) -> None:
         """Remove a view. A process that has it open reads on."""

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from prometheus_client import Counter, Gauge
 
-from events.log import EventLog, LogUnavailable
+from events.log import EventLog, LogReplaced, LogUnavailable
 from streams.feed.chunks import Chunk, build_watermark, split_into_chunks, watermarks_for_all
 
 READ_EVENTS: Final = 2000
@@ -120,10 +120,15 @@ class Relay:
         self._lag.set(max(0, self._log.head() - position))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set or the lease is over. An absent log or feed is tried again."""
+        """Until `stop` is set or the lease is over. An absent log or feed is tried again.
+
+        Raises `LogReplaced` where the feed is not of this log.
+        """
         while not stop.is_set() and self._holds_lease():
             try:
                 await self._relay_log(stop)
+            except LogReplaced:
+                raise
             except (FeedUnavailable, LogUnavailable) as error:
                 _logger.warning("trying again in %s s: %s", self._retry_seconds, error)
                 await _sleep(stop, self._retry_seconds)
@@ -131,6 +136,11 @@ class Relay:
     async def _relay_log(self, stop: asyncio.Event) -> None:
         feed = await self._open_feed()
         try:
+            if feed.complete_to > (head := self._log.head()):
+                raise LogReplaced(
+                    f"the feed holds a log up to position {feed.complete_to}, but this one ends at "
+                    f"{head}: publish it into a new topic (--topic)"
+                )
             session = _RelaySession(self, feed, self._log, self._watermark_seconds, stop)
             while not stop.is_set() and self._holds_lease():
                 await session.relay_next()

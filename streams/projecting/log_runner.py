@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from events.envelope import StoredEvent
-from events.log import EventLog
+from events.log import EventLog, LogReplaced
 from events.schema import Event
 from projections.projection import Projection
 from projections.store import Changes, ReadStore
@@ -36,6 +36,9 @@ IDLE_SECONDS = 1.0
 PublishPositions = Callable[[Mapping[str, int]], None]
 """Called after each batch with the position up to which each projection's view is current."""
 
+BeforeBatch = Callable[[StoredEvent], None]
+"""Called with the last event of a batch before anything of it is applied."""
+
 RunMaintenance = Callable[[], Awaitable[bool]]
 """Work between batches, at least once in `IDLE_SECONDS`: cheap when there is nothing to do. True
 where some of it is left, so that the runner doesn't sleep before the next call."""
@@ -43,6 +46,10 @@ where some of it is left, so that the runner doesn't sleep before the next call.
 
 async def _no_maintenance() -> bool:
     return False
+
+
+def _note_nothing(event: StoredEvent) -> None:
+    pass
 
 
 @dataclass(slots=True)
@@ -108,17 +115,24 @@ class LogRunner:
         projections: Sequence[RunningProjection],
         publish_positions: PublishPositions = lambda positions: None,
         run_maintenance: RunMaintenance = _no_maintenance,
+        before_batch: BeforeBatch = _note_nothing,
     ) -> None:
         """`projections` may be added to while it runs."""
         self._log = log
         self._projections = projections
         self._publish_positions = publish_positions
         self.run_maintenance = run_maintenance
+        self._before_batch = before_batch
 
     async def start(self) -> None:
-        """Read where every store is."""
+        """Read where every store is. Raises `LogReplaced` where one is beyond the log's head."""
         for running in self._projections:
             await running.start()
+            if running.position > (head := self._log.head()):
+                raise LogReplaced(
+                    f"the view of {running.projection.name} is at position {running.position}, but "
+                    f"the log ends at {head}: it was made from another log, and a new one is needed"
+                )
         self._publish()
 
     def positions(self) -> dict[str, int]:
@@ -169,6 +183,7 @@ class LogRunner:
 
     async def _apply_rows(self, rows: Sequence[StoredEvent], after: int) -> None:
         batch = EventBatch(lambda: rows)
+        self._before_batch(rows[-1])
         for running in self._projections:
             if not running.paused and running.position == after:
                 await running.apply_batch(batch, rows[-1].position)

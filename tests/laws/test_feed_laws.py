@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.envelope import StoredEvent
 from events.ids.snowflake import first_id_at
 from events.json_lines import render_owned_lines
-from events.log import LogUnavailable
+from events.log import LogReplaced, LogUnavailable
 from events.streams import partitions_of_owners
 from infra.in_memory.event_log import MemoryLog
 from streams.feed.chunks import (
@@ -215,3 +216,19 @@ async def test_a_log_that_is_away_is_waited_for() -> None:
     await wait_until(lambda: Away.calls >= 4)
     stop.set()
     await asyncio.wait_for(task, 10)
+
+
+async def test_a_log_is_not_published_into_the_feed_of_a_longer_one() -> None:
+    topic, stop = LossyTopic(2, []), asyncio.Event()
+    longer, shorter = MemoryLog(), MemoryLog()
+    await append_made_up(longer, 0, 20)
+    relay = Relay(longer, topic.open, watermark_seconds=0.001)
+    task = asyncio.create_task(relay.run(stop))
+    await wait_until(lambda: relay.complete_to == 20)
+    stop.set()
+    await task
+    before = [len(records) for records in topic.records]
+    await append_made_up(shorter, 0, 10)
+    with pytest.raises(LogReplaced, match="up to position 20, but this one ends at 10"):
+        await asyncio.wait_for(Relay(shorter, topic.open).run(asyncio.Event()), 10)
+    assert [len(records) for records in topic.records] == before

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import pytest
+
 from events import streams
 from events.envelope import RecordedEvent
-from events.log import AppendRequest, NewEvent, StreamAppend
+from events.log import AppendRequest, LogReplaced, NewEvent, StreamAppend
 from events.schema import PostCreated, UserMuted
 from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
 from projections.projection import BatchRows, RowRead
+from projections.store import Changes
 from projections.tables import CounterTable, Table
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.log_runner import LogRunner, RunningProjection
@@ -167,3 +170,11 @@ async def test_a_follower_that_is_given_another_store_goes_on_from_there() -> No
     await runner.catch_up()
     assert await new.get(COUNTS, (7,)) == Count(7, 2)
     assert await old.get(COUNTS, (7,)) == Count(7, 1)
+
+
+async def test_a_view_beyond_the_head_is_of_another_log() -> None:
+    store = MemoryReadStore(tables_with_dead_letters(Posts()))
+    await store.apply(Changes(), 0, 7)
+    runner = LogRunner(MemoryLog(), [RunningProjection(Posts(), store)])
+    with pytest.raises(LogReplaced, match="at position 7, but the log ends at 0"):
+        await runner.run(asyncio.Event())
