@@ -50,7 +50,7 @@ def process_settings(process: str, **chosen: Any) -> "Settings":
     from infra import settings
     from infra.process.logs import configure_logs
 
-    found = settings.from_environment(**chosen)
+    found = _find_running_stack(settings.from_environment(**chosen))
     configure_logs(found.log_format, process)
     _warn_of_unknown_variables()
     return found
@@ -59,14 +59,35 @@ def process_settings(process: str, **chosen: Any) -> "Settings":
 def settings_with_options(**chosen: Any) -> "Settings":
     """The environment's settings, with what the command line chose (not None) in their place.
 
+    Where `starling up` runs on the data folder, what names no engine means those of it.
     Writes a line about each variable that is named like a setting and is none. Raises
     `InvalidSetting`.
     """
     from infra import settings
 
-    found = settings.from_environment(**chosen)
+    found = _find_running_stack(settings.from_environment(**chosen))
     _warn_of_unknown_variables()
     return found
+
+
+def _find_running_stack(settings: "Settings") -> "Settings":
+    """The settings with the engines that `starling up` started, as far as they name no others."""
+    if not settings.stack_file.exists():
+        return settings
+    from infra.dev.stack_record import read_stack_record
+    from infra.settings import ENV_PREFIX
+
+    record = read_stack_record(settings.stack_file)
+    if record is None or not record.is_running:
+        return settings
+    engines = {
+        name.removeprefix(ENV_PREFIX).lower(): value for name, value in record.environment.items()
+    }
+    return settings.model_copy(
+        update={
+            name: value for name, value in engines.items() if name not in settings.model_fields_set
+        }
+    )
 
 
 def _warn_of_unknown_variables() -> None:

@@ -1,5 +1,6 @@
 """`starling relay`, `up` and `down`: the streaming profile."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -70,15 +71,21 @@ def up(host: str | None, port: int | None, data: Path | None) -> None:
 
     Where STARLING_KAFKA or STARLING_VIEWS names an engine that runs already, that one is used. The
     API processes stand behind HAProxy if it is installed. An empty data folder gets a demo world.
+    Other commands find the engines by the data folder while they run; what other programs need is
+    printed as lines for a shell.
 
     Example: starling up --data /tmp/town
     """
     require_streaming_packages()
     from infra.dev.stack import start_stack
 
-    started = start_stack(settings_with_options(host=host, port=port, data=data), echo_line)
+    settings = settings_with_options(host=host, port=port, data=data)
+    started = start_stack(settings, echo_line)
     for name, place in started.places.items():
         click.echo(f"{name:20}{place}")
+    exports = {"STARLING_DATA": str(settings.data.absolute())} | started.environment
+    for name, value in exports.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
     echo_line("`starling down` ends it")
 
 

@@ -18,9 +18,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
+
+import msgspec
 
 from infra.dev import stack_supervisor
 from infra.dev.demo_world import DEMO_HANDLE, DEMO_PASSWORD, import_demo_world
@@ -60,12 +62,18 @@ class _StackStart:
             process = StartedProcess.from_pid(name, pid)
         except ProcessLookupError as error:
             raise StackFailed(f"{error}; see {self.settings.process_logs_folder}") from error
-        self.record = StackRecord((*self.record.processes, process), self.record.places)
-        write_stack_record(self.settings.stack_file, self.record)
+        self._write(processes=(*self.record.processes, process))
 
     def record_place(self, name: str, place: str) -> None:
         """Add an address to the record."""
-        self.record = StackRecord(self.record.processes, self.record.places | {name: place})
+        self._write(places=self.record.places | {name: place})
+
+    def record_setting(self, name: str, value: str) -> None:
+        """Add the variable that names an engine started here, for commands beside the stack."""
+        self._write(environment=self.record.environment | {name: value})
+
+    def _write(self, **changes: Any) -> None:
+        self.record = msgspec.structs.replace(self.record, **changes)
         write_stack_record(self.settings.stack_file, self.record)
 
 
@@ -76,7 +84,7 @@ def start_stack(settings: Settings, write_line: LineWriter) -> StackRecord:
     `EngineFailed`, `CannotListen`, and what opening the log raises.
     """
     before = read_stack_record(settings.stack_file)
-    if before is not None and any(process.is_running() for process in before.processes):
+    if before is not None and before.is_running:
         raise StackFailed("it is up already, or a part of it is: `starling down` ends it")
     settings.make_data_folder()
     settings.process_logs_folder.mkdir(exist_ok=True)
@@ -120,11 +128,13 @@ def _start_engines(start: _StackStart) -> Settings:
         broker = KafkaBroker(settings.engines_folder.absolute() / "kafka")
         broker.start(partial(start.record_process, "Kafka"))
         settings = settings.model_copy(update={"kafka": broker.address})
+        start.record_setting("STARLING_KAFKA", broker.address)
     if settings.mongodb is None:
         start.write_line("starting MongoDB")
         server = MongoServer(settings.engines_folder.absolute() / "mongodb")
         server.start(partial(start.record_process, "MongoDB"))
         settings = settings.model_copy(update={"views": server.address()})
+        start.record_setting("STARLING_VIEWS", server.address())
     start.record_place("Kafka", settings.kafka or "")
     start.record_place("MongoDB", _without_password(settings.views))
     return settings

@@ -74,6 +74,13 @@ class StackRecord(msgspec.Struct, frozen=True):
     processes: tuple[StartedProcess, ...] = ()
     places: dict[str, str] = {}
     """Names and addresses to print for the operator, without passwords."""
+    environment: dict[str, str] = {}
+    """Settings of the engines that were started here: the variables that name them."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any of the processes runs still."""
+        return any(process.is_running() for process in self.processes)
 
 
 def read_stack_record(file: Path) -> StackRecord | None:

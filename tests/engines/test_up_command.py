@@ -2,8 +2,10 @@
 used, and killed, as it would be in earnest."""
 
 import asyncio
+import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -44,6 +46,8 @@ class RunningStack:
     settings: Settings
     """With the engines' addresses."""
     url: str
+    exports: list[str]
+    """The lines for a shell that `up` printed."""
     engines: list[KafkaBroker | MongoServer]
     """Those that a test killed and started again."""
 
@@ -72,10 +76,11 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
     try:
         assert begun.returncode == 0, begun.stderr
         output = begun.stdout.decode().splitlines()
-        places = {line[:20].strip(): line[20:] for line in output}
+        exports = [line for line in output if line.startswith("export ")]
+        places = {line[:20].strip(): line[20:] for line in output if line not in exports}
         settings = Settings(data=data, kafka=places["Kafka"], views=places["MongoDB"])
         engines: list[KafkaBroker | MongoServer] = []
-        yield RunningStack(settings, places["API"], engines)
+        yield RunningStack(settings, places["API"], exports, engines)
     finally:
         ended = starling("down", "--data", data)
     for engine in engines:
@@ -123,6 +128,23 @@ async def test_a_post_is_seen_by_its_writer_at_once_whichever_process_answers(
             for _ in range(2):
                 async with session.get("/v1/timelines/home?limit=1", headers=wait) as page:
                     assert [shown["id"] for shown in await page.json()] == [post["id"]]
+
+
+def test_other_commands_find_the_engines_by_the_data_folder(running_stack: RunningStack) -> None:
+    told = starling("projections", "status", "--json", "--data", running_stack.settings.data)
+    assert told.returncode == 0, told.stderr
+    states = {each["name"]: each["state"] for each in json.loads(told.stdout)}
+    assert len(states) >= 5
+    assert set(states.values()) <= {"current", "behind"}
+
+
+def test_up_prints_what_a_shell_has_to_know(running_stack: RunningStack) -> None:
+    settings = running_stack.settings
+    assert running_stack.exports == [
+        f"export STARLING_DATA={settings.data}",
+        f"export STARLING_KAFKA={settings.kafka}",
+        f"export STARLING_VIEWS={shlex.quote(settings.views)}",
+    ]
 
 
 async def test_a_second_up_is_refused_and_changes_nothing(running_stack: RunningStack) -> None:
@@ -202,7 +224,8 @@ class StackUnderFaults:
         now = StartedProcess.from_pid(name, engine.pid)
         kept = tuple(now if one.name == name else one for one in state.processes)
         stack_record.write_stack_record(
-            self.up.settings.stack_file, stack_record.StackRecord(kept, state.places)
+            self.up.settings.stack_file,
+            stack_record.StackRecord(kept, state.places, state.environment),
         )
 
 

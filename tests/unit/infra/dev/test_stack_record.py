@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from infra.cli.options import settings_with_options
 from infra.dev import stack_record
 from infra.dev.stack_record import StackRecord, StartedProcess, stop_stack
 from infra.settings import Settings
@@ -89,3 +90,21 @@ def test_down_ends_the_last_first_and_forgets(
     assert output == [f"{second.name} ended", f"{first.name} ended"]
     assert not settings.stack_file.exists()
     assert not stop_stack(settings, output.append)
+
+
+def test_commands_find_the_engines_of_a_running_stack_unless_they_are_told_others(
+    children: list["subprocess.Popen[bytes]"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = {"STARLING_KAFKA": "here:9092", "STARLING_VIEWS": "mongodb://here/starling"}
+    for name in engines:
+        monkeypatch.delenv(name, raising=False)
+    one = child(children)
+    settings = Settings(data=tmp_path)
+    stack_record.write_stack_record(settings.stack_file, StackRecord((one,), {}, engines))
+    found = settings_with_options(data=tmp_path)
+    assert (found.kafka, found.views) == ("here:9092", "mongodb://here/starling")
+    monkeypatch.setenv("STARLING_KAFKA", "there:9092")
+    assert settings_with_options(data=tmp_path).kafka == "there:9092"
+    monkeypatch.delenv("STARLING_KAFKA")
+    one.stop()
+    assert settings_with_options(data=tmp_path).mongodb is None
