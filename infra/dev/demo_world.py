@@ -1,8 +1,10 @@
 """The demo world: a small town of bird watchers, made from a seed through the ordinary commands.
 
 It consists of lines of `starling import`, so what a new user sees first went through the same
-commands as everything else. The follow graph is heavy-tailed, posts lie within the last days, and
-one hashtag rises in the last two hours, so that every page of the API has something to show.
+commands as everything else. The follow graph is heavy-tailed, posts lie within the last two weeks,
+people join late, fall silent, block, mute and leave, talks go several answers deep, one sighting is
+passed on by half of the town within minutes, and one hashtag rises in the last two hours. So every
+page of the API and every question of the guides has something to show.
 """
 
 import json
@@ -12,14 +14,29 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from events.times import parse_time
+
 if TYPE_CHECKING:
     from infra.settings import Settings
 
 DEMO_SEED: Final = 1
 DEMO_HANDLE: Final = "robin"
 DEMO_PASSWORD: Final = "feathers-and-song"
-HISTORY_DAYS: Final = 7
-POST_COUNT: Final = 320
+HISTORY_DAYS: Final = 15
+POST_COUNT: Final = 420
+NEWCOMERS: Final = 9
+"""The last of the birds: they join in the second week."""
+SILENT: Final = ("dunnock", "linnet", "turnstone", "nuthatch", "goosander")
+"""They write in their first days only."""
+LEAVING: Final = ("whimbrel", "fieldfare")
+"""They delete their accounts."""
+BLOCKS: Final = (("wren", "magpie"), ("heron", "crane"), ("plover", "merlin"), ("swift", "magpie"))
+"""Who blocks whom; the last of them is lifted again."""
+MUTES: Final = (("robin", "chiffchaff"), ("kestrel", "yellowhammer"), ("osprey", "oystercatcher"))
+"""Who mutes whom; the last of them is lifted again."""
+SIGHTER: Final = "avocet"
+"""Writes what half of the town passes on."""
+THREAD_DEPTH: Final = 6
 UNDO_COUNT: Final = 6
 """Posts that their authors delete; half as many are edited, and as many follows and likes end."""
 HOUR_MS: Final = 3_600_000
@@ -61,7 +78,19 @@ COMMENTS: Final = (
 TAGS: Final = (
     "#birding", "#dawnchorus", "#waders", "#patch", "#migration", "#nocmig", "#feeders", "#owls",
 )  # fmt: skip
+ANSWERS: Final = (
+    "I don't think so, it called twice.",
+    "Are you sure? The light was poor.",
+    "@{other} has the photographs.",
+    "Then it must have come over the ridge.",
+    "That is what the old notebooks say, too.",
+    "I stand corrected.",
+    "Let's walk there together and look.",
+)
 TRENDING_TAG: Final = "#MurmurationTonight"
+RARITY: Final = (
+    "A bluethroat! At the reed beds, ten metres from the path, singing. Come quickly. #rarity"
+)
 
 
 def generate_commands(seed: int, now_ms: int) -> Iterator[dict[str, Any]]:
@@ -71,6 +100,7 @@ def generate_commands(seed: int, now_ms: int) -> Iterator[dict[str, Any]]:
     yield from town.follow_accounts()
     yield from town.write_posts()
     yield from town.undo_some()
+    yield from town.part_ways()
 
 
 async def import_demo_world(settings: "Settings") -> bool:
@@ -119,7 +149,7 @@ class _DemoTown:
             }
             if handle == DEMO_HANDLE:
                 data |= {"email": f"{DEMO_HANDLE}@example.org", "password": DEMO_PASSWORD}
-            at = self._start_ms + number * 60_000
+            at = self._joined_ms(handle)
             yield {
                 "command": "register",
                 "key": f"demo:user:{handle}",
@@ -128,23 +158,29 @@ class _DemoTown:
             }
 
     def follow_accounts(self) -> Iterator[dict[str, Any]]:
-        at = self._start_ms + len(BIRDS) * 60_000
         for handle in BIRDS:
+            # Each at once; newcomers know who is there already.
+            at = max(self._joined_ms(handle), self._start_ms + len(BIRDS) * 60_000)
             wanted = 12 if handle == DEMO_HANDLE else self._rng.randint(3, 14)
             for other in sorted(set(self._rng.choices(BIRDS, self._weights, k=wanted)) - {handle}):
                 at += 7_000
-                yield self._import_line("follow", handle, at, {"user": f"@{other}"})
+                if self._joined_ms(other) < at:
+                    yield self._import_line("follow", handle, at, {"user": f"@{other}"})
 
     def write_posts(self) -> Iterator[dict[str, Any]]:
         """Posts over the days, each followed by the reactions to it."""
         first = self._start_ms + 2 * HOUR_MS
         span = self._now_ms - 60_000 - first
         for at in sorted(first + self._rng.randrange(span) for _ in range(POST_COUNT)):
-            author = self._rng.choices(BIRDS, self._weights)[0]
+            writing = [bird for bird in BIRDS if self._writes_at(bird, at)]
+            weights = [self._weights[BIRDS.index(bird)] for bird in writing]
+            author = self._rng.choices(writing, weights)[0]
             tags = self._rng.sample(TAGS, 1 if self._rng.random() < 0.7 else 2)
             yield from self._post_with_reactions(author, at, " ".join(tags))
-        # Twelve people in the last hour and a half: enough to stand out against a quiet week.
-        for number, author in enumerate(self._rng.sample(BIRDS, 12)):
+        yield from self._rare_sighting(self._now_ms - 54 * HOUR_MS)
+        # Twelve people in the last hour and a half: enough to stand out against quiet weeks.
+        present = [bird for bird in BIRDS if self._writes_at(bird, self._now_ms)]
+        for number, author in enumerate(self._rng.sample(present, 12)):
             at = self._now_ms - 90 * 60_000 + number * 7 * 60_000
             yield from self._post_with_reactions(author, at, TRENDING_TAG)
 
@@ -161,11 +197,42 @@ class _DemoTown:
             answer = self._reaction_line("comment", post["key"], at)
             answer["data"]["text"] = self._fill_template(COMMENTS, answer["as"][1:], tag)
             yield answer
+            if self._rng.random() < 0.3:
+                yield from self._talk(answer, author, self._rng.randint(1, 3))
         for _ in range(self._reaction_count(1)):
-            reader = self._rng.choice([bird for bird in BIRDS if bird != author])
+            reader = self._rng.choice([bird for bird in self._present(at) if bird != author])
             yield self._import_line(
                 "follow", reader, self._reaction_time(at), {"user": f"@{author}"}
             )
+
+    def _talk(self, comment: dict[str, Any], author: str, answers: int) -> Iterator[dict[str, Any]]:
+        """Answers to a comment and to one another, by the author and the one who commented."""
+        speakers = (author, comment["as"][1:])
+        at, before = parse_time(comment["at"]), comment
+        for number in range(answers):
+            at = min(at + self._rng.randint(2, 40) * 60_000, self._now_ms - 1_000)
+            who = speakers[number % 2]
+            data = {
+                "post": f"key:{before['key']}", "text": self._fill_template(ANSWERS, who, ""),
+            }  # fmt: skip
+            before = self._import_line("comment", who, at, data)
+            yield before
+
+    def _rare_sighting(self, at: int) -> Iterator[dict[str, Any]]:
+        """A post that half of the town passes on within minutes, and talks about at length."""
+        post = self._import_line("post", SIGHTER, at, {"text": RARITY})
+        yield post
+        about = {"post": f"key:{post['key']}"}
+        town = [bird for bird in self._present(at) if bird not in (SIGHTER, DEMO_HANDLE)]
+        for number, bird in enumerate(self._rng.sample(town, 20)):
+            yield self._import_line("like", bird, at + 20_000 + number * 9_000, dict(about))
+        for number, bird in enumerate(self._rng.sample(town, 11)):
+            yield self._import_line("retweet", bird, at + 45_000 + number * 31_000, dict(about))
+        comment = self._import_line(
+            "comment", DEMO_HANDLE, at + 100_000, about | {"text": "On my way! Is it still there?"}
+        )
+        yield comment
+        yield from self._talk(comment, SIGHTER, THREAD_DEPTH)
 
     def undo_some(self) -> Iterator[dict[str, Any]]:
         """Some of what was done is undone, at the end of the log though hours after it was done."""
@@ -184,12 +251,49 @@ class _DemoTown:
                     )
                 yield undone
 
+    def part_ways(self) -> Iterator[dict[str, Any]]:
+        """New profiles, mutes, blocks, some of them lifted, and accounts that are deleted."""
+        at = self._now_ms - 26 * HOUR_MS
+        for handle, bio in (("heron", "Still. Very still."), ("robin", "Up before the sun.")):
+            at += 11 * 60_000
+            yield self._import_line("change_profile", handle, at, {"bio": bio})
+        for verb, pairs in (("mute", MUTES), ("block", BLOCKS)):
+            for who, whom in pairs:
+                at += 23 * 60_000
+                yield self._import_line(verb, who, at, {"user": f"@{whom}"})
+            lifted, whom = pairs[-1]
+            at += 90 * 60_000
+            yield self._import_line(f"un{verb}", lifted, at, {"user": f"@{whom}"})
+        for handle in LEAVING:
+            at += 3 * HOUR_MS
+            yield self._import_line("delete_account", handle, at, {})
+
+    def _joined_ms(self, handle: str) -> int:
+        number = BIRDS.index(handle)
+        newcomer = number - (len(BIRDS) - NEWCOMERS)
+        if newcomer < 0:
+            return self._start_ms + number * 60_000
+        return self._start_ms + (7 * 24 + 9 * newcomer) * HOUR_MS + number * 60_000
+
+    def _present(self, at: int) -> list[str]:
+        """Who has joined, and does not leave."""
+        return [bird for bird in BIRDS if self._joined_ms(bird) < at and bird not in LEAVING]
+
+    def _writes_at(self, bird: str, at: int) -> bool:
+        quiet_from = self._start_ms + (HISTORY_DAYS - 9) * 24 * HOUR_MS
+        gone_from = self._now_ms - 48 * HOUR_MS
+        return (
+            self._joined_ms(bird) < at
+            and not (bird in SILENT and at > quiet_from)
+            and not (bird in LEAVING and at > gone_from)
+        )
+
     def _reaction_count(self, most: int) -> int:
         """Mostly none, sometimes many."""
         return min(most, int(self._rng.paretovariate(1.1)) - 1)
 
     def _reaction_line(self, command: str, post: str, at: int) -> dict[str, Any]:
-        who = self._rng.choice(BIRDS)
+        who = self._rng.choice(self._present(at))
         return self._import_line(command, who, self._reaction_time(at), {"post": f"key:{post}"})
 
     def _reaction_time(self, at: int) -> int:

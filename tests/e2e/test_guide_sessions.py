@@ -73,9 +73,11 @@ async def test_the_readmes_first_session(tmp_path: Path, data: Path) -> None:
         output = await run(session("README.md"), tmp_path, data, url)
         again = await run(session("README.md"), tmp_path, data, url)
     assert "/problems/" not in output
-    assert output.count("Hello from the log #starling") == 2  # made, and read in Bob's timeline
+    post = "Hello from the log #MurmurationTonight"
+    assert output.count(post) == 2  # made, and read in Bob's timeline
+    assert '"tag":"murmurationtonight"' in output.splitlines()[-1]
     assert_run_again(again)
-    assert again.count("Hello from the log #starling") == 3
+    assert again.count(post) == 3
 
 
 async def test_the_guide_for_clients(tmp_path: Path, data: Path) -> None:

@@ -29,6 +29,39 @@ def test_it_has_what_every_page_needs() -> None:
     assert len({line["as"] for line in rising if line["command"] == "post"}) >= 5
 
 
+def test_people_part_ways_and_talks_go_deep() -> None:
+    world = list(demo_world.generate_commands(1, NOW_MS))
+    made = Counter(line["command"] for line in world)
+    assert made["block"] > made["unblock"] > 0
+    assert made["mute"] > made["unmute"] > 0
+    assert made["delete_account"] == len(demo_world.LEAVING)
+    assert made["change_profile"] >= 2
+    about = {line["key"]: line["data"].get("post", "") for line in world}
+
+    def depth(key: str) -> int:
+        return 1 + depth(about[key].removeprefix("key:")) if about[key] else 0
+
+    comments = [line["key"] for line in world if line["command"] == "comment"]
+    assert max(map(depth, comments)) > demo_world.THREAD_DEPTH
+    assert sum(depth(key) > 1 for key in comments) > 20
+
+
+def test_some_join_late_some_fall_silent_and_those_who_left_do_nothing_more() -> None:
+    world = list(demo_world.generate_commands(1, NOW_MS))
+    days: dict[str, list[str]] = {bird: [] for bird in demo_world.BIRDS}
+    for line in world:
+        if line["command"] == "post":
+            days[line["as"][1:]].append(line["at"][:10])
+    all_days = [day for each in days.values() for day in each]
+    first, last = min(all_days), max(all_days)
+    assert all(last not in days[bird] for bird in demo_world.SILENT)
+    assert all(first not in days[bird] for bird in demo_world.BIRDS[-demo_world.NEWCOMERS :])
+    ended = {line["as"]: line["at"] for line in world if line["command"] == "delete_account"}
+    assert [
+        line for line in world if line.get("as") in ended and line["at"] > ended[line["as"]]
+    ] == []
+
+
 def test_few_are_followed_by_many() -> None:
     followers = Counter(
         line["data"]["user"]
