@@ -225,6 +225,11 @@ class EventLog(Protocol):
         """Sleep until the head is above `after`; False if `timeout` seconds pass first."""
         ...
 
+    def write_problem(self) -> str | None:
+        """Why nothing can be appended at the moment ('database or disk is full'), as this process's
+        last try showed; None as far as is known. It ends by itself once the log can be written."""
+        ...
+
     def close(self) -> None:
         """Finish pending appends, then refuse everything. Closing twice is harmless."""
         ...

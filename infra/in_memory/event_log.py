@@ -148,6 +148,9 @@ class MemoryLog:
                 with self._lock:
                     self._waiters.pop(waiter, None)
 
+    def write_problem(self) -> str | None:
+        return None
+
     def close(self) -> None:
         """Wake the tasks that wait for events; they and all later calls raise `LogUnavailable`."""
         with self._lock:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from api.accounts.account_store import AccountRecord
 from api.accounts.errors import AccountsUnavailable, EmailTaken
+from infra.process.file_faults import FileFault
 from infra.sqlite.migrations import ACCOUNTS_SCHEMA
 
 _PRAGMAS = """
@@ -32,6 +33,7 @@ class SqliteAccounts:
     def __init__(self, path: Path | str) -> None:
         """`:memory:` keeps them in memory. Raises `AccountsUnavailable`."""
         self._lock = threading.Lock()
+        self._fault = FileFault(path)
         try:
             if path != ":memory:":
                 # Readable by its owner alone; SQLite gives the files beside it the same mode.
@@ -100,8 +102,11 @@ class SqliteAccounts:
                 return work()
 
         try:
-            return await asyncio.to_thread(run_locked)
+            done = await asyncio.to_thread(run_locked)
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as error:
+            self._fault.enter(error)
             raise AccountsUnavailable(str(error)) from error
+        self._fault.clear()
+        return done

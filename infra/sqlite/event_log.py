@@ -183,6 +183,9 @@ class SqliteLog:
         except OSError as error:
             raise log_unavailable(self._path, error) from error
 
+    def write_problem(self) -> str | None:
+        return self._writer.fault.reason
+
     def close(self) -> None:
         """Block for the commit under way, and wake those that wait for events."""
         self._closed = True

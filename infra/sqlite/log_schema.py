@@ -68,6 +68,13 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def write_nothing(connection: sqlite3.Connection) -> None:
+    """Commit a page with what stands in it already, durably: the file can be written if that goes
+    well. Raises `sqlite3.Error`."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {version}")
+
+
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """A connection that can only read, to be used by one thread at a time.
 

@@ -18,7 +18,7 @@ from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -35,11 +35,20 @@ from events.log import (
     StreamAppend,
     WrongVersion,
 )
+from infra.process.file_faults import FileFault
 from infra.process.file_locks import FairFileLock
-from infra.sqlite.log_schema import OpenedFile, log_unavailable, open_for_writing
+from infra.sqlite.log_schema import (
+    OpenedFile,
+    log_unavailable,
+    open_for_writing,
+    write_nothing,
+)
 
 LARGEST_BATCH: Final = 1024
 """Appends of one commit; bounds how long a commit takes."""
+
+PROBE_SECONDS: Final = 1.0
+"""Between two tries to write a file that could not be written."""
 
 ROWS_PER_INSERT: Final = 256
 """Rows of one INSERT. Halved down to 1 for what is left over, so that nine statements, prepared
@@ -111,6 +120,8 @@ class GroupCommitWriter:
         """Opens the file, creates it if it is missing. Raises `sqlite3.Error`, `OSError`."""
         self._path = path
         self._on_commit = committed
+        self.fault = FileFault(path)
+        """What kept the last commit from the file."""
         self._of_thread = threading.local()  # .pending: that of the thread's event loop
         self._lock = threading.Lock()  # over all PendingAppends, and:
         self._pending: deque[PendingAppends] = deque()
@@ -159,7 +170,7 @@ class GroupCommitWriter:
 
     def _commit_until_closed(self) -> None:
         while not self._closed:
-            self._wake_queue.get()
+            self._wait_for_appends()
             while batch := self._next_batch():
                 outcomes = self._commit_batch([one for p in batch for one in p.appends])
                 start = 0
@@ -169,6 +180,14 @@ class GroupCommitWriter:
                     start = end
                 if any(isinstance(o, AppendResult) and not o.replayed for o in outcomes):
                     self._on_commit()
+
+    def _wait_for_appends(self) -> None:
+        """Sleep until woken; while the file can't be written, try it now and then, so that it is
+        known to be well again although a balancer sends no commands."""
+        try:
+            self._wake_queue.get(timeout=None if self.fault.reason is None else PROBE_SECONDS)
+        except Empty:
+            self._commit_batch([])
 
     def _next_batch(self) -> list[PendingAppends]:
         batch: list[PendingAppends] = []
@@ -188,11 +207,19 @@ class GroupCommitWriter:
                 if self._connection is None:
                     self._connection = open_for_writing(self._path)
                 self.opened_file.require_in_place()
-                return commit_appends(self._connection, batch)
+                outcomes: Sequence[AppendOutcome] = []
+                if batch:
+                    outcomes = commit_appends(self._connection, batch)
+                else:
+                    write_nothing(self._connection)
+            self.fault.clear()
+            return outcomes
         except Exception as error:  # noqa: BLE001 - it is raised where the append is awaited
             if isinstance(error, LogUnavailable):
+                self.fault.enter(error)
                 return [error for _ in batch]
             if _is_file_error(error):
+                self.fault.enter(error)
                 self._close_connection()
                 return [log_unavailable(self._path, error) for _ in batch]
             if len(batch) > 1:  # an append that can't be stored must not hurt its neighbours
