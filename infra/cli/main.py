@@ -34,9 +34,18 @@ class StarlingGroup(click.Group):
             raise line from error
 
 
+PRIVATE_UMASK = 0o077
+"""What the program writes into a data folder, this user alone may read: it has people's blocks and
+mutes, emails, and the secret that signs tokens."""
+
+_PUBLIC_OUTPUT = {"replay"}
+"""Commands that write what the user named, for whom the user's own umask allows."""
+
+
 @click.group(cls=StarlingGroup)
 @click.version_option(package_name="starling-feed")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Starling: an event-sourced backend for a social feed.
 
     Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 a finding or a failure,
@@ -46,6 +55,8 @@ def main() -> None:
     # which nothing here uses, would start a thread for each core, and they spin for a tenth of a
     # second in every process.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if context.invoked_subcommand not in _PUBLIC_OUTPUT:
+        os.umask(os.umask(0) | PRIVATE_UMASK)
 
 
 COMMANDS = (

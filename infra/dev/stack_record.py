@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import psutil
 
 from infra.files.atomic_write import write_atomically
 from infra.process.boot_id import read_boot_id
@@ -25,6 +26,7 @@ GRACE_SECONDS: Final = 40.0
 """How long a process may take to end in order; the engines flush what they have in memory."""
 
 _POLL_SECONDS: Final = 0.05
+_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
 class StackFailed(Exception):
@@ -112,11 +114,18 @@ def stop_stack(settings: Settings, write_line: LineWriter) -> bool:
 
 
 def _read_start_ticks(pid: int) -> int | None:
-    """When a process started; None if it does not run, or is a zombie."""
+    """When a process started; None if it does not run, or is a zombie.
+
+    psutil tells the time of day, by a clock that may be set meanwhile. Counted from the machine's
+    start, which it reckons by the same clock, the number is the kernel's own again.
+    """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+        process = psutil.Process(pid)
+        booted = psutil.boot_time()
+        started = process.create_time() - booted
+        while booted != (booted := psutil.boot_time()):  # the clock was set in between
+            started = process.create_time() - booted
+        ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
         return None
-    # The second field is the program's name in parentheses, which may hold anything.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return None if ended else round(started * _TICKS_PER_SECOND)

@@ -3,12 +3,12 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
+
+import psutil
 
 from infra.dev.stack_record import StartedProcess
 
-_TICK: Final = os.sysconf("SC_CLK_TCK")
 _PARTS: Final = {
     "relay": "relay",
     "work": "Faust workers",
@@ -22,20 +22,20 @@ def cpu_seconds(processes: Sequence[StartedProcess]) -> dict[str, float]:
     found: defaultdict[str, float] = defaultdict(float, people=sum(os.times()[:2], 0.0))
     for one in processes:
         if one.name == "the stack supervisor":
-            for pid in _child_pids(one.pid):
-                arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            for process in psutil.Process(one.pid).children():
+                arguments = process.cmdline()
                 for argument, part in _PARTS.items():
                     if argument in arguments:
-                        found[part] += _process_cpu_seconds(pid)
+                        found[part] += _process_cpu_seconds(process)
         else:
-            found[one.name] += _process_cpu_seconds(one.pid)
+            found[one.name] += _process_cpu_seconds(psutil.Process(one.pid))
     return found
 
 
 def idle_seconds() -> float:
     """Seconds that all cores together had nothing to do since the machine's start."""
-    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
-    return (int(fields[4]) + int(fields[5])) / _TICK
+    times = psutil.cpu_times()
+    return float(times.idle + times.iowait)
 
 
 def table_lines(parts: Mapping[str, float], requests: int, seconds: float) -> Iterator[str]:
@@ -48,14 +48,7 @@ def table_lines(parts: Mapping[str, float], requests: int, seconds: float) -> It
     yield f"{'all':16}{whole / seconds:8.2f}{1e6 * whole / max(requests, 1):15,.0f}"
 
 
-def _child_pids(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
-    return found
-
-
-def _process_cpu_seconds(pid: int) -> float:
+def _process_cpu_seconds(process: psutil.Process) -> float:
     """Of the process and its threads, in the program and in the kernel."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    times = process.cpu_times()
+    return float(times.user + times.system)

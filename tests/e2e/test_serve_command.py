@@ -8,13 +8,13 @@ import socket
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from infra.dev import demo_world
 from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.shared_memory.status_page import StatusPageWriter
-from tests.support.requirements import skip_or_fail
 from tests.support.running_server import (
     GREETING,
     serving_process,
@@ -26,18 +26,7 @@ from tests.support.starling_program import STARLING, starling, starling_environm
 
 def children(parent: int) -> dict[int, str]:
     """The processes that a process started: their command lines by their ids."""
-    folder = Path(f"/proc/{parent}/task/{parent}/children")
-    if not folder.exists():
-        skip_or_fail("a /proc that tells the children of a process")
-    return {
-        int(pid): Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-        for pid in folder.read_text().split()
-    }
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process."""
-    return Path(f"/proc/{pid}").exists()
+    return {each.pid: " ".join(each.cmdline()) for each in psutil.Process(parent).children()}
 
 
 async def wait_until_gone(pids: list[int]) -> None:
@@ -63,7 +52,7 @@ async def test_a_signal_stops_everything_cleanly(number: signal.Signals, tmp_pat
         assert server.stderr
         rest = await server.stderr.read()
         assert (await server.wait(), rest) == (0, b"")
-        assert not any(is_running(pid) for pid in started)
+        assert not any(psutil.pid_exists(pid) for pid in started)
         async with httpx.AsyncClient() as client:
             with pytest.raises(httpx.ConnectError):
                 await client.get(url)

@@ -141,6 +141,23 @@ async def test_the_server_says_that_it_starts_and_then_where_it_is(tmp_path: Pat
         await server.communicate()
 
 
+async def test_what_a_server_makes_is_readable_by_its_user_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    before = os.umask(0o022)
+    try:
+        async with serving_process("--demo", "--data", data) as (_, url):
+            for _ in range(3):
+                assert (await send_request(url, "GET", "/v1/timelines/public")).status_code == 200
+            made = [data, *data.rglob("*")]
+            modes = {str(path): oct(path.lstat().st_mode & 0o077) for path in made}
+    finally:
+        os.umask(before)
+    names = {path.name for path in made}
+    assert {"log.sqlite", "log.sqlite-wal", "accounts.sqlite", "leases.sqlite", "secret"} <= names
+    assert {"views", "home", "notify", "status-page", "current.json"} <= names
+    assert {path: mode for path, mode in modes.items() if mode != "0o0"} == {}
+
+
 async def test_a_clock_that_was_ahead_costs_commands_and_no_reads(tmp_path: Path) -> None:
     id = compose_id(clock_ms() + DAY_MS, 7, 5)
     with open_log(Settings(data=tmp_path)) as log:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 
 from events.log import AppendRequest, EventLog, NewEvent, StreamAppend
@@ -61,7 +62,8 @@ class RunningStack:
     def supervised_pids(self, word: str) -> list[int]:
         """The ids of the stack supervisor's children with a word among their arguments."""
         supervisor = self.started_process("the stack supervisor").pid
-        return [pid for pid in _children(supervisor) if word in _arguments(pid)]
+        children = psutil.Process(supervisor).children()
+        return [each.pid for each in children if word in " ".join(each.cmdline())]
 
 
 @pytest.fixture(scope="module")
@@ -86,25 +88,8 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
     for engine in engines:
         engine.stop()  # it has ended; its parent has to collect its exit status
     assert ended.returncode == 0
-    ids = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
-    assert [pid for pid in ids if str(data) in _arguments(pid)] == []
-
-
-def _arguments(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
-def _children(parent: int) -> Iterator[int]:
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == parent and fields[0] != "Z":
-            yield int(path.parent.name)
+    running = psutil.process_iter(["cmdline"])
+    assert [each for each in running if str(data) in " ".join(each.info["cmdline"] or ())] == []
 
 
 async def test_a_post_is_seen_by_its_writer_at_once_whichever_process_answers(

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from kafka import KafkaAdminClient
 
 from events import streams
@@ -194,6 +195,5 @@ def running_streaming_world(folder: Path, kafka: str, views: str) -> Iterator[St
 
 def only_child_pid(process: "subprocess.Popen[bytes]") -> int:
     """The one process that it started."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    [child] = map(int, children)
-    return child
+    [child] = psutil.Process(process.pid).children()
+    return child.pid

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from infra.cli.options import settings_with_options
@@ -71,7 +72,7 @@ def test_a_zombie_process_counts_as_ended(
     os.kill(one.pid, signal.SIGKILL)
     while one.is_running():
         time.sleep(0.01)
-    assert Path(f"/proc/{one.pid}").exists()
+    assert psutil.pid_exists(one.pid)
     with pytest.raises(ProcessLookupError):
         StartedProcess.from_pid("dead", one.pid)
 
