@@ -62,7 +62,7 @@ def build_app(ports: Ports) -> FastAPI:
     document = openapi.openapi_document(table.routes, TITLE, version("starling-feed"), ABOUT)
 
     # Its telemetry would read the environment at every request; `api.http.metrics` counts instead.
-    quiet: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+    quiet: TelemetryConfig = {"tracing": ports.traces, "metrics": False, "logs": False}
     app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, telemetry=quiet)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to replace it
     app.add_exception_handler(HTTPException, _framework_error)

@@ -5,7 +5,7 @@ changed one meanwhile, the command is decided again on the new state, a few time
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,14 +18,25 @@ from events.log import AppendRequest, AppendResult, EventLog, IdempotencyKeyReus
 MAX_ATTEMPTS: Final = 5
 
 
+Append = Callable[[AppendRequest], Awaitable[AppendResult]]
+
+
 class CommandHandler:
     """Decides commands on a log and appends their events, with ids from `new_id`."""
 
-    def __init__(self, log: EventLog, new_id: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        new_id: Callable[[], int],
+        around_append: Callable[[Append], Append] = lambda append: append,
+    ) -> None:
+        """`around_append` may add to what an append does: measure it, or tell of it."""
         self._log = log
         self._new_id = new_id
         self._reads_are_local = log.features.local_reads
-        self._multi_stream_appends = log.features.multi_stream_appends
+        self._append = around_append(
+            log.append if log.features.multi_stream_appends else self._append_stream_by_stream
+        )
 
     async def handle(self, request: CommandRequest) -> CommandOutcome:
         """Do one command.
@@ -66,11 +77,7 @@ class CommandHandler:
         Raises `WrongVersion`, `LogUnavailable`, and `StateConflict` for another request's key.
         """
         try:
-            appended = (
-                await self._log.append(append)
-                if self._multi_stream_appends or len(append.writes) < 2
-                else await self._append_stream_by_stream(append)
-            )
+            appended = await self._append(append)
         except IdempotencyKeyReused as reused:
             raise key_conflict() from reused
         result_id, position, replayed = appended
@@ -79,6 +86,8 @@ class CommandHandler:
 
     async def _append_stream_by_stream(self, append: AppendRequest) -> AppendResult:
         """The key goes with the last stream: only with that one is the command done."""
+        if len(append.writes) < 2:
+            return await self._log.append(append)
         *before, last = append.writes
         for write in before:
             await self._log.append(replace(append, writes=(write,), key=None))

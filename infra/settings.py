@@ -45,6 +45,15 @@ def show_metrics_folder(folder: Path) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
+def traces_are_wanted() -> bool:
+    """Whether the standard variables of OpenTelemetry name a collector for traces."""
+    named = any(
+        os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ("ENDPOINT", "TRACES_ENDPOINT")
+    )
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return named and not off and os.environ.get("OTEL_TRACES_EXPORTER", "") != "none"
+
+
 class InvalidSetting(Exception):
     """A setting that can't be meant; the message names it and says what would do."""
 

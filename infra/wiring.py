@@ -21,10 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.handler import CommandHandler
+from api.http.request_log import note_correlation
+from commands.handler import Append, CommandHandler
 from commands.references import ReferenceResolver
 from events.ids.snowflake import IMPORT_MACHINES, MachineIdLost, compose_id, decode_id, first_id_at
-from events.log import LOG_START, EventLog
+from events.log import LOG_START, AppendRequest, AppendResult, EventLog
 from infra.files.atomic_write import write_atomically
 from infra.ids.machine_lease import (
     AcquireLease,
@@ -36,6 +37,7 @@ from infra.ids.machine_lease import (
 )
 from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
+from infra.process.tracing import traced_append
 from infra.profile import Profile
 from infra.settings import Settings
 
@@ -78,6 +80,7 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
     from infra.embedded.time_travel import PointInTimeViews
     from infra.process.shared_metrics import metrics_renderer
     from projections.registry import ALL_PROJECTIONS
+    from streams.event_traces import traces_are_on
 
     profile = choose_profile(settings)
     with open_write_side(settings) as side:
@@ -116,6 +119,7 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
                     projection_lags=read_lags,
                     outdated_views=read_side.outdated_views,
                     admin=admin,
+                    traces=traces_are_on(),
                     access_log=settings.access_log,
                     render_shared_metrics=metrics_renderer(settings.metrics_folder),
                 )
@@ -178,7 +182,7 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
     ):
         yield WriteSide(
             log=log,
-            handler=CommandHandler(log, new_id),
+            handler=CommandHandler(log, new_id, _observed_append),
             references=ReferenceResolver(log),
             accounts=accounts,
             throttle=LoginThrottle(counts if settings.limits else None),
@@ -186,6 +190,17 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
             new_id=new_id,
             open_import_ids=partial(open_import_ids, settings, log),
         )
+
+
+def _observed_append(append: Append) -> Append:
+    """Ties the append to the request that makes it: in log records, and in traces."""
+    traced = traced_append(append)
+
+    async def observed(request: AppendRequest) -> AppendResult:
+        note_correlation(request.correlation)
+        return await traced(request)
+
+    return observed
 
 
 @contextmanager

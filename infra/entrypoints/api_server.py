@@ -20,6 +20,7 @@ from infra.process.logs import configure_logs
 from infra.process.memory import freeze_started_program
 from infra.process.supervisor import watch_lifeline
 from infra.process.telemetry import begin_telemetry
+from infra.process.tracing import finish_tracing
 from infra.wiring import open_api_app
 
 GRACE_SECONDS = 5
@@ -49,6 +50,8 @@ class _StreamEndingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.end_streams()
         await super().shutdown(sockets)
+        # Uvicorn then raises the signal again, which ends the process without more.
+        await asyncio.to_thread(finish_tracing)
 
 
 async def serve_requests(listener: socket.socket, lifeline: int) -> None:

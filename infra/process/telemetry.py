@@ -1,10 +1,11 @@
-"""What every process of the server begins with, so that operators see it: metrics and log names."""
+"""What every process of the server begins with, so that operators see it."""
 
 import errno
 
 from infra.process.logs import name_process
 from infra.process.shared_metrics import join_metrics, serve_metrics
 from infra.process.supervisor import CannotListen
+from infra.process.tracing import start_tracing
 from infra.settings import Settings
 
 
@@ -15,6 +16,7 @@ def begin_telemetry(settings: Settings, kind: str) -> None:
     `worker`; those without an API show `/metrics` where `STARLING_METRICS_PORT` says. Raises
     `CannotListen`.
     """
+    start_tracing(kind)
     name_process(join_metrics(settings.metrics_folder, kind))
     if settings.metrics_port is None or kind == "api":
         return

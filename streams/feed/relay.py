@@ -10,11 +10,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple, Protocol
 
 from prometheus_client import Counter, Gauge
 
 from events.log import EventLog, LogReplaced, LogUnavailable
+from streams.event_traces import batch_span, correlations_in, traces_are_on
 from streams.feed.chunks import Chunk, build_watermark, split_into_chunks, watermarks_for_all
 
 READ_EVENTS: Final = 2000
@@ -179,7 +181,8 @@ class _RelaySession:
         """Publish what some reads find and what is due; wait where there is nothing to do."""
         chunks = self._read_chunks()
         if chunks:
-            self._publish(chunks)
+            with _traced_publish(chunks):
+                self._publish(chunks)
             self._relay.count_published(chunks)
             if self._watermark_due is None:
                 self._watermark_due = self._now() + self._watermark_seconds
@@ -265,6 +268,14 @@ class _RelaySession:
         finally:
             events.cancel()
             stopped.cancel()
+
+
+def _traced_publish(chunks: Sequence[Chunk]) -> AbstractContextManager[None]:
+    if not traces_are_on():
+        return nullcontext()
+    correlations = (each for chunk in chunks for each in correlations_in(chunk.lines))
+    count = sum(chunk.event_count for chunk in chunks)
+    return batch_span("relay publish", correlations, {"messaging.batch.message_count": count})
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

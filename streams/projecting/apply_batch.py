@@ -5,6 +5,7 @@ holds for a batch in one of them holds in all.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple
 
 from events.codec import EVENT_CODEC
@@ -13,6 +14,7 @@ from events.schema import EVENT_TYPES, Event
 from projections.projection import Projection, project_batch
 from projections.store import Changes, ReadStore, StaleRead, StoreUnavailable, WriterSuperseded
 from projections.tables import Key, Table
+from streams.event_traces import batch_span, traces_are_on
 
 ChangeListener = Callable[[Changes, int], None]
 """Called with the changes of a batch and the position that the store has now, right after they
@@ -84,6 +86,18 @@ class EventBatch:
             if event_type in types and after < position <= through
         ]
         return [item for item in selected if item.position not in skips] if skips else selected
+
+
+def traced_batch(projection: str, events: Sequence[DecodeResult]) -> AbstractContextManager[None]:
+    """A span around the application of a batch, where this process records any."""
+    if not events or not traces_are_on():
+        return nullcontext()
+    correlations = (each.correlation for each in events if isinstance(each, RecordedEvent))
+    attributes: dict[str, str | int] = {
+        "starling.projection": projection,
+        "messaging.batch.message_count": len(events),
+    }
+    return batch_span(f"project {projection}", correlations, attributes)
 
 
 async def project_and_apply(

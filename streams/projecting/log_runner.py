@@ -19,7 +19,7 @@ from events.log import EventLog, LogReplaced
 from events.schema import Event
 from projections.projection import Projection
 from projections.store import Changes, ReadStore
-from streams.projecting.apply_batch import ChangeListener, EventBatch
+from streams.projecting.apply_batch import ChangeListener, EventBatch, traced_batch
 from streams.projecting.dead_letters import TolerantProjector
 from streams.projecting.projection_metrics import ProjectionMetrics
 
@@ -95,7 +95,8 @@ class RunningProjection:
         events = batch.select(self._event_types, self.position, through, self.skipped_positions)
         if events:
             started = perf_counter()
-            await self.tolerant_projector.apply_batch(events, self.stored_position, through)
+            with traced_batch(self.projection.name, events):
+                await self.tolerant_projector.apply_batch(events, self.stored_position, through)
             self.stored_position = through
             self.metrics.add_batch(len(events), perf_counter() - started)
         elif through - self.stored_position >= CHECKPOINT_DISTANCE:

@@ -19,7 +19,13 @@ from events.schema import Event
 from projections.projection import Projection
 from projections.store import ReadStore, StoreUnavailable, WriterSuperseded
 from streams.feed.chunks import Chunk, join_neighbours
-from streams.projecting.apply_batch import BatchHandler, ChangeListener, DecodeResult, EventBatch
+from streams.projecting.apply_batch import (
+    BatchHandler,
+    ChangeListener,
+    DecodeResult,
+    EventBatch,
+    traced_batch,
+)
 from streams.projecting.dead_letters import TolerantProjector
 from streams.projecting.projection_metrics import ProjectionMetrics
 
@@ -127,7 +133,8 @@ class PartitionedProjection:
     ) -> None:
         stored, started = progress.stored_position, perf_counter()
         try:
-            await self._batch_handler.apply_batch(events, stored, through, partition)
+            with traced_batch(self.projection.name, events):
+                await self._batch_handler.apply_batch(events, stored, through, partition)
         except WriterSuperseded:
             progress.superseded = True
             raise
