@@ -40,6 +40,7 @@ from infra.process.clock import clock_ms
 from infra.process.tracing import traced_append
 from infra.profile import Profile
 from infra.settings import Settings
+from streams.event_traces import traces_are_on
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -80,7 +81,6 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
     from infra.embedded.time_travel import PointInTimeViews
     from infra.process.shared_metrics import metrics_renderer
     from projections.registry import ALL_PROJECTIONS
-    from streams.event_traces import traces_are_on
 
     profile = choose_profile(settings)
     with open_write_side(settings) as side:
