@@ -38,7 +38,7 @@ from infra.ids.machine_lease import (
 from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
 from infra.process.tracing import traced_append
-from infra.profile import Profile
+from infra.profile import Profile, ReadSide
 from infra.settings import Settings
 from streams.event_traces import traces_are_on
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from api.accounts.account_store import AccountStore
     from api.accounts.throttle import LoginThrottle
+    from api.ports import ProjectionLag
     from streams.rebuild.admin import ProjectionAdmin
 
 
@@ -77,10 +78,9 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
     """The application of one API process. Raises what opening its parts raises."""
     from api.accounts.access_tokens import AccessTokens
     from api.app import build_app
-    from api.ports import Ports, ProjectionLag
+    from api.ports import Ports
     from infra.embedded.time_travel import PointInTimeViews
     from infra.process.shared_metrics import metrics_renderer
-    from projections.registry import ALL_PROJECTIONS
 
     profile = choose_profile(settings)
     with open_write_side(settings) as side:
@@ -90,16 +90,6 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
             profile.open_admin(side.log, standalone=False) as admin,
             aclosing(PointInTimeViews(settings, side.log, admin.skipped_positions)) as past,
         ):
-
-            def read_lags() -> list[ProjectionLag]:
-                known = {p.name: read_side.views.known_position(p.name) for p in ALL_PROJECTIONS}
-                # After the positions: none of them can be beyond the head of the same log.
-                head, silent = side.log.head(), read_side.heartbeat_age()
-                return [
-                    ProjectionLag(name, position, head, silent, read_side.partition_positions(name))
-                    for name, position in known.items()
-                ]
-
             yield build_app(
                 Ports(
                     log=side.log,
@@ -116,7 +106,7 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
                     open_import_ids=side.open_import_ids,
                     invalidations=read_side.invalidations,
                     wait_for=read_side.wait_for,
-                    projection_lags=read_lags,
+                    projection_lags=_lag_reader(side.log, read_side),
                     outdated_views=read_side.outdated_views,
                     admin=admin,
                     traces=traces_are_on(),
@@ -124,6 +114,22 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
                     render_shared_metrics=metrics_renderer(settings.metrics_folder),
                 )
             )
+
+
+def _lag_reader(log: EventLog, read_side: ReadSide) -> Callable[[], list["ProjectionLag"]]:
+    from api.ports import ProjectionLag
+    from projections.registry import ALL_PROJECTIONS
+
+    def read_lags() -> list[ProjectionLag]:
+        known = {p.name: read_side.views.known_position(p.name) for p in ALL_PROJECTIONS}
+        # After the positions: none of them can be beyond the head of the same log.
+        head, silent = log.head(), read_side.heartbeat_age()
+        return [
+            ProjectionLag(name, position, head, silent, read_side.partition_positions(name))
+            for name, position in known.items()
+        ]
+
+    return read_lags
 
 
 async def _finish_erasures(log: EventLog, accounts: "AccountStore", file: Path) -> None:
