@@ -79,6 +79,16 @@ class RetweetByUser(NamedTuple):
     id: int
 
 
+class UndoneRetweet(NamedTuple):
+    """`actor` retweeted `post` by the event `id`, and undid it, or deleted the account (then
+    `account_deleted` is 1). The newest such event; cursors may still name the post."""
+
+    post: int
+    actor: int
+    id: int
+    account_deleted: int
+
+
 class HashtagEntry(NamedTuple):
     """A post carries a (folded) hashtag. The post may be deleted, with its author's account."""
 
@@ -117,6 +127,7 @@ RETWEET_ENTRIES: Final[Table[RetweetEntry]] = Table(
     "retweets", RetweetEntry, 1, (BY_ACTOR, BY_POST)
 )
 RETWEETS_BY_USER: Final[Table[RetweetByUser]] = Table("passed", RetweetByUser, 2)
+UNDONE_RETWEETS: Final[Table[UndoneRetweet]] = Table("undone", UndoneRetweet, 2)
 HASHTAG_ENTRIES: Final[Table[HashtagEntry]] = Table("tagged", HashtagEntry, 2, (BY_TAG,))
 MUTES: Final[Table[MutedUser]] = Table("mutes", MutedUser, 2)
 FOLLOW_COUNTS: Final[Table[FollowCount]] = Table("audience", FollowCount, 1)
@@ -127,7 +138,7 @@ class TimelineProjection:
     """The projection. An author whose follows were above `fanout_limit` once is high-fanout."""
 
     name = "timeline"
-    version = 1
+    version = 2
     event_types: tuple[type[Event], ...] = (
         PostCreated,
         PostEdited,
@@ -139,8 +150,8 @@ class TimelineProjection:
         *FOLLOW_GRAPH_EVENTS,
     )
     tables: tuple[Table[Any] | CounterTable[Any], ...] = (
-        POST_ENTRIES, DELETED_POSTS, RETWEET_ENTRIES, RETWEETS_BY_USER, HASHTAG_ENTRIES, MUTES,
-        FOLLOW_COUNTS, HIGH_FANOUT_AUTHORS, *FOLLOW_GRAPH.tables,
+        POST_ENTRIES, DELETED_POSTS, RETWEET_ENTRIES, RETWEETS_BY_USER, UNDONE_RETWEETS,
+        HASHTAG_ENTRIES, MUTES, FOLLOW_COUNTS, HIGH_FANOUT_AUTHORS, *FOLLOW_GRAPH.tables,
     )  # fmt: skip
 
     def __init__(self, fanout_limit: int = 10_000) -> None:
@@ -210,7 +221,7 @@ class TimelineProjection:
                 view.delete(POST_ENTRIES, (post,))
                 view.put(DELETED_POSTS, DeletedPost(post, author))
             for actor, post, _ in view.rows_in_range(KeyRange(RETWEETS_BY_USER, (event.user,))):
-                _remove_retweet(actor, post, view)
+                _remove_retweet(actor, post, view, account_deleted=True)
 
 
 def _add_hashtags(post: int, hashtags: Iterable[str], view: BatchRows) -> None:
@@ -223,8 +234,9 @@ def _remove_hashtags(post: int, view: BatchRows) -> None:
         view.delete(HASHTAG_ENTRIES, row)
 
 
-def _remove_retweet(actor: int, post: int, view: BatchRows) -> None:
+def _remove_retweet(actor: int, post: int, view: BatchRows, account_deleted: bool = False) -> None:
     if row := view.get(RETWEETS_BY_USER, (actor, post)):
+        view.put(UNDONE_RETWEETS, UndoneRetweet(post, actor, row.id, int(account_deleted)))
         view.delete(RETWEET_ENTRIES, (row.id,))
         view.delete(RETWEETS_BY_USER, (actor, post))
 

@@ -23,16 +23,22 @@ from projections.timeline import (
     POST_ENTRIES,
     RETWEET_ENTRIES,
     RETWEETS_BY_USER,
+    UNDONE_RETWEETS,
     EntryPage,
     SignedEntry,
     TimelineEntry,
+    UndoneRetweet,
 )
 
 MAX_CACHED_RETWEETS: Final = 500
 """Retweets of a post above which they are not all cached, but looked up reader by reader."""
+_MAX_UNDONE: Final = 1000
+"""Undone retweets of a post that are looked at."""
 NO_USER: Final = 0
 """Stands for the author of a post, or the maker of a retweet, that does not exist."""
 _NO_RETWEET: Final = (NO_USER, 0)
+_UNDONE: Final = -1
+"""In the place of an `InvalidationKind`, for tickets: the undone retweets of a post."""
 
 
 class ManyRetweets:
@@ -75,6 +81,8 @@ class EntryCache:
         """Under a post, the users who retweeted it, and the entry ids of that."""
         self._deleted_post_authors: dict[int, int] = {}
         """The author of each post that was deleted; `NO_USER` for what never was a post."""
+        self._undone_retweets: dict[int, list[UndoneRetweet]] = {}
+        """Under a post that a cursor named and no retweet shows, its retweets that are gone."""
         self.generation = 0
         """Grows whenever an answer may differ although no ring and no context changed."""
         self._max_facts = max_facts
@@ -89,7 +97,10 @@ class EntryCache:
             self._deleted_post_authors.pop(id, None)
             self.generation += author is not None or retweet is not None
         elif kind == InvalidationKind.RETWEETS:
-            self.generation += self._retweets_by_post.pop(id, None) is not None
+            self._load_tickets.pop((_UNDONE, id), None)
+            retweets = self._retweets_by_post.pop(id, None)
+            undone = self._undone_retweets.pop(id, None)
+            self.generation += retweets is not None or undone is not None
 
     def add_entry(self, entry: SignedEntry, likely_read: bool) -> None:
         """Note the facts of a new entry, where a reader is likely to need them."""
@@ -114,6 +125,7 @@ class EntryCache:
         """Drop everything."""
         self.post_authors, self._retweet_entries = {}, {}
         self._retweets_by_post, self._deleted_post_authors = {}, {}
+        self._undone_retweets = {}
         self._load_tickets.clear()
         self.generation += 1
 
@@ -194,14 +206,26 @@ class EntryCache:
             ids = [id for user, id in retweets.items() if user in followed]
         return min(ids, default=0)
 
-    def _newest_hidden_retweet(self, reader: ReaderState, post: int) -> int:
-        """The newest retweet of a post by a user whom the reader doesn't see; 0 where there is
-        none. For a post whose `_first_retweet` is known."""
-        retweets = self._retweets_by_post.get(post)
+    def _newest_lost_retweet(self, reader: ReaderState, post: int) -> int | None:
+        """The newest entry that may have shown a post which none shows now: its retweet by a user
+        whom the reader hides, one that was undone, or the post itself. A walk that goes on from
+        there may show a post again, and misses none. None where a fact must be loaded first."""
+        undone = self._undone_retweets.get(post)
+        if undone is None:
+            return None
+        following, hidden = reader.context.following, reader.context.hidden
+        lost = [post]
+        lost += [
+            row.id
+            for row in undone
+            if row.account_deleted or row.actor in following or row.actor in hidden
+        ]
+        retweets = self._retweets_by_post.get(post, {})
         if isinstance(retweets, ManyRetweets):
-            return reader.first_retweets[post][2]
-        hidden = reader.context.hidden
-        return max((id for user, id in (retweets or {}).items() if user in hidden), default=0)
+            lost.append(reader.first_retweets[post][2])
+        else:
+            lost += [id for user, id in retweets.items() if user in hidden]
+        return max(lost)
 
     def _resolve_cursor(self, reader: ReaderState, id: int) -> int | None:
         """The entry that a client means by an id: where that is a post which showed or shows
@@ -220,9 +244,8 @@ class EntryCache:
             return id
         first = self._first_retweet(reader, id)
         if first == 0:
-            # It may have shown through a user who is hidden by now.
-            first = self._newest_hidden_retweet(reader, id)
-        return first if first is None else first or id
+            return self._newest_lost_retweet(reader, id)
+        return first
 
     async def _load_entries(self, reader: ReaderState, entries: Iterable[int]) -> None:
         """Read the facts that `visible_entries` needs."""
@@ -252,6 +275,14 @@ class EntryCache:
             author = self._deleted_post_authors[id] = row.author if row else NO_USER
         if author != NO_USER and author not in reader.context.self_and_followed:
             await self._load_first_retweet(reader, id)
+            if self._first_retweet(reader, id) == 0 and id not in self._undone_retweets:
+                await self._load_undone_retweets(id)
+
+    async def _load_undone_retweets(self, post: int) -> None:
+        tickets = self._begin_load(_UNDONE, (post,))
+        rows = await self._current_store().scan(UNDONE_RETWEETS, (post,), limit=_MAX_UNDONE)
+        if self._finish_load((_UNDONE, post), tickets[post]):
+            self._undone_retweets[post] = rows
 
     async def _load_first_retweet(self, reader: ReaderState, post: int) -> None:
         """Read the facts that `_first_retweet` needs."""
@@ -302,7 +333,8 @@ class EntryCache:
 
     def _make_room(self) -> None:
         facts = len(self.post_authors) + len(self._retweet_entries)
-        if facts + 20 * len(self._retweets_by_post) > self._max_facts:
+        facts += 20 * (len(self._retweets_by_post) + len(self._undone_retweets))
+        if facts > self._max_facts:
             self.invalidate_all()
 
     def _begin_load(self, kind: int, ids: Iterable[int]) -> Mapping[int, object]:

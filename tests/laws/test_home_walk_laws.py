@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import projections.home.entry_cache
 from projections.home.home_timeline import HomeTimeline
 from projections.pages import PageRequest
 from projections.timeline import EntryPage, TimelineEntry
 from tests.laws.test_in_process_ring_laws import InProcessRingSystem
 from tests.laws.test_shared_ring_laws import SharedRingSystem
+from tests.support.no_rings import NoRings
 from tests.support.social_model import (
     FREQUENT_KINDS,
     RARE_KINDS,
@@ -109,6 +111,34 @@ async def test_a_walk_shows_each_post_once_and_misses_none(
         posts = [entry.post for entry in walked]
         assert len(posts) == len(set(posts))
         assert [entry for entry in at_first if entry in stayed and entry not in walked] == []
+
+
+KINDS_WITHOUT_UNBLOCK = [kind for kind in FREQUENT_KINDS + RARE_KINDS if kind != "unblock"]
+"""An ended block leaves no trace of the follow that it ended."""
+SEEN_BY_TABLES = st.tuples(
+    st.sampled_from(KINDS_WITHOUT_UNBLOCK), st.integers(2, 6), st.integers(1, 40), st.just(0)
+) | st.tuples(st.sampled_from(("mute", "block")), st.just(READER), st.integers(1, 6), st.just(0))
+
+
+@pytest.mark.parametrize("many", [1, 500])
+@settings(max_examples=150)
+@given(random_steps(), st.data())
+async def test_a_walk_over_processes_of_which_none_remembers_the_last_page_misses_none(
+    many: int, before: list[SocialStep], draw: st.DataObject
+) -> None:
+    with opened_walk("in process") as walk, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projections.home.entry_cache, "MAX_CACHED_RETWEETS", many)
+        await begin(walk, [step for step in before if step[0] != "unblock"])
+        assert isinstance(walk, InProcessWalk)
+        store, stayed = walk.system.store, set(walk.world.expected_home(READER))
+        walked: set[TimelineEntry] = set()
+        request = PageRequest(2)
+        while page := await HomeTimeline(lambda: store, NoRings()).read_page(READER, request):
+            walked.update(page)
+            request = PageRequest(2, max_id=page[-1].post)
+            await walk.apply_steps(draw.draw(st.lists(SEEN_BY_TABLES, max_size=5)))
+            stayed &= set(walk.world.expected_home(READER))
+        assert stayed <= walked
 
 
 @pytest.mark.parametrize("rings", ["shared", "in process"])
