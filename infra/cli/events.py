@@ -16,6 +16,7 @@ from infra.cli.options import (
     settings_of_existing_log,
     settings_with_options,
 )
+from infra.cli.output import warn_of_left_out
 
 if TYPE_CHECKING:
     from events.envelope import StoredEvent
@@ -101,6 +102,7 @@ def replay(
             raise UserError(
                 "interrupted" + ("; the same command goes on from there" if output else "")
             )
+    warn_of_left_out(getattr(export, "left_out", ()))
     if output is not None:
         click.echo(f"{output} has everything up to position {export.exported_through}", err=True)
 

@@ -46,3 +46,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     # A pipe has no width: what is read by programs must not be broken to fit a screen.
     width = None if sys.stdout.isatty() else 200
     Console(file=sys.stdout, width=width, highlight=False).print(table)
+
+
+def warn_of_left_out(positions: Sequence[int]) -> None:
+    """Say on stderr which events of the log are in no table, if any."""
+    if positions:
+        named = ", ".join(map(str, positions[:10])) + (", ..." if len(positions) > 10 else "")
+        count = "1 event doesn't" if len(positions) == 1 else f"{len(positions):,} events don't"
+        click.echo(
+            f"{count} decode and can't be a row (position {named}): "
+            "`starling events verify` says why",
+            err=True,
+        )

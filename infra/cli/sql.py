@@ -13,7 +13,7 @@ import click
 
 from infra.cli.errors import missing_package
 from infra.cli.options import data_option, json_option, settings_of_existing_log
-from infra.cli.output import exact_json
+from infra.cli.output import exact_json, warn_of_left_out
 
 if TYPE_CHECKING:
     from infra.duckdb.query_session import QueryResult
@@ -73,6 +73,7 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
             phases[0](position)
 
         rows = refresh_copy(log, folder, report_progress)
+    warn_of_left_out(rows.left_out)
     session = QuerySession(rows, folder)
     try:
         yield session.execute_query(question)

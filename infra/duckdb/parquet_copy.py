@@ -15,7 +15,13 @@ from events.log import LOG_START, EventLog
 from infra.process.file_locks import FairFileLock
 from streams.export import manifest, parquet_format
 from streams.export.manifest import CannotResume, Manifest
-from streams.export.parquet_export import PARQUET_FORMAT, ParquetFolder, check_files, file_paths
+from streams.export.parquet_export import (
+    MANIFEST_NAME,
+    PARQUET_FORMAT,
+    ParquetFolder,
+    check_files,
+    file_paths,
+)
 
 MAX_TAIL_EVENTS: Final = 100_000
 """Events that are read from the log at each query rather than copied first: about 0.4 s."""
@@ -29,6 +35,8 @@ class LogRows(NamedTuple):
     files: list[Path]
     tail: Any
     head: int
+    left_out: list[int]
+    """Positions of events that don't decode."""
 
 
 def refresh_copy(
@@ -48,12 +56,18 @@ def refresh_copy(
         parquet_format.to_record_batch(batch.events)
         for batch in select_events(log, ALL_EVENTS, after, head)
     ]
-    return LogRows(file_paths(folder, found) if found else [], parquet_format.to_table(tail), head)
+    rows, left_out = parquet_format.to_table(tail)
+    return LogRows(
+        file_paths(folder, found) if found else [],
+        rows,
+        head,
+        [*(map(int, found.left_out) if found else ()), *left_out],
+    )
 
 
 def _load_usable_manifest(log: EventLog, folder: Path) -> Manifest | None:
     """The manifest of the copy; None where there is no copy that could be used."""
-    path = folder / "manifest.json"
+    path = folder / MANIFEST_NAME
     try:
         found = manifest.load(path)
         if found is not None:

@@ -67,7 +67,7 @@ _CURRENT_STATE_VIEWS: Final = {
         SELECT followee, follower, f.id, f.time
         FROM (SELECT followee, follower, max_by(type, position) AS last,
                      max_by(id, position) AS id, max_by(time, position) AS time,
-                     max_by((data ->> 'blocks')::BIGINT, position) AS blocks
+                     max_by(TRY_CAST(data ->> 'blocks' AS BIGINT), position) AS blocks
               FROM events WHERE category = 'follow' GROUP BY followee, follower) f
         LEFT JOIN (SELECT least(blocker, blocked) AS one, greatest(blocker, blocked) AS other,
                           count(*) AS blocks
@@ -211,5 +211,5 @@ def _column_sql(field: str, type: Any) -> str:
     if type == tuple[str, ...]:
         return f"""from_json(data -> '{field}', '["VARCHAR"]') AS {field}"""
     if field in ID_FIELDS or type is int:
-        return f"(data ->> '{field}')::BIGINT AS {field}"
+        return f"TRY_CAST(data ->> '{field}' AS BIGINT) AS {field}"
     return f"data ->> '{field}' AS {field}"

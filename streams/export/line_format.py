@@ -6,7 +6,7 @@
 - `cloudevents`: CloudEvents 1.0 in their JSON format. `id`, `type`, `time`, `subject` (the stream)
   and `data` are the event's own. The rest of the envelope goes into extension attributes, whose
   names the specification restricts to lower-case letters and digits; `sequence` is the extension
-  of that name, and holds the position.
+  of that name, and holds the position in 19 digits, so that its order as text is that of the log.
 """
 
 import csv
@@ -52,7 +52,7 @@ class LineFormat:
 
 
 class _CloudEventHead(msgspec.Struct):
-    sequence: int
+    sequence: str
     id: int
 
 
@@ -96,7 +96,7 @@ def _encode_cloudevents(batch: Sequence[StoredEvent]) -> bytes:
             f'{{"specversion":"1.0","id":"{id}","source":"{CLOUDEVENTS_SOURCE}",'
             f'"type":"{CLOUDEVENTS_TYPE_PREFIX}{type}",'
             f'"time":"{time}","subject":"{stream}","datacontenttype":"application/json",'
-            f'"sequence":"{position}","streamversion":{version},"schemaversion":{schema},'
+            f'"sequence":"{position:019}","streamversion":{version},"schemaversion":{schema},'
             f'"actor":"{actor}","causation":"{causation}","correlation":"{correlation}",'
             f'"data":{data.decode()}}}\n'
             for (
@@ -109,7 +109,10 @@ def _encode_cloudevents(batch: Sequence[StoredEvent]) -> bytes:
 
 def _identify_cloudevent(line: bytes) -> tuple[int, int]:
     head = _parse_json(_CLOUDEVENT_DECODER.decode, line)
-    return head.sequence, head.id
+    position = parse_decimal(head.sequence)
+    if position is None:
+        raise NotALine(f"{line[:80]!r} has a sequence that is no position")
+    return position, head.id
 
 
 def _parse_json(parse: Callable[[bytes], T], line: bytes) -> T:

@@ -46,6 +46,8 @@ class Manifest(msgspec.Struct):
     upto: str = "0"
     bytes: int = 0
     """Of an export in one file: how much of it this manifest speaks of."""
+    left_out: list[str] = []
+    """Positions of events that don't decode, which a format with columns can't hold."""
     files: list[ExportedFile] = []
     """Of an export in several files: all of them."""
 

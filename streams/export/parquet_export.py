@@ -31,6 +31,10 @@ RELEASE_MEMORY_CHUNKS: Final = 4
 """Chunks after which Arrow gives freed memory back: else what it keeps grows for a long while."""
 
 
+MANIFEST_NAME: Final = "_manifest.json"
+"""Readers of folders of Parquet take every file for one that doesn't begin with _ or a dot."""
+
+
 class _ExportPosition(NamedTuple):
     """What the manifest says once a chunk is in the export."""
 
@@ -45,7 +49,7 @@ class ParquetFolder:
     def __init__(self, path: Path, selection: EventFilter) -> None:
         """Raises `CannotResume` where something else is in `path`; `OSError`."""
         self._path = path
-        self._manifest_path = path / "manifest.json"
+        self._manifest_path = path / MANIFEST_NAME
         path.mkdir(parents=True, exist_ok=True)
         self._lock_descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         manifest.lock_export(self._lock_descriptor, path)
@@ -53,7 +57,7 @@ class ParquetFolder:
             found = manifest.load(self._manifest_path)
             if found is None and any(path.iterdir()):
                 raise CannotResume(
-                    f"{path} is not empty and not an export (it has no manifest.json): "
+                    f"{path} is not empty and not an export (it has no {MANIFEST_NAME}): "
                     "choose another -o"
                 )
             self.manifest = found or Manifest(PARQUET_FORMAT, selection.to_json())
@@ -67,6 +71,7 @@ class ParquetFolder:
             raise
         self._files = _UnpublishedFiles(path / ".parts")
         self._uncommitted_events = 0
+        self._left_out: list[str] = []
         self._converted_chunks = 0
         self._rows: list[StoredEvent] = []
         self._batches: list[Any] = []
@@ -78,6 +83,11 @@ class ParquetFolder:
     @property
     def exported_through(self) -> int:
         return int(self.manifest.upto)
+
+    @property
+    def left_out(self) -> list[int]:
+        """Positions of the events that don't decode, in this run and those before."""
+        return list(map(int, self.manifest.left_out))
 
     def write(self, batch: Sequence[StoredEvent], through: int) -> None:
         if batch:
@@ -116,21 +126,23 @@ class ParquetFolder:
     def _submit_batches(self) -> None:
         """Give the gathered events to Arrow's thread, once it is done with those before."""
         self._gather_rows()
-        batches, rows, position = self._batches, self._gathered_events, self._position
+        batches, position = self._batches, self._position
         self._batches, self._gathered_events = [], 0
         self._await_conversion()
         if batches:
-            self._conversion = self._arrow_thread.submit(self._convert, batches, rows, position)
+            self._conversion = self._arrow_thread.submit(self._convert, batches, position)
 
     def _await_conversion(self) -> None:
         if self._conversion is not None:
             self._conversion.result()
             self._conversion = None
 
-    def _convert(self, batches: list[Any], rows: int, position: _ExportPosition) -> None:
-        for date, events in parquet_format.split_by_date(parquet_format.to_table(batches)):
+    def _convert(self, batches: list[Any], position: _ExportPosition) -> None:
+        table, left_out = parquet_format.to_table(batches)
+        for date, events in parquet_format.split_by_date(table):
             self._files.write(date, events)
-        self._uncommitted_events += rows
+        self._uncommitted_events += table.num_rows
+        self._left_out += map(str, left_out)
         self._converted_chunks += 1
         if self._converted_chunks % RELEASE_MEMORY_CHUNKS == 0:
             parquet_format.release_memory()
@@ -146,6 +158,8 @@ class ParquetFolder:
             known.first = known.first or str(min(int(file.first) for file in files))
             known.last, known.last_id = str(position.last), str(position.last_id)
             known.rows += self._uncommitted_events
+        known.left_out = [*known.left_out, *self._left_out]
+        self._left_out = []
         known.upto = str(position.through)
         self._uncommitted_events = 0
         manifest.save(self._manifest_path, known)
@@ -224,6 +238,7 @@ class ParquetStream:
     def __init__(self, out: BinaryIO) -> None:
         self._writer = parquet_format.open_writer(out)
         self._out = out
+        self.left_out: list[int] = []
         self._batches: list[Any] = []
         self._gathered_events = 0
 
@@ -249,7 +264,9 @@ class ParquetStream:
 
     def _write_row_group(self) -> None:
         if self._batches:
-            self._writer.write_table(parquet_format.to_table(self._batches))
+            table, left_out = parquet_format.to_table(self._batches)
+            self._writer.write_table(table)
+            self.left_out += left_out
             self._batches, self._gathered_events = [], 0
 
 

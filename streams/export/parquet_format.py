@@ -10,7 +10,7 @@ interpreter's lock.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.json
 import pyarrow.parquet as pq
 
+from events.codec import EVENT_CODEC, UnknownEvent
 from events.envelope import StoredEvent
 from events.ids.snowflake import EPOCH_MS
+from events.json_lines import UNREADABLE_JSON
 from events.schema import EVENT_TYPES
 
 ID_COLUMNS: Final = (
@@ -68,18 +70,61 @@ _SHARED_COLUMNS_OF: Final = {
 }
 
 
+class ReadableEvents(NamedTuple):
+    """Events as a Table, and the positions of those that were left out."""
+
+    table: Any
+    left_out: list[int]
+
+
 def to_record_batch(batch: Sequence[StoredEvent]) -> Any:
     """A RecordBatch of events as the log holds them."""
-    columns = zip(*batch, strict=True) if batch else ((),) * len(_STORED_SCHEMA)
-    arrays = [
-        pa.array(column, field.type) for column, field in zip(columns, _STORED_SCHEMA, strict=True)
-    ]
+    columns = list(zip(*batch, strict=True)) if batch else [()] * len(_STORED_SCHEMA)
+    try:
+        arrays = _to_arrays(columns)
+    except pa.ArrowInvalid:  # data in no UTF-8, which `to_table` can't have a column of
+        arrays = _to_arrays([*columns[:-1], tuple(map(_empty_unless_utf8, columns[-1]))])
     return pa.RecordBatch.from_arrays(arrays, schema=_STORED_SCHEMA)
 
 
-def to_table(batches: Sequence[Any]) -> Any:
-    """A Table of `PARQUET_SCHEMA` from the batches of `to_record_batch`."""
+def to_table(batches: Sequence[Any]) -> ReadableEvents:
+    """A Table of `PARQUET_SCHEMA` from the batches of `to_record_batch`.
+
+    Events that don't decode can't be rows, and are left out.
+    """
     events = pa.Table.from_batches(batches, _STORED_SCHEMA).combine_chunks()
+    try:
+        return ReadableEvents(_shape_table(events), [])
+    except pa.ArrowInvalid:
+        stored = [events[name].to_pylist() for name in ("type", "schema", "data")]
+        readable = pa.array([_is_readable(*row) for row in zip(*stored, strict=True)], pa.bool_())
+        left_out = events["position"].filter(pc.invert(readable)).to_pylist()
+        return ReadableEvents(_shape_table(events.filter(readable).combine_chunks()), left_out)
+
+
+def _to_arrays(columns: Sequence[Any]) -> list[Any]:
+    return [
+        pa.array(column, field.type) for column, field in zip(columns, _STORED_SCHEMA, strict=True)
+    ]
+
+
+def _empty_unless_utf8(data: bytes) -> bytes:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return b""
+    return data
+
+
+def _is_readable(type: str, schema: int, data: str) -> bool:
+    try:
+        EVENT_CODEC.decode(type, schema, data.encode())
+    except (UnknownEvent, *UNREADABLE_JSON):
+        return False
+    return "\n" not in data
+
+
+def _shape_table(events: Any) -> Any:
     ids = events["id"].to_numpy()
     columns = {
         **dict(zip(events.column_names, events.columns, strict=True)),

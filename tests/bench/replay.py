@@ -146,7 +146,7 @@ def _rows(log: EventLog) -> list[tuple[Any, ...]]:
         parquet_format.to_record_batch(batch.events)
         for batch in select_events(log, EVERYTHING, 0, TIMED)
     ]
-    columns = [column.to_pylist() for column in parquet_format.to_table(batches).columns]
+    columns = [column.to_pylist() for column in parquet_format.to_table(batches).table.columns]
     return list(zip(*columns, strict=True))
 
 

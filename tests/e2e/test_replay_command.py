@@ -90,7 +90,7 @@ def test_an_export_to_parquet_survives_kill_9_and_is_resumed(data: Path, tmp_pat
         assert done.returncode == 0
     found = pl.read_parquet(out / "**/*.parquet", hive_partitioning=True)
     assert found["position"].sort().to_list() == list(range(1, COUNT + 1))
-    assert json.loads((out / "manifest.json").read_bytes())["rows"] == COUNT
+    assert json.loads((out / "_manifest.json").read_bytes())["rows"] == COUNT
 
 
 def test_following_goes_on_with_what_is_appended_and_ends_well_on_sigterm(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import csv
 import io
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,23 @@ def test_questions_are_answered_while_the_log_is_written(tmp_path: Path) -> None
         log.close()
 
     asyncio.run(run())
+
+
+def test_an_event_that_does_not_decode_ends_neither_sql_nor_exports(tmp_path: Path) -> None:
+    data = big_logs.create_post_log(tmp_path / "data", 5)
+    with closing(sqlite3.connect(Settings(data=data).log_file)) as damaged:
+        for (trigger,) in damaged.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            damaged.execute(f'DROP TRIGGER "{trigger}"')
+        damaged.execute("UPDATE events SET data = '{' WHERE position = 2")
+        damaged.commit()
+    question = "SELECT count(*) AS n FROM post_created"
+    asked = starling("sql", question, "--json", "--data", data)
+    exported = starling("replay", "--format", "parquet", "-o", tmp_path / "parquet", "--data", data)
+    piped = starling("replay", "--format", "parquet", "--data", data)
+    assert json.loads(asked.stdout) == [{"n": 4}]
+    for done in (asked, exported, piped):
+        assert done.returncode == 0
+        assert b"1 event doesn't decode" in done.stderr
+        assert b"(position 2)" in done.stderr

@@ -28,11 +28,9 @@ LAW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 def answers(log: EventLog, *questions: str) -> list[Counter[Any]]:
     """The rows of each answer, in any order."""
-    rows = LogRows(
-        [],
-        parquet_format.to_table([parquet_format.to_record_batch(log.read_all(limit=100_000))]),
-        log.head(),
-    )
+    batch = parquet_format.to_record_batch(log.read_all(limit=100_000))
+    table, left_out = parquet_format.to_table([batch])
+    rows = LogRows([], table, log.head(), left_out)
     session = QuerySession(rows, Path(tempfile.gettempdir()))
     try:
         return [

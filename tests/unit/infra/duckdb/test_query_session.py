@@ -60,12 +60,12 @@ def test_a_long_tail_is_copied_once_and_a_short_one_read_each_time(tmp_path: Pat
     assert ask(log, tmp_path, sql) == [(30, 30, 30)]
     grow_log(log, 10)
     assert ask(log, tmp_path, sql) == [(40, 40, 40)]
-    found = manifest.load(tmp_path / "manifest.json")
+    found = manifest.load(tmp_path / "_manifest.json")
     assert found is not None
     assert found.upto == "30"
     grow_log(log, 15)
     assert ask(log, tmp_path, sql) == [(55, 55, 55)]
-    found = manifest.load(tmp_path / "manifest.json")
+    found = manifest.load(tmp_path / "_manifest.json")
     assert found is not None
     assert found.upto == "55"
 
@@ -74,7 +74,7 @@ def test_a_long_tail_is_copied_once_and_a_short_one_read_each_time(tmp_path: Pat
 @pytest.mark.parametrize("wrong", ["another log", "another schema", "no manifest", "a cut file"])
 def test_a_copy_of_another_log_is_replaced(wrong: str, tmp_path: Path) -> None:
     ask(sample_log(30 if wrong != "another log" else 60), tmp_path, "SELECT 1")
-    path = tmp_path / "manifest.json"
+    path = tmp_path / "_manifest.json"
     if wrong == "another schema":
         path.write_text(path.read_text().replace('"schema": 1', '"schema": 0'))
     elif wrong == "no manifest":

@@ -167,3 +167,11 @@ def test_every_format_holds_every_event_whole(tmp_path: Path) -> None:
     assert {cloud["specversion"] for cloud in clouds} == {"1.0"}
     names = set().union(*clouds)
     assert all(name.isalnum() and name.islower() for name in names)
+
+
+def test_the_sequence_of_cloudevents_is_ordered_as_text(tmp_path: Path) -> None:
+    export_log(sample_log(120), "cloudevents", tmp_path / "events")
+    lines = (tmp_path / "events").read_bytes().splitlines()
+    sequences = [json.loads(line)["sequence"] for line in lines]
+    assert sequences == sorted(sequences)
+    assert [int(text) for text in sequences] == list(range(1, 121))

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
@@ -37,7 +38,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def check_files(folder: Path) -> None:
     """The manifest names the files that are there; dates and orders are right in each."""
-    found = load(folder / "manifest.json")
+    found = load(folder / "_manifest.json")
     assert found is not None
     assert {file.path for file in found.files} == {
         str(path.relative_to(folder)) for path in folder.rglob("*.parquet")
@@ -130,7 +131,7 @@ def test_a_half_written_file_is_never_visible(tmp_path: Path) -> None:
 
 def test_an_export_of_nothing_is_a_manifest(tmp_path: Path) -> None:
     export_log(sample_log(5), "parquet", tmp_path, EventFilter(actor=5))
-    found = load(tmp_path / "manifest.json")
+    found = load(tmp_path / "_manifest.json")
     assert found is not None
     assert (found.rows, found.first, found.last, found.upto) == (0, None, None, "5")
 
@@ -169,3 +170,32 @@ def test_a_stream_of_parquet_is_one_file(tmp_path: Path) -> None:
     stream.write(log.read_all(), 6)
     stream.close()
     assert pq.read_table(pa.BufferReader(out.getvalue()))["position"].to_pylist() == [*range(1, 7)]
+
+
+def undecodable(stored: StoredEvent, data: bytes) -> StoredEvent:
+    return stored._replace(data=data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"{", b"", b"\xff", b"[" * 20_000, b'{"post":"x"}', b'{"post":"1"}\n{"post":"2"}', b"7",
+     b'{"post":{"a":1}}'],
+)  # fmt: skip
+def test_an_event_that_does_not_decode_is_left_out_and_named(data: bytes) -> None:
+    events = sample_log(50).read_all()
+    broken = [events[0], undecodable(events[1], data), *events[2:]]
+    table, left_out = parquet_format.to_table([parquet_format.to_record_batch(broken)])
+    assert left_out == [events[1].position]
+    whole, none = parquet_format.to_table(
+        [parquet_format.to_record_batch([events[0], *events[2:]])]
+    )
+    assert none == []
+    assert table.to_pylist() == whole.to_pylist()
+
+
+def test_pyarrow_reads_the_folder_as_it_is(tmp_path: Path) -> None:
+    log = sample_log(200)
+    export_log(log, "parquet", tmp_path)
+    found = pyarrow.dataset.dataset(tmp_path, format="parquet", partitioning="hive").to_table()
+    assert found.num_rows == log.head()
+    assert pq.read_table(tmp_path).num_rows == log.head()
