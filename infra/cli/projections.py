@@ -62,6 +62,36 @@ def status(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
 
 
 @projections.command()
+@names_argument
+@data_option
+@json_option
+def check(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
+    """Compare the projections NAME, or all, with the code and tables that built their views.
+
+    The state is 'same'; 'changed' where the version is the same and the code or the tables are not;
+    'unknown' for a view that an older program built; 'rebuild due' where the version was raised; or
+    'absent'. Exit status 1 where one is 'changed': raise its version, or rebuild it.
+
+    Example: starling projections check --json
+    """
+    from infra.cli.output import print_table
+    from streams.rebuild.fingerprint import CodeCheck, check_code
+
+    wanted = find_projections(names)
+
+    async def check_each(admin: "ProjectionAdmin") -> list[CodeCheck]:
+        return [check_code(each, await admin.view_origin(each.name)) for each in wanted]
+
+    found = use_admin(settings_of_existing_log(data=data), check_each)
+    if as_json:
+        click.echo(json.dumps([one._asdict() for one in found]))
+    else:
+        print_table([name.replace("_", " ") for name in CodeCheck._fields], found)
+    if any(one.state == "changed" for one in found):
+        raise click.exceptions.Exit(1)
+
+
+@projections.command()
 @name_argument
 @data_option
 def pause(name: str, data: Path | None) -> None:

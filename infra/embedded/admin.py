@@ -30,6 +30,7 @@ from streams.rebuild.admin import (
     ProjectorNotRunning,
 )
 from streams.rebuild.event_commands import EventCommands, OpenView
+from streams.rebuild.fingerprint import ViewOrigin
 from streams.rebuild.jobs import RebuildJobs, cancel_rebuild
 from streams.rebuild.rebuild_record import RebuildInProgress, RebuildRecord
 from streams.rebuild.status import ProjectionStatus, describe_rebuild, status_of
@@ -93,6 +94,9 @@ class EmbeddedAdmin:
 
     async def current_view(self, projection: str) -> str:
         return self._view_files.current_files().get(projection, "")
+
+    async def view_origin(self, projection: str) -> ViewOrigin | None:
+        return self._view_files.view_origin(projection)
 
     async def paused_projections(self) -> frozenset[str]:
         return self._view_files.paused_projections()

@@ -24,7 +24,8 @@ from projections.registry import INVALIDATIONS
 from projections.store import Changes, ReadStore, StoreError, StoreUnavailable
 from streams.projecting.apply_batch import ChangeListener
 from streams.projecting.log_runner import LogRunner, RunningProjection
-from streams.rebuild.rebuild_record import RebuildInProgress
+from streams.rebuild.fingerprint import projection_fingerprint, warn_of_changed_code
+from streams.rebuild.rebuild_record import RebuildInProgress, RebuildRecord
 from streams.rebuild.status import shown_up_to
 
 INLINE_BUILD_LIMIT: Final = 20_000
@@ -96,6 +97,8 @@ class LiveViews:
         if store is None:
             await self._publish_outdated(projection)
             return False
+        if (origin := self.view_files.view_origin(projection.name)) is not None:
+            warn_of_changed_code(projection, origin)
         await self._start_following(projection, store)
         if projection.name == RING_PROJECTION:
             await self._ring_fanout.start(store, source=str(file))
@@ -109,7 +112,8 @@ class LiveViews:
         except RebuildInProgress:
             return None, None
         store = self.view_files.open_view(file, projection)
-        self.view_files.switch_files({projection.name: file})
+        fingerprint = projection_fingerprint(projection)
+        self.view_files.switch_files({projection.name: file}, {file: fingerprint})
         return file, store
 
     def _open_file(self, file: str | None, projection: Projection) -> ReadStore | None:
@@ -186,7 +190,7 @@ class LiveViews:
             if record.store != before:
                 if self._must_wait(projection, record.position, alone):
                     return "later"
-                await self._adopt_view(projection, record.store)
+                await self._adopt_view(projection, record)
                 if before is not None:
                     self.view_files.remove_view(before)
             self.view_files.delete_record(record)
@@ -198,7 +202,8 @@ class LiveViews:
             return False
         return follower.paused or (not alone and position - follower.position > INLINE_BUILD_LIMIT)
 
-    async def _adopt_view(self, projection: Projection, file: str) -> None:
+    async def _adopt_view(self, projection: Projection, record: RebuildRecord) -> None:
+        file = record.store
         store = self.view_files.open_view(file, projection)
         follower = self.find_follower(projection.name)
         skips = self.view_files.settings_of(projection.name).skips
@@ -211,7 +216,7 @@ class LiveViews:
             await old.close()
         else:
             await self._start_following(projection, store)
-        self.view_files.switch_files({projection.name: file})
+        self.view_files.switch_files({projection.name: file}, {file: record.fingerprint})
         self._status_page.publish_position(projection.name, rebuilt.position)
         self._status_page.bump_generation()
         if projection.name == RING_PROJECTION:

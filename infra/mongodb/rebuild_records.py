@@ -26,6 +26,7 @@ from infra.mongodb.document_lease import DocumentLease
 from infra.mongodb.view_collections import ViewCollections
 from infra.mongodb.view_registry import COLLECTION, REGISTRY_ID, ViewRegistry, view_name
 from projections.projection import Projection
+from streams.rebuild.fingerprint import projection_fingerprint
 from streams.rebuild.rebuild_record import RebuildInProgress, RebuildRecord
 
 OWNER_LEASE_SECONDS: Final = 6.0
@@ -75,11 +76,11 @@ class MongoRebuildRecords:
 
     async def begin_or_resume(self, projection: Projection, verify: bool) -> RebuildRecord:
         """Under the lock: the rebuild that was killed, to go on with, or a new one."""
-        name = projection.name
+        name, fingerprint = projection.name, projection_fingerprint(projection)
         found = await self.read(name)
         if found is not None:
             if (
-                found.version == projection.version
+                (found.version, found.fingerprint) == (projection.version, fingerprint)
                 and found.state != "failed"
                 and not await self._is_live(found)
             ):
@@ -97,6 +98,7 @@ class MongoRebuildRecords:
             store=view_name(projection, counted["made"]),
             token=secrets.token_hex(8),
             verify=verify,
+            fingerprint=fingerprint,
         )
         await self._register_rebuild(record)
         return record

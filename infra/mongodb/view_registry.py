@@ -5,6 +5,7 @@ the streaming profile reads it; workers, rebuilds and the commands of operators 
 
     {_id: "views", current: {posts: "posts_1", ...}, partitions: 8, topic: "starling.events",
      published: {posts_1: 4711}, retired: {posts_1: ISODate(...)},
+     fingerprints: {posts_1: "2712b2fe74dfa164"},
      controls: {posts: {paused: true, skips: [48213], turn: 3, held: {token, until},
                         building: TOKEN}}}
 
@@ -24,6 +25,7 @@ from pymongo.errors import DuplicateKeyError
 from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.connection import raising_unavailable
 from projections.projection import Projection
+from streams.rebuild.fingerprint import ViewOrigin
 
 COLLECTION: Final = "current"
 REGISTRY_ID: Final = {"_id": "views"}
@@ -48,6 +50,13 @@ class RegisteredViews(NamedTuple):
     topic: str = ""
     controls: Mapping[str, WriterControl] = {}
     retired: Mapping[str, datetime] = {}
+    fingerprints: Mapping[str, str] = {}
+    """What each view was built by, by the names of views."""
+
+    def view_origin(self, projection: str) -> ViewOrigin | None:
+        """What built the current view of a projection, if it has one."""
+        view = self.views.get(projection)
+        return ViewOrigin(view_version(view), self.fingerprints.get(view, "")) if view else None
 
     def control_of(self, projection: str) -> WriterControl:
         """What operators decided about a projection."""
@@ -92,14 +101,26 @@ class ViewRegistry:
             found.get("topic", ""),
             {name: _decode_control(stored) for name, stored in found.get("controls", {}).items()},
             found.get("retired", {}),
+            found.get("fingerprints", {}),
         )
 
     async def register_views(
-        self, before: RegisteredViews, views: Mapping[str, str], partitions: int, topic: str
+        self,
+        before: RegisteredViews,
+        views: Mapping[str, str],
+        fingerprints: Mapping[str, str],
+        partitions: int,
+        topic: str,
     ) -> bool:
-        """Make these views current; False if others became current since `before` was read."""
+        """Make these views current; False if others became current since `before` was read.
+
+        `fingerprints` say what builds those that are new, by projection.
+        """
         same = {f"current.{name}": before.views.get(name, {"$exists": False}) for name in views}
         changed = {f"current.{name}": view for name, view in views.items()}
+        for name, view in views.items():
+            if before.views.get(name) != view:
+                changed[f"fingerprints.{view}"] = fingerprints[name]
         change = {"$set": {**changed, "partitions": partitions, "topic": topic}}
         with raising_unavailable():
             try:

@@ -90,17 +90,17 @@ class WriteFence:
                 session=session,
             )
 
-    async def switch_view(self, view: str, rebuild_token: str) -> None:
+    async def switch_view(self, view: str, rebuild_token: str, fingerprint: str) -> None:
         """Make another view the current one and end the fence, in one step.
 
-        `rebuild_token` is that of the rebuild that made the view. Raises `FenceLost`, also if the
-        rebuild was cancelled.
+        `rebuild_token` is that of the rebuild that made the view, with code of this `fingerprint`.
+        Raises `FenceLost`, also if the rebuild was cancelled.
         """
         wanted = f"{self._control_field}.building"
         change = {
-            "$set": {f"current.{self._projection}": view},
+            "$set": {f"current.{self._projection}": view, f"fingerprints.{view}": fingerprint},
             "$currentDate": {f"retired.{self.view}": True},
-            "$unset": {wanted: "", self._lease_field: ""},
+            "$unset": {wanted: "", self._lease_field: "", f"fingerprints.{self.view}": ""},
         }
         await self._end_lease(change, {wanted: rebuild_token})
 

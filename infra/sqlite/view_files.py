@@ -3,13 +3,14 @@
     <projection>-<version>.sqlite            a view
     <projection>-<version>-<number>.sqlite   one that was built again; a name is never used twice
     current.json                             the current file of each projection
+    fingerprints.json                        what each current file was built by
     controls.json                            which projections are paused, which events they skip
     log-mark                                 which log the views show; `infra.embedded.log_mark`
     <projection>.rebuild.json                the record of a rebuild
     .locks/<projection>                      locked by the process that rebuilds the view
 
 The JSON files are replaced as a whole, so a switch to another view is one rename. The projector
-writes the first two, the process that rebuilds writes its record, and any process reads them. A
+writes the first three, the process that rebuilds writes its record, and any process reads them. A
 record whose lock is free is of a rebuild that was killed: the next one resumes it, unless the
 machine was restarted since (the file was never fsynced) or the projection changed.
 """
@@ -33,12 +34,14 @@ from infra.sqlite.read_store import SqliteReadStore, remove_view_file
 from projections.projection import Projection
 from projections.store import StoreError, StoreUnavailable
 from streams.projecting.dead_letters import tables_with_dead_letters
+from streams.rebuild.fingerprint import ViewOrigin, projection_fingerprint
 from streams.rebuild.rebuild_record import RebuildInProgress, RebuildRecord
 
 T = TypeVar("T")
 
 _VIEW_FILE_NAME: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d+)(-\d+)?\.sqlite")
 _CURRENT: Final = "current.json"
+_FINGERPRINTS: Final = "fingerprints.json"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -79,9 +82,25 @@ class ViewFiles:
         name = self.current_files().get(projection)
         return self.folder / name if name else None
 
-    def switch_files(self, files: Mapping[str, str]) -> None:
-        """For the projector: make other files current, all of them in one step."""
+    def view_origin(self, projection: str) -> ViewOrigin | None:
+        """What built the current file of a projection, if it has one."""
+        file = self.current_files().get(projection)
+        return (
+            ViewOrigin(version_of_file(file), self._fingerprints().get(file, "")) if file else None
+        )
+
+    def _fingerprints(self) -> dict[str, str]:
+        return self._read_json(_FINGERPRINTS, dict[str, str]) or {}
+
+    def switch_files(self, files: Mapping[str, str], fingerprints: Mapping[str, str]) -> None:
+        """For the projector: make other files current, all of them in one step.
+
+        `fingerprints` say what built them, by their names.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        current = self.current_files().values()
+        kept = {file: one for file, one in self._fingerprints().items() if file in current}
+        write_atomically(self.folder / _FINGERPRINTS, _encode({**kept, **fingerprints}))
         content = msgspec.json.format(_encode({**self.current_files(), **files})) + b"\n"
         write_atomically(self.folder / _CURRENT, content, durable=True)
 
@@ -162,9 +181,10 @@ class ViewFiles:
 
     def begin_rebuild(self, projection: Projection, verify: bool) -> RebuildRecord:
         """Under the lock: the rebuild that was killed, to be resumed, or a new one."""
-        found = self.read_record(projection.name)
+        found, fingerprint = self.read_record(projection.name), projection_fingerprint(projection)
         if found is not None:
-            if found.version == projection.version and self._can_resume(found):
+            same_code = (found.version, found.fingerprint) == (projection.version, fingerprint)
+            if same_code and self._can_resume(found):
                 build = msgspec.structs.replace(found, state="loading", verify=verify)
                 self.save_record(build)
                 return build
@@ -175,6 +195,7 @@ class ViewFiles:
             store=self.next_file_name(projection),
             token=secrets.token_hex(8),
             verify=verify,
+            fingerprint=fingerprint,
         )
         self.save_record(build)
         return build

@@ -29,6 +29,7 @@ from streams.projecting.dead_letters import (
 )
 from streams.rebuild.admin import AdminCommand, AdminRefused, FeedMissing
 from streams.rebuild.event_commands import EventCommands, OpenView
+from streams.rebuild.fingerprint import ViewOrigin
 from streams.rebuild.jobs import RebuildJobs, cancel_rebuild
 from streams.rebuild.rebuild_record import RebuildRecord
 from streams.rebuild.status import ProjectionStatus, describe_rebuild, status_of
@@ -100,6 +101,9 @@ class StreamingAdmin:
 
     async def current_view(self, projection: str) -> str:
         return (await self._read_registry()).views.get(projection, "")
+
+    async def view_origin(self, projection: str) -> ViewOrigin | None:
+        return (await self._read_registry()).view_origin(projection)
 
     async def paused_projections(self) -> frozenset[str]:
         controls = (await self._read_registry()).controls

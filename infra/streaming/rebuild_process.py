@@ -141,7 +141,7 @@ class StreamingRebuildRun(RebuildRun):
             behind = [one["_id"] for one in live_positions if rebuilt[one["_id"]] < one["position"]]
             if behind:
                 raise StoreError(f"the feed lacks what the live view has of partitions {behind}")
-            await fence.switch_view(self.record.store, self.record.token)
+            await fence.switch_view(self.record.store, self.record.token, self.record.fingerprint)
 
     async def _report_progress(self, loader: TopicLoader) -> None:
         """Save how far this is, until stopped. Raises `RebuildCancelled`, `ParentGone`."""

@@ -30,6 +30,7 @@ from projections.registry import ALL_PROJECTIONS, INVALIDATIONS_WITH_ENTRIES
 from projections.store import StoreUnavailable
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.partitioned_runner import PartitionedProjection
+from streams.rebuild.fingerprint import projection_fingerprint, warn_of_changed_code
 
 RETIRED_SECONDS: Final = 30.0
 """How long a view that was switched away from stays, for API processes that still read it."""
@@ -63,8 +64,16 @@ async def open_stores(
             for each in projections
         ]
         # Last, so that readers never find a view named that isn't there.
-        if await registry.register_views(before, views, partitions, topic):
+        fingerprints = {each.name: projection_fingerprint(each) for each in projections}
+        if await registry.register_views(before, views, fingerprints, partitions, topic):
+            _warn_of_changed_code(before, projections)
             return stores
+
+
+def _warn_of_changed_code(before: RegisteredViews, projections: Sequence[Projection]) -> None:
+    for projection in projections:
+        if (origin := before.view_origin(projection.name)) is not None:
+            warn_of_changed_code(projection, origin)
 
 
 async def _views_of_older_version(

@@ -13,6 +13,7 @@ import msgspec
 
 from projections.projection import Projection
 from streams.projecting.dead_letters import DeadLetter
+from streams.rebuild.fingerprint import ViewOrigin
 from streams.rebuild.rebuild_record import RebuildRecord
 from streams.rebuild.status import ProjectionStatus
 
@@ -84,6 +85,10 @@ class ProjectionAdmin(Protocol):
 
     async def dead_letters(self, projection: str, /) -> list[DeadLetter]:
         """The events that a projection could not apply, in the order of the log."""
+        ...
+
+    async def view_origin(self, projection: str, /) -> ViewOrigin | None:
+        """What built the view that readers are shown; None where there is none."""
         ...
 
     async def paused_projections(self) -> frozenset[str]:

@@ -13,7 +13,8 @@ class RebuildRecord(msgspec.Struct, frozen=True, kw_only=True):
     `store` names the new view; `token` differs from that of every other rebuild, and stays when a
     rebuild is resumed. `problem` says what stopped a failed one; `differences` are the first rows
     in which it differed from the live view. `stopped_at` is the position of the event that the
-    projection could not apply, where that was the reason.
+    projection could not apply, where that was the reason. `fingerprint` is that of the projection
+    (`streams.rebuild.fingerprint`): a rebuild is not resumed by other code.
     """
 
     projection: str
@@ -29,6 +30,7 @@ class RebuildRecord(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     differences: tuple[str, ...] = ()
     stopped_at: int = 0
+    fingerprint: str = ""
 
     @property
     def seconds_left(self) -> float | None:

@@ -15,6 +15,7 @@ import pytest
 from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.view_files import ViewFiles
+from projections.registry import ALL_PROJECTIONS
 from streams.rebuild.rebuild_record import RebuildRecord
 from tests.support.data_folders import (
     copy_data_folder,
@@ -29,6 +30,7 @@ from tests.support.data_folders import (
 from tests.support.starling_program import STARLING, starling, starling_environment
 
 EVENTS = 70_000
+NAMES = [projection.name for projection in ALL_PROJECTIONS]
 LATE = 50_000
 """The position of an event that the last batch but one holds."""
 
@@ -239,6 +241,28 @@ def test_an_event_that_cannot_be_applied_stops_it_and_the_live_view_stays(
     assert done.returncode == 0, output_text(done)
     assert f"posts: leaves out what it skips: {LATE}" in output_text(done)
     assert current_view_file(data, "posts") != path
+
+
+def test_a_view_that_other_code_of_the_same_version_built_is_found_until_it_is_rebuilt(
+    data: Settings,
+) -> None:
+    check = ("projections", "check", "--data", data.data)
+    assert starling(*check).returncode == 0
+    file = data.views_folder / "fingerprints.json"
+    fingerprints = json.loads(file.read_text())
+    assert set(fingerprints) == {os.path.basename(current_view_file(data, n)) for n in NAMES}
+    trending = os.path.basename(current_view_file(data, "trending"))
+    file.write_text(json.dumps({**fingerprints, trending: "0" * 16}))
+    done = starling(*check, "--json")
+    states = {one["name"]: one["state"] for one in json.loads(done.stdout)}
+    assert (done.returncode, states) == (1, dict.fromkeys(NAMES, "same") | {"trending": "changed"})
+    resumed = starling("projections", "resume", "trending", "--data", data.data)
+    assert "the code or the tables of trending changed" in output_text(resumed)
+    assert rebuild(data, "trending").returncode == 0
+    assert starling(*check).returncode == 0
+    file.unlink()
+    done = starling(*check, "--json")
+    assert (done.returncode, {one["state"] for one in json.loads(done.stdout)}) == (0, {"unknown"})
 
 
 def test_only_what_is_parked_or_stopped_a_rebuild_can_be_skipped_and_only_a_skip_taken_back(

@@ -13,6 +13,7 @@ from infra.streaming.worker import open_log_runner
 from infra.wiring import open_admin
 from projections.registry import projection_named
 from streams.rebuild.admin import AdminCommand, AdminRefused, AdminVerb, FeedMissing
+from streams.rebuild.fingerprint import check_code
 from streams.rebuild.status import ProjectionStatus
 from tests.support.engines.mongodb_views import fresh_address
 from tests.support.made_up_events import append_made_up
@@ -64,6 +65,9 @@ async def test_a_projector_of_the_log_carries_out_admin_commands(
             assert (
                 await execute(settings, "replay") == "posts applied 0 events; 0 stay dead letters"
             )
+            async with open_admin(settings) as admin:
+                origin = await admin.view_origin("posts")
+            assert check_code(projection_named("posts"), origin).state == "same"
             with pytest.raises(FeedMissing):
                 await execute(settings, "rebuild")
             stop.set()

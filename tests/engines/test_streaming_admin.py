@@ -120,6 +120,20 @@ async def test_a_rebuilt_view_that_differs_from_the_live_one_is_not_switched_to(
     assert (status, out) == (0, ""), err
 
 
+async def test_a_view_that_other_code_of_the_same_version_built_is_found_until_it_is_rebuilt(
+    world: StreamingWorld,
+) -> None:
+    view = await world.current_view("trending")
+    async with world.open_database() as database:
+        change = {"$set": {f"fingerprints.{view}": "0" * 16}}
+        await database["current"].update_one({"_id": "views"}, change)
+    status, out, _ = await world.run_program("projections", "check", "--json")
+    states = {one["name"]: one["state"] for one in json.loads(out)}
+    assert (status, states["trending"], states["posts"]) == (1, "changed", "same")
+    assert (await world.run_program("projections", "rebuild", "trending"))[0] == 0
+    assert (await world.run_program("projections", "check"))[0] == 0
+
+
 async def test_a_paused_view_stays_as_it_is_and_catches_up_when_it_is_resumed(
     world: StreamingWorld,
 ) -> None:

@@ -7,6 +7,7 @@ from projections.projection import Projection
 from projections.store import CurrentStores
 from streams.projecting.dead_letters import DeadLetter, read_dead_letters
 from streams.rebuild.admin import AdminCommand, AdminRefused
+from streams.rebuild.fingerprint import ViewOrigin
 from streams.rebuild.rebuild_record import RebuildRecord
 from streams.rebuild.status import ProjectionStatus, status_of
 
@@ -45,6 +46,10 @@ class ReadOnlyAdmin:
     async def dead_letters(self, projection: str) -> list[DeadLetter]:
         """Those in the view."""
         return await read_dead_letters(self._views.current_store(projection))
+
+    async def view_origin(self, projection: str) -> ViewOrigin | None:
+        """Not known."""
+        return None
 
     async def paused_projections(self) -> frozenset[str]:
         """None."""

@@ -46,12 +46,12 @@ def test_a_switch_is_noticed_by_a_reader_that_is_open(tmp_path: Path) -> None:
     files = ViewFiles(tmp_path)
     for name in ("one", "two"):
         (tmp_path / name).touch()
-    files.switch_files({"nothing": "one"})
+    files.switch_files({"nothing": "one"}, {})
     views = CurrentViews(
         tmp_path, [EmptyProjection()], StatusPageReader(tmp_path / "status-page"), opened
     )
     assert current_view_name(views) == "nothing in one"
-    files.switch_files({"nothing": "two"})
+    files.switch_files({"nothing": "two"}, {})
     assert current_view_name(views) == "nothing in one", "not before the status page says so"
     writer.bump_generation()
     assert current_view_name(views) == "nothing in two"
@@ -59,8 +59,8 @@ def test_a_switch_is_noticed_by_a_reader_that_is_open(tmp_path: Path) -> None:
 
 def test_a_switch_leaves_the_other_projections_where_they_are(tmp_path: Path) -> None:
     files = ViewFiles(tmp_path)
-    files.switch_files({"a": "a-1", "b": "b-1"})
-    files.switch_files({"b": "b-2"})
+    files.switch_files({"a": "a-1", "b": "b-1"}, {})
+    files.switch_files({"b": "b-2"}, {})
     assert files.current_files() == {"a": "a-1", "b": "b-2"}
     assert files.current_path("b") == tmp_path / "b-2"
     assert files.current_path("c") is None
