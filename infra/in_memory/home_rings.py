@@ -89,13 +89,13 @@ class InProcessRings:
             return
         while len(self._rings) >= self._max_readers:
             self.discard_ring(next(iter(self._rings)))
-        ring = _HomeRing(self._next_version(), (*viewer.authors, *viewer.retweeters))
+        ring = _HomeRing(self._next_version(), (*viewer.authors, *viewer.authors))
         self._rings[viewer.user] = ring
         for user in ring.followed:
             self._rings_by_author.setdefault(user, set()).add(ring)
         try:
             entries, complete = await self._outboxes.newest_entries(
-                store, viewer.authors, viewer.retweeters, self._fill_entries
+                store, viewer.authors, viewer.authors, self._fill_entries
             )
         except BaseException:
             if self._rings.get(viewer.user) is ring:

@@ -168,7 +168,7 @@ class EntryCache:
                 if retweet is None:
                     return None
                 actor, post = retweet
-                if actor not in viewer.retweeters:
+                if actor not in viewer.authors:
                     continue
                 author = post_authors.get(post)
                 if author is None:
@@ -199,7 +199,7 @@ class EntryCache:
             return first if known_for is retweets else None
         if retweets is None:
             return None
-        followed = reader.context.retweeters
+        followed = reader.context.authors
         if len(retweets) > len(followed):
             ids = [retweets[user] for user in followed if user in retweets]
         else:
@@ -255,7 +255,7 @@ class EntryCache:
         retweets = [
             self._retweet_entries.get(-entry, _NO_RETWEET) for entry in entries if entry < 0
         ]
-        retweeted = {post for actor, post in retweets if actor in viewer.retweeters}
+        retweeted = {post for actor, post in retweets if actor in viewer.authors}
         await self._load_authors({entry for entry in entries if entry > 0} | retweeted)
         shown = [
             post
@@ -301,7 +301,7 @@ class EntryCache:
             if self._finish_load((InvalidationKind.RETWEETS, post), tickets[post]):
                 self._retweets_by_post[post] = retweets
         if isinstance(retweets, ManyRetweets):
-            followed, hidden = reader.context.retweeters, reader.context.hidden
+            followed, hidden = reader.context.authors, reader.context.hidden
             keys = {(user, post) for user in followed | hidden}
             found = (await store.get_many(RETWEETS_BY_USER, keys)).values()
             first = min((row.id for row in found if row.actor in followed), default=0)

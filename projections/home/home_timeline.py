@@ -167,7 +167,7 @@ class HomeTimeline:
         visible = EntryPage()
         entries: list[int] = []
         scanned = 0
-        async for entry in merge_entries(store, viewer.authors, viewer.retweeters, bounds):
+        async for entry in merge_entries(store, viewer.authors, viewer.authors, bounds):
             entries.append(entry.signed_id)
             if len(entries) == _ENTRIES_PER_LOAD:
                 visible += await self._entry_cache.load_visible(reader, entries)

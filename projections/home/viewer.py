@@ -24,16 +24,13 @@ class ViewerContext:
     self_and_followed: frozenset[int] = field(init=False)
     """Users whose posts are entries by themselves."""
     authors: frozenset[int] = field(init=False)
-    """Those of `self_and_followed` who are not hidden."""
-    retweeters: frozenset[int] = field(init=False)
-    """Users whose retweets the home timeline shows: the followed who are not hidden."""
+    """Those of `self_and_followed` who are not hidden: what they post and retweet shows."""
 
     def __post_init__(self) -> None:
-        put = object.__setattr__  # the dataclass is frozen, and these four follow from the others
+        put = object.__setattr__  # the dataclass is frozen, and these three follow from the others
         put(self, "hidden", self.blocked | self.muted)
         put(self, "self_and_followed", self.following | {self.user})
         put(self, "authors", _without_hidden(self.self_and_followed, self.hidden))
-        put(self, "retweeters", _without_hidden(self.following, self.hidden))
 
 
 def _without_hidden(users: frozenset[int], hidden: frozenset[int]) -> frozenset[int]:

@@ -123,6 +123,24 @@ async def test_home_shows_followed_people_oneself_and_what_they_retweet(world: A
     ]  # fmt: skip
 
 
+async def test_home_shows_what_one_retweeted_oneself_until_it_is_taken_back(
+    world: ApiWorld,
+) -> None:
+    ada, bob, eve = [await register_user(world, handle) for handle in ("ada", "bob", "eve")]
+    far = await eve.create_post("from eve")
+    await ada.send_command("PUT", "/v1/users/@bob/follow")
+    near = await bob.create_post("from bob")
+    assert post_texts(await ada.get_json("/v1/timelines/home")) == ["from bob"]
+    await ada.send_command("PUT", f"/v1/posts/{far}/retweet")
+    await ada.send_command("PUT", f"/v1/posts/{near}/retweet")
+    home = await ada.get_json("/v1/timelines/home")
+    assert post_texts(home) == ["from eve", "from bob"]
+    assert home[0]["retweeted_by"] == {"id": ada.id, "handle": "ada", "name": "Ada"}
+    assert "retweeted_by" not in home[1]
+    await ada.send_command("DELETE", f"/v1/posts/{far}/retweet")
+    assert post_texts(await ada.get_json("/v1/timelines/home")) == ["from bob"]
+
+
 async def test_home_needs_a_token(stranger: httpx.AsyncClient) -> None:
     answer = await stranger.get("/v1/timelines/home")
     assert (answer.status_code, answer.json()["type"]) == (401, "/problems/token-missing")

@@ -93,7 +93,7 @@ class SocialModel:
             passed = [
                 TimelineEntry(id, post, actor)
                 for (actor, of), id in self.retweets.items()
-                if of == post and actor in following - hidden
+                if of == post and actor in (following | {viewer}) - hidden
             ]
             entries += sorted(passed)[:1]
         return sorted(entries, reverse=True)
