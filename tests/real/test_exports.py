@@ -112,7 +112,7 @@ def test_each_has_as_many_likes_comments_posts_and_friends(
 
 
 def test_every_event_is_there_once_and_in_the_folder_of_its_day(query: Query, export: Path) -> None:
-    [manifest] = [json.loads(path.read_bytes()) for path in export.glob("manifest.json")]
+    [manifest] = [json.loads(path.read_bytes()) for path in export.glob("_manifest.json")]
     [(rows, positions, ids)] = query(
         "SELECT COUNT(*), COUNT(DISTINCT position), COUNT(DISTINCT id) FROM events"
     )
