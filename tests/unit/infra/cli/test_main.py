@@ -1,6 +1,8 @@
 """The program's commands in this process: help, usage, small answers."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from click.testing import CliRunner, Result
 from api.accounts.access_tokens import SCOPES
 from infra.cli import token
 from infra.cli.main import main
+from infra.log_of_record import open_log
+from infra.settings import Settings
 
 
 def starling(*arguments: str) -> Result:
@@ -52,6 +56,33 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, check=True, text=True
     ).stdout.split()
     assert set(imported) & heavy == set()
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments"),
+    [("aiohttp", ("simulate",)), ("duckdb", ("sql", "SELECT 1")), ("pyarrow", ("sql", "SELECT 1"))],
+)
+def test_a_command_whose_packages_are_missing_says_how_to_get_them(
+    missing: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """`make run` installs the server alone."""
+    with open_log(Settings(data=tmp_path)):
+        pass
+    script = (
+        f"import sys; sys.modules['{missing}'] = None; sys.argv[0] = 'starling'\n"
+        "from infra.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        check=False,
+        env={"STARLING_DATA": str(tmp_path), "PATH": os.environ["PATH"]},
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert re.fullmatch(
+        rf"starling: this needs {missing}: 'make setup' .* '\.\[(simulate|analysis)\]'\n",
+        done.stderr.decode(),
+    )
 
 
 @pytest.mark.parametrize(
