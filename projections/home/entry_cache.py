@@ -213,13 +213,10 @@ class EntryCache:
         undone = self._undone_retweets.get(post)
         if undone is None:
             return None
-        following, hidden = reader.context.following, reader.context.hidden
+        hidden = reader.context.hidden
+        shown = reader.context.self_and_followed | hidden
         lost = [post]
-        lost += [
-            row.id
-            for row in undone
-            if row.account_deleted or row.actor in following or row.actor in hidden
-        ]
+        lost += [row.id for row in undone if row.account_deleted or row.actor in shown]
         retweets = self._retweets_by_post.get(post, {})
         if isinstance(retweets, ManyRetweets):
             lost.append(reader.first_retweets[post][2])
