@@ -12,7 +12,7 @@ import pytest
 
 from api.accounts.access_tokens import AccessTokens
 from events.log import EventLog
-from events.schema import PostCreated, UserRegistered
+from events.schema import PostCreated, UserDeleted, UserRegistered
 from infra.dev.demo_world import import_demo_world
 from infra.dev.mongodb_server import MongoServer
 from infra.in_memory.read_store import MemoryReadStore
@@ -90,23 +90,26 @@ def questions(log: EventLog) -> list[tuple[str, int]]:
     """Addresses to ask, and who asks."""
     events = all_events(log)
     users = [one.event.user for one in events if isinstance(one.event, UserRegistered)]
+    deleted = {one.event.user for one in events if isinstance(one.event, UserDeleted)}
+    readers = [user for user in users if user not in deleted]
     posts = [one.event for one in events if isinstance(one.event, PostCreated)]
     tags = sorted({tag for post in posts for tag in post.hashtags})
     asked: list[tuple[str, int]] = []
-    for place, user in enumerate(users):
+    for user in readers:
         asked += [(f"/v1/timelines/home?limit={limit}", user) for limit in (5, 40)]
-        asked += [(f"/v1/users/{user}{of}", users[place - 1]) for of in ("", "/posts")]
+    for place, user in enumerate(users):
+        asked += [(f"/v1/users/{user}{of}", readers[(place + 1) % 7]) for of in ("", "/posts")]
         asked += [(f"/v1/users/{user}{of}?limit=80", 0) for of in ("/followers", "/following")]
     for post in Random(1).sample(posts, min(60, len(posts))):
         about = f"/v1/posts/{post.post}"
-        asked += [(f"{about}{of}", users[0]) for of in ("", "/comments", "/likes", "/retweets")]
-        asked += [(f"/v1/timelines/home?max_id={post.post}", users[post.post % len(users)])]
-        asked += [(f"/v1/timelines/home?min_id={post.post}", users[post.post % len(users)])]
-    asked += [(f"/v1/hashtags/{tag}/posts?limit=40", users[1]) for tag in tags]
+        asked += [(f"{about}{of}", readers[0]) for of in ("", "/comments", "/likes", "/retweets")]
+        asked += [(f"/v1/timelines/home?max_id={post.post}", readers[post.post % len(readers)])]
+        asked += [(f"/v1/timelines/home?min_id={post.post}", readers[post.post % len(readers)])]
+    asked += [(f"/v1/hashtags/{tag}/posts?limit=40", readers[1]) for tag in tags]
     times = ("2026-01-01T00:00:00Z", str(posts[len(posts) // 2].post))
     asked += [(f"/v1/trends?at={time}&limit=20", 0) for time in times]
-    asked += [(f"/v1/users/{users[0]}?at={times[1]}", users[1])]
-    return [*asked, ("/v1/timelines/public?limit=40", 0), ("/v1/timelines/public", users[2])]
+    asked += [(f"/v1/users/{users[0]}?at={times[1]}", readers[1])]
+    return [*asked, ("/v1/timelines/public?limit=40", 0), ("/v1/timelines/public", readers[2])]
 
 
 async def answers(
