@@ -1,103 +1,95 @@
-"""The API, assembled: ports in, an ASGI application out."""
+"""The API, assembled: ports in, a FastAPI application out."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
 from importlib.metadata import version
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.middleware import Middleware
 
-from api.accounts.registration import AccountRegistrar
-from api.http import openapi, problems
-from api.http.dispatcher import AnyOriginCors, Dispatcher, RouteTable
-from api.http.errors import (
-    INTERNAL_ERROR,
-    PROBLEM_MEDIA_TYPE,
-    ProblemResponse,
-    translate_framework_error,
-)
-from api.http.metrics import RequestMetrics
+from api.http import problems
+from api.http.errors import add_error_handlers
+from api.http.fast_path import FastPath
+from api.http.middleware import AnyOriginCors, BodyLimit, HeadRequests, ReportedRequests
+from api.http.openapi import describe_api
 from api.ports import Ports
-from api.v1.accounts import AccountsResource
-from api.v1.admin import ProjectionsResource
-from api.v1.bulk import BulkResource
-from api.v1.events import EventsResource
-from api.v1.health import HealthResource
-from api.v1.lists import ListsResource
-from api.v1.posts import PostsResource
-from api.v1.relations import RelationsResource
-from api.v1.timelines import TimelinesResource
-from api.views.posts import PostViews
-from api.views.users import UserViews
+from api.state import ApiState
+from api.v1 import accounts, admin, bulk, events, health, posts, relations, timelines, trends
 
-TITLE: Final = "Starling"
 ABOUT: Final = (
     "A social feed: commands in, events in a log, timelines out. Ids are strings, times RFC 3339 "
     "in UTC. Errors are problem documents (RFC 9457) whose `type` is stable."
 )
 
+BODY_LIMIT: Final = 1 << 20
+"""Bytes of an ordinary body."""
 
-def build_app(ports: Ports) -> FastAPI:
-    """The application over these ports. The framework serves the documentation and what has no
-    `RouteSpec`; `api.http.dispatcher` serves the rest.
+RESOURCES: Final = (accounts, posts, timelines, relations, trends, admin, bulk, events, health)
+
+OpenPorts = Callable[[], AbstractAsyncContextManager[Ports]]
+
+
+def build_app(open_ports: OpenPorts, *, fast_path: bool = True, traces: bool = False) -> FastAPI:
+    """The application; its lifespan opens the ports. Without `fast_path` the framework answers
+    every request; with `traces` it makes OpenTelemetry's spans of them.
     """
-    metrics = RequestMetrics(ports.projection_lags, ports.render_shared_metrics)
-    post_views, user_views = PostViews(ports), UserViews(ports)
-    registrar = AccountRegistrar(ports, ports.passwords)
-    all_resources = (
-        AccountsResource(ports, registrar, post_views, user_views),
-        PostsResource(ports, post_views, user_views),
-        TimelinesResource(ports, post_views, user_views),
-        RelationsResource(ports, post_views, user_views),
-        ListsResource(ports),
-        ProjectionsResource(ports),
-        BulkResource(ports, registrar),
-        EventsResource(ports),
-        HealthResource(ports, metrics),
-    )
-    table = RouteTable([route for resource in all_resources for route in resource.routes()])
-    document = openapi.openapi_document(table.routes, TITLE, version("starling-feed"), ABOUT)
 
-    # Its telemetry would read the environment at every request; `api.http.metrics` counts instead.
-    quiet: TelemetryConfig = {"tracing": ports.traces, "metrics": False, "logs": False}
-    app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, telemetry=quiet)
-    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to replace it
-    app.add_exception_handler(HTTPException, _framework_error)
-    app.add_exception_handler(Exception, _unexpected_error)
-    app.add_api_route("/", _static_page("index.html"), include_in_schema=False)
-    app.add_api_route("/docs", _static_page("docs.html"), include_in_schema=False)
-    app.add_route("/problems/{code}", problems.explain_problem, include_in_schema=False)
-    dispatcher = Dispatcher(app.build_middleware_stack(), ports, table, post_views, metrics)
-    app.middleware_stack = AnyOriginCors(dispatcher)
-    app.state.end_streams = dispatcher.stream_sender.cancel_all
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_ports() as ports:
+            app.state.api = ApiState(ports)
+            yield
+
+    middleware = [Middleware(ReportedRequests), Middleware(HeadRequests), Middleware(AnyOriginCors)]
+    if fast_path:
+        middleware.append(Middleware(FastPath))
+    limits = {"/v1/commands": bulk.BATCH_BYTES_LIMIT}
+    middleware.append(Middleware(BodyLimit, BODY_LIMIT, limits))
+    # Its own metrics and logs would read the environment at every request; ours are `api.http`'s.
+    telemetry: TelemetryConfig = {"tracing": traces, "metrics": False, "logs": False}
+    app = FastAPI(
+        title="Starling",
+        version=version("starling-feed"),
+        description=ABOUT,
+        lifespan=lifespan,
+        middleware=middleware,
+        telemetry=telemetry,
+        redirect_slashes=False,
+        docs_url=None,  # below, without other hosts
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    add_error_handlers(app)
+    for resource in RESOURCES:
+        app.include_router(resource.router)
+    app.include_router(problems.router)
+    describe_api(app)
+    _add_pages(app)
     return app
 
 
-def _static_page(name: str) -> Callable[[], Awaitable[Response]]:
-    """A page that needs nothing from elsewhere: no build step, no other hosts."""
-    content = (resources.files("api") / "web" / name).read_bytes()
+def _add_pages(app: FastAPI) -> None:
+    """The page at `/`, and the documentation at `/docs`; both need nothing from elsewhere."""
+    index = (resources.files("api") / "web" / "index.html").read_bytes()
+    assets = "/docs/assets"
+    app.mount(assets, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs_assets")
 
-    async def serve_page() -> Response:
-        return Response(content, media_type="text/html")
+    @app.get("/", include_in_schema=False)
+    async def show_page() -> Response:
+        return Response(index, media_type="text/html")
 
-    return serve_page
-
-
-async def _framework_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    return _problem_response(translate_framework_error(error))
-
-
-async def _unexpected_error(request: Request, error: Exception) -> Response:
-    # The framework raises the error again after this response, so that the server logs it.
-    return _problem_response(INTERNAL_ERROR)
-
-
-def _problem_response(problem: ProblemResponse) -> Response:
-    response = Response(problem.body, problem.status, media_type=PROBLEM_MEDIA_TYPE.decode())
-    response.raw_headers.extend(problem.headers)
-    return response
+    @app.get("/docs", include_in_schema=False)
+    async def show_docs(request: Request) -> Response:
+        root = request.scope.get("root_path", "")
+        return get_swagger_ui_html(
+            openapi_url=f"{root}{app.openapi_url}",
+            title=f"{app.title} API",
+            swagger_js_url=f"{root}{assets}/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}{assets}/swagger-ui.css",
+            swagger_favicon_url=f"{root}{assets}/favicon-32x32.png",
+        )

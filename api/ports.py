@@ -94,6 +94,8 @@ class Ports:
     outdated_views: Callable[[], Awaitable[Mapping[str, int]]]
     """Views that have tables of another version of the program, and the positions they stay at."""
     admin: ProjectionAdmin
+    base_url: str = "http://127.0.0.1:8000"
+    """Where clients reach the server; every absolute URL begins with it."""
     ready_within: int = 10_000
     """Log positions that a projection may be behind while the server calls itself ready."""
     traces: bool = False

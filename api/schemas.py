@@ -1,92 +1,101 @@
-"""What goes in and out as JSON: request bodies are decoded into these, responses fit them.
+"""What goes in and out as JSON, each shape once: the models of request bodies and of responses.
 
 Ids are decimal strings, times RFC 3339 in UTC with milliseconds. Posts are rendered by
-`api.views.posts` without making these objects; a test decodes its bytes into them.
+`api.views.posts` without making these objects, which would cost more than everything else about a
+page; a test reads its bytes into `Post`.
 """
 
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from pydantic import BaseModel, ConfigDict, Field
 
-encode_json = msgspec.json.Encoder().encode  # one encoder: making one costs more than most bodies
+encode_json = msgspec.json.Encoder().encode  # one encoder: making one costs more than most texts
 
-Id = Annotated[str, Meta(pattern="^[0-9]{1,19}$", examples=["1790012345678901248"])]
+Id = Annotated[str, Field(pattern="^[0-9]{1,19}$", examples=["1790012345678901248"])]
 Time = Annotated[
     str,
-    Meta(
+    Field(
         pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
         examples=["2026-02-03T04:05:06.789Z"],
     ),
 ]
-Count = Annotated[int, Meta(ge=0)]
-Password = Annotated[str, Meta(min_length=8, max_length=200)]
+Count = Annotated[int, Field(ge=0)]
+Password = Annotated[str, Field(min_length=8, max_length=200, examples=["correct horse"])]
 Email = Annotated[
-    str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", examples=["a@example.org"])
+    str,
+    # \s of a regular expression lacks the control characters.
+    Field(
+        max_length=254,
+        pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$",
+        examples=["a@example.org"],
+    ),
 ]
 Handle = Annotated[
-    str,
-    Meta(description="`[a-z0-9_]{2,30}`; upper case is folded", examples=["ada"]),
+    str, Field(description="`[a-z0-9_]{2,30}`; upper case is folded", examples=["ada"])
 ]
-Text = Annotated[str, Meta(description="1-280 characters after NFC", examples=["Hello #world"])]
+Text = Annotated[str, Field(description="1-280 characters after NFC", examples=["Hello #world"])]
 
 
-class RequestBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client sends. A field that isn't named here is refused."""
+class ApiModel(BaseModel):
+    """A JSON object of the API. A field that isn't named is refused in requests, and never sent.
+
+    In responses, fields that are None are left out.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
 
-class NewUser(RequestBody):
+class NewUser(ApiModel):
     """A new account."""
 
     handle: Handle
-    name: str
+    name: Annotated[str, Field(examples=["Ada"])]
     email: Email
     password: Password
     bio: str = ""
 
 
-class SignIn(RequestBody):
+class SignIn(ApiModel):
     """A handle, with or without its @, and the password."""
 
-    handle: str
-    password: Annotated[str, Meta(max_length=200)]
+    handle: Annotated[str, Field(examples=["ada"])]
+    password: Annotated[str, Field(max_length=200, examples=["correct horse"])]
 
 
-class ProfilePatch(RequestBody):
-    """What to change of oneself; what is left out stays as it is.
+class ProfilePatch(ApiModel):
+    """What to change of oneself; what is left out (or null) stays as it is.
 
     A new email address or password needs `current_password`, once the account has a password.
     """
 
-    name: str | UnsetType = UNSET
-    bio: str | UnsetType = UNSET
-    email: Email | UnsetType = UNSET
-    password: Password | UnsetType = UNSET
-    current_password: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
+    name: str | None = None
+    bio: str | None = None
+    email: Email | None = None
+    password: Password | None = None
+    current_password: Annotated[str, Field(max_length=200)] | None = None
 
 
-class NewPost(RequestBody):
-    """A new post, or a comment on the post `reply_to`."""
-
-    text: Text
-    reply_to: Id | None = None
-    media: list[str] = []
-
-
-class NewComment(RequestBody):
+class NewComment(ApiModel):
     """A comment on the post in the address."""
 
     text: Text
     media: list[str] = []
 
 
-class EditedPost(RequestBody):
+class NewPost(NewComment):
+    """A new post, or a comment on the post `reply_to`."""
+
+    reply_to: Id | None = None
+
+
+class EditedPost(ApiModel):
     """The post's text from now on."""
 
     text: Text
 
 
-class UserRef(msgspec.Struct, forbid_unknown_fields=True):
+class UserRef(ApiModel):
     """A user, as posts name them."""
 
     id: Id
@@ -94,8 +103,8 @@ class UserRef(msgspec.Struct, forbid_unknown_fields=True):
     name: str
 
 
-class Post(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A post. `retweeted_by` is the user whose retweet put it into a home timeline.
+class Post(ApiModel):
+    """A post. `retweeted_by` is the user whose retweet put it into a timeline.
 
     `liked` and `retweeted` say what the signed-in reader did; they are absent for others.
     """
@@ -110,14 +119,14 @@ class Post(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     hashtags: list[str]
     mentions: list[str]
     media: list[str]
-    reply_to: Id | UnsetType = UNSET
-    edited_at: Time | UnsetType = UNSET
-    retweeted_by: UserRef | UnsetType = UNSET
-    liked: bool | UnsetType = UNSET
-    retweeted: bool | UnsetType = UNSET
+    reply_to: Id | None = None
+    edited_at: Time | None = None
+    retweeted_by: UserRef | None = None
+    liked: bool | None = None
+    retweeted: bool | None = None
 
 
-class User(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class User(ApiModel):
     """A user. `followed`: by the signed-in reader. `email`: shown to oneself alone."""
 
     id: Id
@@ -128,36 +137,36 @@ class User(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     following: Count
     posts: Count
     created_at: Time
-    followed: bool | UnsetType = UNSET
-    email: str | UnsetType | None = UNSET
+    followed: bool | None = None
+    email: str | None = None
 
 
-class Registered(User, forbid_unknown_fields=True):
+class Registered(User):
     """A new user, signed in at once."""
 
-    token: str | UnsetType = UNSET
+    token: str
 
 
-class Token(msgspec.Struct, forbid_unknown_fields=True):
+class Token(ApiModel):
     """Send it as `Authorization: Bearer TOKEN`."""
 
     token: str
     id: Id
 
 
-class Done(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class Done(ApiModel):
     """The id of the command's subject, and what holds now."""
 
     id: Id
-    liked: bool | UnsetType = UNSET
-    retweeted: bool | UnsetType = UNSET
-    followed: bool | UnsetType = UNSET
-    blocked: bool | UnsetType = UNSET
-    muted: bool | UnsetType = UNSET
-    deleted: bool | UnsetType = UNSET
+    liked: bool | None = None
+    retweeted: bool | None = None
+    followed: bool | None = None
+    blocked: bool | None = None
+    muted: bool | None = None
+    deleted: bool | None = None
 
 
-class Use(msgspec.Struct, forbid_unknown_fields=True):
+class TrendPeriod(ApiModel):
     """How much a hashtag was used in the quarter of an hour from `since` on."""
 
     since: Time
@@ -165,7 +174,7 @@ class Use(msgspec.Struct, forbid_unknown_fields=True):
     accounts: Count
 
 
-class Trend(msgspec.Struct, forbid_unknown_fields=True):
+class Trend(ApiModel):
     """A hashtag (folded) that is used more than usual.
 
     `uses` counts posts and `accounts` different users of the last two hours, `history` has their
@@ -176,27 +185,43 @@ class Trend(msgspec.Struct, forbid_unknown_fields=True):
     score: float
     uses: Count
     accounts: Count
-    history: list[Use]
+    history: list[TrendPeriod]
 
 
-class Health(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Whether the server can do its work, and how far each projection is behind the log."""
-
-    status: str
-    projections: dict[str, "Behind"] = {}
-    dead_letters: dict[str, Count] = {}
-    """Events that projections could not apply; their views lack these alone, so it is a warning."""
-    detail: str | UnsetType = UNSET
-
-
-class Behind(msgspec.Struct, forbid_unknown_fields=True):
+class Behind(ApiModel):
     """How many positions of the log a projection has not applied yet."""
 
     lag: Count
     ready: bool
 
 
-class Projected(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class Health(ApiModel):
+    """Whether the server can do its work, and how far each projection is behind the log.
+
+    `dead_letters` counts events that projections could not apply; their views lack these alone, so
+    it is a warning.
+    """
+
+    status: Literal["live", "ready", "not ready"]
+    projections: dict[str, Behind] | None = None
+    dead_letters: dict[str, Count] | None = None
+    detail: str | None = None
+
+
+class Rebuild(ApiModel):
+    """How far a rebuild is. `view` names the new view, `per_second` counts positions."""
+
+    state: Literal["loading", "comparing", "ready", "failed", "done", "cancelled"]
+    view: str
+    position: str
+    head: str
+    per_second: Count
+    seconds_left: float | None = None
+    problem: str | None = None
+    differences: list[str] | None = None
+
+
+class Projected(ApiModel):
     """The state of a projection: `lag` positions of the log are not in its view yet."""
 
     name: str
@@ -205,17 +230,37 @@ class Projected(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     lag: Count
     state: Literal["current", "behind", "paused", "outdated", "absent"]
     dead_letters: Count
-    rebuild: "Rebuild | UnsetType" = UNSET
+    rebuild: Rebuild | None = None
 
 
-class Rebuild(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """How far a rebuild is. `view` names the new view, `per_second` counts positions."""
+class Problem(ApiModel):
+    """The body of every response that refuses (RFC 9457)."""
 
-    state: Literal["loading", "comparing", "ready", "failed", "done", "cancelled"]
-    view: str
-    position: str
-    head: str
-    per_second: Count
-    seconds_left: float | UnsetType = UNSET
-    problem: str | UnsetType = UNSET
-    differences: list[str] = []
+    type: Annotated[str, Field(examples=["/problems/post-not-found"])]
+    title: str
+    status: int
+    detail: str
+
+
+class ProblemMeaning(ApiModel):
+    """A kind of problem, explained."""
+
+    type: str
+    title: str
+    meaning: str
+
+
+class LineProblem(Problem):
+    """Why a line was refused; `line` is its number in the body or file, from 1."""
+
+    line: int
+
+
+class LineResponse(ApiModel):
+    """What came of one line of a batch; `status` as in HTTP, ids and positions as text."""
+
+    key: str | None
+    status: int
+    id: str | None = None
+    position: str | None = None
+    problem: LineProblem | None = None

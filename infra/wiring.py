@@ -40,14 +40,11 @@ from infra.process.clock import clock_ms
 from infra.process.tracing import traced_append
 from infra.profile import Profile, ReadSide
 from infra.settings import Settings
-from streams.event_traces import traces_are_on
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from api.accounts.account_store import AccountStore
     from api.accounts.throttle import LoginThrottle
-    from api.ports import ProjectionLag
+    from api.ports import Ports, ProjectionLag
     from streams.rebuild.admin import ProjectionAdmin
 
 
@@ -74,10 +71,9 @@ async def open_admin(settings: Settings) -> AsyncIterator["ProjectionAdmin"]:
 
 
 @asynccontextmanager
-async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
-    """The application of one API process. Raises what opening its parts raises."""
+async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
+    """The ports of one API process. Raises what opening its parts raises."""
     from api.accounts.access_tokens import AccessTokens
-    from api.app import build_app
     from api.ports import Ports
     from infra.embedded.time_travel import PointInTimeViews
     from infra.process.shared_metrics import metrics_renderer
@@ -90,29 +86,27 @@ async def open_api_app(settings: Settings) -> AsyncIterator["FastAPI"]:
             profile.open_admin(side.log, standalone=False) as admin,
             aclosing(PointInTimeViews(settings, side.log, admin.skipped_positions)) as past,
         ):
-            yield build_app(
-                Ports(
-                    log=side.log,
-                    handler=side.handler,
-                    references=side.references,
-                    views=read_side.views,
-                    time_travel=past,
-                    home=read_side.home,
-                    accounts=side.accounts,
-                    throttle=side.throttle,
-                    tokens=AccessTokens(signing_secret(settings), clock_ms),
-                    clock_ms=clock_ms,
-                    new_id=side.new_id,
-                    open_import_ids=side.open_import_ids,
-                    invalidations=read_side.invalidations,
-                    wait_for=read_side.wait_for,
-                    projection_lags=_lag_reader(side.log, read_side),
-                    outdated_views=read_side.outdated_views,
-                    admin=admin,
-                    traces=traces_are_on(),
-                    access_log=settings.access_log,
-                    render_shared_metrics=metrics_renderer(settings.metrics_folder),
-                )
+            yield Ports(
+                log=side.log,
+                handler=side.handler,
+                references=side.references,
+                views=read_side.views,
+                time_travel=past,
+                home=read_side.home,
+                accounts=side.accounts,
+                throttle=side.throttle,
+                tokens=AccessTokens(signing_secret(settings), clock_ms),
+                clock_ms=clock_ms,
+                new_id=side.new_id,
+                open_import_ids=side.open_import_ids,
+                invalidations=read_side.invalidations,
+                wait_for=read_side.wait_for,
+                projection_lags=_lag_reader(side.log, read_side),
+                outdated_views=read_side.outdated_views,
+                admin=admin,
+                access_log=settings.access_log,
+                render_shared_metrics=metrics_renderer(settings.metrics_folder),
+                base_url=settings.base_url,
             )
 
 

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Final, Protocol
 
-import msgspec
-from msgspec import UNSET
+from pydantic import TypeAdapter, ValidationError
 
 from api.accounts.account_store import AccountRecord, AccountStore
 from api.accounts.errors import (
@@ -34,6 +33,7 @@ from events.log import EventLog
 
 MAX_EMAIL_LENGTH: Final = 254
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
+_PASSWORD: Final = TypeAdapter[str | None](Password | None)
 
 ORPHAN_AGE_MS: Final = 60_000
 """An account without a user that is older than this was left by a crash: its email is free."""
@@ -221,7 +221,7 @@ class AccountRegistrar:
         Raises `WrongCurrentPassword`, `TooManyTries`, `TooManyHashes`, `EmailTaken`,
         `AccountDeleted`.
         """
-        if patch.email is UNSET and patch.password is UNSET:
+        if patch.email is None and patch.password is None:
             return
         self._require_active(user)
         account = await self._ports.accounts.get(user)
@@ -235,9 +235,9 @@ class AccountRegistrar:
                 message = "to change email or password, give the right `current_password`"
                 raise WrongCurrentPassword(message)
             await self._throttle.forget_tries(str(user), address)
-        if patch.email is not UNSET:
+        if patch.email is not None:
             account = account._replace(email=_checked_email(patch.email))
-        if patch.password is not UNSET:
+        if patch.password is not None:
             account = account._replace(password_hash=await self._passwords.hash(patch.password))
         await self._store_account(account, None)
         try:
@@ -251,8 +251,8 @@ def _checked_credentials(credentials: Credentials) -> tuple[str | None, str | No
     """Email and password of a new account. Raises `InvalidInput`."""
     email = _checked_email(credentials.email)
     try:
-        password = msgspec.convert(credentials.password, Password | None)
-    except msgspec.ValidationError:
+        password = _PASSWORD.validate_python(credentials.password)
+    except ValidationError:
         message = "a password has 8 to 200 characters; choose another"
         raise InvalidInput("password-invalid", message) from None
     return email, password

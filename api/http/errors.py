@@ -5,16 +5,20 @@ may compare it. `detail` is for people and says what to do. Status codes live he
 below.
 """
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import Scope
 
 from api.accounts import errors as accounts
 from api.accounts.errors import AccountError
 from api.ports import TimeTravelBusy
-from api.schemas import encode_json
+from api.schemas import Problem
 from commands.errors import (
     CommandRejected,
     InvalidInput,
@@ -30,45 +34,37 @@ from projections.store import OldSchema, StoreError
 from streams.rebuild.admin import AdminRefused, FeedMissing, ProjectorNotRunning
 from streams.rebuild.rebuild_record import RebuildInProgress
 
-Headers = list[tuple[bytes, bytes]]
-
-RETRY_AFTER: Final[Headers] = [(b"retry-after", b"1")]
-RETRY_LATER: Final[Headers] = [(b"retry-after", b"5")]
-ASK_FOR_TOKEN: Final[Headers] = [(b"www-authenticate", b"Bearer")]
+RETRY_AFTER: Final = {"retry-after": "1"}
+RETRY_LATER: Final = {"retry-after": "5"}
+ASK_FOR_TOKEN: Final = {"www-authenticate": "Bearer"}
 """The header that RFC 6750 wants with a 401."""
 
-PROBLEM_MEDIA_TYPE: Final = b"application/problem+json"
+FAILURE_KEY: Final = "starling.failure"
+"""Of an ASGI scope: why a request failed, for the process's log, which may say more than clients
+learn.
+"""
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
 
-class RequestRefused(Exception):
-    """A request that can't be answered as it is; the message says what to do."""
+class RequestRefused(HTTPException):
+    """A request that can't be answered as it is; `detail` says what to do."""
 
     def __init__(
-        self, status: int, code: str, message: str, headers: Headers | None = None
+        self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message)
-        self.status = status
+        super().__init__(status, detail, headers)
         self.code = code
-        self.headers = headers or []
 
 
-def unauthorized(code: str, message: str) -> RequestRefused:
+def unauthorized(code: str, detail: str) -> RequestRefused:
     """A 401."""
-    return RequestRefused(401, code, message, ASK_FOR_TOKEN)
+    return RequestRefused(401, code, detail, ASK_FOR_TOKEN)
 
 
 def token_missing() -> RequestRefused:
     """The 401 for a request without a token that needs one."""
     return unauthorized("token-missing", "sign in and send 'Authorization: Bearer TOKEN'")
-
-
-class Problem(msgspec.Struct, omit_defaults=True):
-    """The body of every response that refuses."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
 
 
 class ProblemResponse(NamedTuple):
@@ -77,19 +73,23 @@ class ProblemResponse(NamedTuple):
     status: int
     code: str
     detail: str
-    headers: Sequence[tuple[bytes, bytes]] = ()
+    headers: Mapping[str, str] = {}
 
     @property
     def problem(self) -> Problem:
         """The document for this error."""
         return Problem(
-            f"/problems/{self.code}", title_from_code(self.code), self.status, self.detail
+            type=f"/problems/{self.code}",
+            title=title_from_code(self.code),
+            status=self.status,
+            detail=self.detail,
         )
 
     @property
-    def body(self) -> bytes:
-        """The document as JSON."""
-        return encode_json(self.problem)
+    def response(self) -> Response:
+        """The response with the document."""
+        body = self.problem.model_dump_json()
+        return Response(body, self.status, self.headers, media_type=PROBLEM_MEDIA_TYPE)
 
 
 def title_from_code(code: str) -> str:
@@ -98,7 +98,7 @@ def title_from_code(code: str) -> str:
 
 
 EXPECTED_ERRORS: Final = (
-    RequestRefused,
+    HTTPException,
     CommandRejected,
     AccountError,
     LogError,
@@ -126,13 +126,15 @@ def translate_error(error: Exception) -> ProblemResponse:
     """The response to an error of `EXPECTED_ERRORS`."""
     match error:
         case RequestRefused():
-            return ProblemResponse(error.status, error.code, str(error), error.headers)
+            return ProblemResponse(error.status_code, error.code, error.detail, error.headers or {})
+        case HTTPException():
+            return _translate_framework_error(error)
         case CommandRejected():
             status = _STATUS_BY_CODE.get(error.code) or next(
                 status for kind, status in _STATUS_BY_TYPE.items() if isinstance(error, kind)
             )
             return ProblemResponse(
-                status, error.code, str(error), RETRY_AFTER if status == 503 else []
+                status, error.code, str(error), RETRY_AFTER if status == 503 else {}
             )
         case IdempotencyKeyReused():
             return ProblemResponse(422, "key-reused", f"{error}; choose a new key")
@@ -171,7 +173,7 @@ def _translate_account_error(error: AccountError) -> ProblemResponse:
         case accounts.WrongCurrentPassword():
             return ProblemResponse(403, "credentials-wrong", str(error))
         case accounts.TooManyTries():
-            wait = [(b"retry-after", b"%d" % error.seconds)]
+            wait = {"retry-after": str(error.seconds)}
             return ProblemResponse(429, "too-many-tries", str(error), wait)
         case accounts.TooManyHashes():
             return ProblemResponse(503, "busy", str(error), RETRY_AFTER)
@@ -207,12 +209,35 @@ _FRAMEWORK_PROBLEMS: Final = {
 }
 
 
-def translate_framework_error(error: HTTPException) -> ProblemResponse:
-    """The response to what the framework itself refuses."""
+def _translate_framework_error(error: HTTPException) -> ProblemResponse:
     default = (f"http-{error.status_code}", error.detail)
     code, detail = _FRAMEWORK_PROBLEMS.get(error.status_code, default)
-    headers = [(k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items()]
-    return ProblemResponse(error.status_code, code, detail, headers)
+    return ProblemResponse(error.status_code, code, detail, error.headers or {})
+
+
+def translate_validation_error(errors: Sequence[Any]) -> ProblemResponse:
+    """The response to a request that doesn't fit its route's parameters or body; `errors` are
+    pydantic's.
+    """
+    first = errors[0]
+    place, *path = first["loc"]
+    if place == "body" and not path and first["type"] == "missing":
+        return ProblemResponse(400, "malformed-json", "the body is no JSON: it is empty")
+    sentences = dict.fromkeys(_explain_validation(error) for error in errors)
+    code = "invalid-body" if place == "body" else "invalid-query"
+    return ProblemResponse(422, code, "; ".join(sentences))
+
+
+def _explain_validation(error: Any) -> str:
+    """What pydantic says, as a sentence that says what to do."""
+    path = error["loc"][1:]
+    field = ".".join(map(str, path))
+    if error["type"] == "extra_forbidden":
+        return f"`{field}` is no field of this: leave it out (see /docs for the fields)"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    if not field:
+        return f"{message}; see /docs for the fields"
+    return f"`{field}`: {message}"
 
 
 INTERNAL_ERROR: Final = ProblemResponse(
@@ -220,3 +245,62 @@ INTERNAL_ERROR: Final = ProblemResponse(
     "internal-error",
     "something broke on our side and is in the server's output; trying again may help",
 )
+
+
+def failure_response(error: Exception, scope: Scope) -> Response:
+    """The response to an error of `EXPECTED_ERRORS`; what failed is kept for the process's log."""
+    response = translate_error(error).response
+    if response.status_code >= 500:
+        scope[FAILURE_KEY] = str(error) or type(error).__name__
+    return response
+
+
+def _allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """The methods of an address; the framework knows those of its first route."""
+    methods: set[str] = set()
+    for context in iter_route_contexts(app.routes):
+        route = context.route
+        if isinstance(route, Route) and route.methods and route.path_regex.match(path):
+            methods |= route.methods
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Have an application answer every error with a problem document."""
+
+    async def expected(request: Request, error: Exception) -> Response:
+        response = failure_response(error, request.scope)
+        if response.status_code == 405:
+            response.headers["allow"] = ", ".join(_allowed_methods(app, request.url.path))
+        return response
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return translate_validation_error(error.errors()).response
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        # The framework raises the error again after this response, so that the server logs it.
+        return INTERNAL_ERROR.response
+
+    for kind in EXPECTED_ERRORS:
+        app.add_exception_handler(kind, expected)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Exception, unexpected)
+
+
+PROBLEM_TEXTS: Final[Mapping[int, str]] = {
+    400: "The body is no JSON",
+    401: "No token, or one that is not good (any more)",
+    403: "Not allowed to this user",
+    404: "No such thing (any more)",
+    409: "It conflicts with the present state",
+    413: "The body is too large",
+    422: "A field, a parameter or a header makes no sense; `detail` says which",
+    429: "Too many tries",
+    503: "Not now; see Retry-After",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The refusals of a route, for `responses` of its decorator."""
+    return {status: {"model": Problem, "description": PROBLEM_TEXTS[status]} for status in statuses}

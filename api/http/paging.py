@@ -1,11 +1,14 @@
 """The page that a request wants, and the `Link` header to the pages beside it (RFC 8288)."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from api.http.errors import Headers, RequestRefused
-from api.http.messages import HttpRequest
+from fastapi import Depends, Query, Request
+from pydantic import StringConstraints
+
+from api.http.errors import problems
+from api.state import CurrentState
 from events.ids.snowflake import LAST_ID
 from projections.pages import PageRequest
 
@@ -15,53 +18,77 @@ MAX_POSTS: Final = 40
 MAX_USERS: Final = 80
 """The most users on a page."""
 
-CURSOR_NAMES: Final = ("max_id", "since_id", "min_id")
+LimitQuery = Annotated[int, Query(ge=1, description="how many, up to a bound")]
+_Cursor = Annotated[str, StringConstraints(pattern="^[0-9]{1,19}$")] | None
 
 
-def page_from_query(request: HttpRequest, most: int) -> PageRequest:
-    """The page of a request; a `limit` above `most` means `most`. Raises `RequestRefused`."""
-    query = request.query
-    if not query:
-        return PageRequest(DEFAULT_LIMIT)
-    return PageRequest(
-        min(positive_int(query, "limit", DEFAULT_LIMIT), most),
-        *(_cursor_id(query, name) for name in CURSOR_NAMES),
-    )
+class Page:
+    """The page that a request wants, and the address that it was wanted from (without a query)."""
+
+    def __init__(self, request: PageRequest, address: str) -> None:
+        self.request = request
+        self._address = address
+
+    def link_header(self, ids: Sequence[int]) -> dict[str, str]:
+        """The `Link` header for a page whose entries have these ids, newest first.
+
+        A full page has a next one, with older entries (perhaps none); a page with entries has a
+        previous one, with newer entries (perhaps none yet).
+        """
+        if not ids:
+            return {}
+        limit, _, since_id, _ = self.request
+        query = {"limit": limit} if limit != DEFAULT_LIMIT else {}
+        text = f'<{self._address}?{urlencode(query | {"min_id": ids[0]})}>; rel="prev"'
+        if len(ids) >= limit:
+            if since_id is not None:
+                query["since_id"] = since_id
+            older = urlencode(query | {"max_id": ids[-1]})
+            text = f'<{self._address}?{older}>; rel="next", {text}'
+        return {"link": text}
 
 
-def positive_int(query: dict[str, str], name: str, default: int) -> int:
-    """A query parameter that is a whole number from 1. Raises `RequestRefused`."""
-    text = query.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
-        raise RequestRefused(422, "invalid-query", f"`{name}` must be a whole number from 1")
-    return int(text)
+class PageQuery:
+    """The dependency of routes with pages of at most `most` entries: their `Page`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def __call__(
+        self,
+        request: Request,
+        state: CurrentState,
+        limit: LimitQuery = DEFAULT_LIMIT,
+        max_id: Annotated[_Cursor, Query(description="older than this")] = None,
+        since_id: Annotated[
+            _Cursor, Query(description="newer than this, the newest of them")
+        ] = None,
+        min_id: Annotated[_Cursor, Query(description="newer than this, the oldest of them")] = None,
+    ) -> Page:
+        """The page of a request; a `limit` above the most means the most."""
+        wanted = page_request(self._most, limit, max_id, since_id, min_id)
+        return Page(wanted, page_address(state.ports.base_url, request.scope))
 
 
-def _cursor_id(query: dict[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise RequestRefused(422, "invalid-query", f"`{name}` must be an id: digits, as in `id`")
-    return min(int(text), LAST_ID)
+def page_request(
+    most: int, limit: int, max_id: str | None, since_id: str | None, min_id: str | None
+) -> PageRequest:
+    """The bounds of a page; ids beyond the last that there can be mean that one."""
+    bounds = (None if id is None else min(int(id), LAST_ID) for id in (max_id, since_id, min_id))
+    return PageRequest(min(limit, most), *bounds)
 
 
-def link_header(request: HttpRequest, page: PageRequest, ids: Sequence[int]) -> Headers:
-    """The `Link` header for a page whose entries have these ids, newest first.
+def page_address(base_url: str, scope: Any) -> str:
+    """The absolute address of a request. The `Host` header plays no part: a client chooses it."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return base_url + path.decode("latin-1")
 
-    A full page has a next one, with older entries (perhaps none); a page with entries has a
-    previous one, with newer entries (perhaps none yet).
-    """
-    if not ids:
-        return []
-    scope = request.scope
-    host = (request.header(b"host") or b"localhost").decode("latin-1")
-    others = [(key, value) for key, value in request.query.items() if key not in CURSOR_NAMES]
-    query = urlencode(others) + "&" if others else ""
-    address = f"<{scope['scheme']}://{host}{scope['raw_path'].decode('latin-1')}?{query}"
-    text = f'{address}min_id={ids[0]}>; rel="prev"'
-    if len(ids) >= page.limit:
-        text = f'{address}max_id={ids[-1]}>; rel="next", {text}'
-    return [(b"link", text.encode("latin-1"))]
+
+PostsPage = Annotated[Page, Depends(PageQuery(MAX_POSTS))]
+UsersPage = Annotated[Page, Depends(PageQuery(MAX_USERS))]
+
+PAGE_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"headers": {"Link": {"schema": {"type": "string"}, "description": "RFC 8288"}}},
+    **problems(401, 422, 503),
+}
+"""The `responses` of a route with pages."""

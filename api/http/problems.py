@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import APIRouter, HTTPException
 
 from api.http.errors import title_from_code
-from api.schemas import encode_json
+from api.http.route import ApiRoute
+from api.schemas import ProblemMeaning
 
 PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "account-deleted": "The account was deleted. It can do nothing any more.",
@@ -36,7 +34,6 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "invalid-body": "A field of the body is missing, unknown or of the wrong kind.",
     "invalid-position": "The header `Starling-Position` holds no position.",
     "invalid-query": "A parameter of the query makes no sense.",
-    "invalid-verify": "`verify` is true or false.",
     "key-invalid": "An idempotency key is 1 to 200 printable characters.",
     "key-reused": "The idempotency key was used for something else. Choose a new one.",
     "line-invalid": "A line of a batch is no JSON object of the right form.",
@@ -82,19 +79,13 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
 }
 
 
-class ProblemMeaning(msgspec.Struct):
-    """A kind of problem, explained."""
-
-    type: str
-    title: str
-    meaning: str
+router = APIRouter(route_class=ApiRoute, include_in_schema=False)
 
 
-async def explain_problem(request: Request) -> Response:
-    """The page of a code. Raises `HTTPException` (404) for none."""
-    code = request.path_params["code"]
+@router.get("/problems/{code}")
+async def explain_problem(code: str) -> ProblemMeaning:
+    """What a code means."""
     meaning = PROBLEM_MEANINGS.get(code)
     if meaning is None:
         raise HTTPException(404)
-    found = ProblemMeaning(f"/problems/{code}", title_from_code(code), meaning)
-    return Response(encode_json(found), media_type="application/json")
+    return ProblemMeaning(type=f"/problems/{code}", title=title_from_code(code), meaning=meaning)

@@ -1,150 +1,156 @@
 """`/v1/users` and `/v1/sessions`: registration, sign-in, profiles, and who follows whom."""
 
-from msgspec import UNSET, UnsetType, structs
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request, Response
 
 from api.accounts.access_tokens import USER_SCOPE
-from api.accounts.registration import AccountRegistrar
-from api.http import paging
-from api.http.messages import HttpRequest, HttpResponse, json_response
-from api.http.routing import RouteSpec
-from api.ports import Ports
-from api.schemas import (
-    Done,
-    NewUser,
-    ProfilePatch,
-    Registered,
-    SignIn,
-    Token,
-    User,
-    encode_json,
-)
-from api.v1.resource import (
-    Resource,
-    done_response,
-    idempotency_key,
+from api.http.errors import problems
+from api.http.paging import PAGE_RESPONSE, UsersPage
+from api.http.request import (
+    QUERY_PROBLEMS,
+    AtTime,
+    Commands,
+    KeyHeader,
+    UserReference,
+    VisibleUser,
+    command_problems,
+    fresh_views,
+    json_response,
     position_header,
-    time_from_query,
-    user_ref_from_path,
 )
-from api.views.posts import PostViews
-from api.views.users import USER_VIEWS, UserViews
+from api.http.request_log import note_correlation
+from api.http.route import ApiRoute
+from api.http.tokens import Reader, Viewer, requires_scope
+from api.schemas import Done, NewUser, ProfilePatch, Registered, SignIn, Token, User
+from api.state import ApiState, CurrentState
+from api.v1.posts import users_page
+from api.views.users import USER_VIEWS
 from commands import idempotency
 from commands.import_line import Credentials
 from commands.request import CommandRequest
 from commands.user import ChangeProfile, DeleteAccount, Register, checked_profile_change
 from projections import followers
 
-
-class AccountsResource(Resource):
-    """Users and their sign-in."""
-
-    def __init__(
-        self,
-        ports: Ports,
-        registrar: AccountRegistrar,
-        post_views: PostViews,
-        user_views: UserViews,
-    ) -> None:
-        super().__init__(ports, post_views, user_views)
-        self._registrar = registrar
-
-    def routes(self) -> list[RouteSpec]:
-        me, user = "/v1/users/me", "/v1/users/{ref}"
-        return [
-            RouteSpec(
-                "POST", "/v1/users", self.register, "Register", Registered, NewUser, creates=True,
-                command=True, problem_statuses=(409,),
-            ),
-            RouteSpec(
-                "POST", "/v1/sessions", self.sign_in, "Sign in", Token, SignIn, creates=True,
-                problem_statuses=(401, 429, 503),
-            ),
-            RouteSpec("GET", me, self.get_me, "Oneself", User, scope=USER_SCOPE, reads=USER_VIEWS),
-            RouteSpec(
-                "PATCH", me, self.change_profile, "Change oneself", Done, ProfilePatch,
-                scope=USER_SCOPE, command=True, problem_statuses=(403, 409, 429),
-            ),
-            RouteSpec(
-                "DELETE", me, self.delete_account, "Leave", Done, scope=USER_SCOPE, command=True
-            ),
-            RouteSpec(
-                "GET", user, self.get_user, "A user", User, query_names=("at",), reads=USER_VIEWS,
-                problem_statuses=(404, 422, 503),
-            ),
-            RouteSpec(
-                "GET", f"{user}/followers", self.list_followers, "Who follows a user", list[User],
-                reads=USER_VIEWS, max_page=paging.MAX_USERS, problem_statuses=(404,),
-            ),
-            RouteSpec(
-                "GET", f"{user}/following", self.list_following, "Whom a user follows", list[User],
-                reads=USER_VIEWS, max_page=paging.MAX_USERS, problem_statuses=(404,),
-            ),
-        ]  # fmt: skip
-
-    async def register(self, request: HttpRequest) -> HttpResponse:
-        new = await request.read_json(NewUser)
-        command = Register(new.handle, new.name, new.bio)
-        given = idempotency_key(request)
-        key = idempotency.key_for_registration(given, command) if given is not None else None
-        outcome = await self._registrar.register_account(
-            CommandRequest(command, 0, key), Credentials(new.email, new.password)
-        )
-        user = self._user_views.user_from_log(outcome.id)
-        token = self._ports.tokens.issue(outcome.id)
-        registered = Registered(**structs.asdict(user) | {"email": new.email, "token": token})
-        return json_response(encode_json(registered), 201, position_header(outcome))
-
-    async def sign_in(self, request: HttpRequest) -> HttpResponse:
-        user = await self._registrar.sign_in(
-            await request.read_json(SignIn), request.client_address
-        )
-        token = Token(self._ports.tokens.issue(user, (USER_SCOPE,)), str(user))
-        return json_response(encode_json(token), 201)
-
-    async def get_me(self, request: HttpRequest) -> HttpResponse:
-        """Oneself, with the email address."""
-        user = await self._user_views.get_own_user(request.actor)
-        account = await self._ports.accounts.get(request.actor)
-        user.email = account.email if account is not None else None
-        return json_response(encode_json(user))
-
-    async def get_user(self, request: HttpRequest) -> HttpResponse:
-        """A user; with `at` as they were then, and then without one's own email address."""
-        ms = time_from_query(request, self._ports)
-        stores = (
-            (await self._ports.time_travel.stores_at(USER_VIEWS, ms)).__getitem__
-            if ms is not None
-            else None
-        )
-        user = await self._user_views.resolve(user_ref_from_path(request), stores)
-        if user == request.viewer and stores is None:
-            return await self.get_me(request)
-        return json_response(
-            encode_json(await self._user_views.get_user(user, request.viewer, stores))
-        )
-
-    async def change_profile(self, request: HttpRequest) -> HttpResponse:
-        patch = await request.read_json(ProfilePatch)
-        command = ChangeProfile(_none_if_unset(patch.name), _none_if_unset(patch.bio))
-        checked_profile_change(command)  # before anything changes
-        await self._registrar.change_credentials(request.actor, patch, request.client_address)
-        outcome = await self.run_command(request, command)
-        return done_response(Done(str(outcome.id)), outcome)
-
-    async def delete_account(self, request: HttpRequest) -> HttpResponse:
-        """The end of an account. What can be erased is erased."""
-        outcome = await self.run_command(request, DeleteAccount())
-        await self._ports.accounts.remove(request.actor)
-        return done_response(Done(str(outcome.id), deleted=True), outcome)
-
-    async def list_followers(self, request: HttpRequest) -> HttpResponse:
-        user = await self.visible_user(request)
-        return await self.users_page(request, "followers", followers.list_followers, user)
-
-    async def list_following(self, request: HttpRequest) -> HttpResponse:
-        user = await self.visible_user(request)
-        return await self.users_page(request, "followers", followers.list_followed, user)
+router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["accounts"])
 
 
-def _none_if_unset(value: str | UnsetType) -> str | None:
-    return None if value is UNSET else value
+def _network_address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+NetworkAddress = Annotated[str, Depends(_network_address)]
+"""The network address that the request came from; empty where it is unknown."""
+
+FRESH_USERS: Final = [fresh_views(*USER_VIEWS)]
+
+
+@router.post("/users", status_code=201, responses=command_problems(409, success=201))
+async def register(
+    new: NewUser, state: CurrentState, response: Response, key: KeyHeader = None
+) -> Registered:
+    """Register, and sign in at once."""
+    command = Register(new.handle, new.name, new.bio)
+    request = CommandRequest(
+        command,
+        0,
+        idempotency.key_for_registration(key.strip(), command) if key is not None else None,
+    )
+    outcome = await state.registrar.register_account(request, Credentials(new.email, new.password))
+    note_correlation(outcome.id)
+    response.headers.update(position_header(outcome))
+    user = state.user_views.user_from_log(outcome.id)
+    token = state.ports.tokens.issue(outcome.id)
+    return Registered(**user.model_dump() | {"email": new.email, "token": token})
+
+
+@router.post("/sessions", status_code=201, responses=problems(401, 422, 429, 503))
+async def sign_in(credentials: SignIn, state: CurrentState, address: NetworkAddress) -> Token:
+    """Sign in."""
+    user = await state.registrar.sign_in(credentials, address)
+    return Token(token=state.ports.tokens.issue(user, (USER_SCOPE,)), id=str(user))
+
+
+@router.get(
+    "/users/me",
+    responses=QUERY_PROBLEMS | problems(403),
+    dependencies=[requires_scope(USER_SCOPE), *FRESH_USERS],
+)
+async def get_me(reader: Reader, state: CurrentState) -> User:
+    """Oneself, with the email address."""
+    return await _own_user(state, reader)
+
+
+@router.patch("/users/me", responses=command_problems(409, 429))
+async def change_profile(
+    patch: ProfilePatch,
+    commands: Commands,
+    state: CurrentState,
+    address: NetworkAddress,
+    response: Response,
+) -> User:
+    """Change oneself; answers with what holds now."""
+    command = ChangeProfile(patch.name, patch.bio)
+    checked_profile_change(command)  # before anything changes
+    await state.registrar.change_credentials(commands.actor, patch, address)
+    outcome = await commands.run(command)
+    response.headers.update(position_header(outcome))
+    changed = await _own_user(state, commands.actor)
+    # The views may not have the change yet; the log has.
+    account = state.user_views.user_from_log(commands.actor)
+    return changed.model_copy(update={"name": account.name, "bio": account.bio})
+
+
+@router.delete("/users/me", response_model=Done, responses=command_problems())
+async def delete_account(commands: Commands, state: CurrentState) -> Response:
+    """Leave: the end of an account. What can be erased is erased."""
+    outcome = await commands.run(DeleteAccount())
+    await state.ports.accounts.remove(commands.actor)
+    return json_response(Done(id=str(outcome.id), deleted=True), headers=position_header(outcome))
+
+
+@router.get("/users/{ref}", responses=QUERY_PROBLEMS | problems(404), dependencies=FRESH_USERS)
+async def get_user(ref: UserReference, at: AtTime, viewer: Viewer, state: CurrentState) -> User:
+    """A user; with `at` as they were then, and then without one's own email address."""
+    stores = (
+        (await state.ports.time_travel.stores_at(USER_VIEWS, at)).__getitem__
+        if at is not None
+        else None
+    )
+    user = await state.user_views.resolve(ref, stores)
+    if user == viewer and stores is None:
+        return await _own_user(state, user)
+    return await state.user_views.get_user(user, viewer, stores)
+
+
+@router.get(
+    "/users/{ref}/followers",
+    response_model=list[User],
+    responses=PAGE_RESPONSE | problems(404),
+    dependencies=FRESH_USERS,
+)
+async def list_followers(
+    user: VisibleUser, page: UsersPage, viewer: Viewer, state: CurrentState
+) -> Response:
+    """Who follows a user."""
+    return await users_page(state, page, "followers", followers.list_followers, user, viewer)
+
+
+@router.get(
+    "/users/{ref}/following",
+    response_model=list[User],
+    responses=PAGE_RESPONSE | problems(404),
+    dependencies=FRESH_USERS,
+)
+async def list_following(
+    user: VisibleUser, page: UsersPage, viewer: Viewer, state: CurrentState
+) -> Response:
+    """Whom a user follows."""
+    return await users_page(state, page, "followers", followers.list_followed, user, viewer)
+
+
+async def _own_user(state: ApiState, user: int) -> User:
+    found = await state.user_views.get_own_user(user)
+    account = await state.ports.accounts.get(user)
+    found.email = account.email if account is not None else None
+    return found

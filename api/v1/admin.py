@@ -1,25 +1,18 @@
-"""For operators: how far the projections are, and work on them."""
+"""`/v1/projections`, for operators: how far the projections are, and work on them."""
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Final
+from typing import Annotated, Any, Final
 
-from msgspec import UNSET
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.accounts.access_tokens import OPERATOR_SCOPE
-from api.http.errors import RequestRefused
-from api.http.messages import (
-    EVENT_STREAM,
-    EVENT_STREAM_HEADER,
-    HttpRequest,
-    HttpResponse,
-    StreamedResponse,
-    json_response,
-    server_sent_event,
-)
-from api.http.routing import RouteSpec
-from api.ports import Ports
-from api.schemas import Projected, Rebuild, encode_json
+from api.http.errors import RequestRefused, problems
+from api.http.route import ApiRoute
+from api.http.streaming_response import EVENT_STREAM, StreamedResponse, server_sent_event
+from api.http.tokens import requires_scope
+from api.schemas import Projected, Rebuild
+from api.state import ApiState, CurrentState
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS, projection_named
 from streams.rebuild.admin import AdminCommand, ProjectionAdmin
@@ -29,105 +22,105 @@ from streams.rebuild.status import ProjectionStatus
 POLL_SECONDS: Final = 0.25
 """Between two reads of the record of a rebuild whose progress is streamed."""
 
+router = APIRouter(
+    route_class=ApiRoute,
+    prefix="/v1/projections",
+    tags=["projections"],
+    dependencies=[requires_scope(OPERATOR_SCOPE)],
+    responses=problems(401, 403, 503),
+)
 
-class ProjectionsResource:
-    """The handlers of `/v1/projections`."""
+_PROGRESS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}
+}
 
-    def __init__(self, ports: Ports) -> None:
-        self._admin = ports.admin
 
-    def routes(self) -> list[RouteSpec]:
-        one = "/v1/projections/{name}"
-        return [
-            RouteSpec(
-                "GET", "/v1/projections", self.list_projections, "How far each projection is",
-                list[Projected], scope=OPERATOR_SCOPE, problem_statuses=(503,),
-            ),
-            RouteSpec(
-                "POST", f"{one}/rebuild", self.start_rebuild,
-                "Rebuild a view from the log while the old one serves; streams the progress", None,
-                scope=OPERATOR_SCOPE, query_names=("verify",),
-                problem_statuses=(404, 409, 422, 503), media_type=EVENT_STREAM,
-            ),
-            RouteSpec(
-                "GET", f"{one}/rebuild", self.follow_rebuild,
-                "How far a rebuild is, until it ends", None, scope=OPERATOR_SCOPE,
-                problem_statuses=(404, 503), media_type=EVENT_STREAM,
-            ),
-            RouteSpec(
-                "DELETE", f"{one}/rebuild", self.cancel_rebuild, "Cancel a rebuild", Projected,
-                scope=OPERATOR_SCOPE, problem_statuses=(404, 409, 503),
-            ),
-            RouteSpec(
-                "POST", f"{one}/pause", self.pause, "Pause a projection", Projected,
-                scope=OPERATOR_SCOPE, problem_statuses=(404, 409, 503),
-            ),
-            RouteSpec(
-                "POST", f"{one}/resume", self.resume, "Resume a projection", Projected,
-                scope=OPERATOR_SCOPE, problem_statuses=(404, 409, 503),
-            ),
-        ]  # fmt: skip
+def _projection_from_path(
+    name: Annotated[str, Path(json_schema_extra={"pattern": "^[a-z_]{1,64}$"})],
+) -> Projection:
+    """The projection in the address. Raises `UnknownProjection`."""
+    return projection_named(name)
 
-    async def list_projections(self, request: HttpRequest) -> HttpResponse:
-        """How far each projection is."""
-        statuses = await self._admin.statuses(ALL_PROJECTIONS)
-        return json_response(encode_json([await self._to_json(one) for one in statuses]))
 
-    async def start_rebuild(self, request: HttpRequest) -> StreamedResponse:
-        """Start a rebuild and stream its progress. It goes on when the client disconnects."""
-        name = _find_projection(request).name
-        verify = request.query.get("verify", "false")
-        if verify not in ("true", "false"):
-            raise RequestRefused(422, "invalid-verify", "`verify` is true or false")
-        await self._admin.execute(AdminCommand("rebuild", name, verify=verify == "true"))
-        return await self._rebuild_stream(name)
+NamedProjection = Annotated[Projection, Depends(_projection_from_path)]
 
-    async def follow_rebuild(self, request: HttpRequest) -> StreamedResponse:
-        """Stream the progress of a rebuild that was started before."""
-        return await self._rebuild_stream(_find_projection(request).name)
 
-    async def cancel_rebuild(self, request: HttpRequest) -> HttpResponse:
-        """Take a rebuild back."""
-        projection = _find_projection(request)
-        if not await self._admin.cancel_rebuild(projection.name):
-            raise _no_rebuild(projection.name)
-        return await self._status_response(projection)
+@router.get("")
+async def list_projections(state: CurrentState) -> list[Projected]:
+    """How far each projection is."""
+    admin = state.ports.admin
+    return [await _to_json(admin, one) for one in await admin.statuses(ALL_PROJECTIONS)]
 
-    async def pause(self, request: HttpRequest) -> HttpResponse:
-        """Keep a view as it is."""
-        projection = _find_projection(request)
-        await self._admin.execute(AdminCommand("pause", projection.name))
-        return await self._status_response(projection)
 
-    async def resume(self, request: HttpRequest) -> HttpResponse:
-        """Go on with a view."""
-        projection = _find_projection(request)
-        await self._admin.execute(AdminCommand("resume", projection.name))
-        return await self._status_response(projection)
+@router.post(
+    "/{name}/rebuild", response_class=Response, responses=_PROGRESS | problems(404, 409, 422)
+)
+async def start_rebuild(
+    projection: NamedProjection,
+    state: CurrentState,
+    verify: Annotated[bool, Query(description="switch only if the new view is the same")] = False,
+) -> Response:
+    """Rebuild a view from the log while the old one serves, and stream the progress.
 
-    async def _status_response(self, projection: Projection) -> HttpResponse:
-        [status] = await self._admin.statuses([projection])
-        return json_response(encode_json(await self._to_json(status)))
+    The rebuild goes on when the client disconnects.
+    """
+    name = projection.name
+    await state.ports.admin.execute(AdminCommand("rebuild", name, verify=verify))
+    return await _rebuild_stream(state, name)
 
-    async def _to_json(self, status: ProjectionStatus) -> Projected:
-        record = await self._admin.read_rebuild(status.name)
-        return Projected(
-            name=status.name,
-            version=status.version,
-            position=str(status.position),
-            lag=status.lag,
-            state=status.state,
-            dead_letters=status.dead_letters,
-            rebuild=UNSET if record is None else _rebuild_json(record),
-        )
 
-    async def _rebuild_stream(self, name: str) -> StreamedResponse:
-        record = await self._admin.read_rebuild(name)
-        if record is None:
-            raise _no_rebuild(name)
-        return StreamedResponse(
-            200, _rebuild_events(self._admin, name, record), [EVENT_STREAM_HEADER]
-        )
+@router.get("/{name}/rebuild", response_class=Response, responses=_PROGRESS | problems(404))
+async def follow_rebuild(projection: NamedProjection, state: CurrentState) -> Response:
+    """How far a rebuild is, until it ends."""
+    return await _rebuild_stream(state, projection.name)
+
+
+@router.delete("/{name}/rebuild", responses=problems(404, 409))
+async def cancel_rebuild(projection: NamedProjection, state: CurrentState) -> Projected:
+    """Cancel a rebuild."""
+    if not await state.ports.admin.cancel_rebuild(projection.name):
+        raise _no_rebuild(projection.name)
+    return await _status(state, projection)
+
+
+@router.post("/{name}/pause", responses=problems(404, 409))
+async def pause_projection(projection: NamedProjection, state: CurrentState) -> Projected:
+    """Keep a view as it is."""
+    await state.ports.admin.execute(AdminCommand("pause", projection.name))
+    return await _status(state, projection)
+
+
+@router.post("/{name}/resume", responses=problems(404, 409))
+async def resume_projection(projection: NamedProjection, state: CurrentState) -> Projected:
+    """Go on with a view."""
+    await state.ports.admin.execute(AdminCommand("resume", projection.name))
+    return await _status(state, projection)
+
+
+async def _status(state: ApiState, projection: Projection) -> Projected:
+    [status] = await state.ports.admin.statuses([projection])
+    return await _to_json(state.ports.admin, status)
+
+
+async def _to_json(admin: ProjectionAdmin, status: ProjectionStatus) -> Projected:
+    record = await admin.read_rebuild(status.name)
+    return Projected(
+        name=status.name,
+        version=status.version,
+        position=str(status.position),
+        lag=status.lag,
+        state=status.state,
+        dead_letters=status.dead_letters,
+        rebuild=None if record is None else _rebuild_json(record),
+    )
+
+
+async def _rebuild_stream(state: ApiState, name: str) -> Response:
+    record = await state.ports.admin.read_rebuild(name)
+    if record is None:
+        raise _no_rebuild(name)
+    chunks = _rebuild_events(state.ports.admin, name, record)
+    return StreamedResponse(chunks, state.open_streams, EVENT_STREAM)
 
 
 async def _rebuild_events(
@@ -158,19 +151,14 @@ def _rebuild_json(record: RebuildRecord) -> Rebuild:
         position=str(record.position),
         head=str(record.head),
         per_second=round(record.per_second),
-        seconds_left=UNSET if seconds_left is None else round(seconds_left, 1),
-        problem=record.problem or UNSET,
-        differences=list(record.differences),
+        seconds_left=None if seconds_left is None else round(seconds_left, 1),
+        problem=record.problem or None,
+        differences=list(record.differences) or None,
     )
 
 
 def _sse_event(kind: str, rebuild: Rebuild) -> bytes:
-    return server_sent_event(encode_json(rebuild).decode(), kind).encode()
-
-
-def _find_projection(request: HttpRequest) -> Projection:
-    """The projection in the address. Raises `UnknownProjection`."""
-    return projection_named(request.params[0])
+    return server_sent_event(rebuild.model_dump_json(exclude_none=True), kind).encode()
 
 
 def _no_rebuild(name: str) -> RequestRefused:

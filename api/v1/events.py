@@ -2,21 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import Final
-from urllib.parse import parse_qsl
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Query, Response
 
 from api.accounts.access_tokens import ANALYST_SCOPE
-from api.http.messages import (
+from api.http.errors import problems
+from api.http.route import ApiRoute
+from api.http.streaming_response import (
     EVENT_STREAM,
-    EVENT_STREAM_HEADER,
     NDJSON,
-    NDJSON_HEADER,
-    HttpRequest,
     StreamedResponse,
     server_sent_event,
 )
-from api.http.routing import RouteSpec
-from api.ports import Ports
+from api.http.tokens import requires_scope
+from api.state import CurrentState
 from commands.filter_parser import parse_filter
 from events.envelope import StoredEvent
 from events.event_filter import EventFilter, select_events
@@ -29,46 +29,61 @@ HEARTBEAT: Final = 15.0
 _RETRY_HINT: Final = b"retry: 1000\n\n"
 
 
-class EventsResource:
-    """The events of the log."""
+router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["events"])
 
-    def __init__(self, ports: Ports) -> None:
-        self._ports = ports
 
-    def routes(self) -> list[RouteSpec]:
-        return [
-            RouteSpec(
-                "GET", "/v1/events", self.read_events,
-                "The events of the log, one a line; with 'Accept: text/event-stream' as they "
-                "happen", None, scope=ANALYST_SCOPE, problem_statuses=(404, 422), media_type=NDJSON,
-                query_names=("after", "from", "to", "type", "user", "stream"),
-            )
-        ]  # fmt: skip
+@router.get(
+    "/events",
+    response_class=Response,
+    dependencies=[requires_scope(ANALYST_SCOPE)],
+    responses={
+        200: {
+            "content": {
+                NDJSON: {"schema": {"type": "string"}},
+                EVENT_STREAM: {"schema": {"type": "string"}},
+            }
+        },
+        **problems(401, 403, 404, 422, 503),
+    },
+)
+async def read_events(
+    state: CurrentState,
+    after: Annotated[str | None, Query(description="behind this position")] = None,
+    since: Annotated[
+        str | None, Query(alias="from", description="of this time and later: RFC 3339, or an id")
+    ] = None,
+    to: Annotated[str | None, Query(description="before this time: RFC 3339, or an id")] = None,
+    types: Annotated[
+        list[str], Query(alias="type", description="of these types, with commas; may be repeated")
+    ] = [],  # noqa: B006  # FastAPI copies it
+    user: Annotated[
+        str | None, Query(description="what this user did: an id or an @handle")
+    ] = None,
+    stream: Annotated[str | None, Query(description="of this stream, such as post-123")] = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The events of the log, one a line; with `Accept: text/event-stream` as they happen.
 
-    async def read_events(self, request: HttpRequest) -> StreamedResponse:
-        """The events that the log has now, or with `Accept: text/event-stream` also later ones.
-
-        The header `Starling-Position` says up to where the response goes; a stream of events says
-        it in its ids, and goes on behind the one in `Last-Event-ID`.
-        """
-        query = request.query
-        last_id = request.header(b"last-event-id")
-        event_filter = parse_filter(
-            self._ports.references,
-            after=(last_id.decode("latin-1") if last_id else None) or query.get("after"),
-            since=query.get("from"),
-            to=query.get("to"),
-            types=_event_types(request),
-            user=query.get("user"),
-            stream=query.get("stream"),
-        )
-        log, head = self._ports.log, self._ports.log.head()
-        if EVENT_STREAM.encode() in (request.header(b"accept") or b""):
-            chunks = _follow_log(log, event_filter)
-            return StreamedResponse(200, chunks, [EVENT_STREAM_HEADER], endless=True)
-        position = (b"starling-position", b"%d" % max(head, event_filter.after))
-        chunks = _encoded_batches(log, event_filter, event_filter.after, head, _ndjson)
-        return StreamedResponse(200, chunks, [NDJSON_HEADER, position])
+    The header `Starling-Position` says up to where the response goes; a stream of events says it in
+    its ids, and goes on behind the one in `Last-Event-ID`.
+    """
+    event_filter = parse_filter(
+        state.ports.references,
+        after=last_event_id or after,
+        since=since,
+        to=to,
+        types=[name for text in types for name in text.split(",")],
+        user=user,
+        stream=stream,
+    )
+    log, head = state.ports.log, state.ports.log.head()
+    if EVENT_STREAM in accept:
+        chunks = _follow_log(log, event_filter)
+        return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
+    position = {"starling-position": str(max(head, event_filter.after))}
+    chunks = _encoded_batches(log, event_filter, event_filter.after, head, _ndjson)
+    return StreamedResponse(chunks, state.open_streams, NDJSON, position)
 
 
 async def _follow_log(log: EventLog, event_filter: EventFilter) -> AsyncGenerator[bytes, None]:
@@ -110,9 +125,3 @@ def _ndjson(events: list[StoredEvent]) -> bytes:
 def _sse(events: list[StoredEvent]) -> bytes:
     lines = zip(events, render_lines(events), strict=True)
     return "".join([server_sent_event(line, id=event.position) for event, line in lines]).encode()
-
-
-def _event_types(request: HttpRequest) -> list[str]:
-    """Every `type` of the query, where `HttpRequest.query` has the last alone."""
-    given = parse_qsl(request.scope["query_string"].decode("latin-1"))
-    return [name for key, value in given if key == "type" for name in value.split(",")]

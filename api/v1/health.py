@@ -1,78 +1,75 @@
 """Whether the server can do its work, for load balancers and people; and its figures."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from msgspec import UNSET
+from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.http.errors import EXPECTED_ERRORS
-from api.http.messages import HttpRequest, HttpResponse, json_response
-from api.http.metrics import RequestMetrics
-from api.http.routing import RouteSpec
-from api.ports import Ports, ProjectionLag
-from api.schemas import Behind, Health, encode_json
+from api.http.errors import EXPECTED_ERRORS, translate_error
+from api.http.request import json_response
+from api.http.route import ApiRoute
+from api.ports import ProjectionLag
+from api.schemas import Behind, Health
+from api.state import CurrentState
 from streams.rebuild.status import count_dead_letters
 
 STUCK_AFTER_SECONDS: Final = 10.0
 """After which the projector is held to be dead or stuck, if events wait for it."""
 
+router = APIRouter(route_class=ApiRoute, tags=["health"])
 
-class HealthResource:
-    """The handlers of `/health/*` and `/metrics`."""
+_NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
+    503: {"model": Health, "description": "Not ready; `detail` says why"}
+}
 
-    def __init__(self, ports: Ports, metrics: RequestMetrics) -> None:
-        self._ports = ports
-        self._metrics = metrics
 
-    def routes(self) -> list[RouteSpec]:
-        return [
-            RouteSpec(
-                "GET", "/health/live", self.check_liveness, "Whether the process answers", Health
-            ),
-            RouteSpec(
-                "GET", "/health/ready", self.check_readiness, "Whether the views keep up", Health,
-                problem_statuses=(503,),
-            ),
-            RouteSpec(
-                "GET", "/metrics", self.render_metrics, "Figures for Prometheus", None,
-                media_type="text/plain",
-            ),
-        ]  # fmt: skip
+@router.get("/health/live")
+async def check_liveness() -> Health:
+    """Whether the process answers."""
+    return Health(status="live")
 
-    async def check_liveness(self, request: HttpRequest) -> HttpResponse:
-        return json_response(encode_json(Health("live")))
 
-    async def check_readiness(self, request: HttpRequest) -> HttpResponse:
-        """200 while the log answers and each view exists and is kept near its head, else 503."""
-        try:
-            lags = self._ports.projection_lags()
-            for lag in lags:
-                self._ports.views.current_store(lag.projection)
-            dead_letters = await count_dead_letters(self._ports.views)
-            outdated = await self._ports.outdated_views()
-        except EXPECTED_ERRORS as error:
-            return json_response(encode_json(Health("not ready", detail=str(error))), 503)
-        bound = self._ports.ready_within
-        stuck = [lag for lag in lags if lag.projection not in outdated and _is_stuck(lag)]
-        late = [lag for lag in lags if lag.positions_behind > bound]
-        behind = {
-            lag.projection: Behind(lag.positions_behind, lag not in late and lag not in stuck)
-            for lag in lags
-        }
-        complaints = [*_lag_complaints(late, bound), *_stuck_complaints(stuck)]
-        if complaints:
-            detail = f"{'; '.join(complaints)}; see 'starling projections status'"
-            health = Health("not ready", behind, dead_letters, detail)
-            return json_response(encode_json(health), 503)
-        notes = "; ".join([*_outdated_notes(outdated), *_dead_letter_notes(dead_letters)])
-        degraded = f"degraded: {notes}" if notes else UNSET
-        return json_response(encode_json(Health("ready", behind, dead_letters, degraded)))
+@router.get("/health/ready", response_model=Health, responses=_NOT_READY)
+async def check_readiness(state: CurrentState) -> Response:
+    """Whether the views keep up: 200 while the log answers and each view is kept near its head."""
+    ports = state.ports
+    try:
+        lags = ports.projection_lags()
+        for lag in lags:
+            ports.views.current_store(lag.projection)
+        dead_letters = await count_dead_letters(ports.views)
+        outdated = await ports.outdated_views()
+    except EXPECTED_ERRORS as error:
+        detail = str(error) or translate_error(error).detail
+        return json_response(Health(status="not ready", detail=detail), 503)
+    bound = ports.ready_within
+    stuck = [lag for lag in lags if lag.projection not in outdated and _is_stuck(lag)]
+    late = [lag for lag in lags if lag.positions_behind > bound]
+    behind = {
+        lag.projection: Behind(lag=lag.positions_behind, ready=lag not in late and lag not in stuck)
+        for lag in lags
+    }
+    health = Health(status="ready", projections=behind, dead_letters=dict(dead_letters) or None)
+    complaints = [*_lag_complaints(late, bound), *_stuck_complaints(stuck)]
+    if complaints:
+        health.status = "not ready"
+        health.detail = f"{'; '.join(complaints)}; see 'starling projections status'"
+        return json_response(health, 503)
+    notes = "; ".join([*_outdated_notes(outdated), *_dead_letter_notes(dead_letters)])
+    health.detail = f"degraded: {notes}" if notes else None
+    return json_response(health)
 
-    async def render_metrics(self, request: HttpRequest) -> HttpResponse:
-        content_type = (b"content-type", CONTENT_TYPE_LATEST.encode())
-        text = await self._metrics.render_text(await count_dead_letters(self._ports.views))
-        return HttpResponse(200, text, [content_type])
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def render_metrics(state: CurrentState) -> Response:
+    """Figures for Prometheus."""
+    text = await state.metrics.render_text(await count_dead_letters(state.ports.views))
+    return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def _is_stuck(lag: ProjectionLag) -> bool:

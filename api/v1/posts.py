@@ -1,110 +1,156 @@
-"""`/v1/posts`: posts, comments on them, and who liked and retweeted them."""
+"""`/v1/posts`: posts, comments, and who likes or retweeted a post."""
 
-from api.accounts.access_tokens import USER_SCOPE
-from api.http import paging
-from api.http.messages import HttpRequest, HttpResponse, json_response
-from api.http.routing import RouteSpec
-from api.schemas import Done, EditedPost, NewComment, NewPost, Post, User
-from api.v1.resource import (
-    POST_PAGE_VIEWS,
-    Resource,
-    done_response,
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from fastapi import APIRouter, Response
+
+from api.http.errors import problems
+from api.http.paging import PAGE_RESPONSE, Page, PostsPage, UsersPage
+from api.http.request import (
+    QUERY_PROBLEMS,
+    Commander,
+    Commands,
+    PostId,
+    VisiblePost,
+    command_problems,
+    fresh_views,
+    hidden_users,
+    json_response,
     no_such_post,
     position_header,
-    post_from_path,
+    require_unblocked,
 )
-from api.views.posts import SinglePost
+from api.http.route import ApiRoute
+from api.http.tokens import Viewer
+from api.schemas import Done, EditedPost, NewComment, NewPost, Post, User
+from api.state import ApiState, CurrentState
+from api.views.posts import PageEntry, SinglePost
 from api.views.users import USER_VIEWS
 from commands.decider import Command
 from commands.post import Comment, CreatePost, DeletePost, EditPost
 from projections import posts
+from projections.pages import PageRequest
+from projections.store import ReadStore
+
+POST_VIEWS: Final = ("timeline", "posts", "profiles")
+"""The views that a page of posts is made from."""
+
+UserQuery = Callable[[ReadStore, int, PageRequest], Awaitable[Sequence[tuple[int, int]]]]
+"""Reads a page of (id in the list, user) from a store, about a user or a post."""
+
+router = APIRouter(route_class=ApiRoute, prefix="/v1/posts", tags=["posts"])
 
 
-class PostsResource(Resource):
-    """Posts and comments."""
+async def posts_page(
+    state: ApiState, page: Page, entries: Sequence[PageEntry], ids: Sequence[int], viewer: int
+) -> Response:
+    """A page of posts; `ids` are those of the list, newest first, and make the links."""
+    body = await state.post_views.render_page(entries, viewer)
+    return json_response(body, headers=page.link_header(ids))
 
-    def routes(self) -> list[RouteSpec]:
-        post = "/v1/posts/{id}"
-        return [
-            RouteSpec(
-                "POST", "/v1/posts", self.create_post, "Post", Post, NewPost, creates=True,
-                scope=USER_SCOPE, command=True, problem_statuses=(403, 404),
-            ),
-            RouteSpec(
-                "GET", post, self.get_post, "A post", Post, reads=POST_PAGE_VIEWS,
-                problem_statuses=(404,),
-            ),
-            RouteSpec(
-                "PATCH", post, self.edit_post, "Edit a post of one's own", Done, EditedPost,
-                scope=USER_SCOPE, command=True, problem_statuses=(403, 404),
-            ),
-            RouteSpec(
-                "DELETE", post, self.delete_post, "Delete a post of one's own", Done,
-                scope=USER_SCOPE, command=True, problem_statuses=(403, 404),
-            ),
-            RouteSpec(
-                "GET", f"{post}/comments", self.list_comments, "The comments on a post", list[Post],
-                reads=POST_PAGE_VIEWS, max_page=paging.MAX_POSTS, problem_statuses=(404,),
-            ),
-            RouteSpec(
-                "POST", f"{post}/comments", self.create_comment, "Comment on a post", Post,
-                NewComment, creates=True, scope=USER_SCOPE, command=True,
-                problem_statuses=(403, 404),
-            ),
-            RouteSpec(
-                "GET", f"{post}/likes", self.list_likers, "Who likes a post", list[User],
-                reads=(*USER_VIEWS, "timeline"), max_page=paging.MAX_USERS, problem_statuses=(404,),
-            ),
-            RouteSpec(
-                "GET", f"{post}/retweets", self.list_retweeters, "Who retweeted a post", list[User],
-                reads=(*USER_VIEWS, "timeline"), max_page=paging.MAX_USERS, problem_statuses=(404,),
-            ),
-        ]  # fmt: skip
 
-    async def create_post(self, request: HttpRequest) -> HttpResponse:
-        new = await request.read_json(NewPost)
-        reply_to = int(new.reply_to) if new.reply_to is not None else None
-        return await self._create(request, CreatePost(new.text, reply_to, tuple(new.media)))
+async def users_page(
+    state: ApiState, page: Page, projection: str, query: UserQuery, subject: int, viewer: int
+) -> Response:
+    """A page of users that a query reads from a view, about a user or a post."""
+    rows = await query(state.ports.views.current_store(projection), subject, page.request)
+    body = await state.user_views.render_page([user for _, user in rows], viewer)
+    return json_response(body, headers=page.link_header([id for id, _ in rows]))
 
-    async def create_comment(self, request: HttpRequest) -> HttpResponse:
-        new = await request.read_json(NewComment)
-        comment = Comment(post_from_path(request), new.text, tuple(new.media))
-        return await self._create(request, comment)
 
-    async def _create(self, request: HttpRequest, command: Command) -> HttpResponse:
-        outcome = await self.run_command(request, command)
-        created = await self._post_views.render_created(outcome)
-        return json_response(created, 201, position_header(outcome))
+@router.post("", status_code=201, response_model=Post, responses=command_problems(404, success=201))
+async def create_post(new: NewPost, commands: Commands, state: CurrentState) -> Response:
+    """Post, or comment on the post `reply_to`."""
+    reply_to = int(new.reply_to) if new.reply_to is not None else None
+    return await _create(state, commands, CreatePost(new.text, reply_to, tuple(new.media)))
 
-    async def edit_post(self, request: HttpRequest) -> HttpResponse:
-        edited = await request.read_json(EditedPost)
-        outcome = await self.run_command(request, EditPost(post_from_path(request), edited.text))
-        return done_response(Done(str(outcome.id)), outcome)
 
-    async def delete_post(self, request: HttpRequest) -> HttpResponse:
-        outcome = await self.run_command(request, DeletePost(post_from_path(request)))
-        return done_response(Done(str(outcome.id), deleted=True), outcome)
+@router.get(
+    "/{id}",
+    response_model=Post,
+    responses=QUERY_PROBLEMS | problems(404),
+    dependencies=[fresh_views(*POST_VIEWS)],
+)
+async def get_post(post: PostId, viewer: Viewer, state: CurrentState) -> Response:
+    """A post."""
+    rendered = await state.post_views.render_post(post, viewer)
+    if rendered is None:
+        raise no_such_post(post)
+    await require_unblocked(state, post, viewer)
+    return json_response(rendered)
 
-    async def get_post(self, request: HttpRequest) -> HttpResponse:
-        post = post_from_path(request)
-        rendered = await self._post_views.render_post(post, request.viewer)
-        if rendered is None:
-            raise no_such_post(request.params[0])
-        await self.require_unblocked(request, post)
-        return json_response(rendered)
 
-    async def list_comments(self, request: HttpRequest) -> HttpResponse:
-        post = await self.visible_post(request)
-        page = paging.page_from_query(request, paging.MAX_POSTS)
-        ids = await posts.list_comments(self._ports.views.current_store("posts"), post, page)
-        hidden = await self.hidden_users(request)
-        visible = await self._post_views.exclude_authors([SinglePost(id) for id in ids], hidden)
-        return await self.posts_page(request, page, visible, ids)
+@router.patch("/{id}", response_model=Done, responses=command_problems(404))
+async def edit_post(commands: Commands, post: PostId, edited: EditedPost) -> Response:
+    """Edit a post of one's own."""
+    outcome = await commands.run(EditPost(post, edited.text))
+    return json_response(Done(id=str(outcome.id)), headers=position_header(outcome))
 
-    async def list_likers(self, request: HttpRequest) -> HttpResponse:
-        post = await self.visible_post(request)
-        return await self.users_page(request, "posts", posts.list_likers, post)
 
-    async def list_retweeters(self, request: HttpRequest) -> HttpResponse:
-        post = await self.visible_post(request)
-        return await self.users_page(request, "posts", posts.list_retweeters, post)
+@router.delete("/{id}", response_model=Done, responses=command_problems(404))
+async def delete_post(commands: Commands, post: PostId) -> Response:
+    """Delete a post of one's own."""
+    outcome = await commands.run(DeletePost(post))
+    return json_response(Done(id=str(outcome.id), deleted=True), headers=position_header(outcome))
+
+
+@router.get(
+    "/{id}/comments",
+    response_model=list[Post],
+    responses=PAGE_RESPONSE | problems(404),
+    dependencies=[fresh_views(*POST_VIEWS)],
+)
+async def list_comments(
+    post: VisiblePost, page: PostsPage, viewer: Viewer, state: CurrentState
+) -> Response:
+    """The comments on a post."""
+    ids = await posts.list_comments(state.ports.views.current_store("posts"), post, page.request)
+    hidden = await hidden_users(state, viewer)
+    visible = await state.post_views.exclude_authors([SinglePost(id) for id in ids], hidden)
+    return await posts_page(state, page, visible, ids, viewer)
+
+
+@router.post(
+    "/{id}/comments",
+    status_code=201,
+    response_model=Post,
+    responses=command_problems(404, success=201),
+)
+async def create_comment(
+    commands: Commands, post: PostId, new: NewComment, state: CurrentState
+) -> Response:
+    """Comment on a post."""
+    return await _create(state, commands, Comment(post, new.text, tuple(new.media)))
+
+
+@router.get(
+    "/{id}/likes",
+    response_model=list[User],
+    responses=PAGE_RESPONSE | problems(404),
+    dependencies=[fresh_views(*USER_VIEWS, "timeline")],
+)
+async def list_likers(
+    post: VisiblePost, page: UsersPage, viewer: Viewer, state: CurrentState
+) -> Response:
+    """Who likes a post."""
+    return await users_page(state, page, "posts", posts.list_likers, post, viewer)
+
+
+@router.get(
+    "/{id}/retweets",
+    response_model=list[User],
+    responses=PAGE_RESPONSE | problems(404),
+    dependencies=[fresh_views(*USER_VIEWS, "timeline")],
+)
+async def list_retweeters(
+    post: VisiblePost, page: UsersPage, viewer: Viewer, state: CurrentState
+) -> Response:
+    """Who retweeted a post."""
+    return await users_page(state, page, "posts", posts.list_retweeters, post, viewer)
+
+
+async def _create(state: ApiState, commands: Commander, command: Command) -> Response:
+    outcome = await commands.run(command)
+    created = await state.post_views.render_created(outcome)
+    return json_response(created, 201, position_header(outcome))

@@ -1,78 +1,101 @@
-"""PUT and DELETE on relations: between a user and a post, and between two users."""
+"""PUT and DELETE on relations: between a user and a post, and between two users.
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+A request for what already holds is no error.
+"""
 
-from msgspec import structs
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, NamedTuple
 
-from api.accounts.access_tokens import USER_SCOPE
-from api.http.messages import HttpRequest, HttpResponse
-from api.http.routing import Endpoint, RouteSpec
+from fastapi import APIRouter, Depends, Response
+
+from api.http.request import (
+    Commander,
+    Commands,
+    UserReference,
+    command_problems,
+    json_response,
+    position_header,
+    post_from_path,
+)
+from api.http.route import ApiRoute
 from api.schemas import Done
-from api.v1.resource import Resource, done_response, post_from_path, user_ref_from_path
+from api.state import CurrentState
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
 from commands.follow import Follow, Unfollow
 from commands.like import Like, Unlike
 from commands.retweet import Retweet, Unretweet
 
-CommandFactory = Callable[[int], Command]
 
-
-class RelationRoute(NamedTuple):
+class Relation(NamedTuple):
     """A relation's last segment, the field that says whether it holds, and its two commands."""
 
     segment: str
     field: str
-    put: CommandFactory
-    delete: CommandFactory
+    put: Callable[[int], Command]
+    delete: Callable[[int], Command]
 
 
 POST_RELATIONS: Final = (
-    RelationRoute("like", "liked", Like, Unlike),
-    RelationRoute("retweet", "retweeted", Retweet, Unretweet),
+    Relation("like", "liked", Like, Unlike),
+    Relation("retweet", "retweeted", Retweet, Unretweet),
 )
 USER_RELATIONS: Final = (
-    RelationRoute("follow", "followed", Follow, Unfollow),
-    RelationRoute("block", "blocked", Block, Unblock),
-    RelationRoute("mute", "muted", Mute, Unmute),
+    Relation("follow", "followed", Follow, Unfollow),
+    Relation("block", "blocked", Block, Unblock),
+    Relation("mute", "muted", Mute, Unmute),
 )
 
+router = APIRouter(route_class=ApiRoute, prefix="/v1")
 
-class RelationsResource(Resource):
-    """All relations. A request for what already holds is no error."""
 
-    def routes(self) -> list[RouteSpec]:
-        subjects = (
-            ("post", "/v1/posts/{id}", post_from_path, POST_RELATIONS),
-            ("user", "/v1/users/{ref}", self._user_from_path, USER_RELATIONS),
+async def change_relation(
+    create_command: Callable[[int], Command],
+    field: str,
+    holds: bool,
+    subject: int,
+    commands: Commander,
+) -> Response:
+    """Run a command on a subject, and say what holds now."""
+    outcome = await commands.run(create_command(subject))
+    done = Done(id=str(outcome.id), **{field: holds})
+    return json_response(done, headers=position_header(outcome))
+
+
+def _user_from_path(ref: UserReference, state: CurrentState) -> int:
+    return state.ports.references.user_id(ref)
+
+
+def _add_routes(path: str, subject_from_path: Callable[..., int], relation: Relation) -> None:
+    for method, create_command in (("PUT", relation.put), ("DELETE", relation.delete)):
+        verb = create_command.__name__.lower()
+        kind = path.removeprefix("/").partition("/")[0]
+        router.add_api_route(
+            f"{path}/{relation.segment}",
+            _endpoint(subject_from_path, create_command, relation.field, method == "PUT"),
+            methods=[method],
+            name=f"{verb}_{kind.removesuffix('s')}",
+            tags=[kind],
+            response_model=Done,
+            responses=command_problems(404),
         )
-        return [
-            RouteSpec(
-                method, f"{path}/{relation.segment}",
-                self._endpoint(from_path, create_command, relation.field, method == "PUT"),
-                f"{create_command.__name__} a {subject}", Done, scope=USER_SCOPE, command=True,
-                problem_statuses=(403, 404, 422),
-            )
-            for subject, path, from_path, relations in subjects
-            for relation in relations
-            for method, create_command in (("PUT", relation.put), ("DELETE", relation.delete))
-        ]  # fmt: skip
 
-    def _user_from_path(self, request: HttpRequest) -> int:
-        return self._ports.references.user_id(user_ref_from_path(request))
 
-    def _endpoint(
-        self,
-        subject_from_path: Callable[[HttpRequest], int],
-        create_command: CommandFactory,
-        field: str,
-        holds: bool,
-    ) -> Endpoint:
-        template = Done("", **{field: holds})
+def _endpoint(
+    subject_from_path: Callable[..., int],
+    create_command: Callable[[int], Command],
+    field: str,
+    holds: bool,
+) -> Callable[..., Awaitable[Response]]:
+    async def endpoint(
+        commands: Commands, subject: Annotated[int, Depends(subject_from_path)]
+    ) -> Response:
+        return await change_relation(create_command, field, holds, subject, commands)
 
-        async def change_relation(request: HttpRequest) -> HttpResponse:
-            outcome = await self.run_command(request, create_command(subject_from_path(request)))
-            return done_response(structs.replace(template, id=str(outcome.id)), outcome)
+    return endpoint
 
-        return change_relation
+
+for _relation in POST_RELATIONS:
+    _add_routes("/posts/{id}", post_from_path, _relation)
+for _relation in USER_RELATIONS:
+    _add_routes("/users/{ref}", _user_from_path, _relation)

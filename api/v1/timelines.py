@@ -1,75 +1,87 @@
 """Pages of posts: the home, public, hashtag and user timelines."""
 
 from collections.abc import Sequence
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Response
 
 from api.accounts.access_tokens import USER_SCOPE
-from api.http import paging
-from api.http.messages import HttpRequest, HttpResponse
-from api.http.routing import RouteSpec
+from api.http.errors import problems
+from api.http.paging import PAGE_RESPONSE, Page, PostsPage
+from api.http.request import VisibleUser, blocked_users, fresh_views, hidden_users
+from api.http.route import ApiRoute
+from api.http.tokens import Reader, Viewer, requires_scope
 from api.schemas import Post
-from api.v1.resource import POST_PAGE_VIEWS, Resource
+from api.state import ApiState, CurrentState
+from api.v1.posts import POST_VIEWS, posts_page
 from projections import timeline
-from projections.pages import PageRequest
-from projections.store import ReadStore
 from projections.timeline import TimelineEntry
 
+router = APIRouter(
+    route_class=ApiRoute,
+    prefix="/v1",
+    tags=["timelines"],
+    responses=PAGE_RESPONSE,
+)
 
-class TimelinesResource(Resource):
-    """The timelines."""
+FRESH_POSTS: Final = [fresh_views(*POST_VIEWS)]
 
-    def routes(self) -> list[RouteSpec]:
-        return [
-            RouteSpec(
-                "GET", "/v1/timelines/home", self.home_timeline, "The reader's home timeline",
-                list[Post], scope=USER_SCOPE, reads=POST_PAGE_VIEWS, max_page=paging.MAX_POSTS,
-            ),
-            RouteSpec(
-                "GET", "/v1/timelines/public", self.public_timeline, "The posts of all users",
-                list[Post], reads=POST_PAGE_VIEWS, max_page=paging.MAX_POSTS,
-            ),
-            RouteSpec(
-                "GET", "/v1/hashtags/{tag}/posts", self.hashtag_timeline,
-                "The posts with a hashtag", list[Post], reads=POST_PAGE_VIEWS,
-                max_page=paging.MAX_POSTS,
-            ),
-            RouteSpec(
-                "GET", "/v1/users/{ref}/posts", self.user_timeline, "A user's posts", list[Post],
-                reads=POST_PAGE_VIEWS, max_page=paging.MAX_POSTS, problem_statuses=(404,),
-            ),
-        ]  # fmt: skip
 
-    async def home_timeline(self, request: HttpRequest) -> HttpResponse:
-        viewer = request.actor
-        page = paging.page_from_query(request, paging.MAX_POSTS)
-        entries = await self._ports.home.read_page(viewer, page)
-        return await self._entries_page(request, page, entries)
+@router.get(
+    "/timelines/home",
+    response_model=list[Post],
+    responses=problems(403),
+    dependencies=[requires_scope(USER_SCOPE), *FRESH_POSTS],
+)
+async def home_timeline(page: PostsPage, reader: Reader, state: CurrentState) -> Response:
+    """The posts of the users that one follows."""
+    entries = await state.ports.home.read_page(reader, page.request)
+    return await _entries_page(state, page, entries, reader)
 
-    async def public_timeline(self, request: HttpRequest) -> HttpResponse:
-        page = paging.page_from_query(request, paging.MAX_POSTS)
-        hidden = await self.hidden_users(request)
-        entries = await timeline.read_public_timeline(self._store(), page, hidden)
-        return await self._entries_page(request, page, entries)
 
-    async def hashtag_timeline(self, request: HttpRequest) -> HttpResponse:
-        page = paging.page_from_query(request, paging.MAX_POSTS)
-        tag = request.params[0].removeprefix("#")
-        hidden = await self.hidden_users(request)
-        entries = await timeline.read_hashtag_timeline(self._store(), tag, page, hidden)
-        return await self._entries_page(request, page, entries)
+@router.get("/timelines/public", response_model=list[Post], dependencies=FRESH_POSTS)
+async def public_timeline(page: PostsPage, viewer: Viewer, state: CurrentState) -> Response:
+    """The posts of all users."""
+    hidden = await hidden_users(state, viewer)
+    store = state.ports.views.current_store("timeline")
+    entries = await timeline.read_public_timeline(store, page.request, hidden)
+    return await _entries_page(state, page, entries, viewer)
 
-    async def user_timeline(self, request: HttpRequest) -> HttpResponse:
-        """A user's posts; none where one of the two blocks the other."""
-        user = await self.visible_user(request)
-        page = paging.page_from_query(request, paging.MAX_POSTS)
-        entries: Sequence[TimelineEntry] = ()
-        if user not in await self.blocked_users(request):
-            entries = await timeline.read_user_timeline(self._store(), user, page)
-        return await self._entries_page(request, page, entries)
 
-    def _store(self) -> ReadStore:
-        return self._ports.views.current_store("timeline")
+@router.get("/hashtags/{tag}/posts", response_model=list[Post], dependencies=FRESH_POSTS)
+async def hashtag_timeline(
+    tag: Annotated[str, Path(min_length=1, description="without its #")],
+    page: PostsPage,
+    viewer: Viewer,
+    state: CurrentState,
+) -> Response:
+    """The posts with a hashtag."""
+    hidden = await hidden_users(state, viewer)
+    store = state.ports.views.current_store("timeline")
+    entries = await timeline.read_hashtag_timeline(
+        store, tag.removeprefix("#"), page.request, hidden
+    )
+    return await _entries_page(state, page, entries, viewer)
 
-    async def _entries_page(
-        self, request: HttpRequest, page: PageRequest, entries: Sequence[TimelineEntry]
-    ) -> HttpResponse:
-        return await self.posts_page(request, page, entries, [entry.id for entry in entries])
+
+@router.get(
+    "/users/{ref}/posts",
+    response_model=list[Post],
+    responses=problems(404),
+    dependencies=FRESH_POSTS,
+)
+async def user_timeline(
+    user: VisibleUser, page: PostsPage, viewer: Viewer, state: CurrentState
+) -> Response:
+    """A user's posts; none where one of the two blocks the other."""
+    entries: Sequence[TimelineEntry] = ()
+    if user not in await blocked_users(state, viewer):
+        store = state.ports.views.current_store("timeline")
+        entries = await timeline.read_user_timeline(store, user, page.request)
+    return await _entries_page(state, page, entries, viewer)
+
+
+async def _entries_page(
+    state: ApiState, page: Page, entries: Sequence[TimelineEntry], viewer: int
+) -> Response:
+    return await posts_page(state, page, entries, [entry.id for entry in entries], viewer)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from msgspec import UNSET
+from pydantic import TypeAdapter
 
 from api.accounts.errors import AccountUnknown
 from api.ports import Ports
-from api.schemas import User, encode_json
+from api.schemas import User
 from api.views.posts import rfc3339
 from commands.errors import NotFound
 from commands.stream_reader import StreamReader
@@ -19,6 +19,8 @@ from projections.store import ReadStore
 
 USER_VIEWS: Final = ("profiles", "posts", "followers")
 """The views that a user's JSON is made from."""
+
+_USERS: Final = TypeAdapter(list[User])
 
 StoreOfProjection = Callable[[str], ReadStore]
 """Gives the store of a projection: the current one, or one of a point in time."""
@@ -77,7 +79,7 @@ class UserViews:
 
     async def render_page(self, users: Iterable[int], viewer: int) -> bytes:
         """Users as a JSON array, in the order given; deleted ones are left out."""
-        return encode_json(await self.get_users(tuple(users), viewer))
+        return _USERS.dump_json(await self.get_users(tuple(users), viewer), exclude_none=True)
 
     async def get_users(
         self, users: Collection[int], viewer: int, stores: StoreOfProjection | None = None
@@ -105,7 +107,7 @@ class UserViews:
                     following=following,
                     posts=authored.get(user, 0),
                     created_at=rfc3339(time_ms(user)),
-                    followed=user in followed if viewer and viewer != user else UNSET,
+                    followed=user in followed if viewer and viewer != user else None,
                 )
             )
         return found

@@ -70,15 +70,14 @@ async def _import_file(settings: "Settings", file: BinaryIO) -> int:
 
 
 async def _import_window(imports: "CommandImporter", window: list[tuple[int, bytes]]) -> int:
-    from api.schemas import encode_json
-    from api.v1.bulk import line_result_json
+    from api.v1.bulk import encode_line, line_response
 
     done = await imports.run_lines([line for _, line in window])
     results = [
-        line_result_json(result, number) for (number, _), result in zip(window, done, strict=True)
+        line_response(result, number) for (number, _), result in zip(window, done, strict=True)
     ]
     out = sys.stdout.buffer
-    out.writelines(encode_json(result) + b"\n" for result in results)
+    out.writelines(encode_line(result) for result in results)
     out.flush()
     if lost := [result for result in results if result.status == 503]:
         problem = lost[0].problem

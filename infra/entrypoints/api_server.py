@@ -9,11 +9,13 @@ import argparse
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 
 import uvicorn
+from fastapi import FastAPI
 
+from api.app import build_app
 from api.http.request_log import request_fields
-from infra import settings
 from infra.entrypoints.expected_errors import ending_with_one_line
 from infra.process.child_run import announce_ready
 from infra.process.logs import configure_logs
@@ -21,10 +23,24 @@ from infra.process.memory import freeze_started_program
 from infra.process.supervisor import watch_lifeline
 from infra.process.telemetry import begin_telemetry
 from infra.process.tracing import finish_tracing
-from infra.wiring import open_api_app
+from infra.settings import Settings, from_environment
+from infra.wiring import open_api_ports
+from streams.event_traces import traces_are_on
 
 GRACE_SECONDS = 5
 """For requests that are under way when the process is told to stop."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application by the settings, those of the environment unless given, for any ASGI server:
+    `uvicorn --factory infra.entrypoints.api_server:create_app`.
+    """
+    if settings is None:
+        settings = from_environment()
+        begin_telemetry(settings, "api")
+    return build_app(
+        partial(open_api_ports, settings), fast_path=settings.fast_path, traces=traces_are_on()
+    )
 
 
 def build_server(app: object) -> uvicorn.Server:
@@ -56,13 +72,15 @@ class _StreamEndingServer(uvicorn.Server):
 
 async def serve_requests(listener: socket.socket, lifeline: int) -> None:
     """Answer until SIGTERM, or until the parent is gone."""
-    chosen = settings.from_environment()
-    configure_logs(chosen.log_format, "api", request_fields)
-    begin_telemetry(chosen, "api")
-    async with open_api_app(chosen) as app:
+    settings = from_environment()
+    configure_logs(settings.log_format, "api", request_fields)
+    begin_telemetry(settings, "api")
+    app = create_app(settings)
+    # The server would log what the lifespan raises and go on; here it ends the process.
+    async with app.router.lifespan_context(app):
         freeze_started_program()
         running = _StreamEndingServer(build_server(app).config)
-        running.end_streams = app.state.end_streams
+        running.end_streams = app.state.api.open_streams.cancel_all
 
         def stop() -> None:
             running.should_exit = True

@@ -18,9 +18,10 @@ from tests.support.data_folders import (
 )
 
 
-@pytest.fixture
-def world() -> ApiWorld:
-    return ApiWorld()
+@pytest.fixture(params=[True, False], ids=["fast-path", "framework"])
+def world(request: pytest.FixtureRequest) -> ApiWorld:
+    """Every test that uses it runs twice: hot operations answered by the fast path, and not."""
+    return ApiWorld(fast_path=request.param)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Joining, signing in, changing oneself, leaving."""
 
 import httpx
-import msgspec
 import pytest
 
 from api.accounts.account_store import AccountRecord
@@ -19,7 +18,7 @@ async def test_a_new_user_is_answered_whole_and_signed_in(
     answer = await stranger.post("/v1/users", json=ADA | {"bio": "Countess"})
     assert answer.status_code == 201
     assert answer.headers["Starling-Position"] == str(world.log.head())
-    user = msgspec.json.decode(answer.content, type=Registered)
+    user = Registered.model_validate_json(answer.content)
     assert (user.handle, user.name, user.bio) == ("ada", "Ada L.", "Countess")
     assert (user.followers, user.following, user.posts) == (0, 0, 0)
     assert user.created_at == "2026-02-02T02:40:00.000Z"
@@ -167,7 +166,7 @@ async def test_the_email_is_shown_to_oneself_alone(world: ApiWorld) -> None:
     assert "email" not in await bob.get_json("/v1/users/@ada")
     answer = await world.new_client().get(f"/v1/users/{ada.id}")
     assert "email" not in answer.json()
-    msgspec.json.decode(answer.content, type=User)
+    User.model_validate_json(answer.content)
 
 
 async def test_leaving_erases_the_account_and_hides_the_posts(

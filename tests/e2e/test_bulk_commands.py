@@ -195,10 +195,11 @@ async def test_windows_of_lines_are_done_as_they_come(
      ("LINE_BYTES_LIMIT", 100, "line-too-long")],
 )  # fmt: skip
 async def test_a_batch_that_is_too_large_says_how_far_it_was_done(
-    world: ApiWorld, monkeypatch: pytest.MonkeyPatch, name: str, value: int, code: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: int, code: str
 ) -> None:
     monkeypatch.setattr(bulk, "WINDOW_LINES", 1)
     monkeypatch.setattr(bulk, name, value)
+    world = ApiWorld()
 
     async def pieces() -> Any:
         for line in REGISTER:

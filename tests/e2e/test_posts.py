@@ -1,7 +1,6 @@
 """Posts and comments over HTTP."""
 
 import httpx
-import msgspec
 import pytest
 
 from api.schemas import Post
@@ -12,7 +11,7 @@ async def test_a_new_post_is_answered_as_it_will_look(world: ApiWorld) -> None:
     ada = await register_user(world, "ada", "Ada")
     answer = await ada.http.post("/v1/posts", json={"text": "Hello #World from @bob"})
     assert answer.status_code == 201
-    post = msgspec.json.decode(answer.content, type=Post)
+    post = Post.model_validate_json(answer.content)
     assert (post.text, post.hashtags, post.mentions) == (
         "Hello #World from @bob", ["World"], ["bob"],
     )  # fmt: skip

@@ -3,18 +3,17 @@
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
-from api.http.errors import Problem
-from api.http.messages import BODY_LIMIT
+from api.app import BODY_LIMIT
+from api.schemas import Problem
 from events.log import LogUnavailable
 from tests.support.api_world import PASSWORD, ApiWorld, register_user
 
 
 def problem(answer: httpx.Response) -> Problem:
     assert answer.headers["Content-Type"] == "application/problem+json"
-    found = msgspec.json.decode(answer.content, type=Problem)
+    found = Problem.model_validate_json(answer.content)
     assert found.status == answer.status_code
     return found
 

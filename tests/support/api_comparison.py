@@ -12,9 +12,10 @@ from api.accounts.access_tokens import AccessTokens
 from events.envelope import RecordedEvent
 from events.ids.snowflake import time_ms
 from events.schema import PostCreated, UserRegistered
+from infra.entrypoints.api_server import create_app
 from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring import open_api_app, signing_secret
+from infra.wiring import signing_secret
 
 T = TypeVar("T")
 
@@ -109,7 +110,8 @@ class InProcessServer:
 @asynccontextmanager
 async def running_server(settings: Settings) -> AsyncIterator[InProcessServer]:
     """The application as the settings assemble it."""
-    async with open_api_app(settings) as app:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
         door = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=door, base_url="http://starling") as http:
             async with asyncio.timeout(READY_SECONDS):

@@ -1,7 +1,7 @@
 """The whole API in this process, on adapters in memory, for tests that speak HTTP to it."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import httpx
@@ -13,6 +13,7 @@ from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.throttle import LoginThrottle
 from api.app import build_app
 from api.ports import Ports, ProjectionLag, TimeTravelBusy, WaitForPosition
+from api.state import ApiState
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
 from events.codec import EVENT_CODEC
@@ -49,7 +50,7 @@ class ApiWorld:
     Views are brought up to date when a request waits for them, or by `project_all`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fast_path: bool = True) -> None:
         self.clock = ManualClock(START_MS)
         self.log = MemoryLog()
         self.accounts = SqliteAccounts(":memory:")
@@ -84,12 +85,15 @@ class ApiWorld:
             projection_lags=self.projection_lags,
             outdated_views=no_outdated_views,
             admin=ReadOnlyAdmin(self.log, self),
+            base_url="http://test",
             ready_within=10,
             passwords=BoundedPasswordHasher(
                 PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
             ),
         )
-        self.app: FastAPI = build_app(self.ports)
+        self.app: FastAPI = build_app(lambda: nullcontext(self.ports), fast_path=fast_path)
+        # Clients of this process send no lifespan events.
+        self.app.state.api = ApiState(self.ports)
 
     def current_store(self, projection: str) -> MemoryReadStore:
         """As `Views.store`."""

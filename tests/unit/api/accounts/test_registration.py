@@ -202,12 +202,14 @@ async def test_the_right_password_replaces_a_hash_with_older_parameters(
 ) -> None:
     user, weak = await sign_up_with_weak_hash(ports)
     registrar = AccountRegistrar(ports, BoundedPasswordHasher())
-    assert await registrar.sign_in(SignIn("ada", "a long password"), "10.0.0.1") == user
+    sign_in = SignIn(handle="ada", password="a long password")
+    assert await registrar.sign_in(sign_in, "10.0.0.1") == user
     account = await ports.accounts.get(user)
     assert account is not None
     assert account.password_hash != weak
     assert not PasswordHasher().check_needs_rehash(account.password_hash or "")
-    assert await registrar.sign_in(SignIn("ada", "a long password"), "10.0.0.1") == user
+    sign_in = SignIn(handle="ada", password="a long password")
+    assert await registrar.sign_in(sign_in, "10.0.0.1") == user
     assert await ports.accounts.get(user) == account
 
 
@@ -215,7 +217,7 @@ async def test_a_wrong_password_replaces_no_hash(ports: RegistrationPorts) -> No
     user, weak = await sign_up_with_weak_hash(ports)
     registrar = AccountRegistrar(ports, BoundedPasswordHasher())
     with pytest.raises(WrongCredentials):
-        await registrar.sign_in(SignIn("ada", "a long passwort"), "10.0.0.1")
+        await registrar.sign_in(SignIn(handle="ada", password="a long passwort"), "10.0.0.1")
     account = await ports.accounts.get(user)
     assert account is not None
     assert account.password_hash == weak

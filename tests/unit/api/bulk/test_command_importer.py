@@ -11,7 +11,8 @@ import pytest
 from api.accounts.account_store import AccountRecord
 from api.accounts.errors import AccountsUnavailable
 from api.bulk.command_importer import CommandImporter
-from api.v1.bulk import LineResultJson, line_result_json
+from api.schemas import LineResponse
+from api.v1.bulk import line_response
 from commands.handler import CommandHandler
 from commands.import_line import Credentials
 from commands.request import CommandOutcome, CommandRequest
@@ -61,10 +62,10 @@ class ImportSetup:
         sequence = itertools.count()
         yield lambda unix_ms: first_id_at(unix_ms) + next(sequence)
 
-    async def import_lines(self, *lines: dict[str, Any] | bytes) -> list[LineResultJson]:
+    async def import_lines(self, *lines: dict[str, Any] | bytes) -> list[LineResponse]:
         raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
         results = await self.imports.run_lines(raw)
-        return [line_result_json(result, number) for number, result in enumerate(results, 1)]
+        return [line_response(result, number) for number, result in enumerate(results, 1)]
 
 
 @pytest.fixture

@@ -1,0 +1,275 @@
+"""The fast path: answers the operations that carry the load before the framework does.
+
+A middleware that finds the operation in a dictionary, reads what it needs from the request, and
+calls the function that also is the route's. Routing, dependencies and parameters take the framework
+some 150 µs a request, this some 15 (`docs/benchmarks.md`).
+
+It answers plain requests alone. Where anything about one is unusual (no token, an unfit body, an
+unknown parameter, a `Starling-Position`), the framework answers, so refusals are written once. And
+it stands aside where an application has `dependency_overrides`. The setting `STARLING_FAST_PATH`
+switches it off.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
+from urllib.parse import parse_qsl
+
+from fastapi import FastAPI, Response
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel, ValidationError
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.accounts.access_tokens import USER_SCOPE
+from api.http.errors import EXPECTED_ERRORS, failure_response
+from api.http.paging import DEFAULT_LIMIT, MAX_POSTS, Page, page_address, page_request
+from api.http.request import Commander, post_from_path, user_ref_from_path
+from api.http.tokens import read_token, require_account
+from api.schemas import NewComment, NewPost
+from api.state import ApiState
+from api.v1 import posts, timelines
+from api.v1.relations import POST_RELATIONS, USER_RELATIONS, Relation, change_relation
+
+BODY_LIMIT: Final = 64 << 10
+"""Bytes of a body that is read here; the framework reads longer ones, up to its own limit."""
+
+_PAGE_PARAMETERS: Final = frozenset({"limit", "max_id", "since_id", "min_id"})
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class NotPlain(Exception):
+    """A request that the framework has to answer."""
+
+
+class HotRequest:
+    """A request to a hot operation. Its methods raise `NotPlain` or what the framework would."""
+
+    def __init__(self, state: ApiState, scope: Scope, receive: Receive, subject: str) -> None:
+        self.state = state
+        self.subject = subject
+        """What stands in the address for the `{name}` in it."""
+        self._scope = scope
+        self._receive = receive
+        # As in Starlette's headers, the first of several counts.
+        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        self._body: bytes | None = None
+        if b"starling-position" in self._headers:
+            raise NotPlain
+
+    async def viewer(self) -> int:
+        """As the dependency `Viewer`."""
+        header = self._headers.get(b"authorization")
+        return 0 if header is None else await self._account_user(header, None)
+
+    async def reader(self) -> int:
+        """As the dependency `Reader`."""
+        return await self._account_user(self._authorization(), USER_SCOPE)
+
+    async def _account_user(self, header: bytes, scope: str | None) -> int:
+        user = read_token(self.state, header.decode("latin-1"), scope).user
+        await require_account(self.state, user)
+        return user
+
+    def _authorization(self) -> bytes:
+        header = self._headers.get(b"authorization")
+        if header is None:
+            raise NotPlain
+        return header
+
+    def commander(self) -> Commander:
+        """As the dependency `Commands`."""
+        self.require_no_query()
+        header = self._authorization().decode("latin-1")
+        actor = read_token(self.state, header, USER_SCOPE).user
+        key = self._headers.get(b"idempotency-key")
+        return Commander(self.state, actor, None if key is None else key.decode("latin-1"))
+
+    def require_no_query(self) -> None:
+        """Leave a request with parameters to the framework."""
+        if self._scope["query_string"]:
+            raise NotPlain
+
+    def page(self) -> Page:
+        """As the dependency `PostsPage`."""
+        wanted = page_request(MAX_POSTS, DEFAULT_LIMIT, None, None, None)
+        if text := self._scope["query_string"].decode("latin-1"):
+            pairs = parse_qsl(text, keep_blank_values=True)
+            query = dict(pairs)
+            if len(query) < len(pairs) or not query.keys() <= _PAGE_PARAMETERS:
+                raise NotPlain
+            if not all(v.isascii() and v.isdigit() and len(v) < 20 for v in query.values()):
+                raise NotPlain
+            limit = int(query.get("limit", DEFAULT_LIMIT))
+            if limit < 1:
+                raise NotPlain
+            ids = (query.get(name) for name in ("max_id", "since_id", "min_id"))
+            wanted = page_request(MAX_POSTS, limit, *ids)
+        return Page(wanted, page_address(self.state.ports.base_url, self._scope))
+
+    def post(self) -> int:
+        """As the dependency `PostId`."""
+        return post_from_path(self.subject)
+
+    def user(self) -> int:
+        """The user in the address of a command."""
+        return self.state.ports.references.user_id(user_ref_from_path(self.subject, None))
+
+    async def read(self, model: type[M]) -> M:
+        """The body."""
+        length = self._headers.get(b"content-length", b"")
+        if not length.isdigit() or len(length) > 9 or int(length) > BODY_LIMIT:
+            raise NotPlain
+        parts: list[bytes] = []
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":  # the client went away
+                self._body = b"".join(parts)
+                raise NotPlain
+            parts.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+        self._body = b"".join(parts)
+        return model.model_validate_json(self._body)
+
+    @property
+    def receive(self) -> Receive:
+        """For the framework: gives the body again, if it was read."""
+        if self._body is None:
+            return self._receive
+        body: bytes | None = self._body
+
+        async def receive_again() -> Message:
+            nonlocal body
+            if body is None:
+                return await self._receive()
+            message = {"type": "http.request", "body": body, "more_body": False}
+            body = None
+            return message
+
+        return receive_again
+
+
+Call = Callable[[], Awaitable[Response]]
+"""The call of a route's function, its arguments read."""
+
+Operation = Callable[[HotRequest], Awaitable[Call]]
+"""Reads the arguments of a route's function."""
+
+
+async def _home(request: HotRequest) -> Call:
+    return partial(timelines.home_timeline, request.page(), await request.reader(), request.state)
+
+
+async def _public(request: HotRequest) -> Call:
+    return partial(timelines.public_timeline, request.page(), await request.viewer(), request.state)
+
+
+async def _hashtag(request: HotRequest) -> Call:
+    page, viewer = request.page(), await request.viewer()
+    return partial(timelines.hashtag_timeline, request.subject, page, viewer, request.state)
+
+
+async def _get_post(request: HotRequest) -> Call:
+    request.require_no_query()
+    return partial(posts.get_post, request.post(), await request.viewer(), request.state)
+
+
+async def _create_post(request: HotRequest) -> Call:
+    commander = request.commander()
+    return partial(posts.create_post, await request.read(NewPost), commander, request.state)
+
+
+async def _create_comment(request: HotRequest) -> Call:
+    post, commander = request.post(), request.commander()
+    new = await request.read(NewComment)
+    return partial(posts.create_comment, commander, post, new, request.state)
+
+
+def _change(relation: Relation, holds: bool, subject: Callable[[HotRequest], int]) -> Operation:
+    create_command = relation.put if holds else relation.delete
+
+    async def read_arguments(request: HotRequest) -> Call:
+        commander = request.commander()
+        about = subject(request)
+        return partial(change_relation, create_command, relation.field, holds, about, commander)
+
+    return read_arguments
+
+
+_BY_ADDRESS: Final[dict[tuple[str, str], Operation]] = {
+    ("GET", "/v1/timelines/home"): _home,
+    ("GET", "/v1/timelines/public"): _public,
+    ("POST", "/v1/posts"): _create_post,
+    ("GET", "/v1/posts/{id}"): _get_post,
+    ("POST", "/v1/posts/{id}/comments"): _create_comment,
+    ("GET", "/v1/hashtags/{tag}/posts"): _hashtag,
+    **{
+        (method, f"{path}/{relation.segment}"): _change(relation, method == "PUT", subject)
+        for path, subject, hot in (
+            ("/v1/posts/{id}", HotRequest.post, POST_RELATIONS),
+            ("/v1/users/{ref}", HotRequest.user, USER_RELATIONS[:1]),
+        )
+        for relation in hot
+        for method in ("PUT", "DELETE")
+    },
+}
+"""The hot operations by method and path, as in the framework's routes."""
+
+
+class FastPath:
+    """The ASGI middleware of the fast path."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._routes: dict[tuple[str, str], BaseRoute] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or have the framework do it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        address, subject = _split_address(scope["method"], scope["path"])
+        operation = _BY_ADDRESS.get(address)
+        app: FastAPI = scope["app"]
+        if operation is None or scope.get("root_path") or app.dependency_overrides:
+            await self._app(scope, receive, send)
+            return
+        state: ApiState = app.state.api
+        state.post_views.apply_invalidations()
+        request: HotRequest | None = None
+        try:
+            request = HotRequest(state, scope, receive, subject)
+            call = await operation(request)
+        except (NotPlain, ValidationError, *EXPECTED_ERRORS):
+            await self._app(scope, receive if request is None else request.receive, send)
+            return
+        scope["route"] = self._route(app, address)
+        try:
+            response = await call()
+        except EXPECTED_ERRORS as error:
+            response = failure_response(error, scope)
+        await response(scope, receive, send)
+
+    def _route(self, app: FastAPI, address: tuple[str, str]) -> BaseRoute:
+        """The framework's route, for what looks at `scope["route"]`: metrics, traces."""
+        if not self._routes:
+            for context in iter_route_contexts(app.routes):
+                route = context.route
+                if isinstance(route, APIRoute) and route.methods:
+                    self._routes |= {(method, route.path): route for method in route.methods}
+        return self._routes[address]
+
+
+def _split_address(method: str, path: str) -> tuple[tuple[str, str], str]:
+    """Method and path as in `_BY_ADDRESS`, and the segment that stands for the `{name}`."""
+    segments = path.split("/")
+    if len(segments) < 4 or segments[2] == "timelines":
+        return (method, path), ""
+    name = _PARAMETERS.get(segments[2], "")
+    subject, segments[3] = segments[3], name
+    return (method, "/".join(segments) if subject else path), subject
+
+
+_PARAMETERS: Final = {"posts": "{id}", "users": "{ref}", "hashtags": "{tag}"}

@@ -1,0 +1,240 @@
+"""What routes ask of a request: dependencies for ids in addresses, fresh views and commands."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Header, Path, Query, Response
+from pydantic import BaseModel
+
+from api.accounts.access_tokens import TokenClaims
+from api.http.errors import RETRY_AFTER, RequestRefused, problems, token_missing, unauthorized
+from api.http.request_log import note_correlation
+from api.http.tokens import Actor, Viewer, token_claims
+from api.state import ApiState, CurrentState
+from api.views.posts import SinglePost
+from api.views.users import no_such_user
+from commands import idempotency
+from commands.decider import Command
+from commands.errors import InvalidInput, NotAllowed, NotFound
+from commands.filter_parser import checked_time
+from commands.request import CommandOutcome, CommandRequest
+from events.ids.snowflake import LAST_ID
+
+POSITION_WAIT_SECONDS: Final = 2.0
+"""How long a query waits for views to reach its `Starling-Position`."""
+
+LAST_POSITION: Final = (1 << 63) - 1
+
+_ACTOR_CODES: Final = ("account-deleted", "account-unknown")
+"""Refusals of a command because of its actor's account: over HTTP, the token is worthless."""
+
+_ID_SCHEMA: Final = {"pattern": "^[0-9]{1,19}$"}
+_REF_SCHEMA: Final = {"pattern": "^([0-9]{1,19}|@[A-Za-z0-9_]{2,30}|me)$"}
+
+
+def json_response(
+    model: BaseModel | bytes, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """A response whose body is a model, or JSON already."""
+    body = model if isinstance(model, bytes) else model.model_dump_json(exclude_none=True)
+    return Response(body, status, headers, media_type="application/json")
+
+
+# ---- ids and times in addresses ----
+
+
+def _parse_id(text: str) -> int | None:
+    if text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= LAST_ID:
+        return int(text)
+    return None
+
+
+def post_from_path(id: Annotated[str, Path(json_schema_extra={**_ID_SCHEMA})]) -> int:
+    """The id of the post in the address. Raises `NotFound` for a text that is no id."""
+    post = _parse_id(id)
+    if not post:
+        raise no_such_post(id)
+    return post
+
+
+def user_ref_from_path(
+    ref: Annotated[
+        str,
+        Path(description="an id, an @handle, or `me`", json_schema_extra={**_REF_SCHEMA}),
+    ],
+    claims: Annotated[TokenClaims | None, Depends(token_claims)],
+) -> str:
+    """The id or `@handle` in the address; `me` is the signed-in user's id.
+
+    Raises `InvalidInput` for anything else, `RequestRefused` (401) for `me` without a token.
+    """
+    if ref == "me":
+        if claims is None:
+            raise token_missing()
+        return str(claims.user)
+    if not ref.startswith("@") and not _parse_id(ref):
+        raise InvalidInput("reference-invalid", f"{ref!r} names no user; give an id or an @handle")
+    return ref
+
+
+def time_from_query(
+    state: CurrentState,
+    at: Annotated[str | None, Query(description="as of then: RFC 3339, or an id")] = None,
+) -> int | None:
+    """The `at` of a request in Unix ms; None where it is about now. Raises `InvalidInput`."""
+    if at is None:
+        return None
+    ms = checked_time(at)
+    if ms > state.ports.clock_ms():
+        raise InvalidInput("time-in-future", f"{at} is in the future; `at` asks for what was")
+    return ms
+
+
+PostId = Annotated[int, Depends(post_from_path)]
+UserReference = Annotated[str, Depends(user_ref_from_path)]
+AtTime = Annotated[int | None, Depends(time_from_query)]
+
+
+def no_such_post(ref: str | int) -> NotFound:
+    """The refusal of a post that does not exist, or that the reader can't see."""
+    return NotFound("post-not-found", f"there is no post {ref} (any more); check the id")
+
+
+# ---- what a reader sees ----
+
+
+async def blocked_users(state: ApiState, viewer: int) -> frozenset[int]:
+    """Users whom the reader blocks or who block the reader."""
+    return (await state.ports.home.viewer_context(viewer)).blocked if viewer else frozenset()
+
+
+async def hidden_users(state: ApiState, viewer: int) -> frozenset[int]:
+    """Users whose posts the reader doesn't see in lists: blocked, blocking and muted ones."""
+    return (await state.ports.home.viewer_context(viewer)).hidden if viewer else frozenset()
+
+
+async def require_unblocked(state: ApiState, post: int, viewer: int) -> None:
+    """Raises `NotFound` where the reader and the post's author block one another, as in lists,
+    whichever of them did.
+    """
+    blocked = await blocked_users(state, viewer)
+    if blocked and not await state.post_views.exclude_authors([SinglePost(post)], blocked):
+        raise no_such_post(post)
+
+
+async def _visible_user(state: CurrentState, ref: UserReference) -> int:
+    """The user in the address. Raises `NotFound` where there is no account (any more)."""
+    user = await state.user_views.resolve(ref)
+    if not await state.post_views.is_active(user):
+        raise no_such_user(user)
+    return user
+
+
+async def _visible_post(state: CurrentState, post: PostId, viewer: Viewer) -> int:
+    """The post in the address. Raises `NotFound` where the reader can't see it."""
+    if not await state.post_views.post_exists(post):
+        raise no_such_post(post)
+    await require_unblocked(state, post, viewer)
+    return post
+
+
+VisibleUser = Annotated[int, Depends(_visible_user)]
+VisiblePost = Annotated[int, Depends(_visible_post)]
+
+
+# ---- views as new as a reader's own writes ----
+
+
+class _FreshViews:
+    """The dependency of routes that read views: they have seen the request's position."""
+
+    def __init__(self, projections: tuple[str, ...]) -> None:
+        self._projections = projections
+
+    async def __call__(
+        self,
+        state: CurrentState,
+        starling_position: Annotated[
+            str | None,
+            Header(
+                alias="Starling-Position",
+                description="The header of a command's response: waits until its effect can be "
+                "seen, 2 s at most, then answers 503",
+            ),
+        ] = None,
+    ) -> None:
+        if starling_position is None:
+            return
+        text = starling_position.strip()
+        if not (text.isascii() and text.isdigit() and len(text) < 20) or int(text) > LAST_POSITION:
+            message = "`Starling-Position` must be what a command answered in that header"
+            raise RequestRefused(422, "invalid-position", message)
+        ports = state.ports
+        if not await ports.wait_for(self._projections, int(text), POSITION_WAIT_SECONDS):
+            message = "the views are not there yet: ask again, or without `Starling-Position`"
+            raise RequestRefused(503, "views-behind", message, RETRY_AFTER)
+        # What came into the views meanwhile makes more of the caches old.
+        state.post_views.apply_invalidations()
+
+
+def fresh_views(*projections: str) -> Any:
+    """The dependency of a route that reads these views: waits for the `Starling-Position`."""
+    return Depends(_FreshViews(projections))
+
+
+QUERY_PROBLEMS: Final = problems(401, 422, 503)
+"""How every query may be refused."""
+
+# ---- commands ----
+
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="The same key does the same command once, however often it is sent",
+        json_schema_extra={"minLength": 1, "maxLength": 200},
+    ),
+]
+
+
+class Commander:
+    """The dependency of routes that run a command of the signed-in user."""
+
+    def __init__(self, state: CurrentState, actor: Actor, key: KeyHeader = None) -> None:
+        self._state = state
+        self.actor = actor
+        self._key = key
+
+    async def run(self, command: Command) -> CommandOutcome:
+        """Run a command, once for each `Idempotency-Key`."""
+        key = (
+            idempotency.key_for_user(self.actor, self._key.strip(), command)
+            if self._key is not None
+            else None
+        )
+        try:
+            outcome = await self._state.ports.handler.handle(
+                CommandRequest(command, self.actor, key)
+            )
+        except NotAllowed as error:
+            if error.code in _ACTOR_CODES:
+                raise unauthorized(error.code, str(error)) from error
+            raise
+        if outcome.writes:
+            note_correlation(outcome.writes[0].events[0].id)
+        return outcome
+
+
+Commands = Annotated[Commander, Depends(Commander)]
+
+
+def command_problems(*statuses: int, success: int = 200) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a command's route."""
+    position = {"schema": {"type": "string"}, "description": "for queries that must see this"}
+    return {success: {"headers": {"Starling-Position": position}}} | problems(
+        *sorted({401, 403, 422, 503, *statuses})
+    )
+
+
+def position_header(outcome: CommandOutcome) -> dict[str, str]:
+    """The header by which a client reads its own write."""
+    return {"starling-position": str(outcome.position)}

@@ -1,0 +1,68 @@
+"""How routes of the API read a request, where FastAPI's own way would surprise clients."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response, params
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic_core import from_json
+
+from api.http.errors import RequestRefused
+
+RouteHandler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class JsonRequest(Request):
+    """A request whose body is JSON, read by the parser that also fills the models."""
+
+    async def json(self) -> Any:
+        """The body. Raises `RequestRefused` (400) where it is no JSON."""
+        try:
+            return from_json(await self.body())
+        except ValueError as error:
+            raise RequestRefused(400, "malformed-json", f"the body is no JSON: {error}") from error
+
+
+class ApiRoute(APIRoute):
+    """A route that refuses unknown query parameters, as bodies refuse unknown fields; takes a JSON
+    body whatever its declared type, since `curl -d` declares a form; and leaves fields out of its
+    response that are None.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        options |= {"response_model_exclude_none": True, "strict_content_type": False}
+        super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> RouteHandler:
+        """The handler that FastAPI makes, with what is above around it."""
+        handle = super().get_route_handler()
+        known = _query_names(self.dependant)
+        reads_json = self.body_field is not None and not isinstance(
+            self.body_field.field_info, params.Form
+        )
+
+        async def handle_request(request: Request) -> Response:
+            for name in request.query_params:
+                if name not in known:
+                    raise RequestRefused(422, "invalid-query", _unknown_parameter(name, known))
+            if not reads_json:
+                return await handle(request)
+            request.scope["headers"] = [
+                header for header in request.scope["headers"] if header[0] != b"content-type"
+            ]
+            return await handle(JsonRequest(request.scope, request.receive))
+
+        return handle_request
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    """The query parameters of a route and of all that it depends on."""
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*map(_query_names, dependant.dependencies))
+
+
+def _unknown_parameter(name: str, known: set[str]) -> str:
+    names = ", ".join(sorted(known))
+    there_are = f"it takes {names}" if names else "it takes none"
+    return f"this address takes no parameter `{name[:40]}`: {there_are}"

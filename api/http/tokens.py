@@ -1,0 +1,90 @@
+"""Who asks: dependencies that read a request's access token, and check what it allows."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer, SecurityScopes
+
+from api.accounts.access_tokens import USER_SCOPE, TokenClaims
+from api.http.errors import RequestRefused, token_missing, unauthorized
+from api.state import ApiState, CurrentState
+
+_BEARER: Final = HTTPBearer(
+    scheme_name="token",
+    description="The `token` of a registration, a sign-in, or of `starling token`.",
+    auto_error=False,
+)
+"""Documents where the token goes; `read_token` reads it, and says what is wrong with a header."""
+
+
+def read_token(state: ApiState, header: str, scope: str | None) -> TokenClaims:
+    """What the token of an `Authorization` header says.
+
+    Raises `RequestRefused` (401; 403 where it lacks the scope), `InvalidToken`, `ExpiredToken`.
+    """
+    kind, _, token = header.partition(" ")
+    if kind.lower() != "bearer":
+        message = "the header must read 'Authorization: Bearer TOKEN'"
+        raise unauthorized("token-invalid", message)
+    claims = state.ports.tokens.read_claims(token.strip().encode("latin-1"))
+    if scope is not None and scope not in claims.scopes:
+        raise RequestRefused(
+            403,
+            "scope-missing",
+            f"this needs a token with the scope '{scope}': an operator makes one "
+            f"with 'starling token {claims.user} --scope {scope}'",
+            {"www-authenticate": 'Bearer error="insufficient_scope"'},
+        )
+    return claims
+
+
+async def require_account(state: ApiState, user: int) -> None:
+    """Refuse the tokens of a deleted account. Raises `RequestRefused` (401)."""
+    if await state.post_views.is_deleted(user):
+        raise unauthorized("account-gone", "the account was deleted: its tokens are worthless")
+
+
+async def token_claims(
+    request: Request,
+    state: CurrentState,
+    scopes: SecurityScopes,
+    documented: Annotated[object, Security(_BEARER)],
+) -> TokenClaims | None:
+    """What the request's token says; None without one. The scope that a route names is needed."""
+    header = request.headers.get("authorization")
+    scope = scopes.scopes[0] if scopes.scopes else None
+    if header is not None:
+        return read_token(state, header, scope)
+    if scope is not None:
+        raise token_missing()
+    return None
+
+
+async def _optional_viewer(
+    state: CurrentState, claims: Annotated[TokenClaims | None, Security(token_claims)]
+) -> int:
+    if claims is None:
+        return 0
+    await require_account(state, claims.user)
+    return claims.user
+
+
+async def _command_actor(claims: Annotated[TokenClaims, Security(token_claims)]) -> int:
+    return claims.user
+
+
+Viewer = Annotated[int, Security(_optional_viewer)]
+"""The signed-in user for whom the response is; 0 without a token."""
+
+Reader = Annotated[int, Security(_optional_viewer, scopes=[USER_SCOPE])]
+"""The signed-in user who reads what only signed-in users can."""
+
+Actor = Annotated[int, Security(_command_actor, scopes=[USER_SCOPE])]
+"""The signed-in user who gives a command, which learns from the log itself whether the account was
+deleted.
+"""
+
+
+def requires_scope(scope: str) -> Any:
+    """The dependency of routes that need a token with a scope."""
+    return Security(_optional_viewer, scopes=[scope])

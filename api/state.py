@@ -1,0 +1,45 @@
+"""What the routes of an API process work with: the ports, and what is built on them once."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.accounts.registration import AccountRegistrar
+from api.bulk.command_importer import CommandImporter
+from api.http.metrics import RequestMetrics
+from api.http.request_log import RequestLog
+from api.http.streaming_response import OpenStreams
+from api.ports import Ports
+from api.views.posts import PostViews
+from api.views.users import UserViews
+
+
+class ApiState:
+    """The attribute `api` of `app.state`."""
+
+    def __init__(self, ports: Ports) -> None:
+        self.ports = ports
+        self.post_views = PostViews(ports)
+        self.user_views = UserViews(ports)
+        self.registrar = AccountRegistrar(ports, ports.passwords)
+        self.importer = CommandImporter(
+            ports.log,
+            ports.handler,
+            ports.accounts,
+            self.registrar.register_account,
+            ports.open_import_ids,
+            ports.clock_ms,
+        )
+        self.metrics = RequestMetrics(ports.projection_lags, ports.render_shared_metrics)
+        self.request_log = RequestLog(ports.access_log)
+        self.open_streams = OpenStreams()
+
+
+def _current_state(request: Request) -> ApiState:
+    state: ApiState = request.app.state.api
+    state.post_views.apply_invalidations()
+    return state
+
+
+CurrentState = Annotated[ApiState, Depends(_current_state)]
+"""The state, its caches as new as the projector's last invalidations."""
