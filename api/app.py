@@ -47,7 +47,7 @@ def build_app(open_ports: OpenPorts, *, fast_path: bool = True, traces: bool = F
 
     middleware = [Middleware(ReportedRequests), Middleware(HeadRequests), Middleware(AnyOriginCors)]
     if fast_path:
-        middleware.append(Middleware(FastPath))
+        middleware.append(Middleware(FastPath, traces))
     limits = {"/v1/commands": bulk.BATCH_BYTES_LIMIT}
     middleware.append(Middleware(BodyLimit, BODY_LIMIT, limits))
     # Its own metrics and logs would read the environment at every request; ours are `api.http`'s.

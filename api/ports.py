@@ -98,8 +98,6 @@ class Ports:
     """Where clients reach the server; every absolute URL begins with it."""
     ready_within: int = 10_000
     """Log positions that a projection may be behind while the server calls itself ready."""
-    traces: bool = False
-    """Whether requests get spans."""
     access_log: bool = False
     """Whether each request gets a line in the process's log."""
     render_shared_metrics: Callable[[], bytes] | None = None

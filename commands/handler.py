@@ -34,9 +34,8 @@ class CommandHandler:
         self._log = log
         self._new_id = new_id
         self._reads_are_local = log.features.local_reads
-        self._append = around_append(
-            log.append if log.features.multi_stream_appends else self._append_stream_by_stream
-        )
+        self._multi_stream_appends = log.features.multi_stream_appends
+        self._append = around_append(self._append_to_log)
 
     async def handle(self, request: CommandRequest) -> CommandOutcome:
         """Do one command.
@@ -84,10 +83,10 @@ class CommandHandler:
         writes = () if replayed else append.writes
         return CommandOutcome(result_id, position, bool(writes), replayed, writes)
 
-    async def _append_stream_by_stream(self, append: AppendRequest) -> AppendResult:
-        """The key goes with the last stream: only with that one is the command done."""
-        if len(append.writes) < 2:
+    async def _append_to_log(self, append: AppendRequest) -> AppendResult:
+        if self._multi_stream_appends or len(append.writes) < 2:
             return await self._log.append(append)
+        # The key goes with the last stream: only with that one is the command done.
         *before, last = append.writes
         for write in before:
             await self._log.append(replace(append, writes=(write,), key=None))

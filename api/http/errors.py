@@ -27,7 +27,7 @@ from commands.errors import (
     StateConflict,
     WriteContention,
 )
-from events.ids.snowflake import OutOfLayout, SnowflakeError
+from events.ids.snowflake import ClockWentBack, OutOfLayout, SnowflakeError
 from events.log import IdempotencyKeyReused, LogError
 from projections.registry import UnknownProjection
 from projections.store import OldSchema, StoreError
@@ -199,6 +199,8 @@ _UNAVAILABLE_TEXTS: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 def _unavailable_response(error: Exception) -> ProblemResponse:
     text = next(text for kind, text in _UNAVAILABLE_TEXTS if isinstance(error, kind))
+    if isinstance(error, ClockWentBack):
+        text = f"{text} ({error})"
     detail = f"{text} at the moment: try again, with the same Idempotency-Key if you sent one"
     return ProblemResponse(503, "unavailable", detail, RETRY_AFTER)
 

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Response
 from fastapi.routing import APIRoute, iter_route_contexts
+from opentelemetry import trace
 from pydantic import BaseModel, ValidationError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -221,8 +222,9 @@ _BY_ADDRESS: Final[dict[tuple[str, str], Operation]] = {
 class FastPath:
     """The ASGI middleware of the fast path."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, traces: bool = False) -> None:
         self._app = app
+        self._traces = traces
         self._routes: dict[tuple[str, str], BaseRoute] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -246,6 +248,10 @@ class FastPath:
             await self._app(scope, receive if request is None else request.receive, send)
             return
         scope["route"] = self._route(app, address)
+        if self._traces:
+            span = trace.get_current_span()
+            span.update_name(" ".join(address))
+            span.set_attribute("http.route", address[1])
         try:
             response = await call()
         except EXPECTED_ERRORS as error:

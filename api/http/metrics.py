@@ -63,8 +63,10 @@ class RequestMetrics:
         child[0]()
         child[1](seconds)
 
-    async def render_text(self, dead_letters: Mapping[str, int]) -> bytes:
-        """Everything, as Prometheus reads it; `dead_letters` counts them by projection."""
+    async def render_text(self, dead_letters: Mapping[str, int] | None) -> bytes:
+        """Everything, as Prometheus reads it; `dead_letters` counts them by projection, None where
+        the views can't be asked.
+        """
         registry = CollectorRegistry()
         registry.register(_LagCollector(self._read_lags(), dead_letters))
         requests = await asyncio.to_thread(self._render_requests)
@@ -72,7 +74,9 @@ class RequestMetrics:
 
 
 class _LagCollector(Collector):
-    def __init__(self, lags: Sequence[ProjectionLag], dead_letters: Mapping[str, int]) -> None:
+    def __init__(
+        self, lags: Sequence[ProjectionLag], dead_letters: Mapping[str, int] | None
+    ) -> None:
         self._lags, self._dead_letters = lags, dead_letters
 
     def describe(self) -> list[Metric]:
@@ -92,7 +96,8 @@ class _LagCollector(Collector):
         )
         for lag in self._lags:
             lags.add_metric([lag.projection], lag.positions_behind)
-            letters.add_metric([lag.projection], self._dead_letters.get(lag.projection, 0))
+            if self._dead_letters is not None:
+                letters.add_metric([lag.projection], self._dead_letters.get(lag.projection, 0))
             for number, position in lag.partitions.items():
                 behind = max(0, lag.head - position) if lag.positions_behind else 0
                 partitions.add_metric([lag.projection, str(number)], behind)

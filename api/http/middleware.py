@@ -50,9 +50,10 @@ class ReportedRequests:
                 state: ApiState = scope["app"].state.api
                 method, seconds = scope["method"], perf_counter() - started
                 state.metrics.observe(method, route.path, status, seconds)
-                state.request_log.report(
-                    method, route.path, status, seconds, scope.get(FAILURE_KEY, "")
-                )
+                failure = scope.get(FAILURE_KEY, "")
+                # A server that says it is not ready has answered, not failed.
+                if failure or status != 503:
+                    state.request_log.report(method, route.path, status, seconds, failure)
 
 
 class HeadRequests:
@@ -101,7 +102,7 @@ class AnyOriginCors:
             allow_origins=["*"],
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["Link", "Starling-Position", "Retry-After"],
+            expose_headers=["Link", "Starling-Position", "Retry-After", "X-Request-Id"],
             max_age=86_400,
         )
 

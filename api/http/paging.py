@@ -29,23 +29,31 @@ class Page:
         self.request = request
         self._address = address
 
-    def link_header(self, ids: Sequence[int]) -> dict[str, str]:
+    def link_header(self, ids: Sequence[int], scanned_to: int | None = None) -> dict[str, str]:
         """The `Link` header for a page whose entries have these ids, newest first.
 
         A full page has a next one, with older entries (perhaps none); a page with entries has a
-        previous one, with newer entries (perhaps none yet).
+        previous one, with newer entries (perhaps none yet). A page that ended at `scanned_to`,
+        because too many entries on the way there are hidden, goes on from there.
         """
-        if not ids:
-            return {}
-        limit, _, since_id, _ = self.request
+        limit, _, since_id, min_id = self.request
+        older = ids[-1] if len(ids) >= limit else None
+        newer = ids[0] if ids else None
+        if scanned_to is not None and min_id is None:
+            older = scanned_to
+        elif scanned_to is not None:
+            newer = scanned_to
         query = {"limit": limit} if limit != DEFAULT_LIMIT else {}
-        text = f'<{self._address}?{urlencode(query | {"min_id": ids[0]})}>; rel="prev"'
-        if len(ids) >= limit:
-            if since_id is not None:
-                query["since_id"] = since_id
-            older = urlencode(query | {"max_id": ids[-1]})
-            text = f'<{self._address}?{older}>; rel="next", {text}'
-        return {"link": text}
+        links: list[str] = []
+        if older is not None:
+            bound = {} if since_id is None else {"since_id": since_id}
+            links.append(self._link("next", query | bound | {"max_id": older}))
+        if newer is not None:
+            links.append(self._link("prev", query | {"min_id": newer}))
+        return {"link": ", ".join(links)} if links else {}
+
+    def _link(self, relation: str, query: dict[str, int]) -> str:
+        return f'<{self._address}?{urlencode(query)}>; rel="{relation}"'
 
 
 class PageQuery:

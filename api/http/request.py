@@ -7,7 +7,6 @@ from pydantic import BaseModel
 
 from api.accounts.access_tokens import TokenClaims
 from api.http.errors import RETRY_AFTER, RequestRefused, problems, token_missing, unauthorized
-from api.http.request_log import note_correlation
 from api.http.tokens import Actor, Viewer, token_claims
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
@@ -212,16 +211,11 @@ class Commander:
             else None
         )
         try:
-            outcome = await self._state.ports.handler.handle(
-                CommandRequest(command, self.actor, key)
-            )
+            return await self._state.ports.handler.handle(CommandRequest(command, self.actor, key))
         except NotAllowed as error:
             if error.code in _ACTOR_CODES:
                 raise unauthorized(error.code, str(error)) from error
             raise
-        if outcome.writes:
-            note_correlation(outcome.writes[0].events[0].id)
-        return outcome
 
 
 Commands = Annotated[Commander, Depends(Commander)]

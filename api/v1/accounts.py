@@ -19,7 +19,6 @@ from api.http.request import (
     json_response,
     position_header,
 )
-from api.http.request_log import note_correlation
 from api.http.route import ApiRoute
 from api.http.tokens import Reader, Viewer, requires_scope
 from api.schemas import Done, NewUser, ProfilePatch, Registered, SignIn, Token, User
@@ -57,7 +56,6 @@ async def register(
         idempotency.key_for_registration(key.strip(), command) if key is not None else None,
     )
     outcome = await state.registrar.register_account(request, Credentials(new.email, new.password))
-    note_correlation(outcome.id)
     response.headers.update(position_header(outcome))
     user = state.user_views.user_from_log(outcome.id)
     token = state.ports.tokens.issue(outcome.id)

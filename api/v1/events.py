@@ -82,21 +82,41 @@ async def read_events(
         chunks = _follow_log(log, event_filter)
         return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
     position = {"starling-position": str(max(head, event_filter.after))}
-    chunks = _encoded_batches(log, event_filter, event_filter.after, head, _ndjson)
+    chunks = _ndjson_lines(log, event_filter, head)
     return StreamedResponse(chunks, state.open_streams, NDJSON, position)
 
 
 async def _follow_log(log: EventLog, event_filter: EventFilter) -> AsyncGenerator[bytes, None]:
     yield _RETRY_HINT
     position = event_filter.after
+    time = asyncio.get_running_loop().time
+    silent_since = time()
     while True:
         head = log.head()
-        async for chunk in _encoded_batches(log, event_filter, position, head, _sse):
-            yield chunk
+        async for through, chunk in _encoded_batches(log, event_filter, position, head, _sse):
+            # A busy log may go on for long without an event that the filter lets through.
+            if chunk or time() - silent_since >= HEARTBEAT:
+                yield chunk or _heartbeat(through)
+                silent_since = time()
         position = max(position, head)
-        if not await log.wait_for_events(position, HEARTBEAT):
-            # Clients don't report an id without data; their next request begins behind it.
-            yield b": still here\nid: %d\n\n" % position
+        left = silent_since + HEARTBEAT - time()
+        if left <= 0 or not await log.wait_for_events(position, left):
+            yield _heartbeat(position)
+            silent_since = time()
+
+
+def _heartbeat(position: int) -> bytes:
+    # Clients don't report an id without data; their next request begins behind it.
+    return b": still here\nid: %d\n\n" % position
+
+
+async def _ndjson_lines(
+    log: EventLog, event_filter: EventFilter, until: int
+) -> AsyncGenerator[bytes, None]:
+    batches = _encoded_batches(log, event_filter, event_filter.after, until, _ndjson)
+    async for _, chunk in batches:
+        if chunk:
+            yield chunk
 
 
 async def _encoded_batches(
@@ -105,17 +125,18 @@ async def _encoded_batches(
     after: int,
     until: int,
     encode: Callable[[list[StoredEvent]], bytes],
-) -> AsyncGenerator[bytes, None]:
-    """Batches of events as bytes; read in a thread, so that the event loop serves others."""
+) -> AsyncGenerator[tuple[int, bytes], None]:
+    """How far each batch of events goes, and it as bytes; read in a thread, so that the event loop
+    serves others.
+    """
     batches = select_events(log, event_filter, after, until)
 
-    def next_encoded() -> bytes | None:
+    def next_encoded() -> tuple[int, bytes] | None:
         batch = next(batches, None)
-        return None if batch is None else encode(batch.events)
+        return None if batch is None else (batch.through, encode(batch.events))
 
-    while (chunk := await asyncio.to_thread(next_encoded)) is not None:
-        if chunk:
-            yield chunk
+    while (found := await asyncio.to_thread(next_encoded)) is not None:
+        yield found
 
 
 def _ndjson(events: list[StoredEvent]) -> bytes:

@@ -1,6 +1,7 @@
 """Whether the server can do its work, for load balancers and people; and its figures."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -12,6 +13,7 @@ from api.http.route import ApiRoute
 from api.ports import ProjectionLag
 from api.schemas import Behind, Health
 from api.state import CurrentState
+from projections.store import StoreUnavailable
 from streams.rebuild.status import count_dead_letters
 
 STUCK_AFTER_SECONDS: Final = 10.0
@@ -51,7 +53,12 @@ async def check_readiness(state: CurrentState) -> Response:
         for lag in lags
     }
     health = Health(status="ready", projections=behind, dead_letters=dict(dead_letters) or None)
-    complaints = [*_lag_complaints(late, bound), *_stuck_complaints(stuck)]
+    complaints = [
+        *_write_complaints(ports.log.write_problem()),
+        *_other_log_complaints(lags),
+        *_lag_complaints(late, bound),
+        *_stuck_complaints(stuck),
+    ]
     if complaints:
         health.status = "not ready"
         health.detail = f"{'; '.join(complaints)}; see 'starling projections status'"
@@ -68,13 +75,27 @@ async def check_readiness(state: CurrentState) -> Response:
 )
 async def render_metrics(state: CurrentState) -> Response:
     """Figures for Prometheus."""
-    text = await state.metrics.render_text(await count_dead_letters(state.ports.views))
+    dead_letters: Mapping[str, int] | None = None  # unknown where the views don't answer
+    with suppress(StoreUnavailable):
+        dead_letters = await count_dead_letters(state.ports.views)
+    text = await state.metrics.render_text(dead_letters)
     return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def _is_stuck(lag: ProjectionLag) -> bool:
     """Whether events wait for a projector that gives no sign of life."""
     return lag.positions_behind > 0 and lag.silent_seconds > STUCK_AFTER_SECONDS
+
+
+def _write_complaints(problem: str | None) -> Iterator[str]:
+    if problem is not None:
+        yield f"commands can't be taken: {problem}"
+
+
+def _other_log_complaints(lags: Sequence[ProjectionLag]) -> Iterator[str]:
+    beyond = [lag.projection for lag in lags if lag.beyond_head]
+    if beyond:
+        yield f"views of another log, or of one that lost its end, are here: {', '.join(beyond)}"
 
 
 def _lag_complaints(late: Sequence[ProjectionLag], bound: int) -> Iterator[str]:

@@ -43,11 +43,16 @@ router = APIRouter(route_class=ApiRoute, prefix="/v1/posts", tags=["posts"])
 
 
 async def posts_page(
-    state: ApiState, page: Page, entries: Sequence[PageEntry], ids: Sequence[int], viewer: int
+    state: ApiState,
+    page: Page,
+    entries: Sequence[PageEntry],
+    ids: Sequence[int],
+    viewer: int,
+    scanned_to: int | None = None,
 ) -> Response:
     """A page of posts; `ids` are those of the list, newest first, and make the links."""
     body = await state.post_views.render_page(entries, viewer)
-    return json_response(body, headers=page.link_header(ids))
+    return json_response(body, headers=page.link_header(ids, scanned_to))
 
 
 async def users_page(

@@ -1,6 +1,5 @@
 """Pages of posts: the home, public, hashtag and user timelines."""
 
-from collections.abc import Sequence
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Response
@@ -15,7 +14,7 @@ from api.schemas import Post
 from api.state import ApiState, CurrentState
 from api.v1.posts import POST_VIEWS, posts_page
 from projections import timeline
-from projections.timeline import TimelineEntry
+from projections.timeline import EntryPage
 
 router = APIRouter(
     route_class=ApiRoute,
@@ -74,14 +73,13 @@ async def user_timeline(
     user: VisibleUser, page: PostsPage, viewer: Viewer, state: CurrentState
 ) -> Response:
     """A user's posts; none where one of the two blocks the other."""
-    entries: Sequence[TimelineEntry] = ()
+    entries = EntryPage()
     if user not in await blocked_users(state, viewer):
         store = state.ports.views.current_store("timeline")
         entries = await timeline.read_user_timeline(store, user, page.request)
     return await _entries_page(state, page, entries, viewer)
 
 
-async def _entries_page(
-    state: ApiState, page: Page, entries: Sequence[TimelineEntry], viewer: int
-) -> Response:
-    return await posts_page(state, page, entries, [entry.id for entry in entries], viewer)
+async def _entries_page(state: ApiState, page: Page, entries: EntryPage, viewer: int) -> Response:
+    ids = [entry.id for entry in entries]
+    return await posts_page(state, page, entries, ids, viewer, entries.scanned_to)

@@ -106,4 +106,14 @@ async def test_head_is_answered_like_get_without_a_body(world: ApiWorld, path: s
     stranger = world.new_client()
     head, get = await stranger.head(path), await stranger.get(path)
     assert (head.status_code, head.content) == (get.status_code, b"")
+    for answer in (head, get):
+        del answer.headers["x-request-id"]
     assert head.headers == get.headers
+
+
+async def test_a_request_has_an_id_that_its_client_may_choose(world: ApiWorld) -> None:
+    stranger = world.new_client()
+    first, second = [await stranger.get("/v1/timelines/public") for _ in range(2)]
+    assert first.headers["X-Request-Id"] != second.headers["X-Request-Id"]
+    chosen = await stranger.get("/v1/nothing", headers={"X-Request-Id": "mine-1"})
+    assert chosen.headers["X-Request-Id"] == "mine-1"

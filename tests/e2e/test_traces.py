@@ -75,8 +75,11 @@ async def test_a_request_leads_to_what_the_projector_did_with_its_events(
     append = by_name["starling-api", "log append"]
     begin = by_name["starling-api", "events appended"]
     projected = by_name["starling-projector", "project profiles"]
-    roots = [span for _, span in collector.spans if span.span_id == append.parent_span_id]
-    assert [span.name.split()[0] for span in roots] == ["POST"]
+    by_id = {span.span_id: span for _, span in collector.spans}
+    above = [append]
+    while above[-1].parent_span_id:
+        above.append(by_id[above[-1].parent_span_id])
+    assert above[-1].name == "POST /v1/users"
     assert [link.span_id for link in append.links] == [begin.span_id]
     assert projected.trace_id == begin.trace_id
     assert projected.parent_span_id == begin.span_id
