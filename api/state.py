@@ -35,11 +35,13 @@ class ApiState:
         self.open_streams = OpenStreams()
 
 
-def _current_state(request: Request) -> ApiState:
+async def _current_state(request: Request) -> ApiState:
     state: ApiState = request.app.state.api
     state.post_views.apply_invalidations()
     return state
 
 
+# Like every dependency here, a coroutine: FastAPI runs plain functions in threads, which costs 100
+# us each, and would have two of them in the caches at once.
 CurrentState = Annotated[ApiState, Depends(_current_state)]
 """The state, its caches as new as the projector's last invalidations."""

@@ -4,6 +4,7 @@ import ast
 import importlib
 import re
 from collections.abc import Iterator
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import click
@@ -222,3 +223,26 @@ def test_every_subcommand_of_the_program_is_in_the_readme() -> None:
     main = importlib.import_module("infra.cli.main").main
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert [c for c in subcommands(main, "starling") if c not in readme] == []
+
+
+@needs_the_assembly
+def test_no_dependency_of_a_route_runs_in_a_thread() -> None:
+    """FastAPI runs plain functions in threads: they would race for the caches of the process."""
+    from fastapi.dependencies.models import Dependant
+    from fastapi.routing import APIRoute, iter_route_contexts
+
+    from tests.support.api_world import ApiWorld
+
+    def calls(dependant: Dependant) -> list[object]:
+        nested = [call for one in dependant.dependencies for call in calls(one)]
+        return [dependant.call, *nested]
+
+    routes = [context.original_route for context in iter_route_contexts(ApiWorld().app.routes)]
+    found = [call for r in routes if isinstance(r, APIRoute) for call in calls(r.dependant)]
+    assert len(found) > 100
+    plain = {
+        str(call)
+        for call in found
+        if not iscoroutinefunction(call) and not iscoroutinefunction(type(call).__call__)
+    }
+    assert plain == set()

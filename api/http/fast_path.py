@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.accounts.access_tokens import USER_SCOPE
 from api.http.errors import EXPECTED_ERRORS, failure_response
 from api.http.paging import DEFAULT_LIMIT, MAX_POSTS, Page, page_address, page_request
-from api.http.request import Commander, post_from_path, user_ref_from_path
+from api.http.request import Commander, check_user_reference, parse_post_id
 from api.http.tokens import read_token, require_account
 from api.schemas import NewComment, NewPost
 from api.state import ApiState
@@ -111,11 +111,11 @@ class HotRequest:
 
     def post(self) -> int:
         """As the dependency `PostId`."""
-        return post_from_path(self.subject)
+        return parse_post_id(self.subject)
 
     def user(self) -> int:
         """The user in the address of a command."""
-        return self.state.ports.references.user_id(user_ref_from_path(self.subject, None))
+        return self.state.ports.references.user_id(check_user_reference(self.subject))
 
     async def read(self, model: type[M]) -> M:
         """The body."""

@@ -62,7 +62,7 @@ class PageQuery:
     def __init__(self, most: int) -> None:
         self._most = most
 
-    def __call__(
+    async def __call__(
         self,
         request: Request,
         state: CurrentState,

@@ -47,35 +47,45 @@ def _parse_id(text: str) -> int | None:
     return None
 
 
-def post_from_path(id: Annotated[str, Path(json_schema_extra={**_ID_SCHEMA})]) -> int:
-    """The id of the post in the address. Raises `NotFound` for a text that is no id."""
-    post = _parse_id(id)
+def parse_post_id(text: str) -> int:
+    """The id of a post in an address. Raises `NotFound` for a text that is no id."""
+    post = _parse_id(text)
     if not post:
-        raise no_such_post(id)
+        raise no_such_post(text)
     return post
 
 
-def user_ref_from_path(
+def check_user_reference(ref: str) -> str:
+    """An id or `@handle` in an address. Raises `InvalidInput` for anything else."""
+    if not ref.startswith("@") and not _parse_id(ref):
+        raise InvalidInput("reference-invalid", f"{ref!r} names no user; give an id or an @handle")
+    return ref
+
+
+async def post_from_path(id: Annotated[str, Path(json_schema_extra={**_ID_SCHEMA})]) -> int:
+    """The dependency `PostId`."""
+    return parse_post_id(id)
+
+
+async def user_ref_from_path(
     ref: Annotated[
         str,
         Path(description="an id, an @handle, or `me`", json_schema_extra={**_REF_SCHEMA}),
     ],
     claims: Annotated[TokenClaims | None, Depends(token_claims)],
 ) -> str:
-    """The id or `@handle` in the address; `me` is the signed-in user's id.
+    """The dependency `UserReference`: `me` is the signed-in user's id.
 
-    Raises `InvalidInput` for anything else, `RequestRefused` (401) for `me` without a token.
+    Raises `InvalidInput`, and `RequestRefused` (401) for `me` without a token.
     """
-    if ref == "me":
-        if claims is None:
-            raise token_missing()
-        return str(claims.user)
-    if not ref.startswith("@") and not _parse_id(ref):
-        raise InvalidInput("reference-invalid", f"{ref!r} names no user; give an id or an @handle")
-    return ref
+    if ref != "me":
+        return check_user_reference(ref)
+    if claims is None:
+        raise token_missing()
+    return str(claims.user)
 
 
-def time_from_query(
+async def time_from_query(
     state: CurrentState,
     at: Annotated[str | None, Query(description="as of then: RFC 3339, or an id")] = None,
 ) -> int | None:
@@ -196,9 +206,9 @@ KeyHeader = Annotated[
 
 
 class Commander:
-    """The dependency of routes that run a command of the signed-in user."""
+    """Runs commands of the signed-in user; `key` is the request's `Idempotency-Key`."""
 
-    def __init__(self, state: CurrentState, actor: Actor, key: KeyHeader = None) -> None:
+    def __init__(self, state: ApiState, actor: int, key: str | None) -> None:
         self._state = state
         self.actor = actor
         self._key = key
@@ -218,7 +228,11 @@ class Commander:
             raise
 
 
-Commands = Annotated[Commander, Depends(Commander)]
+async def _commander(state: CurrentState, actor: Actor, key: KeyHeader = None) -> Commander:
+    return Commander(state, actor, key)
+
+
+Commands = Annotated[Commander, Depends(_commander)]
 
 
 def command_problems(*statuses: int, success: int = 200) -> dict[int | str, dict[str, Any]]:

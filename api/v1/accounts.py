@@ -34,7 +34,7 @@ from projections import followers
 router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["accounts"])
 
 
-def _network_address(request: Request) -> str:
+async def _network_address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 

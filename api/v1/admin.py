@@ -35,7 +35,7 @@ _PROGRESS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def _projection_from_path(
+async def _projection_from_path(
     name: Annotated[str, Path(json_schema_extra={"pattern": "^[a-z_]{1,64}$"})],
 ) -> Projection:
     """The projection in the address. Raises `UnknownProjection`."""

@@ -26,6 +26,9 @@ from commands.follow import Follow, Unfollow
 from commands.like import Like, Unlike
 from commands.retweet import Retweet, Unretweet
 
+SubjectFromPath = Callable[..., Awaitable[int]]
+"""A dependency: the post or user in the address."""
+
 
 class Relation(NamedTuple):
     """A relation's last segment, the field that says whether it holds, and its two commands."""
@@ -62,11 +65,11 @@ async def change_relation(
     return json_response(done, headers=position_header(outcome))
 
 
-def _user_from_path(ref: UserReference, state: CurrentState) -> int:
+async def _user_from_path(ref: UserReference, state: CurrentState) -> int:
     return state.ports.references.user_id(ref)
 
 
-def _add_routes(path: str, subject_from_path: Callable[..., int], relation: Relation) -> None:
+def _add_routes(path: str, subject_from_path: SubjectFromPath, relation: Relation) -> None:
     for method, create_command in (("PUT", relation.put), ("DELETE", relation.delete)):
         verb = create_command.__name__.lower()
         kind = path.removeprefix("/").partition("/")[0]
@@ -82,7 +85,7 @@ def _add_routes(path: str, subject_from_path: Callable[..., int], relation: Rela
 
 
 def _endpoint(
-    subject_from_path: Callable[..., int],
+    subject_from_path: SubjectFromPath,
     create_command: Callable[[int], Command],
     field: str,
     holds: bool,
