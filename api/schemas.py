@@ -34,7 +34,13 @@ Email = Annotated[
 Handle = Annotated[
     str, Field(description="`[a-z0-9_]{2,30}`; upper case is folded", examples=["ada"])
 ]
-Text = Annotated[str, Field(description="1-280 characters after NFC", examples=["Hello #world"])]
+Text = Annotated[
+    str,
+    Field(
+        description="1-280 grapheme clusters after NFC, a link counts 23; at most 8 KiB of UTF-8",
+        examples=["Hello #world"],
+    ),
+]
 
 
 class ApiModel(BaseModel):
