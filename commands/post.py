@@ -80,19 +80,24 @@ POST_STATE = Aggregate(PostState(), _evolve)
 """Of a stream `post-<id>`."""
 
 
+def _check_size(written: str) -> None:
+    size = len(written.encode("utf-8", "surrogatepass"))
+    if size > text.MAX_TEXT_BYTES:
+        raise InvalidInput(
+            "text-too-long",
+            f"the text takes {size:,} bytes of UTF-8; shorten it to {text.MAX_TEXT_BYTES:,}",
+        )
+
+
 def _checked_text(written: str) -> str:
+    _check_size(written)  # first: composing takes the square of the marks on a character
     normal = text.normalise_text(written)
     if text.is_invisible(normal):
         raise InvalidInput(
             "text-empty",
             f"nothing in the text can be seen; write 1 to {text.MAX_TEXT_LENGTH} characters",
         )
-    size = len(normal.encode("utf-8", "surrogatepass"))
-    if size > text.MAX_TEXT_BYTES:
-        raise InvalidInput(
-            "text-too-long",
-            f"the text takes {size:,} bytes of UTF-8; shorten it to {text.MAX_TEXT_BYTES:,}",
-        )
+    _check_size(normal)
     length = text.text_length(normal)
     if length > text.MAX_TEXT_LENGTH:
         raise InvalidInput(

@@ -112,7 +112,10 @@ _INVISIBLE = regex.compile(
 
 
 def normalise_text(text: str) -> str:
-    """The text as it is stored: in NFC and otherwise untouched, white space at its ends too."""
+    """The text as it is stored: in NFC and otherwise untouched, white space at its ends too.
+
+    It takes the square of the number of marks on one character: bound its length before.
+    """
     return unicodedata.normalize("NFC", text)
 
 

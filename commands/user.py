@@ -7,7 +7,6 @@ between) is taken over by the next registration that wants the handle. It first 
 """
 
 import re
-import unicodedata
 from typing import Final, NamedTuple
 
 from commands import rules, text
@@ -100,8 +99,17 @@ def fold_handle(handle: str) -> str:
     return folded
 
 
+def _normalise_bounded(written: str, most: int) -> str:
+    """In NFC, without white space around, if it can have `most` characters then; else as it is.
+
+    Four characters become one at most.
+    """
+    written = written.strip()
+    return text.normalise_text(written).strip() if len(written) <= 4 * most else written
+
+
 def _checked_name(name: str) -> str:
-    name = unicodedata.normalize("NFC", name).strip()
+    name = _normalise_bounded(name, MAX_NAME_LENGTH)
     if text.is_invisible(name):
         raise InvalidInput(
             "name-empty", "nothing in the name can be seen; give one of 1 to 50 characters"
@@ -120,7 +128,7 @@ def _checked_name(name: str) -> str:
 
 
 def _checked_bio(bio: str) -> str:
-    bio = unicodedata.normalize("NFC", bio).strip()
+    bio = _normalise_bounded(bio, MAX_BIO_LENGTH)
     if len(bio) > MAX_BIO_LENGTH:
         raise InvalidInput(
             "bio-too-long", f"the bio has {len(bio)} characters; shorten it to {MAX_BIO_LENGTH}"

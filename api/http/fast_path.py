@@ -168,6 +168,8 @@ async def _public(request: HotRequest) -> Call:
 
 
 async def _hashtag(request: HotRequest) -> Call:
+    if len(request.subject) > timelines.MAX_TAG:
+        raise NotPlain
     page, viewer = request.page(), await request.viewer()
     return partial(timelines.hashtag_timeline, request.subject, page, viewer, request.state)
 

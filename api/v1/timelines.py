@@ -13,6 +13,7 @@ from api.http.tokens import Reader, Viewer, requires_scope
 from api.schemas import Post
 from api.state import ApiState, CurrentState
 from api.v1.posts import POST_VIEWS, posts_page
+from commands.text import MAX_TEXT_LENGTH
 from projections import timeline
 from projections.timeline import EntryPage
 
@@ -22,6 +23,9 @@ router = APIRouter(
     tags=["timelines"],
     responses=PAGE_RESPONSE,
 )
+
+MAX_TAG: Final = 4 * MAX_TEXT_LENGTH
+"""Characters of a hashtag in an address, before it is folded."""
 
 FRESH_POSTS: Final = [fresh_views(*POST_VIEWS)]
 
@@ -49,7 +53,7 @@ async def public_timeline(page: PostsPage, viewer: Viewer, state: CurrentState) 
 
 @router.get("/hashtags/{tag}/posts", response_model=list[Post], dependencies=FRESH_POSTS)
 async def hashtag_timeline(
-    tag: Annotated[str, Path(min_length=1, description="without its #")],
+    tag: Annotated[str, Path(min_length=1, max_length=MAX_TAG, description="without its #")],
     page: PostsPage,
     viewer: Viewer,
     state: CurrentState,

@@ -200,3 +200,10 @@ async def test_trends_show_what_many_use_now(world: ApiWorld, stranger: httpx.As
     assert earlier.json() == []
     later = await stranger.get("/v1/trends", params={"at": "soon"})
     assert (later.status_code, later.json()["type"]) == (422, "/problems/time-invalid")
+
+
+async def test_a_tag_that_is_longer_than_any_text_is_refused_at_once(
+    stranger: httpx.AsyncClient,
+) -> None:
+    answer = await stranger.get(f"/v1/hashtags/{'%CC%95%CC%80' * 1000}/posts")
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-query")

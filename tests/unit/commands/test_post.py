@@ -38,6 +38,7 @@ def test_a_text_is_composed_before_it_is_measured_and_stored() -> None:
         ("a" * 281, "text-too-long"),
         ("https://example.com " * 12, "text-too-long"),
         ("q" + "\u0301" * 4096, "text-too-long"),
+        ("q" + "\u0315\u0300" * 225_000, "text-too-long"),
         ("https://example.com/" + "a" * 8173, "text-too-long"),
     ],
 )

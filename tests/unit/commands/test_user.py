@@ -83,6 +83,8 @@ def test_name_and_bio_are_trimmed_and_composed() -> None:
         ("\u3164\u200b", "", "name-empty"),
         ("\u202e", "", "name-empty"),
         ("n" * 51, "", "name-too-long"),
+        ("q" + "\u0315\u0300" * 225_000, "", "name-too-long"),
+        ("q", "q" + "\u0315\u0300" * 225_000, "bio-too-long"),
         ("\u202eannA", "", "name-invalid"),
         ("Anna\u200f", "", "name-invalid"),
         ("\u2066Anna\u2069", "", "name-invalid"),
