@@ -1,6 +1,7 @@
 """What commands print: tables and JSON on stdout, lines about the work on stderr."""
 
 import logging
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -11,6 +12,11 @@ from infra.process.logs import logs_are_json
 
 MAX_EXACT_INTEGER: Final = 1 << 53
 """Integers beyond it are not exact for readers of JSON whose numbers are doubles."""
+
+LEAST_FOLDED_WIDTH: Final = 20
+"""A column that is folded to fit a terminal keeps as many characters."""
+
+_BETWEEN_COLUMNS: Final = 3
 
 _logger = logging.getLogger(__name__)
 
@@ -31,21 +37,62 @@ def exact_json(value: Any) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under their columns, numbers to the right."""
+    """Print rows under their columns, numbers to the right.
+
+    On a terminal that is too narrow long texts are folded, as far as that leaves them readable;
+    a table with more columns than fit is printed by `print_lines`.
+    """
+    rows = [tuple(row) for row in rows]
+    cells = [tuple(map(str, row)) for row in rows]
+    natural = [max(map(_text_width, texts)) for texts in zip(columns, *cells, strict=True)]
+    spread = sum(natural) + _BETWEEN_COLUMNS * len(natural)
+    # A pipe has no width: what is read by programs must not be broken to fit a screen.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else spread
+    least = [min(each, LEAST_FOLDED_WIDTH) for each in natural]
+    if sum(least) + _BETWEEN_COLUMNS * len(least) > width:
+        print_lines(columns, cells)
+        return
+    numbers = [
+        bool(rows) and all(isinstance(row[place], int) for row in rows)
+        for place in range(len(columns))
+    ]
+    _print_grid(list(zip(columns, numbers, least, strict=True)), cells, width)
+
+
+def print_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print one field a line behind its name, and a blank line between two rows."""
+    indent = max(map(len, columns), default=0) + _BETWEEN_COLUMNS
+    for number, row in enumerate(rows):
+        if number:
+            click.echo()
+        for column, value in zip(columns, row, strict=True):
+            text = str(value).replace("\n", "\n" + " " * indent)
+            click.echo(f"{column:<{indent}}{text}".rstrip())
+
+
+def _print_grid(
+    columns: Sequence[tuple[str, bool, int]], cells: Iterable[Sequence[str]], width: int
+) -> None:
+    """A table at most `width` wide. Columns are (name, whether of numbers, least width)."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    rows = list(rows)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, column in enumerate(columns):
-        number = bool(rows) and all(isinstance(row[place], int) for row in rows)
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(str, row))
-    # A pipe has no width: what is read by programs must not be broken to fit a screen.
-    width = None if sys.stdout.isatty() else 200
-    Console(file=sys.stdout, width=width, highlight=False).print(table)
+    for name, number, least in columns:
+        table.add_column(
+            name, justify="right" if number else "left", overflow="fold", min_width=least
+        )
+    for row in cells:
+        table.add_row(*row)
+    # What stands in a cell is text of users: neither [markup] nor :names: of emojis.
+    Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False).print(table)
+
+
+def _text_width(text: str) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.split("\n")))
 
 
 def warn_of_left_out(positions: Sequence[int]) -> None:

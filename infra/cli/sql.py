@@ -27,19 +27,20 @@ MAX_TABLE_ROWS = 1000
 @click.argument("question", metavar="SQL")
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table.")
+@click.option("--lines", "as_lines", is_flag=True, help="Print one field a line.")
 @data_option
-def sql(question: str, as_json: bool, as_csv: bool, data: Path | None) -> None:
+def sql(question: str, as_json: bool, as_csv: bool, as_lines: bool, data: Path | None) -> None:
     """Answer a question in SQL (DuckDB's) about the log, without a server or beside one.
 
     Views: events, users, posts, likes, retweets, follows as they are now, and one for each type of
     event, such as post_created. SQL is - to read it from stdin. Only queries are accepted:
     nothing is written, no other file is read. In JSON, integers beyond 2^53, such as ids, are
-    strings.
+    strings. A table that is too wide for the terminal is printed as with --lines.
 
     Example: starling sql "SELECT handle, text, likes FROM posts ORDER BY likes DESC LIMIT 5"
     """
-    if as_json and as_csv:
-        raise click.UsageError("--json or --csv, not both")
+    if as_json + as_csv + as_lines > 1:
+        raise click.UsageError("one of --json, --csv and --lines")
     if question == "-":
         question = click.get_text_stream("stdin").read()
     settings = settings_of_existing_log(data=data)
@@ -49,7 +50,7 @@ def sql(question: str, as_json: bool, as_csv: bool, data: Path | None) -> None:
         elif as_csv:
             _write_csv(answer)
         else:
-            _print_first_rows(answer, MAX_TABLE_ROWS)
+            _print_first_rows(answer, MAX_TABLE_ROWS, as_lines)
 
 
 @contextmanager
@@ -103,12 +104,12 @@ def _write_csv(answer: "QueryResult") -> None:
     lines.writerows([_cell_text(value) for value in row] for row in answer.fetch_rows())
 
 
-def _print_first_rows(answer: "QueryResult", most: int) -> None:
-    """A table of the first `most` rows."""
-    from infra.cli.output import print_table
+def _print_first_rows(answer: "QueryResult", most: int, as_lines: bool) -> None:
+    """A table, or lines, of the first `most` rows."""
+    from infra.cli.output import print_lines, print_table
 
     rows = answer.fetch_rows()
-    print_table(
+    (print_lines if as_lines else print_table)(
         answer.columns,
         [
             [value if isinstance(value, int) else _cell_text(value) for value in row]

@@ -14,7 +14,7 @@ from infra.settings import Settings
 from infra.sqlite.event_log import SqliteLog
 from tests.support import big_logs
 from tests.support.log_adapters import FIRST_ID, post_append
-from tests.support.starling_program import starling
+from tests.support.starling_program import starling, starling_on_terminal
 
 POSTS = "SELECT post, text, hashtags, time FROM post_created ORDER BY position"
 
@@ -28,6 +28,45 @@ def test_an_answer_is_a_table_for_people(data: Path) -> None:
     done = starling("sql", POSTS, "--data", data)
     assert (done.returncode, done.stderr) == (0, b"")
     assert [b"Nr. 2" in line for line in done.stdout.splitlines()].count(True) == 1
+
+
+def test_a_row_too_wide_for_the_terminal_is_shown_one_field_a_line(data: Path) -> None:
+    listed = starling("sql", "SELECT id FROM events LIMIT 3", "--json", "--data", data)
+    ids = [row["id"] for row in json.loads(listed.stdout)]
+    status, shown = starling_on_terminal("sql", "FROM events LIMIT 3", "--data", data, columns=80)
+    lines = shown.splitlines()
+    assert status == 0
+    assert [line for line in lines if line.startswith("id ")] == [
+        f"id            {id}" for id in ids
+    ]
+    assert "type          post-created" in lines
+    asked = starling("sql", "FROM events LIMIT 3", "--lines", "--data", data)
+    assert asked.stdout.decode().strip() in shown
+
+
+def test_long_texts_are_folded_where_the_other_columns_fit_the_terminal(data: Path) -> None:
+    question = "SELECT post, repeat('word ', 30) AS text, 7 AS likes FROM post_created LIMIT 1"
+    status, shown = starling_on_terminal("sql", question, "--data", data, columns=70)
+    assert status == 0
+    assert [line.split() for line in shown.splitlines() if "likes" in line] == [
+        ["post", "text", "likes"]
+    ]
+    assert str(FIRST_ID) in shown
+    assert 3 <= len([line for line in shown.splitlines() if "word word" in line]) <= 6
+
+
+def test_a_wide_row_is_one_line_in_a_pipe(data: Path) -> None:
+    done = starling("sql", "FROM events LIMIT 1", "--data", data)
+    [row] = [line for line in done.stdout.decode().splitlines() if str(FIRST_ID) in line]
+    assert '"text":"Nr. 0"' in row
+
+
+def test_what_users_wrote_is_shown_as_they_wrote_it(data: Path) -> None:
+    written = "[b]bold[/b] [/nothing] :smile: \u96ea"
+    for form in ((), ("--lines",)):
+        done = starling("sql", f"SELECT '{written}' AS text", *form, "--data", data)
+        assert done.returncode == 0
+        assert written in done.stdout.decode()
 
 
 def test_an_answer_is_json_for_programs_with_ids_as_strings(data: Path) -> None:

@@ -1,13 +1,19 @@
 """The program `starling` as a process, as a user starts it; and processes that end with a block."""
 
 import os
+import pty
+import re
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 STARLING = Path(sys.executable).parent / "starling"
+
+_TERMINAL_CODE: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def starling_environment(**settings: str) -> dict[str, str]:
@@ -29,6 +35,32 @@ def starling(
         timeout=300,
         check=False,
     )
+
+
+def starling_on_terminal(
+    *arguments: str | Path, columns: int, **settings: str
+) -> tuple[int | None, str]:
+    """Run it to its end on a terminal of so many columns: its exit status and what it showed,
+    without colours."""
+    terminal, program_side = pty.openpty()
+    termios.tcsetwinsize(program_side, (40, columns))
+    environment = starling_environment(**settings)
+    for name in ("COLUMNS", "LINES"):
+        environment.pop(name, None)
+    shown = b""
+    with subprocess.Popen(
+        [STARLING, *arguments],
+        stdin=program_side,
+        stdout=program_side,
+        stderr=program_side,
+        env={**environment, "TERM": "xterm"},
+    ) as process:
+        os.close(program_side)
+        with suppress(OSError), open(terminal, "rb", buffering=0) as screen:  # EIO is its end
+            while read := screen.read(1 << 16):
+                shown += read
+    text = _TERMINAL_CODE.sub("", shown.decode())
+    return process.returncode, text.replace("\r\n", "\n")
 
 
 @contextmanager
