@@ -127,7 +127,9 @@ def _json_value(value: Any) -> Any:
         case int():
             return exact_json(value)
         case datetime():
-            return value.isoformat(timespec="milliseconds") + "Z"
+            # A time with a zone is one of UTC; one without is what a question made of it.
+            written = value.replace(tzinfo=None).isoformat(timespec="milliseconds")
+            return written if value.tzinfo is None else written + "Z"
         case dict():
             return {str(key): _json_value(inner) for key, inner in value.items()}
         case list() | tuple():
@@ -142,7 +144,8 @@ def _cell_text(value: Any) -> str:
         case None:
             return ""
         case datetime():
-            return value.isoformat(" ", timespec="milliseconds" if value.microsecond else "seconds")
+            written = value.replace(tzinfo=None)
+            return written.isoformat(" ", "milliseconds" if value.microsecond else "seconds")
         case date() | timedelta():
             return str(value)
         case dict() | list() | tuple():

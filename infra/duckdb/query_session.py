@@ -4,9 +4,10 @@ The database is in memory and ends with the process. It may read the copy of the
 file, write none (but for what doesn't fit into memory, beside the copy), and reach no network; and
 it runs only statements that read.
 
-All times are UTC timestamps without a zone, ids are BIGINT. A view of the present follows the same
-rules as the read models: a deleted account takes its posts, likes, retweets and follows with it, a
-deleted post those given to it, and a block ends follows (`docs/adr/0006`).
+All times are TIMESTAMPTZ, as in Parquet, in a session whose zone is UTC; ids are BIGINT. A view of
+the present follows the same rules as the read models: a deleted account takes its posts, likes,
+retweets and follows with it, a deleted post those given to it, and a block ends follows
+(`docs/adr/0006`).
 """
 
 import re
@@ -186,9 +187,7 @@ def _quote_text(text: str) -> str:
 
 def create_view_statements(events: str) -> Iterator[str]:
     """SQL that makes every view, given a query for the rows of `streams.export.parquet_format`."""
-    yield (
-        f"CREATE VIEW events AS SELECT * REPLACE (time AT TIME ZONE 'UTC' AS time) FROM ({events})"
-    )
+    yield f"CREATE VIEW events AS {events}"
     for kind, (name, _) in EVENT_TYPES.items():
         yield f"CREATE VIEW {event_view_name(name)} AS {_event_type_sql(kind, name)}"
     for view, query in _CURRENT_STATE_VIEWS.items():

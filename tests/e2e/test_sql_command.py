@@ -79,6 +79,12 @@ def test_an_answer_is_json_for_programs_with_ids_as_strings(data: Path) -> None:
     assert json.loads(nothing.stdout) == []
 
 
+def test_only_times_with_a_zone_are_marked_as_utc(data: Path) -> None:
+    question = "SELECT time, time AT TIME ZONE 'Europe/Berlin' AS there FROM events LIMIT 1"
+    [row] = json.loads(starling("sql", question, "--json", "--data", data).stdout)
+    assert row == {"time": "2020-09-13T12:26:40.000Z", "there": "2020-09-13T14:26:40.000"}
+
+
 def test_an_answer_is_csv_for_spreadsheets(data: Path) -> None:
     done = starling("sql", "-", "--csv", "--data", data, stdin=POSTS.encode())
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))

@@ -121,7 +121,24 @@ def test_a_question_is_answered_as_duckdb_does(session: QuerySession) -> None:
     [(text, hashtags, time)] = answer.fetch_rows()
     assert text.endswith("über ☃")
     assert hashtags == ["owls"]
-    assert time.isoformat() == "2023-11-14T23:13:20"
+    assert time.isoformat() == "2023-11-14T23:13:20+00:00"
+
+
+def test_times_have_the_same_type_in_sql_and_in_parquet(session: QuerySession) -> None:
+    assert parquet_format.PARQUET_SCHEMA.field("time").type.tz == "UTC"
+    for view, column in (("events", "time"), ("posts", "created"), ("likes", "time")):
+        described = session.execute_query(f"DESCRIBE SELECT {column} FROM {view}").fetch_rows()
+        assert next(described)[1] == "TIMESTAMP WITH TIME ZONE"
+
+
+def test_a_time_can_be_asked_for_as_the_clock_of_a_place(session: QuerySession) -> None:
+    [(utc, day, berlin)] = session.execute_query(
+        "SELECT time, time::DATE, (time AT TIME ZONE 'Europe/Berlin') FROM post_created "
+        "ORDER BY position LIMIT 1"
+    ).fetch_rows()
+    assert utc.isoformat() == "2023-11-14T23:13:20+00:00"
+    assert day.isoformat() == "2023-11-14"
+    assert berlin.isoformat() == "2023-11-15T00:13:20"
 
 
 @pytest.mark.parametrize(
