@@ -29,11 +29,12 @@ def locked(lock: str) -> set[str]:
 def imported() -> set[str]:
     """The top names that the product imports, its own and those of the standard library too."""
     line = re.compile(r"^ *(?:from (\w+)[\w.]* import .+|import (\w+)[\w.]*(?: as \w+)?)$", re.M)
+    prose = re.compile(r'"""[^"]*(?:"{1,2}[^"]+)*"""')
     return {
         hit[1] or hit[2]
         for package in PACKAGES
         for file in (REPOSITORY / package).rglob("*.py")
-        for hit in line.finditer(file.read_text(encoding="utf-8"))
+        for hit in line.finditer(prose.sub("", file.read_text(encoding="utf-8")))
     }
 
 
