@@ -57,9 +57,12 @@ class TimeTravelBusy(Exception):
 class TimeTravel(Protocol):
     """Read models as they were at a point in time (`docs/adr/0023`)."""
 
-    async def stores_at(self, projections: Collection[str], ms: int) -> Mapping[str, ReadStore]:
+    async def stores_at(
+        self, projections: Collection[str], ms: int, reader: int
+    ) -> Mapping[str, ReadStore]:
         """The stores of some projections as of a time in Unix ms, by their names.
 
+        `reader` is the user who asks: one time after another is made for each.
         They are for reading right away: none of their methods waits, and after the caller's next
         other `await` they may be closed. Raises `TimeTravelBusy`, `StoreError`.
         """

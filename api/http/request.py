@@ -1,13 +1,13 @@
 """What routes ask of a request: dependencies for ids in addresses, fresh views and commands."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import Depends, Header, Path, Query, Response
 from pydantic import BaseModel
 
-from api.accounts.access_tokens import TokenClaims
+from api.accounts.access_tokens import ANALYST_SCOPE, USER_SCOPE, TokenClaims
 from api.http.errors import RETRY_AFTER, RequestRefused, problems, token_missing, unauthorized
-from api.http.tokens import Actor, Viewer, token_claims
+from api.http.tokens import Actor, Viewer, require_account, require_scope, token_claims
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
 from api.views.users import no_such_user
@@ -85,22 +85,44 @@ async def user_ref_from_path(
     return str(claims.user)
 
 
+class PastTime(NamedTuple):
+    """A time that is asked for, in Unix ms, and the user who asks."""
+
+    ms: int
+    reader: int
+
+
 async def time_from_query(
     state: CurrentState,
-    at: Annotated[str | None, Query(description="as of then: RFC 3339, or an id")] = None,
-) -> int | None:
-    """The `at` of a request in Unix ms; None where it is about now. Raises `InvalidInput`."""
+    claims: Annotated[TokenClaims | None, Depends(token_claims)],
+    at: Annotated[
+        str | None,
+        Query(
+            description="as of then: RFC 3339, or an id; needs a token with the scope `user` or "
+            "`analyst`, and may take long"
+        ),
+    ] = None,
+) -> PastTime | None:
+    """The `at` of a request; None where it is about now.
+
+    Making views of the past is work, so strangers can't ask for it. Raises `InvalidInput`,
+    `RequestRefused` (401, 403).
+    """
     if at is None:
         return None
+    if claims is None:
+        raise token_missing()
+    require_scope(claims, USER_SCOPE, ANALYST_SCOPE)
+    await require_account(state, claims.user)
     ms = checked_time(at)
     if ms > state.ports.clock_ms():
         raise InvalidInput("time-in-future", f"{at} is in the future; `at` asks for what was")
-    return ms
+    return PastTime(ms, claims.user)
 
 
 PostId = Annotated[int, Depends(post_from_path)]
 UserReference = Annotated[str, Depends(user_ref_from_path)]
-AtTime = Annotated[int | None, Depends(time_from_query)]
+AtTime = Annotated[PastTime | None, Depends(time_from_query)]
 
 
 def no_such_post(ref: str | int) -> NotFound:

@@ -27,15 +27,22 @@ def read_token(state: ApiState, header: str, scope: str | None) -> TokenClaims:
         message = "the header must read 'Authorization: Bearer TOKEN'"
         raise unauthorized("token-invalid", message)
     claims = state.ports.tokens.read_claims(token.strip().encode("latin-1"))
-    if scope is not None and scope not in claims.scopes:
+    if scope is not None:
+        require_scope(claims, scope)
+    return claims
+
+
+def require_scope(claims: TokenClaims, *scopes: str) -> None:
+    """Refuse a token that has none of the scopes. Raises `RequestRefused` (403)."""
+    if claims.scopes.isdisjoint(scopes):
+        wanted = " or ".join(f"'{scope}'" for scope in scopes)
         raise RequestRefused(
             403,
             "scope-missing",
-            f"this needs a token with the scope '{scope}': an operator makes one "
-            f"with 'starling token {claims.user} --scope {scope}'",
+            f"this needs a token with the scope {wanted}: an operator makes one "
+            f"with 'starling token {claims.user} --scope {scopes[0]}'",
             {"www-authenticate": 'Bearer error="insufficient_scope"'},
         )
-    return claims
 
 
 async def require_account(state: ApiState, user: int) -> None:

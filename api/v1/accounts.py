@@ -107,11 +107,11 @@ async def delete_account(commands: Commands, state: CurrentState) -> Response:
     return json_response(Done(id=str(outcome.id), deleted=True), headers=position_header(outcome))
 
 
-@router.get("/users/{ref}", responses=QUERY_PROBLEMS | problems(404), dependencies=FRESH_USERS)
+@router.get("/users/{ref}", responses=QUERY_PROBLEMS | problems(403, 404), dependencies=FRESH_USERS)
 async def get_user(ref: UserReference, at: AtTime, viewer: Viewer, state: CurrentState) -> User:
     """A user; with `at` as they were then, and then without one's own email address."""
     stores = (
-        (await state.ports.time_travel.stores_at(USER_VIEWS, at)).__getitem__
+        (await state.ports.time_travel.stores_at(USER_VIEWS, at.ms, at.reader)).__getitem__
         if at is not None
         else None
     )

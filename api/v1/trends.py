@@ -4,6 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
+from api.http.errors import problems
 from api.http.paging import LimitQuery
 from api.http.request import QUERY_PROBLEMS, AtTime, fresh_views
 from api.http.route import ApiRoute
@@ -18,7 +19,9 @@ MAX_TRENDS: Final = 50
 router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["trends"])
 
 
-@router.get("/trends", responses=QUERY_PROBLEMS, dependencies=[fresh_views("trending")])
+@router.get(
+    "/trends", responses=QUERY_PROBLEMS | problems(403), dependencies=[fresh_views("trending")]
+)
 async def list_trends(
     state: CurrentState, at: AtTime, limit: LimitQuery = DEFAULT_TRENDS
 ) -> list[Trend]:
@@ -26,7 +29,8 @@ async def list_trends(
     if at is None:
         store, ms = state.ports.views.current_store("trending"), state.ports.clock_ms()
     else:
-        store, ms = (await state.ports.time_travel.stores_at(("trending",), at))["trending"], at
+        ms = at.ms
+        store = (await state.ports.time_travel.stores_at(("trending",), ms, at.reader))["trending"]
     found = await trending.find_trends(store, ms, min(limit, MAX_TRENDS))
     return [_to_json(trend) for trend in found]
 

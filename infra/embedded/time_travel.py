@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from api.ports import TimeTravelBusy
 from events.ids.snowflake import first_id_at
@@ -35,8 +35,11 @@ from streams.rebuild.time_travel import PointInTime, SnapshotCoverage, project_p
 MAX_CACHED: Final = 8
 """Points in time whose views stay open."""
 
+MAX_CACHED_BYTES: Final = 1 << 30
+"""Bytes of the disk that the views of all of them may take, but for the last one."""
+
 MAX_PENDING: Final = 8
-"""Points in time whose views may be waited for at once."""
+"""Users for whom views may be built or wait to be built at once, one point in time for each."""
 
 WAIT_SECONDS: Final = 10.0
 """How long a request waits for views; building them goes on after that."""
@@ -61,6 +64,14 @@ SkippedPositions = Callable[[str], Awaitable[frozenset[int]]]
 class _CachedViews:
     point_in_time: PointInTime
     stores: Mapping[str, SqliteReadStore]
+    size: int
+    """Bytes that the views take on the disk."""
+
+
+class _RunningBuild(NamedTuple):
+    reader: int
+    """The user who asked for it first."""
+    task: "asyncio.Task[Mapping[str, SqliteReadStore]]"
 
 
 class PointInTimeViews:
@@ -72,19 +83,23 @@ class PointInTimeViews:
         log: EventLog,
         skipped_positions: SkippedPositions,
         wait_seconds: float = WAIT_SECONDS,
+        max_cached_bytes: int = MAX_CACHED_BYTES,
     ) -> None:
         self._settings = settings
         self._log = log
         self._skipped_positions = skipped_positions
         self._wait_seconds = wait_seconds
+        self._max_cached_bytes = max_cached_bytes
         self._snapshots = ViewSnapshots(settings.snapshots_folder)
         self._snapshots.remove_unused()
         self._cached_views: OrderedDict[ViewsAtTime, _CachedViews] = OrderedDict()
-        self._running_builds: dict[ViewsAtTime, asyncio.Task[Mapping[str, SqliteReadStore]]] = {}
+        self._running_builds: dict[ViewsAtTime, _RunningBuild] = {}
         self._build_lock = asyncio.Lock()
         self._build_numbers = count()
 
-    async def stores_at(self, projections: Collection[str], ms: int) -> Mapping[str, ReadStore]:
+    async def stores_at(
+        self, projections: Collection[str], ms: int, reader: int
+    ) -> Mapping[str, ReadStore]:
         """The stores of some projections as of a time in Unix ms; see the port."""
         wanted = (tuple(sorted(projections)), ms)
         cached = self._cached_views.get(wanted)
@@ -93,18 +108,20 @@ class PointInTimeViews:
             return cached.stores
         build = self._running_builds.get(wanted)
         if build is None:
-            if len(self._running_builds) >= MAX_PENDING:
+            readers = {running.reader for running in self._running_builds.values()}
+            if reader in readers or len(readers) >= MAX_PENDING:
                 raise TimeTravelBusy
-            build = self._running_builds[wanted] = asyncio.create_task(self._build_views(wanted))
-            build.add_done_callback(lambda done: self._finish_build(wanted, done))
+            build = _RunningBuild(reader, asyncio.create_task(self._build_views(wanted)))
+            self._running_builds[wanted] = build
+            build.task.add_done_callback(lambda done: self._finish_build(wanted, done))
         try:
-            return await asyncio.wait_for(asyncio.shield(build), self._wait_seconds)
+            return await asyncio.wait_for(asyncio.shield(build.task), self._wait_seconds)
         except TimeoutError:
             raise TimeTravelBusy from None
 
     async def aclose(self) -> None:
         """End the builds that run, and close the views."""
-        tasks = list(self._running_builds.values())
+        tasks = [running.task for running in self._running_builds.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -136,6 +153,7 @@ class PointInTimeViews:
             paths = {name: self._snapshots.unfinished_path(f"{prefix}-{name}") for name in names}
             try:
                 await self._run_build_process(moment, paths)
+                size = sum(path.stat().st_size for path in paths.values())
                 stores = {
                     name: open_built_view(projection_named(name), path)
                     for name, path in paths.items()
@@ -144,8 +162,8 @@ class PointInTimeViews:
                 for path in paths.values():
                     path.unlink(missing_ok=True)
             await self._close_views(wanted)
-            self._cached_views[wanted] = _CachedViews(moment, stores)
-            while len(self._cached_views) > MAX_CACHED:
+            self._cached_views[wanted] = _CachedViews(moment, stores, size)
+            while self._too_much_cached():
                 await self._close_views(next(iter(self._cached_views)))
             return stores
 
@@ -160,6 +178,11 @@ class PointInTimeViews:
         environment = self._settings.to_environment()
         if await run_child("infra.embedded.time_travel", arguments, environment):
             raise StoreUnavailable("no views of that time could be built; see the server's output")
+
+    def _too_much_cached(self) -> bool:
+        size = sum(cached.size for cached in self._cached_views.values())
+        number = len(self._cached_views)
+        return number > MAX_CACHED or (number > 1 and size > self._max_cached_bytes)
 
     async def _close_views(self, wanted: ViewsAtTime) -> None:
         cached = self._cached_views.pop(wanted, None)

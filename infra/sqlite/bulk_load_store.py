@@ -67,6 +67,14 @@ class BulkLoadStore(SqliteReadStore):
         self._connection.close()
         _fsync_file(path)
 
+    def size(self, path: Path) -> int:
+        """The bytes of the file at `path`, which is this store's, and of what is written ahead."""
+        return sum(
+            file.stat().st_size
+            for file in (path, path.with_name(f"{path.name}-wal"))
+            if file.exists()
+        )
+
     def copy_file(self, path: Path, to: Path) -> None:
         """Copy the file at `path`, which is this store's, as far as it was loaded."""
         try:

@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,9 @@ from streams.rebuild.time_travel import PointInTime, SnapshotCoverage
 MAX_SNAPSHOTS: Final = 12
 """Snapshots of one projection that stay: those used last."""
 
+MAX_SNAPSHOT_BYTES: Final = 1 << 30
+"""Bytes that the snapshots of all projections may take together."""
+
 STALE_SECONDS: Final = 24 * 3600.0
 """Age of an unfinished file whose process must have been killed."""
 
@@ -36,8 +39,9 @@ _UNFINISHED_PREFIX: Final = "unfinished-"
 class ViewSnapshots:
     """The folder of snapshots."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_bytes: int = MAX_SNAPSHOT_BYTES) -> None:
         self._folder = folder
+        self._max_bytes = max_bytes
 
     def unfinished_path(self, name: str) -> Path:
         """The path of a new file; no other process may use the same `name`."""
@@ -63,21 +67,29 @@ class ViewSnapshots:
 
     def save_copy(
         self, projection: Projection, cover: SnapshotCoverage, store: BulkLoadStore, path: Path
-    ) -> None:
-        """Make a snapshot of the unfinished store at `path`, which goes on."""
+    ) -> bool:
+        """Make a snapshot of the unfinished store at `path`, which goes on.
+
+        False where it is larger than all snapshots may be.
+        """
+        if not self._make_room(store.size(path)):
+            return False
         copy = path.with_name(f"{path.stem}-copy.sqlite")
         try:
             store.copy_file(path, copy)
-            self.save_snapshot(projection, cover, copy)
+            return self.save_snapshot(projection, cover, copy)
         finally:
             remove_view_file(copy)
 
-    def save_snapshot(self, projection: Projection, cover: SnapshotCoverage, path: Path) -> None:
+    def save_snapshot(self, projection: Projection, cover: SnapshotCoverage, path: Path) -> bool:
         """Make a finished file a snapshot as well, under the name of what it covers.
 
-        Of more than `MAX_SNAPSHOTS` those not used for the longest time are removed; so are those
-        of other versions.
+        Those of other versions are removed, and those not used for the longest time: of more than
+        `MAX_SNAPSHOTS`, and before all together would be larger than they may be. False where this
+        one alone would be.
         """
+        if not self._make_room(path.stat().st_size):
+            return False
         name = f"{projection.name}-{projection.version}-" + "-".join(map(str, cover))
         link = path.with_name(f"{path.name}-link")
         os.link(path, link)
@@ -90,12 +102,12 @@ class ViewSnapshots:
         used = filter(None, map(_last_used, self._snapshot_paths(projection)))
         for _, snapshot in sorted(used, reverse=True)[MAX_SNAPSHOTS:]:
             remove_view_file(snapshot)
+        return self._make_room(0)  # another process may have made some at the same time
 
     def remove_all(self) -> None:
         """Remove all snapshots. Processes that read one read on."""
-        for path in self._folder.glob("*.sqlite"):
-            if _SNAPSHOT_NAME.fullmatch(path.name):
-                remove_view_file(path)
+        for path in self._all_snapshots():
+            remove_view_file(path)
 
     def remove_unused(self) -> None:
         """Remove what killed processes left behind."""
@@ -103,6 +115,25 @@ class ViewSnapshots:
             age = _last_used(path)
             if age is not None and age[0] < time.time() - STALE_SECONDS:
                 remove_view_file(path)
+
+    def _make_room(self, size: int) -> bool:
+        """Remove the snapshots used longest ago until another of `size` bytes fits; False, and
+        nothing removed, where it can't."""
+        if size > self._max_bytes:
+            return False
+        found = [_last_used(path) for path in self._all_snapshots()]
+        left = self._max_bytes - size
+        for _, path in sorted(filter(None, found), reverse=True):
+            with suppress(FileNotFoundError):
+                left -= path.stat().st_size
+                if left < 0:
+                    remove_view_file(path)
+        return True
+
+    def _all_snapshots(self) -> Iterator[Path]:
+        for path in self._folder.glob("*.sqlite"):
+            if _SNAPSHOT_NAME.fullmatch(path.name):
+                yield path
 
     def _list_snapshots(self, projection: Projection) -> list[tuple[SnapshotCoverage, Path]]:
         """The projection's snapshots, the one that reaches furthest first."""

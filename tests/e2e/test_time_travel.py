@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.accounts.access_tokens import ANALYST_SCOPE, IMPORT_SCOPE
 from api.views.posts import rfc3339
 from tests.support.api_world import START_MS, ApiWorld, register_user
 
@@ -16,7 +17,7 @@ async def at(client: httpx.AsyncClient, path: str, ms: int) -> Any:
     return answer.status_code, answer.json()
 
 
-async def test_a_user_is_shown_as_they_were(world: ApiWorld, stranger: httpx.AsyncClient) -> None:
+async def test_a_user_is_shown_as_they_were(world: ApiWorld) -> None:
     anna = await register_user(world, "anna", "Anna")
     bert = await register_user(world, "bert")
     world.clock.ms += MINUTE
@@ -27,23 +28,18 @@ async def test_a_user_is_shown_as_they_were(world: ApiWorld, stranger: httpx.Asy
     await anna.create_post("second")
     await bert.send_command("DELETE", f"/v1/users/{anna.id}/follow")
     world.clock.ms += MINUTE
-    await anna.send_command("DELETE", "/v1/users/me")
     await world.project_all()
     now = world.clock()
-    assert (await stranger.get(f"/v1/users/{anna.id}")).status_code == 404
 
-    status, then = await at(stranger, "/v1/users/@anna", now - 2 * MINUTE)
+    status, then = await at(bert.http, "/v1/users/@anna", now - 2 * MINUTE)
     assert (status, then["name"], then["followers"], then["posts"]) == (200, "Anna", 1, 1)
-    assert "followed" not in then
-    status, then = await at(bert.http, f"/v1/users/{anna.id}", now - 2 * MINUTE)
     assert (then["followed"], "email" in then) == (True, False)
     status, then = await at(bert.http, f"/v1/users/{anna.id}", now - MINUTE)
     assert (then["name"], then["bio"], then["followed"], then["posts"]) == (
         "Anna B.", "new", False, 2,
     )  # fmt: skip
-    assert (await at(stranger, f"/v1/users/{anna.id}", START_MS - MINUTE))[0] == 404
-    assert (await at(stranger, "/v1/users/@anna", START_MS - MINUTE))[0] == 404
-    assert (await at(stranger, f"/v1/users/{anna.id}", now))[0] == 404
+    assert (await at(bert.http, f"/v1/users/{anna.id}", START_MS - MINUTE))[0] == 404
+    assert (await at(bert.http, "/v1/users/@anna", START_MS - MINUTE))[0] == 404
 
 
 async def test_trends_are_those_that_were_seen_then(
@@ -56,27 +52,53 @@ async def test_trends_are_those_that_were_seen_then(
         await one.send_command("DELETE", f"/v1/posts/{post}")
     await world.project_all()
     assert (await stranger.get("/v1/trends")).json() == []
-    status, then = await at(stranger, "/v1/trends", world.clock() - MINUTE)
+    status, then = await at(people[0].http, "/v1/trends", world.clock() - MINUTE)
     assert (status, [trend["tag"] for trend in then]) == (200, ["cold"])
-    assert await at(stranger, "/v1/trends", world.clock()) == (200, [])
+    assert await at(people[0].http, "/v1/trends", world.clock()) == (200, [])
 
 
 @pytest.mark.parametrize("path", ["/v1/trends", "/v1/users/@anna"])
-async def test_what_is_no_time_or_is_in_the_future_is_refused(
-    world: ApiWorld, stranger: httpx.AsyncClient, path: str
-) -> None:
-    await register_user(world, "anna")
-    status, problem = await at(stranger, path, world.clock() + 1)
+async def test_what_is_no_time_or_is_in_the_future_is_refused(world: ApiWorld, path: str) -> None:
+    anna = await register_user(world, "anna")
+    status, problem = await at(anna.http, path, world.clock() + 1)
     assert (status, problem["type"]) == (422, "/problems/time-in-future")
-    answer = await stranger.get(path, params={"at": "soon"})
+    answer = await anna.http.get(path, params={"at": "soon"})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/time-invalid")
 
 
 @pytest.mark.parametrize("path", ["/v1/trends", "/v1/users/@anna"])
 async def test_a_query_while_time_travel_is_busy_gets_a_retry_time(
-    world: ApiWorld, stranger: httpx.AsyncClient, path: str
+    world: ApiWorld, path: str
 ) -> None:
+    anna = await register_user(world, "anna")
     world.time_travel_busy = True
-    answer = await stranger.get(path, params={"at": rfc3339(START_MS)})
+    answer = await anna.http.get(path, params={"at": rfc3339(START_MS)})
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/past-busy")
     assert answer.headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize("path", ["/v1/trends", "/v1/users/@anna"])
+async def test_the_past_is_told_to_accounts_and_analysts_alone(world: ApiWorld, path: str) -> None:
+    anna = await register_user(world, "anna")
+    asked = f"{path}?at={rfc3339(world.clock())}"
+    statuses = {}
+    for name, token in {
+        "stranger": None,
+        "user": anna.token,
+        "analyst": world.tokens.issue(int(anna.id), (ANALYST_SCOPE,)),
+        "import": world.tokens.issue(int(anna.id), (IMPORT_SCOPE,)),
+    }.items():
+        async with world.new_client(token) as client:
+            answer = await client.get(asked)
+            problem = None if answer.status_code == 200 else answer.json()["type"]
+            statuses[name] = (answer.status_code, problem)
+    assert statuses == {
+        "stranger": (401, "/problems/token-missing"),
+        "user": (200, None),
+        "analyst": (200, None),
+        "import": (403, "/problems/scope-missing"),
+    }
+    await anna.send_command("DELETE", "/v1/users/me")
+    await world.project_all()
+    answer = await anna.http.get(asked)
+    assert (answer.status_code, answer.json()["type"]) == (401, "/problems/account-gone")

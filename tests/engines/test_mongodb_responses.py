@@ -107,7 +107,7 @@ def questions(log: EventLog) -> list[tuple[str, int]]:
         asked += [(f"/v1/timelines/home?min_id={post.post}", readers[post.post % len(readers)])]
     asked += [(f"/v1/hashtags/{tag}/posts?limit=40", readers[1]) for tag in tags]
     times = ("2026-01-01T00:00:00Z", str(posts[len(posts) // 2].post))
-    asked += [(f"/v1/trends?at={time}&limit=20", 0) for time in times]
+    asked += [(f"/v1/trends?at={time}&limit=20", readers[0]) for time in times]
     asked += [(f"/v1/users/{users[0]}?at={times[1]}", readers[1])]
     return [*asked, ("/v1/timelines/public?limit=40", 0), ("/v1/timelines/public", readers[2])]
 

@@ -65,6 +65,7 @@ class QueryTargets:
         """All questions that this viewer may ask; None is a stranger."""
         if viewer is not None:
             yield from ("/v1/users/me", "/v1/timelines/home")
+            yield from (f"/v1/trends?limit=50&at={at}" for at in self.times)
         yield from ("/v1/timelines/public", "/v1/posts/1", "/v1/users/1")
         for user in self.users:
             yield f"/v1/users/{user}"
@@ -73,8 +74,6 @@ class QueryTargets:
             yield f"/v1/posts/{post}"
             yield from (f"/v1/posts/{post}/{what}" for what in ("comments", "likes", "retweets"))
         yield from (f"/v1/hashtags/{tag}/posts" for tag in self.tags)
-        if viewer is None:  # trends are the same for all, and the past takes a while to make
-            yield from (f"/v1/trends?limit=50&at={at}" for at in self.times)
 
 
 class QueryResponse(NamedTuple):

@@ -104,7 +104,7 @@ class ApiWorld:
         return self.positions[projection]
 
     async def stores_at(
-        self, projections: Collection[str], ms: int
+        self, projections: Collection[str], ms: int, reader: int
     ) -> Mapping[str, MemoryReadStore]:
         """As `TimeTravel.at`."""
         if self.time_travel_busy:
