@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from api.accounts.access_tokens import USER_SCOPE
 from api.http.errors import problems
-from api.http.paging import PAGE_RESPONSE, UsersPage
+from api.http.paging import PAGE_RESPONSE, Page, UsersPage
 from api.http.request import (
     QUERY_PROBLEMS,
     AtTime,
@@ -14,6 +14,7 @@ from api.http.request import (
     KeyHeader,
     UserReference,
     VisibleUser,
+    blocked_users,
     command_problems,
     fresh_views,
     json_response,
@@ -23,8 +24,8 @@ from api.http.route import ApiRoute
 from api.http.tokens import Reader, Viewer, requires_scope
 from api.schemas import Done, NewUser, ProfilePatch, Registered, SignIn, Token, User
 from api.state import ApiState, CurrentState
-from api.v1.posts import users_page
-from api.views.users import USER_VIEWS
+from api.v1.posts import UserQuery, users_page
+from api.views.users import USER_VIEWS, no_such_user
 from commands import idempotency
 from commands.import_line import Credentials
 from commands.request import CommandRequest
@@ -42,6 +43,7 @@ NetworkAddress = Annotated[str, Depends(_network_address)]
 """The network address that the request came from; empty where it is unknown."""
 
 FRESH_USERS: Final = [fresh_views(*USER_VIEWS)]
+FRESH_LISTS: Final = [fresh_views(*USER_VIEWS, "timeline")]
 
 
 @router.post("/users", status_code=201, responses=command_problems(409, success=201))
@@ -116,6 +118,8 @@ async def get_user(ref: UserReference, at: AtTime, viewer: Viewer, state: Curren
         else None
     )
     user = await state.user_views.resolve(ref, stores)
+    if stores is not None and await state.post_views.is_deleted(user):
+        raise no_such_user(user)  # what is erased is not shown as it was either
     if user == viewer and stores is None:
         return await _own_user(state, user)
     return await state.user_views.get_user(user, viewer, stores)
@@ -125,26 +129,34 @@ async def get_user(ref: UserReference, at: AtTime, viewer: Viewer, state: Curren
     "/users/{ref}/followers",
     response_model=list[User],
     responses=PAGE_RESPONSE | problems(404),
-    dependencies=FRESH_USERS,
+    dependencies=FRESH_LISTS,
 )
 async def list_followers(
     user: VisibleUser, page: UsersPage, viewer: Viewer, state: CurrentState
 ) -> Response:
-    """Who follows a user."""
-    return await users_page(state, page, "followers", followers.list_followers, user, viewer)
+    """Who follows a user; none where one of the two blocks the other."""
+    return await _follows_page(state, page, followers.list_followers, user, viewer)
 
 
 @router.get(
     "/users/{ref}/following",
     response_model=list[User],
     responses=PAGE_RESPONSE | problems(404),
-    dependencies=FRESH_USERS,
+    dependencies=FRESH_LISTS,
 )
 async def list_following(
     user: VisibleUser, page: UsersPage, viewer: Viewer, state: CurrentState
 ) -> Response:
-    """Whom a user follows."""
-    return await users_page(state, page, "followers", followers.list_followed, user, viewer)
+    """Whom a user follows; none where one of the two blocks the other."""
+    return await _follows_page(state, page, followers.list_followed, user, viewer)
+
+
+async def _follows_page(
+    state: ApiState, page: Page, query: UserQuery, user: int, viewer: int
+) -> Response:
+    if user in await blocked_users(state, viewer):
+        return json_response(b"[]")
+    return await users_page(state, page, "followers", query, user, viewer)
 
 
 async def _own_user(state: ApiState, user: int) -> User:

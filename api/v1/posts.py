@@ -13,6 +13,7 @@ from api.http.request import (
     Commands,
     PostId,
     VisiblePost,
+    blocked_users,
     command_problems,
     fresh_views,
     hidden_users,
@@ -58,9 +59,13 @@ async def posts_page(
 async def users_page(
     state: ApiState, page: Page, projection: str, query: UserQuery, subject: int, viewer: int
 ) -> Response:
-    """A page of users that a query reads from a view, about a user or a post."""
+    """A page of users that a query reads from a view, about a user or a post.
+
+    Users whom the reader blocks, or who block the reader, are left out.
+    """
     rows = await query(state.ports.views.current_store(projection), subject, page.request)
-    body = await state.user_views.render_page([user for _, user in rows], viewer)
+    blocked = await blocked_users(state, viewer)
+    body = await state.user_views.render_page([u for _, u in rows if u not in blocked], viewer)
     return json_response(body, headers=page.link_header([id for id, _ in rows]))
 
 

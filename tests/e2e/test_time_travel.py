@@ -102,3 +102,16 @@ async def test_the_past_is_told_to_accounts_and_analysts_alone(world: ApiWorld, 
     await world.project_all()
     answer = await anna.http.get(asked)
     assert (answer.status_code, answer.json()["type"]) == (401, "/problems/account-gone")
+
+
+async def test_the_past_of_an_account_ends_with_it(world: ApiWorld) -> None:
+    anna, bert = await register_user(world, "anna"), await register_user(world, "bert")
+    before = world.clock()
+    for ref in ("@anna", anna.id):
+        assert (await at(bert.http, f"/v1/users/{ref}", before))[0] == 200
+    world.clock.ms += MINUTE
+    await anna.send_command("DELETE", "/v1/users/me")
+    await world.project_all()
+    for ref in ("@anna", anna.id):
+        status, problem = await at(bert.http, f"/v1/users/{ref}", before)
+        assert (status, problem["type"]) == (404, "/problems/user-not-found")
