@@ -16,6 +16,7 @@ from infra.cli.simulate import simulate
 from infra.cli.sql import sql
 from infra.cli.streaming import down, relay, up
 from infra.cli.token import token
+from infra.process.private_files import keep_new_files_private
 
 
 class StarlingGroup(click.Group):
@@ -33,10 +34,6 @@ class StarlingGroup(click.Group):
                 raise
             raise line from error
 
-
-PRIVATE_UMASK = 0o077
-"""What the program writes into a data folder, this user alone may read: it has people's blocks and
-mutes, emails, and the secret that signs tokens."""
 
 _PUBLIC_OUTPUT = {"replay"}
 """Commands that write what the user named, for whom the user's own umask allows."""
@@ -56,7 +53,7 @@ def main(context: click.Context) -> None:
     # second in every process.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if context.invoked_subcommand not in _PUBLIC_OUTPUT:
-        os.umask(os.umask(0) | PRIVATE_UMASK)
+        keep_new_files_private()
 
 
 COMMANDS = (

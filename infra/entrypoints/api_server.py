@@ -16,10 +16,12 @@ from fastapi import FastAPI
 
 from api.app import build_app
 from api.http.request_log import request_fields
+from infra.entrypoints.asgi_lifespan import prepare_for_server
 from infra.entrypoints.expected_errors import ending_with_one_line
 from infra.process.child_run import announce_ready
 from infra.process.logs import configure_logs
 from infra.process.memory import freeze_started_program
+from infra.process.private_files import keep_new_files_private
 from infra.process.supervisor import watch_lifeline
 from infra.process.telemetry import begin_telemetry
 from infra.process.tracing import finish_tracing
@@ -32,12 +34,24 @@ GRACE_SECONDS = 5
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application by the settings, those of the environment unless given, for any ASGI server:
-    `uvicorn --factory infra.entrypoints.api_server:create_app`.
+    """The application by the settings.
+
+    Without settings it takes those of the environment, and is made for any ASGI server:
+    `uvicorn --factory infra.entrypoints.api_server:create_app`. Wrong ones end the process.
     """
-    if settings is None:
+    if settings is not None:
+        return _build_app(settings)
+    with ending_with_one_line():
         settings = from_environment()
+        keep_new_files_private()
+        settings.make_data_folder()  # where it can't be, say so at once
         begin_telemetry(settings, "api")
+        app = _build_app(settings)
+    prepare_for_server(app)
+    return app
+
+
+def _build_app(settings: Settings) -> FastAPI:
     return build_app(
         partial(open_api_ports, settings), fast_path=settings.fast_path, traces=traces_are_on()
     )

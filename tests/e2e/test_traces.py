@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.support.asgi_servers import hosted_api
 from tests.support.server_processes import running_processes
 from tests.support.starling_program import starling_environment
 
@@ -83,3 +84,20 @@ async def test_a_request_leads_to_what_the_projector_did_with_its_events(
     assert [link.span_id for link in append.links] == [begin.span_id]
     assert projected.trace_id == begin.trace_id
     assert projected.parent_span_id == begin.span_id
+
+
+def test_a_common_server_sends_its_spans_when_it_stops(
+    tmp_path: Path, collector: SpanCollector
+) -> None:
+    settings = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+        "OTEL_BSP_SCHEDULE_DELAY": "600000",  # nothing is sent before
+    }
+    with hosted_api("uvicorn", tmp_path / "data", **settings) as api:
+        httpx.get(f"{api.url}/v1/timelines/public", trust_env=False).raise_for_status()
+        assert [span.name for service, span in collector.spans if service == "starling-api"] == []
+        api.process.terminate()
+        api.process.wait(20)
+    sent = {span.name for service, span in collector.spans if service == "starling-api"}
+    assert "GET /v1/timelines/public" in sent
