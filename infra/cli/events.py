@@ -81,7 +81,7 @@ def replay(
 
     Example: starling replay --type post-created --from 2024-05-01T00:00:00Z -o posts.jsonl
     """
-    from infra.log_of_record import open_log
+    from infra.log_of_record import open_log_for_questions
 
     if form == "parquet" and (follow or speed):
         raise click.UsageError(
@@ -95,7 +95,7 @@ def replay(
         if follow:
             raise click.UsageError("--follow follows the log: leave out --source kafka")
         feed = _kafka_source(settings, topic)
-    with open_log(settings) as log:
+    with open_log_for_questions(settings) as log:
         selection = _build_filter(log, wanted)
         export = _open_export(log, selection, how)
         if not _run_export(log, selection, export, follow=follow, speed=speed, source=feed):
@@ -271,11 +271,14 @@ def verify(data: Path | None, as_json: bool) -> None:
     Example: starling events verify --data data
     """
     from infra.cli.progress import progress_bar
-    from infra.log_of_record import open_log
+    from infra.log_of_record import open_log_for_questions
     from streams.export.verify import verify_log
 
     found, events = 0, 0
-    with open_log(settings_of_existing_log(data=data)) as log, progress_bar() as progress:
+    with (
+        open_log_for_questions(settings_of_existing_log(data=data)) as log,
+        progress_bar() as progress,
+    ):
         advance = progress.begin_phase("events", None)
 
         def report_page(position: int, head: int) -> None:

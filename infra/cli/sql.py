@@ -1,7 +1,9 @@
 """`starling sql`: queries over the log, answered by DuckDB."""
 
 import csv
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
@@ -62,26 +64,36 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
     except ModuleNotFoundError as error:
         raise missing_package(error, "analysis") from error
     from infra.cli.progress import progress_bar
-    from infra.log_of_record import open_log
+    from infra.log_of_record import open_log_for_questions
 
-    folder = settings.analytics_folder
-    with open_log(settings) as log, progress_bar() as progress:
-        phases: list[Callable[[float], None]] = []
+    with _copy_folder(settings) as folder:
+        with open_log_for_questions(settings) as log, progress_bar() as progress:
+            phases: list[Callable[[float], None]] = []
 
-        def report_progress(position: int, head: int) -> None:
-            if not phases:
-                phases.append(progress.begin_phase("events", head))
-            phases[0](position)
+            def report_progress(position: int, head: int) -> None:
+                if not phases:
+                    phases.append(progress.begin_phase("events", head))
+                phases[0](position)
 
-        rows = refresh_copy(log, folder, report_progress)
-    warn_of_left_out(rows.left_out)
-    session = QuerySession(rows, folder)
-    try:
-        yield session.execute_query(question)
-    except InvalidQuery as error:
-        raise click.UsageError(str(error)) from error
-    finally:
-        session.close()
+            rows = refresh_copy(log, folder, report_progress)
+        warn_of_left_out(rows.left_out)
+        session = QuerySession(rows, folder)
+        try:
+            yield session.execute_query(question)
+        except InvalidQuery as error:
+            raise click.UsageError(str(error)) from error
+        finally:
+            session.close()
+
+
+@contextmanager
+def _copy_folder(settings: "Settings") -> Iterator[Path]:
+    """Where the Parquet copy lies; for this question alone, if the data folder can't be written."""
+    if os.access(settings.data, os.W_OK):
+        yield settings.analytics_folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="starling-") as folder:
+            yield Path(folder) / settings.analytics_folder.name
 
 
 def _write_json(answer: "QueryResult") -> None:

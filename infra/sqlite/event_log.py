@@ -33,7 +33,7 @@ from events.log import (
     LogUnavailable,
 )
 from infra.process.notifications import ProcessNotifier
-from infra.sqlite.log_schema import log_unavailable, open_for_reading
+from infra.sqlite.log_schema import log_unavailable, open_for_reading, open_read_only
 from infra.sqlite.log_writer import EncodedAppend, EventRow, GroupCommitWriter
 
 T = TypeVar("T")
@@ -72,17 +72,25 @@ _event_from_row: Final[Any] = partial(tuple.__new__, StoredEvent)
 class SqliteLog:
     """`EventLog` over the file `path`, which is created if it is missing.
 
-    `notifier` is by default the one of the file's folder.
+    `notifier` is by default the one of the file's folder. A log that is `read_only` refuses every
+    append, and creates and changes no file where it may write none.
     """
 
     features: Final = LogFeatures(multi_stream_appends=True, local_reads=True)
 
-    def __init__(self, path: Path, notifier: ProcessNotifier | None = None) -> None:
+    def __init__(
+        self, path: Path, notifier: ProcessNotifier | None = None, read_only: bool = False
+    ) -> None:
         """Raises `LogUnavailable` where the file can't be used or a newer program has used it."""
         self._path = path
         self._notifier = notifier or ProcessNotifier(path.parent)
         self._idle_connections: list[sqlite3.Connection] = []
         self._closed = False
+        self._writer: GroupCommitWriter | None = None
+        self._open_connection = open_read_only if read_only else open_for_reading
+        if read_only:
+            self._idle_connections.append(self._open_reader())
+            return
         try:
             self._writer = GroupCommitWriter(
                 path, committed=partial(self._notifier.notify, LOG_TOPIC)
@@ -96,6 +104,8 @@ class SqliteLog:
         return str(row[0])
 
     async def append(self, append: AppendRequest) -> AppendResult:
+        if self._writer is None:
+            raise LogUnavailable(f"the log {self._path} was opened to be read alone")
         rows: list[EventRow] = []
         actor, causation, correlation = append.actor, append.causation, append.correlation
         for stream, version, events in append.writes:
@@ -174,7 +184,8 @@ class SqliteLog:
         return IdempotencyResult(*rows[0]) if rows else None
 
     def head(self) -> int:
-        self._writer.opened_file.require_in_place()
+        if self._writer is not None:
+            self._writer.opened_file.require_in_place()
         return self._select_number("SELECT max(position) FROM events") or LOG_START
 
     async def wait_for_events(self, after: int, timeout: float) -> bool:
@@ -184,13 +195,14 @@ class SqliteLog:
             raise log_unavailable(self._path, error) from error
 
     def write_problem(self) -> str | None:
-        return self._writer.fault.reason
+        return None if self._writer is None else self._writer.fault.reason
 
     def close(self) -> None:
         """Block for the commit under way, and wake those that wait for events."""
         self._closed = True
-        self._writer.close()
-        self._notifier.notify(LOG_TOPIC)
+        if self._writer is not None:
+            self._writer.close()
+            self._notifier.notify(LOG_TOPIC)
         while self._idle_connections:
             self._idle_connections.pop().close()
 
@@ -223,7 +235,7 @@ class SqliteLog:
 
     def _open_reader(self) -> sqlite3.Connection:
         try:
-            return open_for_reading(self._path)
+            return self._open_connection(self._path)
         except sqlite3.Error as error:
             raise log_unavailable(self._path, error) from error
 

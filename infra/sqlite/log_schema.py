@@ -7,6 +7,7 @@ JSON text, so `SELECT data ->> 'text' FROM events WHERE type = 'post-created'` w
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -89,16 +90,63 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """A connection to a file that may not be written, such as that of an analyst's copy.
+
+    Where the folder can't be written either, no file is created or changed beside it. Raises
+    `sqlite3.Error`, also for a file of another version, which would have to be migrated first.
+    """
+    connection = _connect_read_only(path)
+    try:
+        LOG_SCHEMA.require_current(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    connection = _open_connection(path, "mode=ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return connection
+    except sqlite3.OperationalError as error:
+        connection.close()
+        ahead = path.with_name(f"{path.name}-wal")
+        if ahead.exists() and ahead.stat().st_size:
+            raise sqlite3.OperationalError(
+                f"{ahead.name} beside it still holds events, and can't be read in a folder that "
+                f"can't be written ({error}): copy both files to one that can be"
+            ) from error
+        # SQLite wants to create the files that readers and writers share; here no one writes.
+        return _open_connection(path, "mode=ro&immutable=1")
+
+
 def log_unavailable(path: Path, error: Exception) -> LogUnavailable:
     """The error of an append or a read that met `error`."""
     return LogUnavailable(f"the log {path} can't be used: {error}")
 
 
-def _open_connection(path: Path) -> sqlite3.Connection:
+def _open_connection(path: Path, options: str = "") -> sqlite3.Connection:
     return sqlite3.connect(
-        path,
+        f"{path.absolute().as_uri()}?{options}" if options else path,
+        uri=bool(options),
         timeout=LOCK_TIMEOUT_MS / 1000,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
     )
+
+
+def move_into_file(connection: sqlite3.Connection) -> None:
+    """Move what the -wal holds into the file itself, such that a copy of the file has everything.
+
+    Waits for no other process: what one that reads or writes at this moment keeps from being moved
+    is moved when that one ends.
+    """
+    with suppress(sqlite3.Error):  # what is not moved stays, as durable as before, in the -wal
+        connection.execute("PRAGMA busy_timeout = 0")
+        # The first needs no lock that appends of other processes need, and leaves the second, which
+        # empties the -wal, nothing to write.
+        for mode in ("PASSIVE", "TRUNCATE"):
+            connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()

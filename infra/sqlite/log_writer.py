@@ -40,6 +40,7 @@ from infra.process.file_locks import FairFileLock
 from infra.sqlite.log_schema import (
     OpenedFile,
     log_unavailable,
+    move_into_file,
     open_for_writing,
     write_nothing,
 )
@@ -165,6 +166,8 @@ class GroupCommitWriter:
         if first:
             self._wake_queue.put(None)
             self._thread.join()
+            if self._connection is not None:
+                move_into_file(self._connection)
             self._close_connection()
             self._process_lock.close()
 

@@ -35,10 +35,7 @@ class FileSchema:
         """
         while (done := _read_version(connection)) != len(self.steps):
             if done > len(self.steps):
-                raise FileTooNew(
-                    f"it has schema {done}, this program knows {len(self.steps)}: "
-                    "a newer Starling has used it, start that one"
-                )
+                raise self._too_new(done)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 # Another process may have taken it while this one waited for its turn.
@@ -50,6 +47,23 @@ class FileSchema:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def require_current(self, connection: sqlite3.Connection) -> None:
+        """For a file that can't be migrated. Raises `FileTooNew`, `sqlite3.Error`."""
+        done = _read_version(connection)
+        if done > len(self.steps):
+            raise self._too_new(done)
+        if done < len(self.steps):
+            raise sqlite3.DatabaseError(
+                f"it has schema {done}, this program {len(self.steps)}: let it open the file once "
+                "where it can be written"
+            )
+
+    def _too_new(self, done: int) -> FileTooNew:
+        return FileTooNew(
+            f"it has schema {done}, this program knows {len(self.steps)}: "
+            "a newer Starling has used it, start that one"
+        )
 
 
 def _read_version(connection: sqlite3.Connection) -> int:
