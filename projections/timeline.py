@@ -1,17 +1,15 @@
 """Who posted and retweeted what, under which hashtag, for whom: what every timeline is made of.
 
-The timelines that list posts alone (a user's, the public one, a hashtag's) are read here, page by
-page. Home timelines are not rows: they are merged from these tables on read
-(`projections.home.merge`) or kept in memory, in rings that follow this projection's changes
+The timelines of a user, of all and of a hashtag are read from these tables page by page
+(`projections.timeline_lists`). Home timelines are not rows: they are merged from these tables on
+read (`projections.home.merge`) or kept in memory, in rings that follow this projection's changes
 (`projections.home.home_timeline`).
 
 A retweet of a deleted post stays in its tables, and readers find that its post is gone: the
 deletion and the retweet belong to different owners and may arrive in any order.
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from events.envelope import RecordedEvent
@@ -31,10 +29,9 @@ from events.schema import (
 )
 from projections.follow_graph import BY_FOLLOWER, FOLLOW_GRAPH_EVENTS, FollowGraph
 from projections.invalidation import Invalidation, InvalidationKind
-from projections.pages import PageRequest, read_page
 from projections.projection import BatchRows, RowRead
-from projections.store import Changes, KeyRange, ReadStore
-from projections.tables import CounterTable, Key, Table
+from projections.store import Changes, KeyRange
+from projections.tables import CounterTable, Table
 
 BY_AUTHOR: Final = ("author", "post")
 BY_ACTOR: Final = ("actor", "id")
@@ -43,10 +40,6 @@ BY_TAG: Final = ("tag", "post")
 
 MAX_SCANNED_ROWS: Final = 4000
 """Rows that are read for one page of a list from which readers hide authors."""
-_LEAST_CHUNK: Final = 64
-_LARGEST_CHUNK: Final = 512
-"""Rows that are read at once after the first ones: some milliseconds in which no other request of
-the process is answered."""
 
 
 class PostEntry(NamedTuple):
@@ -262,65 +255,6 @@ class EntryPage(list[TimelineEntry]):
     def __init__(self, entries: Iterable[TimelineEntry] = (), scanned_to: int | None = None):
         super().__init__(entries)
         self.scanned_to = scanned_to
-
-
-async def read_user_timeline(store: ReadStore, author: int, request: PageRequest) -> EntryPage:
-    """The posts and comments of a user. Whether the reader may see the user, the caller checks."""
-    rows = await read_page(store, POST_ENTRIES, (author,), request, index=BY_AUTHOR)
-    return EntryPage(TimelineEntry(row.post, row.post) for row in rows)
-
-
-async def read_public_timeline(
-    store: ReadStore, request: PageRequest, hidden: AbstractSet[int] = frozenset()
-) -> EntryPage:
-    """All posts and comments, without those of hidden authors."""
-    return await _read_visible(store, POST_ENTRIES, (), None, request, hidden)
-
-
-async def read_hashtag_timeline(
-    store: ReadStore, tag: str, request: PageRequest, hidden: AbstractSet[int] = frozenset()
-) -> EntryPage:
-    """What carries a hashtag, in whatever case it is written, without hidden authors."""
-    prefix = (fold_hashtag(tag),)
-    return await _read_visible(store, HASHTAG_ENTRIES, prefix, BY_TAG, request, hidden)
-
-
-async def _read_visible(
-    store: ReadStore,
-    table: Table[Any],
-    prefix: Key,
-    index: tuple[str, ...] | None,
-    request: PageRequest,
-    hidden: AbstractSet[int],
-) -> EntryPage:
-    """Read rows with a `post`, one chunk after another, until enough of them are visible or
-    `MAX_SCANNED_ROWS` were read. Most pages take one chunk, of the page's own size."""
-    visible, chunk, scanned = EntryPage(), request, 0
-    while True:
-        rows = await read_page(store, table, prefix, chunk, index=index)
-        posts = (
-            rows
-            if table is POST_ENTRIES
-            else (await store.get_many(POST_ENTRIES, {(row.post,) for row in rows})).values()
-        )
-        shown = {row.post for row in posts if row.author not in hidden}
-        more = [TimelineEntry(row.post, row.post) for row in rows if row.post in shown]
-        visible[:] = more + visible if request.counts_from_oldest else visible + more
-        scanned += len(rows)
-        if len(visible) >= request.limit or len(rows) < chunk.limit:
-            break
-        last = rows[0 if request.counts_from_oldest else -1].post
-        if scanned >= MAX_SCANNED_ROWS:
-            visible.scanned_to = last
-            break
-        chunk = chunk._replace(limit=min(max(4 * chunk.limit, _LEAST_CHUNK), _LARGEST_CHUNK))
-        chunk = chunk.beyond(last)
-        await asyncio.sleep(0)  # a store in this process answers without letting other tasks run
-    if len(visible) > request.limit:
-        visible[:] = (
-            visible[-request.limit :] if request.counts_from_oldest else visible[: request.limit]
-        )
-    return visible
 
 
 class SignedEntry(NamedTuple):

@@ -190,15 +190,15 @@ async def test_posts_fit_their_schema(world: ApiWorld) -> None:
 
 async def test_trends_show_what_many_use_now(world: ApiWorld, stranger: httpx.AsyncClient) -> None:
     for number in range(6):
-        await (await register_user(world, f"user{number}")).create_post("so #cold today #cold")
+        user = await register_user(world, f"user{number}")
+        await user.create_post("so #cold today #cold")
     await world.project_all()
     answer = await stranger.get("/v1/trends")
     (trend,) = TypeAdapter(list[Trend]).validate_json(answer.content)
     assert (trend.tag, trend.uses, trend.accounts, trend.score) == ("cold", 6, 6, 12.0)
     assert trend.history[-1].accounts == 6
-    earlier = await stranger.get("/v1/trends", params={"at": "2026-02-01T00:00:00Z"})
-    assert earlier.json() == []
-    later = await stranger.get("/v1/trends", params={"at": "soon"})
+    assert await user.get_json("/v1/trends", at="2026-02-01T00:00:00Z") == []
+    later = await user.http.get("/v1/trends", params={"at": "soon"})
     assert (later.status_code, later.json()["type"]) == (422, "/problems/time-invalid")
 
 
@@ -207,3 +207,40 @@ async def test_a_tag_that_is_longer_than_any_text_is_refused_at_once(
 ) -> None:
     answer = await stranger.get(f"/v1/hashtags/{'%CC%95%CC%80' * 1000}/posts")
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-query")
+
+
+async def test_retweets_stand_on_the_retweeters_page_with_who_retweeted(world: ApiWorld) -> None:
+    ada, bob, eve = [await register_user(world, name) for name in ("ada", "bob", "eve")]
+    first = await ada.create_post("first")
+    await bob.create_post("by bob")
+    await bob.send_command("PUT", f"/v1/posts/{first}/retweet")
+    await ada.create_post("second")
+    await bob.send_command("PUT", f"/v1/posts/{await eve.create_post('by eve')}/retweet")
+    page = await bob.get_json("/v1/users/@bob/posts")
+    assert [(post["text"], post.get("retweeted_by", {}).get("handle")) for post in page] == [
+        ("by eve", "bob"), ("first", "bob"), ("by bob", None),
+    ]  # fmt: skip
+    assert page[1]["posted_by"]["handle"] == "ada"
+    for by_id in (True, False):
+        assert post_texts(await walk_user_page(ada, by_id)) == ["by eve", "first", "by bob"]
+    await ada.send_command("PUT", "/v1/users/@eve/mute")
+    assert post_texts(await ada.get_json("/v1/users/me/posts")) == ["second", "first"]
+    assert post_texts(await ada.get_json("/v1/users/@bob/posts")) == ["first", "by bob"]
+    await ada.send_command("DELETE", f"/v1/posts/{first}")
+    assert post_texts(await eve.get_json("/v1/users/@bob/posts")) == ["by eve", "by bob"]
+    await bob.send_command("DELETE", f"/v1/posts/{page[0]['id']}/retweet")
+    assert post_texts(await eve.get_json("/v1/users/@bob/posts")) == ["by bob"]
+
+
+async def walk_user_page(reader: SignedInUser, by_id: bool) -> list[dict[str, Any]]:
+    """Bob's posts a page of one at a time, by the id of the last post or by `Link`."""
+    address: str | None = "/v1/users/@bob/posts?limit=1"
+    found: list[dict[str, Any]] = []
+    while address:
+        answer = await reader.http.get(address)
+        found += answer.json()
+        following = link(answer, "next")
+        if by_id and answer.json():
+            following = f"/v1/users/@bob/posts?limit=1&max_id={answer.json()[-1]['id']}"
+        address = following
+    return found

@@ -13,8 +13,8 @@ from projections.timeline import (
     POST_ENTRIES,
     HashtagEntry,
     PostEntry,
-    read_hashtag_timeline,
 )
+from projections.timeline_lists import read_hashtag_timeline
 from tests.support.engines.mongodb_views import temporary_database
 from tests.support.store_adapters import put_changes
 

@@ -98,6 +98,17 @@ class SocialModel:
             entries += sorted(passed)[:1]
         return sorted(entries, reverse=True)
 
+    def expected_page(self, user: int, viewer: int) -> list[TimelineEntry]:
+        """A user's posts, and retweets of others' posts, newest first, as the viewer sees them."""
+        hidden = self.hidden_from(viewer)
+        entries = [TimelineEntry(id, id) for id, author in self.posts.items() if author == user]
+        entries += [
+            TimelineEntry(id, post, user)
+            for (actor, post), id in self.retweets.items()
+            if actor == user and post in self.posts and self.posts[post] not in hidden | {user}
+        ]
+        return sorted(entries, key=lambda entry: entry.id, reverse=True)
+
     def hidden_from(self, viewer: int) -> set[int]:
         """Whom the viewer doesn't see."""
         pairs = self.blocks | {(b, a) for a, b in self.blocks} | self.mutes

@@ -22,8 +22,11 @@ from projections.timeline import (
     EntryPage,
     HashtagEntry,
     PostEntry,
+    RetweetEntry,
     TimelineProjection,
     find_invalidations,
+)
+from projections.timeline_lists import (
     read_hashtag_timeline,
     read_public_timeline,
     read_user_timeline,
@@ -47,9 +50,42 @@ async def after(*events: Event) -> MemoryReadStore:
     return await given(*events).project_into_store(TIMELINE)
 
 
-async def test_a_user_timeline_lists_own_posts_and_no_retweets() -> None:
-    store = await after(post(1, ANN), post(2, BEN), post(3, ANN), retweet(2, ANN))
-    assert [entry.post for entry in await read_user_timeline(store, ANN, PageRequest())] == [3, 1]
+async def test_a_user_timeline_lists_own_posts_and_retweets_each_post_once() -> None:
+    store = await after(
+        post(1, ANN), post(2, BEN), post(3, ANN), post(4, CAT), retweet(2, ANN), retweet(3, ANN),
+        retweet(4, ANN), retweet(1, BEN),
+    )  # fmt: skip
+    both = [(id_at(0, 7), 4, ANN), (id_at(0, 5), 2, ANN)]
+    own = [(3, 3, None), (1, 1, None)]
+    assert await read_user_timeline(store, ANN, PageRequest()) == [*both, *own]
+    assert await read_user_timeline(store, ANN, PageRequest(), {BEN, ANN}) == [both[0], *own]
+    assert await read_user_timeline(store, ANN, PageRequest(limit=3)) == [*both, own[0]]
+    assert await read_user_timeline(store, ANN, PageRequest(limit=2, min_id=1)) == [both[1], own[0]]
+
+
+async def test_a_user_timeline_can_be_walked_by_the_ids_of_posts_also_of_undone_retweets() -> None:
+    unretweet = schema.PostUnretweeted(post=2, user=ANN, author=BEN)
+    events = [post(2, BEN), post(id_at(0, 2), ANN), retweet(2, ANN), post(id_at(0, 4), ANN)]
+    for more in ([], [unretweet]):
+        store = await after(*events, *more)
+        page = await read_user_timeline(store, ANN, PageRequest(max_id=2))
+        assert [entry.post for entry in page] == [id_at(0, 2)]
+        page = await read_user_timeline(store, ANN, PageRequest(since_id=2))
+        assert [entry.post for entry in page] == [id_at(0, 4)]
+
+
+async def test_a_user_timeline_of_retweets_that_none_sees_ends_early() -> None:
+    store = CountingStore(TIMELINE.tables)
+    many = 2 * MAX_SCANNED_ROWS
+    changes = put_changes(RETWEET_ENTRIES, [RetweetEntry(id, ANN, id) for id in range(2, many)])
+    changes.puts |= put_changes(POST_ENTRIES, [PostEntry(1, ANN)]).puts
+    await store.apply(changes, 0, 1)
+    request = PageRequest(limit=1)
+    while not (page := await read_user_timeline(store, ANN, request)):
+        assert store.rows_read < MAX_SCANNED_ROWS + 1024
+        assert page.scanned_to is not None
+        request, store.rows_read = PageRequest(limit=1, max_id=page.scanned_to), 0
+    assert page == [(1, 1, None)]
 
 
 async def test_the_public_timeline_lists_all_posts_but_those_of_hidden_authors() -> None:
