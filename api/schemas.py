@@ -22,6 +22,8 @@ Time = Annotated[
 ]
 Count = Annotated[int, Field(ge=0)]
 Password = Annotated[str, Field(min_length=8, max_length=200, examples=["correct horse"])]
+GivenPassword = Annotated[str, Field(max_length=200, examples=["correct horse"])]
+"""One to compare with; whether it could be set plays no part."""
 Email = Annotated[
     str,
     # \s of a regular expression lacks the control characters.
@@ -34,6 +36,8 @@ Email = Annotated[
 Handle = Annotated[
     str, Field(description="`[a-z0-9_]{2,30}`; upper case is folded", examples=["ada"])
 ]
+Name = Annotated[str, Field(examples=["Ada"])]
+Bio = Annotated[str, Field(examples=["Writes programs for engines."])]
 Text = Annotated[
     str,
     Field(
@@ -56,17 +60,17 @@ class NewUser(ApiModel):
     """A new account."""
 
     handle: Handle
-    name: Annotated[str, Field(examples=["Ada"])]
+    name: Name
     email: Email
     password: Password
-    bio: str = ""
+    bio: Bio = ""
 
 
 class SignIn(ApiModel):
     """A handle, with or without its @, and the password."""
 
     handle: Annotated[str, Field(examples=["ada"])]
-    password: Annotated[str, Field(max_length=200, examples=["correct horse"])]
+    password: GivenPassword
 
 
 class ProfilePatch(ApiModel):
@@ -75,18 +79,18 @@ class ProfilePatch(ApiModel):
     A new email address or password needs `current_password`, once the account has a password.
     """
 
-    name: str | None = None
-    bio: str | None = None
+    name: Name | None = None
+    bio: Bio | None = None
     email: Email | None = None
     password: Password | None = None
-    current_password: Annotated[str, Field(max_length=200)] | None = None
+    current_password: GivenPassword | None = None
 
 
 class NewComment(ApiModel):
     """A comment on the post in the address."""
 
     text: Text
-    media: list[str] = []
+    media: Annotated[list[str], Field(examples=[["7f3a9c"]])] = []
 
 
 class NewPost(NewComment):

@@ -23,17 +23,43 @@ def describe_api(app: FastAPI) -> None:
                 description=app.description,
                 routes=app.routes,
             )
-            for path in app.openapi_schema["paths"].values():
-                for operation in path.values():
-                    _amend_operation(operation)
-            for name in ("HTTPValidationError", "ValidationError"):
-                app.openapi_schema["components"]["schemas"].pop(name, None)
+            _amend_document(app.openapi_schema)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def _amend_document(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    for operation in operations:
+        _amend_operation(operation)
+    bodies = {
+        content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        for operation in operations
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+    }
+    for name in schemas.keys() - bodies:
+        fields = schemas[name].get("properties", {})
+        schemas[name]["properties"] = {key: _without_null(fields[key]) for key in fields}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Say of what may be absent that it is never null: responses leave such fields out, and
+    neither a query nor a header has a null.
+    """
+    kinds = schema.get("anyOf", [])
+    if {"type": "null"} not in kinds:
+        return schema
+    [kind] = [kind for kind in kinds if kind != {"type": "null"}]
+    return {**kind, **{name: value for name, value in schema.items() if name != "anyOf"}}
+
+
 def _amend_operation(operation: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _without_null(parameter["schema"])
     responses = operation["responses"]
     for status, response in list(responses.items()):
         content = response.get("content", {})

@@ -22,6 +22,10 @@ BATCH_LINES_LIMIT: Final = 50_000
 
 LINE_BYTES_LIMIT: Final = 64 << 10
 
+_EXAMPLE_LINES: Final = """\
+{"command": "register", "key": "u1", "data": {"handle": "ada", "name": "Ada"}}
+{"command": "post", "as": "@ada", "key": "p1", "data": {"text": "Hello #world"}}
+"""
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["commands"])
 
@@ -53,7 +57,10 @@ def encode_line(line: LineResponse) -> bytes:
         **problems(401, 403, 413, 503),
     },
     openapi_extra={
-        "requestBody": {"required": True, "content": {NDJSON: {"schema": {"type": "string"}}}}
+        "requestBody": {
+            "required": True,
+            "content": {NDJSON: {"schema": {"type": "string"}, "example": _EXAMPLE_LINES}},
+        }
     },
 )
 async def run_commands(request: Request, state: CurrentState) -> Response:

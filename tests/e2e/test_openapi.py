@@ -86,6 +86,45 @@ async def test_every_reference_in_the_document_leads_somewhere(
     assert all(schema.get("description") for schema in schemas.values())
 
 
+def test_every_body_of_a_request_has_examples() -> None:
+    document = WORLD.app.openapi()
+    without = []
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                name = content["schema"].get("$ref", "").rpartition("/")[2]
+                fields = document["components"]["schemas"].get(name, {}).get("properties", {})
+                if not ("example" in content or fields):
+                    without.append(f"{method} {path}")
+                without += [
+                    f"{name}.{field}"
+                    for field, described in fields.items()
+                    if not any(
+                        "examples" in kind for kind in (described, *described.get("anyOf", ()))
+                    )
+                ]
+    assert without == []
+
+
+def test_the_document_says_which_scope_an_operation_needs() -> None:
+    paths = WORLD.app.openapi()["paths"]
+    needs = {
+        path: paths[path][method].get("security")
+        for method, path in (
+            ("post", "/v1/posts"), ("post", "/v1/commands"), ("get", "/v1/events"),
+            ("get", "/v1/projections"), ("get", "/v1/timelines/public"), ("post", "/v1/users"),
+        )
+    }  # fmt: skip
+    assert needs == {
+        "/v1/posts": [{"token": ["user"]}],
+        "/v1/commands": [{"token": ["import"]}],
+        "/v1/events": [{"token": ["analyst"]}],
+        "/v1/projections": [{"token": ["operator"]}],
+        "/v1/timelines/public": [{}, {"token": []}],  # a token only personalises it
+        "/v1/users": None,
+    }
+
+
 @pytest.mark.parametrize("path", ["/docs", "/"])
 async def test_people_get_pages(stranger: httpx.AsyncClient, path: str) -> None:
     answer = await stranger.get(path)

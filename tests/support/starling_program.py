@@ -17,8 +17,14 @@ _TERMINAL_CODE: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def starling_environment(**settings: str) -> dict[str, str]:
-    """This process's environment with these settings and no other ones of Starling."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("STARLING_")}
+    """This process's environment with these settings and no other ones of Starling, but the one
+    with which the same tests run against the framework alone.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("STARLING_") or name == "STARLING_FAST_PATH"
+    }
     return {**kept, **settings}
 
 
