@@ -21,9 +21,9 @@ from infra.kafka.topic import (
     client_options,
     ensure_topic,
     raising_unavailable,
-    read_complete_to,
+    read_feed_state,
 )
-from streams.feed.chunks import Chunk
+from streams.feed.chunks import Chunk, FeedState
 from streams.feed.relay import FeedUnavailable
 
 _DELIVERY_SECONDS: Final = 30.0
@@ -32,9 +32,9 @@ _DELIVERY_SECONDS: Final = 30.0
 class KafkaFeed:
     """`FeedWriter` over one topic."""
 
-    def __init__(self, producer: KafkaProducer, topic: str, complete_to: int) -> None:
+    def __init__(self, producer: KafkaProducer, topic: str, state: FeedState) -> None:
         self.partition_count = len(producer.partitions_for(topic))
-        self.complete_to = complete_to
+        self.state = state
         self._producer, self._topic = producer, topic
 
     @classmethod
@@ -48,11 +48,11 @@ class KafkaFeed:
     @classmethod
     def _open(cls, servers: str, topic: FeedTopic) -> Self:
         ensure_topic(servers, topic)
-        complete_to = read_complete_to(servers, topic.name)
+        state = read_feed_state(servers, topic.name)
         with raising_unavailable(f"no producer for {servers}"):
-            return cls(create_producer(servers), topic.name, complete_to)
+            return cls(create_producer(servers), topic.name, state)
 
-    def publish(self, chunks: Sequence[Chunk], complete_to: int) -> "Future[None]":
+    def publish(self, chunks: Sequence[Chunk], state: FeedState) -> "Future[None]":
         """Send chunks; the future ends when all are acknowledged, or with `FeedUnavailable`."""
         group = _ChunkGroup(len(chunks))
         try:
@@ -61,7 +61,7 @@ class KafkaFeed:
                     self._topic,
                     value=chunk.lines,
                     key=b"%d" % chunk.key if chunk.key else None,
-                    headers=chunk.headers(complete_to),
+                    headers=chunk.headers(state),
                     partition=chunk.partition,
                 )
                 sent.add_callback(group.on_acknowledged)

@@ -9,7 +9,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from streams.feed.chunks import decode_record
+from events.log import LogReplaced
+from streams.feed.chunks import FeedState, decode_record
 from streams.feed.relay import FeedUnavailable
 
 MAX_RECORD_BYTES: Final = 4 << 20
@@ -120,25 +121,34 @@ def poll_records(consumer: KafkaConsumer, source: str) -> Mapping[TopicPartition
     return polled
 
 
-def read_complete_to(servers: str, topic: str) -> int:
-    """Up to which position the topic holds the whole log, by the last record of each partition.
+def read_feed_state(servers: str, topic: str) -> FeedState:
+    """What the last record of each partition says of the feed and its log.
 
-    0 while a partition has none. Raises `FeedUnavailable`.
+    It is complete as far as the least of them says, and not at all while a partition has none. The
+    newest event is the greatest id that one names. Raises `FeedUnavailable`, and `LogReplaced`
+    where they name several logs.
     """
     with (
         raising_unavailable(f"the topic {topic} can't be read"),
         open_consumer(servers) as consumer,
     ):
         partitions = partitions_of(consumer, topic)
-        consumer.assign(partitions)
         ends: Mapping[TopicPartition, int] = consumer.end_offsets(partitions)
-        if not all(ends[partition] for partition in partitions):
-            return 0
-        for partition in partitions:
+        written = [partition for partition in partitions if ends[partition]]
+        consumer.assign(written)
+        for partition in written:
             consumer.seek(partition, ends[partition] - 1)
-        complete: dict[TopicPartition, int] = {}
-        while len(complete) < len(partitions):
+        found: dict[TopicPartition, FeedState] = {}
+        while len(found) < len(written):
             for partition, records in poll_records(consumer, f"the topic {topic}").items():
-                _, complete_to = decode_record(partition.partition, records[-1].headers, None)
-                complete[partition] = complete_to
-        return min(complete.values())
+                _, state = decode_record(partition.partition, records[-1].headers, None)
+                found[partition] = state
+    states = found.values()
+    logs = {state.log for state in states} - {0}
+    if len(logs) > 1:
+        raise LogReplaced(f"the topic {topic} holds {len(logs)} logs: publish one into a new topic")
+    return FeedState(
+        min(state.complete_to for state in states) if len(written) == len(partitions) else 0,
+        max(logs, default=0),
+        max((state.newest for state in states), default=0),
+    )

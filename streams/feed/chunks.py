@@ -34,6 +34,17 @@ MAX_CHUNK_BYTES: Final = 256 * 1024
 """Bounds of one chunk; a single event that is larger is a chunk of its own."""
 
 
+class FeedState(NamedTuple):
+    """What a relay knew of the feed and its log when it sent a record. 0 is unknown."""
+
+    complete_to: int = 0
+    """The position up to which the feed held every event of the log, in all partitions."""
+    log: int = 0
+    """The identity of the log, as a number."""
+    newest: int = 0
+    """The id of the newest event that the feed may hold."""
+
+
 class Chunk(NamedTuple):
     """The events of one partition in (`after`, `through`]."""
 
@@ -48,16 +59,12 @@ class Chunk(NamedTuple):
     last_position: int
     lines: bytes
 
-    def headers(self, complete_to: int) -> list[tuple[str, bytes]]:
-        """The headers of a record, as decimal numbers.
-
-        `complete_to` is the position up to which the relay knew, when it sent this, that the feed
-        holds every event of the log, in all partitions.
-        """
+    def headers(self, state: FeedState) -> list[tuple[str, bytes]]:
+        """The headers of a record, as decimal numbers."""
         numbers = {
             "schema": CHUNK_SCHEMA, "count": self.event_count, "first": self.first_position,
             "last": self.last_position,
-            "after": self.after, "through": self.through, "complete_to": complete_to,
+            "after": self.after, "through": self.through, **state._asdict(),
         }  # fmt: skip
         return [(name, b"%d" % number) for name, number in numbers.items()]
 
@@ -75,18 +82,22 @@ class UnknownRecord(Exception):
 
 def decode_record(
     partition: int, headers: Iterable[tuple[str, bytes]], value: bytes | None
-) -> tuple[Chunk, int]:
-    """The chunk in a record, without its key, and its `complete_to`. Raises `UnknownRecord`."""
+) -> tuple[Chunk, FeedState]:
+    """The chunk in a record, without its key, and the state that it was sent in.
+
+    Records of before 2026-11-28 don't name their log. Raises `UnknownRecord`.
+    """
     try:
         found = {_FORMER_HEADERS.get(name, name): int(number) for name, number in headers}
-        schema, complete_to = found["schema"], found["complete_to"]
+        schema = found["schema"]
+        state = FeedState(found["complete_to"], found.get("log", 0), found.get("newest", 0))
         after, through, count = found["after"], found["through"], found["count"]
         first, last = found["first"], found["last"]
     except (KeyError, ValueError, TypeError) as error:
         raise UnknownRecord(f"no chunk: header {error}") from error
     if schema != CHUNK_SCHEMA:
         raise UnknownRecord(f"a chunk of form {schema}; this program knows form {CHUNK_SCHEMA}")
-    return Chunk(partition, after, through, count, 0, first, last, value or b""), complete_to
+    return Chunk(partition, after, through, count, 0, first, last, value or b""), state
 
 
 def split_into_chunks(

@@ -17,7 +17,13 @@ from prometheus_client import Counter, Gauge
 
 from events.log import EventLog, LogReplaced, LogUnavailable
 from streams.event_traces import batch_span, correlations_in, traces_are_on
-from streams.feed.chunks import Chunk, build_watermark, split_into_chunks, watermarks_for_all
+from streams.feed.chunks import (
+    Chunk,
+    FeedState,
+    build_watermark,
+    split_into_chunks,
+    watermarks_for_all,
+)
 
 READ_EVENTS: Final = 2000
 """Events in one read of the log."""
@@ -64,11 +70,11 @@ class FeedWriter(Protocol):
     def partition_count(self) -> int: ...
 
     @property
-    def complete_to(self) -> int:
-        """The position up to which the feed held the whole log when it was opened."""
+    def state(self) -> FeedState:
+        """What the newest records said when it was opened."""
         ...
 
-    def publish(self, chunks: Sequence[Chunk], complete_to: int) -> "asyncio.Future[None]":
+    def publish(self, chunks: Sequence[Chunk], state: FeedState) -> "asyncio.Future[None]":
         """Send chunks, each partition's in order; done when all of them are acknowledged.
 
         Never blocks for long. The future, or this call, raises `FeedUnavailable`.
@@ -138,11 +144,7 @@ class Relay:
     async def _relay_log(self, stop: asyncio.Event) -> None:
         feed = await self._open_feed()
         try:
-            if feed.complete_to > (head := self._log.head()):
-                raise LogReplaced(
-                    f"the feed holds a log up to position {feed.complete_to}, but this one ends at "
-                    f"{head}: publish it into a new topic (--topic)"
-                )
+            _require_same_log(feed.state, self._log)
             session = _RelaySession(self, feed, self._log, self._watermark_seconds, stop)
             while not stop.is_set() and self._holds_lease():
                 await session.relay_next()
@@ -174,7 +176,8 @@ class _RelaySession:
         """Whether the last reads found so few events that more should gather."""
         self._in_flight: deque[_PendingPublish] = deque()
         self._in_flight_bytes = 0
-        relay.complete_to = self._read_position = feed.complete_to
+        relay.complete_to = self._read_position = feed.state.complete_to
+        self._state = FeedState(0, _log_number(log), feed.state.newest)
         self._stated_through = [self._read_position] * feed.partition_count
 
     async def relay_next(self) -> None:
@@ -203,6 +206,7 @@ class _RelaySession:
             read = self._log.read_owned_lines(self._read_position, limit=READ_EVENTS)
             if read.lines:
                 self._read_position = read.position_at(-1)
+                self._state = self._state._replace(newest=read.ids[-1])
                 chunks += split_into_chunks(read, self._stated_through, self._read_position)
             found += len(read.lines)
             if len(read.lines) < READ_EVENTS:
@@ -215,7 +219,7 @@ class _RelaySession:
         if self._watermark_due is not None:
             self._publish_watermarks()
         await self._collect_acknowledgements(0, everything=True)
-        if self._read_position > self._feed.complete_to:
+        if self._read_position > self._feed.state.complete_to:
             last_watermarks = [
                 build_watermark(p, self._read_position, self._read_position)
                 for p in range(self._feed.partition_count)
@@ -225,7 +229,8 @@ class _RelaySession:
 
     def _publish(self, chunks: list[Chunk], complete_to: int | None = None) -> None:
         size = sum(len(chunk.lines) for chunk in chunks)
-        acknowledged = self._feed.publish(chunks, self._relay.complete_to)
+        state = self._state._replace(complete_to=self._relay.complete_to)
+        acknowledged = self._feed.publish(chunks, state)
         self._in_flight.append(_PendingPublish(acknowledged, size, complete_to))
         self._in_flight_bytes += size
 
@@ -268,6 +273,28 @@ class _RelaySession:
         finally:
             events.cancel()
             stopped.cancel()
+
+
+def _require_same_log(feed: FeedState, log: EventLog) -> None:
+    """Raises `LogReplaced` where the feed holds what the log does not: an older copy of the log
+    was put in its place, though it may have grown past the feed again, or another log."""
+    advice = "publish it into a new topic (--topic)"
+    if feed.complete_to > (head := log.head()):
+        raise LogReplaced(
+            f"the feed holds a log up to position {feed.complete_to}, but this one ends at "
+            f"{head}: {advice}"
+        )
+    if feed.log and feed.log != _log_number(log):
+        raise LogReplaced(f"the feed is that of another log than the one that is there: {advice}")
+    if feed.newest and log.find_event(feed.newest) is None:
+        raise LogReplaced(
+            f"the feed holds event {feed.newest}, which the log does not hold any more: {advice}"
+        )
+
+
+def _log_number(log: EventLog) -> int:
+    """The log's identity as records of the feed have it."""
+    return int(log.identity, 16)
 
 
 def _traced_publish(chunks: Sequence[Chunk]) -> AbstractContextManager[None]:

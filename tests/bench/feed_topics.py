@@ -10,7 +10,7 @@ from events.log import EventLog
 from events.streams import owner_of
 from infra.kafka.feed import create_producer
 from infra.kafka.topic import FeedTopic, ensure_topic
-from streams.feed.chunks import Chunk, split_into_chunks, watermarks_for_all
+from streams.feed.chunks import Chunk, FeedState, split_into_chunks, watermarks_for_all
 from streams.feed.relay import READ_EVENTS
 from tests.support.made_up_events import partition_of
 
@@ -38,7 +38,7 @@ def publish_chunks(servers: str, topic: FeedTopic, chunks: Sequence[Chunk]) -> N
     with create_producer(servers) as client:
         for each in chunks:
             key = b"%d" % each.key if each.key else None
-            client.send(topic.name, each.lines, key, each.headers(0), each.partition)
+            client.send(topic.name, each.lines, key, each.headers(FeedState()), each.partition)
         client.flush()
 
 

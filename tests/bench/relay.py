@@ -20,7 +20,7 @@ from infra.dev.local_engine import running_engine
 from infra.kafka.feed import KafkaFeed, create_producer
 from infra.kafka.topic import FeedTopic, ensure_topic
 from infra.sqlite.event_log import SqliteLog
-from streams.feed.chunks import Chunk, split_into_chunks
+from streams.feed.chunks import Chunk, FeedState, split_into_chunks
 from streams.feed.relay import READ_EVENTS, Relay
 from tests.bench.result import Result
 from tests.support.mission_workload import write_log
@@ -125,7 +125,9 @@ def _send_chunks(chunks: Sequence[Chunk], servers: str) -> float:
     client.partitions_for(topic.name)
     started = time.perf_counter()
     for chunk in chunks:
-        client.send(topic.name, chunk.lines, b"%d" % chunk.key, chunk.headers(0), chunk.partition)
+        client.send(
+            topic.name, chunk.lines, b"%d" % chunk.key, chunk.headers(FeedState()), chunk.partition
+        )
     client.flush()
     took = time.perf_counter() - started
     client.close()

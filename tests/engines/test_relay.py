@@ -2,19 +2,22 @@
 
 import asyncio
 import signal
+import sqlite3
 import threading
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from events.json_lines import render_line
+from events.log import LogReplaced
 from events.streams import owner_of
 from infra.dev.kafka_broker import KafkaBroker
 from infra.kafka.feed import KafkaFeed
 from infra.kafka.topic import FeedTopic
 from infra.sqlite.event_log import SqliteLog
-from streams.feed.chunks import split_into_chunks
+from streams.feed.chunks import FeedState, split_into_chunks
 from streams.feed.relay import FeedUnavailable, Relay
 from tests.support.engines.kafka_topics import fresh_topic, read_chunks, read_lines
 from tests.support.engines.relays import publish_log, running_relay, running_relay_process
@@ -153,7 +156,7 @@ async def test_a_feed_closed_while_the_broker_hangs_neither_waits_nor_leaves_thr
     read = log.read_owned_lines()
     kafka.freeze()
     try:
-        sent = feed.publish(split_into_chunks(read, [0], 1), 0)
+        sent = feed.publish(split_into_chunks(read, [0], 1), FeedState())
         await asyncio.wait_for(feed.close(), 1)
         assert not sent.done()
     finally:
@@ -162,6 +165,49 @@ async def test_a_feed_closed_while_the_broker_hangs_neither_waits_nor_leaves_thr
     await wait_until(
         lambda: not any("roducer" in t.name for t in set(threading.enumerate()) - before)
     )
+
+
+@pytest.mark.parametrize("grown", [False, True], ids=["behind the topic", "grown past it"])
+async def test_an_older_copy_of_the_log_is_not_published_into_the_topic(
+    grown: bool, kafka: KafkaBroker, log: SqliteLog, tmp_path: Path
+) -> None:
+    topic = fresh_topic(2)
+    await append_made_up(log, 0, 3)
+    (tmp_path / "copy").mkdir()
+    copy_database(tmp_path / "log.sqlite", tmp_path / "copy" / "log.sqlite")
+    await append_made_up(log, 3, 23)
+    await publish_log(log, kafka.address, topic)
+    published = read_lines(kafka.address, topic)
+    copied = SqliteLog(tmp_path / "copy" / "log.sqlite")
+    if grown:
+        await append_made_up(copied, 1000, 1050)
+    with pytest.raises(LogReplaced, match="new topic"):
+        await relay_until(copied, kafka.address, topic)
+    assert read_lines(kafka.address, topic) == published
+
+
+async def test_another_log_is_not_published_into_the_topic(
+    kafka: KafkaBroker, log: SqliteLog, tmp_path: Path
+) -> None:
+    topic = fresh_topic(2)
+    await append_made_up(log, 0, 20)
+    await publish_log(log, kafka.address, topic)
+    (tmp_path / "other").mkdir()
+    other = SqliteLog(tmp_path / "other" / "log.sqlite")
+    await append_made_up(other, 0, 30)
+    with pytest.raises(LogReplaced, match="another log"):
+        await relay_until(other, kafka.address, topic)
+
+
+async def relay_until(log: SqliteLog, servers: str, topic: FeedTopic) -> None:
+    """Relay until the relay ends by itself; fail if it does not."""
+    relay = Relay(log, lambda: KafkaFeed.open(servers, topic))
+    await asyncio.wait_for(relay.run(asyncio.Event()), 20)
+
+
+def copy_database(path: Path, to: Path) -> None:
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)
 
 
 async def test_two_relays_at_once_do_no_harm(kafka: KafkaBroker, log: SqliteLog) -> None:

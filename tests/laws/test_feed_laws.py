@@ -15,6 +15,7 @@ from events.streams import partitions_of_owners
 from infra.in_memory.event_log import MemoryLog
 from streams.feed.chunks import (
     Chunk,
+    FeedState,
     TopicMerge,
     decode_record,
     split_into_chunks,
@@ -79,9 +80,9 @@ def test_a_chunk_survives_being_a_record(
     log: list[StoredEvent], partitions: int, read: int
 ) -> None:
     for chunk in watermarked_chunks(log, partitions, read):
-        headers = chunk.headers(complete_to=7)
-        found, complete_to = decode_record(chunk.partition, headers, chunk.lines or None)
-        assert (found, complete_to) == (chunk._replace(key=0), 7)
+        sent = FeedState(complete_to=7, log=(1 << 128) - 1, newest=(1 << 63) - 1)
+        found, state = decode_record(chunk.partition, chunk.headers(sent), chunk.lines or None)
+        assert (found, state) == (chunk._replace(key=0), sent)
         assert len(found.events_after(0)) == chunk.event_count
 
 
@@ -106,23 +107,27 @@ class LossyTopic:
     def __init__(self, partitions: int, fates: list[str]) -> None:
         self.partition_count = partitions
         self.fates = fates
-        self.records: list[list[tuple[Chunk, int]]] = [[] for _ in range(partitions)]
-        self.complete_to = 0
+        self.records: list[list[tuple[Chunk, FeedState]]] = [[] for _ in range(partitions)]
+        self.state = FeedState()
 
     async def open(self) -> "LossyTopic":
         if self.fates and self.fates.pop() == "absent":
             raise FeedUnavailable("the broker does not answer")
-        tails = [records[-1][1] if records else 0 for records in self.records]
-        self.complete_to = min(tails)
+        tails = [records[-1][1] if records else FeedState() for records in self.records]
+        self.state = FeedState(
+            min(tail.complete_to for tail in tails),
+            max(tail.log for tail in tails),
+            max(tail.newest for tail in tails),
+        )
         return self
 
-    def publish(self, chunks: Sequence[Chunk], complete_to: int) -> "asyncio.Future[None]":
+    def publish(self, chunks: Sequence[Chunk], state: FeedState) -> "asyncio.Future[None]":
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.add_done_callback(lambda future: future.exception())
         fate = self.fates.pop() if self.fates else "kept"
         kept = {"lost": [], "holed": chunks[1:]}.get(fate, chunks)
         for chunk in kept:
-            self.records[chunk.partition].append((chunk, complete_to))
+            self.records[chunk.partition].append((chunk, state))
         if fate in ("kept", "absent"):
             done.set_result(None)
         else:
@@ -157,8 +162,9 @@ async def test_a_relay_whose_feed_fails_in_any_way_ends_with_the_whole_log_in_it
     merge = TopicMerge(partitions)
     got: list[StoredEvent] = []
     for records in topic.records:
-        for chunk, complete_to in records:
-            assert complete_to <= 300
+        for chunk, state in records:
+            assert state.complete_to <= 300
+            assert state.log == int(log.identity, 16)
             merge.add(chunk)
     got += merge.pop_in_order()
     assert got == log.read_all(limit=1000)
@@ -166,7 +172,7 @@ async def test_a_relay_whose_feed_fails_in_any_way_ends_with_the_whole_log_in_it
 
 async def test_reads_are_put_together_while_the_feed_is_busy_and_only_then() -> None:
     class Busy(LossyTopic):
-        def publish(self, chunks: Sequence[Chunk], complete_to: int) -> "asyncio.Future[None]":
+        def publish(self, chunks: Sequence[Chunk], state: FeedState) -> "asyncio.Future[None]":
             groups.append(sum(chunk.event_count for chunk in chunks))
             return asyncio.ensure_future(acknowledge())
 

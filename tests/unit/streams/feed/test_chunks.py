@@ -2,27 +2,34 @@
 
 import pytest
 
-from streams.feed.chunks import Chunk, UnknownRecord, decode_record
+from streams.feed.chunks import Chunk, FeedState, UnknownRecord, decode_record
 
 CHUNK = Chunk(3, 10, 20, 2, 0, 12, 17, b"lines")
+STATE = FeedState(complete_to=9, log=0xAB, newest=44)
 
 
 def test_a_record_names_how_far_its_partition_and_the_whole_feed_are_complete() -> None:
-    assert dict(CHUNK.headers(complete_to=9)) == {
+    assert dict(CHUNK.headers(STATE)) == {
         "schema": b"1", "count": b"2", "first": b"12", "last": b"17",
         "after": b"10", "through": b"20", "complete_to": b"9",
+        "log": b"171", "newest": b"44",
     }  # fmt: skip
 
 
 def test_a_record_with_the_former_names_of_headers_is_read() -> None:
     former = {"through": "upto", "complete_to": "settled"}
-    headers = [(former.get(name, name), number) for name, number in CHUNK.headers(complete_to=9)]
+    headers = [(former.get(name, name), number) for name, number in CHUNK.headers(STATE)]
     assert {"upto", "settled"} < {name for name, _ in headers}
-    assert decode_record(3, headers, b"lines") == (CHUNK, 9)
+    assert decode_record(3, headers, b"lines") == (CHUNK, STATE)
+
+
+def test_a_record_of_before_logs_were_named_is_read() -> None:
+    headers = [(n, value) for n, value in CHUNK.headers(STATE) if n not in ("log", "newest")]
+    assert decode_record(3, headers, b"lines") == (CHUNK, FeedState(9))
 
 
 @pytest.mark.parametrize("wrong", [{"schema": b"2"}, {"count": b"two"}, {"through": None}])
 def test_a_record_that_is_no_chunk_is_refused(wrong: dict[str, bytes | None]) -> None:
-    headers = {**dict(CHUNK.headers(complete_to=9)), **wrong}
+    headers = {**dict(CHUNK.headers(STATE)), **wrong}
     with pytest.raises(UnknownRecord):
         decode_record(3, [(n, value) for n, value in headers.items() if value is not None], b"")
