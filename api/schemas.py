@@ -232,7 +232,10 @@ class Rebuild(ApiModel):
 
 
 class Projected(ApiModel):
-    """The state of a projection: `lag` positions of the log are not in its view yet."""
+    """The state of a projection: `lag` positions of the log are not in its view yet.
+
+    `skips` are the positions of the events that an operator had it leave out.
+    """
 
     name: str
     version: Count
@@ -240,6 +243,7 @@ class Projected(ApiModel):
     lag: Count
     state: Literal["current", "behind", "paused", "outdated", "absent"]
     dead_letters: Count
+    skips: list[str] | None = None
     rebuild: Rebuild | None = None
 
 

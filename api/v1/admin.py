@@ -111,6 +111,7 @@ async def _to_json(admin: ProjectionAdmin, status: ProjectionStatus) -> Projecte
         lag=status.lag,
         state=status.state,
         dead_letters=status.dead_letters,
+        skips=[str(position) for position in status.skips] or None,
         rebuild=None if record is None else _rebuild_json(record),
     )
 

@@ -1,6 +1,6 @@
 """Whether the server can do its work, for load balancers and people; and its figures."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ async def check_readiness(state: CurrentState) -> Response:
             ports.views.current_store(lag.projection)
         dead_letters = await count_dead_letters(ports.views)
         outdated = await ports.outdated_views()
+        paused = await ports.admin.paused_projections()
     except EXPECTED_ERRORS as error:
         detail = str(error) or translate_error(error).detail
         return json_response(Health(status="not ready", detail=detail), 503)
@@ -63,8 +64,12 @@ async def check_readiness(state: CurrentState) -> Response:
         health.status = "not ready"
         health.detail = f"{'; '.join(complaints)}; see 'starling projections status'"
         return json_response(health, 503)
-    notes = "; ".join([*_outdated_notes(outdated), *_dead_letter_notes(dead_letters)])
-    health.detail = f"degraded: {notes}" if notes else None
+    notes = [
+        *_outdated_notes(outdated),
+        *_paused_notes(paused),
+        *_dead_letter_notes(dead_letters),
+    ]
+    health.detail = f"degraded: {'; '.join(notes)}" if notes else None
     return json_response(health)
 
 
@@ -116,6 +121,12 @@ def _outdated_notes(outdated: Mapping[str, int]) -> Iterator[str]:
     if outdated:
         some = ", ".join(f"{name} as of position {at}" for name, at in outdated.items())
         yield f"older views answer until theirs are rebuilt ({some})"
+
+
+def _paused_notes(paused: Collection[str]) -> Iterator[str]:
+    if paused:
+        some = ", ".join(sorted(paused))
+        yield f"paused, and kept as they are: {some}; see 'starling projections resume'"
 
 
 def _dead_letter_notes(dead_letters: Mapping[str, int]) -> Iterator[str]:

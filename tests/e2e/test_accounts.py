@@ -273,3 +273,21 @@ async def test_white_space_around_a_key_is_no_part_of_it(
         for key in ("k", "k ")
     ]
     assert {answer.status_code for answer in joined} == {201}
+
+
+async def test_a_changed_profile_is_answered_as_the_user(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    changed = await ada.send_command("PATCH", "/v1/users/me", {"name": "Ada L.", "bio": "counts"})
+    assert changed == await ada.get_json("/v1/users/me")
+    assert (changed["name"], changed["bio"], changed["handle"]) == ("Ada L.", "counts", "ada")
+
+
+@pytest.mark.parametrize("end", ["\n", "\x00", "\r\n", " \n", "\u2028"])
+async def test_an_address_that_ends_in_a_control_character_is_refused(
+    world: ApiWorld, stranger: httpx.AsyncClient, end: str
+) -> None:
+    await register_user(world, "ada")
+    body = {"handle": "eve", "name": "Eve", "email": f"ada@example.org{end}", "password": PASSWORD}
+    answer = await stranger.post("/v1/users", json=body)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-body")
+    assert "email" in answer.json()["detail"]

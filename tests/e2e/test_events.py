@@ -88,10 +88,10 @@ async def test_only_analysts_may_read_events(
 class StreamClient:
     """One request to a stream in this process, read chunk by chunk as its owner wants."""
 
-    def __init__(self, world: ApiWorld, token: str, **headers: str) -> None:
+    def __init__(self, world: ApiWorld, token: str, query: str = "", **headers: str) -> None:
         named = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
         scope = {
-            "type": "http", "method": "GET", "path": "/v1/events", "query_string": b"",
+            "type": "http", "method": "GET", "path": "/v1/events", "query_string": query.encode(),
             "headers": [(b"authorization", b"Bearer " + token.encode()), *named],
         }  # fmt: skip
         self.left = asyncio.Event()
@@ -156,6 +156,27 @@ async def test_a_quiet_stream_sends_heartbeats_with_its_position(
     await reader.next_chunk()
     beat = await reader.next_chunk()
     assert beat == f": still here\nid: {world.log.head()}\n\n"
+    await reader.disconnect()
+
+
+async def test_a_filtered_stream_of_a_busy_log_sends_heartbeats(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.v1.events, "HEARTBEAT", 0.2)
+    ada = await register_user(world, "ada")
+    token = world.tokens.issue(int(ada.id), ("analyst",))
+    reader = StreamClient(world, token, "type=user-deleted", accept="text/event-stream")
+
+    async def be_busy() -> None:
+        while True:
+            await ada.create_post("something else")
+            await asyncio.sleep(0.01)
+
+    busy = asyncio.create_task(be_busy())
+    assert (await reader.next_chunk()).startswith("retry:")
+    first, second = [ids(await reader.next_chunk()) for _ in range(2)]
+    busy.cancel()
+    assert 1 < first[0] < second[0], "heartbeats say how far the stream is"
     await reader.disconnect()
 
 

@@ -172,3 +172,45 @@ async def test_metrics_count_requests_by_address_and_status(
     assert any('status="404"} 3.0' in line for line in lines)
     assert any("_count" in line and line.endswith(" 3.0") for line in lines), lines
     assert 'starling_projection_lag{projection="posts"} ' in text
+
+
+async def test_a_paused_projection_is_said_where_the_server_is_ready(
+    world: ApiWorld, stranger: httpx.AsyncClient
+) -> None:
+    assert "detail" not in (await stranger.get("/health/ready")).json()
+    world.admin.paused = frozenset({"trending", "posts"})
+    answer = await stranger.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert answer.json()["detail"] == (
+        "degraded: paused, and kept as they are: posts, trending; see 'starling projections resume'"
+    )
+
+
+async def test_the_server_is_not_ready_while_the_log_can_not_be_written(
+    world: ApiWorld, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.log, "write_problem", lambda: "database or disk is full")
+    answer = await stranger.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+    assert "commands can't be taken: database or disk is full" in answer.json()["detail"]
+    monkeypatch.undo()
+    assert (await stranger.get("/health/ready")).status_code == 200
+
+
+@pytest.mark.parametrize("position", ["1" * 4400, "9" * 19, "-1", "x", "", "1.5", "\u0661"])
+async def test_what_is_no_position_is_refused_and_breaks_nothing(
+    world: ApiWorld, position: str
+) -> None:
+    ada = await register_user(world, "ada")
+    for path in ("/v1/timelines/home", "/v1/users/@ada/followers", "/v1/trends", "/v1/users/me"):
+        answer = await ada.http.get(path, headers={b"Starling-Position": position.encode()})
+        assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-position")
+
+
+async def test_an_operator_is_told_what_projections_leave_out(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    token = world.tokens.issue(int(ada.id), ("operator",))
+    async with world.new_client(token) as operator:
+        assert "skips" not in (await operator.get("/v1/projections")).json()[0]
+        world.admin.skips = frozenset({30, 4})
+        assert (await operator.get("/v1/projections")).json()[0]["skips"] == ["4", "30"]

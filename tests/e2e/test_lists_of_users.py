@@ -79,3 +79,12 @@ async def test_a_list_can_be_read_behind_ones_own_block(world: ApiWorld) -> None
     for path in lists:
         shown = await ada.http.get(path, headers={"Starling-Position": position})
         assert [user["handle"] for user in shown.json()] == ["eve", "ada"], path
+
+
+async def test_ones_own_lists_are_found_under_me_with_a_token(world: ApiWorld) -> None:
+    (_, _, _, zoe), _ = await town(world)
+    for name in ("followers", "following"):
+        assert await handles(zoe, f"/v1/users/me/{name}") == ["eve", "bob", "ada"]
+        async with world.new_client() as stranger:
+            answer = await stranger.get(f"/v1/users/me/{name}")
+        assert (answer.status_code, answer.json()["type"]) == (401, "/problems/token-missing")

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from typing import Any
 
 import httpx
@@ -123,6 +124,42 @@ def test_the_document_says_which_scope_an_operation_needs() -> None:
         "/v1/timelines/public": [{}, {"token": []}],  # a token only personalises it
         "/v1/users": None,
     }
+
+
+async def test_operations_have_names_of_their_own(stranger: httpx.AsyncClient) -> None:
+    document = (await stranger.get("/openapi.json")).json()
+    names = {
+        (path, method): operation["operationId"]
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+    assert len(set(names.values())) == len(names)
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", name) for name in names.values()), names
+    assert not [name for name in names.values() if "_v_" in name or name.endswith("_")]
+    assert names["/v1/users/{ref}/followers", "get"] == "list_followers"
+    assert names["/v1/posts/{id}/like", "put"] == "like_post"
+
+
+async def test_every_query_of_views_takes_a_position(stranger: httpx.AsyncClient) -> None:
+    document = (await stranger.get("/openapi.json")).json()
+    without = {
+        path
+        for path, item in document["paths"].items()
+        if "get" in item
+        and ("header", "Starling-Position")
+        not in {(one["in"], one["name"]) for one in item["get"].get("parameters", ())}
+    }
+    assert without == {path for path in without if path.startswith(NO_VIEWS)}
+    assert "/v1/users/{ref}/followers" not in without
+
+
+NO_VIEWS = ("/health/", "/metrics", "/problems", "/v1/events", "/v1/projections")
+"""Beginnings of addresses that show other things than views, or the views' own state."""
+
+
+async def test_the_page_can_be_asked_for_without_its_body(stranger: httpx.AsyncClient) -> None:
+    answer = await stranger.head("/")
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 @pytest.mark.parametrize("path", ["/docs", "/"])

@@ -155,3 +155,15 @@ async def test_text_is_counted_after_it_is_composed(world: ApiWorld) -> None:
 async def test_an_id_that_names_no_post_is_not_found(stranger: httpx.AsyncClient, id: str) -> None:
     answer = await stranger.get(f"/v1/posts/{id}")
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/post-not-found")
+
+
+@pytest.mark.parametrize("reference", ["1\n", "\n1", "1\x00", "1 ", "\u0661"])
+async def test_a_reference_with_more_than_an_id_in_it_is_refused(
+    world: ApiWorld, reference: str
+) -> None:
+    ada = await register_user(world, "ada")
+    for reply_to in (reference, await ada.create_post("first") + reference[1:]):
+        if reply_to.isascii() and reply_to.isdigit():
+            continue
+        answer = await ada.http.post("/v1/posts", json={"text": "x", "reply_to": reply_to})
+        assert answer.status_code == 422, answer.text

@@ -82,6 +82,18 @@ async def test_bounds_leave_out_what_they_name(world: ApiWorld) -> None:
     assert post_texts(await ada.get_json(path, min_id=ids[2], limit=2)) == ["4", "3"]
 
 
+@pytest.mark.parametrize("limit", ["999999999", "1000000000", "9" * 19, "9" * 40])
+async def test_a_limit_above_the_most_means_the_most_however_long_it_is(
+    world: ApiWorld, limit: str
+) -> None:
+    ada = await register_user(world, "ada")
+    for number in range(42):
+        await ada.create_post(str(number))
+    for path in ("/v1/timelines/public", "/v1/users/@ada/posts"):
+        assert len(await ada.get_json(path, limit=limit)) == 40
+    assert await ada.get_json("/v1/trends", limit=limit) == []
+
+
 @pytest.mark.parametrize("path", ["/v1/timelines/public", "/v1/users/@ada/followers"])
 async def test_a_page_that_makes_no_sense_is_refused(world: ApiWorld, path: str) -> None:
     ada = await register_user(world, "ada")

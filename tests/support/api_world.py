@@ -67,6 +67,7 @@ class ApiWorld:
         """What waiting for views does; a test may put something else here."""
         new_id = SnowflakeGenerator(1, self.clock, self.clock.sleep, START_MS - 1).next_id
         self.tokens = AccessTokens(b"the secret of a test", self.clock)
+        self.admin = ReadOnlyAdmin(self.log, self)
         self.ports = Ports(
             log=self.log,
             handler=CommandHandler(self.log, new_id),
@@ -84,7 +85,7 @@ class ApiWorld:
             wait_for=lambda names, position, timeout: self.wait_for(names, position, timeout),
             projection_lags=self.projection_lags,
             outdated_views=no_outdated_views,
-            admin=ReadOnlyAdmin(self.log, self),
+            admin=self.admin,
             base_url="http://test",
             ready_within=10,
             passwords=BoundedPasswordHasher(

@@ -17,6 +17,10 @@ class ReadOnlyAdmin:
 
     def __init__(self, log: EventLog, views: CurrentStores) -> None:
         self._log, self._views = log, views
+        self.paused = frozenset[str]()
+        """What a test says is paused."""
+        self.skips = frozenset[int]()
+        """What a test says each projection leaves out."""
 
     async def execute(self, command: AdminCommand) -> str:
         """Refused."""
@@ -34,7 +38,8 @@ class ReadOnlyAdmin:
         """By the positions that the views are known to have."""
         return [
             status_of(self._log, each, self._views.known_position(each.name))._replace(
-                dead_letters=len(await self.dead_letters(each.name))
+                dead_letters=len(await self.dead_letters(each.name)),
+                skips=tuple(sorted(self.skips)),
             )
             for each in projections
         ]
@@ -52,9 +57,9 @@ class ReadOnlyAdmin:
         return None
 
     async def paused_projections(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
+        """As the test says."""
+        return self.paused
 
     async def skipped_positions(self, projection: str) -> frozenset[int]:
-        """None."""
-        return frozenset()
+        """As the test says."""
+        return self.skips
