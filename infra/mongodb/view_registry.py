@@ -5,15 +5,16 @@ the streaming profile reads it; workers, rebuilds and the commands of operators 
 
     {_id: "views", current: {posts: "posts_1", ...}, partitions: 8, topic: "starling.events",
      published: {posts_1: 4711}, retired: {posts_1: ISODate(...)},
-     fingerprints: {posts_1: "2712b2fe74dfa164"},
+     fingerprints: {posts_1: "2712b2fe74dfa164"}, log: "9f86d081884c7d659a2feaa0c55ad015",
      controls: {posts: {paused: true, skips: [48213], turn: 3, held: {token, until},
                         building: TOKEN}}}
 
 `partitions` are those of the feed: a view is as far as the slowest of them. `published` is written
 by a runner that reads the log itself, for views that are current although nothing was written to
 them. `retired` views were switched away from; they are dropped once no process reads them any more.
-Of the `controls`, `turn` is the epoch of the view's writers, `held` the lease of its write fence
-(`infra.mongodb.write_fence`), and `building` the token of the rebuild that may switch to its view.
+`log` is the identity of the log that all of them are made from. Of the `controls`, `turn` is the
+epoch of the view's writers, `held` the lease of its write fence (`infra.mongodb.write_fence`), and
+`building` the token of the rebuild that may switch to its view.
 """
 
 from collections.abc import Collection, Mapping
@@ -22,13 +23,30 @@ from typing import Any, Final, NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from infra.mongodb.async_database import AsyncDatabase
+from events.log import LogReplaced
+from infra.mongodb.async_database import AsyncDatabase, BlockingDatabase
 from infra.mongodb.connection import raising_unavailable
 from projections.projection import Projection
 from streams.rebuild.fingerprint import ViewOrigin
 
 COLLECTION: Final = "current"
 REGISTRY_ID: Final = {"_id": "views"}
+
+
+def claim_for_log(database: BlockingDatabase, identity: str) -> None:
+    """Have the views of a database be those of one log, from now on and for ever.
+
+    Raises `LogReplaced` where they are those of another one, `StoreUnavailable`.
+    """
+    unclaimed = {**REGISTRY_ID, "log": {"$in": [None, identity]}}
+    with raising_unavailable():
+        try:
+            database[COLLECTION].update_one(unclaimed, {"$set": {"log": identity}}, upsert=True)
+        except DuplicateKeyError:
+            raise LogReplaced(
+                "the views in MongoDB were made from another log than the one that is there now: "
+                "give them a new database (STARLING_VIEWS), or bring the log of these views back"
+            ) from None
 
 
 class WriterControl(NamedTuple):

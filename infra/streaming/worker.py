@@ -17,8 +17,8 @@ from typing import Final
 
 from events.log import EventLog
 from infra.mongodb.async_database import AsyncDatabase
-from infra.mongodb.connection import WRITE_SECONDS, open_database
-from infra.mongodb.view_registry import ViewRegistry, WriterControl
+from infra.mongodb.connection import WRITE_SECONDS, open_blocking_database, open_database
+from infra.mongodb.view_registry import ViewRegistry, WriterControl, claim_for_log
 from infra.mongodb.write_fence import end_expired_lease
 from infra.process.child_run import announce_ready
 from infra.process.memory import collect_garbage_rarely
@@ -59,13 +59,22 @@ async def open_worker_views(
 
 @asynccontextmanager
 async def open_log_runner(settings: Settings, log: EventLog) -> AsyncIterator[LogRunner]:
-    """A runner that keeps the views current with the log itself. Raises `StoreError`."""
+    """A runner that keeps the views current with the log itself.
+
+    Raises `StoreError`, and `LogReplaced` where the views are those of another log.
+    """
+    _claim_views(settings, log.identity)
     async with open_database(settings.views, WRITE_SECONDS, settings.mongo_driver) as database:
         stores = await open_stores(database, partitions=1)
         followers = [RunningProjection(projection, store) for projection, store in stores]
         admin = _LogProjectorAdmin(database, followers, {p.name: s.name for p, s in stores})
         await admin.apply_controls()
         yield LogRunner(log, followers, run_maintenance=admin.run_maintenance)
+
+
+def _claim_views(settings: Settings, identity: str) -> None:
+    with open_blocking_database(settings.views, WRITE_SECONDS) as database:
+        claim_for_log(database, identity)
 
 
 class _LogProjectorAdmin:
@@ -159,16 +168,19 @@ async def rebuild_outdated_views(settings: Settings, projections: Sequence[Proje
 def run_faust_worker(settings: Settings, servers: str, topic: str, lifeline: int | None) -> None:
     """Be one of any number of Faust workers, until SIGTERM or Ctrl-C, then end the process.
 
-    Raises `FeedUnavailable` where there is no such topic yet.
+    Raises `FeedUnavailable` where there is no such topic yet, and `LogReplaced` where the views are
+    those of another log than the topic's.
     """
     # Faust sets the process up when it is imported.
-    from infra.kafka.topic import partition_numbers
+    from infra.kafka.topic import partition_numbers, read_feed_state
     from infra.kafka.topic_reader import offset_finder
     from streams.projecting import faust_app
 
     collect_garbage_rarely()
     begin_telemetry(settings, "worker")
     partitions = len(partition_numbers(servers, topic))
+    if log := read_feed_state(servers, topic).log:
+        _claim_views(settings, f"{log:032x}")
     if lifeline is not None:
         threading.Thread(target=_stop_with_parent, args=(lifeline,), daemon=True).start()
     views = partial(_worker_views_with_upgrades, settings, partitions, topic, lifeline)

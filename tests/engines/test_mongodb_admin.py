@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from events.log import EventLog
+from events.log import EventLog, LogReplaced
 from infra.dev.mongodb_server import MongoServer
 from infra.log_of_record import open_log
 from infra.settings import MongoDriver, Settings
@@ -72,3 +72,24 @@ async def test_a_projector_of_the_log_carries_out_admin_commands(
                 await execute(settings, "rebuild")
             stop.set()
             await running
+
+
+async def test_views_of_one_log_are_not_written_from_another(
+    mongodb: MongoServer, mongo_driver: MongoDriver, tmp_path: Path
+) -> None:
+    address = fresh_address(mongodb)
+    first, second = (
+        Settings(data=tmp_path / name, views=address, mongo_driver=mongo_driver)
+        for name in ("first", "second")
+    )
+    for settings in (first, second):
+        settings.make_data_folder()
+        with open_log(settings) as log:
+            await append_made_up(log, 0, 20)
+    with open_log(first) as log:
+        for _ in range(2):
+            async with open_log_runner(first, log):
+                pass
+    with open_log(second) as log, pytest.raises(LogReplaced, match="another log"):
+        async with open_log_runner(second, log):
+            pass
