@@ -163,5 +163,5 @@ async def test_the_type_of_a_problem_is_the_address_of_its_explanation(
     answer = await stranger.get(found.type)
     assert answer.status_code == 200
     assert (answer.json()["type"], answer.json()["title"]) == (found.type, found.title)
-    assert "not blank" in answer.json()["meaning"]
+    assert "empty, blank" in answer.json()["meaning"]
     assert problem(await stranger.get("/problems/nothing")).type == "/problems/not-found"
