@@ -154,7 +154,8 @@ async def test_what_a_server_makes_is_readable_by_its_user_alone(tmp_path: Path)
         os.umask(before)
     names = {path.name for path in made}
     assert {"log.sqlite", "log.sqlite-wal", "accounts.sqlite", "leases.sqlite", "secret"} <= names
-    assert {"views", "home", "notify", "status-page", "current.json"} <= names
+    # The folder of sockets lies elsewhere where this one has too long a path.
+    assert {"views", "home", "status-page", "current.json"} <= names
     assert {path: mode for path, mode in modes.items() if mode != "0o0"} == {}
 
 

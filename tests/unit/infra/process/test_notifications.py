@@ -153,5 +153,6 @@ async def test_an_unreachable_socket_does_not_keep_the_others_from_waking(
         stream.listen()
         woken.set()
         notifier.notify("log")
+    (notifier.folder / "log.0").unlink()
     assert await waiting
     assert "cannot notify the process at" in caplog.text
