@@ -9,6 +9,7 @@ for its tables is gone.
 import logging
 from collections.abc import Sequence
 from functools import partial
+from time import monotonic
 from typing import Final, Literal
 
 from events.log import EventLog, LogReplaced
@@ -34,6 +35,9 @@ INLINE_BUILD_LIMIT: Final = 20_000
 RING_PROJECTION: Final = "timeline"
 """The projection whose changes fill the rings of home timelines."""
 
+LOG_CHECK_SECONDS: Final = 0.5
+"""Between two looks at whether the log is the one that the views were made from, while they run."""
+
 SwitchResult = Literal["done", "none", "later"]
 
 _logger = logging.getLogger(__name__)
@@ -52,6 +56,7 @@ class LiveViews:
     ) -> None:
         self.settings = settings
         self.log_mark = log_mark
+        self._next_log_check = 0.0
         self.view_files = ViewFiles(settings.views_folder)
         self.followers: list[RunningProjection] = []
         self._log, self._status_page, self._ring_fanout = log, status_page, rings
@@ -167,7 +172,10 @@ class LiveViews:
 
     async def run_maintenance(self) -> bool:
         """Build the rings that are requested; True where more are. Raises `LogReplaced`."""
-        self.log_mark.require_same_log(self._log)
+        # Not before each batch: it reads the log.
+        if (now := monotonic()) >= self._next_log_check:
+            self.log_mark.require_same_log(self._log)
+            self._next_log_check = now + LOG_CHECK_SECONDS
         follower = self.find_follower(RING_PROJECTION)
         return follower is not None and await self._ring_fanout.run_maintenance(follower.store)
 
