@@ -2,7 +2,7 @@
 
 A middleware that finds the operation in a dictionary, reads what it needs from the request, and
 calls the function that also is the route's. Routing, dependencies and parameters take the framework
-some 150 µs a request, this some 15 (`docs/benchmarks.md`).
+some 300 µs of CPU a request more (`docs/benchmarks.md`).
 
 It answers plain requests alone. Where anything about one is unusual (no token, an unfit body, an
 unknown parameter, a `Starling-Position`), the framework answers, so refusals are written once. And

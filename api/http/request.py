@@ -16,12 +16,10 @@ from commands.decider import Command
 from commands.errors import InvalidInput, NotAllowed, NotFound
 from commands.filter_parser import checked_time
 from commands.request import CommandOutcome, CommandRequest
-from events.ids.snowflake import LAST_ID
+from events.ids.snowflake import parse_decimal
 
 POSITION_WAIT_SECONDS: Final = 2.0
 """How long a query waits for views to reach its `Starling-Position`."""
-
-LAST_POSITION: Final = (1 << 63) - 1
 
 _ACTOR_CODES: Final = ("account-deleted", "account-unknown")
 """Refusals of a command because of its actor's account: over HTTP, the token is worthless."""
@@ -41,15 +39,9 @@ def json_response(
 # ---- ids and times in addresses ----
 
 
-def _parse_id(text: str) -> int | None:
-    if text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= LAST_ID:
-        return int(text)
-    return None
-
-
 def parse_post_id(text: str) -> int:
     """The id of a post in an address. Raises `NotFound` for a text that is no id."""
-    post = _parse_id(text)
+    post = parse_decimal(text)
     if not post:
         raise no_such_post(text)
     return post
@@ -57,7 +49,7 @@ def parse_post_id(text: str) -> int:
 
 def check_user_reference(ref: str) -> str:
     """An id or `@handle` in an address. Raises `InvalidInput` for anything else."""
-    if not ref.startswith("@") and not _parse_id(ref):
+    if not ref.startswith("@") and not parse_decimal(ref):
         raise InvalidInput("reference-invalid", f"{ref!r} names no user; give an id or an @handle")
     return ref
 
@@ -195,12 +187,12 @@ class _FreshViews:
     ) -> None:
         if starling_position is None:
             return
-        text = starling_position.strip()
-        if not (text.isascii() and text.isdigit() and len(text) < 20) or int(text) > LAST_POSITION:
+        position = parse_decimal(starling_position.strip())
+        if position is None:
             message = "`Starling-Position` must be what a command answered in that header"
             raise RequestRefused(422, "invalid-position", message)
         ports = state.ports
-        if not await ports.wait_for(self._projections, int(text), POSITION_WAIT_SECONDS):
+        if not await ports.wait_for(self._projections, position, POSITION_WAIT_SECONDS):
             message = "the views are not there yet: ask again, or without `Starling-Position`"
             raise RequestRefused(503, "views-behind", message, RETRY_AFTER)
         # What came into the views meanwhile makes more of the caches old.
@@ -238,7 +230,7 @@ class Commander:
     async def run(self, command: Command) -> CommandOutcome:
         """Run a command, once for each `Idempotency-Key`."""
         key = (
-            idempotency.key_for_user(self.actor, self._key.strip(), command)
+            idempotency.key_for_user(self.actor, self._key, command)
             if self._key is not None
             else None
         )

@@ -55,7 +55,7 @@ async def register(
     request = CommandRequest(
         command,
         0,
-        idempotency.key_for_registration(key.strip(), command) if key is not None else None,
+        idempotency.key_for_registration(key, command) if key is not None else None,
     )
     outcome = await state.registrar.register_account(request, Credentials(new.email, new.password))
     response.headers.update(position_header(outcome))
