@@ -4,7 +4,8 @@ A post shows once, at its oldest visible entry: the original where the reader fo
 is it), else the earliest retweet by a user whom the reader follows. So what was shown stays where
 it was when another user retweets it, and a walk through the pages meets each post once.
 
-Whether an entry shows does not depend on its neighbours, so a page can start anywhere.
+Whether an entry shows does not depend on its neighbours, so a page can start anywhere. One thing
+depends on the pages before: a retweet whose id is older than its post's (`ShownPages.shown_above`).
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from projections.home.shown_pages import ShownPages
 from projections.home.viewer import ViewerContext
 from projections.invalidation import InvalidationKind
 from projections.pages import EntryBounds, PageRequest
@@ -55,9 +57,7 @@ class ReaderState:
     first_retweets: dict[int, tuple[ManyRetweets, int, int]] = field(default_factory=dict)
     """Under a post with many retweets, the earliest by one of the followed, or 0; and the newest by
     one of the hidden, or 0."""
-    shown_places: dict[int, int] = field(default_factory=dict)
-    """Under a post that the reader was shown, the id of the entry that showed it last. A cursor
-    that names the post means that place, wherever the post stands now."""
+    shown: ShownPages = field(default_factory=ShownPages)
     page_key: object = None
     """The request that `page` answers, and the state of everything that it was made from."""
     page: EntryPage = field(default_factory=EntryPage)
@@ -149,10 +149,10 @@ class EntryCache:
         return bounds
 
     def visible_entries(
-        self, reader: ReaderState, entries: Iterable[int], limit: int
+        self, reader: ReaderState, entries: Iterable[int], limit: int, below: int | None = None
     ) -> EntryPage | None:
         """At most `limit` of the entries that the reader sees, in their order; None where a fact
-        is missing."""
+        is missing. `below` is the entry from which a walk goes on."""
         viewer = reader.context
         visible = EntryPage()
         post_authors, authors, own = self.post_authors, viewer.authors, viewer.self_and_followed
@@ -178,15 +178,19 @@ class EntryCache:
                 first = self._first_retweet(reader, post)
                 if first is None:
                     return None
-                if first == -entry:
+                if first == -entry and (
+                    first > post or not reader.shown.shown_above(below, post, author)
+                ):
                     visible.append(TimelineEntry(first, post, actor))
             if len(visible) == limit:
                 break
         return visible
 
-    async def load_visible(self, reader: ReaderState, entries: Sequence[int]) -> EntryPage:
+    async def load_visible(
+        self, reader: ReaderState, entries: Sequence[int], below: int | None = None
+    ) -> EntryPage:
         """Those of the entries that the reader sees, in their order. Raises `StoreError`."""
-        while (visible := self.visible_entries(reader, entries, len(entries))) is None:
+        while (visible := self.visible_entries(reader, entries, len(entries), below)) is None:
             await self._load_entries(reader, entries)
         return visible
 
@@ -227,7 +231,7 @@ class EntryCache:
     def _resolve_cursor(self, reader: ReaderState, id: int) -> int | None:
         """The entry that a client means by an id: where that is a post which showed or shows
         through a retweet, the retweet. None where a fact is missing."""
-        shown = reader.shown_places.get(id)
+        shown = reader.shown.places.get(id)
         if shown is not None:
             return shown
         author = self.post_authors.get(id)

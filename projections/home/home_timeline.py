@@ -15,6 +15,7 @@ from projections.batch_loader import BatchLoader
 from projections.home.entry_cache import EntryCache, ReaderState
 from projections.home.merge import merge_entries
 from projections.home.rings import HomeRings, LocalRings
+from projections.home.shown_pages import ShownPages
 from projections.home.viewer import ViewerContext, load_contexts
 from projections.invalidation import NEW_ENTRY_KINDS, InvalidationKind
 from projections.pages import EntryBounds, PageRequest
@@ -23,8 +24,6 @@ from projections.timeline import MAX_SCANNED_ROWS, EntryPage, NewEntryDecoder
 
 _ENTRIES_PER_LOAD: Final = 64
 """Entries whose facts are loaded at once."""
-_MAX_SHOWN_PLACES: Final = 160
-"""Posts of one reader whose places are remembered: those of the last pages."""
 
 
 class HomeTimeline:
@@ -39,9 +38,8 @@ class HomeTimeline:
         self._local_rings = rings if isinstance(rings, LocalRings) else None
         self._max_readers = max_readers
         self._readers: dict[int, ReaderState] = {}
-        self._shown_places: dict[int, dict[int, int]] = {}
-        """Under a reader, `ReaderState.shown_places`. It outlives the reader's relations: walks go
-        on where they were when the user who retweeted a post is not followed any more."""
+        self._shown: dict[int, ShownPages] = {}
+        """Under a reader, `ReaderState.shown`, for longer than the reader's relations."""
         self._load_tickets: dict[int, object] = {}
         self._context_loader = BatchLoader(self._fetch_contexts)
         self._entry_cache = EntryCache(current_store)
@@ -59,7 +57,7 @@ class HomeTimeline:
     async def load_page(self, viewer: int, request: PageRequest) -> EntryPage:
         """The same from rings and durable tables, without `page_from_memory`."""
         reader = await self._load_reader(viewer)
-        bounds = await self._entry_cache.load_bounds(reader, request)
+        wanted = bounds = await self._entry_cache.load_bounds(reader, request)
         if self._readers.get(viewer) is reader:  # else its relations changed in the meantime
             await self._rings.prepare(self._current_store(), reader.context)
         version, generation = self._rings.version(reader.context), self._entry_cache.generation
@@ -68,16 +66,18 @@ class HomeTimeline:
         page = EntryPage()
         if ready is not None and clipped is not None:
             entries = list(ready.entries_between(clipped))
-            page = await self._visible_of_ring(reader, entries, request.limit)
+            page = await self._visible_of_ring(reader, entries, request.limit, bounds.below)
             if len(page) == request.limit or clipped == bounds:
-                _note_shown(reader, page, bounds.ascending)
+                reader.shown.note_page(page, bounds, reader.context)
                 reader.page_key, reader.page = (version, generation, request), page
                 return page
             bounds = bounds._replace(below=ready.floor)
-        older = await self._visible_of_tables(reader, bounds, request.limit - len(page))
+        older = await self._visible_of_tables(
+            reader, bounds, request.limit - len(page), wanted.below
+        )
         page.extend(older)
         page.scanned_to = older.scanned_to
-        _note_shown(reader, page, bounds.ascending)
+        reader.shown.note_page(page, wanted, reader.context)
         return page
 
     def page_from_memory(self, viewer: int, request: PageRequest) -> EntryPage | None:
@@ -102,19 +102,19 @@ class HomeTimeline:
         if clipped is None:
             return None
         entries = ready.entries_between(clipped)
-        page = self._entry_cache.visible_entries(reader, entries, request.limit)
+        page = self._entry_cache.visible_entries(reader, entries, request.limit, bounds.below)
         if page is None or (len(page) < request.limit and clipped != bounds):
             return None
-        _note_shown(reader, page, bounds.ascending)
+        reader.shown.note_page(page, bounds, reader.context)
         reader.page_key, reader.page = key, page
         return page
 
-    def _places_of(self, viewer: int) -> dict[int, int]:
-        """The places that the reader was shown. Kept longer than the reader's relations."""
-        places = self._shown_places.pop(viewer, None)
-        while len(self._shown_places) >= 2 * self._max_readers:
-            del self._shown_places[next(iter(self._shown_places))]
-        found = self._shown_places[viewer] = {} if places is None else places
+    def _shown_to(self, viewer: int) -> ShownPages:
+        """The pages that the reader was shown. Kept longer than the reader's relations."""
+        shown = self._shown.pop(viewer, None)
+        while len(self._shown) >= 2 * self._max_readers:
+            del self._shown[next(iter(self._shown))]
+        found = self._shown[viewer] = shown or ShownPages()
         return found
 
     async def viewer_context(self, viewer: int) -> ViewerContext:
@@ -148,12 +148,12 @@ class HomeTimeline:
         self._entry_cache.invalidate_all()
 
     async def _visible_of_ring(
-        self, reader: ReaderState, entries: Sequence[int], limit: int
+        self, reader: ReaderState, entries: Sequence[int], limit: int, below: int | None
     ) -> EntryPage:
         visible = EntryPage()
         for start in range(0, len(entries), _ENTRIES_PER_LOAD):
             visible += await self._entry_cache.load_visible(
-                reader, entries[start : start + _ENTRIES_PER_LOAD]
+                reader, entries[start : start + _ENTRIES_PER_LOAD], below
             )
             if len(visible) >= limit:
                 break
@@ -161,7 +161,7 @@ class HomeTimeline:
         return visible
 
     async def _visible_of_tables(
-        self, reader: ReaderState, bounds: EntryBounds, limit: int
+        self, reader: ReaderState, bounds: EntryBounds, limit: int, below: int | None
     ) -> EntryPage:
         viewer, store = reader.context, self._current_store()
         visible = EntryPage()
@@ -170,7 +170,7 @@ class HomeTimeline:
         async for entry in merge_entries(store, viewer.authors, viewer.authors, bounds):
             entries.append(entry.signed_id)
             if len(entries) == _ENTRIES_PER_LOAD:
-                visible += await self._entry_cache.load_visible(reader, entries)
+                visible += await self._entry_cache.load_visible(reader, entries, below)
                 entries = []
                 scanned += _ENTRIES_PER_LOAD
                 if len(visible) >= limit:
@@ -179,7 +179,7 @@ class HomeTimeline:
                     visible.scanned_to = abs(entry.signed_id)
                     break
                 await asyncio.sleep(0)  # a store in this process lets no other task run
-        visible += await self._entry_cache.load_visible(reader, entries)
+        visible += await self._entry_cache.load_visible(reader, entries, below)
         del visible[limit:]
         return visible
 
@@ -195,28 +195,10 @@ class HomeTimeline:
             # Shared by all who load the same at once: good until the reader is invalidated.
             ticket = self._load_tickets.setdefault(viewer, object())
             context = (await self._context_loader((viewer,)))[viewer]
-            reader = ReaderState(context, shown_places=self._places_of(viewer))
+            reader = ReaderState(context, shown=self._shown_to(viewer))
             if self._load_tickets.get(viewer) is ticket:
                 del self._load_tickets[viewer]
                 while len(self._readers) >= self._max_readers:
                     del self._readers[next(iter(self._readers))]
                 self._readers[viewer] = reader
         return reader
-
-
-def _note_shown(reader: ReaderState, page: EntryPage, ascending: bool) -> None:
-    """Put a page in its order, newest first, and note where it shows its posts: those that may
-    move, and the first and last one, from which clients go on."""
-    if ascending:
-        page.reverse()
-    if not page:
-        return
-    places = reader.shown_places
-    for id, post, retweeter in page:
-        if retweeter is not None or post in places:
-            places.pop(post, None)  # the newest places stand last
-            places[post] = id
-    for id, post, _ in (page[0], page[-1]):
-        places[post] = id
-    while len(places) > _MAX_SHOWN_PLACES:
-        del places[next(iter(places))]

@@ -76,3 +76,37 @@ async def test_a_post_that_no_followed_user_retweeted_means_its_own_id() -> None
     older = await home.read_page(ADA, PageRequest(max_id=SECOND))
     assert [entry.post for entry in older] == [FIRST]
     assert await home.read_page(ADA, PageRequest(max_id=OLD)) == []
+
+
+LATE = id_at(50, 1)
+"""A post whose maker's clock was ahead: the event of its retweet has an older id."""
+BEHIND = (
+    schema.UserFollowed(followee=FAY, follower=ADA),
+    schema.UserFollowed(followee=BEN, follower=ADA),
+    post(FIRST, BEN),
+    schema.PostCreated(post=LATE, author=CAT, text="x"),
+    schema.PostRetweeted(post=LATE, user=FAY, author=CAT),
+    schema.UserFollowed(followee=CAT, follower=ADA),
+)
+LEFT = schema.UserUnfollowed(followee=CAT, follower=ADA)
+
+
+@pytest.mark.parametrize("walk_began_before", [True, False])
+async def test_a_walk_shows_a_post_once_whose_retweet_is_older_than_itself(
+    walk_began_before: bool,
+) -> None:
+    store = await given(*BEHIND).project_into_store(TIMELINE)
+    home = HomeTimeline(lambda: store, NoRings())
+    shown = await home.read_page(ADA, PageRequest(limit=1))
+    assert [(entry.id, entry.post) for entry in shown] == [(LATE, LATE)]
+    left = RecordedEvent(len(BEHIND) + 1, id_at(200), "", 1, 0, 0, 0, LEFT)
+    for kind, id in find_invalidations(
+        await project_and_store(TIMELINE, store, [left], len(BEHIND))
+    ):
+        home.invalidate(kind, id)
+    if not walk_began_before:
+        newest = await home.read_page(ADA, PageRequest(limit=1))
+        assert [(entry.post, entry.retweeter) for entry in newest] == [(LATE, FAY)]
+        shown = newest
+    older = await home.read_page(ADA, PageRequest(max_id=shown[-1].id))
+    assert [entry.post for entry in older] == [FIRST]
