@@ -7,6 +7,7 @@ over `.env`. The table for operators is in `docs/operations.md`.
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -35,6 +36,11 @@ _EXPECTED: Final = {
     "mongo_driver": "motor or pymongo",
     "log_format": "console or json",
     "access_log": "on or off",
+    "connections": "a whole number, 1-1000000",
+    "connections_per_address": "a whole number, 1-1000000",
+    "head_seconds": "seconds, at most 3600",
+    "body_seconds": "seconds, at most 3600",
+    "idle_seconds": "seconds, at most 3600",
     "metrics_port": "a whole number, 1-65535",
 }
 """What a value must be, where pydantic's own words name neither the setting nor its range well."""
@@ -92,6 +98,19 @@ def _check_base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _check_networks(value: str) -> str:
+    try:
+        for network in _split_list(value):
+            ip_network(network)
+    except ValueError:
+        raise _error("must be addresses or networks such as 127.0.0.1,10.0.0.0/8") from None
+    return value
+
+
+def _split_list(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 def _listening_address(host: str, port: int) -> str:
     reachable = _WILDCARD_HOSTS.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{reachable}" if port == 80 else f"http://{reachable}:{port}"
@@ -140,6 +159,18 @@ class Settings(BaseSettings):
     """What waits for MongoDB in the event loop: Motor, or PyMongo's own asyncio client."""
     limits: bool = True
     """Whether rates are limited."""
+    trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = ""
+    """Addresses and networks, with commas between, whose `X-Forwarded-For` is believed."""
+    connections: int = Field(default=4000, ge=1, le=1_000_000)
+    """Connections that one API process has at most."""
+    connections_per_address: int = Field(default=2000, ge=1, le=1_000_000)
+    """How many of them one client address has at most."""
+    head_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """How long the head of a request may take."""
+    body_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """How long the body of a request may take, and a second more for each 8 KiB that came."""
+    idle_seconds: float = Field(default=20.0, gt=0, le=3600)
+    """How long a connection may stay open between two requests."""
     log_format: Literal["console", "json"] = "console"
     """How processes write their log lines."""
     access_log: bool = False
@@ -191,6 +222,11 @@ class Settings(BaseSettings):
     def make_data_folder(self) -> None:
         """Make the data folder if there is none, for this user alone. Raises `OSError`."""
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The proxies that are trusted, one by one."""
+        return _split_list(self.trusted_proxies)
 
     @property
     def mongodb(self) -> str | None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from api.accounts.access_tokens import USER_SCOPE
 from api.http.errors import problems
+from api.http.network_address import counted_address
 from api.http.paging import PAGE_RESPONSE, Page, UsersPage
 from api.http.request import (
     QUERY_PROBLEMS,
@@ -36,11 +37,11 @@ router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["accounts"])
 
 
 async def _network_address(request: Request) -> str:
-    return request.client.host if request.client else ""
+    return counted_address(request.client.host) if request.client else ""
 
 
 NetworkAddress = Annotated[str, Depends(_network_address)]
-"""The network address that the request came from; empty where it is unknown."""
+"""The network address that the request came from, as limits count it; empty where unknown."""
 
 FRESH_USERS: Final = [fresh_views(*USER_VIEWS)]
 FRESH_LISTS: Final = [fresh_views(*USER_VIEWS, "timeline")]

@@ -111,6 +111,9 @@ def _start_in_order(start: _StackStart) -> None:
     with _open_sockets(start) as (listeners, front):
         host, _, port = front.rpartition(":")
         settings = settings.listening_on(host.strip("[]"), int(port))
+        if len(listeners) > 1:  # HAProxy is before them
+            trusted = ",".join(("127.0.0.1", *settings.proxies))
+            settings = settings.model_copy(update={"trusted_proxies": trusted})
         start.record_process("the stack supervisor", _start_supervisor(settings, listeners))
     url = f"http://{front}"
     start.write_line("waiting until every view is current")

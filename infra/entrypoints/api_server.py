@@ -7,17 +7,27 @@ environment that the parent gave it.
 
 import argparse
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.app import build_app
 from api.http.request_log import request_fields
 from infra.entrypoints.asgi_lifespan import prepare_for_server
 from infra.entrypoints.expected_errors import ending_with_one_line
+from infra.entrypoints.http_protocol import BoundedHttpProtocol
+from infra.entrypoints.open_connections import (
+    ConnectionLimits,
+    OpenConnections,
+    close_overdue,
+    divide_open_files,
+)
 from infra.process.child_run import announce_ready
 from infra.process.logs import configure_logs
 from infra.process.memory import freeze_started_program
@@ -31,6 +41,11 @@ from streams.event_traces import traces_are_on
 
 GRACE_SECONDS = 5
 """For requests that are under way when the process is told to stop."""
+
+_TICKS_A_SECOND: Final = 10
+_TICKS_A_REPORT: Final = 600
+
+_logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -52,16 +67,30 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _build_app(settings: Settings) -> FastAPI:
-    return build_app(
+    app = build_app(
         partial(open_api_ports, settings), fast_path=settings.fast_path, traces=traces_are_on()
     )
+    if settings.proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))
+    return app
 
 
-def build_server(app: object) -> uvicorn.Server:
-    """The HTTP server as Starling runs it; the benchmarks run their peers on the same."""
+def build_server(app: object, limits: ConnectionLimits | None = None) -> "ApiServer":
+    """The HTTP server as Starling runs it; the benchmarks run their peers on the same.
+
+    Call it when what the process keeps open is open: what is left of its files is for connections.
+    """
+    limits = limits or ConnectionLimits()
+    files = divide_open_files(limits.connections)
+    connections = OpenConnections(
+        limits._replace(connections=files.connections), asyncio.get_running_loop().time
+    )
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI application, whatever its class
-        http="httptools",
+        http=partial(BoundedHttpProtocol, connections),  # type: ignore[arg-type]  # makes one
+        ws="none",
+        backlog=files.backlog,
+        proxy_headers=False,  # `create_app` knows which proxies are trusted
         log_config=None,  # `infra.process.logs` has configured them
         log_level="warning",
         access_log=False,
@@ -69,19 +98,52 @@ def build_server(app: object) -> uvicorn.Server:
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
     )
-    return uvicorn.Server(config)
+    return ApiServer(config, connections)
 
 
-class _StreamEndingServer(uvicorn.Server):
-    """Ends streams first, which would keep it waiting for its grace."""
+class ApiServer(uvicorn.Server):
+    """Closes connections whose clients take too long; when it stops, ends streams first, which
+    would keep it waiting for its grace.
+    """
 
-    end_streams: Callable[[], None]
+    def __init__(self, config: uvicorn.Config, connections: OpenConnections) -> None:
+        super().__init__(config)
+        self.end_streams: Callable[[], None] = lambda: None
+        self._open_connections = connections
+        self._refused = 0
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        if counter % _TICKS_A_SECOND == 0:
+            now = self._open_connections.clock()
+            close_overdue(self.server_state.connections, now)  # type: ignore[arg-type]
+        if counter % _TICKS_A_REPORT == 0 and (
+            new := self._open_connections.refused - self._refused
+        ):
+            self._refused += new
+            _logger.warning(
+                "%d connections were refused, cut short or closed for others; %d are open",
+                new,
+                len(self._open_connections),
+            )
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.end_streams()
         await super().shutdown(sockets)
         # Uvicorn then raises the signal again, which ends the process without more.
         await asyncio.to_thread(finish_tracing)
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        connections=settings.connections,
+        per_address=settings.connections_per_address,
+        head_seconds=settings.head_seconds,
+        body_seconds=settings.body_seconds,
+        idle_seconds=settings.idle_seconds,
+        trusted_proxies=settings.proxies,
+    )
 
 
 async def serve_requests(listener: socket.socket, lifeline: int) -> None:
@@ -93,7 +155,7 @@ async def serve_requests(listener: socket.socket, lifeline: int) -> None:
     # The server would log what the lifespan raises and go on; here it ends the process.
     async with app.router.lifespan_context(app):
         freeze_started_program()
-        running = _StreamEndingServer(build_server(app).config)
+        running = build_server(app, _connection_limits(settings))
         running.end_streams = app.state.api.open_streams.cancel_all
 
         def stop() -> None:

@@ -1,0 +1,182 @@
+"""Clients that flood, dawdle and never leave, before `starling serve`; and Java's own client."""
+
+import asyncio
+import json
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+
+from tests.support.requirements import skip_or_fail
+from tests.support.running_server import GREETING, PASSWORD
+from tests.support.starling_program import STARLING, starling_environment
+from tests.support.waiting import wait_until
+
+HEALTHY_SECONDS = 0.5
+
+
+class ServerUnderAttack:
+    """A server with one API process."""
+
+    def __init__(self, url: str, process: subprocess.Popen[str]) -> None:
+        self.url = url
+        parts = urlsplit(url)
+        self.address = (parts.hostname or "", parts.port or 0)
+        (self.api,) = (
+            child
+            for child in psutil.Process(process.pid).children()
+            if "infra.entrypoints.api_server" in " ".join(child.cmdline())
+        )
+
+    @property
+    def memory_mb(self) -> float:
+        """Of the API process."""
+        return float(self.api.memory_info().rss) / 1e6
+
+    def connect(self, sent: bytes = b"") -> socket.socket:
+        connection = socket.create_connection(self.address, timeout=10)
+        connection.sendall(sent)
+        return connection
+
+    def assert_quick(self) -> None:
+        began = time.monotonic()
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=10) as client:
+            assert client.get("/health/live").status_code == 200
+        assert time.monotonic() - began < HEALTHY_SECONDS
+
+
+@contextmanager
+def serving(data: Path, *, files: int = 0, **settings: str) -> Iterator[ServerUnderAttack]:
+    command = [str(STARLING), "serve", "--port", "0", "--data", str(data)]
+    if files:
+        prlimit = shutil.which("prlimit")
+        if prlimit is None:
+            skip_or_fail("prlimit")
+        command = [prlimit, f"--nofile={files}:{files}", *command]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=starling_environment(**settings)
+    ) as process:
+        try:
+            yield ServerUnderAttack(_read_address(process), process)
+        finally:
+            process.terminate()
+
+
+def _read_address(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if found := re.search(GREETING, line):
+            return found[1]
+    raise AssertionError("".join(lines))
+
+
+def _flood(server: ServerUnderAttack, begin: bytes, megabytes: int) -> bytes:
+    """Send a head that never ends; what the server answered."""
+    answer = b""
+    with server.connect(begin) as connection, suppress(ConnectionError):
+        for _ in range(megabytes):
+            connection.sendall(b"a" * (1 << 20))
+        answer = connection.recv(1 << 16)
+    return answer
+
+
+def test_endless_heads_cost_no_memory(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as server:
+        before = server.memory_mb
+        for begin in (b"GET / HTTP/1.1\r\nA: ", b"GET /", b"POST /v1/posts HTTP/1.1\r\nHost: "):
+            for _ in range(3):
+                _flood(server, begin, 60)
+        assert server.memory_mb < before + 30
+        server.assert_quick()
+
+
+def test_hundreds_of_idle_and_slow_connections_are_closed_and_slow_nothing_down(
+    tmp_path: Path,
+) -> None:
+    sent: Sequence[bytes] = (
+        b"",
+        b"GET / HTTP/1.1\r\nA: ",
+        b"POST /v1/posts HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
+    )
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 1024:
+        skip_or_fail("a limit of 1024 open files")
+    seconds = "1"
+    with (
+        serving(
+            tmp_path / "data",
+            STARLING_HEAD_SECONDS=seconds,
+            STARLING_BODY_SECONDS=seconds,
+            STARLING_IDLE_SECONDS=seconds,
+        ) as server,
+        ExitStack() as stack,
+    ):
+        before = server.memory_mb
+        for number in range(700):
+            stack.enter_context(server.connect(sent[number % len(sent)]))
+        server.assert_quick()
+        asyncio.run(wait_until(lambda: len(server.api.net_connections("tcp")) < 50))
+        assert server.memory_mb < before + 50
+
+
+def test_idle_connections_do_not_keep_others_out_of_a_process_that_may_open_few_files(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path / "data", files=64) as server, ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(server.connect())
+        server.assert_quick()
+        body = {"handle": "ada", "name": "Ada", "email": "a@x.org", "password": PASSWORD}
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=10) as client:
+            ada = client.post("/v1/users", json=body)
+            assert ada.status_code == 201, ada.text
+            client.headers["Authorization"] = f"Bearer {ada.json()['token']}"
+            assert client.post("/v1/posts", json={"text": "in"}).status_code == 201
+
+
+JAVA_CLIENT = """
+import java.net.URI;
+import java.net.http.*;
+
+public class Post {
+    public static void main(String[] arguments) throws Exception {
+        var request = HttpRequest.newBuilder(URI.create(arguments[0]))
+            .POST(HttpRequest.BodyPublishers.ofString(arguments[1])).build();
+        var client = HttpClient.newHttpClient();
+        for (int i = 0; i < 2; i++) {
+            var answer = client.send(request, HttpResponse.BodyHandlers.ofString());
+            System.out.println(answer.statusCode() + " " + answer.body());
+        }
+    }
+}
+"""
+
+
+def test_java_posts(tmp_path: Path) -> None:
+    java = shutil.which("java")
+    if java is None:
+        skip_or_fail("Java")
+    (tmp_path / "Post.java").write_text(JAVA_CLIENT)
+    body = {"handle": "ada", "name": "Ada", "email": "a@x.org", "password": PASSWORD}
+    with serving(tmp_path / "data") as server:
+        done = subprocess.run(
+            [java, tmp_path / "Post.java", f"{server.url}/v1/users", json.dumps(body)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+    first, second = done.stdout.splitlines()
+    assert (first[:4], second[:4]) == ("201 ", "409 "), done.stdout
