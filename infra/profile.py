@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from events.log import EventLog
 from infra.log_of_record import open_log
-from infra.process.child_run import announce_ready
+from infra.process.child_run import announce_ready, send_heartbeats
 from infra.process.supervisor import stop_on_signals
 from infra.process.telemetry import begin_telemetry
 from infra.settings import Settings
@@ -111,6 +111,7 @@ OpenRunner = Callable[
 
 async def run_log_worker(settings: Settings, open_runner: OpenRunner, lifeline: int | None) -> None:
     """`Profile.run_worker` for a runner that follows the log itself."""
+    send_heartbeats(lifeline)
     settings.make_data_folder()
     begin_telemetry(settings, "projector")
     signals = WorkerSignals(asyncio.Event(), partial(announce_ready, lifeline))

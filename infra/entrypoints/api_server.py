@@ -28,7 +28,7 @@ from infra.entrypoints.open_connections import (
     close_overdue,
     divide_open_files,
 )
-from infra.process.child_run import announce_ready
+from infra.process.child_run import announce_ready, send_heartbeats
 from infra.process.logs import configure_logs
 from infra.process.memory import freeze_started_program
 from infra.process.private_files import keep_new_files_private
@@ -148,6 +148,7 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
 
 async def serve_requests(listener: socket.socket, lifeline: int) -> None:
     """Answer until SIGTERM, or until the parent is gone."""
+    send_heartbeats(lifeline)
     settings = from_environment()
     configure_logs(settings.log_format, "api", request_fields)
     begin_telemetry(settings, "api")

@@ -1,4 +1,8 @@
-"""A child process from one start to its end: whether it became ready, and what it wrote.
+"""A child process from one start to its end: whether it is ready and alive, and what it wrote.
+
+On its lifeline a child says that it is ready, and that it lives, once a second. One that stands
+still (SIGSTOP) would keep its locks for ever, in the middle of a transaction of SQLite, too, which
+no other process can end; so it is killed, and its parent starts it again.
 
 Its stderr goes through the parent. Until the child is ready, the output is held back for a moment:
 a child that can't start has most often died by then, and is quoted once rather than at each
@@ -7,24 +11,36 @@ attempt. Afterwards everything is passed on at once.
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from infra.process.child import python_command
 
 HOLD_OUTPUT_SECONDS = 10.0
 """How long the output of a child that is not ready is held back."""
 KEPT_OUTPUT_BYTES: Final = 1 << 16
+HEARTBEAT_SECONDS: Final = 1.0
+STOPPED_BEATS: Final = 5
+"""After so many heartbeats that did not come, a child is killed that the system says is stopped,"""
+SILENT_BEATS: Final = 30
+"""and after so many, whatever keeps it silent."""
 _READY: Final = b"r"
+_ALIVE: Final = b"."
 _OUR_PREFIX: Final = "starling: "
 """Begins the one line that a process of ours writes about an error that is no bug."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -53,7 +69,11 @@ class ChildRun:
         self.was_ready = False
         self._lifeline = lifeline
         self._output = output
-        self._watching = asyncio.create_task(self._wait_until_ready())
+        self._heard = asyncio.Event()
+        self._tasks = [
+            asyncio.create_task(self._read_lifeline()),
+            asyncio.create_task(self._kill_when_silent()),
+        ]
         seconds = HOLD_OUTPUT_SECONDS if hold_output else 0.0
         self._timer = asyncio.get_running_loop().call_later(seconds, output.release)
 
@@ -86,8 +106,9 @@ class ChildRun:
         """Its exit status, once it has ended and what it wrote was read."""
         status = await self.process.wait()
         # Processes that it started may still hold the other ends.
-        await asyncio.wait([self._watching], timeout=0.5)
-        self._watching.cancel()
+        await asyncio.wait(self._tasks[:1], timeout=0.5)
+        for task in self._tasks:
+            task.cancel()
         self._timer.cancel()
         await self._output.wait_for_end(0.5)
         self._lifeline.close()
@@ -109,12 +130,30 @@ class ChildRun:
             return str(record["message"])
         return last or f"it {describe_end(status)} and wrote nothing"
 
-    async def _wait_until_ready(self) -> None:
+    async def _read_lifeline(self) -> None:
         with suppress(OSError):
-            received = await asyncio.get_running_loop().sock_recv(self._lifeline, 1)
-            self.was_ready = received == _READY
-        if self.was_ready:
-            self._output.release()
+            while received := await asyncio.get_running_loop().sock_recv(self._lifeline, 4096):
+                self._heard.set()
+                if _READY in received:
+                    self.was_ready = True
+                    self._output.release()
+
+    async def _kill_when_silent(self) -> None:
+        """Counts this process's own seconds: while it stood still itself, the child is not blamed.
+        A child that has never said anything may still be starting."""
+        missed, spoke = 0, False
+        while not (spoke and missed >= SILENT_BEATS):
+            spoke = spoke or self._heard.is_set()
+            missed = 0 if self._heard.is_set() else missed + 1
+            self._heard.clear()
+            if missed >= STOPPED_BEATS and _is_stopped(self.process.pid):
+                break
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+        _logger.warning(
+            "process %d gave no sign of life for %d s and is killed", self.process.pid, missed
+        )
+        with suppress(ProcessLookupError):
+            self.process.kill()
 
 
 class _ChildOutput:
@@ -196,6 +235,31 @@ def _write_to_stderr(output: bytes) -> None:
 def describe_end(status: int) -> str:
     """An exit status as `asyncio` gives it, in words."""
     return f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
+def send_heartbeats(lifeline: int | None) -> None:
+    """In a child: tell the parent from now on, once a second, that this process is not stopped.
+
+    From a thread: work that keeps the event loop is no reason to be killed.
+    """
+    if lifeline is None:
+        return
+
+    def beat() -> None:
+        with suppress(OSError):  # the parent is gone
+            while True:
+                with suppress(BlockingIOError):  # the parent does not read just now
+                    os.write(lifeline, _ALIVE)
+                time.sleep(HEARTBEAT_SECONDS)
+
+    threading.Thread(target=beat, name="heartbeat", daemon=True).start()
 
 
 def announce_ready(lifeline: int | None) -> None:

@@ -2,10 +2,21 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+
+_POLL_SECONDS: Final = 0.01
+
+
+def _open_lock_file(path: Path | str) -> int:
+    """A lock file that its owner alone can open: a reader could hold the lock, too."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with suppress(OSError):  # another user's, which root may use
+        os.fchmod(file, 0o600)
+    return file
 
 
 class FileLock:
@@ -20,7 +31,7 @@ class FileLock:
 
         Raises `BlockingIOError` where another instance holds the lock, unless `wait`; `OSError`.
         """
-        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.file = _open_lock_file(path)
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -53,19 +64,20 @@ class FairFileLock:
         self._lock_files: list[int] = []
         try:
             for name in ("queue", "write"):
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-                self._lock_files.append(os.open(f"{path}-{name}.lock", flags, 0o644))
+                self._lock_files.append(_open_lock_file(f"{path}-{name}.lock"))
         except OSError:
             self.close()
             raise
 
     @contextmanager
-    def acquire(self) -> Iterator[None]:
-        """Hold the lock during the block. Raises `OSError`."""
+    def acquire(self, within: float | None = None) -> Iterator[None]:
+        """Hold the lock during the block. Raises `OSError`, which is `BlockingIOError` where it
+        can't be had `within` so many seconds."""
         queue_lock, write_lock = self._lock_files
-        fcntl.flock(queue_lock, fcntl.LOCK_EX)
+        end = None if within is None else time.monotonic() + within
+        _lock_file(queue_lock, end)
         try:
-            fcntl.flock(write_lock, fcntl.LOCK_EX)
+            _lock_file(write_lock, end)
         finally:
             fcntl.flock(queue_lock, fcntl.LOCK_UN)
         try:
@@ -77,3 +89,18 @@ class FairFileLock:
         """Close the files; a lock that is held is released."""
         while self._lock_files:
             os.close(self._lock_files.pop())
+
+
+def _lock_file(file: int, end: float | None) -> None:
+    """Wait for a lock in the kernel; with an `end` (monotonic) ask for it again and again."""
+    if end is None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(_POLL_SECONDS)

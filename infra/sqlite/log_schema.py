@@ -127,6 +127,15 @@ def log_unavailable(path: Path, error: Exception) -> LogUnavailable:
     return LogUnavailable(f"the log {path} can't be used: {error}")
 
 
+def is_file_error(error: Exception) -> bool:
+    """Whether it is the file's fault, not that of an append (an id that is taken, a number beyond
+    64 bits)."""
+    content = sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
+    if isinstance(error, content):
+        return False
+    return isinstance(error, sqlite3.DatabaseError | OSError)
+
+
 def _open_connection(path: Path, options: str = "") -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{options}" if options else path,

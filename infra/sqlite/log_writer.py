@@ -36,9 +36,10 @@ from events.log import (
     WrongVersion,
 )
 from infra.process.file_faults import FileFault
-from infra.process.file_locks import FairFileLock
+from infra.process.replaceable_thread import ReplaceableThread
 from infra.sqlite.log_schema import (
     OpenedFile,
+    is_file_error,
     log_unavailable,
     move_into_file,
     open_for_writing,
@@ -50,7 +51,6 @@ LARGEST_BATCH: Final = 1024
 
 PROBE_SECONDS: Final = 1.0
 """Between two tries to write a file that could not be written."""
-
 ROWS_PER_INSERT: Final = 256
 """Rows of one INSERT. Halved down to 1 for what is left over, so that nine statements, prepared
 once, serve every batch."""
@@ -128,17 +128,14 @@ class GroupCommitWriter:
         self._pending: deque[PendingAppends] = deque()
         self._closed = False
         self._wake_queue: SimpleQueue[None] = SimpleQueue()
-        self._process_lock = FairFileLock(path)
+        self._thread = ReplaceableThread("log writer", path, self._commit_until_closed)
         try:
-            with self._process_lock.acquire():
+            with self._thread.first_turn():
                 self._connection: sqlite3.Connection | None = open_for_writing(path)
                 self.opened_file = OpenedFile(path)
         except BaseException:
-            self._process_lock.close()
+            self._thread.close()
             raise
-        self._thread = threading.Thread(
-            target=self._commit_until_closed, name="log writer", daemon=True
-        )
         self._thread.start()
 
     def submit(self, append: EncodedAppend) -> "Future[AppendResult]":
@@ -165,32 +162,46 @@ class GroupCommitWriter:
             first, self._closed = not self._closed, True
         if first:
             self._wake_queue.put(None)
-            self._thread.join()
+            self._thread.finish()
             if self._connection is not None:
                 move_into_file(self._connection)
             self._close_connection()
-            self._process_lock.close()
 
     def _commit_until_closed(self) -> None:
-        while not self._closed:
-            self._wait_for_appends()
-            while batch := self._next_batch():
-                outcomes = self._commit_batch([one for p in batch for one in p.appends])
-                start = 0
-                for pending in batch:
-                    end = start + len(pending.futures)
-                    pending.deliver(outcomes[start:end])
-                    start = end
-                if any(isinstance(o, AppendResult) and not o.replayed for o in outcomes):
-                    self._on_commit()
+        probing = False
+        while True:
+            closing = self._closed  # seen before the appends: none comes after it
+            while self._pending or probing:
+                with self._thread.turn() as mine:
+                    if not mine:
+                        return
+                    batch = self._next_batch()
+                    outcomes = self._commit_batch([one for p in batch for one in p.appends])
+                probing = False
+                self._deliver_outcomes(batch, outcomes)
+            if closing:
+                return
+            probing = not self._wait_for_appends()
 
-    def _wait_for_appends(self) -> None:
-        """Sleep until woken; while the file can't be written, try it now and then, so that it is
-        known to be well again although a balancer sends no commands."""
+    def _wait_for_appends(self) -> bool:
+        """Sleep until woken. False now and then while the file can't be written: to try it, so that
+        it is known to be well again although a balancer sends no commands."""
         try:
             self._wake_queue.get(timeout=None if self.fault.reason is None else PROBE_SECONDS)
         except Empty:
-            self._commit_batch([])
+            return False
+        return True
+
+    def _deliver_outcomes(
+        self, batch: list[PendingAppends], outcomes: Sequence[AppendOutcome | Exception]
+    ) -> None:
+        start = 0
+        for pending in batch:
+            end = start + len(pending.futures)
+            pending.deliver(outcomes[start:end])
+            start = end
+        if any(isinstance(o, AppendResult) and not o.replayed for o in outcomes):
+            self._on_commit()
 
     def _next_batch(self) -> list[PendingAppends]:
         batch: list[PendingAppends] = []
@@ -206,22 +217,21 @@ class GroupCommitWriter:
     def _commit_batch(self, batch: Sequence[EncodedAppend]) -> Sequence[AppendOutcome | Exception]:
         """The outcome of each append. Every error becomes one: a task awaits each of them."""
         try:
-            with self._process_lock.acquire():
-                if self._connection is None:
-                    self._connection = open_for_writing(self._path)
-                self.opened_file.require_in_place()
-                outcomes: Sequence[AppendOutcome] = []
-                if batch:
-                    outcomes = commit_appends(self._connection, batch)
-                else:
-                    write_nothing(self._connection)
+            if self._connection is None:
+                self._connection = open_for_writing(self._path)
+            self.opened_file.require_in_place()
+            outcomes: Sequence[AppendOutcome] = []
+            if batch:
+                outcomes = commit_appends(self._connection, batch)
+            else:
+                write_nothing(self._connection)
             self.fault.clear()
             return outcomes
         except Exception as error:  # noqa: BLE001 - it is raised where the append is awaited
             if isinstance(error, LogUnavailable):
                 self.fault.enter(error)
                 return [error for _ in batch]
-            if _is_file_error(error):
+            if is_file_error(error):
                 self.fault.enter(error)
                 self._close_connection()
                 return [log_unavailable(self._path, error) for _ in batch]
@@ -305,7 +315,7 @@ def commit_appends(
     """One transaction: the outcome of each append of the batch, in order, durable on return.
 
     Raises `sqlite3.Error` with nothing written: `sqlite3.IntegrityError` where the log holds an id
-    already (then of one append alone). The caller keeps other writers of this program out.
+    already (then of one append alone). SQLite keeps other writers out.
     """
     try:
         return _run_transaction(connection, batch, trusting=True)
@@ -376,15 +386,6 @@ def _insert_events(connection: sqlite3.Connection, values: list[Any]) -> None:
 
 def _to_json_array(strings: set[str]) -> str:
     return msgspec.json.encode(strings).decode()
-
-
-def _is_file_error(error: Exception) -> bool:
-    """Whether it is the file's fault, not that of an append (an id that is taken, a number beyond
-    64 bits)."""
-    content = sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
-    if isinstance(error, content):
-        return False
-    return isinstance(error, sqlite3.DatabaseError | OSError)
 
 
 def _resolve_futures(

@@ -18,7 +18,7 @@ from infra.ids.machine_lease import (
 from infra.kafka.feed import KafkaFeed
 from infra.kafka.topic import FeedTopic
 from infra.log_of_record import open_log
-from infra.process.child_run import announce_ready
+from infra.process.child_run import announce_ready, send_heartbeats
 from infra.process.clock import clock_ms
 from infra.process.supervisor import stop_on_signals
 from infra.process.telemetry import begin_telemetry
@@ -39,6 +39,7 @@ async def run_relay(
     settings: Settings, servers: str, topic: FeedTopic, lifeline: int | None
 ) -> None:
     """Publish until SIGINT or SIGTERM, or until the lifeline's parent is gone."""
+    send_heartbeats(lifeline)
     stop = asyncio.Event()
     stop_on_signals(stop.set, lifeline)
     settings.make_data_folder()

@@ -20,7 +20,7 @@ from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.connection import WRITE_SECONDS, open_blocking_database, open_database
 from infra.mongodb.view_registry import ViewRegistry, WriterControl, claim_for_log
 from infra.mongodb.write_fence import end_expired_lease
-from infra.process.child_run import announce_ready
+from infra.process.child_run import announce_ready, send_heartbeats
 from infra.process.memory import collect_garbage_rarely
 from infra.process.telemetry import begin_telemetry
 from infra.settings import Settings
@@ -176,6 +176,7 @@ def run_faust_worker(settings: Settings, servers: str, topic: str, lifeline: int
     from infra.kafka.topic_reader import offset_finder
     from streams.projecting import faust_app
 
+    send_heartbeats(lifeline)
     collect_garbage_rarely()
     begin_telemetry(settings, "worker")
     partitions = len(partition_numbers(servers, topic))
