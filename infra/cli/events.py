@@ -1,10 +1,13 @@
 """`starling replay`, `restore` and `events`: the log out into files, back in, and checked."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -19,7 +22,6 @@ from infra.cli.options import (
 from infra.cli.output import warn_of_left_out
 
 if TYPE_CHECKING:
-    from events.envelope import StoredEvent
     from events.event_filter import EventBatchSource, EventFilter
     from events.log import EventLog
     from infra.settings import Settings
@@ -212,7 +214,8 @@ async def _export_events(
 def restore(file: BinaryIO, sparse: bool, data: Path | None) -> None:
     """Put the events of FILE (- for stdin) into an empty log, as `starling replay` wrote them.
 
-    FILE is JSONL of all events of a log; a selection is refused. They keep their ids, order,
+    FILE is JSONL of all events of a log; a selection is refused. Every line is checked before the
+    first one is restored; a pipe is copied to TMPDIR for that. They keep their ids, order,
     streams and versions, so every read model comes out the same. A restore that broke off is simply
     started again. Not restored, because no log holds them: emails and passwords
     (data/accounts.sqlite), images (data/media), and
@@ -224,33 +227,36 @@ def restore(file: BinaryIO, sparse: bool, data: Path | None) -> None:
 
     from infra.cli.progress import progress_bar
     from infra.log_of_record import open_log
-    from streams.export.restore import check_whole_export, require_all_positions, restore_events
+    from streams.export.restore import (
+        check_export,
+        check_whole_export,
+        parse_export,
+        restore_events,
+    )
 
     if file.name != "<stdin>":
         check_whole_export(Path(file.name))
-    parsed = _parse_events(file)
     settings = settings_with_options(data=data)
-    settings.make_data_folder()
-    with open_log(settings) as log, progress_bar() as progress:
-        report_progress = progress.begin_phase("events", None)
-        count = asyncio.run(
-            restore_events(
-                log, parsed if sparse else require_all_positions(parsed), report_progress
-            )
-        )
+    with _readable_twice(file) as whole:
+        check_export(whole, sparse=sparse)
+        whole.seek(0)
+        settings.make_data_folder()
+        with open_log(settings) as log, progress_bar() as progress:
+            report_progress = progress.begin_phase("events", None)
+            count = asyncio.run(restore_events(log, parse_export(whole), report_progress))
     click.echo(f"{count:,} events restored", err=True)
 
 
-def _parse_events(file: BinaryIO) -> "Iterator[StoredEvent]":
-    from events.json_lines import BYTE_ORDER_MARK, UNREADABLE_JSON, parse_line
-
-    for number, line in enumerate(file, 1):
-        if line.isspace():
-            continue
-        try:
-            yield parse_line(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line)
-        except UNREADABLE_JSON as error:
-            raise UserError(f"line {number} is no event as replay writes it: {error}") from error
+@contextmanager
+def _readable_twice(file: BinaryIO) -> "Iterator[BinaryIO]":
+    """The file, or a copy of what comes through a pipe."""
+    if file.seekable():
+        yield file
+        return
+    with TemporaryFile(prefix="starling-") as copy:
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)
+        yield copy
 
 
 @click.group()

@@ -7,7 +7,7 @@
 import fcntl
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -19,6 +19,10 @@ EXPORT_SCHEMA: Final = 1
 """The version of what exports look like: names of columns and files."""
 
 
+Decimal = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,19}\Z")]
+"""A position or an id."""
+
+
 class CannotResume(Exception):
     """There is no export that this run could resume; the message says what to do."""
 
@@ -28,8 +32,8 @@ class ExportedFile(msgspec.Struct):
 
     path: str
     rows: int
-    first: str
-    last: str
+    first: Decimal
+    last: Decimal
     bytes: int
 
 
@@ -40,13 +44,13 @@ class Manifest(msgspec.Struct):
     selection: dict[str, Any]
     schema: int = EXPORT_SCHEMA
     rows: int = 0
-    first: str | None = None
-    last: str | None = None
-    last_id: str | None = None
-    upto: str = "0"
+    first: Decimal | None = None
+    last: Decimal | None = None
+    last_id: Decimal | None = None
+    upto: Decimal = "0"
     bytes: int = 0
     """Of an export in one file: how much of it this manifest speaks of."""
-    left_out: list[str] = []
+    left_out: list[Decimal] = []
     """Positions of events that don't decode, which a format with columns can't hold."""
     files: list[ExportedFile] = []
     """Of an export in several files: all of them."""

@@ -9,40 +9,19 @@ becomes a finding.
 
 from array import array
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from events import schema, streams
-from events.codec import EVENT_CODEC, UnknownEvent
+from events.codec import EVENT_CODEC
 from events.envelope import StoredEvent
-from events.json_lines import UNREADABLE_JSON
 from events.log import LOG_START, EventLog
+from streams.export.event_check import InvalidEvent, check_event
 
 PAGE_EVENTS: Final = 10_000
 """Events of one read."""
-
-STREAM_OF_EVENT: Final[dict[type[schema.Event], Callable[[Any], str]]] = {
-    schema.HandleClaimed: lambda e: streams.handle_stream(e.handle),
-    schema.UserRegistered: lambda e: streams.user_stream(e.user),
-    schema.RegistrationAbandoned: lambda e: streams.user_stream(e.user),
-    schema.ProfileChanged: lambda e: streams.user_stream(e.user),
-    schema.UserDeleted: lambda e: streams.user_stream(e.user),
-    schema.PostCreated: lambda e: streams.post_stream(e.post),
-    schema.PostEdited: lambda e: streams.post_stream(e.post),
-    schema.PostDeleted: lambda e: streams.post_stream(e.post),
-    schema.PostLiked: lambda e: streams.like_stream(e.post, e.user),
-    schema.PostUnliked: lambda e: streams.like_stream(e.post, e.user),
-    schema.PostRetweeted: lambda e: streams.retweet_stream(e.post, e.user),
-    schema.PostUnretweeted: lambda e: streams.retweet_stream(e.post, e.user),
-    schema.UserFollowed: lambda e: streams.follow_stream(e.followee, e.follower),
-    schema.UserUnfollowed: lambda e: streams.follow_stream(e.followee, e.follower),
-    schema.UserBlocked: lambda e: streams.block_stream(e.blocker, e.blocked),
-    schema.UserUnblocked: lambda e: streams.block_stream(e.blocker, e.blocked),
-    schema.UserMuted: lambda e: streams.mute_stream(e.muter, e.muted),
-    schema.UserUnmuted: lambda e: streams.mute_stream(e.muter, e.muted),
-}
-"""The stream in which each event belongs."""
 
 REFERENCES: Final[dict[type[schema.Event], Callable[[Any], tuple[str, ...]]]] = {
     schema.UserRegistered: lambda e: (streams.handle_stream(e.handle),),
@@ -64,7 +43,7 @@ and views can show nothing where these are missing."""
 
 
 class Finding(NamedTuple):
-    """What is wrong with the event at `position`, as a sentence."""
+    """What is wrong with the event at `position`, as a sentence (in a file: at this line)."""
 
     position: int
     what: str
@@ -83,14 +62,14 @@ def verify_log(
     is there, too: users who act, posts that are answered or liked. `progress(position, head)` is
     called after each page of events.
     """
-    seen = _SeenEvents()
+    seen = SeenEvents(partial(_event_at, log))
     after, head = LOG_START, log.head()
     while page := log.read_all(after, limit=PAGE_EVENTS, until=head):
         for stored in page:
             if stored.position <= after:
                 yield Finding(stored.position, f"comes after position {after}")
             after = max(after, stored.position)
-            seen.add(stored)
+            seen.add(stored.position, stored)
             event = yield from _check_event(stored)
             if references and event is not None:
                 seen.add_references(REFERENCES.get(type(event), _no_references)(event))
@@ -99,9 +78,9 @@ def verify_log(
     if after != head:
         yield Finding(head, f"is the head, but the last event read is at {after}")
     yield from seen.duplicate_ids()
-    yield from seen.duplicate_versions(log)
+    yield from seen.duplicate_versions()
     yield from seen.missing_versions()
-    yield from seen.missing_references(log)
+    yield from seen.missing_references()
 
 
 def _no_references(event: schema.Event) -> tuple[str, ...]:
@@ -110,21 +89,23 @@ def _no_references(event: schema.Event) -> tuple[str, ...]:
 
 def _check_event(stored: StoredEvent) -> Generator[Finding, None, schema.Event | None]:
     try:
-        event = EVENT_CODEC.decode(stored.type, stored.schema, stored.data)
-    except (UnknownEvent, *UNREADABLE_JSON) as error:
-        yield Finding(stored.position, f"doesn't decode: {error}")
+        return check_event(stored)
+    except InvalidEvent as error:
+        yield Finding(stored.position, str(error))
         return None
-    stream = STREAM_OF_EVENT[type(event)](event)
-    if stream != stored.stream:
-        yield Finding(stored.position, f"belongs in {stream}, not in {stored.stream}")
-    return event
 
 
-class _SeenEvents:
-    """What is kept of all events, in the order in which they were read."""
+class SeenEvents:
+    """What is kept of all events, in the order in which they were read.
 
-    def __init__(self) -> None:
-        self._positions = array("q")
+    Each has a place, by which findings name it and `event_at` finds it again: its position in a
+    log, or its line in a file. `unit` is the word for that.
+    """
+
+    def __init__(self, event_at: Callable[[int], StoredEvent], unit: str = "position") -> None:
+        self._event_at = event_at
+        self._unit = unit
+        self._places = array("q")
         self._ids = array("q")
         self._digests = array("q")
         # Of events that are not the first of their stream: their index in the arrays above, and
@@ -136,48 +117,52 @@ class _SeenEvents:
         self._referring_indexes = array("q")
         self._referenced_digests = array("q")
 
-    def add(self, stored: StoredEvent) -> None:
+    def add(self, place: int, stored: StoredEvent) -> None:
+        """An event, at a place after those of all before it."""
         if stored.version != 1:
-            self._later_indexes.append(len(self._positions))
+            self._later_indexes.append(len(self._places))
             self._previous_digests.append(hash((stored.stream, stored.version - 1)))
-        self._positions.append(stored.position)
+        self._places.append(place)
         self._ids.append(stored.id)
         self._digests.append(hash((stored.stream, stored.version)))
 
     def add_references(self, names: Sequence[str]) -> None:
         """The streams that the event added last refers to."""
         for name in names:
-            self._referring_indexes.append(len(self._positions) - 1)
+            self._referring_indexes.append(len(self._places) - 1)
             self._referenced_digests.append(hash((name, 1)))
 
     def duplicate_ids(self) -> Iterator[Finding]:
         for first, second in _repeated(np.frombuffer(self._ids, np.int64)):
             yield Finding(
-                self._positions[second],
-                f"has the id {self._ids[second]}, as position {self._positions[first]} has",
+                self._places[second],
+                f"has the id {self._ids[second]}, as {self._unit} {self._places[first]} has",
             )
 
-    def duplicate_versions(self, log: EventLog) -> Iterator[Finding]:
+    def duplicate_versions(self) -> Iterator[Finding]:
         for first, second in _repeated(np.frombuffer(self._digests, np.int64)):
-            one, other = (_event_at(log, self._positions[index]) for index in (first, second))
+            places = self._places[first], self._places[second]
+            one, other = map(self._event_at, places)
             if (one.stream, one.version) == (other.stream, other.version):
                 yield Finding(
-                    other.position,
-                    f"is version {other.version} of {other.stream}, as position {one.position} is",
+                    places[1],
+                    f"is version {other.version} of {other.stream}, "
+                    f"as {self._unit} {places[0]} is",
                 )
 
     def missing_versions(self) -> Iterator[Finding]:
         for index, _ in self._without_event_below(self._later_indexes, self._previous_digests):
-            yield Finding(self._positions[index], "has no event of the version before it below it")
+            yield Finding(self._places[index], "has no event of the version before it below it")
 
-    def missing_references(self, log: EventLog) -> Iterator[Finding]:
+    def missing_references(self) -> Iterator[Finding]:
         for index, digest in self._without_event_below(
             self._referring_indexes, self._referenced_digests
         ):
-            stored = _event_at(log, self._positions[index])
+            stored = self._event_at(self._places[index])
             event = EVENT_CODEC.decode(stored.type, stored.schema, stored.data)
             [name] = {n for n in REFERENCES[type(event)](event) if hash((n, 1)) == digest}
-            yield Finding(stored.position, f"refers to {name}, of which there is nothing below it")
+            what = f"refers to {name}, of which there is nothing below it"
+            yield Finding(self._places[index], what)
 
     def _without_event_below(
         self, indexes: "array[int]", digests_needed: "array[int]"

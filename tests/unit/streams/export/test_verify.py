@@ -16,7 +16,8 @@ from events.envelope import StoredEvent
 from events.log import LOG_START
 from events.schema import EVENT_TYPES
 from infra.in_memory.event_log import MemoryLog
-from streams.export.verify import PAGE_EVENTS, STREAM_OF_EVENT, verify_log
+from streams.export.event_check import STREAM_OF_EVENT
+from streams.export.verify import PAGE_EVENTS, verify_log
 from tests.support.faulty_logs import new_handler
 from tests.support.log_adapters import FIRST_ID, like_append, post_append
 

@@ -1,0 +1,28 @@
+"""How much of a long trial is done: a bounded part in `make test`, all of it in `make soak`.
+
+`SOAK=1` asks for all. `SOAK_MINUTES` (30) is when trials that are still running stop, and say so.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+WHOLE: Final = os.environ.get("SOAK") == "1"
+
+_ENDS_AT: Final = time.monotonic() + 60 * float(os.environ.get("SOAK_MINUTES", "30"))
+
+
+def seeds(bounded: int, whole: int) -> Iterator[int]:
+    """Numbers from 0, one a trial. Ends early, with a warning, when the soak's time is over."""
+    wanted = whole if WHOLE else bounded
+    for seed in range(wanted):
+        if WHOLE and time.monotonic() > _ENDS_AT:
+            print(f"the time is over after {seed:,} of {wanted:,} trials")  # noqa: T201
+            return
+        yield seed
+
+
+whole_only = pytest.mark.skipif(not WHOLE, reason="a part of `make soak` alone")
