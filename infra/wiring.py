@@ -5,6 +5,7 @@ open them, so `starling --help` and one profile's processes never pay for the ot
 """
 
 import os
+import re
 import secrets
 import tempfile
 import time
@@ -19,7 +20,7 @@ from contextlib import (
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from api.http.request_log import note_correlation
 from commands.handler import Append, CommandHandler
@@ -39,13 +40,16 @@ from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
 from infra.process.tracing import traced_append
 from infra.profile import Profile, ReadSide
-from infra.settings import Settings
+from infra.settings import InvalidSetting, Settings
 
 if TYPE_CHECKING:
     from api.accounts.account_store import AccountStore
     from api.accounts.throttle import LoginThrottle
     from api.ports import Ports, ProjectionLag
     from streams.rebuild.admin import ProjectionAdmin
+
+
+_SECRET: Final = re.compile(rb"[0-9a-f]{64}")
 
 
 def choose_profile(settings: Settings) -> Profile:
@@ -229,15 +233,21 @@ def open_import_ids(settings: Settings, log: EventLog) -> Iterator[Callable[[int
 def signing_secret(settings: Settings) -> bytes:
     """What signs tokens: the setting, or the data folder's own, created when first needed.
 
-    Raises `OSError`.
+    Raises `OSError`, and `InvalidSetting` where the data folder's is not what was created.
     """
     if settings.secret is not None:
         return settings.secret.encode()
     path = settings.data / "secret"
     try:
-        return path.read_bytes()
+        found = path.read_bytes().strip()
     except FileNotFoundError:
-        return _create_secret(path)
+        found = _create_secret(path)
+    if not _SECRET.fullmatch(found):
+        raise InvalidSetting(
+            f"{path} is damaged: it should hold 64 hexadecimal digits. Restore a backup of it, or "
+            "remove it, and all users sign in again; a secret of your own is STARLING_SECRET_FILE's"
+        )
+    return found
 
 
 def _create_secret(path: Path) -> bytes:

@@ -61,6 +61,12 @@ class LiveViews:
         self.followers: list[RunningProjection] = []
         self._log, self._status_page, self._ring_fanout = log, status_page, rings
 
+    def drop_damaged_views(self, projections: Sequence[Projection]) -> None:
+        """Before any is opened: have built again what can be seen to be damaged."""
+        names = [projection.name for projection in projections]
+        for what in self.view_files.forget_damaged(names):
+            _logger.warning("%s: it is made again from the log", what)
+
     async def drop_foreign_views(self, projections: Sequence[Projection]) -> None:
         """Before any is opened: if they show another log than the one that is there now, have all
         views built again, and forget rebuilds, skips and snapshots, which are of that log, too.

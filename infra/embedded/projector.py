@@ -92,6 +92,7 @@ async def open_projector(
         stack.callback(log_mark.close)
         live = LiveViews(settings, log, log_mark, status_page, rings)
         stack.push_async_callback(live.close)
+        live.drop_damaged_views(projections)
         await live.drop_foreign_views(projections)
         live.remove_unused(projections)
         due = [

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from infra.entrypoints.whole_files import require_whole_files
 from infra.process.child_run import ChildProcess
 from infra.process.shared_metrics import forget_ended_processes
 from infra.process.supervisor import Supervisor, open_listener
@@ -41,6 +42,7 @@ def _require_usable_parts(settings: Settings) -> None:
 
     Raises what opening it raises.
     """
+    require_whole_files(settings)
     with open_write_side(settings):
         signing_secret(settings)
 

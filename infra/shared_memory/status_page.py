@@ -26,7 +26,9 @@ NAME_WORDS: Final = 8
 JOURNAL_LENGTH: Final = 1 << 16
 """Invalidations in the journal; a reader further behind drops its whole cache."""
 
-_EPOCH, _GENERATION, _SEQUENCE, _HEARTBEAT = range(4)
+_EPOCH, _GENERATION, _SEQUENCE, _HEARTBEAT, _MARK = range(5)
+_IS_BEGUN: Final = 0x53544152_50414745
+"""At `_MARK` of a page that a projector has begun. A page with anything else there is not read."""
 _FIRST_SLOT: Final = 8
 _SLOT_WORDS: Final = 1 + NAME_WORDS
 _FIRST_ENTRY: Final = _FIRST_SLOT + PROJECTION_SLOTS * _SLOT_WORDS
@@ -52,9 +54,15 @@ class _MappedPage:
         self._map = mmap.mmap(file, _PAGE_WORDS * 8, access=access)
         self.words = memoryview(self._map).cast("q")
         self._slots: dict[str, int] = {}
+        self._slots_epoch = 0
 
     def find_slot(self, name: str) -> int | None:
         """The word that holds a projection's position; None where it has none yet."""
+        if self.words[_MARK] != _IS_BEGUN:
+            return None
+        if self._slots_epoch != self.words[_EPOCH]:
+            self._slots_epoch = self.words[_EPOCH]
+            self._slots.clear()
         found = self._slots.get(name)
         if found is None:
             wanted = name.encode().ljust(NAME_WORDS * 8, b"\0")
@@ -86,10 +94,13 @@ class StatusPageWriter:
         os.ftruncate(self._lock.file, _PAGE_WORDS * 8)
         self._page = _MappedPage(self._lock.file, writable=True)
         words = self._page.words
+        words[_MARK] = 0
+        # Nothing is taken over, as the file may be damaged, but the heartbeat: the API stays ready
+        # while a projector is replaced.
+        for word in (_GENERATION, _SEQUENCE, *range(_FIRST_SLOT, _FIRST_ENTRY)):
+            words[word] = 0
         words[_EPOCH] = epoch
-        # Names stay in their slots, so that readers may remember where a name was.
-        for slot in range(_FIRST_SLOT, _FIRST_ENTRY, _SLOT_WORDS):
-            words[slot] = 0
+        words[_MARK] = _IS_BEGUN
 
     def publish_position(self, projection: str, position: int) -> None:
         """A projection's view is current up to `position` now."""

@@ -18,18 +18,22 @@ machine was restarted since (the file was never fsynced) or the projection chang
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from events.ids.snowflake import parse_decimal
+from events.json_lines import UNREADABLE_JSON
 from infra.files.atomic_write import write_atomically
 from infra.process.boot_id import read_boot_id
 from infra.process.file_locks import FileLock
 from infra.sqlite.bulk_load_store import BulkLoadStore, open_for_loading
+from infra.sqlite.file_check import find_structural_damage
 from infra.sqlite.read_store import SqliteReadStore, remove_view_file
 from projections.projection import Projection
 from projections.store import StoreError, StoreUnavailable
@@ -55,6 +59,17 @@ class ProjectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     skips: frozenset[int] = frozenset()
 
 
+class FileDamaged(StoreUnavailable):
+    """A file of the folder doesn't hold what it should."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} is damaged ({reason}): restore it from a backup, or remove it while no server "
+            "runs, and what it held is forgotten (docs/operations.md)"
+        )
+        self.path, self.reason = path, reason
+
+
 class _BootRecord(msgspec.Struct):
     """What the file of a rebuild's record holds besides the record."""
 
@@ -74,8 +89,9 @@ class ViewFiles:
     folder: Path
 
     def current_files(self) -> dict[str, str]:
-        """The name of the current file of each projection; empty before the first projector ran."""
-        return self._read_json(_CURRENT, dict[str, str]) or {}
+        """The name of the current file of each projection; empty before the first projector ran,
+        and where the list is damaged, until the next one has begun."""
+        return self._read_disposable(_CURRENT, dict[str, str]) or {}
 
     def current_path(self, projection: str) -> Path | None:
         """The current file of a projection, if it has one."""
@@ -90,7 +106,7 @@ class ViewFiles:
         )
 
     def _fingerprints(self) -> dict[str, str]:
-        return self._read_json(_FINGERPRINTS, dict[str, str]) or {}
+        return self._read_disposable(_FINGERPRINTS, dict[str, str]) or {}
 
     def switch_files(self, files: Mapping[str, str], fingerprints: Mapping[str, str]) -> None:
         """For the projector: make other files current, all of them in one step.
@@ -139,6 +155,32 @@ class ViewFiles:
         (self.folder / "controls.json").unlink(missing_ok=True)
         write_atomically(self.folder / _CURRENT, b"{}\n", durable=True)
 
+    def forget_damaged(self, projections: Sequence[str]) -> list[str]:
+        """For the projector, before it opens a view: have what is damaged made again from the log.
+
+        What was found, file by file. Raises `StoreUnavailable` where what an operator decided is
+        damaged, as nothing can make that again.
+        """
+        self._read_settings()
+        said = []
+        for name in (_CURRENT, _FINGERPRINTS, *map(_record_name, projections)):
+            try:
+                self._read_json(name, dict[str, Any])
+            except FileDamaged as error:
+                said.append(f"{error.path} is damaged ({error.reason})")
+                (self.folder / name).unlink(missing_ok=True)
+        current = self.current_files()
+        for name in projections:
+            file = current.get(name)
+            damage = find_structural_damage(self.folder / file) if file else None
+            if file is not None and damage is not None:
+                said.append(f"{self.folder / file} is damaged ({damage})")
+                del current[name]
+                self.remove_view(file)
+        if said:
+            write_atomically(self.folder / _CURRENT, _encode(current), durable=True)
+        return said
+
     def remove_view(self, file: str) -> None:
         """Remove a view. A process that has it open reads on."""
         remove_view_file(self.folder / file)
@@ -174,7 +216,9 @@ class ViewFiles:
         A process that still reads a removed view must not take another file for its own.
         """
         counter = self._lock_path(projection.name)
-        number = int(counter.read_text() or 0) + 1
+        count = parse_decimal(counter.read_text("latin-1") or "0")
+        # Where the count is damaged, seconds go on from every count that there could have been.
+        number = int(time.time()) if count is None else count + 1
         counter.write_text(str(number))
         end = "" if number == 1 else f"-{number}"
         return f"{projection.name}-{projection.version}{end}.sqlite"
@@ -212,7 +256,7 @@ class ViewFiles:
 
     def read_record(self, projection: str) -> RebuildRecord | None:
         """The record of a projection's rebuild."""
-        return self._read_json(_record_name(projection), RebuildRecord)
+        return self._read_disposable(_record_name(projection), RebuildRecord)
 
     def save_record(self, build: RebuildRecord) -> None:
         """Under the lock: write the record."""
@@ -236,7 +280,7 @@ class ViewFiles:
 
     def _can_resume(self, build: RebuildRecord) -> bool:
         """Whether the file of a rebuild is as its last process left it."""
-        record = self._read_json(_record_name(build.projection), _BootRecord)
+        record = self._read_disposable(_record_name(build.projection), _BootRecord)
         same_boot = record is not None and record.boot == read_boot_id() != ""
         return build.state == "ready" or (build.state != "failed" and same_boot)
 
@@ -244,10 +288,17 @@ class ViewFiles:
         """Never removed, or two processes could hold it. Contains how many views there were."""
         return self.folder / ".locks" / projection
 
+    def _read_disposable(self, name: str, type: type[T]) -> T | None:
+        """A file that is made again where it is damaged: then it is as if there were none."""
+        try:
+            return self._read_json(name, type)
+        except FileDamaged:
+            return None
+
     def _read_json(self, name: str, type: type[T]) -> T | None:
         """A file of the folder, decoded; None where it does not exist.
 
-        Raises `StoreUnavailable` where it is damaged or can't be read.
+        Raises `FileDamaged`, and `StoreUnavailable` where it can't be read.
         """
         path = self.folder / name
         try:
@@ -256,11 +307,8 @@ class ViewFiles:
             return None
         except OSError as error:
             raise StoreUnavailable(f"{path}: {error.strerror}") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StoreUnavailable(
-                f"{path} is damaged ({error}): remove it while no server runs, and what it held "
-                "is made again (docs/operations.md)"
-            ) from error
+        except UNREADABLE_JSON as error:
+            raise FileDamaged(path, str(error)) from error
 
 
 def _record_name(projection: str) -> str:

@@ -146,8 +146,7 @@ class SeenEvents:
             if (one.stream, one.version) == (other.stream, other.version):
                 yield Finding(
                     places[1],
-                    f"is version {other.version} of {other.stream}, "
-                    f"as {self._unit} {places[0]} is",
+                    f"is version {other.version} of {other.stream}, as {self._unit} {places[0]} is",
                 )
 
     def missing_versions(self) -> Iterator[Finding]:

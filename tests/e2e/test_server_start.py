@@ -50,7 +50,8 @@ def folder_at(name: str) -> Spoil:
     [
         pytest.param(garbage_in("log.sqlite"), id="a damaged log"),
         pytest.param(garbage_in("leases.sqlite"), id="damaged leases"),
-        pytest.param(garbage_in("views/current.json"), id="a damaged list of current views"),
+        pytest.param(garbage_in("views/controls.json"), id="a damaged list of what is paused"),
+        pytest.param(garbage_in("accounts.sqlite"), id="damaged accounts"),
         pytest.param(garbage_in("home"), id="a file in the place of the rings"),
         pytest.param(folder_at("log.sqlite"), id="a folder in the place of the log"),
         pytest.param(folder_at("secret"), id="a folder in the place of the secret"),

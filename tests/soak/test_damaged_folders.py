@@ -130,7 +130,7 @@ def files_of(folder: Path) -> list[Path]:
 @contextmanager
 def started_server(data: Path, output: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     """A server that greets, with its address, or ends, with an empty one."""
-    command = [STARLING, "serve", "--port", "0", "--data", data]
+    command = [str(STARLING), "serve", "--port", "0", "--data", str(data)]
     with output.open("wb") as said:
         process = subprocess.Popen(command, stderr=said, env=starling_environment())
     try:
@@ -180,9 +180,7 @@ def try_damage(world: World, path: Path, damage: str, folder: Path) -> str:
     return lines[-1]
 
 
-def test_a_server_heals_a_damaged_file_or_ends_with_one_line(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_server_heals_a_damaged_file_or_ends_with_one_line(world: World, tmp_path: Path) -> None:
     every = trials(world)
     failed: dict[tuple[str, str], Any] = {}
     for seed in seeds(PICKED, len(every)):

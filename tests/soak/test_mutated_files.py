@@ -1,4 +1,4 @@
-"""Mutated files of Starling's own formats: one line and a status, no traceback, nothing half done."""
+"""Mutated files of Starling's own formats: one line and a status, nothing half done."""
 
 import json
 import random
@@ -18,7 +18,7 @@ FILES = (25, 350)
 
 
 def run(*arguments: str | Path) -> Result:
-    """The program with these arguments, in this process: a start takes longer than most of these."""
+    """The program with these arguments, in this process: a start takes longer."""
     return CliRunner().invoke(main, list(map(str, arguments)))
 
 

@@ -47,8 +47,8 @@ def insert_bytes(good: bytes, rng: random.Random) -> bytes:
     inserted = rng.choice(
         (
             b"\x00", b"\x00" * 4096, b"\xff\xfe", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\r",
-            b"\n", b"[" * 20_000, b'{"a":' * 5_000, b"\\ud800", b"\\u0000", b'"', b"\\", b"9" * 5000,
-            rng.randbytes(50), b"\x1b]8;;http://x\x07",
+            b"\n", b"[" * 20_000, b'{"a":' * 5_000, b"\\ud800", b"\\u0000", b'"', b"\\",
+            b"9" * 5000, rng.randbytes(50), b"\x1b]8;;http://x\x07",
         )
     )  # fmt: skip
     return good[:at] + inserted + good[at:]
@@ -131,6 +131,6 @@ LINE_MUTATIONS: Final[tuple[Mutation, ...]] = (
 
 
 def mutate(good: bytes, seed: int, mutations: tuple[Mutation, ...] = LINE_MUTATIONS) -> bytes:
-    """The file as mutation number `seed` of it: one after the other, with a randomness of its own."""
+    """The file as mutation number `seed` of it."""
     rng = random.Random(seed)
     return mutations[seed % len(mutations)](good, rng)

@@ -1,0 +1,51 @@
+"""What can't be made again must be whole before a server starts: the log, and the accounts.
+
+SQLite would take an emptied file for a new one, and go on from what it can still read of a damaged
+write-ahead log: acknowledged events and accounts would be gone without a word.
+"""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from api.accounts.errors import AccountsUnavailable
+from events.log import LogUnavailable
+from infra.embedded.log_mark import LOG_MARK_FILE
+from infra.settings import Settings
+from infra.sqlite.file_check import find_damage
+
+_LOOK_AGAIN_SECONDS: Final = 0.2
+"""Another process may have been writing just while the file was read."""
+
+_WHAT_TO_DO: Final = "restore a backup (docs/operations.md)"
+
+
+def require_whole_files(settings: Settings) -> None:
+    """Raises `LogUnavailable` or `AccountsUnavailable` where a file is seen to be damaged."""
+    log, accounts = settings.log_file, settings.accounts_file
+    if _is_empty(log) and not _is_empty(settings.views_folder / LOG_MARK_FILE, missing=True):
+        raise LogUnavailable(f"the log {log} is empty, and was not: {_WHAT_TO_DO}")
+    if damage := _lasting_damage(log):
+        raise LogUnavailable(f"the log {log} is damaged: {damage}; {_WHAT_TO_DO}")
+    # A file is empty for the moment in which it is made, before the log has a first event.
+    if _is_empty(accounts) and not _is_empty(settings.views_folder / LOG_MARK_FILE, missing=True):
+        raise AccountsUnavailable(
+            f"{accounts} is empty, and was not: {_WHAT_TO_DO}, or remove it, and no account has a "
+            "password any more"
+        )
+    if damage := _lasting_damage(accounts):
+        raise AccountsUnavailable(f"{accounts} is damaged: {damage}; {_WHAT_TO_DO}")
+
+
+def _is_empty(path: Path, missing: bool = False) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except FileNotFoundError:
+        return missing
+
+
+def _lasting_damage(path: Path) -> str | None:
+    if find_damage(path) is None:
+        return None
+    time.sleep(_LOOK_AGAIN_SECONDS)
+    return find_damage(path)
