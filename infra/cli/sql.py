@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infra.cli.errors import missing_package
+from infra.cli.errors import UserError, missing_package
 from infra.cli.options import data_option, json_option, settings_of_existing_log
 from infra.cli.output import exact_json, warn_of_left_out
 
@@ -59,7 +59,7 @@ def sql(question: str, as_json: bool, as_csv: bool, as_lines: bool, data: Path |
 def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
     """The answer, while the block runs. SQL that can't be run is wrong usage."""
     try:
-        from infra.duckdb.parquet_copy import refresh_copy
+        from infra.duckdb.parquet_copy import refresh_copy, remove_if_damaged
         from infra.duckdb.query_session import InvalidQuery, QuerySession
     except ModuleNotFoundError as error:
         raise missing_package(error, "analysis") from error
@@ -77,13 +77,16 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
 
             rows = refresh_copy(log, folder, report_progress)
         warn_of_left_out(rows.left_out)
-        session = QuerySession(rows, folder)
         try:
-            yield session.execute_query(question)
+            with closing(QuerySession(rows, folder)) as session:
+                yield session.execute_query(question)
         except InvalidQuery as error:
+            if error.may_be_of_files and remove_if_damaged(folder, rows):
+                raise UserError(
+                    f"the copy of the log in {folder} was damaged and is removed: ask again, and "
+                    "it is made again"
+                ) from error
             raise click.UsageError(str(error)) from error
-        finally:
-            session.close()
 
 
 @contextmanager

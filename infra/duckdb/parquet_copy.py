@@ -65,6 +65,14 @@ def refresh_copy(
     )
 
 
+def remove_if_damaged(folder: Path, rows: LogRows) -> bool:
+    """Read the files of the copy to their ends; remove it, and True, where one can't be read."""
+    if all(map(parquet_format.is_readable, rows.files)):
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
 def _load_usable_manifest(log: EventLog, folder: Path) -> Manifest | None:
     """The manifest of the copy; None where there is no copy that could be used."""
     path = folder / MANIFEST_NAME

@@ -104,6 +104,13 @@ _CURRENT_STATE_VIEWS: Final = {
 class InvalidQuery(Exception):
     """The SQL can't be run; the message says why."""
 
+    def __init__(self, message: str, cause: duckdb.Error | None = None) -> None:
+        super().__init__(message)
+        self.may_be_of_files = isinstance(cause, duckdb.Error) and not isinstance(
+            cause, duckdb.ProgrammingError | duckdb.BinderException | duckdb.CatalogException
+        )
+        """Whether damaged files of the copy could be the cause, rather than the question."""
+
 
 class QueryResult:
     """The columns of a result, and its rows as Python values, fetched as they are iterated."""
@@ -118,15 +125,22 @@ class QueryResult:
             while rows := self._cursor.fetchmany(_FETCH_SIZE):
                 yield from rows
         except duckdb.Error as error:
-            raise InvalidQuery(str(error)) from None
+            raise InvalidQuery(str(error), error) from None
 
 
 class QuerySession:
     """A DuckDB connection over some rows of the log. `close` it."""
 
     def __init__(self, rows: LogRows, folder: Path) -> None:
-        """`folder` is where the copy lies."""
+        """`folder` is where the copy lies. Raises `InvalidQuery` where it can't be read."""
         self._connection = duckdb.connect()
+        try:
+            self._create_views(rows, folder)
+        except duckdb.Error as error:
+            self._connection.close()
+            raise InvalidQuery(str(error), error) from None
+
+    def _create_views(self, rows: LogRows, folder: Path) -> None:
         run = self._connection.execute
         run("SET TimeZone = 'UTC'")
         run(f"SET temp_directory = {_quote_text(str(folder / '.spill'))}")
@@ -143,7 +157,7 @@ class QuerySession:
         try:
             return QueryResult(self._connection.execute(self._parse_select(sql)))
         except duckdb.Error as error:
-            raise InvalidQuery(str(error)) from None
+            raise InvalidQuery(str(error), error) from None
 
     def close(self) -> None:
         """End the database."""

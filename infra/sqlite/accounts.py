@@ -1,7 +1,9 @@
 """Accounts in a SQLite file of their own, `accounts.sqlite`, beside the log.
 
 Writes are rare and must survive power loss: WAL with full synchronisation. Erasing means erasing:
-`secure_delete` overwrites the row, and the write-ahead log is truncated after each removal.
+`secure_delete` overwrites the row, and the write-ahead log is truncated after each removal. Every
+write is moved into the file at once: SQLite doesn't notice where a write-ahead log was cut, and an
+account would be gone.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA secure_delete = ON;
 PRAGMA busy_timeout = 5000;
+PRAGMA wal_autocheckpoint = 1;
 """
 
 T = TypeVar("T")

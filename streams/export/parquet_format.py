@@ -10,6 +10,7 @@ interpreter's lock.
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -75,6 +76,17 @@ class ReadableEvents(NamedTuple):
 
     table: Any
     left_out: list[int]
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a file can be read to its end, as far as its sums and shapes tell."""
+    try:
+        with pq.ParquetFile(path) as file:
+            for _ in file.iter_batches():
+                pass
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    return True
 
 
 def to_record_batch(batch: Sequence[StoredEvent]) -> Any:

@@ -130,7 +130,7 @@ def test_questions_are_answered_beside_a_mutated_copy(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_copy, "MAX_TAIL_EVENTS", 0)
-    question = ("sql", "SELECT count(*) n FROM events", "--json", "--data", world)
+    question = ("sql", "SELECT count(*) n, max(text) t FROM events", "--json", "--data", world)
     answer = run(*question).stdout_bytes
     for seed in seeds(8, 120):
         rng = random.Random(seed)
@@ -139,4 +139,6 @@ def test_questions_are_answered_beside_a_mutated_copy(
         damaged.write_bytes(mutate(damaged.read_bytes(), seed, BYTE_MUTATIONS))
         done = run(*question)
         require_handled(done, seed)
+        if done.exit_code == 1 and "ask again" in done.stderr:
+            done = run(*question)
         assert (done.exit_code, done.stdout_bytes) == (0, answer), (seed, damaged, done.stderr)
