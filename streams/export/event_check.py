@@ -1,4 +1,4 @@
-"""What an event of the log must be, whoever wrote the line: its type's schema, and its own stream.
+"""What an event of the log must be, by the schema of its type, and the stream that it stands in.
 
 `starling restore` refuses a line that isn't so, and `starling events verify` finds it in a log.
 """

@@ -27,7 +27,7 @@ def test_an_event_as_it_was_made_passes() -> None:
         (LIKE._replace(type="liked"), "no event type"),
         (LIKE._replace(data=b'{"post":"5"}'), "doesn't decode"),
         (LIKE._replace(data=b'{"post":"5","user":"6","author":"-7"}'), "63 bits"),
-        (LIKE._replace(data=b'{"post":"5","user":"6","author":"99999999999999999999"}'), ""),
+        (LIKE._replace(data=b'{"post":"5","user":"6","author":"99999999999999999999"}'), "6|7"),
         (CLAIM._replace(stream='handle-a"b', data=b'{"handle":"a\\"b","user":"6"}'), "claimed"),
         (CLAIM._replace(stream="handle-Ada", data=b'{"handle":"Ada","user":"6"}'), "claimed"),
         (LIKE._replace(data=LIKE.data[:-1] + b',"x":1}'), "has a field 'x'"),
