@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-import click
-
 from infra.cli.errors import UserError
+from infra.cli.output import echo
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -44,4 +43,4 @@ def run_admin_command(
     from streams.rebuild.admin import AdminCommand
 
     command = AdminCommand(what, projection, tuple(positions))
-    click.echo(use_admin(settings, lambda admin: admin.execute(command)), err=True)
+    echo(use_admin(settings, lambda admin: admin.execute(command)), err=True)

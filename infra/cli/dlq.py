@@ -18,6 +18,7 @@ from infra.cli.options import (
     names_argument,
     settings_of_existing_log,
 )
+from infra.cli.output import echo_json
 
 if TYPE_CHECKING:
     from streams.projecting.dead_letters import DeadLetter
@@ -55,7 +56,7 @@ def list_dead_letters(names: tuple[str, ...], data: Path | None, as_json: bool) 
     letters = use_admin(settings, read_all)
     if as_json:
         rows = [{"projection": name, **_dead_letter_json(letter)} for name, letter in letters]
-        click.echo(json.dumps(rows))
+        echo_json(json.dumps(rows))
     else:
         columns = ("projection", "position", "type", "stream", "error")
         print_table(columns, [(n, o.position, o.type, o.stream, o.error) for n, o in letters])
@@ -88,7 +89,7 @@ def inspect(name: str, position: int, data: Path | None) -> None:
         "event": json.loads(render_line(stored)),
         "traceback": found.traceback.splitlines(),
     }
-    click.echo(json.dumps(shown, indent=2))
+    echo_json(json.dumps(shown, indent=2))
 
 
 @dlq.command()

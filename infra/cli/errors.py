@@ -6,6 +6,7 @@ import sys
 import click
 
 from infra.process.logs import logs_are_json
+from infra.process.terminal_text import on_one_line
 
 _logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class UserError(click.ClickException):
         if logs_are_json():
             _logger.error("%s", self.message)
         else:
-            click.echo(f"starling: {self.message}", file=sys.stderr)
+            click.echo(f"starling: {on_one_line(self.message)}", file=sys.stderr)
 
 
 def as_user_error(error: Exception) -> UserError | None:

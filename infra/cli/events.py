@@ -19,7 +19,7 @@ from infra.cli.options import (
     settings_of_existing_log,
     settings_with_options,
 )
-from infra.cli.output import warn_of_left_out
+from infra.cli.output import echo, echo_json, open_stdout, warn_of_left_out
 
 if TYPE_CHECKING:
     from events.event_filter import EventBatchSource, EventFilter
@@ -106,7 +106,7 @@ def replay(
             )
     warn_of_left_out(getattr(export, "left_out", ()))
     if output is not None:
-        click.echo(f"{output} has everything up to position {export.exported_through}", err=True)
+        echo(f"{output} has everything up to position {export.exported_through}", err=True)
 
 
 def _kafka_source(settings: "Settings", topic: str) -> "EventBatchSource":
@@ -137,7 +137,7 @@ def _open_export(log: "EventLog", selection: "EventFilter", how: ExportOptions) 
             return open_path_export(how.format_name, how.output, selection, log, growing=how.follow)
         if how.format_name == "parquet" and sys.stdout.isatty():
             raise click.UsageError("Parquet is not for terminals: name a folder with -o")
-        return open_stream_export(how.format_name, sys.stdout.buffer)
+        return open_stream_export(how.format_name, open_stdout())
     except ModuleNotFoundError as error:
         raise missing_package(error, "analysis") from error
 
@@ -244,7 +244,7 @@ def restore(file: BinaryIO, sparse: bool, data: Path | None) -> None:
         with open_log(settings) as log, progress_bar() as progress:
             report_progress = progress.begin_phase("events", None)
             count = asyncio.run(restore_events(log, parse_export(whole), report_progress))
-    click.echo(f"{count:,} events restored", err=True)
+    echo(f"{count:,} events restored", err=True)
 
 
 @contextmanager
@@ -297,9 +297,9 @@ def verify(data: Path | None, as_json: bool) -> None:
             line = (
                 json.dumps(finding._asdict()) if as_json else f"{finding.position}: {finding.what}"
             )
-            click.echo(line)
+            (echo_json if as_json else echo)(line)
     result = f"{found} findings" if found else "the log is whole"
-    click.echo(f"checked up to position {events}: {result}", err=True)
+    echo(f"checked up to position {events}: {result}", err=True)
     if found:
         raise click.exceptions.Exit(1)
 
@@ -314,4 +314,4 @@ def schema() -> None:
 
     from streams.export.asyncapi import build_document
 
-    click.echo(json.dumps(build_document(version("starling-feed")), indent=2, ensure_ascii=False))
+    echo_json(json.dumps(build_document(version("starling-feed")), indent=2, ensure_ascii=False))

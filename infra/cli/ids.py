@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from infra.cli.options import data_option, json_option, settings_with_options
+from infra.cli.output import echo_json
 
 
 @click.group()
@@ -55,7 +56,7 @@ def decode(ids: tuple[str, ...], as_json: bool) -> None:
         rows.append((text, time, parts.machine, parts.sequence))
     columns = ("id", "time", "machine", "sequence")
     if as_json:
-        click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows]))
+        echo_json(json.dumps([dict(zip(columns, row, strict=True)) for row in rows]))
         return
     from infra.cli.output import print_table
 

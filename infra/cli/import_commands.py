@@ -1,7 +1,6 @@
 """`starling import`: lines of commands, straight into the log of a data folder; `starling demo`."""
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 
 from infra.cli.errors import UserError
 from infra.cli.options import data_option, settings_with_options
+from infra.cli.output import echo, echo_json, open_stdout
 
 if TYPE_CHECKING:
     from api.bulk.command_importer import CommandImporter
@@ -35,7 +35,7 @@ def import_commands(file: BinaryIO, data: Path | None) -> None:
 
     failed = asyncio.run(_import_file(settings_with_options(data=data), file))
     if failed:
-        click.echo(f"{failed:,} lines were refused: their answers say why", err=True)
+        echo(f"{failed:,} lines were refused: their answers say why", err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -76,7 +76,7 @@ async def _import_window(imports: "CommandImporter", window: list[tuple[int, byt
     results = [
         line_response(result, number) for (number, _), result in zip(window, done, strict=True)
     ]
-    out = sys.stdout.buffer
+    out = open_stdout()
     out.writelines(encode_line(result) for result in results)
     out.flush()
     if lost := [result for result in results if result.status == 503]:
@@ -130,4 +130,4 @@ def demo(seed: int, at: str | None) -> None:
     except InvalidTime as error:
         raise click.UsageError(str(error)) from error
     for line in generate_commands(seed, now_ms):
-        sys.stdout.write(f"{json.dumps(line, ensure_ascii=False)}\n")
+        echo_json(json.dumps(line, ensure_ascii=False))

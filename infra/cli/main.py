@@ -17,6 +17,7 @@ from infra.cli.sql import sql
 from infra.cli.streaming import down, relay, up
 from infra.cli.token import token
 from infra.process.private_files import keep_new_files_private
+from infra.process.terminal_text import escape_controls
 
 
 class StarlingGroup(click.Group):
@@ -26,7 +27,10 @@ class StarlingGroup(click.Group):
         """Run the command that the arguments name."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except click.ClickException as error:
+            error.message = escape_controls(error.message)
+            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             line = as_user_error(error)

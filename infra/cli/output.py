@@ -4,11 +4,12 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 
 import click
 
 from infra.process.logs import logs_are_json
+from infra.process.terminal_text import escape_controls
 
 MAX_EXACT_INTEGER: Final = 1 << 53
 """Integers beyond it are not exact for readers of JSON whose numbers are doubles."""
@@ -21,12 +22,45 @@ _BETWEEN_COLUMNS: Final = 3
 _logger = logging.getLogger(__name__)
 
 
+def echo(text: str = "", *, err: bool = False) -> None:
+    """Print text for a person, whatever stands in it."""
+    click.echo(escape_controls(text), err=err)
+
+
+def echo_json(text: str) -> None:
+    """Print a line of JSON: these characters for a program, the same value on a terminal."""
+    click.echo(escape_controls(text) if sys.stdout.isatty() else text)
+
+
+def open_stdout() -> BinaryIO:
+    """Where lines of JSON, and of CSV with JSON in it, are written as bytes in UTF-8."""
+    out: BinaryIO = sys.stdout.buffer
+    return cast(BinaryIO, _TerminalBytes(out)) if sys.stdout.isatty() else out
+
+
+class _TerminalBytes:
+    """A terminal, for those who write whole lines of bytes."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def write(self, lines: bytes) -> int:
+        self._out.write(escape_controls(lines.decode(errors="replace")).encode())
+        return len(lines)
+
+    def writelines(self, lines: Iterable[bytes]) -> None:
+        self.write(b"".join(lines))
+
+    def flush(self) -> None:
+        self._out.flush()
+
+
 def echo_line(line: str) -> None:
     """Print a line about the work on stderr: a log record where this process writes JSON."""
     if logs_are_json():
         _logger.info("%s", line)
     else:
-        click.echo(f"starling: {line}", err=True)
+        echo(f"starling: {line}", err=True)
 
 
 def exact_json(value: Any) -> Any:
@@ -43,7 +77,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     a table with more columns than fit is printed by `print_lines`.
     """
     rows = [tuple(row) for row in rows]
-    cells = [tuple(map(str, row)) for row in rows]
+    columns = [escape_controls(column) for column in columns]
+    cells = [tuple(escape_controls(str(cell)) for cell in row) for row in rows]
     natural = [max(map(_text_width, texts)) for texts in zip(columns, *cells, strict=True)]
     spread = sum(natural) + _BETWEEN_COLUMNS * len(natural)
     # A pipe has no width: what is read by programs must not be broken to fit a screen.
@@ -64,10 +99,10 @@ def print_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     indent = max(map(len, columns), default=0) + _BETWEEN_COLUMNS
     for number, row in enumerate(rows):
         if number:
-            click.echo()
+            echo()
         for column, value in zip(columns, row, strict=True):
             text = str(value).replace("\n", "\n" + " " * indent)
-            click.echo(f"{column:<{indent}}{text}".rstrip())
+            echo(f"{column:<{indent}}{text}".rstrip())
 
 
 def _print_grid(
@@ -100,7 +135,7 @@ def warn_of_left_out(positions: Sequence[int]) -> None:
     if positions:
         named = ", ".join(map(str, positions[:10])) + (", ..." if len(positions) > 10 else "")
         count = "1 event doesn't" if len(positions) == 1 else f"{len(positions):,} events don't"
-        click.echo(
+        echo(
             f"{count} decode and can't be a row (position {named}): "
             "`starling events verify` says why",
             err=True,

@@ -18,6 +18,7 @@ from infra.cli.options import (
     names_argument,
     settings_of_existing_log,
 )
+from infra.cli.output import echo, echo_json
 from infra.cli.projections_show import show
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def check(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
 
     found = use_admin(settings_of_existing_log(data=data), check_each)
     if as_json:
-        click.echo(json.dumps([one._asdict() for one in found]))
+        echo_json(json.dumps([one._asdict() for one in found]))
     else:
         print_table([name.replace("_", " ") for name in CodeCheck._fields], found)
     if any(one.state == "changed" for one in found):
@@ -189,7 +190,7 @@ def _print_status(settings: "Settings", names: tuple[str, ...], as_json: bool) -
         # Positions are opaque outside the log, and text wherever others read them.
         texts = [{"position": str(row.position), "skips": [*map(str, row.skips)]} for row in rows]
         shown = [row._asdict() | text for row, text in zip(rows, texts, strict=True)]
-        click.echo(json.dumps(shown))
+        echo_json(json.dumps(shown))
     else:
         hidden = set() if any(row.partitions for row in rows) else {"partitions"}
         columns = [name for name in ProjectionStatus._fields if name not in hidden]
@@ -205,7 +206,7 @@ def _cancel_rebuilds(settings: "Settings", names: list[str]) -> None:
     async def cancel_each(admin: "ProjectionAdmin") -> None:
         for name in names:
             found = await admin.cancel_rebuild(name)
-            click.echo(f"{name}: {'cancelled' if found else 'no rebuild to cancel'}", err=True)
+            echo(f"{name}: {'cancelled' if found else 'no rebuild to cancel'}", err=True)
 
     use_admin(settings, cancel_each)
 
@@ -238,11 +239,11 @@ def _run_rebuilds(settings: "Settings", names: list[str], verify: bool, jobs: in
                 "cancelled: views that were not switched to yet are gone, the live ones stay"
             ) from None
     for name, outcome in outcomes.items():
-        click.echo(f"{name}: {outcome.text}", err=True)
+        echo(f"{name}: {outcome.text}", err=True)
         if skips[name]:
             skipped = ", ".join(map(str, sorted(skips[name])))
-            click.echo(f"{name}: leaves out what it skips: {skipped}", err=True)
+            echo(f"{name}: leaves out what it skips: {skipped}", err=True)
         for line in outcome.differences:
-            click.echo(line)
+            echo(line)
     if not all(outcome.done for outcome in outcomes.values()):
         raise click.exceptions.Exit(1)

@@ -17,6 +17,7 @@ from infra.cli.options import (
     name_argument,
     settings_of_existing_log,
 )
+from infra.cli.output import echo_json
 
 if TYPE_CHECKING:
     from events.log import EventLog
@@ -143,7 +144,7 @@ async def _print_json_rows(
             return
         number += 1
         values = dict(zip(table.columns, map(exact_json, row), strict=True))
-        click.echo(json.dumps({"table": table.name, "row": values}, ensure_ascii=False))
+        echo_json(json.dumps({"table": table.name, "row": values}, ensure_ascii=False))
 
 
 async def _print_table_rows(
@@ -159,10 +160,10 @@ async def _print_table_rows(
         found.append(row)
         if len(found) > wanted:
             break
-    click.echo(table.name)
+    printed.echo(table.name)
     shown = [["" if cell is None else cell for cell in row] for row in islice(found, wanted)]
     printed.print_table(table.columns, shown)
     if len(found) > wanted:
-        click.echo(
+        printed.echo(
             f"{table.name}: these are the first {wanted:,} rows; --limit gives more", err=True
         )

@@ -9,6 +9,7 @@ import click
 
 from infra.cli.errors import UserError, missing_package
 from infra.cli.options import json_option, settings_with_options
+from infra.cli.output import echo, echo_json
 from infra.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -134,8 +135,8 @@ def _print_result(result: "SimulationResult", as_json: bool) -> None:
     from infra.simulation.measurements import report_as_json as document
 
     if result.interrupted and not result.seconds:
-        click.echo("stopped before the load began", err=True)
+        echo("stopped before the load began", err=True)
     if as_json:
-        click.echo(json.dumps(document(result)))
+        echo_json(json.dumps(document(result)))
     else:
         print_report(result, Console(file=sys.stdout))

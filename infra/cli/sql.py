@@ -1,13 +1,13 @@
 """`starling sql`: queries over the log, answered by DuckDB."""
 
 import csv
+import io
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import click
 
 from infra.cli.errors import UserError, missing_package
 from infra.cli.options import data_option, json_option, settings_of_existing_log
-from infra.cli.output import exact_json, warn_of_left_out
+from infra.cli.output import echo, exact_json, open_stdout, warn_of_left_out
 
 if TYPE_CHECKING:
     from infra.duckdb.query_session import QueryResult
@@ -103,7 +103,7 @@ def _write_json(answer: "QueryResult") -> None:
     """An array of objects, one a line."""
     import msgspec
 
-    out = sys.stdout.buffer
+    out = open_stdout()
     before = b"[\n"
     for row in answer.fetch_rows():
         values = {name: _json_value(value) for name, value in zip(answer.columns, row, strict=True)}
@@ -114,9 +114,12 @@ def _write_json(answer: "QueryResult") -> None:
 
 def _write_csv(answer: "QueryResult") -> None:
     """A header and a line a row; nothing for NULL, JSON for lists and structs."""
-    lines = csv.writer(sys.stdout, lineterminator="\n")
-    lines.writerow(answer.columns)
-    lines.writerows([_cell_text(value) for value in row] for row in answer.fetch_rows())
+    out = open_stdout()
+    for row in chain([answer.columns], answer.fetch_rows()):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(map(_cell_text, row))
+        out.write(line.getvalue().encode())
+    out.flush()
 
 
 def _print_first_rows(answer: "QueryResult", most: int, as_lines: bool) -> None:
@@ -132,7 +135,7 @@ def _print_first_rows(answer: "QueryResult", most: int, as_lines: bool) -> None:
         ],
     )
     if next(rows, None) is not None:
-        click.echo(f"these are the first {most:,} rows; --csv or --json give all", err=True)
+        echo(f"these are the first {most:,} rows; --csv or --json give all", err=True)
 
 
 def _json_value(value: Any) -> Any:

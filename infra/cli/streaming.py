@@ -12,7 +12,7 @@ from infra.cli.options import (
     process_settings,
     settings_with_options,
 )
-from infra.cli.output import echo_line
+from infra.cli.output import echo, echo_line
 
 
 @click.command()
@@ -82,10 +82,10 @@ def up(host: str | None, port: int | None, data: Path | None) -> None:
     settings = settings_with_options(host=host, port=port, data=data)
     started = start_stack(settings, echo_line)
     for name, place in started.places.items():
-        click.echo(f"{name:20}{place}")
+        echo(f"{name:20}{place}")
     exports = {"STARLING_DATA": str(settings.data.absolute())} | started.environment
     for name, value in exports.items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+        echo(f"export {name}={shlex.quote(value)}")
     echo_line("`starling down` ends it")
 
 

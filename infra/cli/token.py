@@ -7,6 +7,7 @@ import click
 
 from infra.cli.errors import UserError
 from infra.cli.options import data_option, settings_of_existing_log
+from infra.cli.output import echo
 
 if TYPE_CHECKING:
     from events.log import EventLog
@@ -51,7 +52,7 @@ def token(user: str, scopes: tuple[str, ...], days: float, data: Path | None) ->
         id = _active_user(log, user)
     tokens = AccessTokens(signing_secret(settings), clock_ms)
     chosen = cast("tuple[TokenScope, ...]", scopes or ("user",))
-    click.echo(tokens.issue(id, chosen, days))
+    echo(tokens.issue(id, chosen, days))
 
 
 def _active_user(log: "EventLog", ref: str) -> int:

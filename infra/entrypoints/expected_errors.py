@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from infra.process.logs import logs_are_json
+from infra.process.terminal_text import on_one_line
 
 _logger = logging.getLogger(__name__)
 
@@ -80,5 +81,5 @@ def ending_with_one_line() -> Iterator[None]:
         if logs_are_json():
             _logger.error("%s", line.text)
         else:
-            sys.stderr.write(f"starling: {line.text}\n")
+            sys.stderr.write(f"starling: {on_one_line(line.text)}\n")
         sys.exit(line.exit_status)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal
 
+from infra.process.terminal_text import escape_controls, on_one_line
+
 LogFormat = Literal["console", "json"]
 
 ReadContext = Callable[[], Mapping[str, str]]
@@ -85,11 +87,12 @@ class _ContextFilter(logging.Filter):
 
 class _ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        text = f"starling: {record.getMessage()}"
+        text = f"starling: {record.getMessage().rstrip()}"
         if fields := _fields_of(record):
             text += f" [{' '.join(f'{name}={value}' for name, value in fields.items())}]"
+        text = on_one_line(text)
         if record.exc_info:
-            text += f"\n{self.formatException(record.exc_info)}"
+            text += f"\n{escape_controls(self.formatException(record.exc_info))}"
         return _without_secrets(text)
 
 
@@ -111,7 +114,7 @@ class _JsonFormatter(logging.Formatter):
         line |= {name: _without_secrets(str(value)) for name, value in _fields_of(record).items()}
         if record.exc_info:
             line["traceback"] = _without_secrets(self.formatException(record.exc_info))
-        return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+        return escape_controls(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
 
 
 def _fields_of(record: logging.LogRecord) -> dict[str, object]:
