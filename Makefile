@@ -13,7 +13,7 @@ INSTALL_PROGRAM = @$(BIN)/python -m pip --disable-pip-version-check --quiet inst
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test check lowest format bench up down docs clean lock
+.PHONY: help setup run dev test soak check lowest format bench up down docs clean lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -28,6 +28,10 @@ dev: $(VENV)/.dev ## also what those who write projections and notebooks need: p
 
 test: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## run every test, or those in TESTS="..."
 	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+soak: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## damage, random requests and kills in full (SOAK_MINUTES, by default 30, for the former two)
+	SOAK=1 $(BIN)/python -m pytest -q -rs -s --timeout 7200 tests/soak \
+		tests/e2e/test_kill_under_load.py tests/engines/test_up_command.py
 
 check: $(VENV)/.test $(VENV)/.streaming ## format, lint, types and import contracts
 	$(BIN)/ruff format --check --quiet .

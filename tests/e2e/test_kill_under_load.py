@@ -30,8 +30,9 @@ from tests.support.fresh_projection import (
 from tests.support.load_under_kill import HttpLoad, RestartedImporter
 from tests.support.no_rings import NoRings
 from tests.support.server_processes import ServerProcesses, running_processes
+from tests.support.soak import amount
 
-ROUNDS = 50
+ROUNDS = amount(50, 60)
 """Kills, over all victims."""
 ANSWERS_BETWEEN = 50
 """Answers that people get between two kills, at least: otherwise nothing would be under way."""
@@ -89,7 +90,7 @@ async def check_newcomers(load: HttpLoad) -> None:
         assert (answer.status, int(answer.body["id"])) == (201, person.id)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(amount(400, 1200))
 async def test_what_was_acknowledged_survives_kill_9_once_and_the_views_catch_up(
     tmp_path: Path,
 ) -> None:

@@ -34,10 +34,11 @@ from tests.support.made_up_events import append_recorded
 from tests.support.mission_workload import MissionWorkload
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.requirements import skip_or_fail
+from tests.support.soak import amount
 from tests.support.starling_program import starling
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(amount(600, 1800))]
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ async def test_every_view_equals_the_log_whichever_process_is_killed_under_load(
     with ExitStack() as stack, open_log(running_stack.settings) as log:
         siege = StackUnderFaults(running_stack, log, stack)
         async with siege.appending(people):
-            for what in ROUNDS:
+            for what in ROUNDS * amount(1, 5):
                 before = log.head()
                 await siege.inject_fault(what)
                 await wait_until(lambda before=before: log.head() > before + 300)  # type: ignore[misc]

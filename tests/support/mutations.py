@@ -72,9 +72,8 @@ def change_fields(good: bytes, rng: random.Random) -> bytes:
     """A JSON line with a field less, more, or of another value, deep or at the top."""
     lines = good.splitlines(keepends=True)
     at = rng.randrange(len(lines))
-    try:
-        line = json.loads(lines[at])
-    except ValueError:
+    line = _parse_object(lines[at])
+    if line is None:
         return flip_bytes(good, rng)
     place = line
     if isinstance(inner := line.get("data"), dict) and rng.random() < 0.6:
@@ -98,14 +97,22 @@ def mix_fields(good: bytes, rng: random.Random) -> bytes:
     """A JSON line with a field of another line: each for itself is right."""
     lines = good.splitlines(keepends=True)
     at, other = rng.randrange(len(lines)), rng.randrange(len(lines))
-    try:
-        line, source = json.loads(lines[at]), json.loads(lines[other])
-    except ValueError:
+    line, source = _parse_object(lines[at]), _parse_object(lines[other])
+    if not line or not source:
         return lose_bytes(good, rng)
     name = rng.choice(list(source))
     line[name] = source[name]
-    lines[at] = json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    text = json.dumps(line, separators=(",", ":"), ensure_ascii=False)
+    lines[at] = text.encode("utf-8", "surrogatepass") + b"\n"
     return b"".join(lines)
+
+
+def _parse_object(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def compress(good: bytes, rng: random.Random) -> bytes:
@@ -133,4 +140,6 @@ LINE_MUTATIONS: Final[tuple[Mutation, ...]] = (
 def mutate(good: bytes, seed: int, mutations: tuple[Mutation, ...] = LINE_MUTATIONS) -> bytes:
     """The file as mutation number `seed` of it."""
     rng = random.Random(seed)
+    if not good:
+        return replace_whole(good, rng)
     return mutations[seed % len(mutations)](good, rng)

@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-import pytest
-
 WHOLE: Final = os.environ.get("SOAK") == "1"
 
 _ENDS_AT: Final = time.monotonic() + 60 * float(os.environ.get("SOAK_MINUTES", "30"))
@@ -17,7 +15,7 @@ _ENDS_AT: Final = time.monotonic() + 60 * float(os.environ.get("SOAK_MINUTES", "
 
 def seeds(bounded: int, whole: int) -> Iterator[int]:
     """Numbers from 0, one a trial. Ends early, with a warning, when the soak's time is over."""
-    wanted = whole if WHOLE else bounded
+    wanted = amount(bounded, whole)
     for seed in range(wanted):
         if WHOLE and time.monotonic() > _ENDS_AT:
             print(f"the time is over after {seed:,} of {wanted:,} trials")  # noqa: T201
@@ -25,4 +23,6 @@ def seeds(bounded: int, whole: int) -> Iterator[int]:
         yield seed
 
 
-whole_only = pytest.mark.skipif(not WHOLE, reason="a part of `make soak` alone")
+def amount(bounded: int, whole: int) -> int:
+    """How many: so many in `make test`, so many in `make soak`."""
+    return whole if WHOLE else bounded
