@@ -69,7 +69,7 @@ class NewUser(ApiModel):
 class SignIn(ApiModel):
     """A handle, with or without its @, and the password."""
 
-    handle: Annotated[str, Field(examples=["ada"])]
+    handle: Annotated[str, Field(max_length=64, examples=["ada"])]
     password: GivenPassword
 
 

@@ -12,8 +12,9 @@ class AccountError(Exception):
       EmailTaken            another account has this email address
       WrongCredentials      no account has this handle and this password
       WrongCurrentPassword  changing email or password needs the password that holds now
-      TooManyTries          too many wrong passwords came from one address
+      TooManyTries          too many wrong passwords came from one address, or for one account
       TooManyHashes         too many passwords wait to be hashed; try again
+      CallerLeft            the client disconnected while its password waited to be hashed
       AccountDeleted        the account was deleted
       AccountUnknown        the log has no such account
       InvalidToken          an access token that is forged, mangled or of another version
@@ -44,6 +45,10 @@ class TooManyTries(AccountError):
 
 class TooManyHashes(AccountError):
     """Too many passwords wait to be hashed or checked."""
+
+
+class CallerLeft(AccountError):
+    """The client disconnected before its password was looked at."""
 
 
 class AccountDeleted(AccountError):

@@ -1,64 +1,78 @@
 """Password hashes.
 
 A hash (argon2id) takes tens of megabytes and milliseconds by design, so few are computed at a time,
-in threads: a crowd that signs in at once can't take all memory and every core.
+in threads of low priority: a crowd that signs in at once can't take all memory and every core.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from api.accounts.errors import TooManyHashes
+from api.accounts.hashing_queue import ANY_CALLER, HashCaller, HashingQueue
 
-MAX_CONCURRENT: Final = 2
+MAX_CONCURRENT: Final = max(1, (os.cpu_count() or 1) // 2)
 
 MAX_WAITING: Final = 256
 """Callers that may wait for a hash, some ten seconds at most; the next ones are refused."""
 
+_NICENESS: Final = 10
+
+T = TypeVar("T")
+
 
 class BoundedPasswordHasher:
-    """Hashes and checks passwords off the event loop. Raises `TooManyHashes` under overload."""
+    """Hashes and checks passwords off the event loop.
+
+    Under overload its methods raise `TooManyHashes`, and `CallerLeft` where a caller's client
+    disconnected while it waited.
+    """
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
-        self._waiting = 0
+        self._queue = HashingQueue(MAX_CONCURRENT, MAX_WAITING)
+        self._threads = ThreadPoolExecutor(MAX_CONCURRENT, "hashing", _lower_priority)
         self._decoy_hash = self._hasher.hash("a password of no account")
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, caller: HashCaller = ANY_CALLER) -> str:
         """The hash to store; it holds its salt and cost."""
-        async with self._hashing_slot():
-            return await asyncio.to_thread(self._hasher.hash, password)
+        return await self._in_turn(caller, lambda: self._hasher.hash(password))
 
-    async def matches(self, password_hash: str | None, password: str) -> bool:
+    async def matches(
+        self, password_hash: str | None, password: str, caller: HashCaller = ANY_CALLER
+    ) -> bool:
         """Whether this is the password. Takes as long where there is no hash to compare with."""
-        async with self._hashing_slot():
-            compared = password_hash or self._decoy_hash
-            right = await asyncio.to_thread(self._verify, compared, password)
+        compared = password_hash or self._decoy_hash
+        right = await self._in_turn(caller, lambda: self._verify(compared, password))
         return right and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether a hash was made with other parameters than new ones are."""
         return self._hasher.check_needs_rehash(password_hash)
 
-    @asynccontextmanager
-    async def _hashing_slot(self) -> AsyncIterator[None]:
-        if self._waiting >= MAX_WAITING:
-            message = "too many people sign in at the moment: try again in a few seconds"
-            raise TooManyHashes(message)
-        self._waiting += 1
-        try:
-            async with self._slots:
-                yield
-        finally:
-            self._waiting -= 1
+    async def _in_turn(self, caller: HashCaller, work: Callable[[], T]) -> T:
+        async with self._queue.turn(caller):
+            done = asyncio.get_running_loop().run_in_executor(self._threads, work)
+            try:
+                return await asyncio.shield(done)
+            except asyncio.CancelledError:
+                await asyncio.wait({done})  # the turn lasts as long as its thread is at work
+                raise
 
     def _verify(self, password_hash: str, password: str) -> bool:
         try:
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
             return False
+
+
+def _lower_priority() -> None:
+    """In a thread: let the event loop go before it. On Linux threads have priorities."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -5,6 +5,7 @@ Used by API processes (`api.v1.accounts`) and, through `api.bulk`, by `starling 
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import chain
 from typing import Final, Protocol
 
@@ -13,11 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 from api.accounts.account_store import AccountRecord, AccountStore
 from api.accounts.errors import (
     AccountDeleted,
+    AccountsUnavailable,
     EmailTaken,
     TooManyHashes,
     WrongCredentials,
     WrongCurrentPassword,
 )
+from api.accounts.hashing_queue import ANY_CALLER, HashCaller
 from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.throttle import LoginThrottle
 from api.schemas import Password, ProfilePatch, SignIn
@@ -28,6 +31,7 @@ from commands.references import ReferenceResolver
 from commands.request import CommandOutcome, CommandRequest
 from commands.rules import ACCOUNT_STATUS, AccountStatus
 from commands.stream_reader import StreamReader
+from commands.user import fold_handle
 from events import streams
 from events.log import EventLog
 
@@ -67,7 +71,10 @@ class AccountRegistrar:
         self._throttle = ports.throttle
 
     async def register_account(
-        self, request: CommandRequest, credentials: Credentials
+        self,
+        request: CommandRequest,
+        credentials: Credentials,
+        caller: HashCaller = ANY_CALLER,
     ) -> CommandOutcome:
         """Register a user who can sign in.
 
@@ -77,8 +84,8 @@ class AccountRegistrar:
         """
         email, password = _checked_credentials(credentials)
         if self._is_repeated(request):
-            return await self._repeat_registration(request, credentials)
-        password_hash = await self._hash_or_none(password)
+            return await self._repeat_registration(request, credentials, caller)
+        password_hash = await self._hash_or_none(password, caller)
         ids = request.id_source or self._ports.new_id
         user = ids()
         account = AccountRecord(user, email, password_hash, self._ports.clock_ms())
@@ -88,7 +95,7 @@ class AccountRegistrar:
             # Perhaps by this same request, sent again while it was on its way elsewhere.
             if not self._is_repeated(request):
                 raise
-            return await self._repeat_registration(request, credentials)
+            return await self._repeat_registration(request, credentials, caller)
         # The id drawn here is the first that the handler takes; should it decide again, it takes
         # others, and the account follows.
         drawn = chain((user,), iter(ids, None))
@@ -102,7 +109,7 @@ class AccountRegistrar:
         if outcome.id != user:
             await self._ports.accounts.remove(user)
             if outcome.replayed:
-                return await self._confirm_repeated(outcome, credentials)
+                return await self._confirm_repeated(outcome, credentials, caller)
             await self._ports.accounts.put(account._replace(user=outcome.id))
         elif await self._ports.accounts.get(user) is None:
             # The same request, sent at the same time, took it for an orphan before the append.
@@ -114,12 +121,13 @@ class AccountRegistrar:
         return key is not None and self._ports.log.idempotency_result(key.name) is not None
 
     async def _repeat_registration(
-        self, request: CommandRequest, credentials: Credentials
+        self, request: CommandRequest, credentials: Credentials, caller: HashCaller
     ) -> CommandOutcome:
-        return await self._confirm_repeated(await self._ports.handler.handle(request), credentials)
+        outcome = await self._ports.handler.handle(request)
+        return await self._confirm_repeated(outcome, credentials, caller)
 
     async def _confirm_repeated(
-        self, outcome: CommandOutcome, credentials: Credentials
+        self, outcome: CommandOutcome, credentials: Credentials, caller: HashCaller
     ) -> CommandOutcome:
         """Answer a repeated registration with its first outcome, if the password is the same.
 
@@ -130,18 +138,18 @@ class AccountRegistrar:
         if self._account_status(outcome.id) is AccountStatus.DELETED:
             return outcome
         if account is None:
-            password_hash = await self._hash_or_none(password)
+            password_hash = await self._hash_or_none(password, caller)
             account = AccountRecord(outcome.id, email, password_hash, self._ports.clock_ms())
             await self._store_account(account, password)
         elif password is not None and not await self._passwords.matches(
-            account.password_hash, password
+            account.password_hash, password, caller
         ):
             message = "this key was used for another registration; choose a new key"
             raise StateConflict("key-reused", message)
         return outcome
 
-    async def _hash_or_none(self, password: str | None) -> str | None:
-        return await self._passwords.hash(password) if password is not None else None
+    async def _hash_or_none(self, password: str | None, caller: HashCaller) -> str | None:
+        return await self._passwords.hash(password, caller) if password is not None else None
 
     async def _store_account(self, account: AccountRecord, password: str | None) -> None:
         """Store an account; an orphan that has its email gives way.
@@ -174,27 +182,36 @@ class AccountRegistrar:
         young = self._ports.clock_ms() - other.created_ms < ORPHAN_AGE_MS
         return not young or await self._passwords.matches(other.password_hash, password)
 
-    async def sign_in(self, sign_in: SignIn, address: str) -> int:
-        """The user whose handle and password these are, tried from a network address.
+    async def sign_in(self, sign_in: SignIn, caller: HashCaller) -> int:
+        """The user whose handle and password these are; the caller's lane is its network address.
 
         A hash of a password that was made with older parameters is replaced. Raises
-        `WrongCredentials`, `TooManyTries`, `TooManyHashes`.
+        `WrongCredentials`, `TooManyTries`, `TooManyHashes`, `CallerLeft`.
         """
-        handle = sign_in.handle.removeprefix("@").lower()
-        await self._throttle.count_try(handle, address)
+        try:
+            handle = fold_handle(sign_in.handle.removeprefix("@"))
+        except InvalidInput:
+            raise _wrong_credentials() from None  # no account has it: nothing to count or compare
+        familiar = await self._throttle.count_try(handle, caller.lane)
         user = self._user_by_handle(handle)
         account = await self._ports.accounts.get(user)
         password_hash = account.password_hash if account is not None else None
-        if not await self._passwords.matches(password_hash, sign_in.password):
-            raise WrongCredentials("no account has this handle and this password: check both")
-        await self._throttle.forget_tries(handle, address)
+        caller = caller._replace(familiar=familiar)
+        if not await self._passwords.matches(password_hash, sign_in.password, caller):
+            raise _wrong_credentials()
+        await self._throttle.note_success(handle, caller.lane)
         if password_hash is not None and self._passwords.is_outdated(password_hash):
             await self._renew_hash(user, password_hash, sign_in.password)
         return user
 
+    async def note_registration(self, handle: str, address: str) -> None:
+        """Know a new account at the address that it was registered from."""
+        with suppress(AccountsUnavailable):  # it is registered; its first sign-in makes up for it
+            await self._throttle.note_success(fold_handle(handle), address, counted=False)
+
     async def _renew_hash(self, user: int, outdated: str, password: str) -> None:
         try:
-            renewed = await self._passwords.hash(password)
+            renewed = await self._passwords.hash(password, HashCaller(f"id {user}", familiar=True))
         except TooManyHashes:
             return  # the next sign-in tries again; this one was right
         await self._ports.accounts.replace_password_hash(user, outdated, renewed)
@@ -228,23 +245,32 @@ class AccountRegistrar:
         if account is None:
             account = AccountRecord(user, None, None, self._ports.clock_ms())
         if account.password_hash is not None:
-            await self._throttle.count_try(str(user), address)
+            await self._throttle.count_try(f"id {user}", address)
             # The new password is fine as well: then this request was done before.
             allowed = (patch.current_password or "", patch.password or "")
-            if not any([await self._passwords.matches(account.password_hash, p) for p in allowed]):
+            known = HashCaller(f"id {user}", familiar=True)
+            matches = self._passwords.matches
+            if not any([await matches(account.password_hash, p, known) for p in allowed]):
                 message = "to change email or password, give the right `current_password`"
                 raise WrongCurrentPassword(message)
-            await self._throttle.forget_tries(str(user), address)
+            await self._throttle.note_success(f"id {user}", address)
         if patch.email is not None:
             account = account._replace(email=_checked_email(patch.email))
         if patch.password is not None:
-            account = account._replace(password_hash=await self._passwords.hash(patch.password))
+            hashed = await self._passwords.hash(
+                patch.password, HashCaller(f"id {user}", familiar=True)
+            )
+            account = account._replace(password_hash=hashed)
         await self._store_account(account, None)
         try:
             self._require_active(user)
         except AccountDeleted:  # deleted meanwhile: what was erased stays erased
             await self._ports.accounts.remove(user)
             raise
+
+
+def _wrong_credentials() -> WrongCredentials:
+    return WrongCredentials("no account has this handle and this password: check both")
 
 
 def _checked_credentials(credentials: Credentials) -> tuple[str | None, str | None]:

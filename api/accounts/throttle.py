@@ -1,4 +1,4 @@
-"""A limit on guessing passwords, counted for all API processes together.
+"""Limits on guessing passwords, counted for all API processes together.
 
 The library `limits` counts; its storage is the profile's: a SQLite file on one machine
 (`infra.sqlite.rate_limits`), a collection where several machines answer (the library's own for
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerMonth
 from limits.errors import StorageError
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
@@ -20,17 +20,30 @@ from limits.strategies import FixedWindowRateLimiter
 from api.accounts.errors import AccountsUnavailable, TooManyTries
 
 MAX_FAILURES: Final = 10
+"""Of one account from one address in a window."""
+MAX_ADDRESS_FAILURES: Final = 30
+"""Of one address, whatever the accounts."""
+MAX_ACCOUNT_FAILURES: Final = 100
+"""Of one account, from all addresses that it did not sign in from."""
 WINDOW_SECONDS: Final = 5 * 60
-_LIMIT: Final = RateLimitItemPerMinute(MAX_FAILURES, WINDOW_SECONDS // 60, namespace="sign-in")
+_MINUTES: Final = WINDOW_SECONDS // 60
+
+_PAIR: Final = RateLimitItemPerMinute(MAX_FAILURES, _MINUTES, namespace="sign-in")
+_ADDRESS: Final = RateLimitItemPerMinute(MAX_ADDRESS_FAILURES, _MINUTES, "sign-in-address")
+_ACCOUNT: Final = RateLimitItemPerMinute(MAX_ACCOUNT_FAILURES, _MINUTES, "sign-in-account")
+_FAMILIAR: Final = RateLimitItemPerMonth(1, 1, "familiar")
+"""No limit: it is counted up where an account signed in from an address, which lasts a month."""
 
 T = TypeVar("T")
 
 
 class LoginThrottle:
-    """Lets `MAX_FAILURES` wrong passwords through per handle and address in each window.
+    """Lets so many wrong passwords through in each window: per account and address, per address,
+    and per account.
 
-    A window begins with the first try. `storage` must wrap its errors; None lets everything
-    through.
+    An account that signed in from an address lately is limited there by the first alone, so that
+    others who guess can't keep its user out. A window begins with the first try. `storage` must
+    wrap its errors; None lets everything through. Addresses are as `counted_address` gives them.
     """
 
     def __init__(self, storage: Storage | None, clock: Callable[[], float] = time.time) -> None:
@@ -38,31 +51,62 @@ class LoginThrottle:
         self._limiter = FixedWindowRateLimiter(storage) if storage is not None else None
         self._clock = clock
 
-    async def count_try(self, handle: str, address: str) -> None:
-        """Count a try to be made. Raises `TooManyTries`, `AccountsUnavailable`."""
+    async def count_try(self, account: str, address: str) -> bool:
+        """Count a try to be made. Returns whether the account signed in from there lately.
+
+        Raises `TooManyTries`, `AccountsUnavailable`.
+        """
         if (limiter := self._limiter) is None:
-            return
-        name = _stored_name(handle, address)
+            return False
+        familiar, exceeded = await _in_thread(lambda: _count(limiter, account, address))
+        if exceeded is not None:
+            raise TooManyTries(int(max(0.0, exceeded - self._clock())) + 1)
+        return familiar
 
-        def hit() -> float | None:
-            """When the window ends; None where the try may be made."""
-            if limiter.hit(_LIMIT, name):
-                return None
-            return limiter.get_window_stats(_LIMIT, name).reset_time
+    async def note_success(self, account: str, address: str, counted: bool = True) -> None:
+        """The right password: take its try back, and know the account there from now on.
 
-        ends = await _in_thread(hit)
-        if ends is not None:
-            raise TooManyTries(int(max(0.0, ends - self._clock())) + 1)
-
-    async def forget_tries(self, handle: str, address: str) -> None:
-        """Start again at none, after the right password. Raises `AccountsUnavailable`."""
+        `counted` says whether `count_try` was asked. Raises `AccountsUnavailable`.
+        """
         if (limiter := self._limiter) is not None:
-            await _in_thread(lambda: limiter.clear(_LIMIT, _stored_name(handle, address)))
+            await _in_thread(lambda: _note_success(limiter, account, address, counted))
 
 
-def _stored_name(handle: str, address: str) -> str:
+def _count(
+    limiter: FixedWindowRateLimiter, account: str, address: str
+) -> tuple[bool, float | None]:
+    """Whether the account is familiar there, and when the window of a limit ends that is
+    exceeded; None where the try may be made.
+    """
+    pair = _stored_name(account, address)
+    familiar = not limiter.test(_FAMILIAR, pair)
+    limits: list[tuple[RateLimitItem, str]] = [(_PAIR, pair)]
+    if not familiar:
+        limits += [(_ADDRESS, _stored_name(address)), (_ACCOUNT, _stored_name(account))]
+    for limit, name in limits:
+        if not limiter.hit(limit, name):
+            return familiar, limiter.get_window_stats(limit, name).reset_time
+    return familiar, None
+
+
+def _note_success(
+    limiter: FixedWindowRateLimiter, account: str, address: str, counted: bool
+) -> None:
+    pair = _stored_name(account, address)
+    familiar = not limiter.test(_FAMILIAR, pair)
+    if counted:
+        limiter.clear(_PAIR, pair)
+        if not familiar:
+            # Not cleared: an account of one's own must not give new guesses at others.
+            limiter.hit(_ADDRESS, _stored_name(address), cost=-1)
+            limiter.hit(_ACCOUNT, _stored_name(account), cost=-1)
+    limiter.clear(_FAMILIAR, pair)
+    limiter.hit(_FAMILIAR, pair)
+
+
+def _stored_name(*parts: str) -> str:
     """A digest: the storage holds no network addresses, and its keys have one length."""
-    return hashlib.blake2b(f"{address} {handle}".encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(" ".join(parts).encode(), digest_size=16).hexdigest()
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

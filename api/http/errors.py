@@ -177,6 +177,8 @@ def _translate_account_error(error: AccountError) -> ProblemResponse:
             return ProblemResponse(429, "too-many-tries", str(error), wait)
         case accounts.TooManyHashes():
             return ProblemResponse(503, "busy", str(error), RETRY_AFTER)
+        case accounts.CallerLeft():
+            return ProblemResponse(400, "disconnected", str(error))
         case accounts.AccountDeleted():
             return ProblemResponse(401, "account-deleted", str(error), ASK_FOR_TOKEN)
         case accounts.AccountUnknown():

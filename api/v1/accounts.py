@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request, Response
 
 from api.accounts.access_tokens import USER_SCOPE
+from api.accounts.hashing_queue import HashCaller
 from api.http.errors import problems
 from api.http.network_address import counted_address
 from api.http.paging import PAGE_RESPONSE, Page, UsersPage
@@ -43,13 +44,25 @@ async def _network_address(request: Request) -> str:
 NetworkAddress = Annotated[str, Depends(_network_address)]
 """The network address that the request came from, as limits count it; empty where unknown."""
 
+
+async def _hash_caller(request: Request, address: NetworkAddress) -> HashCaller:
+    async def disconnected() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    return HashCaller(address, disconnected=disconnected)
+
+
+Caller = Annotated[HashCaller, Depends(_hash_caller)]
+"""The client, where a password has to be hashed for it."""
+
 FRESH_USERS: Final = [fresh_views(*USER_VIEWS)]
 FRESH_LISTS: Final = [fresh_views(*USER_VIEWS, "timeline")]
 
 
 @router.post("/users", status_code=201, responses=command_problems(409, success=201))
 async def register(
-    new: NewUser, state: CurrentState, response: Response, key: KeyHeader = None
+    new: NewUser, state: CurrentState, response: Response, caller: Caller, key: KeyHeader = None
 ) -> Registered:
     """Register, and sign in at once."""
     command = Register(new.handle, new.name, new.bio)
@@ -58,7 +71,9 @@ async def register(
         0,
         idempotency.key_for_registration(key, command) if key is not None else None,
     )
-    outcome = await state.registrar.register_account(request, Credentials(new.email, new.password))
+    credentials = Credentials(new.email, new.password)
+    outcome = await state.registrar.register_account(request, credentials, caller)
+    await state.registrar.note_registration(new.handle, caller.lane)
     response.headers.update(position_header(outcome))
     user = state.user_views.user_from_log(outcome.id)
     token = state.ports.tokens.issue(outcome.id)
@@ -66,9 +81,9 @@ async def register(
 
 
 @router.post("/sessions", status_code=201, responses=problems(401, 422, 429, 503))
-async def sign_in(credentials: SignIn, state: CurrentState, address: NetworkAddress) -> Token:
+async def sign_in(credentials: SignIn, state: CurrentState, caller: Caller) -> Token:
     """Sign in."""
-    user = await state.registrar.sign_in(credentials, address)
+    user = await state.registrar.sign_in(credentials, caller)
     return Token(token=state.ports.tokens.issue(user, (USER_SCOPE,)), id=str(user))
 
 

@@ -11,7 +11,13 @@ import pytest
 from limits.storage import Storage
 
 from api.accounts.errors import AccountsUnavailable, TooManyTries
-from api.accounts.throttle import MAX_FAILURES, WINDOW_SECONDS, LoginThrottle
+from api.accounts.throttle import (
+    MAX_ACCOUNT_FAILURES,
+    MAX_ADDRESS_FAILURES,
+    MAX_FAILURES,
+    WINDOW_SECONDS,
+    LoginThrottle,
+)
 from infra.sqlite.rate_limits import SqliteRateLimits
 from tests.conformance.test_accounts import content_of, modes_in
 
@@ -71,7 +77,8 @@ async def test_tries_are_counted_for_all_processes_together(open_counts: Open) -
     throttles = [LoginThrottle(open_counts()) for _ in range(2)]
     tries = [throttles[n % 2].count_try("ada", "10.0.0.1") for n in range(13)]
     results = await asyncio.gather(*tries, return_exceptions=True)
-    assert [type(result) for result in results if result is not None] == [TooManyTries] * 3
+    refused = [result for result in results if not isinstance(result, bool)]
+    assert [type(result) for result in refused] == [TooManyTries] * 3
 
 
 async def test_too_many_tries_are_refused_with_the_time_to_wait(counts: Storage) -> None:
@@ -92,15 +99,72 @@ async def test_other_handles_and_addresses_are_not_held_up(counts: Storage) -> N
 async def test_success_forgets_the_tries(counts: Storage) -> None:
     throttle = LoginThrottle(counts)
     await exhaust(throttle)
-    await throttle.forget_tries("ada", "10.0.0.1")
+    await throttle.note_success("ada", "10.0.0.1")
     await exhaust(throttle)
+
+
+async def test_many_accounts_from_one_address_are_stopped_for_all_processes(
+    open_counts: Open,
+) -> None:
+    throttles = [LoginThrottle(open_counts()) for _ in range(2)]
+    for number in range(MAX_ADDRESS_FAILURES):
+        await throttles[number % 2].count_try(f"user{number}", "10.0.0.1")
+    for throttle in throttles:
+        with pytest.raises(TooManyTries):
+            await throttle.count_try("another", "10.0.0.1")
+        await throttle.count_try("another", "10.0.0.2")
+
+
+async def test_one_account_from_many_addresses_is_stopped(counts: Storage) -> None:
+    throttle = LoginThrottle(counts)
+    for number in range(MAX_ACCOUNT_FAILURES):
+        await throttle.count_try("ada", f"10.0.1.{number}")
+    with pytest.raises(TooManyTries):
+        await throttle.count_try("ada", "10.0.2.1")
+    await throttle.count_try("bob", "10.0.2.1")
+
+
+async def test_others_do_not_keep_an_account_out_where_it_signed_in_before(
+    counts: Storage,
+) -> None:
+    throttle = LoginThrottle(counts)
+    await throttle.note_success("ada", "10.0.0.1", counted=False)
+    for number in range(max(MAX_ACCOUNT_FAILURES, MAX_ADDRESS_FAILURES)):
+        await throttle.count_try("ada", f"10.0.1.{number}")
+    for number in range(MAX_ADDRESS_FAILURES):
+        await throttle.count_try(f"user{number}", "10.0.0.1")
+    assert await throttle.count_try("ada", "10.0.0.1")
+    await exhaust(throttle, "bob", "10.0.0.3")
+    for _ in range(MAX_FAILURES - 1):
+        await throttle.count_try("ada", "10.0.0.1")
+    with pytest.raises(TooManyTries):
+        await throttle.count_try("ada", "10.0.0.1")
+
+
+async def test_an_account_of_ones_own_gives_no_more_guesses_at_others(counts: Storage) -> None:
+    throttle = LoginThrottle(counts)
+    for number in range(MAX_ADDRESS_FAILURES):
+        await throttle.count_try(f"user{number}", "10.0.0.1")
+        if number % 5 == 0:
+            await throttle.note_success("mallory", "10.0.0.1", counted=False)
+    assert await throttle.count_try("mallory", "10.0.0.1")
+    await throttle.note_success("mallory", "10.0.0.1")
+    with pytest.raises(TooManyTries):
+        await throttle.count_try("another", "10.0.0.1")
+
+
+async def test_right_passwords_from_one_address_do_not_count(counts: Storage) -> None:
+    throttle = LoginThrottle(counts)
+    for number in range(2 * MAX_ADDRESS_FAILURES):
+        await throttle.count_try(f"user{number}", "10.0.0.1")
+        await throttle.note_success(f"user{number}", "10.0.0.1")
 
 
 async def test_without_a_storage_nothing_is_counted() -> None:
     throttle = LoginThrottle(None)
     await exhaust(throttle)
     await throttle.count_try("ada", "10.0.0.1")
-    await throttle.forget_tries("ada", "10.0.0.1")
+    await throttle.note_success("ada", "10.0.0.1")
 
 
 async def test_a_new_window_starts_at_zero() -> None:

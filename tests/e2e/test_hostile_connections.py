@@ -21,7 +21,8 @@ from tests.support.running_server import GREETING, PASSWORD
 from tests.support.starling_program import STARLING, starling_environment
 from tests.support.waiting import wait_until
 
-HEALTHY_SECONDS = 0.5
+HEALTHY_SECONDS = 2.0
+SIGN_IN_SECONDS = 5.0
 
 
 class ServerUnderAttack:
@@ -180,3 +181,56 @@ def test_java_posts(tmp_path: Path) -> None:
         )
     first, second = done.stdout.splitlines()
     assert (first[:4], second[:4]) == ("201 ", "409 "), done.stdout
+
+
+def test_a_crowd_that_guesses_passwords_keeps_no_one_out(tmp_path: Path) -> None:
+    """All of them from one address, and gone before they were answered."""
+    user = {"handle": "ada", "name": "Ada", "email": "a@x.org", "password": PASSWORD}
+    with (
+        serving(tmp_path / "data") as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client,
+        ExitStack() as stack,
+    ):
+        assert client.post("/v1/users", json=user).status_code == 201
+
+        def sign_in() -> float:
+            began = time.monotonic()
+            right = client.post("/v1/sessions", json={"handle": "ada", "password": PASSWORD})
+            assert right.status_code == 201, right.text
+            return time.monotonic() - began
+
+        for number in range(100):
+            guess = json.dumps({"handle": f"user{number}", "password": "a guess"}).encode()
+            head = b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+            stack.enter_context(server.connect(head % len(guess) + guess))
+        assert sign_in() < SIGN_IN_SECONDS
+        stack.close()
+        assert sign_in() < SIGN_IN_SECONDS
+
+
+def _guess(server: ServerUnderAttack, handles: Sequence[str]) -> list[int]:
+    """The statuses of a wrong password for each, as if each came from another address."""
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client:
+        return [
+            client.post(
+                "/v1/sessions",
+                json={"handle": handle, "password": "a guess"},
+                headers={"X-Forwarded-For": f"10.0.0.{number}, 10.1.0.{number}"},
+            ).status_code
+            for number, handle in enumerate(handles)
+        ]
+
+
+def test_guesses_are_counted_by_account_and_address_whatever_a_client_says_of_its_own(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path / "data") as server:
+        assert _guess(server, ["ada"] * 15) == [401] * 10 + [429] * 5
+        sprayed = _guess(server, [f"user{number}" for number in range(40)])
+        assert sprayed == [401] * 20 + [429] * 20
+        assert _guess(server, ["a" * 1_000_000, "no handle!"]) == [422, 401]
+
+
+def test_a_trusted_proxy_says_where_its_clients_are(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", STARLING_TRUSTED_PROXIES="127.0.0.1,10.1.0.0/16") as server:
+        assert _guess(server, ["ada"] * 15) == [401] * 15

@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 
 from api.accounts.account_store import AccountStore
 from api.accounts.errors import EmailTaken, WrongCredentials
+from api.accounts.hashing_queue import ANY_CALLER, HashCaller
 from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.registration import AccountRegistrar
 from api.accounts.throttle import LoginThrottle
@@ -70,9 +71,9 @@ class SlowHashing(BoundedPasswordHasher):
         super().__init__()
         self._meanwhile = meanwhile
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, caller: HashCaller = ANY_CALLER) -> str:
         await self._meanwhile()
-        return await super().hash(password)
+        return await super().hash(password, caller)
 
 
 def registration(handle: str, key: str) -> CommandRequest:
@@ -119,9 +120,11 @@ class SlowChecking(BoundedPasswordHasher):
         super().__init__()
         self._meanwhile = meanwhile
 
-    async def matches(self, kept: str | None, password: str) -> bool:
+    async def matches(
+        self, password_hash: str | None, password: str, caller: HashCaller = ANY_CALLER
+    ) -> bool:
         await self._meanwhile()
-        return await super().matches(kept, password)
+        return await super().matches(password_hash, password, caller)
 
 
 class DelayedHandler(CommandHandler):
@@ -203,13 +206,13 @@ async def test_the_right_password_replaces_a_hash_with_older_parameters(
     user, weak = await sign_up_with_weak_hash(ports)
     registrar = AccountRegistrar(ports, BoundedPasswordHasher())
     sign_in = SignIn(handle="ada", password="a long password")
-    assert await registrar.sign_in(sign_in, "10.0.0.1") == user
+    assert await registrar.sign_in(sign_in, HashCaller("10.0.0.1")) == user
     account = await ports.accounts.get(user)
     assert account is not None
     assert account.password_hash != weak
     assert not PasswordHasher().check_needs_rehash(account.password_hash or "")
     sign_in = SignIn(handle="ada", password="a long password")
-    assert await registrar.sign_in(sign_in, "10.0.0.1") == user
+    assert await registrar.sign_in(sign_in, HashCaller("10.0.0.1")) == user
     assert await ports.accounts.get(user) == account
 
 
@@ -217,7 +220,9 @@ async def test_a_wrong_password_replaces_no_hash(ports: RegistrationPorts) -> No
     user, weak = await sign_up_with_weak_hash(ports)
     registrar = AccountRegistrar(ports, BoundedPasswordHasher())
     with pytest.raises(WrongCredentials):
-        await registrar.sign_in(SignIn(handle="ada", password="a long passwort"), "10.0.0.1")
+        await registrar.sign_in(
+            SignIn(handle="ada", password="a long passwort"), HashCaller("10.0.0.1")
+        )
     account = await ports.accounts.get(user)
     assert account is not None
     assert account.password_hash == weak
