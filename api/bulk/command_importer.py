@@ -16,7 +16,7 @@ from api.accounts.account_store import AccountStore
 from api.accounts.errors import AccountError
 from commands import import_line as parsing
 from commands.batch import DeferredRequest
-from commands.errors import CommandRejected
+from commands.errors import CommandRejected, InvalidInput
 from commands.handler import CommandHandler
 from commands.import_line import Credentials, ImportLine, LineTimes
 from commands.references import ReferenceResolver
@@ -30,6 +30,9 @@ from projections.store import StoreError
 
 WINDOW_LINES: Final = 1000
 """A good number of lines for one call: few leases and commits, results within a second."""
+
+LINE_BYTES_LIMIT: Final = 64 << 10
+"""A longer line is no command."""
 
 MAX_REGISTERED_TOGETHER: Final = 64
 
@@ -90,6 +93,10 @@ class CommandImporter:
         parsed: list[tuple[int, ImportLine]] = []
         for index, raw in enumerate(lines):
             try:
+                if len(raw) > LINE_BYTES_LIMIT + 1:  # its line feed is none of it
+                    raise InvalidInput(
+                        "line-too-long", f"a line is longer than {LINE_BYTES_LIMIT} bytes"
+                    )
                 parsed.append((index, parsing.parse_import_line(raw)))
             except CommandRejected as error:
                 results[index] = LineResult(_key_from_raw(raw), error)

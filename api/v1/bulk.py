@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from api.accounts.access_tokens import IMPORT_SCOPE
-from api.bulk.command_importer import WINDOW_LINES, LineResult
+from api.bulk.command_importer import LINE_BYTES_LIMIT, WINDOW_LINES, LineResult
 from api.http.errors import RequestRefused, problems, translate_error
 from api.http.route import ApiRoute
 from api.http.streaming_response import NDJSON
@@ -19,8 +19,6 @@ BATCH_BYTES_LIMIT: Final = 16 << 20
 
 BATCH_LINES_LIMIT: Final = 50_000
 """Each line costs memory until the response is sent."""
-
-LINE_BYTES_LIMIT: Final = 64 << 10
 
 _EXAMPLE_LINES: Final = """\
 {"command": "register", "key": "u1", "data": {"handle": "ada", "name": "Ada"}}

@@ -1,7 +1,7 @@
 """`starling import`: lines of commands, straight into the log of a data folder; `starling demo`."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -88,11 +88,21 @@ async def _import_window(imports: "CommandImporter", window: list[tuple[int, byt
     return sum(result.status >= 400 for result in results)
 
 
-def _split_windows(lines: Iterable[bytes], size: int) -> Iterator[list[tuple[int, bytes]]]:
+def _split_windows(file: BinaryIO, size: int) -> Iterator[list[tuple[int, bytes]]]:
     """The lines with their numbers, from 1, `size` at a time."""
-    numbered = enumerate(lines, 1)
+    numbered = enumerate(_read_lines(file), 1)
     while window := list(islice(numbered, size)):
         yield window
+
+
+def _read_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines. Of one that is too long, as much as shows that: it may be the whole file."""
+    from api.bulk.command_importer import LINE_BYTES_LIMIT
+
+    while line := file.readline(LINE_BYTES_LIMIT + 2):
+        yield line
+        while len(line) == LINE_BYTES_LIMIT + 2 and not line.endswith(b"\n"):
+            line = file.readline(LINE_BYTES_LIMIT + 2)
 
 
 def _file_size(file: BinaryIO) -> int | None:

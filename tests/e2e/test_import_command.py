@@ -59,6 +59,16 @@ def log_of(settings: Settings) -> Iterator[EventLog]:
         yield log
 
 
+def test_a_line_too_long_is_refused_by_itself(tmp_path: Path) -> None:
+    good = b'{"command":"register","data":{"handle":"ada","name":"Ada"}}\n'
+    for length in (65_537, 65_538, 65_539, 200_000, 10_000_000):
+        long = b'{"command":"' + b"x" * length + b"\n"
+        done = starling("import", "-", "--data", tmp_path / str(length), stdin=long + good)
+        answers = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [answer["status"] for answer in answers] == [422, 201]
+        assert answers[0]["problem"]["type"] == "/problems/line-too-long"
+
+
 def test_every_line_is_answered_in_order(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "town.ndjson"
     file.write_bytes(ndjson(town(people=5, posts=2500)))
