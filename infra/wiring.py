@@ -78,6 +78,7 @@ async def open_admin(settings: Settings) -> AsyncIterator["ProjectionAdmin"]:
 async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     """The ports of one API process. Raises what opening its parts raises."""
     from api.accounts.access_tokens import AccessTokens
+    from api.http.position_waits import PositionWaits
     from api.ports import Ports
     from infra.embedded.time_travel import PointInTimeViews
     from infra.process.shared_metrics import metrics_renderer
@@ -104,7 +105,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 new_id=side.new_id,
                 open_import_ids=side.open_import_ids,
                 invalidations=read_side.invalidations,
-                wait_for=read_side.wait_for,
+                wait_for=PositionWaits(read_side.views.known_position, read_side.wait_for),
                 projection_lags=_lag_reader(side.log, read_side),
                 outdated_views=read_side.outdated_views,
                 admin=admin,

@@ -53,6 +53,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "not-supported-here": "This server can not work on the views in this way; `detail` says why.",
     "password-invalid": "A password is too short or too long.",
     "past-busy": "The views of that time are still being made. Try again after `Retry-After`.",
+    "position-beyond-log": "The header `Starling-Position` names a position that the log has not.",
     "position-invalid": "This is no position of the log.",
     "post-not-found": "There is no such post, or it was deleted, or a block hides it.",
     "projection-not-found": "There is no projection of this name.",

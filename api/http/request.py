@@ -192,6 +192,11 @@ class _FreshViews:
             message = "`Starling-Position` must be what a command answered in that header"
             raise RequestRefused(422, "invalid-position", message)
         ports = state.ports
+        behind = any(ports.views.known_position(name) < position for name in self._projections)
+        # The log itself is asked: another API process may just have acknowledged the position.
+        if behind and position > ports.log.head():
+            message = "`Starling-Position` is beyond the log: send what a command here answered"
+            raise RequestRefused(422, "position-beyond-log", message)
         if not await ports.wait_for(self._projections, position, POSITION_WAIT_SECONDS):
             message = "the views are not there yet: ask again, or without `Starling-Position`"
             raise RequestRefused(503, "views-behind", message, RETRY_AFTER)

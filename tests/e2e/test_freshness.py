@@ -51,12 +51,17 @@ async def test_a_query_does_not_wait_longer_than_two_seconds(world: ApiWorld) ->
     assert (waited_for, timeout) == (int(position), 2.0)
 
 
-async def test_a_position_beyond_the_log_is_waited_for_like_any_other(world: ApiWorld) -> None:
+async def test_a_position_beyond_the_log_is_refused_at_once(world: ApiWorld) -> None:
     ada = await register_user(world, "ada")
-    await world.project_all()
+
+    async def never(projections: Collection[str], position: int, timeout: float) -> bool:
+        raise AssertionError("nothing to wait for")
+
+    world.wait_for = never
     beyond = {"Starling-Position": str(world.log.head() + 1)}
-    answer = await ada.http.get("/v1/timelines/home", headers=beyond)
-    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/views-behind")
+    for path in ("/v1/timelines/home", "/v1/users/me", "/v1/users/@ada/followers", "/v1/trends"):
+        answer = await ada.http.get(path, headers=beyond)
+        assert (answer.status_code, answer.json()["type"]) == (422, "/problems/position-beyond-log")
 
 
 @pytest.mark.parametrize("position", ["x", "-1", "", "1.5", "9" * 40])

@@ -234,3 +234,26 @@ def test_guesses_are_counted_by_account_and_address_whatever_a_client_says_of_it
 def test_a_trusted_proxy_says_where_its_clients_are(tmp_path: Path) -> None:
     with serving(tmp_path / "data", STARLING_TRUSTED_PROXIES="127.0.0.1,10.1.0.0/16") as server:
         assert _guess(server, ["ada"] * 15) == [401] * 15
+
+
+def test_reads_of_positions_that_never_come_do_not_slow_posts_down(tmp_path: Path) -> None:
+    user = {"handle": "ada", "name": "Ada", "email": "a@x.org", "password": PASSWORD}
+    with (
+        serving(tmp_path / "data") as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client,
+        ExitStack() as stack,
+    ):
+        ada = client.post("/v1/users", json=user)
+        client.headers["Authorization"] = f"Bearer {ada.json()['token']}"
+
+        def seconds_for_posts() -> float:
+            began = time.monotonic()
+            for number in range(30):
+                assert client.post("/v1/posts", json={"text": f"{number}"}).status_code == 201
+            return time.monotonic() - began
+
+        before = seconds_for_posts()
+        read = b"GET /v1/trends HTTP/1.1\r\nHost: x\r\nStarling-Position: %d\r\n\r\n" % 10**9
+        readers = [stack.enter_context(server.connect(read * 4)) for _ in range(500)]
+        assert seconds_for_posts() < 10 * before + 2
+        assert b" 422 " in readers[-1].recv(1 << 16).split(b"\r\n")[0]
