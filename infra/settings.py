@@ -17,6 +17,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.feed.kafka_address import InvalidKafkaAddress, KafkaAddress
+
 ENV_PREFIX: Final = "STARLING_"
 ENV_FILE: Final = ".env"
 """In the working directory."""
@@ -24,6 +26,9 @@ ENV_FILE: Final = ".env"
 MongoDriver = Literal["motor", "pymongo"]
 
 MIN_SECRET_LENGTH: Final = 16
+
+_FROM_FILES: Final = ("secret", "views", "kafka")
+"""Settings that a file may hold: `STARLING_..._FILE` names it."""
 
 _WILDCARD_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 """A host that stands for every interface, and what reaches it from this machine."""
@@ -80,6 +85,15 @@ def _check_log(value: str) -> str:
 def _check_views(value: str) -> str:
     if value != "sqlite" and urlsplit(value).scheme not in ("mongodb", "mongodb+srv"):
         raise _error("must be 'sqlite' or an address that begins with mongodb://")
+    return value
+
+
+def _check_kafka(value: str | None) -> str | None:
+    try:
+        if value is not None:
+            KafkaAddress.parse(value)
+    except InvalidKafkaAddress as error:
+        raise _error(str(error)) from None
     return value
 
 
@@ -143,8 +157,10 @@ class Settings(BaseSettings):
     """`sqlite`, or the address of a MongoDB: `mongodb://...`."""
     views_file: Path | None = None
     """A file that holds `views`, for an address with a password."""
-    kafka: str | None = None
-    """Bootstrap servers; set, the relay publishes and Faust workers project."""
+    kafka: Annotated[str | None, AfterValidator(_check_kafka)] = Field(default=None, repr=False)
+    """As `KafkaAddress` reads it; set, the relay publishes and Faust workers project."""
+    kafka_file: Path | None = None
+    """A file that holds `kafka`, for an address with a password."""
     secret: Annotated[str | None, AfterValidator(_check_secret)] = Field(default=None, repr=False)
     """What signs tokens; None for the one kept in the data folder."""
     secret_file: Path | None = None
@@ -183,7 +199,7 @@ class Settings(BaseSettings):
     def _fill_in(cls, found: dict[str, Any]) -> dict[str, Any]:
         """Leave out what is empty, and read what is kept in files."""
         given = {name: value for name, value in found.items() if value not in ("", None)}
-        for name in ("secret", "views"):
+        for name in _FROM_FILES:
             file = given.get(f"{name}_file")
             if file is None:
                 continue
@@ -208,9 +224,9 @@ class Settings(BaseSettings):
         }
         for name in type(self).model_fields:
             environment[_variable(name)] = _to_text(getattr(self, name))
-        for name, file in (("SECRET", self.secret_file), ("VIEWS", self.views_file)):
-            if file is not None:
-                environment[ENV_PREFIX + name] = ""
+        for name in _FROM_FILES:
+            if getattr(self, f"{name}_file") is not None:
+                environment[_variable(name)] = ""
         return environment
 
     def listening_on(self, host: str, port: int) -> Self:

@@ -4,10 +4,7 @@ Importing it is cheap: the framework and the drivers of a profile are imported b
 open them, so `starling --help` and one profile's processes never pay for the other's packages.
 """
 
-import os
 import re
-import secrets
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
@@ -15,7 +12,6 @@ from contextlib import (
     aclosing,
     asynccontextmanager,
     contextmanager,
-    suppress,
 )
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +34,7 @@ from infra.ids.machine_lease import (
 )
 from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
+from infra.process.private_files import read_or_make_secret
 from infra.process.tracing import traced_append
 from infra.profile import Profile, ReadSide
 from infra.settings import InvalidSetting, Settings
@@ -239,32 +236,13 @@ def signing_secret(settings: Settings) -> bytes:
     if settings.secret is not None:
         return settings.secret.encode()
     path = settings.data / "secret"
-    try:
-        found = path.read_bytes().strip()
-    except FileNotFoundError:
-        found = _create_secret(path)
+    found = read_or_make_secret(path).strip()
     if not _SECRET.fullmatch(found):
         raise InvalidSetting(
             f"{path} is damaged: it should hold 64 hexadecimal digits. Restore a backup of it, or "
             "remove it, and all users sign in again; a secret of your own is STARLING_SECRET_FILE's"
         )
     return found
-
-
-def _create_secret(path: Path) -> bytes:
-    """Several processes may do this at once: the first to link its file wins, for all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file, name = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # readable by its owner alone
-    try:
-        with os.fdopen(file, "w", encoding="ascii") as new:
-            new.write(secrets.token_hex(32))
-            new.flush()
-            os.fsync(new.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(name)
-    finally:
-        Path(name).unlink()
-    return path.read_bytes()
 
 
 def _lease_acquirer(settings: Settings) -> AcquireLease:

@@ -25,6 +25,7 @@ from infra.dev.local_engine import (
     LocalEngine,
     free_ports,
 )
+from infra.files.atomic_write import write_atomically
 from infra.process.file_locks import FileLock
 
 POM: Final = Path(__file__).with_name("pom.xml")
@@ -45,7 +46,7 @@ process.roles=broker,controller
 node.id=1
 listeners=CLIENTS://{host}:{clients},CONTROLLER://{host}:{controller}
 advertised.listeners=CLIENTS://{host}:{advertised_port}
-listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=CLIENTS:{protocol},CONTROLLER:{protocol}
 inter.broker.listener.name=CLIENTS
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@{host}:{controller}
@@ -64,14 +65,31 @@ broker.session.timeout.ms=3000
 """
 
 
+_AUTHENTICATION: Final = """\
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.clients.plain.sasl.jaas.config={module} required \\
+  username="broker" password="{broker}" user_broker="{broker}" user_{user}="{password}";
+listener.name.controller.plain.sasl.jaas.config={module} required \\
+  username="broker" password="{broker}" user_broker="{broker}";
+"""
+_USER: Final = "starling"
+_LOGIN_MODULE: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
+
+
 class KafkaBroker(LocalEngine):
     """A broker whose data lies in `folder`. Not running until `start`, which takes 3 to 8 s."""
 
-    def __init__(self, folder: Path, advertised_port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, advertised_port: int | None = None, authenticated: bool = False
+    ) -> None:
         """Raises `EngineMissing` where Java or the jars can't be had; may download them.
 
-        `advertised_port` is the port that it advertises to clients, by default its own.
+        `advertised_port` is the port that it advertises to clients, by default its own. An
+        `authenticated` one lets in just who has the password of its `address`.
         """
+        self._authenticated = authenticated
         self._advertised_port = advertised_port
         self._java = find_java()
         self._jars = fetch_jars()
@@ -79,17 +97,19 @@ class KafkaBroker(LocalEngine):
 
     @property
     def address(self) -> str:
-        """Bootstrap servers: host and port. The same over restarts."""
-        return f"{HOST}:{self._chosen_ports()['clients']}"
+        """A value for `STARLING_KAFKA`. The same over restarts."""
+        server = f"{HOST}:{self._chosen_ports()['clients']}"
+        if self._authenticated:
+            return f"kafka://{_USER}:{self._secret('password')}@{server}"
+        return server
 
     def _chosen_ports(self) -> dict[str, int]:
         """Chosen once for the folder and kept in it."""
         file = self._folder / "ports.json"
         if not file.exists():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(
-                json.dumps(dict(zip(("clients", "controller"), free_ports(2), strict=True)))
-            )
+            self._make_folder()
+            ports = dict(zip(("clients", "controller"), free_ports(2), strict=True))
+            write_atomically(file, json.dumps(ports).encode())
         return dict(json.loads(file.read_text()))
 
     def _launch_server(self) -> subprocess.Popen[bytes]:
@@ -104,9 +124,16 @@ class KafkaBroker(LocalEngine):
         properties = self._folder / "server.properties"
         ports = self._chosen_ports()
         advertised = self._advertised_port or ports["clients"]
-        properties.write_text(
-            _PROPERTIES.format(host=HOST, data=data, advertised_port=advertised, **ports)
+        protocol = "SASL_PLAINTEXT" if self._authenticated else "PLAINTEXT"
+        text = _PROPERTIES.format(
+            host=HOST, data=data, advertised_port=advertised, protocol=protocol, **ports
         )
+        if self._authenticated:
+            text += _AUTHENTICATION.format(
+                module=_LOGIN_MODULE, user=_USER,
+                password=self._secret("password"), broker=self._secret("broker-password"),
+            )  # fmt: skip
+        write_atomically(properties, text.encode())
         if not (data / "meta.properties").exists():
             cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
             tool = ["kafka.tools.StorageTool", "format", "--cluster-id", f"c{cluster[1:]}"]
@@ -121,8 +148,8 @@ class KafkaBroker(LocalEngine):
     def _answers_requests(self) -> bool:
         """Whether it answers a client's first request, for the versions of its protocol."""
         with contextlib.suppress(OSError):
-            host, port = self.address.split(":")
-            with socket.create_connection((host, int(port)), timeout=1) as connection:
+            place = HOST, self._chosen_ports()["clients"]
+            with socket.create_connection(place, timeout=1) as connection:
                 connection.sendall(_API_VERSIONS)
                 return connection.recv(8)[4:] == struct.pack(">i", 7)
         return False

@@ -1,4 +1,8 @@
-"""A server that this program starts, stops, kills and freezes, with its data in one folder."""
+"""A server that this program starts, stops, kills and freezes, with its data in one folder.
+
+One that asks for a password has it in that folder, in files of their user alone, made once: never
+on a command line, which every user of the machine can read.
+"""
 
 import signal
 import socket
@@ -9,6 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
+
+from infra.files.atomic_write import open_private
+from infra.process.private_files import PRIVATE_UMASK, read_or_make_secret
 
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 60.0
@@ -89,12 +96,19 @@ class LocalEngine(ABC):
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
 
+    def _make_folder(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _secret(self, name: str) -> str:
+        """Made once for the folder and kept in it, in a file of its user alone."""
+        return read_or_make_secret(self._folder / name).decode()
+
     def _run_command(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C in a terminal is for the parent, which then stops it.
-        with self._log_file.open("ab") as log:
+        with open(self._log_file, "ab", opener=open_private) as log:
             return subprocess.Popen(
                 command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
+                start_new_session=True, umask=PRIVATE_UMASK,
             )  # fmt: skip
 
     def _poll_until(self, ready: Callable[[], bool], missing: str) -> None:

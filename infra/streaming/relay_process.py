@@ -24,6 +24,7 @@ from infra.process.supervisor import stop_on_signals
 from infra.process.telemetry import begin_telemetry
 from infra.settings import Settings
 from infra.sqlite.leases import SqliteLeases
+from streams.feed.kafka_address import KafkaAddress
 from streams.feed.relay import Relay
 
 LEASE_SECONDS: Final = 10.0
@@ -50,7 +51,8 @@ async def run_relay(
             relay = Relay(
                 log, lambda: KafkaFeed.open(servers, topic), lease.is_held, topic=topic.name
             )
-            _logger.info("publishing %s to %s at %s", settings.data, topic.name, servers)
+            place = KafkaAddress.parse(servers)
+            _logger.info("publishing %s to %s at %s", settings.data, topic.name, place)
             try:
                 with renewing(lease, lambda until_ms: None):
                     await relay.run(stop)

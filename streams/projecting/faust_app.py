@@ -7,6 +7,7 @@ else relies on it.
 """
 
 import asyncio
+import ssl
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -18,6 +19,7 @@ import faust
 from faust.types import TP
 
 from streams.feed.chunks import decode_record
+from streams.feed.kafka_address import KafkaAddress
 from streams.projecting.partition_queues import OffsetFinder, PartitionQueues, offset_of_beginning
 from streams.projecting.partitioned_runner import PartitionedRunner, ViewProvider
 
@@ -35,10 +37,15 @@ def build_app(
     open_views: OpenViews,
     find_offset: OffsetFinder = offset_of_beginning,
 ) -> faust.App:
-    """A Faust app that projects `topic`; workers of one `group` share its partitions."""
+    """A Faust app that projects `topic`; workers of one `group` share its partitions.
+
+    `servers` is an address as `KafkaAddress` reads it.
+    """
+    address = KafkaAddress.parse(servers)
     app = faust.App(
         group,
-        broker=[f"aiokafka://{server}" for server in servers.split(",")],
+        broker=[f"aiokafka://{server}" for server in address.servers],
+        broker_credentials=_credentials(address),
         store="memory://",
         web_enabled=False,
         autodiscover=False,
@@ -60,6 +67,18 @@ def build_app(
     app.on_partitions_revoked.connect(worker.on_partitions_revoked, weak=False)
     app.agent(events, name=f"{group}-agent")(worker.consume_chunks)
     return app
+
+
+def _credentials(address: KafkaAddress) -> Any:
+    context = ssl.create_default_context() if address.tls else None
+    if address.user is None:
+        return None if context is None else faust.SSLCredentials(context)
+    return faust.SASLCredentials(
+        username=address.user,
+        password=address.password,
+        mechanism=address.mechanism,
+        ssl_context=context,
+    )
 
 
 def run_worker(app: faust.App) -> None:
