@@ -305,6 +305,11 @@ class Settings(BaseSettings):
         return self.data / "up.json"
 
     @property
+    def exports_file(self) -> Path:
+        """Lines for a shell, with which other programs find the engines of `starling up`."""
+        return self.data / "up.env"
+
+    @property
     def metrics_folder(self) -> Path:
         """What each process counts, for `/metrics`."""
         return self.data / "metrics"

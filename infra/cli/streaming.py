@@ -71,8 +71,8 @@ def up(host: str | None, port: int | None, data: Path | None) -> None:
 
     Where STARLING_KAFKA or STARLING_VIEWS names an engine that runs already, that one is used. The
     API processes stand behind HAProxy if it is installed. An empty data folder gets a demo world.
-    Other commands find the engines by the data folder while they run; what other programs need is
-    printed as lines for a shell.
+    Other commands find the engines by the data folder while they run; what other programs need,
+    passwords too, is in a file for a shell that is printed at the end. What dies is started again.
 
     Example: starling up --data /tmp/town
     """
@@ -83,9 +83,7 @@ def up(host: str | None, port: int | None, data: Path | None) -> None:
     started = start_stack(settings, echo_line)
     for name, place in started.places.items():
         echo(f"{name:20}{place}")
-    exports = {"STARLING_DATA": str(settings.data.absolute())} | started.environment
-    for name, value in exports.items():
-        echo(f"export {name}={shlex.quote(value)}")
+    echo(f". {shlex.quote(str(settings.exports_file.absolute()))}")
     echo_line("`starling down` ends it")
 
 

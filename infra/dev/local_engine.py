@@ -52,21 +52,24 @@ class LocalEngine(ABC):
         """The process id while this object runs it."""
         return self._process.pid if self._process is not None else None
 
-    def start(self, launched: Callable[[int], None] | None = None) -> None:
-        """Run the server and return when it takes requests, in seconds. Raises `EngineFailed`.
-
-        `launched` gets the process id at once, so that the caller can record it before it waits.
-        """
-        if self._process is not None:
-            raise EngineFailed("it is running already")
-        self._process = self._launch_server()
+    def start(self) -> None:
+        """Run the server and return when it takes requests, in seconds. Raises `EngineFailed`."""
+        self.launch()
         try:
-            if launched is not None:
-                launched(self._process.pid)
-            self._wait_until_ready()
+            self.wait_until_ready()
         except BaseException:
             self.kill()
             raise
+
+    def launch(self) -> None:
+        """Run the server without waiting for it. Raises `EngineFailed`."""
+        if self._process is not None:
+            raise EngineFailed("it is running already")
+        self._process = self._launch_server()
+
+    def wait_until_ready(self) -> None:
+        """Return when a launched server takes requests. Raises `EngineFailed`; it runs on then."""
+        self._wait_until_ready()
 
     def stop(self) -> None:
         """End it in order. Nothing where it does not run."""
@@ -78,6 +81,11 @@ class LocalEngine(ABC):
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+    def wait(self) -> None:
+        """Until the server has ended. Nothing where it does not run."""
+        if self._process is not None:
+            self._process.wait()
 
     def kill(self) -> None:
         """`kill -9`. Nothing where it does not run."""

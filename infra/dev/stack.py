@@ -8,16 +8,12 @@ is awaited, so that `starling down` finds all of them, also if this command is k
 
 import asyncio
 import json
-import os
-import shutil
+import shlex
 import socket
-import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from pathlib import Path
 from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -26,55 +22,67 @@ import msgspec
 
 from infra.dev import stack_supervisor
 from infra.dev.demo_world import DEMO_HANDLE, DEMO_PASSWORD, import_demo_world
-from infra.dev.kafka_broker import KafkaBroker
-from infra.dev.mongodb_server import MongoServer
+from infra.dev.stack_processes import (
+    HAPROXY,
+    KAFKA,
+    MONGODB,
+    SUPERVISOR,
+    find_haproxy,
+    kafka_of_stack,
+    launch_recorded,
+    mongodb_of_stack,
+    start_engine,
+    start_haproxy,
+    start_supervisor,
+)
 from infra.dev.stack_record import (
     LineWriter,
     StackFailed,
     StackRecord,
-    StartedProcess,
+    locked_record,
     read_stack_record,
+    stop_stack,
     write_stack_record,
 )
+from infra.files.atomic_write import write_atomically
 from infra.kafka.topic import FeedTopic, ensure_topic
-from infra.process.child import python_command
 from infra.process.supervisor import open_listener
 from infra.settings import Settings
+from streams.feed.kafka_address import KafkaAddress
 
 READY_SECONDS: Final = 90.0
 """How long the API may take until it can answer everything."""
 
-HAPROXY_CONFIGURATION: Final = Path(__file__).parents[1] / "deploy" / "haproxy.cfg"
-"""The one that containers use, too."""
-
 
 class _StackStart:
-    """A start that is under way; its record holds what was started so far."""
+    """A start that is under way; the record in the file holds what was started so far."""
 
     def __init__(self, settings: Settings, write_line: LineWriter) -> None:
         self.settings = settings
         self.write_line = write_line
-        self.record = StackRecord()
+        write_stack_record(settings.stack_file, StackRecord())
 
-    def record_process(self, name: str, pid: int) -> None:
-        """Add a process to the record. Raises `StackFailed` if it ended at once."""
-        try:
-            process = StartedProcess.from_pid(name, pid)
-        except ProcessLookupError as error:
-            raise StackFailed(f"{error}; see {self.settings.process_logs_folder}") from error
-        self._write(processes=(*self.record.processes, process))
+    @property
+    def record(self) -> StackRecord:
+        return read_stack_record(self.settings.stack_file) or StackRecord()
 
     def record_place(self, name: str, place: str) -> None:
         """Add an address to the record."""
-        self._write(places=self.record.places | {name: place})
+        self._change(lambda record: {"places": record.places | {name: place}})
 
     def record_setting(self, name: str, value: str) -> None:
         """Add the variable that names an engine started here, for commands beside the stack."""
-        self._write(environment=self.record.environment | {name: value})
+        self._change(lambda record: {"environment": record.environment | {name: value}})
 
-    def _write(self, **changes: Any) -> None:
-        self.record = msgspec.structs.replace(self.record, **changes)
-        write_stack_record(self.settings.stack_file, self.record)
+    def record_balancer(self, front: str, apis: tuple[str, ...]) -> None:
+        """Add what HAProxy is started with."""
+        self._change(lambda _: {"front": front, "apis": apis})
+
+    def _change(self, changes: Callable[[StackRecord], dict[str, Any]]) -> None:
+        file = self.settings.stack_file
+        with locked_record(file):
+            record = self.record
+            write_stack_record(file, msgspec.structs.replace(record, **changes(record)))
 
 
 def start_stack(settings: Settings, write_line: LineWriter) -> StackRecord:
@@ -87,16 +95,23 @@ def start_stack(settings: Settings, write_line: LineWriter) -> StackRecord:
     if before is not None and before.is_running:
         raise StackFailed("it is up already, or a part of it is: `starling down` ends it")
     settings.make_data_folder()
-    settings.process_logs_folder.mkdir(exist_ok=True)
+    settings.process_logs_folder.mkdir(mode=0o700, exist_ok=True)
     start = _StackStart(settings, write_line)
     try:
         _start_in_order(start)
     except BaseException:
-        for process in reversed(start.record.processes):
-            process.stop()
-        settings.stack_file.unlink(missing_ok=True)
+        stop_stack(settings, lambda _: None)
         raise
+    write_exports(settings, start.record)
     return start.record
+
+
+def write_exports(settings: Settings, record: StackRecord) -> None:
+    """Write the lines for a shell that other programs find the engines by. They hold passwords,
+    so they are in a file of the user alone, and not in anything that is printed."""
+    exports = {"STARLING_DATA": str(settings.data.absolute())} | record.environment
+    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in exports.items())
+    write_atomically(settings.exports_file, "".join(lines).encode())
 
 
 def _start_in_order(start: _StackStart) -> None:
@@ -114,7 +129,8 @@ def _start_in_order(start: _StackStart) -> None:
         if len(listeners) > 1:  # HAProxy is before them
             trusted = ",".join(("127.0.0.1", *settings.proxies))
             settings = settings.model_copy(update={"trusted_proxies": trusted})
-        start.record_process("the stack supervisor", _start_supervisor(settings, listeners))
+        files = [listener.fileno() for listener in listeners]
+        launch_recorded(settings, SUPERVISOR, lambda: start_supervisor(settings, files))
     url = f"http://{front}"
     start.write_line("waiting until every view is current")
     _wait_until_ready(url, start, caught_up=with_demo)
@@ -128,17 +144,17 @@ def _start_engines(start: _StackStart) -> Settings:
     settings = start.settings
     if settings.kafka is None:
         start.write_line("starting Kafka")
-        broker = KafkaBroker(settings.engines_folder.absolute() / "kafka")
-        broker.start(partial(start.record_process, "Kafka"))
+        broker = kafka_of_stack(settings)
+        start_engine(settings, KAFKA, broker)
         settings = settings.model_copy(update={"kafka": broker.address})
         start.record_setting("STARLING_KAFKA", broker.address)
     if settings.mongodb is None:
         start.write_line("starting MongoDB")
-        server = MongoServer(settings.engines_folder.absolute() / "mongodb")
-        server.start(partial(start.record_process, "MongoDB"))
+        server = mongodb_of_stack(settings)
+        start_engine(settings, MONGODB, server)
         settings = settings.model_copy(update={"views": server.address()})
         start.record_setting("STARLING_VIEWS", server.address())
-    start.record_place("Kafka", settings.kafka or "")
+    start.record_place("Kafka", str(KafkaAddress.parse(settings.kafka or "")))
     start.record_place("MongoDB", _without_password(settings.views))
     return settings
 
@@ -167,41 +183,12 @@ def _open_sockets(start: _StackStart) -> Iterator[tuple[list[socket.socket], str
         front.close()
         log = settings.process_logs_folder / "haproxy.log"
         start.record_place("API processes", f"{first} and {second}, behind HAProxy")
+        start.record_balancer(address, (first, second))
         yield listeners, address
         # Last to start, first to end: clients are refused then, and never reach an API process
         # that is gone.
-        start.record_process("HAProxy", start_haproxy(haproxy, address, (first, second), log).pid)
-
-
-def find_haproxy() -> str | None:
-    """HAProxy's path; None if it is not installed. On Debian it is in a folder of root's `PATH`."""
-    return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
-
-
-def start_haproxy(
-    haproxy: str, front: str, apis: tuple[str, str], log: Path
-) -> "subprocess.Popen[bytes]":
-    """Balance between two API processes; addresses are host:port. Raises `OSError`."""
-    addresses = {"STARLING_FRONT": front, "STARLING_API_1": apis[0], "STARLING_API_2": apis[1]}
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            # In the foreground, without a master: one process, whose id is the one to record.
-            [haproxy, "-db", "-f", HAPROXY_CONFIGURATION],
-            env={"PATH": os.defpath, **addresses},
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-
-
-def _start_supervisor(settings: Settings, listeners: list[socket.socket]) -> int:
-    """Start the stack supervisor, which inherits the sockets; returns its process id."""
-    files = [listener.fileno() for listener in listeners]
-    options = [text for file in files for text in ("--listener", str(file))]
-    with (settings.process_logs_folder / "stack-supervisor.log").open("ab") as log:
-        return subprocess.Popen(
-            python_command("-m", "infra.dev.stack_supervisor", *options),
-            env=settings.to_environment(), pass_fds=files,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        ).pid  # fmt: skip
+        apis = first, second
+        launch_recorded(settings, HAPROXY, lambda: start_haproxy(haproxy, address, apis, log).pid)
 
 
 def _wait_until_ready(url: str, start: _StackStart, caught_up: bool) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ import psutil
 
 from infra.files.atomic_write import write_atomically
 from infra.process.boot_id import read_boot_id
+from infra.process.file_locks import FileLock
 from infra.settings import Settings
 
 LineWriter = Callable[[str], None]
@@ -78,11 +79,24 @@ class StackRecord(msgspec.Struct, frozen=True):
     """Names and addresses to print for the operator, without passwords."""
     environment: dict[str, str] = {}
     """Settings of the engines that were started here: the variables that name them."""
+    front: str = ""
+    """Where HAProxy listens for clients, host:port; empty without HAProxy."""
+    apis: tuple[str, ...] = ()
+    """Where it finds the API processes."""
+    stopping: bool = False
+    """Whether `starling down` is at work: nothing is started again any more."""
 
     @property
     def is_running(self) -> bool:
         """Whether any of the processes runs still."""
         return any(process.is_running() for process in self.processes)
+
+    def with_process(self, process: StartedProcess) -> "StackRecord":
+        """The record with a process in the place of the one of its name, or as the last one."""
+        kept = tuple(process if one.name == process.name else one for one in self.processes)
+        if process not in kept:
+            kept = (*kept, process)
+        return msgspec.structs.replace(self, processes=kept)
 
 
 def read_stack_record(file: Path) -> StackRecord | None:
@@ -98,12 +112,27 @@ def write_stack_record(file: Path, record: StackRecord) -> None:
     write_atomically(file, msgspec.json.format(msgspec.json.encode(record)))
 
 
+@contextlib.contextmanager
+def locked_record(file: Path) -> Iterator[None]:
+    """Keep other processes from changing the record, or from starting what it names, meanwhile.
+
+    Raises `OSError`.
+    """
+    with FileLock(file.with_suffix(".lock"), wait=True):
+        yield
+
+
 def stop_stack(settings: Settings, write_line: LineWriter) -> bool:
     """`starling down`: stop what the data folder's record names, the last started first.
 
     False if none of it was running. Raises `OSError`.
     """
-    record = read_stack_record(settings.stack_file) or StackRecord()
+    file = settings.stack_file
+    if read_stack_record(file) is None:
+        return False
+    with locked_record(file):  # from here on nothing is started again
+        record = read_stack_record(file) or StackRecord()
+        write_stack_record(file, msgspec.structs.replace(record, stopping=True))
     stopped = False
     for process in reversed(record.processes):
         if process.stop():

@@ -2,7 +2,8 @@
 
 Started by `starling up`, it outlives it, and runs until SIGTERM. It keeps the processes of the
 streaming profile alive: a relay, Faust workers, and API processes on the listening sockets that it
-inherits. Each has a log file of its own.
+inherits; and the stack keeper, which keeps the engines alive, and this process. Each has a log file
+of its own.
 """
 
 import argparse
@@ -30,6 +31,10 @@ _PROGRAM: Final = ("-c", "from infra.cli.main import main; main()")
 
 def supervised_children(listeners: Sequence[int], logs: Path) -> Iterator[ChildProcess]:
     """The processes to keep alive; API processes share `listeners` (file descriptors) in turn."""
+    files = tuple(dict.fromkeys(listeners))
+    options = [text for file in files for text in ("--listener", str(file))]
+    keeper = ("-m", "infra.dev.stack_keeper", *options)
+    yield ChildProcess("the stack keeper", keeper, files, logs / "stack-keeper.log")
     yield ChildProcess("the relay", (*_PROGRAM, "relay"), log_file=logs / "relay.log")
     for number in range(1, WORKER_PROCESSES + 1):
         log = logs / f"worker-{number}.log"

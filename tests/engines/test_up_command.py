@@ -5,8 +5,8 @@ import asyncio
 import json
 import os
 import random
-import shlex
 import signal
+import stat
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -18,16 +18,21 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from events.log import AppendRequest, EventLog, NewEvent, StreamAppend
 from infra.dev import stack_record
-from infra.dev.kafka_broker import KafkaBroker, fetch_jars
+from infra.dev.kafka_broker import fetch_jars
 from infra.dev.local_engine import EngineMissing
-from infra.dev.mongodb_server import MongoServer, find_mongod
+from infra.dev.mongodb_server import find_mongod
 from infra.dev.stack_record import StartedProcess
 from infra.kafka.topic import FeedTopic
 from infra.log_of_record import open_log
 from infra.settings import Settings
+from streams.feed.kafka_address import KafkaAddress
 from tests.support.engines.streaming_stack import StreamingStack
 from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.made_up_events import append_recorded
@@ -48,10 +53,8 @@ class RunningStack:
     settings: Settings
     """With the engines' addresses."""
     url: str
-    exports: list[str]
-    """The lines for a shell that `up` printed."""
-    engines: list[KafkaBroker | MongoServer]
-    """Those that a test killed and started again."""
+    output: bytes
+    """All that `up` printed."""
 
     def started_process(self, name: str) -> StartedProcess:
         """A process that `up` started itself."""
@@ -78,16 +81,17 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
     begun = starling("up", "--port", "0", "--data", data)
     try:
         assert begun.returncode == 0, begun.stderr
-        output = begun.stdout.decode().splitlines()
-        exports = [line for line in output if line.startswith("export ")]
-        places = {line[:20].strip(): line[20:] for line in output if line not in exports}
-        settings = Settings(data=data, kafka=places["Kafka"], views=places["MongoDB"])
-        engines: list[KafkaBroker | MongoServer] = []
-        yield RunningStack(settings, places["API"], exports, engines)
+        printed = begun.stdout + begun.stderr
+        places = {line[:20].strip(): line[20:] for line in begun.stdout.decode().splitlines()}
+        record = stack_record.read_stack_record(data / "up.json")
+        assert record is not None
+        engines = record.environment
+        settings = Settings(
+            data=data, kafka=engines["STARLING_KAFKA"], views=engines["STARLING_VIEWS"]
+        )
+        yield RunningStack(settings, places["API"], printed)
     finally:
         ended = starling("down", "--data", data)
-    for engine in engines:
-        engine.stop()  # it has ended; its parent has to collect its exit status
     assert ended.returncode == 0
     running = psutil.process_iter(["cmdline"])
     assert [each for each in running if str(data) in " ".join(each.info["cmdline"] or ())] == []
@@ -124,13 +128,42 @@ def test_other_commands_find_the_engines_by_the_data_folder(running_stack: Runni
     assert set(states.values()) <= {"current", "behind"}
 
 
-def test_up_prints_what_a_shell_has_to_know(running_stack: RunningStack) -> None:
+def test_up_names_a_file_with_what_a_shell_has_to_know(running_stack: RunningStack) -> None:
     settings = running_stack.settings
-    assert running_stack.exports == [
-        f"export STARLING_DATA={settings.data}",
-        f"export STARLING_KAFKA={settings.kafka}",
-        f"export STARLING_VIEWS={shlex.quote(settings.views)}",
-    ]
+    line = f". {settings.exports_file}"
+    assert line in running_stack.output.decode().splitlines()
+    shell = f'{line}; echo "$STARLING_DATA $STARLING_KAFKA $STARLING_VIEWS"'
+    told = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == [str(settings.data), settings.kafka, settings.views]
+
+
+def test_passwords_are_in_files_of_the_user_alone_and_nowhere_else(
+    running_stack: RunningStack,
+) -> None:
+    data = running_stack.settings.data
+    files = [file for file in data.rglob("*") if not file.is_symlink()]
+    assert [file for file in files if stat.S_IMODE(file.stat().st_mode) & 0o077] == []
+    names = ("password", "admin-password", "broker-password", "keyfile")
+    secrets = [file.read_text() for file in files if file.name in names]
+    assert len(secrets) == 5
+    commands = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+    logs = [file.read_text(errors="replace") for file in files if file.suffix == ".log"]
+    assert len(logs) >= 7
+    for text in (*commands, *logs, running_stack.output.decode()):
+        assert [secret for secret in secrets if secret in text] == []
+
+
+def test_engines_of_the_stack_refuse_who_has_no_password(running_stack: RunningStack) -> None:
+    settings = running_stack.settings
+    place = settings.views.partition("@")[2]
+    with (
+        MongoClient[dict[str, Any]](f"mongodb://{place}") as client,
+        pytest.raises(OperationFailure, match="authentication"),
+    ):
+        client.starling.accounts.find_one()
+    servers = str(KafkaAddress.parse(settings.kafka or ""))
+    with pytest.raises(KafkaError):
+        KafkaConsumer(bootstrap_servers=servers, bootstrap_timeout_ms=2000)
 
 
 async def test_a_second_up_is_refused_and_changes_nothing(running_stack: RunningStack) -> None:
@@ -184,13 +217,11 @@ class StackUnderFaults:
                 word = {"worker": " work ", "relay": " relay "}[what]
                 await wait_until(lambda: bool(self.up.supervised_pids(word)))
                 os.kill(random.choice(self.up.supervised_pids(word)), signal.SIGKILL)
-            case "broker":
-                await self._restart_engine(
-                    "Kafka", KafkaBroker(self.up.settings.engines_folder / "kafka")
-                )
-            case "mongod":
-                folder = self.up.settings.engines_folder / "mongodb"
-                await self._restart_engine("MongoDB", MongoServer(folder))
+            case "Kafka" | "MongoDB" | "HAProxy" | "the stack supervisor":
+                await self._kill_started(what)
+            case "keeper":
+                await wait_until(lambda: bool(self.up.supervised_pids("stack_keeper")))
+                os.kill(self.up.supervised_pids("stack_keeper")[0], signal.SIGKILL)
             case "add":
                 self.added.append(self.stack.enter_context(self.streaming.running_worker()))
             case "remove":
@@ -198,26 +229,17 @@ class StackUnderFaults:
                 leaving.terminate()
                 await asyncio.to_thread(leaving.wait, 30)
 
-    async def _restart_engine(self, name: str, engine: KafkaBroker | MongoServer) -> None:
-        os.kill(self.up.started_process(name).pid, signal.SIGKILL)
-        await wait_until(lambda: not self.up.started_process(name).is_running())
-        await asyncio.to_thread(engine.start)
-        self.up.engines.append(engine)
-        # As a service manager's would be: `down` ends the one that runs now.
-        state = stack_record.read_stack_record(self.up.settings.stack_file)
-        assert state is not None
-        assert engine.pid is not None
-        now = StartedProcess.from_pid(name, engine.pid)
-        kept = tuple(now if one.name == name else one for one in state.processes)
-        stack_record.write_stack_record(
-            self.up.settings.stack_file,
-            stack_record.StackRecord(kept, state.places, state.environment),
-        )
+    async def _kill_started(self, name: str) -> None:
+        """`kill -9`; it is started again by itself."""
+        killed = self.up.started_process(name)
+        os.kill(killed.pid, signal.SIGKILL)
+        await wait_until(lambda: self.up.started_process(name).pid != killed.pid)
+        await wait_until(lambda: self.up.started_process(name).is_running())
 
 
 ROUNDS = (
-    "worker", "mongod", "relay", "add", "broker", "worker", "remove", "mongod", "relay", "add",
-    "worker", "broker", "remove",
+    "worker", "MongoDB", "relay", "HAProxy", "add", "Kafka", "keeper", "worker", "remove",
+    "the stack supervisor", "MongoDB", "relay", "add", "worker", "Kafka", "remove",
 )  # fmt: skip
 
 
@@ -249,3 +271,20 @@ async def test_every_view_equals_the_log_whichever_process_is_killed_under_load(
             rows = await all_rows(here)
             assert await all_rows(there) == rows
             assert len(rows["posts.posts"]) > 300
+    async with aiohttp.ClientSession(running_stack.url) as session:
+        assert (await session.get("/health/ready")).status == 200
+
+
+def test_down_and_up_need_no_hands_after_supervisor_and_keeper_were_killed_at_once(
+    running_stack: RunningStack,
+) -> None:
+    supervisor = running_stack.started_process("the stack supervisor")
+    [keeper] = running_stack.supervised_pids("stack_keeper")
+    os.kill(keeper, signal.SIGSTOP)
+    os.kill(supervisor.pid, signal.SIGKILL)
+    os.kill(keeper, signal.SIGKILL)
+    assert running_stack.started_process("Kafka").is_running()
+    data = running_stack.settings.data
+    assert starling("down", "--data", data).returncode == 0
+    again = starling("up", "--port", "0", "--data", data)
+    assert again.returncode == 0, again.stderr

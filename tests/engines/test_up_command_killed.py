@@ -31,7 +31,7 @@ def first_started(file: Path, up: "subprocess.Popen[bytes]") -> StartedProcess:
 
 
 def listens(broker: KafkaBroker) -> bool:
-    host, port = broker.address.split(":")
+    host, port = broker.address.rpartition("@")[2].split(":")
     with socket.socket() as client:
         return client.connect_ex((host, int(port))) == 0
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from infra.dev.stack import find_haproxy, start_haproxy
+from infra.dev.stack_processes import find_haproxy, start_haproxy
 from tests.support.requirements import skip_or_fail
 
 HOST = "127.0.0.1"
