@@ -97,6 +97,8 @@ class Ports:
     outdated_views: Callable[[], Awaitable[Mapping[str, int]]]
     """Views that have tables of another version of the program, and the positions they stay at."""
     admin: ProjectionAdmin
+    log_problem: Callable[[], str | None] = lambda: None
+    """Why the views can't be those of the log; None while nothing is known of it."""
     base_url: str = "http://127.0.0.1:8000"
     """Where clients reach the server; every absolute URL begins with it."""
     ready_within: int = 10_000

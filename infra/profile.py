@@ -44,6 +44,8 @@ class ReadSide:
     heartbeat_age: Callable[[], float]
     """Seconds since the projector's last heartbeat; 0 where none is expected."""
     outdated_views: Callable[[], Awaitable[Mapping[str, int]]]
+    log_problem: Callable[[], str | None]
+    """Why the views can't be those of the log that is there; None while nothing is known of it."""
 
 
 class Profile(Protocol):
@@ -66,8 +68,8 @@ class Profile(Protocol):
         """The leases of machine ids, where all processes that make ids reach them."""
         ...
 
-    def open_read_side(self) -> AbstractAsyncContextManager[ReadSide]:
-        """The current views of an API process."""
+    def open_read_side(self, log: EventLog) -> AbstractAsyncContextManager[ReadSide]:
+        """The current views of an API process, which compares them with its log."""
         ...
 
     def open_admin(

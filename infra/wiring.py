@@ -84,7 +84,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     with open_write_side(settings) as side:
         await _finish_erasures(side.log, side.accounts, settings.data / "erased")
         async with (
-            profile.open_read_side() as read_side,
+            profile.open_read_side(side.log) as read_side,
             profile.open_admin(side.log, standalone=False) as admin,
             aclosing(PointInTimeViews(settings, side.log, admin.skipped_positions)) as past,
         ):
@@ -105,6 +105,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 wait_for=PositionWaits(read_side.views.known_position, read_side.wait_for),
                 projection_lags=_lag_reader(side.log, read_side),
                 outdated_views=read_side.outdated_views,
+                log_problem=read_side.log_problem,
                 admin=admin,
                 access_log=settings.access_log,
                 render_shared_metrics=metrics_renderer(settings.metrics_folder),

@@ -56,7 +56,7 @@ async def check_readiness(state: CurrentState) -> Response:
     health = Health(status="ready", projections=behind, dead_letters=dict(dead_letters) or None)
     complaints = [
         *_write_complaints(ports.log.write_problem()),
-        *_other_log_complaints(lags),
+        *_other_log_complaints(lags, ports.log_problem()),
         *_lag_complaints(late, bound),
         *_stuck_complaints(stuck),
     ]
@@ -97,7 +97,9 @@ def _write_complaints(problem: str | None) -> Iterator[str]:
         yield f"commands can't be taken: {problem}"
 
 
-def _other_log_complaints(lags: Sequence[ProjectionLag]) -> Iterator[str]:
+def _other_log_complaints(lags: Sequence[ProjectionLag], problem: str | None) -> Iterator[str]:
+    if problem is not None:
+        yield problem
     beyond = [lag.projection for lag in lags if lag.beyond_head]
     if beyond:
         yield f"views of another log, or of one that lost its end, are here: {', '.join(beyond)}"

@@ -44,7 +44,7 @@ class EmbeddedProfile:
         return SqliteLeases(self._settings.leases_file)
 
     @asynccontextmanager
-    async def open_read_side(self) -> AsyncIterator[ReadSide]:
+    async def open_read_side(self, log: EventLog) -> AsyncIterator[ReadSide]:
         status_page = StatusPageReader(self._settings.status_page_file)
         try:
             views = CurrentViews(self._settings.views_folder, ALL_PROJECTIONS, status_page)
@@ -65,6 +65,7 @@ class EmbeddedProfile:
                 partition_positions=lambda projection: {},
                 heartbeat_age=status_page.heartbeat_age,
                 outdated_views=views.outdated_views,
+                log_problem=lambda: None,  # the projector finds that, and builds views again
             )
         finally:
             status_page.close()

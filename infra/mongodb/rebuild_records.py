@@ -88,20 +88,27 @@ class MongoRebuildRecords:
                 await self._register_rebuild(record)
                 return record
             await self.discard_rebuild(found)
-        with raising_unavailable():
-            counted = await self._records.find_one_and_update(
-                {"_id": name}, {"$inc": {"made": 1}}, return_document=ReturnDocument.AFTER
-            )
         record = RebuildRecord(
             projection=name,
             version=projection.version,
-            store=view_name(projection, counted["made"]),
+            store=await self.name_next_view(projection),
             token=secrets.token_hex(8),
             verify=verify,
             fingerprint=fingerprint,
         )
         await self._register_rebuild(record)
         return record
+
+    async def name_next_view(self, projection: Projection) -> str:
+        """The name of a new view, of the next generation."""
+        with raising_unavailable():
+            counted = await self._records.find_one_and_update(
+                {"_id": projection.name},
+                {"$inc": {"made": 1}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        return view_name(projection, counted["made"])
 
     async def save_progress(self, record: RebuildRecord) -> bool:
         """Write the record; False if this rebuild was cancelled."""

@@ -70,6 +70,8 @@ class RegisteredViews(NamedTuple):
     retired: Mapping[str, datetime] = {}
     fingerprints: Mapping[str, str] = {}
     """What each view was built by, by the names of views."""
+    log: str = ""
+    """The identity of the log that the views are made from."""
 
     def view_origin(self, projection: str) -> ViewOrigin | None:
         """What built the current view of a projection, if it has one."""
@@ -120,6 +122,7 @@ class ViewRegistry:
             {name: _decode_control(stored) for name, stored in found.get("controls", {}).items()},
             found.get("retired", {}),
             found.get("fingerprints", {}),
+            found.get("log") or "",
         )
 
     async def register_views(
@@ -146,6 +149,39 @@ class ViewRegistry:
             except DuplicateKeyError:
                 return False
         return True
+
+    async def begin_again(
+        self,
+        before: RegisteredViews,
+        views: Mapping[str, str],
+        fingerprints: Mapping[str, str],
+        partitions: int,
+        topic: str,
+    ) -> bool:
+        """Make new, empty views current in place of all that there are, which are of another feed
+        or of events that are gone; False if that was done since `before` was read.
+
+        Skips are of those events, too, and rebuilds that are under way may not switch any more.
+        """
+        same = {f"current.{name}": view for name, view in before.views.items()}
+        change = {
+            "$set": {
+                **{f"current.{name}": view for name, view in views.items()},
+                **{f"fingerprints.{view}": fingerprints[name] for name, view in views.items()},
+                "partitions": partitions,
+                "topic": topic,
+            },
+            "$currentDate": {f"retired.{view}": True for view in before.views.values()},
+            "$unset": {
+                "published": "",
+                **{f"fingerprints.{view}": "" for view in before.views.values()},
+                **{f"controls.{name}.skips": "" for name in views},
+                **{f"controls.{name}.building": "" for name in views},
+            },
+        }
+        with raising_unavailable():
+            done = await self._documents.update_one({**REGISTRY_ID, **same}, change)
+        return bool(done.matched_count)
 
     async def publish_positions(self, positions: Mapping[str, int]) -> None:
         """Write how far views are, by their names, where their stores don't say it."""

@@ -28,6 +28,7 @@ from infra.mongodb.rate_limits import MongoRateLimits
 from infra.profile import ReadSide, WorkerSignals, run_log_worker
 from infra.settings import Settings
 from infra.streaming.admin import StreamingAdmin
+from infra.streaming.log_watch import LogWatch
 from infra.streaming.rebuilds import StreamingRebuildBackend
 from infra.streaming.worker import open_log_runner, run_faust_worker
 from projections.home.home_timeline import HomeTimeline
@@ -60,11 +61,11 @@ class StreamingProfile:
         return MongoLeases(self._settings.views)
 
     @asynccontextmanager
-    async def open_read_side(self) -> AsyncIterator[ReadSide]:
+    async def open_read_side(self, log: EventLog) -> AsyncIterator[ReadSide]:
         with open_blocking_database(self._settings.views, None) as watched:
             async with self._open_database(READ_SECONDS) as database:
                 views = MongoViews(database, watched, ALL_PROJECTIONS)
-                async with views.follow_changes():
+                async with views.follow_changes(), LogWatch(database, log).running() as watch:
                     yield ReadSide(
                         views=views,
                         home=HomeTimeline(
@@ -75,6 +76,7 @@ class StreamingProfile:
                         partition_positions=views.positions,
                         heartbeat_age=lambda: 0.0,
                         outdated_views=_no_outdated_views,
+                        log_problem=lambda: watch.problem,
                     )
 
     @asynccontextmanager

@@ -10,22 +10,39 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
-from events.log import EventLog
+from events.envelope import StoredEvent
+from events.log import EventLog, LogReplaced
 from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.connection import WRITE_SECONDS, open_blocking_database, open_database
+from infra.mongodb.log_mark import (
+    LOG_ITSELF,
+    NewestEvent,
+    difference_from_log,
+    forget_newest,
+    note_newest,
+    read_newest,
+)
 from infra.mongodb.view_registry import ViewRegistry, WriterControl, claim_for_log
 from infra.mongodb.write_fence import end_expired_lease
 from infra.process.child_run import announce_ready, send_heartbeats
 from infra.process.memory import collect_garbage_rarely
 from infra.process.telemetry import begin_telemetry
 from infra.settings import Settings
+from infra.streaming.log_watch import FeedWatch
 from infra.streaming.rebuilds import StreamingRebuildBackend, announce_switched
-from infra.streaming.worker_views import WorkerViews, is_older, open_stores
+from infra.streaming.worker_views import (
+    WorkerViews,
+    drop_retired_view,
+    is_older,
+    open_stores,
+    replace_views,
+)
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from projections.store import StoreError
@@ -33,12 +50,14 @@ from streams.projecting.log_runner import LogRunner, RunningProjection
 from streams.projecting.partitioned_runner import ViewProvider
 from streams.rebuild.jobs import RebuildJobs
 
-WORKER_GROUP: Final = "starling"
-"""The consumer group of the workers that keep the current views."""
+_GROUP: Final = "starling"
+_USUAL_TOPIC: Final = "starling.events"
 
 RETRY_SECONDS: Final = 5.0
 """Before a worker finds out again whether another one has rebuilt a view."""
 _FENCED_PAUSE_SECONDS: Final = 0.05
+LOG_CHECK_SECONDS: Final = 1.0
+"""How often a projector of the log looks whether the log still holds what the views show."""
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +69,7 @@ async def open_worker_views(
     """The views of a Faust worker. Raises `StoreError`."""
     async with open_database(settings.views, WRITE_SECONDS, settings.mongo_driver) as database:
         await open_stores(database, partitions, topic=topic)
-        views = WorkerViews(database, ALL_PROJECTIONS)
+        views = WorkerViews(database, ALL_PROJECTIONS, topic)
         try:
             yield views.current_views
         finally:
@@ -61,15 +80,34 @@ async def open_worker_views(
 async def open_log_runner(settings: Settings, log: EventLog) -> AsyncIterator[LogRunner]:
     """A runner that keeps the views current with the log itself.
 
-    Raises `StoreError`, and `LogReplaced` where the views are those of another log.
+    Where the log lost events that the views show, an older copy was put in its place: all views are
+    built again. Raises `StoreError`, and `LogReplaced` where they are those of another log.
     """
     _claim_views(settings, log.identity)
     async with open_database(settings.views, WRITE_SECONDS, settings.mongo_driver) as database:
+        await _drop_views_of_lost_events(database, log)
         stores = await open_stores(database, partitions=1)
         followers = [RunningProjection(projection, store) for projection, store in stores]
-        admin = _LogProjectorAdmin(database, followers, {p.name: s.name for p, s in stores})
+        admin = _LogProjectorAdmin(database, log, followers, {p.name: s.name for p, s in stores})
         await admin.apply_controls()
-        yield LogRunner(log, followers, run_maintenance=admin.run_maintenance)
+
+        def note_last(event: StoredEvent) -> None:
+            # In the event loop of a process that does nothing but apply what comes after this.
+            note_newest(database.blocking, LOG_ITSELF, NewestEvent(event.position, event.id))
+
+        yield LogRunner(
+            log, followers, run_maintenance=admin.run_maintenance, before_batch=note_last
+        )
+
+
+async def _drop_views_of_lost_events(database: AsyncDatabase, log: EventLog) -> None:
+    registered = await ViewRegistry(database).read()
+    if problem := difference_from_log(log, "", await read_newest(database, registered.topic)):
+        _logger.warning("%s; all views are built again from this log", problem)
+        await replace_views(database, registered, ALL_PROJECTIONS, 1, LOG_ITSELF)
+        await forget_newest(database, LOG_ITSELF)
+        for view in registered.views.values():
+            await drop_retired_view(database, view)
 
 
 def _claim_views(settings: Settings, identity: str) -> None:
@@ -84,10 +122,12 @@ class _LogProjectorAdmin:
     def __init__(
         self,
         database: AsyncDatabase,
+        log: EventLog,
         followers: Sequence[RunningProjection],
         views: Mapping[str, str],
     ) -> None:
-        self._database = database
+        self._database, self._log = database, log
+        self._next_log_check = 0.0
         self._registry = ViewRegistry(database)
         self._followers = followers
         self._view_names = views
@@ -95,6 +135,12 @@ class _LogProjectorAdmin:
         self._epochs: dict[str, int] = {}
 
     async def run_maintenance(self) -> bool:
+        """Raises `LogReplaced` where the log lost what the views show; `StoreError`."""
+        if (now := time.monotonic()) >= self._next_log_check:
+            newest = await read_newest(self._database, LOG_ITSELF)
+            if problem := difference_from_log(self._log, "", newest):
+                raise LogReplaced(problem)
+            self._next_log_check = now + LOG_CHECK_SECONDS
         await self.apply_controls()
         positions = {
             self._view_names[follower.projection.name]: follower.position
@@ -165,6 +211,12 @@ async def rebuild_outdated_views(settings: Settings, projections: Sequence[Proje
                 await asyncio.sleep(RETRY_SECONDS)
 
 
+def worker_group(topic: str) -> str:
+    """The consumer group of the workers that project a topic. Members of one group that follow
+    several topics would keep one another from their partitions."""
+    return _GROUP if topic == _USUAL_TOPIC else f"{_GROUP}-{topic}"
+
+
 def run_faust_worker(settings: Settings, servers: str, topic: str, lifeline: int | None) -> None:
     """Be one of any number of Faust workers, until SIGTERM or Ctrl-C, then end the process.
 
@@ -180,14 +232,18 @@ def run_faust_worker(settings: Settings, servers: str, topic: str, lifeline: int
     collect_garbage_rarely()
     begin_telemetry(settings, "worker")
     partitions = len(partition_numbers(servers, topic))
-    if log := read_feed_state(servers, topic).log:
+    log = read_feed_state(servers, topic).log
+    if log:
         _claim_views(settings, f"{log:032x}")
     if lifeline is not None:
         threading.Thread(target=_stop_with_parent, args=(lifeline,), daemon=True).start()
     views = partial(_worker_views_with_upgrades, settings, partitions, topic, lifeline)
-    faust_app.run_worker(
-        faust_app.build_app(servers, topic, WORKER_GROUP, views, offset_finder(servers, topic))
-    )
+    find_offset = offset_finder(servers, topic)
+    with open_blocking_database(settings.views, WRITE_SECONDS) as database:
+        watch = FeedWatch(database, topic, log)
+        faust_app.run_worker(
+            faust_app.build_app(servers, topic, worker_group(topic), views, find_offset, watch)
+        )
 
 
 def _stop_with_parent(lifeline: int) -> None:

@@ -10,12 +10,15 @@ where its tables are still the same (ADR 0025); where they differ, they begin an
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from events.log import LogReplaced
 from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.read_store import MongoReadStore
+from infra.mongodb.rebuild_records import MongoRebuildRecords
 from infra.mongodb.view_collections import ViewCollections
 from infra.mongodb.view_registry import (
     RegisteredViews,
@@ -34,6 +37,8 @@ from streams.rebuild.fingerprint import projection_fingerprint, warn_of_changed_
 
 RETIRED_SECONDS: Final = 30.0
 """How long a view that was switched away from stays, for API processes that still read it."""
+
+_logger = logging.getLogger(__name__)
 
 
 async def open_writable_view(
@@ -57,6 +62,14 @@ async def open_stores(
     wanted = {projection.name: view_name(projection) for projection in projections}
     while True:
         before = await registry.read()
+        if topic and before.topic not in ("", topic):
+            _logger.warning(
+                "the views in MongoDB are those of the topic %s: all are built again from %s",
+                before.topic,
+                topic,
+            )
+            await replace_views(database, before, projections, partitions, topic)
+            continue
         older = await _views_of_older_version(database, before, projections)
         views = before.prefer_rebuilt(wanted) | older
         stores = [
@@ -68,6 +81,25 @@ async def open_stores(
         if await registry.register_views(before, views, fingerprints, partitions, topic):
             _warn_of_changed_code(before, projections)
             return stores
+
+
+async def replace_views(
+    database: AsyncDatabase,
+    before: RegisteredViews,
+    projections: Sequence[Projection],
+    partitions: int,
+    topic: str,
+) -> None:
+    """Have all current views built again from the first event, in empty views of new names, unless
+    another process did since `before` was read. The old ones are retired. Raises `StoreError`."""
+    records = MongoRebuildRecords(database)
+    views = {each.name: await records.name_next_view(each) for each in projections}
+    for each in projections:
+        await open_writable_view(database, views[each.name], each)
+    fingerprints = {each.name: projection_fingerprint(each) for each in projections}
+    if not await ViewRegistry(database).begin_again(before, views, fingerprints, partitions, topic):
+        for view in views.values():
+            await ViewCollections(database, view, ()).drop_view()
 
 
 def _warn_of_changed_code(before: RegisteredViews, projections: Sequence[Projection]) -> None:
@@ -98,8 +130,12 @@ def is_older(registered: RegisteredViews, projection: Projection) -> bool:
 class WorkerViews:
     """The current views of some projections."""
 
-    def __init__(self, database: AsyncDatabase, projections: Sequence[Projection]) -> None:
+    def __init__(
+        self, database: AsyncDatabase, projections: Sequence[Projection], topic: str = ""
+    ) -> None:
+        """`topic` is the feed's, where the views have to be those of one."""
         self._database = database
+        self._topic = topic
         self._projections = projections
         self._registry = ViewRegistry(database)
         self._views: dict[str, tuple[tuple[str, WriterControl], PartitionedProjection]] = {}
@@ -107,8 +143,14 @@ class WorkerViews:
         self._open_lock = asyncio.Lock()
 
     async def current_views(self) -> Sequence[PartitionedProjection]:
-        """Those to write now. Raises `StoreUnavailable` while one is fenced."""
+        """Those to write now. Raises `StoreUnavailable` while one is fenced, and `LogReplaced`
+        where they are those of another topic by now."""
         registered = await self._registry.read()
+        if self._topic and registered.topic not in ("", self._topic):
+            raise LogReplaced(
+                f"the views in MongoDB are those of the topic {registered.topic} by now, not of "
+                f"{self._topic}: start the workers on that one"
+            )
         for projection in self._projections:
             if token := registered.control_of(projection.name).fence_token:
                 await end_expired_lease(self._database, projection.name, token)

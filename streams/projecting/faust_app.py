@@ -9,7 +9,7 @@ else relies on it.
 import asyncio
 import ssl
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from operator import methodcaller
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, Final
 import faust
 from faust.types import TP
 
-from streams.feed.chunks import decode_record
+from streams.feed.chunks import Chunk, FeedState, decode_record
 from streams.feed.kafka_address import KafkaAddress
 from streams.projecting.partition_queues import OffsetFinder, PartitionQueues, offset_of_beginning
 from streams.projecting.partitioned_runner import PartitionedRunner, ViewProvider
@@ -29,6 +29,13 @@ SESSION_SECONDS: Final = 10.0
 OpenViews = Callable[[], AbstractAsyncContextManager[ViewProvider]]
 """Opens the views of one worker, on its event loop."""
 
+WatchFeed = Callable[[Chunk, FeedState], Awaitable[None]]
+"""Called with each chunk and the state that it was sent in, before the chunk is applied."""
+
+
+async def _watch_nothing(chunk: Chunk, state: FeedState) -> None:
+    pass
+
 
 def build_app(
     servers: str,
@@ -36,10 +43,11 @@ def build_app(
     group: str,
     open_views: OpenViews,
     find_offset: OffsetFinder = offset_of_beginning,
+    watch_feed: WatchFeed = _watch_nothing,
 ) -> faust.App:
     """A Faust app that projects `topic`; workers of one `group` share its partitions.
 
-    `servers` is an address as `KafkaAddress` reads it.
+    `servers` is an address as `KafkaAddress` reads it. What `watch_feed` raises ends the worker.
     """
     address = KafkaAddress.parse(servers)
     app = faust.App(
@@ -62,7 +70,7 @@ def build_app(
     events = app.topic(
         topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
-    worker = _FaustWorker(app, topic, open_views, find_offset)
+    worker = _FaustWorker(app, topic, open_views, find_offset, watch_feed)
     app.on_partitions_assigned.connect(worker.on_partitions_assigned, weak=False)
     app.on_partitions_revoked.connect(worker.on_partitions_revoked, weak=False)
     app.agent(events, name=f"{group}-agent")(worker.consume_chunks)
@@ -94,10 +102,16 @@ def run_worker(app: faust.App) -> None:
 
 class _FaustWorker:
     def __init__(
-        self, app: faust.App, topic: str, open_views: OpenViews, find_offset: OffsetFinder
+        self,
+        app: faust.App,
+        topic: str,
+        open_views: OpenViews,
+        find_offset: OffsetFinder,
+        watch_feed: WatchFeed,
     ) -> None:
         self._app, self._topic = app, topic
         self._open_views, self._find_offset = open_views, find_offset
+        self._watch_feed = watch_feed
         self._queues: PartitionQueues | None = None
         self._assigned_partitions: set[int] = set()
 
@@ -115,7 +129,8 @@ class _FaustWorker:
                     async for event in stream.noack().events():
                         message = event.message
                         headers = message.headers or ()
-                        chunk, _ = decode_record(message.partition, headers, message.value)
+                        chunk, state = decode_record(message.partition, headers, message.value)
+                        await self._watch_feed(chunk, state)
                         await self._queues.put(chunk, event)
                 finally:
                     await self._queues.close()

@@ -31,7 +31,7 @@ from infra.kafka.topic import FeedTopic
 from infra.process.memory import collect_garbage_rarely
 from infra.settings import Settings
 from infra.sqlite.event_log import SqliteLog
-from infra.streaming.worker import WORKER_GROUP, open_worker_views
+from infra.streaming.worker import open_worker_views, worker_group
 from projections.registry import ALL_PROJECTIONS
 from streams.feed.chunks import Chunk
 from streams.projecting.partition_queues import PartitionQueues
@@ -97,7 +97,7 @@ def _measure_workers(bench: _FaustBench, workers: int) -> float:
     with ExitStack() as stack:
         for _ in range(workers):
             stack.enter_context(_running_worker(bench.servers, topic, address))
-        _wait_until_joined(bench.servers, address, workers)
+        _wait_until_joined(bench.servers, topic.name, address, workers)
         started = time.perf_counter()
         feed_topics.publish_chunks(bench.servers, topic, bench.chunks)
         _wait_until_stored(address, bench.head)
@@ -119,16 +119,17 @@ def _running_worker(servers: str, topic: FeedTopic, address: str) -> Iterator[No
             process.terminate()
 
 
-def _wait_until_joined(servers: str, address: str, workers: int) -> None:
+def _wait_until_joined(servers: str, topic: str, address: str, workers: int) -> None:
     """Wait until that many workers share the topic and have opened their views."""
     wanted = {f"{one.name}_{one.version}.position" for one in ALL_PROJECTIONS}
+    group_name = worker_group(topic)
     admin = KafkaAdminClient(bootstrap_servers=servers.split(","))
     with MongoClient[dict[str, Any]](address) as client:
         database = client.get_default_database()
 
         def joined() -> bool:
             try:
-                group = admin.describe_groups([WORKER_GROUP])[WORKER_GROUP]
+                group = admin.describe_groups([group_name])[group_name]
             except CoordinatorNotAvailableError:
                 return False  # the broker makes its topic of groups at the first question
             return (
