@@ -177,13 +177,22 @@ class LiveViews:
         self._status_page.heartbeat()
 
     async def run_maintenance(self) -> bool:
-        """Build the rings that are requested; True where more are. Raises `LogReplaced`."""
+        """Build the rings that are requested; True where more are.
+
+        Raises `LogReplaced`, and `StoreUnavailable` where a view is damaged.
+        """
         # Not before each batch: it reads the log.
         if (now := monotonic()) >= self._next_log_check:
             self.log_mark.require_same_log(self._log)
+            self._require_readable_views()
             self._next_log_check = now + LOG_CHECK_SECONDS
         follower = self.find_follower(RING_PROJECTION)
         return follower is not None and await self._ring_fanout.run_maintenance(follower.store)
+
+    def _require_readable_views(self) -> None:
+        """Raises `StoreUnavailable` where a process met damage: the next projector mends it."""
+        for path in self.view_files.reported_damage():
+            raise StoreUnavailable(f"{path} is damaged, and is made again from the log")
 
     async def switch_to_rebuilt(
         self, projection: Projection, *, alone: bool = False

@@ -11,6 +11,7 @@ the types' own constructors would take longer.
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ _CREATE_POSITION = (
 )
 _WAL_PAGES = 16_000  # 64 MB before a checkpoint: pages that change often are written back once
 _BUSY_SECONDS = 5.0
+_DAMAGE_REPORT = "-damaged"
 
 AnyTable = Table[Any] | CounterTable[Any]
 
@@ -36,6 +38,7 @@ class SqliteReadStore:
         self._connection = connection
         self._statements = {table: TableStatements(table) for table in tables}
         self._closed = False
+        self._path: Path | None = None
 
     @classmethod
     def open(
@@ -61,10 +64,13 @@ class SqliteReadStore:
         except sqlite3.OperationalError as error:
             raise StoreUnavailable(f"{path}: {error}") from error
         store = cls(connection, tables)
+        store._path = path
         try:
             store._prepare_file(read_only, cache_mb)
         except sqlite3.DatabaseError as error:
             connection.close()
+            if _is_damage(error):
+                report_damage(path)
             raise StoreUnavailable(f"{path}: {error}") from error
         except StoreError:
             connection.close()
@@ -218,10 +224,35 @@ class SqliteReadStore:
             return StoreUnavailable("this store was closed")
         if isinstance(error, sqlite3.OperationalError):
             return StoreUnavailable(str(error))
+        if _is_damage(error):
+            if self._path is not None:
+                report_damage(self._path)
+            return StoreUnavailable(f"{self._path}: {error}")
         return StoreError(f"a row does not fit its table: {error}")
 
 
+def _is_damage(error: Exception) -> bool:
+    """Whether pages of the file can't be: SQLite's other errors have classes of their own."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def report_damage(path: Path) -> None:
+    """Leave a word for the projector beside a view that can't be read: it has it built again."""
+    with suppress(OSError):  # the view was removed meanwhile, or is on a copy that can't be written
+        if path.exists():
+            _damage_report(path).touch()
+
+
+def is_reported_damaged(path: Path) -> bool:
+    """Whether some process found that a view can't be read."""
+    return _damage_report(path).exists()
+
+
+def _damage_report(path: Path) -> Path:
+    return path.with_name(f"{path.name}{_DAMAGE_REPORT}")
+
+
 def remove_view_file(path: Path) -> None:
-    """Remove a view's file and what SQLite keeps beside it; no error where there is none."""
-    for end in ("", "-wal", "-shm", "-journal"):
+    """Remove a view's file and what is kept beside it; no error where there is none."""
+    for end in ("", "-wal", "-shm", "-journal", _DAMAGE_REPORT):
         path.with_name(path.name + end).unlink(missing_ok=True)

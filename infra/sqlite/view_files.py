@@ -34,7 +34,7 @@ from infra.process.boot_id import read_boot_id
 from infra.process.file_locks import FileLock
 from infra.sqlite.bulk_load_store import BulkLoadStore, open_for_loading
 from infra.sqlite.file_check import find_structural_damage
-from infra.sqlite.read_store import SqliteReadStore, remove_view_file
+from infra.sqlite.read_store import SqliteReadStore, is_reported_damaged, remove_view_file
 from projections.projection import Projection
 from projections.store import StoreError, StoreUnavailable
 from streams.projecting.dead_letters import tables_with_dead_letters
@@ -172,7 +172,7 @@ class ViewFiles:
         current = self.current_files()
         for name in projections:
             file = current.get(name)
-            damage = find_structural_damage(self.folder / file) if file else None
+            damage = self._find_damage(file) if file else None
             if file is not None and damage is not None:
                 said.append(f"{self.folder / file} is damaged ({damage})")
                 del current[name]
@@ -180,6 +180,15 @@ class ViewFiles:
         if said:
             write_atomically(self.folder / _CURRENT, _encode(current), durable=True)
         return said
+
+    def reported_damage(self) -> list[Path]:
+        """The current views that some process could not read."""
+        current = [self.folder / file for file in self.current_files().values()]
+        return [path for path in current if is_reported_damaged(path)]
+
+    def _find_damage(self, file: str) -> str | None:
+        path = self.folder / file
+        return "it could not be read" if is_reported_damaged(path) else find_structural_damage(path)
 
     def remove_view(self, file: str) -> None:
         """Remove a view. A process that has it open reads on."""
