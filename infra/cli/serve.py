@@ -53,10 +53,10 @@ def work(lifeline: int | None, topic: str, metrics_port: int | None, data: Path 
 def _import_demo(settings: "Settings") -> None:
     import asyncio
 
-    from infra.dev.demo_world import DEMO_HANDLE, DEMO_PASSWORD, import_demo_world
+    from infra.dev.demo_world import DEMO_HANDLE, import_demo_world
 
-    if asyncio.run(import_demo_world(settings)):
-        line = f"made a demo world; sign in as {DEMO_HANDLE} with the password {DEMO_PASSWORD}"
+    if (password := asyncio.run(import_demo_world(settings))) is not None:
+        line = f"made a demo world; sign in as {DEMO_HANDLE} with the password {password}"
     else:
         line = "the data folder has a world already, so no demo was made"
     echo_line(line)

@@ -9,8 +9,11 @@ page of the API and every question of the guides has something to show.
 
 import json
 import random
+import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 DEMO_SEED: Final = 1
 DEMO_HANDLE: Final = "robin"
 DEMO_PASSWORD: Final = "feathers-and-song"
+"""Where the server listens for this machine alone; elsewhere it would let in all the world."""
 HISTORY_DAYS: Final = 15
 POST_COUNT: Final = 420
 NEWCOMERS: Final = 9
@@ -93,9 +97,11 @@ RARITY: Final = (
 )
 
 
-def generate_commands(seed: int, now_ms: int) -> Iterator[dict[str, Any]]:
+def generate_commands(
+    seed: int, now_ms: int, password: str = DEMO_PASSWORD
+) -> Iterator[dict[str, Any]]:
     """Lines of `starling import`, oldest first; the same for the same seed and time."""
-    town = _DemoTown(random.Random(seed), now_ms)
+    town = _DemoTown(random.Random(seed), now_ms, password)
     yield from town.register_accounts()
     yield from town.follow_accounts()
     yield from town.write_posts()
@@ -103,8 +109,9 @@ def generate_commands(seed: int, now_ms: int) -> Iterator[dict[str, Any]]:
     yield from town.part_ways()
 
 
-async def import_demo_world(settings: "Settings") -> bool:
-    """Import the demo world; False, and nothing done, if the log holds anything already."""
+async def import_demo_world(settings: "Settings") -> str | None:
+    """Import the demo world; the password of `DEMO_HANDLE`, which is a random one where the server
+    listens for other machines, too. None, and nothing done, if the log holds anything already."""
     # `starling demo` prints the world without any of this.
     from api.accounts.passwords import BoundedPasswordHasher
     from api.accounts.registration import AccountRegistrar
@@ -114,24 +121,32 @@ async def import_demo_world(settings: "Settings") -> bool:
 
     with open_write_side(settings) as side:
         if side.log.head() > LOG_START:
-            return False
+            return None
+        password = _choose_password(settings.host)
         register = AccountRegistrar(side, BoundedPasswordHasher()).register_account
         importer = CommandImporter(
             side.log, side.handler, side.accounts, register, side.open_import_ids, side.clock_ms
         )
-        lines = (
-            json.dumps(line).encode() for line in generate_commands(DEMO_SEED, side.clock_ms())
-        )
+        commands = generate_commands(DEMO_SEED, side.clock_ms(), password)
+        lines = (json.dumps(line).encode() for line in commands)
         while window := list(islice(lines, WINDOW_LINES)):
             for result in await importer.run_lines(window):
                 if isinstance(result.outcome, Exception):
                     message = f"the demo world's line {result.key}: {result.outcome}"
                     raise RuntimeError(message) from result.outcome
-    return True
+    return password
+
+
+def _choose_password(host: str) -> str:
+    with suppress(ValueError):
+        if ip_address(host).is_loopback:
+            return DEMO_PASSWORD
+    return DEMO_PASSWORD if host == "localhost" else secrets.token_urlsafe(12)
 
 
 class _DemoTown:
-    def __init__(self, rng: random.Random, now_ms: int) -> None:
+    def __init__(self, rng: random.Random, now_ms: int, password: str) -> None:
+        self._password = password
         self._rng = rng
         self._now_ms = now_ms
         self._start_ms = now_ms - HISTORY_DAYS * 24 * HOUR_MS
@@ -148,7 +163,7 @@ class _DemoTown:
                 "bio": f"Mostly at {PLACES[number % len(PLACES)]}.",
             }
             if handle == DEMO_HANDLE:
-                data |= {"email": f"{DEMO_HANDLE}@example.org", "password": DEMO_PASSWORD}
+                data |= {"email": f"{DEMO_HANDLE}@example.org", "password": self._password}
             at = self._joined_ms(handle)
             yield {
                 "command": "register",

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from infra.dev import stack_supervisor
-from infra.dev.demo_world import DEMO_HANDLE, DEMO_PASSWORD, import_demo_world
+from infra.dev.demo_world import DEMO_HANDLE, import_demo_world
 from infra.dev.stack_processes import (
     HAPROXY,
     KAFKA,
@@ -119,10 +119,10 @@ def _start_in_order(start: _StackStart) -> None:
     assert settings.kafka is not None
     ensure_topic(settings.kafka, FeedTopic())
     start.record_place("topic", FeedTopic().name)
-    with_demo = asyncio.run(import_demo_world(settings))
-    if with_demo:
+    demo_password = asyncio.run(import_demo_world(settings))
+    if demo_password is not None:
         start.write_line("made a demo world")
-        start.record_place("sign in as", f"{DEMO_HANDLE} with the password {DEMO_PASSWORD}")
+        start.record_place("sign in as", f"{DEMO_HANDLE} with the password {demo_password}")
     with _open_sockets(start) as (listeners, front):
         host, _, port = front.rpartition(":")
         settings = settings.listening_on(host.strip("[]"), int(port))
@@ -133,7 +133,7 @@ def _start_in_order(start: _StackStart) -> None:
         launch_recorded(settings, SUPERVISOR, lambda: start_supervisor(settings, files))
     url = f"http://{front}"
     start.write_line("waiting until every view is current")
-    _wait_until_ready(url, start, caught_up=with_demo)
+    _wait_until_ready(url, start, caught_up=demo_password is not None)
     start.record_place("API", url)
     start.record_place("log of record", str(settings.log_file))
     start.record_place("logs of processes", str(settings.process_logs_folder))

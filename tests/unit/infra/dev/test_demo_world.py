@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 from commands import import_line
 from infra.dev import demo_world
+from infra.settings import Settings
 
 NOW_MS = 1_760_000_000_000
 
@@ -76,3 +78,20 @@ def test_every_line_is_a_command_with_a_key_of_its_own() -> None:
     world = list(demo_world.generate_commands(1, NOW_MS))
     parsed = [import_line.parse_import_line(json.dumps(line).encode()) for line in world]
     assert len({line.key for line in parsed}) == len(world)
+
+
+async def test_the_password_is_known_where_this_machine_alone_can_sign_in(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(data=tmp_path, host="localhost")
+    assert await demo_world.import_demo_world(settings) == demo_world.DEMO_PASSWORD
+    assert await demo_world.import_demo_world(settings) is None
+
+
+async def test_where_other_machines_can_sign_in_the_password_is_a_random_one(
+    tmp_path: Path,
+) -> None:
+    made = await demo_world.import_demo_world(Settings(data=tmp_path, host="0.0.0.0"))
+    assert made is not None
+    assert made != demo_world.DEMO_PASSWORD
+    assert len(made) == 16
