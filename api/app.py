@@ -17,6 +17,7 @@ from api.http.errors import add_error_handlers
 from api.http.fast_path import FastPath
 from api.http.middleware import AnyOriginCors, BodyLimit, HeadRequests, ReportedRequests
 from api.http.openapi import describe_api
+from api.http.security_headers import page_policy
 from api.ports import Ports
 from api.state import ApiState
 from api.v1 import accounts, admin, bulk, events, health, posts, relations, timelines, trends
@@ -75,21 +76,26 @@ def build_app(open_ports: OpenPorts, *, fast_path: bool = True, traces: bool = F
 
 def _add_pages(app: FastAPI) -> None:
     """The page at `/`, and the documentation at `/docs`; both need nothing from elsewhere."""
-    index = (resources.files("api") / "web" / "index.html").read_bytes()
+    index = (resources.files("api") / "web" / "index.html").read_text(encoding="utf-8")
+    index_headers = page_policy(index)
     assets = "/docs/assets"
     app.mount(assets, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs_assets")
 
     @app.get("/", include_in_schema=False)
     async def show_page() -> Response:
-        return Response(index, media_type="text/html")
+        return Response(index, headers=index_headers, media_type="text/html")
 
     @app.get("/docs", include_in_schema=False)
     async def show_docs(request: Request) -> Response:
         root = request.scope.get("root_path", "")
-        return get_swagger_ui_html(
+        page = get_swagger_ui_html(
             openapi_url=f"{root}{app.openapi_url}",
             title=f"{app.title} API",
             swagger_js_url=f"{root}{assets}/swagger-ui-bundle.js",
             swagger_css_url=f"{root}{assets}/swagger-ui.css",
             swagger_favicon_url=f"{root}{assets}/favicon-32x32.png",
         )
+        # Swagger UI writes styles into its elements.
+        own = ("script-src 'self'", "style-src 'self' 'unsafe-inline'")
+        page.headers.update(page_policy(bytes(page.body).decode(), *own))
+        return page

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.account_store import AccountStore
@@ -15,6 +15,9 @@ from events.log import EventLog
 from projections.home.home_timeline import HomeTimeline
 from projections.store import CurrentStores, ReadStore
 from streams.rebuild.admin import ProjectionAdmin
+
+MetricsAudience = Literal["local", "open", "off"]
+"""Clients on this machine, all, or none at all."""
 
 
 class ProjectionLag(NamedTuple):
@@ -105,6 +108,8 @@ class Ports:
     """Log positions that a projection may be behind while the server calls itself ready."""
     access_log: bool = False
     """Whether each request gets a line in the process's log."""
+    metrics_audience: MetricsAudience = "local"
+    """Who may read `/metrics` without a token of an operator."""
     render_shared_metrics: Callable[[], bytes] | None = None
     """The figures of all processes on the data folder; None where this one counts alone."""
     passwords: BoundedPasswordHasher = field(default_factory=BoundedPasswordHasher)

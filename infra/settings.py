@@ -46,6 +46,7 @@ _EXPECTED: Final = {
     "head_seconds": "seconds, at most 3600",
     "body_seconds": "seconds, at most 3600",
     "idle_seconds": "seconds, at most 3600",
+    "metrics": "local, open or off",
     "metrics_port": "a whole number, 1-65535",
 }
 """What a value must be, where pydantic's own words name neither the setting nor its range well."""
@@ -191,6 +192,8 @@ class Settings(BaseSettings):
     """How processes write their log lines."""
     access_log: bool = False
     """Whether API processes write a line for each request."""
+    metrics: Literal["local", "open", "off"] = "local"
+    """Who may read the API's `/metrics` without an operator's token: this machine, all, none."""
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     """Where a worker, projector or relay shows `/metrics`; None for nowhere of its own."""
 

@@ -108,6 +108,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 log_problem=read_side.log_problem,
                 admin=admin,
                 access_log=settings.access_log,
+                metrics_audience=settings.metrics,
                 render_shared_metrics=metrics_renderer(settings.metrics_folder),
                 base_url=settings.base_url,
             )

@@ -1,4 +1,4 @@
-"""Password hashes.
+"""Password hashes, and passwords that are too common for one.
 
 A hash (argon2id) takes tens of megabytes and milliseconds by design, so few are computed at a time,
 in threads of low priority: a crowd that signs in at once can't take all memory and every core.
@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
@@ -23,6 +24,9 @@ MAX_WAITING: Final = 256
 """Callers that may wait for a hash, some ten seconds at most; the next ones are refused."""
 
 _NICENESS: Final = 10
+
+FEWEST_CHARACTERS: Final = 3
+"""Different ones that a password must have."""
 
 T = TypeVar("T")
 
@@ -76,3 +80,18 @@ def _lower_priority() -> None:
     """In a thread: let the event loop go before it. On Linux threads have priorities."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+def is_common(password: str) -> bool:
+    """Whether a password, in any case and with any blanks around it, is one of the 30,000 most
+    common ones, or has too few different characters."""
+    folded = password.strip().casefold()
+    return len(set(folded)) < FEWEST_CHARACTERS or folded in _most_common()
+
+
+@cache
+def _most_common() -> frozenset[str]:
+    # Imported when it is first needed: it takes 13 MB and 80 ms.
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+    return frozenset(FREQUENCY_LISTS["passwords"])

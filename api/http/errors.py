@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from api.accounts import errors as accounts
 from api.accounts.errors import AccountError
+from api.http.security_headers import SECURITY_HEADERS
 from api.ports import TimeTravelBusy
 from api.schemas import Problem
 from commands.errors import (
@@ -284,7 +285,10 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def unexpected(request: Request, error: Exception) -> Response:
         # The framework raises the error again after this response, so that the server logs it.
-        return INTERNAL_ERROR.response
+        # Nor do the middleware see it.
+        response = INTERNAL_ERROR.response
+        response.raw_headers += SECURITY_HEADERS
+        return response
 
     for kind in EXPECTED_ERRORS:
         app.add_exception_handler(kind, expected)

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.errors import FAILURE_KEY, RequestRefused
 from api.http.request_log import REQUEST_ID_HEADER, begin_request
+from api.http.security_headers import security_headers
 from api.state import ApiState
 
 _ORIGIN_HEADER: Final = b"origin"
@@ -18,8 +19,8 @@ _VARY_HEADER: Final = (b"vary", b"Origin")
 
 
 class ReportedRequests:
-    """The ASGI middleware that counts requests for `/metrics`, gives each an id, and says in the
-    process's log which failed.
+    """The ASGI middleware that counts requests for `/metrics`, gives each an id and the headers
+    of each response, and says in the process's log which failed.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -39,7 +40,8 @@ class ReportedRequests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), id_header]
+                headers = message.get("headers", ())
+                message["headers"] = [*headers, id_header, *security_headers(headers)]
             await send(message)
 
         try:

@@ -26,3 +26,11 @@ def counted_address(host: str) -> str:
         return str(address.ipv4_mapped)
     site = int(address) >> (128 - _SITE_BITS) << (128 - _SITE_BITS)
     return f"{IPv6Address(site)}/{_SITE_BITS}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a network address is this machine's own; no for what is no address."""
+    try:
+        return ip_address(counted_address(host).partition("/")[0]).is_loopback or host == "::1"
+    except ValueError:
+        return False

@@ -51,6 +51,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "not-author": "Only the author of a post may do this.",
     "not-found": "There is nothing at this address.",
     "not-supported-here": "This server can not work on the views in this way; `detail` says why.",
+    "password-common": "A password is among the most common ones, which are tried first.",
     "password-invalid": "A password is too short or too long.",
     "past-busy": "The views of that time are still being made. Try again after `Retry-After`.",
     "position-beyond-log": "The header `Starling-Position` names a position that the log has not.",

@@ -2,14 +2,17 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Request, Response, Security
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.http.errors import EXPECTED_ERRORS, translate_error
+from api.accounts.access_tokens import OPERATOR_SCOPE, TokenClaims
+from api.http.errors import EXPECTED_ERRORS, problems, translate_error, unauthorized
+from api.http.network_address import is_loopback
 from api.http.request import json_response
 from api.http.route import ApiRoute
+from api.http.tokens import require_scope, token_claims
 from api.ports import ProjectionLag
 from api.schemas import Behind, Health
 from api.state import CurrentState
@@ -23,6 +26,11 @@ router = APIRouter(route_class=ApiRoute, tags=["health"])
 
 _NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
     503: {"model": Health, "description": "Not ready; `detail` says why"}
+}
+
+
+_FIGURES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 
 
@@ -76,10 +84,23 @@ async def check_readiness(state: CurrentState) -> Response:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses=_FIGURES | problems(401, 403, 404),
 )
-async def render_metrics(state: CurrentState) -> Response:
-    """Figures for Prometheus."""
+async def render_metrics(
+    state: CurrentState,
+    request: Request,
+    claims: Annotated[TokenClaims | None, Security(token_claims)],
+) -> Response:
+    """Figures for Prometheus: to this machine, and to tokens with the scope `operator`."""
+    audience = state.ports.metrics_audience
+    if audience == "off":
+        raise HTTPException(404)
+    local = request.client is not None and is_loopback(request.client.host)
+    if audience == "local" and not local:
+        if claims is None:
+            message = "the figures are for this machine and for tokens with the scope 'operator'"
+            raise unauthorized("token-missing", message)
+        require_scope(claims, OPERATOR_SCOPE)
     dead_letters: Mapping[str, int] | None = None  # unknown where the views don't answer
     with suppress(StoreUnavailable):
         dead_letters = await count_dead_letters(state.ports.views)

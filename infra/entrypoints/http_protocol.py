@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 from api.http.errors import ProblemResponse
 from api.http.network_address import counted_address
+from api.http.security_headers import SECURITY_HEADERS
 from infra.entrypoints.open_connections import BODY_BYTES_A_SECOND, OpenConnections
 
 MAX_HEAD_BYTES: Final = 32 << 10
@@ -258,7 +259,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _response_bytes(self, refusal: ProblemResponse) -> bytes:
         body = refusal.response
         lines = [STATUS_LINE[refusal.status]]
-        for name, value in (*self.server_state.default_headers, *body.raw_headers):
+        fixed = (*self.server_state.default_headers, *SECURITY_HEADERS)
+        for name, value in (*fixed, *body.raw_headers):
             lines += [name, b": ", value, b"\r\n"]
         lines += [b"connection: close\r\n\r\n", bytes(body.body)]
         return b"".join(lines)

@@ -12,7 +12,7 @@ from api.accounts.access_tokens import AccessTokens
 from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.throttle import LoginThrottle
 from api.app import build_app
-from api.ports import Ports, ProjectionLag, TimeTravelBusy, WaitForPosition
+from api.ports import MetricsAudience, Ports, ProjectionLag, TimeTravelBusy, WaitForPosition
 from api.state import ApiState
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
@@ -50,7 +50,9 @@ class ApiWorld:
     Views are brought up to date when a request waits for them, or by `project_all`.
     """
 
-    def __init__(self, *, fast_path: bool = True) -> None:
+    def __init__(
+        self, *, fast_path: bool = True, metrics_audience: MetricsAudience = "local"
+    ) -> None:
         self.clock = ManualClock(START_MS)
         self.log = MemoryLog()
         self.accounts = SqliteAccounts(":memory:")
@@ -87,6 +89,7 @@ class ApiWorld:
             outdated_views=no_outdated_views,
             admin=self.admin,
             base_url="http://test",
+            metrics_audience=metrics_audience,
             ready_within=10,
             passwords=BoundedPasswordHasher(
                 PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
