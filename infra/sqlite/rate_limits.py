@@ -5,15 +5,19 @@ supports the fixed window strategy: a window begins with the first hit of its ke
 lost in a power cut, and the file may be deleted at any time while nothing runs.
 """
 
+import logging
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from limits.storage import Storage
+
+_logger = logging.getLogger(__name__)
 
 _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
@@ -58,8 +62,7 @@ class SqliteRateLimits(Storage):
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """The count of a key's window with `amount` more; a new window has `expiry` seconds."""
         now = self._clock()
-        with self._lock:
-            database = self._database()
+        with self._use_database() as database:
             (count,) = database.execute(
                 "INSERT INTO counters VALUES (:key, :amount, :now + :expiry) ON CONFLICT (key)"
                 " DO UPDATE SET count = iif(expires <= :now, 0, count) + :amount,"
@@ -92,45 +95,74 @@ class SqliteRateLimits(Storage):
 
     def clear(self, key: str) -> None:
         """End a key's window."""
-        with self._lock:
-            self._database().execute("DELETE FROM counters WHERE key = ?", (key,))
+        with self._use_database() as database:
+            database.execute("DELETE FROM counters WHERE key = ?", (key,))
 
     def reset(self) -> int:
         """End all windows; how many there were."""
-        with self._lock:
-            return self._database().execute("DELETE FROM counters").rowcount
+        with self._use_database() as database:
+            return database.execute("DELETE FROM counters").rowcount
 
     def close(self) -> None:
         """Close the file; it is opened again where it is needed again."""
         with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+            self._close_opened()
 
     def _counter(self, key: str) -> tuple[int, float]:
         now = self._clock()
-        with self._lock:
-            row: tuple[int, float] | None = (
-                self._database()
-                .execute(
-                    "SELECT count, expires FROM counters WHERE key = ? AND expires > ?", (key, now)
-                )
-                .fetchone()
-            )
+        with self._use_database() as database:
+            row: tuple[int, float] | None = database.execute(
+                "SELECT count, expires FROM counters WHERE key = ? AND expires > ?", (key, now)
+            ).fetchone()
         return row or (0, now)
+
+    @contextmanager
+    def _use_database(self) -> Iterator[sqlite3.Connection]:
+        """The file, for one thread at a time. One that turns out to be damaged is begun anew: what
+        was counted is lost, and the call under way fails."""
+        with self._lock:
+            database = self._database()
+            try:
+                yield database
+            except sqlite3.DatabaseError as error:
+                self._begin_anew_if_damaged(error)
+                raise
+
+    def _begin_anew_if_damaged(self, error: sqlite3.DatabaseError) -> bool:
+        # SQLite's other errors, as that a file is locked, have classes of their own.
+        if type(error) is not sqlite3.DatabaseError or not isinstance(self._path, Path):
+            return False
+        _logger.warning("%s is damaged (%s) and is begun anew", self._path, error)
+        self._close_opened()
+        for end in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+        return True
+
+    def _close_opened(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def _database(self) -> sqlite3.Connection:
         if self._opened is None:
-            if self._path != ":memory:":
-                # Readable by its owner alone; SQLite gives the files beside it the same mode.
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            opened = sqlite3.connect(
-                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
             try:
-                opened.executescript(_SCHEMA)
-            except BaseException:
-                opened.close()
-                raise
-            self._opened = opened
+                self._opened = self._open()
+            except sqlite3.DatabaseError as error:
+                if not self._begin_anew_if_damaged(error):
+                    raise
+                self._opened = self._open()
         return self._opened
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path != ":memory:":
+            # Readable by its owner alone; SQLite gives the files beside it the same mode.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        opened = sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            opened.executescript(_SCHEMA)
+        except BaseException:
+            opened.close()
+            raise
+        return opened

@@ -204,3 +204,12 @@ async def test_a_file_that_can_not_be_opened_is_unavailable(tmp_path: Path) -> N
         assert not counts.check()
         with pytest.raises(AccountsUnavailable, match="nowhere"):
             await LoginThrottle(counts).count_try("ada", "10.0.0.1")
+
+
+def test_a_damaged_file_of_counts_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "rate-limits.sqlite"
+    with closing(SqliteRateLimits(path)) as counts:
+        assert counts.incr("key", 60) == 1
+    path.write_bytes(b"no database at all " * 1000)
+    with closing(SqliteRateLimits(path)) as counts:
+        assert [counts.incr("key", 60), counts.incr("key", 60)] == [1, 2]
