@@ -29,8 +29,9 @@ dev: $(VENV)/.dev ## also what those who write projections and notebooks need: p
 test: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## run every test, or those in TESTS="..."
 	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
-soak: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## damage, random requests and kills in full (SOAK_MINUTES, by default 30, for the former two)
-	SOAK=1 $(BIN)/python -m pytest -q -rs -s --timeout 7200 tests/soak \
+soak: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## random requests, damaged files and kills in full (SOAK_MINUTES=30 bounds all but the kills)
+	SOAK=1 $(BIN)/python -m pytest -q -rs -s --timeout 7200 tests/soak/test_mutated_files.py \
+		tests/soak/test_random_requests.py tests/soak/test_damaged_folders.py \
 		tests/e2e/test_kill_under_load.py tests/engines/test_up_command.py
 
 check: $(VENV)/.test $(VENV)/.streaming ## format, lint, types and import contracts
