@@ -1,9 +1,10 @@
 """The stack keeper: `python -m infra.dev.stack_keeper --listener FD ... --lifeline FD`.
 
-A child of the stack supervisor that starts again what `starling up` started and what dies: Kafka,
-MongoDB, HAProxy, and the supervisor itself. Supervisor and keeper watch one another: the supervisor
-starts a keeper that died again, and a keeper whose supervisor died starts a new one, which brings
-its own keeper. None of it is its child for good, so the record says which processes there are.
+A child of the stack supervisor that starts again what `starling up` started and what dies or
+stands still: Kafka, MongoDB, HAProxy, and the supervisor itself. Supervisor and keeper watch one
+another: the supervisor starts a keeper that died again, and a keeper whose supervisor died starts a
+new one, which brings its own keeper. None of it is its child for good, so the record says which
+processes there are.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -29,7 +31,7 @@ from infra.dev.stack_processes import (
     start_haproxy,
     start_supervisor,
 )
-from infra.dev.stack_record import StackFailed, StackRecord, read_stack_record
+from infra.dev.stack_record import StackFailed, StackRecord, StartedProcess, read_stack_record
 from infra.process.child_run import announce_ready, send_heartbeats
 from infra.process.logs import configure_logs
 from infra.process.supervisor import stop_on_signals, watch_lifeline
@@ -38,6 +40,7 @@ from infra.settings import Settings, from_environment
 LOOK_SECONDS: Final = 0.3
 FIRST_DELAY: Final = 0.3
 LONGEST_DELAY: Final = 20.0
+STOPPED_SECONDS: Final = 5.0
 STABLE_SECONDS: Final = 30.0
 """What ran for so many seconds is started again without a longer delay."""
 
@@ -62,6 +65,21 @@ def keep_alive(settings: Settings, name: str, start: Callable[[StackRecord], boo
                 _logger.info("%s is at work again", name)
         except (EngineFailed, EngineMissing, StackFailed, OSError) as error:
             _logger.error("%s could not be started again: %s", name, error)
+
+
+def kill_stopped(settings: Settings) -> None:
+    """Kill what has stood still (SIGSTOP) for `STOPPED_SECONDS`, the supervisor too: it would keep
+    its connections, and all that wait for it, for ever."""
+    looks: Counter[StartedProcess] = Counter()
+    while True:
+        time.sleep(LOOK_SECONDS)
+        record = read_stack_record(settings.stack_file) or StackRecord()
+        stopped = {process for process in record.processes if process.is_stopped()}
+        looks = Counter({process: looks[process] + 1 for process in stopped})
+        for process in stopped:
+            if looks[process] * LOOK_SECONDS >= STOPPED_SECONDS:
+                _logger.warning("%s stands still and is killed", process.name)
+                process.kill()
 
 
 def _has_ended(record: StackRecord, name: str) -> bool:
@@ -107,6 +125,7 @@ def _keep_engines(settings: Settings) -> None:
     }
     for name, start in kept.items():
         threading.Thread(target=keep_alive, args=(settings, name, start), daemon=True).start()
+    threading.Thread(target=kill_stopped, args=(settings,), daemon=True).start()
 
 
 async def run_keeper(settings: Settings, listeners: Sequence[int], lifeline: int) -> None:

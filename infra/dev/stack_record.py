@@ -55,6 +55,18 @@ class StartedProcess(msgspec.Struct, frozen=True):
         """Whether this very process still runs."""
         return self.boot == read_boot_id() and _read_start_ticks(self.pid) == self.ticks
 
+    def is_stopped(self) -> bool:
+        """Whether it stands still (SIGSTOP)."""
+        with contextlib.suppress(psutil.Error):
+            return self.is_running() and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        return False
+
+    def kill(self) -> None:
+        """`kill -9`. Nothing where it has ended."""
+        if self.is_running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
     def stop(self, grace_seconds: float = GRACE_SECONDS) -> bool:
         """Terminate it, and kill it when the grace is over. False if it had ended before."""
         if not self.is_running():
@@ -63,6 +75,7 @@ class StartedProcess(msgspec.Struct, frozen=True):
         # now and all ids had been used once in between.
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
+            os.kill(self.pid, signal.SIGCONT)  # one that stands still would not hear of it
             end = time.monotonic() + grace_seconds
             while self.is_running():
                 if time.monotonic() > end:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.engines.haproxy import load_balanced
 from tests.support.server_processes import Process, ServerProcesses, running_processes
+from tests.support.starling_program import starling_environment
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
@@ -53,7 +54,11 @@ class BalancedApis:
 
 @pytest.fixture
 async def balanced(tmp_path: Path) -> AsyncIterator[BalancedApis]:
-    async with running_processes(tmp_path / "data", listeners=2) as running:
+    data = tmp_path / "data"
+    async with running_processes(data, listeners=2) as running:
+        running.use_environment(
+            starling_environment(STARLING_DATA=str(data), STARLING_TRUSTED_PROXIES="127.0.0.1")
+        )
         await running.start_projector()
         apis = [await running.start_api(0), await running.start_api(1)]
         first, second = (urlsplit(running.url(number)).netloc for number in (0, 1))

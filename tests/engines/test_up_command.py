@@ -218,7 +218,9 @@ class StackUnderFaults:
                 await wait_until(lambda: bool(self.up.supervised_pids(word)))
                 os.kill(random.choice(self.up.supervised_pids(word)), signal.SIGKILL)
             case "Kafka" | "MongoDB" | "HAProxy" | "the stack supervisor":
-                await self._kill_started(what)
+                await self._end_started(what, signal.SIGKILL)
+            case "stopped MongoDB" | "stopped Kafka" | "stopped the stack supervisor":
+                await self._end_started(what.removeprefix("stopped "), signal.SIGSTOP)
             case "keeper":
                 await wait_until(lambda: bool(self.up.supervised_pids("stack_keeper")))
                 os.kill(self.up.supervised_pids("stack_keeper")[0], signal.SIGKILL)
@@ -229,17 +231,18 @@ class StackUnderFaults:
                 leaving.terminate()
                 await asyncio.to_thread(leaving.wait, 30)
 
-    async def _kill_started(self, name: str) -> None:
-        """`kill -9`; it is started again by itself."""
+    async def _end_started(self, name: str, number: signal.Signals) -> None:
+        """Kill or stop it; it is started again by itself."""
         killed = self.up.started_process(name)
-        os.kill(killed.pid, signal.SIGKILL)
+        os.kill(killed.pid, number)
         await wait_until(lambda: self.up.started_process(name).pid != killed.pid)
         await wait_until(lambda: self.up.started_process(name).is_running())
 
 
 ROUNDS = (
     "worker", "MongoDB", "relay", "HAProxy", "add", "Kafka", "keeper", "worker", "remove",
-    "the stack supervisor", "MongoDB", "relay", "add", "worker", "Kafka", "remove",
+    "the stack supervisor", "stopped MongoDB", "relay", "add", "worker", "stopped Kafka",
+    "MongoDB", "stopped the stack supervisor", "Kafka", "remove",
 )  # fmt: skip
 
 

@@ -109,3 +109,17 @@ def test_commands_find_the_engines_of_a_running_stack_unless_they_are_told_other
     monkeypatch.delenv("STARLING_KAFKA")
     one.stop()
     assert settings_with_options(data=tmp_path).mongodb is None
+
+
+def test_a_process_that_stands_still_is_told_apart_and_ends_at_once_when_it_is_stopped(
+    children: list["subprocess.Popen[bytes]"],
+) -> None:
+    one = child(children)
+    assert not one.is_stopped()
+    os.kill(one.pid, signal.SIGSTOP)
+    while not one.is_stopped():
+        time.sleep(0.01)
+    began = time.monotonic()
+    assert one.stop()
+    assert time.monotonic() - began < 5
+    assert not one.is_stopped()
