@@ -151,6 +151,12 @@ def test_prose_names_who_acts() -> None:
     assert [word for path in tracked_files() for word in subjectless_words(path)] == []
 
 
+def test_commands_print_by_what_escapes_text_from_outside() -> None:
+    printing = re.compile(r"\bclick\.echo\(|\bsys\.stdout\.buffer\b")
+    places = {str(p) for p in source_files("infra") if printing.search("\n".join(read_lines(p)))}
+    assert places == {"infra/cli/output.py", "infra/cli/errors.py"}
+
+
 def test_one_place_chooses_the_profile() -> None:
     assert len(profile_choices()) == 1, profile_choices()
 
