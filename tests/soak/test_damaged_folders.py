@@ -21,11 +21,11 @@ from click.testing import CliRunner
 from infra.cli.main import main
 from infra.duckdb import parquet_copy
 from tests.support.running_server import GREETING, PASSWORD, running_server
-from tests.support.soak import WHOLE, seeds
+from tests.support.soak import WHOLE, amount, seeds
 from tests.support.starling_program import STARLING, starling_environment
 
 START_SECONDS: Final = 40
-PICKED: Final = 5
+PICKED: Final = 3
 """Damages that `make test` tries; `make soak` tries all."""
 
 RANDOM_BYTES: Final = 1 << 20
@@ -193,6 +193,7 @@ def try_damage(world: World, path: Path, damage: str, folder: Path) -> str:
     return lines[-1]
 
 
+@pytest.mark.timeout(amount(300, 7200))
 def test_a_server_heals_a_damaged_file_or_ends_with_one_line(world: World, tmp_path: Path) -> None:
     every = trials(world)
     failed: dict[tuple[str, str], Any] = {}

@@ -13,7 +13,7 @@ from infra.duckdb import parquet_copy
 from tests.support.mutations import BYTE_MUTATIONS, LINE_MUTATIONS, mutate
 from tests.support.soak import seeds
 
-FILES = (25, 350)
+FILES = (15, 350)
 """Mutated files a door: in `make test`, in `make soak`."""
 
 
