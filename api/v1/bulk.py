@@ -105,15 +105,21 @@ async def _line_windows(request: Request) -> AsyncIterator[list[tuple[int, bytes
             raise RequestRefused(413, "line-too-long", message)
         for number, line in enumerate(lines, before + 1):
             if line.strip():
+                _require_room(count)
                 window.append((number, line))
                 count += 1
-            if count > BATCH_LINES_LIMIT:
-                message = f"send at most {BATCH_LINES_LIMIT} lines at once"
-                raise RequestRefused(413, "batch-too-long", message)
             if len(window) >= WINDOW_LINES:
                 yield window
                 window = []
-    if rest.strip():
+    if rest.strip():  # a last line without its end
+        _require_room(count)
         window.append((number + 1, rest))
     if window:
         yield window
+
+
+def _require_room(count: int) -> None:
+    """Whether a batch of so many lines may have one more. Raises `RequestRefused`."""
+    if count >= BATCH_LINES_LIMIT:
+        message = f"send at most {BATCH_LINES_LIMIT} lines at once"
+        raise RequestRefused(413, "batch-too-long", message)

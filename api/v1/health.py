@@ -1,5 +1,6 @@
 """Whether the server can do its work, for load balancers and people; and its figures."""
 
+import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Final
@@ -21,6 +22,9 @@ from streams.rebuild.status import count_dead_letters
 
 STUCK_AFTER_SECONDS: Final = 10.0
 """After which the projector is held to be dead or stuck, if events wait for it."""
+
+ANSWER_SECONDS: Final = 1.5
+"""After which the server is not ready, whatever its stores have still to say."""
 
 router = APIRouter(route_class=ApiRoute, tags=["health"])
 
@@ -48,9 +52,13 @@ async def check_readiness(state: CurrentState) -> Response:
         lags = ports.projection_lags()
         for lag in lags:
             ports.views.current_store(lag.projection)
-        dead_letters = await count_dead_letters(ports.views)
-        outdated = await ports.outdated_views()
-        paused = await ports.admin.paused_projections()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            dead_letters = await count_dead_letters(ports.views)
+            outdated = await ports.outdated_views()
+            paused = await ports.admin.paused_projections()
+    except TimeoutError:
+        detail = f"the views did not answer within {ANSWER_SECONDS:g} s"
+        return json_response(Health(status="not ready", detail=detail), 503)
     except EXPECTED_ERRORS as error:
         detail = str(error) or translate_error(error).detail
         return json_response(Health(status="not ready", detail=detail), 503)

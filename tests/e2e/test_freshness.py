@@ -219,3 +219,16 @@ async def test_an_operator_is_told_what_projections_leave_out(world: ApiWorld) -
         assert "skips" not in (await operator.get("/v1/projections")).json()[0]
         world.admin.skips = frozenset({30, 4})
         assert (await operator.get("/v1/projections")).json()[0]["skips"] == ["4", "30"]
+
+
+async def test_the_server_says_soon_that_it_is_not_ready_where_no_store_says_what_is_paused(
+    world: ApiWorld, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang() -> frozenset[str]:
+        return await asyncio.Future[frozenset[str]]()
+
+    monkeypatch.setattr(world.admin, "paused_projections", hang)
+    async with asyncio.timeout(20):  # without a bound it would never come
+        answer = await stranger.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+    assert "did not answer" in answer.json()["detail"]
