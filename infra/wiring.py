@@ -32,7 +32,7 @@ from infra.ids.machine_lease import (
     leased_snowflake,
     leased_timed_ids,
 )
-from infra.log_of_record import open_log
+from infra.log_of_record import open_log, open_log_for_questions
 from infra.process.clock import clock_ms
 from infra.process.private_files import read_or_make_secret
 from infra.process.tracing import traced_append
@@ -61,12 +61,15 @@ def choose_profile(settings: Settings) -> Profile:
 
 
 @asynccontextmanager
-async def open_admin(settings: Settings) -> AsyncIterator["ProjectionAdmin"]:
+async def open_admin(
+    settings: Settings, for_questions: bool = False
+) -> AsyncIterator["ProjectionAdmin"]:
     """The administration of projections for the command line, which needs no running projector.
 
-    Raises `LogUnavailable`.
+    `for_questions` alone, the data folder may be a copy that can't be written. Raises
+    `LogUnavailable`.
     """
-    with open_log(settings) as log:
+    with (open_log_for_questions if for_questions else open_log)(settings) as log:
         async with choose_profile(settings).open_admin(log, standalone=True) as admin:
             yield admin
 

@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def use_admin(settings: "Settings", use: "Callable[[ProjectionAdmin], Awaitable[T]]") -> T:
+def use_admin(
+    settings: "Settings",
+    use: "Callable[[ProjectionAdmin], Awaitable[T]]",
+    for_questions: bool = False,
+) -> T:
     """The result of `use`, which is given the administration of the settings' profile.
 
-    Raises `UserError` where it refuses.
+    `for_questions` alone, the data folder may be a copy that can't be written. Raises
+    `UserError` where it refuses.
     """
     import asyncio
 
@@ -25,7 +30,7 @@ def use_admin(settings: "Settings", use: "Callable[[ProjectionAdmin], Awaitable[
     from streams.rebuild.rebuild_record import RebuildInProgress
 
     async def run() -> T:
-        async with open_admin(settings) as admin:
+        async with open_admin(settings, for_questions) as admin:
             return await use(admin)
 
     try:

@@ -53,7 +53,7 @@ def list_dead_letters(names: tuple[str, ...], data: Path | None, as_json: bool) 
     async def read_all(admin: "ProjectionAdmin") -> list[tuple[str, "DeadLetter"]]:
         return [(name, one) for name in wanted for one in await admin.dead_letters(name)]
 
-    letters = use_admin(settings, read_all)
+    letters = use_admin(settings, read_all, for_questions=True)
     if as_json:
         rows = [{"projection": name, **_dead_letter_json(letter)} for name, letter in letters]
         echo_json(json.dumps(rows))
@@ -72,16 +72,18 @@ def inspect(name: str, position: int, data: Path | None) -> None:
     Example: starling dlq inspect posts 48213
     """
     from events.json_lines import render_line
-    from infra.log_of_record import open_log
+    from infra.log_of_record import open_log_for_questions
 
     settings, projection = settings_of_existing_log(data=data), find_projection(name)
-    letters = use_admin(settings, lambda admin: admin.dead_letters(projection.name))
+    letters = use_admin(
+        settings, lambda admin: admin.dead_letters(projection.name), for_questions=True
+    )
     found = next((letter for letter in letters if letter.position == position), None)
     if found is None:
         raise UserError(
             f"{name} has no dead letter at position {position}: see `starling dlq list`"
         )
-    with open_log(settings) as log:
+    with open_log_for_questions(settings) as log:
         [stored] = log.read_all(position - 1, limit=1)
     shown = {
         "projection": name,

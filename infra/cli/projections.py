@@ -83,7 +83,7 @@ def check(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     async def check_each(admin: "ProjectionAdmin") -> list[CodeCheck]:
         return [check_code(each, await admin.view_origin(each.name)) for each in wanted]
 
-    found = use_admin(settings_of_existing_log(data=data), check_each)
+    found = use_admin(settings_of_existing_log(data=data), check_each, for_questions=True)
     if as_json:
         echo_json(json.dumps([one._asdict() for one in found]))
     else:
@@ -185,7 +185,7 @@ def _print_status(settings: "Settings", names: tuple[str, ...], as_json: bool) -
     from streams.rebuild.status import ProjectionStatus
 
     wanted = find_projections(names)
-    rows = use_admin(settings, lambda admin: admin.statuses(wanted))
+    rows = use_admin(settings, lambda admin: admin.statuses(wanted), for_questions=True)
     if as_json:
         # Positions are opaque outside the log, and text wherever others read them.
         texts = [{"position": str(row.position), "skips": [*map(str, row.skips)]} for row in rows]

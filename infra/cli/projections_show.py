@@ -64,7 +64,7 @@ def show(
     """
     import asyncio
 
-    from infra.log_of_record import open_log
+    from infra.log_of_record import open_log_for_questions
 
     projection = find_projection(name)
     tables = [table for table in projection.tables if only in (None, table.name)]
@@ -73,7 +73,7 @@ def show(
         raise click.BadParameter(f"{name} has no table {only!r}; it has {there}")
     settings = settings_of_existing_log(data=data)
     most = limit if limit is not None or as_json else DEFAULT_ROW_LIMIT
-    with open_log(settings) as log:
+    with open_log_for_questions(settings) as log:
         moment = _parse_point_in_time(log, at)
         asyncio.run(_print_past_tables(settings, log, projection, moment, tables, most, as_json))
 
@@ -111,6 +111,9 @@ async def _print_past_tables(
     most: int | None,
     as_json: bool,
 ) -> None:
+    from contextlib import nullcontext
+    from tempfile import TemporaryDirectory
+
     from infra.cli.progress import progress_bar
     from infra.embedded.time_travel import build_point_in_time, open_built_view
     from infra.sqlite.snapshots import ViewSnapshots
@@ -118,12 +121,14 @@ async def _print_past_tables(
 
     async with choose_profile(settings).open_admin(log, standalone=True) as admin:
         skips = await admin.skipped_positions(projection.name)
-    snapshots = ViewSnapshots(settings.snapshots_folder)
-    path = snapshots.unfinished_path(f"show-{os.getpid()}")
-    with progress_bar() as progress:
+    # Of a copy that can't be written, snapshots are neither used nor kept.
+    elsewhere = TemporaryDirectory() if not os.access(settings.data, os.W_OK) else nullcontext()
+    with elsewhere as folder, progress_bar() as progress:
+        snapshots = ViewSnapshots(Path(folder) if folder else settings.snapshots_folder)
+        path = snapshots.unfinished_path(f"show-{os.getpid()}")
         report = progress.begin_phase("events", moment.until)
         await build_point_in_time(snapshots, log, projection, moment, path, skips, report)
-    store = open_built_view(projection, path)
+        store = open_built_view(projection, path)
     try:
         for table in tables:
             await (_print_json_rows if as_json else _print_table_rows)(store, table, most)

@@ -43,12 +43,12 @@ def token(user: str, scopes: tuple[str, ...], days: float, data: Path | None) ->
     from typing import cast
 
     from api.accounts.access_tokens import AccessTokens, TokenScope
-    from infra.log_of_record import open_log
+    from infra.log_of_record import open_log_for_questions
     from infra.process.clock import clock_ms
     from infra.wiring import signing_secret
 
     settings = settings_of_existing_log(data=data)
-    with open_log(settings) as log:
+    with open_log_for_questions(settings) as log:
         id = _active_user(log, user)
     tokens = AccessTokens(signing_secret(settings), clock_ms)
     chosen = cast("tuple[TokenScope, ...]", scopes or ("user",))

@@ -7,6 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from infra.sqlite.read_only_files import is_in_read_only_folder, reading_address
+
 _PAGES_AT_ONCE: Final = 4096
 """16 MB: between two such steps Ctrl-C is heard and progress is reported."""
 
@@ -26,9 +28,9 @@ def copy_while_written(
     the moment, so that SQLite never begins the copy anew because of them; what they write until it
     ends stays in the `-wal` file. Raises `sqlite3.Error`, `OSError`.
     """
-    # Not `mode=ro`: a file whose last writer was killed has to be recovered first.
+    # Not `mode=ro`, where it can be: a file whose last writer was killed has to be recovered first.
     with (
-        closing(_open_connection(source)) as read,
+        closing(_open_source(source)) as read,
         closing(_open_connection(target)) as write,
     ):
         read.execute("PRAGMA query_only = ON")
@@ -60,6 +62,12 @@ def flush_to_disk(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def _open_source(path: Path) -> sqlite3.Connection:
+    if not is_in_read_only_folder(path):
+        return _open_connection(path)
+    return sqlite3.connect(reading_address(path), uri=True, isolation_level=None)
 
 
 def _open_connection(path: Path) -> sqlite3.Connection:

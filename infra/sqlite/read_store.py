@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from infra.sqlite.read_only_files import reading_address
 from infra.sqlite.table_statements import TableStatements
 from projections.store import Changes, StoreError, StoreUnavailable, WriterSuperseded
 from projections.tables import CounterTable, Key, Row, Table
@@ -54,7 +55,7 @@ class SqliteReadStore:
         """
         try:
             connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
+                reading_address(path) if read_only else f"{path.absolute().as_uri()}?mode=rwc",
                 uri=True,
                 isolation_level=None,
                 timeout=_BUSY_SECONDS,

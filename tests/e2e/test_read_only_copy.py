@@ -61,6 +61,27 @@ def test_commands_that_read_leave_a_read_only_copy_as_it_is(tmp_path: Path) -> N
     assert contents(copy) == before
 
 
+def test_operators_may_ask_a_read_only_copy_too(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    register = b'{"command": "register", "key": "u1", "data": {"handle": "ada", "name": "Ada"}}'
+    assert starling("import", "-", "--data", copy, stdin=register).returncode == 0
+    assert starling("projections", "rebuild", "profiles", "--data", copy).returncode == 0
+    made = starling("token", "@ada", "--data", copy)  # with the secret that signs it
+    assert made.returncode == 0
+    before = contents(copy)
+    questions = (
+        ("token", "@ada"), ("projections", "status", "profiles"), ("projections", "check"),
+        ("projections", "show", "profiles", "--json"), ("dlq", "list"),
+        ("backup", tmp_path / "backup"),
+    )  # fmt: skip
+    with read_only(copy):
+        done = {asked[:2]: starling(*asked, "--data", copy) for asked in questions}
+    assert {asked: one.stderr for asked, one in done.items() if one.returncode} == {}
+    assert b"current" in done["projections", "status"].stdout
+    assert b'"handle":"ada"' in done["projections", "show"].stdout.replace(b" ", b"")
+    assert contents(copy) == before
+
+
 @pytest.mark.parametrize("with_shm", [True, False], ids=["shm copied", "shm left behind"])
 def test_events_that_a_copied_wal_still_holds_are_never_left_out_silently(
     with_shm: bool, tmp_path: Path
