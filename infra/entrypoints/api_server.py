@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -82,9 +83,7 @@ def build_server(app: object, limits: ConnectionLimits | None = None) -> "ApiSer
     """
     limits = limits or ConnectionLimits()
     files = divide_open_files(limits.connections)
-    connections = OpenConnections(
-        limits._replace(connections=files.connections), asyncio.get_running_loop().time
-    )
+    connections = OpenConnections(limits._replace(connections=files.connections), time.monotonic)
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI application, whatever its class
         http=partial(BoundedHttpProtocol, connections),  # type: ignore[arg-type]  # makes one
