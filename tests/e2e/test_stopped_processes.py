@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
-import psutil
 import pytest
 
 from infra.log_of_record import open_log
@@ -23,7 +22,7 @@ from tests.support.acknowledged_writes import (
 )
 from tests.support.retrying_client import RetryingClient
 from tests.support.running_server import GREETING, wait_for_line
-from tests.support.starling_program import STARLING, starling_environment
+from tests.support.starling_program import STARLING, children_with, starling_environment
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(100)
@@ -35,8 +34,7 @@ RECOVERED_SECONDS = 12.0
 
 def children_of(server: asyncio.subprocess.Process, word: str) -> list[int]:
     """The ids of a server's processes with a word among their arguments."""
-    children = psutil.Process(server.pid).children()
-    return [child.pid for child in children if word in " ".join(child.cmdline())]
+    return children_with(word, server.pid)
 
 
 def is_replaced(server: asyncio.subprocess.Process, stopped: int) -> bool:

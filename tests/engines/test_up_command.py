@@ -40,7 +40,7 @@ from tests.support.mission_workload import MissionWorkload
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.requirements import skip_or_fail
 from tests.support.soak import amount
-from tests.support.starling_program import starling
+from tests.support.starling_program import children_with, starling
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(amount(600, 1800))]
@@ -65,9 +65,7 @@ class RunningStack:
 
     def supervised_pids(self, word: str) -> list[int]:
         """The ids of the stack supervisor's children with a word among their arguments."""
-        supervisor = self.started_process("the stack supervisor").pid
-        children = psutil.Process(supervisor).children()
-        return [each.pid for each in children if word in " ".join(each.cmdline())]
+        return children_with(word, self.started_process("the stack supervisor").pid)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 STARLING = Path(sys.executable).parent / "starling"
 
 _TERMINAL_CODE: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -84,3 +86,13 @@ def killed_at_exit(
     finally:
         process.kill()
         process.wait()
+
+
+def children_with(word: str, parent: int) -> list[int]:
+    """The ids of a process's children with a word among their arguments."""
+    found = []
+    for child in psutil.Process(parent).children():
+        with suppress(psutil.Error):  # it ended meanwhile
+            if word in " ".join(child.cmdline()):
+                found.append(child.pid)
+    return found
