@@ -12,6 +12,7 @@ from api.accounts.throttle import LoginThrottle
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
 from events.log import EventLog
+from events.sealed_text import OpenText, as_written
 from projections.home.home_timeline import HomeTimeline
 from projections.store import CurrentStores, ReadStore
 from streams.rebuild.admin import ProjectionAdmin
@@ -102,6 +103,8 @@ class Ports:
     admin: ProjectionAdmin
     log_problem: Callable[[], str | None] = lambda: None
     """Why the views can't be those of the log; None while nothing is known of it."""
+    open_text: OpenText = as_written
+    """Opens the texts that the log and the views hold, for what is shown to clients."""
     base_url: str = "http://127.0.0.1:8000"
     """Where clients reach the server; every absolute URL begins with it."""
     ready_within: int = 10_000

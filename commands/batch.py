@@ -20,6 +20,7 @@ from commands.request import CommandOutcome, CommandRequest, decide, replay_outc
 from commands.stream_reader import fold_events, read_stream
 from events.log import AppendRequest, EventLog, IdempotencyResult, WrongVersion
 from events.schema import Event
+from events.sealed_text import OpenText
 
 COMMANDS_PER_WINDOW: Final = 256
 """Commands decided before anything is appended: some 15 ms of an event loop's time."""
@@ -39,12 +40,14 @@ class CommandBatch:
         new_id: Callable[[], int],
         append: Callable[[AppendRequest], Awaitable[CommandOutcome]],
         handle: Callable[[CommandRequest], Awaitable[CommandOutcome]],
+        open_text: OpenText,
     ) -> None:
         """`append` and `handle` are `CommandHandler`'s `append_decision` and `handle`."""
         self._log = log
         self._new_id = new_id
         self._append = append
         self._handle = handle
+        self._open_text = open_text
         self._results: dict[int, CommandOutcome | CommandRejected] = {}
         self._newest_position = 0
 
@@ -82,7 +85,7 @@ class CommandBatch:
                 decision = (
                     replay_outcome(key, first)
                     if key and first
-                    else decide(resolved, reader, self._new_id)
+                    else decide(resolved, reader, self._new_id, self._open_text)
                 )
             except CommandRejected as rejected:
                 decision = rejected

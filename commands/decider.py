@@ -16,6 +16,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from events.schema import Event
+from events.sealed_text import OpenText, as_written
 
 S = TypeVar("S")
 
@@ -60,10 +61,14 @@ NO_EVENTS: Decision = ()
 
 
 class CommandContext(NamedTuple):
-    """Who gives a command, and the id of what it creates, if it creates something."""
+    """Who gives a command, and the id of what it creates, if it creates something.
+
+    Texts in states are as the log holds them; `open_text` gives what was written.
+    """
 
     actor: int
     new_id: int
+    open_text: OpenText = as_written
 
 
 @dataclass(frozen=True, slots=True)

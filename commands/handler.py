@@ -14,6 +14,7 @@ from commands.errors import CommandRejected, WriteContention
 from commands.request import CommandOutcome, CommandRequest, decide, key_conflict, replay_outcome
 from commands.stream_reader import StreamReader
 from events.log import AppendRequest, AppendResult, EventLog, IdempotencyKeyReused, WrongVersion
+from events.sealed_text import OpenText, as_written
 
 MAX_ATTEMPTS: Final = 5
 
@@ -29,8 +30,13 @@ class CommandHandler:
         log: EventLog,
         new_id: Callable[[], int],
         around_append: Callable[[Append], Append] = lambda append: append,
+        open_text: OpenText = as_written,
     ) -> None:
-        """`around_append` may add to what an append does: measure it, or tell of it."""
+        """`around_append` may add to what an append does: seal its texts, measure it, tell of it.
+
+        `open_text` opens the texts that the log holds.
+        """
+        self._open_text = open_text
         self._log = log
         self._new_id = new_id
         self._reads_are_local = log.features.local_reads
@@ -67,7 +73,9 @@ class CommandHandler:
 
         Raises `LogUnavailable`; some may be done then, and those with keys are safe to send again.
         """
-        batch = CommandBatch(self._log, self._new_id, self.append_decision, self.handle)
+        batch = CommandBatch(
+            self._log, self._new_id, self.append_decision, self.handle, self._open_text
+        )
         return await batch.run(requests)
 
     async def append_decision(self, append: AppendRequest) -> CommandOutcome:
@@ -95,7 +103,7 @@ class CommandHandler:
     def _decide_on_log(self, request: CommandRequest) -> AppendRequest | CommandOutcome:
         reader = StreamReader(self._log)
         try:
-            return decide(request, reader, self._new_id)
+            return decide(request, reader, self._new_id, self._open_text)
         except CommandRejected:
             # Done before? A registration that is sent again is rejected for its own handle.
             first = request.key and reader.idempotency_result(request.key.name)

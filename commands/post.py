@@ -166,7 +166,7 @@ def _decide_edit(command: EditPost, context: CommandContext, read_state: ReadSta
     state = _require_own_post(command.post, context, read_state)
     if state.deleted:
         raise rules.post_not_found(command.post)
-    if checked == state.text:
+    if checked == context.open_text(state.text):
         return NO_EVENTS
     found = text.find_entities(checked)
     edited = PostEdited(command.post, context.actor, checked, found.hashtags, found.mentions)

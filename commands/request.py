@@ -9,6 +9,7 @@ from commands.errors import StateConflict
 from commands.registry import DECIDERS_BY_COMMAND
 from commands.stream_reader import StateSource
 from events.log import AppendRequest, IdempotencyKey, IdempotencyResult, NewEvent, StreamAppend
+from events.sealed_text import OpenText, as_written
 
 
 class CommandRequest(NamedTuple):
@@ -40,7 +41,10 @@ class CommandOutcome(NamedTuple):
 
 
 def decide(
-    request: CommandRequest, source: StateSource, new_id: Callable[[], int]
+    request: CommandRequest,
+    source: StateSource,
+    new_id: Callable[[], int],
+    open_text: OpenText = as_written,
 ) -> AppendRequest | CommandOutcome:
     """The append that a command needs, or its outcome where it needs none.
 
@@ -49,7 +53,7 @@ def decide(
     decider = DECIDERS_BY_COMMAND[type(request.command)]
     next_id = request.id_source or new_id
     first_id = next_id()
-    context = CommandContext(request.actor, first_id)
+    context = CommandContext(request.actor, first_id, open_text)
     decision = decider.decide(request.command, context, source)
     result_id = first_id if decider.creates else decider.subject_id(request.command, context)
     if not decision and request.key is None:

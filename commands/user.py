@@ -172,9 +172,10 @@ def _decide_profile_change(
     stream = streams.user_stream(context.actor)
     account = read_state(stream, USER_STATE)
     checked = checked_profile_change(command)
-    name = account.name if checked.name is None else checked.name
-    bio = account.bio if checked.bio is None else checked.bio
-    if (name, bio) == (account.name, account.bio):
+    old_name, old_bio = context.open_text(account.name), context.open_text(account.bio)
+    name = old_name if checked.name is None else checked.name
+    bio = old_bio if checked.bio is None else checked.bio
+    if (name, bio) == (old_name, old_bio):
         return NO_EVENTS
     return (StreamWrite(stream, (ProfileChanged(context.actor, name, bio),)),)
 

@@ -1,12 +1,18 @@
-"""The log of record that the settings name. Any process may open it; the store arbitrates."""
+"""The log of record that the settings name, and the keys of its texts.
+
+Any process may open them; the stores arbitrate.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from events.log import EventLog
+from events.log import EventLog, LogUnavailable
+from events.sealed_text import SEALED_TYPES, OpenText, as_written, sealed_texts
+from infra.encryption.text_cipher import TextCipher
 from infra.settings import InvalidSetting, Settings
 from infra.sqlite.event_log import SqliteLog
+from infra.sqlite.text_keys import SqliteTextKeys
 
 
 @contextmanager
@@ -39,3 +45,39 @@ def _connect_log(settings: Settings, read_only: bool) -> SqliteLog:
 def log_is_missing(settings: Settings) -> bool:
     """Whether no process has written the log yet, as far as that can be seen from here."""
     return settings.log == "sqlite" and not settings.log_file.is_file()
+
+
+@contextmanager
+def open_text_keys(
+    settings: Settings, log: EventLog, *, read_only: bool = False
+) -> Iterator[SqliteTextKeys]:
+    """The keys that the texts of a log are sealed under, made where there are none.
+
+    Raises `LogUnavailable`, also where the log holds sealed texts and the file of their keys is
+    gone: a new one would make every text of before unreadable for ever, without a word.
+    """
+    path = settings.text_keys_file
+    if not path.is_file() and has_sealed_texts(log):
+        raise LogUnavailable(
+            f"{path} is missing, and without it no text of the log can be read: put it there from "
+            "a backup. To go on without the texts of before, make an empty file of this name"
+        )
+    with closing(SqliteTextKeys(path, log.identity, read_only=read_only)) as keys:
+        yield keys
+
+
+@contextmanager
+def open_text_reader(settings: Settings, log: EventLog) -> Iterator[OpenText]:
+    """What opens the texts of a log, for a command that only reads. Raises as `open_text_keys`."""
+    if not settings.text_keys_file.is_file() and not has_sealed_texts(log):
+        yield as_written
+        return
+    with open_text_keys(settings, log, read_only=True) as keys:
+        yield TextCipher(keys).open_text
+
+
+def has_sealed_texts(log: EventLog) -> bool:
+    """Whether the first event with personal texts has them sealed, as in each log that was begun
+    since they are."""
+    first = log.read_all(types=SEALED_TYPES, limit=1)
+    return bool(first and sealed_texts(first[0].data))

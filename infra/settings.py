@@ -263,6 +263,11 @@ class Settings(BaseSettings):
         return self.data / "accounts.sqlite"
 
     @property
+    def text_keys_file(self) -> Path:
+        """What the log's personal texts are sealed under. Without it no text can be read."""
+        return self.data / "text-keys.sqlite"
+
+    @property
     def rate_limits_file(self) -> Path:
         """How often passwords were tried of late. Disposable."""
         return self.data / "rate-limits.sqlite"

@@ -22,8 +22,9 @@ from api.http.request_log import note_correlation
 from commands.handler import Append, CommandHandler
 from commands.references import ReferenceResolver
 from events.ids.snowflake import IMPORT_MACHINES, MachineIdLost, compose_id, decode_id, first_id_at
-from events.log import LOG_START, AppendRequest, AppendResult, EventLog
-from infra.files.atomic_write import write_atomically
+from events.log import AppendRequest, AppendResult, EventLog
+from events.sealed_text import OpenText
+from infra.encryption.text_cipher import TextCipher
 from infra.ids.machine_lease import (
     AcquireLease,
     LeaseError,
@@ -32,7 +33,7 @@ from infra.ids.machine_lease import (
     leased_snowflake,
     leased_timed_ids,
 )
-from infra.log_of_record import open_log, open_log_for_questions
+from infra.log_of_record import open_log, open_log_for_questions, open_text_keys
 from infra.process.clock import clock_ms
 from infra.process.private_files import read_or_make_secret
 from infra.process.tracing import traced_append
@@ -41,6 +42,7 @@ from infra.settings import InvalidSetting, Settings
 
 if TYPE_CHECKING:
     from api.accounts.account_store import AccountStore
+    from api.accounts.erasure import Erasure
     from api.accounts.throttle import LoginThrottle
     from api.ports import Ports, ProjectionLag
     from streams.rebuild.admin import ProjectionAdmin
@@ -85,8 +87,8 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
 
     profile = choose_profile(settings)
     with open_write_side(settings) as side:
-        await _finish_erasures(side.log, side.accounts, settings.data / "erased")
         async with (
+            side.erasure.running(),
             profile.open_read_side(side.log) as read_side,
             profile.open_admin(side.log, standalone=False) as admin,
             aclosing(PointInTimeViews(settings, side.log, admin.skipped_positions)) as past,
@@ -110,6 +112,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 outdated_views=read_side.outdated_views,
                 log_problem=read_side.log_problem,
                 admin=admin,
+                open_text=side.open_text,
                 access_log=settings.access_log,
                 metrics_audience=settings.metrics,
                 render_shared_metrics=metrics_renderer(settings.metrics_folder),
@@ -133,31 +136,12 @@ def _lag_reader(log: EventLog, read_side: ReadSide) -> Callable[[], list["Projec
     return read_lags
 
 
-async def _finish_erasures(log: EventLog, accounts: "AccountStore", file: Path) -> None:
-    """Erase what killed processes left of deleted accounts; `file` holds up to where that is done.
-
-    Without the file all deletions are read again, which is only slower.
-    """
-    from api.accounts.account_store import erase_deleted_accounts
-
-    done = _read_position(file)
-    # Beyond the head: an older copy of the log was put in its place.
-    after = await erase_deleted_accounts(log, accounts, done if done <= log.head() else LOG_START)
-    write_atomically(file, b"%d" % after)
-
-
-def _read_position(file: Path) -> int:
-    try:
-        return int(file.read_text(encoding="ascii"))
-    except (FileNotFoundError, ValueError):
-        return LOG_START
-
-
 @dataclass(frozen=True, slots=True)
 class WriteSide:
     """What commands are carried out with, in API processes and in `starling import`.
 
-    `open_import_ids` opens a source of ids at given times.
+    `open_import_ids` opens a source of ids at given times; `erasure` carries out deletions while it
+    runs.
     """
 
     log: EventLog
@@ -165,6 +149,8 @@ class WriteSide:
     references: ReferenceResolver
     accounts: "AccountStore"
     throttle: "LoginThrottle"
+    open_text: OpenText
+    erasure: "Erasure"
     clock_ms: Callable[[], int]
     new_id: Callable[[], int]
     open_import_ids: Callable[[], AbstractContextManager[Callable[[int], int]]]
@@ -177,37 +163,43 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
     Open it in the process that uses it, after any fork. Raises `OSError`, `LogUnavailable`,
     `LeaseError`, `AccountsUnavailable`.
     """
+    from api.accounts.erasure import Erasure
     from api.accounts.throttle import LoginThrottle
 
     settings.make_data_folder()
     profile = choose_profile(settings)
     with (
         open_log(settings) as log,
+        open_text_keys(settings, log) as text_keys,
         open_live_ids(settings, log) as new_id,
         profile.open_accounts() as accounts,
         profile.open_rate_limits() as counts,
     ):
+        cipher = TextCipher(text_keys)
         yield WriteSide(
             log=log,
-            handler=CommandHandler(log, new_id, _observed_append),
+            handler=CommandHandler(log, new_id, partial(_sealed_append, cipher), cipher.open_text),
             references=ReferenceResolver(log),
             accounts=accounts,
             throttle=LoginThrottle(counts if settings.limits else None),
+            open_text=cipher.open_text,
+            erasure=Erasure(log, accounts, text_keys),
             clock_ms=clock_ms,
             new_id=new_id,
             open_import_ids=partial(open_import_ids, settings, log),
         )
 
 
-def _observed_append(append: Append) -> Append:
-    """Ties the append to the request that makes it: in log records, and in traces."""
+def _sealed_append(cipher: TextCipher, append: Append) -> Append:
+    """Seals the texts of an append, and ties it to the request that makes it: in log records, and
+    in traces."""
     traced = traced_append(append)
 
-    async def observed(request: AppendRequest) -> AppendResult:
+    async def seal_and_append(request: AppendRequest) -> AppendResult:
         note_correlation(request.correlation)
-        return await traced(request)
+        return await traced(await cipher.seal(request))
 
-    return observed
+    return seal_and_append
 
 
 @contextmanager

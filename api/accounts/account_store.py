@@ -5,14 +5,7 @@ its user; a user without one (imported, say) can't sign in. API processes and `s
 write accounts; the adapters are in `infra.sqlite` and `infra.mongodb`.
 """
 
-from typing import Final, NamedTuple, Protocol
-
-from events.codec import EVENT_CODEC
-from events.log import LOG_START, EventLog
-from events.schema import EVENT_TYPES, UserDeleted
-
-DELETIONS_PER_READ: Final = 1000
-"""Events read at once by `erase_deleted_accounts`."""
+from typing import NamedTuple, Protocol
 
 
 class AccountRecord(NamedTuple):
@@ -52,25 +45,3 @@ class AccountStore(Protocol):
     def close(self) -> None:
         """Close the files or connections."""
         ...
-
-
-async def erase_deleted_accounts(log: EventLog, accounts: AccountStore, after: int) -> int:
-    """Erase the accounts of users whose deletion is in the log behind the position `after`.
-
-    An account is erased after its user's deletion is in the log. A process that is killed in
-    between leaves it, so the next one does this when it starts. Returns the position to give as
-    `after` next time. Raises `LogError`, `AccountsUnavailable`.
-    """
-    head = log.head()
-    if after > head:
-        after = LOG_START  # it is a position of another log
-    while after < head:
-        rows = log.read_all(
-            after, types=[EVENT_TYPES[UserDeleted][0]], limit=DELETIONS_PER_READ, until=head
-        )
-        for row in rows:
-            event = EVENT_CODEC.decode(row.type, row.schema, row.data)
-            if isinstance(event, UserDeleted) and await accounts.get(event.user) is not None:
-                await accounts.remove(event.user)
-        after = rows[-1].position if len(rows) == DELETIONS_PER_READ else head
-    return head

@@ -22,6 +22,7 @@ from events.envelope import StoredEvent
 from events.event_filter import EventFilter, select_events
 from events.json_lines import render_lines
 from events.log import EventLog
+from events.sealed_text import OpenText, open_stored
 
 HEARTBEAT: Final = 15.0
 """Seconds after which a quiet stream sends a sign of life: proxies close silent connections."""
@@ -79,21 +80,24 @@ async def read_events(
     )
     log, head = state.ports.log, state.ports.log.head()
     if EVENT_STREAM in accept:
-        chunks = _follow_log(log, event_filter)
+        chunks = _follow_log(log, event_filter, state.ports.open_text)
         return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
     position = {"starling-position": str(max(head, event_filter.after))}
-    chunks = _ndjson_lines(log, event_filter, head)
+    chunks = _ndjson_lines(log, event_filter, head, state.ports.open_text)
     return StreamedResponse(chunks, state.open_streams, NDJSON, position)
 
 
-async def _follow_log(log: EventLog, event_filter: EventFilter) -> AsyncGenerator[bytes, None]:
+async def _follow_log(
+    log: EventLog, event_filter: EventFilter, open_text: OpenText
+) -> AsyncGenerator[bytes, None]:
     yield _RETRY_HINT
     position = event_filter.after
     time = asyncio.get_running_loop().time
     silent_since = time()
     while True:
         head = log.head()
-        async for through, chunk in _encoded_batches(log, event_filter, position, head, _sse):
+        batches = _encoded_batches(log, event_filter, position, head, _sse, open_text)
+        async for through, chunk in batches:
             # A busy log may go on for long without an event that the filter lets through.
             if chunk or time() - silent_since >= HEARTBEAT:
                 yield chunk or _heartbeat(through)
@@ -111,9 +115,9 @@ def _heartbeat(position: int) -> bytes:
 
 
 async def _ndjson_lines(
-    log: EventLog, event_filter: EventFilter, until: int
+    log: EventLog, event_filter: EventFilter, until: int, open_text: OpenText
 ) -> AsyncGenerator[bytes, None]:
-    batches = _encoded_batches(log, event_filter, event_filter.after, until, _ndjson)
+    batches = _encoded_batches(log, event_filter, event_filter.after, until, _ndjson, open_text)
     async for _, chunk in batches:
         if chunk:
             yield chunk
@@ -125,6 +129,7 @@ async def _encoded_batches(
     after: int,
     until: int,
     encode: Callable[[list[StoredEvent]], bytes],
+    open_text: OpenText,
 ) -> AsyncGenerator[tuple[int, bytes], None]:
     """How far each batch of events goes, and it as bytes; read in a thread, so that the event loop
     serves others.
@@ -133,7 +138,9 @@ async def _encoded_batches(
 
     def next_encoded() -> tuple[int, bytes] | None:
         batch = next(batches, None)
-        return None if batch is None else (batch.through, encode(batch.events))
+        if batch is None:
+            return None
+        return batch.through, encode([open_stored(event, open_text) for event in batch.events])
 
     while (found := await asyncio.to_thread(next_encoded)) is not None:
         yield found

@@ -22,6 +22,7 @@ from events import streams
 from events.codec import EVENT_CODEC
 from events.ids.snowflake import time_ms
 from events.schema import Event, PostCreated
+from events.sealed_text import OpenText, open_stored
 from projections import posts
 from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind
@@ -157,7 +158,8 @@ class PostViews:
             author_json = cached.json
         else:
             account = StreamReader(self._ports.log)(streams.user_stream(author), USER_STATE)
-            author_json = _author_json(author, account.handle, account.name)
+            name = self._ports.open_text(account.name)
+            author_json = _author_json(author, account.handle, name)
         return head + author_json + tail + _MARK_ENDINGS[False, False]
 
     def _creation_event(self, outcome: CommandOutcome) -> PostCreated:
@@ -167,6 +169,8 @@ class PostViews:
             event = outcome.writes[0].events[0].event
         else:
             stored = self._ports.log.find_event(outcome.id)
+            if stored is not None:
+                stored = open_stored(stored, self._ports.open_text)
             event = EVENT_CODEC.decode(stored.type, stored.schema, stored.data) if stored else None
         if not isinstance(event, PostCreated):
             raise NotFound("post-not-found", f"there is no post {outcome.id}; check the id")
@@ -215,7 +219,8 @@ class PostViews:
 
     async def _fetch_posts(self, ids: Collection[int]) -> Mapping[int, PostPieces]:
         found = await posts.read_posts(self._ports.views.current_store("posts"), ids)
-        return {id: _pieces_from_row(post) for id, post in found.items()}
+        open_text = self._ports.open_text
+        return {id: _pieces_from_row(post, open_text) for id, post in found.items()}
 
     async def _fetch_authors(self, ids: Collection[int]) -> Mapping[int, RenderedAuthor]:
         # The table itself, because it has the tombstones too.
@@ -224,7 +229,8 @@ class PostViews:
         )
         return {
             row.user: RenderedAuthor(
-                _author_json(row.user, row.handle, row.name), bool(row.deleted)
+                _author_json(row.user, row.handle, self._ports.open_text(row.name)),
+                bool(row.deleted),
             )
             for row in found.values()
         }
@@ -244,13 +250,13 @@ def _author_json(user: int, handle: str, name: str) -> bytes:
     return b'{"id":"%d","handle":%s,"name":%s}' % (user, encode_json(handle), encode_json(name))
 
 
-def _pieces_from_row(post: PostWithCounts) -> PostPieces:
+def _pieces_from_row(post: PostWithCounts, open_text: OpenText) -> PostPieces:
     counts = f',"likes":{post.likes},"retweets":{post.retweets},"comments":{post.comments}'
     # These columns hold JSON arrays already.
     lists = f',"hashtags":{post.hashtags},"mentions":{post.mentions},"media":{post.media}'
     edited = f',"edited_at":"{rfc3339(time_ms(post.edited))}"' if post.edited is not None else ""
     return PostPieces(
-        _post_head(post.post, post.text),
+        _post_head(post.post, open_text(post.text)),
         post.author,
         f"{counts}{lists}{_reply_field(post.reply_to)}{edited}".encode(),
     )

@@ -69,8 +69,8 @@ class UserViews:
         return User(
             id=str(user),
             handle=account.handle,
-            name=account.name,
-            bio=account.bio,
+            name=self._ports.open_text(account.name),
+            bio=self._ports.open_text(account.bio),
             followers=0,
             following=0,
             posts=0,
@@ -101,8 +101,8 @@ class UserViews:
                 User(
                     id=str(user),
                     handle=row.handle,
-                    name=row.name,
-                    bio=row.bio,
+                    name=self._ports.open_text(row.name),
+                    bio=self._ports.open_text(row.bio),
                     followers=their_followers,
                     following=following,
                     posts=authored.get(user, 0),

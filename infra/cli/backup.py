@@ -15,16 +15,27 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_keys_option = click.option(
+    "--keys",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The copy of the keys of texts.  [default: FOLDER.text-keys.sqlite]",
+)
 
 
 @click.command()
 @click.argument("folder", type=_FOLDER)
+@_keys_option
 @data_option
-def backup(folder: Path, data: Path | None) -> None:
+def backup(folder: Path, keys: Path | None, data: Path | None) -> None:
     """Copy the log, the accounts, the secret and the media into FOLDER, and verify the copy.
 
     Works while a server runs, and holds up none of its commands. FOLDER must be empty or new; it
     is complete when it has a `backup.json`. What is not in it is made again from the log.
+
+    The keys that texts are sealed under go beside it, into FOLDER.text-keys.sqlite or the file of
+    --keys, which is replaced. Keep the newest copy alone: it opens all backups, and an older one
+    opens what was erased since.
 
     Example: starling backup /backup/2024-05-08
     """
@@ -36,7 +47,11 @@ def backup(folder: Path, data: Path | None) -> None:
     _require_local_log(settings)
     with _reporting_progress() as report:
         made = create_backup(
-            settings, folder, datetime.now(UTC).isoformat(timespec="seconds"), report
+            settings,
+            folder,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            report,
+            keys or _keys_beside(folder),
         )
     echo_line(f"backed up {', '.join(made.files)} up to position {made.position} into {folder}")
     if settings.accounts_file.name not in made.files:
@@ -48,12 +63,14 @@ def backup(folder: Path, data: Path | None) -> None:
 
 @click.command(name="restore-backup")
 @click.argument("folder", type=_FOLDER)
+@_keys_option
 @data_option
-def restore_backup(folder: Path, data: Path | None) -> None:
+def restore_backup(folder: Path, keys: Path | None, data: Path | None) -> None:
     """Make a data folder of the backup in FOLDER.
 
     The data folder must be empty or new: views that have seen more than the backup holds would be
-    wrong. Each file is compared with what was backed up.
+    wrong. Each file is compared with what was backed up. Texts whose keys were destroyed since, in
+    the copy of the keys, stay erased.
 
     Example: starling restore-backup /backup/2024-05-08 --data /srv/starling
     """
@@ -62,11 +79,15 @@ def restore_backup(folder: Path, data: Path | None) -> None:
     settings = settings_with_options(data=data)
     _require_local_log(settings)
     with _reporting_progress() as report:
-        made = restore(folder, settings, report)
+        made = restore(folder, settings, report, keys or _keys_beside(folder))
     echo_line(
         f"restored {', '.join(made.files)} of {made.made_at}, up to position {made.position}, "
         f"into {settings.data}"
     )
+
+
+def _keys_beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.text-keys.sqlite")
 
 
 def _require_local_log(settings: "Settings") -> None:

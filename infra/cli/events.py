@@ -24,6 +24,7 @@ from infra.cli.output import echo, echo_json, open_stdout, warn_of_left_out
 if TYPE_CHECKING:
     from events.event_filter import EventBatchSource, EventFilter
     from events.log import EventLog
+    from events.sealed_text import OpenText
     from infra.settings import Settings
     from streams.export.replay import Export
 
@@ -83,7 +84,7 @@ def replay(
 
     Example: starling replay --type post-created --from 2024-05-01T00:00:00Z -o posts.jsonl
     """
-    from infra.log_of_record import open_log_for_questions
+    from infra.log_of_record import open_log_for_questions, open_text_reader
 
     if form == "parquet" and (follow or speed):
         raise click.UsageError(
@@ -97,10 +98,15 @@ def replay(
         if follow:
             raise click.UsageError("--follow follows the log: leave out --source kafka")
         feed = _kafka_source(settings, topic)
-    with open_log_for_questions(settings) as log:
+    with (
+        open_log_for_questions(settings) as log,
+        open_text_reader(settings, log) as open_text,
+    ):
         selection = _build_filter(log, wanted)
         export = _open_export(log, selection, how)
-        if not _run_export(log, selection, export, follow=follow, speed=speed, source=feed):
+        if not _run_export(
+            log, selection, export, open_text, follow=follow, speed=speed, source=feed
+        ):
             raise UserError(
                 "interrupted" + ("; the same command goes on from there" if output else "")
             )
@@ -146,6 +152,7 @@ def _run_export(
     log: "EventLog",
     selection: "EventFilter",
     export: "Export",
+    open_text: "OpenText",
     *,
     follow: bool,
     speed: float | None,
@@ -159,7 +166,7 @@ def _run_export(
     import asyncio
 
     try:
-        asyncio.run(_export_events(log, selection, export, follow, speed, source))
+        asyncio.run(_export_events(log, selection, export, open_text, follow, speed, source))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return follow
     return True
@@ -169,6 +176,7 @@ async def _export_events(
     log: "EventLog",
     selection: "EventFilter",
     export: "Export",
+    open_text: "OpenText",
     follow: bool,
     speed: float | None,
     source: "EventBatchSource | None",
@@ -178,6 +186,7 @@ async def _export_events(
     from time import monotonic
 
     from events.event_filter import EventFilter, events_from_log, lines_from_log
+    from events.sealed_text import open_source
     from infra.cli.progress import progress_bar
     from streams.export.line_export import LineStream
     from streams.export.replay import Pace, StoredLineExport, replay_events
@@ -196,7 +205,7 @@ async def _export_events(
     with progress_bar(shown=not to_terminal) as progress:
         advance = progress.begin_phase("events", None if follow else max(0, log.head() - start))
         await replay_events(
-            source or events_from_log(log, follow=follow),
+            open_source(source or events_from_log(log, follow=follow), open_text),
             selection,
             export,
             report_progress=lambda position: advance(position - start),
@@ -226,7 +235,8 @@ def restore(file: BinaryIO, sparse: bool, data: Path | None) -> None:
     import asyncio
 
     from infra.cli.progress import progress_bar
-    from infra.log_of_record import open_log
+    from infra.encryption.text_cipher import TextCipher
+    from infra.log_of_record import open_log, open_text_keys
     from streams.export.restore import (
         check_export,
         check_whole_export,
@@ -241,9 +251,18 @@ def restore(file: BinaryIO, sparse: bool, data: Path | None) -> None:
         check_export(whole, sparse=sparse)
         whole.seek(0)
         settings.make_data_folder()
-        with open_log(settings) as log, progress_bar() as progress:
+        with (
+            open_log(settings) as log,
+            open_text_keys(settings, log) as keys,
+            progress_bar() as progress,
+        ):
             report_progress = progress.begin_phase("events", None)
-            count = asyncio.run(restore_events(log, parse_export(whole), report_progress))
+            cipher = TextCipher(keys)
+            count = asyncio.run(
+                restore_events(
+                    log, parse_export(whole), report_progress, cipher.seal, cipher.open_text
+                )
+            )
     echo(f"{count:,} events restored", err=True)
 
 

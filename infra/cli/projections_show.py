@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +21,7 @@ from infra.cli.output import echo_json
 
 if TYPE_CHECKING:
     from events.log import EventLog
+    from events.sealed_text import OpenText
     from infra.settings import Settings
     from projections.projection import Projection
     from projections.store import ReadStore
@@ -64,7 +65,7 @@ def show(
     """
     import asyncio
 
-    from infra.log_of_record import open_log_for_questions
+    from infra.log_of_record import open_log_for_questions, open_text_reader
 
     projection = find_projection(name)
     tables = [table for table in projection.tables if only in (None, table.name)]
@@ -73,9 +74,14 @@ def show(
         raise click.BadParameter(f"{name} has no table {only!r}; it has {there}")
     settings = settings_of_existing_log(data=data)
     most = limit if limit is not None or as_json else DEFAULT_ROW_LIMIT
-    with open_log_for_questions(settings) as log:
+    with (
+        open_log_for_questions(settings) as log,
+        open_text_reader(settings, log) as open_text,
+    ):
         moment = _parse_point_in_time(log, at)
-        asyncio.run(_print_past_tables(settings, log, projection, moment, tables, most, as_json))
+        asyncio.run(
+            _print_past_tables(settings, log, projection, moment, tables, most, as_json, open_text)
+        )
 
 
 def _parse_point_in_time(log: "EventLog", at: str | None) -> "PointInTime":
@@ -110,6 +116,7 @@ async def _print_past_tables(
     tables: "Sequence[Table[Any] | CounterTable[Any]]",
     most: int | None,
     as_json: bool,
+    open_text: "OpenText",
 ) -> None:
     from contextlib import nullcontext
     from tempfile import TemporaryDirectory
@@ -131,13 +138,23 @@ async def _print_past_tables(
         store = open_built_view(projection, path)
     try:
         for table in tables:
-            await (_print_json_rows if as_json else _print_table_rows)(store, table, most)
+            await (_print_json_rows if as_json else _print_table_rows)(
+                store, table, most, open_text
+            )
     finally:
         await store.close()
 
 
+def _opened(row: "Iterable[Any]", open_text: "OpenText") -> list[Any]:
+    """The cells of a row, as people wrote their texts."""
+    return [open_text(cell) if isinstance(cell, str) else cell for cell in row]
+
+
 async def _print_json_rows(
-    store: "ReadStore", table: "Table[Any] | CounterTable[Any]", most: int | None
+    store: "ReadStore",
+    table: "Table[Any] | CounterTable[Any]",
+    most: int | None,
+    open_text: "OpenText",
 ) -> None:
     """A line of JSON for each row."""
     from infra.cli.output import exact_json
@@ -148,12 +165,15 @@ async def _print_json_rows(
         if most is not None and number >= most:
             return
         number += 1
-        values = dict(zip(table.columns, map(exact_json, row), strict=True))
+        values = dict(zip(table.columns, map(exact_json, _opened(row, open_text)), strict=True))
         echo_json(json.dumps({"table": table.name, "row": values}, ensure_ascii=False))
 
 
 async def _print_table_rows(
-    store: "ReadStore", table: "Table[Any] | CounterTable[Any]", most: int | None
+    store: "ReadStore",
+    table: "Table[Any] | CounterTable[Any]",
+    most: int | None,
+    open_text: "OpenText",
 ) -> None:
     """A person's table."""
     from infra.cli import output as printed
@@ -162,7 +182,7 @@ async def _print_table_rows(
     wanted = DEFAULT_ROW_LIMIT if most is None else most
     found = []
     async for row in scan_rows(store, table):
-        found.append(row)
+        found.append(_opened(row, open_text))
         if len(found) > wanted:
             break
     printed.echo(table.name)

@@ -5,7 +5,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import date, datetime, timedelta
 from itertools import chain, islice
 from pathlib import Path
@@ -64,10 +64,11 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
     except ModuleNotFoundError as error:
         raise missing_package(error, "analysis") from error
     from infra.cli.progress import progress_bar
-    from infra.log_of_record import open_log_for_questions
+    from infra.log_of_record import open_log_for_questions, open_text_reader
 
-    with _copy_folder(settings) as folder:
+    with _copy_folder(settings) as folder, ExitStack() as opened:
         with open_log_for_questions(settings) as log, progress_bar() as progress:
+            open_text = opened.enter_context(open_text_reader(settings, log))
             phases: list[Callable[[float], None]] = []
 
             def report_progress(position: int, head: int) -> None:
@@ -78,7 +79,7 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
             rows = refresh_copy(log, folder, report_progress)
         warn_of_left_out(rows.left_out)
         try:
-            with closing(QuerySession(rows, folder)) as session:
+            with closing(QuerySession(rows, folder, open_text)) as session:
                 yield session.execute_query(question)
         except InvalidQuery as error:
             if error.may_be_of_files and remove_if_damaged(folder, rows):

@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 import duckdb
+import pyarrow as pa
+from duckdb.func import PythonUDFType
 
 from events.schema import EVENT_TYPES, ID_FIELDS, Event
+from events.sealed_text import OpenText, as_written, open_json
 from infra.duckdb.parquet_copy import LogRows
 from streams.export import parquet_format
 from streams.export.parquet_format import ID_COLUMNS, TEXT_COLUMNS
@@ -28,6 +31,12 @@ _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?(\s*\([^)]*\))?", re.IGNOR
 
 _SHARED_COLUMNS: Final = frozenset((*ID_COLUMNS, *TEXT_COLUMNS))
 _ENVELOPE_COLUMNS: Final = "position, id, time, actor"
+
+_OPENED_COLUMNS: Final = """
+    CASE WHEN starts_with(text, 'sealed.') THEN open_text(text) ELSE text END AS text,
+    CASE WHEN contains(data, '"sealed.') THEN open_json(data) ELSE data END AS data
+"""
+"""The columns that may hold sealed texts. No other row is worth a call of Python."""
 
 _CURRENT_STATE_VIEWS: Final = {
     "users": """
@@ -131,10 +140,12 @@ class QueryResult:
 class QuerySession:
     """A DuckDB connection over some rows of the log. `close` it."""
 
-    def __init__(self, rows: LogRows, folder: Path) -> None:
-        """`folder` is where the copy lies. Raises `InvalidQuery` where it can't be read."""
+    def __init__(self, rows: LogRows, folder: Path, open_text: OpenText = as_written) -> None:
+        """`folder` is where the copy lies, with its texts sealed; `open_text` opens them. Raises
+        `InvalidQuery` where it can't be read."""
         self._connection = duckdb.connect()
         try:
+            _add_text_functions(self._connection, open_text)
             self._create_views(rows, folder)
         except duckdb.Error as error:
             self._connection.close()
@@ -181,6 +192,20 @@ class QuerySession:
         return statement
 
 
+def _add_text_functions(connection: duckdb.DuckDBPyConnection, open_text: OpenText) -> None:
+    """The functions that `_OPENED_COLUMNS` calls. They see the rows that an answer needs alone."""
+
+    def open_texts(column: Any) -> Any:
+        return pa.array([text and open_text(text) for text in column.to_pylist()], pa.string())
+
+    def open_objects(column: Any) -> Any:
+        found = column.cast(pa.binary()).to_pylist()
+        return pa.array([text and open_json(text, open_text) for text in found]).cast(pa.string())
+
+    for name, function in (("open_text", open_texts), ("open_json", open_objects)):
+        connection.create_function(name, function, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
+
+
 def _all_events_sql(files: Sequence[Path]) -> str:
     if not files:
         return "SELECT * FROM behind_the_copy"
@@ -201,7 +226,7 @@ def _quote_text(text: str) -> str:
 
 def create_view_statements(events: str) -> Iterator[str]:
     """SQL that makes every view, given a query for the rows of `streams.export.parquet_format`."""
-    yield f"CREATE VIEW events AS {events}"
+    yield f"CREATE VIEW events AS SELECT * REPLACE ({_OPENED_COLUMNS}) FROM ({events})"
     for kind, (name, _) in EVENT_TYPES.items():
         yield f"CREATE VIEW {event_view_name(name)} AS {_event_type_sql(kind, name)}"
     for view, query in _CURRENT_STATE_VIEWS.items():

@@ -4,6 +4,10 @@ That is the log, the accounts, the secret, the media, and what operators paused 
 else is made from the log. The log is copied before the accounts: so every user in the copy who
 could sign in still can, and an account that was deleted in between is erased there.
 
+The keys that texts are sealed under go into a file of their own, outside of the backup's folder and
+after the log: the newest copy of them opens every backup, and none of what was erased since. Older
+copies are to be destroyed; so what is erased is erased from the backups of before, too.
+
 A folder counts as a backup when its `backup.json` is there, which is written last: it has the
 digest of each file. A restore compares them, and puts the log into its place last. Both fill a
 folder of their own inside and move the files when all are there; what a killed one left in it is
@@ -22,6 +26,7 @@ from typing import Final
 import msgspec
 
 from infra.files.atomic_write import write_atomically
+from infra.log_of_record import has_sealed_texts
 from infra.process.file_locks import FileLock
 from infra.settings import Settings
 from infra.sqlite.event_log import SqliteLog
@@ -39,6 +44,7 @@ _LOCK: Final = "lock"
 _LOG: Final = "log.sqlite"
 _DATABASES: Final = (_LOG, "accounts.sqlite")
 """In the order in which they are copied."""
+_TEXT_KEYS: Final = "text-keys.sqlite"
 _FILES: Final = ("secret", "views/controls.json")
 _FOLDERS: Final = ("media",)
 
@@ -62,10 +68,12 @@ class BackupManifest(msgspec.Struct, frozen=True):
 
 
 def create_backup(
-    settings: Settings, folder: Path, made_at: str, report_progress: ProgressReport
+    settings: Settings, folder: Path, made_at: str, report_progress: ProgressReport, keys: Path
 ) -> BackupManifest:
-    """Copy a data folder into an empty folder, or one that is made. Raises `BackupFailed`,
-    `LogUnavailable`, `OSError`."""
+    """Copy a data folder into an empty folder, or one that is made, and the keys of texts into a
+    file `keys`, which is replaced. Raises `BackupFailed`, `LogUnavailable`, `OSError`."""
+    if keys.absolute().is_relative_to(folder.absolute()):
+        raise BackupFailed(f"{keys} is inside the backup: keep the keys of its texts elsewhere")
     with _staged(folder) as staging:
         try:
             for name in _DATABASES:
@@ -76,6 +84,7 @@ def create_backup(
         for name in _existing_files(settings.data):
             _copy_file(settings.data / name, staging / name)
         position = _verify_log(staging / _LOG, report_progress)
+        _back_up_keys(settings, staging, keys, report_progress)
         names = [name for name in _DATABASES if (staging / name).is_file()]
         names += _existing_files(staging)
         manifest = BackupManifest(
@@ -89,10 +98,10 @@ def create_backup(
 
 
 def restore_backup(
-    folder: Path, settings: Settings, report_progress: ProgressReport
+    folder: Path, settings: Settings, report_progress: ProgressReport, keys: Path
 ) -> BackupManifest:
-    """Make a data folder of a backup; it must be empty or not there. Raises `BackupFailed`,
-    `OSError`."""
+    """Make a data folder of a backup and of a copy of the keys of its texts; it must be empty or
+    not there. Raises `BackupFailed`, `LogUnavailable`, `OSError`."""
     manifest = _read_manifest(folder)
     with _staged(settings.data) as staging:
         # The log comes last: what has no log is no data folder yet.
@@ -106,6 +115,7 @@ def restore_backup(
             if _digest(staging / name) != manifest.files[name]:
                 raise BackupFailed(f"{name} is not what was backed up: use another backup")
         report_progress("files", len(names), len(names))
+        names = [*_restore_keys(staging, keys), *names]
         _move_into_place(staging, settings.data, names)
     return manifest
 
@@ -147,6 +157,44 @@ def _copy_database(source: Path, target: Path, report_progress: ProgressReport) 
     target.touch(mode=0o600)
     copy_while_written(source, target, report_pages)
     check_database(target)
+
+
+def _back_up_keys(
+    settings: Settings, staging: Path, keys: Path, report_progress: ProgressReport
+) -> None:
+    if not settings.text_keys_file.is_file():
+        return
+    copy = staging / _TEXT_KEYS
+    try:
+        _copy_database(settings.text_keys_file, copy, report_progress)
+    except (sqlite3.Error, DamagedCopy) as error:
+        raise BackupFailed(f"{error}: no backup was made") from error
+    # It may lie on another disk than the backup.
+    beside = keys.with_name(f".{keys.name}.unfinished")
+    beside.unlink(missing_ok=True)
+    _copy_file(copy, beside)
+    copy.unlink()
+    beside.replace(keys)
+    flush_to_disk(keys.parent)
+
+
+def _restore_keys(staging: Path, keys: Path) -> list[str]:
+    """The names of the files that the log's texts need. Raises `BackupFailed`, `LogUnavailable`."""
+    name = _TEXT_KEYS
+    if keys.is_file():
+        _copy_file(keys, staging / name)
+        try:
+            check_database(staging / name)
+        except (sqlite3.Error, DamagedCopy) as error:
+            raise BackupFailed(f"{keys}: {error}; use another copy") from error
+        return [name]
+    with closing(SqliteLog(staging / _LOG)) as log:
+        if has_sealed_texts(log):
+            raise BackupFailed(
+                f"{keys} is missing, and without it no text of this backup can be read: name the "
+                "newest copy of the keys with --keys"
+            )
+    return []
 
 
 def _existing_files(data: Path) -> list[str]:

@@ -170,6 +170,21 @@ _LEASE_TABLES: Final = (
     """,
 )
 
+_TEXT_KEY_TABLES: Final = (
+    "CREATE TABLE account_keys (user INTEGER PRIMARY KEY, key BLOB) STRICT",  # NULL: destroyed
+    # AUTOINCREMENT: the number of a block is never given twice.
+    "CREATE TABLE key_blocks (number INTEGER PRIMARY KEY AUTOINCREMENT, keys BLOB NOT NULL) STRICT",
+    # One row each: of the log whose texts they seal, and how far deletions were carried out.
+    """
+    CREATE TABLE log_of_keys (
+      row INTEGER PRIMARY KEY CHECK (row = 1), identity TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE TABLE erasures (position INTEGER NOT NULL, count INTEGER NOT NULL) STRICT",
+    "INSERT INTO erasures VALUES (0, 0)",
+)
+
 LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
 ACCOUNTS_SCHEMA: Final = FileSchema((_statements(_ACCOUNT_TABLES),))
 LEASES_SCHEMA: Final = FileSchema((_statements(_LEASE_TABLES),))
+TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES),))

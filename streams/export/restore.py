@@ -9,7 +9,7 @@ restore` runs it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from events.log import (
     StreamAppend,
     WrongVersion,
 )
+from events.sealed_text import OpenText, as_written, open_stored
 from events.times import format_times
 from streams.export import manifest
 from streams.export.event_check import InvalidEvent, check_event, check_field_names
@@ -43,6 +44,15 @@ MAX_LINE_BYTES: Final = 1 << 20
 _LINE_FIELDS: Final = frozenset({"time", *StoredEvent._fields})
 
 
+SealAppend = Callable[[AppendRequest], Awaitable[AppendRequest]]
+"""Gives an append with its personal texts as this log holds them."""
+
+
+async def append_as_written(append: AppendRequest) -> AppendRequest:
+    """The `SealAppend` of logs whose texts are not sealed."""
+    return append
+
+
 class CannotRestore(Exception):
     """The events can't go into this log; the message says why."""
 
@@ -51,18 +61,22 @@ async def restore_events(
     log: EventLog,
     events: Iterable[StoredEvent],
     report_progress: Callable[[int], None] = lambda count: None,
+    seal: SealAppend = append_as_written,
+    open_text: OpenText = as_written,
 ) -> int:
     """Append the events that the log lacks; how many those were.
 
     The log must be empty, or hold the first of these events and nothing else, as a restore that
-    was broken off leaves it. `report_progress` is called with the number of events restored so
-    far. Raises `CannotRestore`, `UnknownEvent`, `LogUnavailable`.
+    was broken off leaves it. `seal` and `open_text` know its texts. `report_progress` is called
+    with the number of events restored so far.
+
+    Raises `CannotRestore`, `UnknownEvent`, `LogUnavailable`.
     """
     ordered = _require_log_order(events)
-    existing = done = _skip_existing(log, ordered)
+    existing = done = _skip_existing(log, ordered, open_text)
     while window := list(islice(ordered, WINDOW_EVENTS)):
         _check_versions(log, window)
-        appends = [_build_append(stored) for stored in window]
+        appends = [await seal(_build_append(stored)) for stored in window]
         try:
             await asyncio.gather(*(log.append(append) for append in appends))
         except (WrongVersion, IdTaken) as error:
@@ -181,13 +195,13 @@ def _require_log_order(events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
         yield stored
 
 
-def _skip_existing(log: EventLog, exported: Iterator[StoredEvent]) -> int:
+def _skip_existing(log: EventLog, exported: Iterator[StoredEvent], open_text: OpenText) -> int:
     """Skip the events that the log has; how many."""
     position, count = 0, 0
     while page := log.read_all(position, limit=WINDOW_EVENTS):
         for existing in page:
             other = next(exported, None)
-            if other is None or not _is_same_event(existing, other):
+            if other is None or not _is_same_event(open_stored(existing, open_text), other):
                 raise CannotRestore(
                     f"the log holds event {existing.id} already, which the export "
                     f"{'lacks' if other is None else 'has at another place or not at all'}: "

@@ -1,0 +1,1 @@
+"""Personal texts: how they are sealed, and opened for readers."""
