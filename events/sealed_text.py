@@ -46,9 +46,9 @@ ERASED: Final = ""
 
 _PREFIX: Final = "sealed."
 _HEAD: Final = struct.Struct(">QQ")
-_SHORTEST: Final = 43
-"""Characters of both numbers and an authentication tag of 16 bytes."""
-_PATTERN: Final = re.compile(rb'"(sealed\.[A-Za-z0-9_-]{%d,})"' % _SHORTEST)
+_SHORTEST: Final = len(_PREFIX) + 43
+"""Characters, with both numbers and an authentication tag of 16 bytes."""
+_PATTERN: Final = re.compile(rb'"(sealed\.[A-Za-z0-9_-]{43,})"')
 
 OpenText = Callable[[str], str]
 """Gives a text as it was written: opens a sealed one (`ERASED` where a key of it is gone), and
@@ -74,7 +74,7 @@ class SealedText(NamedTuple):
 
 def parse_sealed(text: str) -> SealedText | None:
     """What a sealed text is made of; None for any other text."""
-    if not text.startswith(_PREFIX):
+    if not text.startswith(_PREFIX) or len(text) < _SHORTEST:
         return None
     encoded = text[len(_PREFIX) :]
     try:

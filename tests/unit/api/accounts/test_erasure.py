@@ -1,0 +1,111 @@
+"""Deletions in the log are carried out outside of it, from a checkpoint."""
+
+from collections.abc import Collection, Iterator
+from contextlib import closing
+
+import pytest
+
+from api.accounts.account_store import AccountRecord
+from api.accounts.erasure import Erasure
+from events.log import LOG_START, AppendRequest, NewEvent, StreamAppend
+from events.schema import Event, PostCreated, PostDeleted, PostEdited, PostLiked, UserDeleted
+from events.sealed_text import SealedText
+from infra.in_memory.event_log import MemoryLog
+from infra.sqlite.accounts import SqliteAccounts
+
+ADA, BOB = 7, 8
+
+
+class RecordedKeys:
+    """Keys that only note what is destroyed."""
+
+    def __init__(self) -> None:
+        self.position = LOG_START
+        self.accounts: list[int] = []
+        self.numbers: list[int] = []
+
+    def erased_through(self) -> int:
+        return self.position
+
+    def erase(self, accounts: Collection[int], numbers: Collection[int], through: int) -> None:
+        self.accounts += sorted(accounts)
+        self.numbers += sorted(numbers)
+        self.position = through
+
+
+@pytest.fixture
+def accounts() -> Iterator[SqliteAccounts]:
+    with closing(SqliteAccounts(":memory:")) as opened:
+        yield opened
+
+
+async def append(log: MemoryLog, stream: str, *events: Event) -> None:
+    version = len(log.read_stream(stream))
+    ids = range(log.head() + 1, log.head() + 1 + len(events))
+    new = tuple(NewEvent(id, event) for id, event in zip(ids, events, strict=True))
+    await log.append(AppendRequest((StreamAppend(stream, version, new),), ADA, ids[0], ids[0]))
+
+
+def sealed(number: int) -> str:
+    return SealedText(ADA, number, bytes(20)).render()
+
+
+async def test_a_deleted_post_loses_the_keys_of_all_its_versions(accounts: SqliteAccounts) -> None:
+    log, keys = MemoryLog(), RecordedKeys()
+    erasure = Erasure(log, accounts, keys)
+    await append(log, "post-1", PostCreated(1, ADA, sealed(10)), PostEdited(1, ADA, sealed(11)))
+    await append(log, "post-2", PostCreated(2, ADA, sealed(12)))
+    await erasure.catch_up()
+    assert keys.numbers == []
+    await append(log, "post-1", PostDeleted(1, ADA))
+    await erasure.catch_up()
+    assert (keys.numbers, keys.accounts, keys.position) == ([10, 11], [], log.head())
+    await erasure.catch_up()
+    assert keys.numbers == [10, 11]
+
+
+async def test_a_deleted_account_loses_its_key_and_what_it_signed_in_with(
+    accounts: SqliteAccounts,
+) -> None:
+    log, keys = MemoryLog(), RecordedKeys()
+    for user in (ADA, BOB):
+        await accounts.put(AccountRecord(user, f"{user}@example.org", None, 0))
+    await append(log, "user-7", UserDeleted(ADA, "ada"))
+    await append(log, "user-9", UserDeleted(9, "without an account"))
+    await Erasure(log, accounts, keys).catch_up()
+    assert keys.accounts == [ADA, 9]
+    assert await accounts.get(ADA) is None
+    assert await accounts.get(BOB) is not None
+
+
+async def test_what_a_killed_process_left_is_done_by_the_next(accounts: SqliteAccounts) -> None:
+    log, keys = MemoryLog(), RecordedKeys()
+    await append(log, "post-1", PostCreated(1, ADA, sealed(10)), PostDeleted(1, ADA))
+    keys.erase = lambda *arguments: pytest.fail("killed")  # type: ignore[method-assign]
+    with pytest.raises(pytest.fail.Exception):
+        await Erasure(log, accounts, keys).catch_up()
+    del keys.erase  # type: ignore[method-assign]
+    await Erasure(log, accounts, keys).catch_up()
+    assert keys.numbers == [10]
+
+
+async def test_the_checkpoint_moves_without_deletions_only_now_and_then(
+    accounts: SqliteAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.accounts.erasure.FEW_POSITIONS", 3)
+    log, keys = MemoryLog(), RecordedKeys()
+    erasure = Erasure(log, accounts, keys)
+    moved = []
+    for number in range(1, 9):
+        await append(log, f"like-1-{number}", PostLiked(1, number, ADA))
+        await erasure.catch_up()
+        moved.append(keys.position)
+    assert moved == [0, 0, 0, 4, 4, 4, 4, 8]
+
+
+async def test_an_older_copy_of_the_log_is_looked_through_again(accounts: SqliteAccounts) -> None:
+    log, keys = MemoryLog(), RecordedKeys()
+    keys.position = 100
+    await append(log, "post-1", PostCreated(1, ADA, sealed(10)), PostDeleted(1, ADA))
+    await Erasure(log, accounts, keys).catch_up()
+    assert (keys.numbers, keys.position) == ([10], 2)

@@ -1,0 +1,98 @@
+"""The file of the keys that texts are sealed under."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from events.log import LogUnavailable
+from infra.sqlite import text_keys
+from infra.sqlite.text_keys import SqliteTextKeys
+
+IDENTITY = "1" * 32
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "text-keys.sqlite"
+
+
+@pytest.fixture
+def keys(path: Path) -> Iterator[SqliteTextKeys]:
+    with closing(SqliteTextKeys(path, IDENTITY)) as opened:
+        yield opened
+
+
+def test_an_account_keeps_its_key(keys: SqliteTextKeys, path: Path) -> None:
+    assert keys.find_account_key(7) is None
+    keys.make_account_keys((7, 8))
+    made = keys.find_account_key(7)
+    assert made
+    keys.make_account_keys((7, 9))
+    with closing(SqliteTextKeys(path, IDENTITY)) as other:
+        assert other.find_account_key(7) == made != other.find_account_key(8)
+
+
+def test_what_was_destroyed_is_nowhere_in_the_folder(keys: SqliteTextKeys, path: Path) -> None:
+    keys.make_account_keys((7, 8))
+    account = keys.find_account_key(7)
+    reserved = keys.reserve_text_keys()
+    (number, key), (kept, kept_key) = reserved[3], reserved[4]
+    assert account
+    assert any(account in file.read_bytes() for file in path.parent.iterdir())
+    keys.erase((7,), (number,), 11)
+    for file in path.parent.iterdir():
+        assert account not in file.read_bytes()
+        assert key not in file.read_bytes()
+    assert (keys.find_account_key(7), keys.find_text_key(number)) == (b"", b"")
+    assert keys.find_text_key(kept) == kept_key
+    assert keys.erased_through() == 11
+    keys.make_account_keys((7,))
+    assert keys.find_account_key(7) == b""
+
+
+def test_another_process_stops_using_a_destroyed_key(
+    keys: SqliteTextKeys, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_keys, "ERASURE_SECONDS", 0.0)
+    keys.make_account_keys((7,))
+    number, key = keys.reserve_text_keys()[0]
+    with closing(SqliteTextKeys(path, IDENTITY)) as other:
+        assert other.find_account_key(7)
+        assert other.find_text_key(number) == key
+        keys.erase((7,), (number,), 1)
+        assert other.find_account_key(7) == b""
+        assert other.find_text_key(number) == b""
+
+
+def test_erasing_what_is_not_there_is_no_error(keys: SqliteTextKeys) -> None:
+    keys.erase((), (10**9,), 4)
+    assert keys.find_text_key(10**9) is None
+    assert keys.erased_through() == 4
+
+
+def test_the_file_is_for_its_owner_alone(keys: SqliteTextKeys, path: Path) -> None:
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_keys_of_another_log_are_refused(keys: SqliteTextKeys, path: Path) -> None:
+    with pytest.raises(LogUnavailable, match="another log"):
+        SqliteTextKeys(path, "2" * 32)
+
+
+def test_a_damaged_file_is_named(path: Path) -> None:
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(LogUnavailable, match=r"text-keys\.sqlite"):
+        SqliteTextKeys(path, IDENTITY)
+
+
+def test_a_reader_writes_nothing(keys: SqliteTextKeys, path: Path) -> None:
+    keys.make_account_keys((7,))
+    with closing(SqliteTextKeys(path, IDENTITY, read_only=True)) as reader:
+        assert reader.find_account_key(7) == keys.find_account_key(7)
+        with pytest.raises(LogUnavailable, match="readonly"):
+            reader.make_account_keys((8,))
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT count(*) FROM account_keys").fetchone() == (1,)
