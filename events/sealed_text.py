@@ -3,7 +3,7 @@
 Nothing is ever removed from the log, nor from the feed, the views, exports of rows or back-ups that
 are made from it. What a person wrote must be erasable all the same. So an append seals the fields
 of `PERSONAL_FIELDS` under keys that lie beside the log, and erasing a text destroys its keys: every
-copy of it turns into bytes that can't be read ('crypto-shredding', `docs/adr/0046`).
+copy of it turns into bytes that can't be read ('crypto-shredding', `docs/adr/0060`).
 
 A sealed text is a string like any other, and says by itself which keys open it. Projections keep it
 as it is, and what shows texts to people opens it: the API's answers, exports, `starling sql`. Texts

@@ -66,6 +66,8 @@ async def _import_file(settings: "Settings", file: BinaryIO) -> int:
             # Reading is quick, and the rate shown is that of the import.
             read += sum(len(line) for _, line in window)
             report_progress(read)
+        # What the lines deleted must not wait for the next server.
+        await side.erasure.catch_up()
     return failed
 
 

@@ -134,14 +134,8 @@ async def import_demo_world(settings: "Settings") -> str | None:
                 if isinstance(result.outcome, Exception):
                     message = f"the demo world's line {result.key}: {result.outcome}"
                     raise RuntimeError(message) from result.outcome
+        await side.erasure.catch_up()
     return password
-
-
-def _choose_password(host: str) -> str:
-    with suppress(ValueError):
-        if ip_address(host).is_loopback:
-            return DEMO_PASSWORD
-    return DEMO_PASSWORD if host == "localhost" else secrets.token_urlsafe(12)
 
 
 class _DemoTown:

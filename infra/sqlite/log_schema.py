@@ -1,7 +1,8 @@
 """How the file of a SQLite log is opened; its tables are in `infra.sqlite.migrations`.
 
 Other programs may read the file while it is written, `sqlite3` or DuckDB for example: `data` is
-JSON text, so `SELECT data ->> 'text' FROM events WHERE type = 'post-created'` works.
+JSON text, so `SELECT data ->> 'author' FROM events WHERE type = 'post-created'` works. Names,
+bios and texts in it are sealed (`events.sealed_text`).
 """
 
 import os

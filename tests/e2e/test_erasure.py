@@ -4,80 +4,30 @@ import asyncio
 import re
 import shutil
 import signal
-import subprocess
 from pathlib import Path
-from typing import Final
 
 import psutil
 
 from infra.encryption.text_cipher import TextCipher
 from infra.log_of_record import open_log, open_text_keys
 from infra.settings import Settings
+from tests.support.erased_texts import (
+    KEPT,
+    NAME,
+    TEXT,
+    WRITTEN,
+    Writers,
+    files_with,
+    readable_texts,
+    wait_until_erased,
+)
 from tests.support.running_server import (
     PASSWORD,
-    register_user,
     running_server,
     send_request,
     serving_process,
 )
 from tests.support.starling_program import starling
-from tests.support.waiting import wait_until
-
-NAME, BIO = "Quillfeather Marker", "Born where the otters sing"
-TEXT, FIRST, EDITED = "the walrus confessed", "a heron in the attic", "two herons in the attic"
-KEPT: Final = "the lighthouse stays lit"
-WRITTEN: Final = (NAME, BIO, TEXT, FIRST, EDITED)
-
-ERASURE_SECONDS: Final = 20.0
-
-
-def files_with(folder: Path, text: str) -> list[str]:
-    """The files of a folder that hold a text. The rings are large and sparse: grep knows how."""
-    command = ["grep", "--recursive", "--files-with-matches", "--text", "--fixed-strings"]
-    found = subprocess.run([*command, text, folder], capture_output=True, text=True, check=False)
-    assert found.returncode in {0, 1}, found.stderr
-    return found.stdout.splitlines()
-
-
-def readable_texts(data: Path) -> str:
-    """All that the log of a data folder says with the keys that are there."""
-    return starling("replay", "--data", data).stdout.decode()
-
-
-class Writers:
-    """Ada, who leaves, and Bob, who deletes a post, on a running server."""
-
-    def __init__(self, server: str) -> None:
-        self.server = server
-
-    async def write(self) -> None:
-        self.ada = await register_user(self.server, "ada")
-        self.bob = await register_user(self.server, "bob")
-        token = self.ada["token"]
-        await self.send("PATCH", "/v1/users/me", token, {"name": NAME, "bio": BIO})
-        self.post = await self.send("POST", "/v1/posts", token, {"text": TEXT})
-        token = self.bob["token"]
-        self.deleted = await self.send("POST", "/v1/posts", token, {"text": FIRST})
-        await self.send("PATCH", f"/v1/posts/{self.deleted}", token, {"text": EDITED})
-        self.kept = await self.send("POST", "/v1/posts", token, {"text": KEPT})
-
-    async def delete(self) -> None:
-        await self.send("DELETE", f"/v1/posts/{self.deleted}", self.bob["token"])
-        await self.send("DELETE", "/v1/users/me", self.ada["token"])
-
-    async def send(
-        self, method: str, path: str, token: str, body: dict[str, str] | None = None
-    ) -> str:
-        answer = await send_request(self.server, method, path, token, json=body)
-        assert answer.status_code in {200, 201}, answer.text
-        id: str = answer.json()["id"]
-        return id
-
-
-async def wait_until_erased(data: Path) -> None:
-    await wait_until(
-        lambda: not any(text in readable_texts(data) for text in WRITTEN), seconds=ERASURE_SECONDS
-    )
 
 
 async def test_what_was_deleted_is_in_no_file_and_no_export(tmp_path: Path) -> None:

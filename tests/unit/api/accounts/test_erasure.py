@@ -84,7 +84,7 @@ async def test_what_a_killed_process_left_is_done_by_the_next(accounts: SqliteAc
     keys.erase = lambda *arguments: pytest.fail("killed")  # type: ignore[method-assign]
     with pytest.raises(pytest.fail.Exception):
         await Erasure(log, accounts, keys).catch_up()
-    del keys.erase  # type: ignore[method-assign]
+    del keys.erase
     await Erasure(log, accounts, keys).catch_up()
     assert keys.numbers == [10]
 

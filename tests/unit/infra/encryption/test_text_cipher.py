@@ -151,8 +151,8 @@ async def test_a_key_that_is_missing_is_told_to_the_operator(
     sealed = await seal_text(TextCipher(keys), "text")
     with closing(SqliteTextKeys(tmp_path / "older.sqlite", IDENTITY)) as older:
         cipher = TextCipher(older)
-        for prepare in (lambda: None, lambda: older.make_account_keys((ADA,))):
-            prepare()
+        for accounts in ((), (ADA,)):
+            older.make_account_keys(accounts)
             caplog.clear()
             with caplog.at_level(logging.ERROR):
                 assert cipher.open_text(sealed) == ""
