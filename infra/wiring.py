@@ -15,7 +15,6 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from api.http.request_log import note_correlation
