@@ -177,7 +177,12 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
         cipher = TextCipher(text_keys)
         yield WriteSide(
             log=log,
-            handler=CommandHandler(log, new_id, partial(_sealed_append, cipher), cipher.open_text),
+            handler=CommandHandler(
+                log,
+                new_id,
+                lambda append: _observed_append(cipher.sealing(append)),
+                cipher.open_text,
+            ),
             references=ReferenceResolver(log),
             accounts=accounts,
             throttle=LoginThrottle(counts if settings.limits else None),
@@ -189,16 +194,15 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
         )
 
 
-def _sealed_append(cipher: TextCipher, append: Append) -> Append:
-    """Seals the texts of an append, and ties it to the request that makes it: in log records, and
-    in traces."""
+def _observed_append(append: Append) -> Append:
+    """Ties the append to the request that makes it: in log records, and in traces."""
     traced = traced_append(append)
 
-    async def seal_and_append(request: AppendRequest) -> AppendResult:
+    async def observed(request: AppendRequest) -> AppendResult:
         note_correlation(request.correlation)
-        return await traced(await cipher.seal(request))
+        return await traced(request)
 
-    return seal_and_append
+    return observed
 
 
 @contextmanager

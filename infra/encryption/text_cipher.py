@@ -18,7 +18,8 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from events.log import AppendRequest, NewEvent
+from commands.handler import Append
+from events.log import AppendRequest, AppendResult, NewEvent
 from events.schema import Event
 from events.sealed_text import ERASED, PERSONAL_FIELDS, SealedText, owner_of_texts, parse_sealed
 
@@ -56,6 +57,14 @@ class TextCipher:
         self._unused_keys: deque[tuple[int, bytes]] = deque()
         self._accounts_without_key: set[int] = set()
         self._making_keys = asyncio.Lock()
+
+    def sealing(self, append: Append) -> Append:
+        """An append that seals the texts of its request first."""
+
+        async def seal_and_append(request: AppendRequest) -> AppendResult:
+            return await append(await self.seal(request))
+
+        return seal_and_append
 
     async def seal(self, append: AppendRequest) -> AppendRequest:
         """An append with its personal texts sealed. Raises `LogUnavailable`."""

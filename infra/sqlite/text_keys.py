@@ -51,9 +51,9 @@ class SqliteTextKeys:
     Every method may raise `LogUnavailable`: without the keys, nothing can be written.
     """
 
-    def __init__(self, path: Path, log_identity: str, *, read_only: bool = False) -> None:
-        """Of the log with this identity. Raises `LogUnavailable`, also where the file belongs to
-        another log."""
+    def __init__(self, path: Path | str, log_identity: str, *, read_only: bool = False) -> None:
+        """Of the log with this identity; `:memory:` keeps them in memory. Raises `LogUnavailable`,
+        also where the file belongs to another log."""
         self._lock = threading.Lock()
         self._fault = FileFault(path)
         self._account_keys: dict[int, bytes | None] = {}
@@ -63,13 +63,14 @@ class SqliteTextKeys:
         try:
             if read_only:
                 self._db = sqlite3.connect(
-                    f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None,
+                    f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None,
                     check_same_thread=False,
                 )  # fmt: skip
                 TEXT_KEYS_SCHEMA.require_current(self._db)
             else:
-                # Readable by its owner alone.
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                if path != ":memory:":
+                    # Readable by its owner alone.
+                    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
                 self._db.executescript(_PRAGMAS)
                 TEXT_KEYS_SCHEMA.migrate(self._db)

@@ -20,10 +20,12 @@ from events.codec import EVENT_CODEC
 from events.ids.generator import SnowflakeGenerator
 from events.ids.import_ids import ImportIdGenerator
 from events.schema import EVENT_TYPES
+from infra.encryption.text_cipher import TextCipher
 from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.rate_limits import SqliteRateLimits
+from infra.sqlite.text_keys import SqliteTextKeys
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS, INVALIDATIONS
 from streams.projecting.apply_batch import project_and_apply
@@ -70,9 +72,12 @@ class ApiWorld:
         new_id = SnowflakeGenerator(1, self.clock, self.clock.sleep, START_MS - 1).next_id
         self.tokens = AccessTokens(b"the secret of a test", self.clock)
         self.admin = ReadOnlyAdmin(self.log, self)
+        self.text_cipher = TextCipher(SqliteTextKeys(":memory:", self.log.identity))
         self.ports = Ports(
             log=self.log,
-            handler=CommandHandler(self.log, new_id),
+            handler=CommandHandler(
+                self.log, new_id, self.text_cipher.sealing, self.text_cipher.open_text
+            ),
             references=ReferenceResolver(self.log),
             views=self,
             time_travel=self,
@@ -88,6 +93,7 @@ class ApiWorld:
             projection_lags=self.projection_lags,
             outdated_views=no_outdated_views,
             admin=self.admin,
+            open_text=self.text_cipher.open_text,
             base_url="http://test",
             metrics_audience=metrics_audience,
             ready_within=10,
