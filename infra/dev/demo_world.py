@@ -138,6 +138,13 @@ async def import_demo_world(settings: "Settings") -> str | None:
     return password
 
 
+def _choose_password(host: str) -> str:
+    with suppress(ValueError):
+        if ip_address(host).is_loopback:
+            return DEMO_PASSWORD
+    return DEMO_PASSWORD if host == "localhost" else secrets.token_urlsafe(12)
+
+
 class _DemoTown:
     def __init__(self, rng: random.Random, now_ms: int, password: str) -> None:
         self._password = password
