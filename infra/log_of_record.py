@@ -6,6 +6,7 @@ Any process may open them; the stores arbitrate.
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from events.log import EventLog, LogUnavailable
 from events.sealed_text import SEALED_TYPES, OpenText, as_written, sealed_texts
@@ -57,10 +58,10 @@ def open_text_keys(
     gone: a new one would make every text of before unreadable for ever, without a word.
     """
     path = settings.text_keys_file
-    if not path.is_file() and has_sealed_texts(log):
+    if not has_text_keys(path) and has_sealed_texts(log) and not _are_given_up(path):
         raise LogUnavailable(
-            f"{path} is missing, and without it no text of the log can be read: put it there from "
-            "a backup. To go on without the texts of before, make an empty file of this name"
+            f"{path} is missing, and without it no text of the log can be read: put the newest "
+            f"copy of it there. To go on without the texts of before, make a file {path.stem}.lost"
         )
     with closing(SqliteTextKeys(path, log.identity, read_only=read_only)) as keys:
         yield keys
@@ -69,11 +70,21 @@ def open_text_keys(
 @contextmanager
 def open_text_reader(settings: Settings, log: EventLog) -> Iterator[OpenText]:
     """What opens the texts of a log, for a command that only reads. Raises as `open_text_keys`."""
-    if not settings.text_keys_file.is_file() and not has_sealed_texts(log):
+    path = settings.text_keys_file
+    if not has_text_keys(path) and (_are_given_up(path) or not has_sealed_texts(log)):
         yield as_written
         return
     with open_text_keys(settings, log, read_only=True) as keys:
         yield TextCipher(keys).open_text
+
+
+def has_text_keys(path: Path) -> bool:
+    """Whether a file of keys is there; an emptied one is none."""
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _are_given_up(path: Path) -> bool:
+    return path.with_suffix(".lost").is_file()
 
 
 def has_sealed_texts(log: EventLog) -> bool:

@@ -170,6 +170,7 @@ def _back_up_keys(
     except (sqlite3.Error, DamagedCopy) as error:
         raise BackupFailed(f"{error}: no backup was made") from error
     # It may lie on another disk than the backup.
+    keys.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = keys.with_name(f".{keys.name}.unfinished")
     beside.unlink(missing_ok=True)
     _copy_file(copy, beside)

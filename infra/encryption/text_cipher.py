@@ -101,7 +101,8 @@ class TextCipher:
         elif key is not None:
             return ERASED
         _logger.error(
-            "a text of user %d has no key %d here: is the file of text keys older than the log?",
+            "a text of user %d can't be opened with key %d: the file of text keys is older than "
+            "the log, or the text is damaged",
             sealed.account,
             sealed.number,
         )

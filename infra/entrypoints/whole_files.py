@@ -1,4 +1,4 @@
-"""What can't be made again must be whole before a server starts: the log, and the accounts.
+"""What can't be made again must be whole before a server starts: the log, its keys, the accounts.
 
 SQLite would take an emptied file for a new one, and go on from what it can still read of a damaged
 write-ahead log: acknowledged events and accounts would be gone without a word.
@@ -12,7 +12,8 @@ from api.accounts.errors import AccountsUnavailable
 from events.log import LogUnavailable
 from infra.embedded.log_mark import LOG_MARK_FILE
 from infra.settings import Settings
-from infra.sqlite.file_check import find_damage
+from infra.sqlite.file_check import CHECKED_BYTES, find_damage
+from infra.sqlite.text_keys import find_damaged_keys
 
 _LOOK_AGAIN_SECONDS: Final = 0.2
 """Another process may have been writing just while the file was read."""
@@ -27,6 +28,7 @@ def require_whole_files(settings: Settings) -> None:
         raise LogUnavailable(f"the log {log} is empty, and was not: {_WHAT_TO_DO}")
     if damage := _lasting_damage(log):
         raise LogUnavailable(f"the log {log} is damaged: {damage}; {_WHAT_TO_DO}")
+    _require_whole_keys(settings.text_keys_file)
     # A file is empty for the moment in which it is made, before the log has a first event.
     if _is_empty(accounts) and not _is_empty(settings.views_folder / LOG_MARK_FILE, missing=True):
         raise AccountsUnavailable(
@@ -35,6 +37,16 @@ def require_whole_files(settings: Settings) -> None:
         )
     if damage := _lasting_damage(accounts):
         raise AccountsUnavailable(f"{accounts} is damaged: {damage}; {_WHAT_TO_DO}")
+
+
+def _require_whole_keys(path: Path) -> None:
+    damage = _lasting_damage(path)
+    if damage is None and path.is_file() and path.stat().st_size <= CHECKED_BYTES:
+        damage = find_damaged_keys(path)
+    if damage is not None:
+        raise LogUnavailable(
+            f"{path} is damaged: {damage}; put the newest copy of it there (docs/operations.md)"
+        )
 
 
 def _is_empty(path: Path, missing: bool = False) -> bool:

@@ -171,9 +171,18 @@ _LEASE_TABLES: Final = (
 )
 
 _TEXT_KEY_TABLES: Final = (
-    "CREATE TABLE account_keys (user INTEGER PRIMARY KEY, key BLOB) STRICT",  # NULL: destroyed
+    # Sums are CRC-32: a damaged key would make its texts look erased. A destroyed key is NULL.
+    """
+    CREATE TABLE account_keys (
+      user INTEGER PRIMARY KEY, key BLOB, sum INTEGER NOT NULL
+    ) STRICT
+    """,
     # AUTOINCREMENT: the number of a block is never given twice.
-    "CREATE TABLE key_blocks (number INTEGER PRIMARY KEY AUTOINCREMENT, keys BLOB NOT NULL) STRICT",
+    """
+    CREATE TABLE key_blocks (
+      number INTEGER PRIMARY KEY AUTOINCREMENT, keys BLOB NOT NULL, sum INTEGER NOT NULL
+    ) STRICT
+    """,
     # One row each: of the log whose texts they seal, and how far deletions were carried out.
     """
     CREATE TABLE log_of_keys (

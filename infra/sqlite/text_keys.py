@@ -15,9 +15,10 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 from events.log import LogUnavailable
 from infra.process.file_faults import FileFault
@@ -37,6 +38,8 @@ ERASURE_SECONDS: Final = 0.1
 """How long a process may go on with a key that another one destroyed."""
 
 _ERASED_KEY: Final = bytes(KEY_BYTES)
+_ACCOUNT_KEYS: Final = "SELECT key, sum FROM account_keys"
+_KEY_BLOCKS: Final = "SELECT keys, sum FROM key_blocks"
 _PRAGMAS: Final = """
 PRAGMA journal_mode = DELETE;
 PRAGMA synchronous = EXTRA;
@@ -88,15 +91,17 @@ class SqliteTextKeys:
         """Make a key for each account that never had one. Durable on return."""
         with self._transaction() as db:
             db.executemany(
-                "INSERT OR IGNORE INTO account_keys VALUES (?, ?)",
-                [(account, os.urandom(2 * KEY_BYTES)) for account in accounts],
+                "INSERT OR IGNORE INTO account_keys VALUES (?, ?, ?)",
+                [(account, key := os.urandom(2 * KEY_BYTES), crc32(key)) for account in accounts],
             )
 
     def reserve_text_keys(self) -> list[tuple[int, bytes]]:
         """A block of new keys with their numbers, for this process alone. Durable on return."""
         keys = os.urandom(KEY_BYTES * KEYS_PER_BLOCK)
         with self._transaction() as db:
-            block = db.execute("INSERT INTO key_blocks (keys) VALUES (?)", (keys,)).lastrowid
+            block = db.execute(
+                "INSERT INTO key_blocks (keys, sum) VALUES (?, ?)", (keys, crc32(keys))
+            ).lastrowid
         assert block is not None
         first = block * KEYS_PER_BLOCK
         return [(first + index, _key_at(keys, index)) for index in range(KEYS_PER_BLOCK)]
@@ -108,10 +113,10 @@ class SqliteTextKeys:
         if key is not None:
             return key
         with self._reading() as db:
-            row = db.execute("SELECT key FROM account_keys WHERE user = ?", (account,)).fetchone()
+            row = db.execute(f"{_ACCOUNT_KEYS} WHERE user = ?", (account,)).fetchone()
             if row is None:
                 return None
-            key = row[0] or b""
+            key = _whole_key(*row)
             self._account_keys[account] = key
             if len(self._account_keys) > CACHED_ACCOUNTS:
                 self._account_keys.pop(next(iter(self._account_keys)))
@@ -124,12 +129,10 @@ class SqliteTextKeys:
         keys = self._blocks.get(block)
         if keys is None:
             with self._reading() as db:
-                row = db.execute(
-                    "SELECT keys FROM key_blocks WHERE number = ?", (block,)
-                ).fetchone()
+                row = db.execute(f"{_KEY_BLOCKS} WHERE number = ?", (block,)).fetchone()
                 if row is None:
                     return None
-                keys = self._blocks[block] = bytes(row[0])
+                keys = self._blocks[block] = _whole_key(*row)
                 if len(self._blocks) > CACHED_BLOCKS:
                     self._blocks.pop(next(iter(self._blocks)))
         key = _key_at(keys, index)
@@ -152,23 +155,23 @@ class SqliteTextKeys:
             by_block[block].append(index)
         with self._transaction() as db:
             db.executemany(
-                "INSERT INTO account_keys VALUES (?, NULL)"
-                " ON CONFLICT (user) DO UPDATE SET key = NULL",
+                "INSERT INTO account_keys VALUES (?, NULL, 0)"
+                " ON CONFLICT (user) DO UPDATE SET key = NULL, sum = 0",
                 [(account,) for account in accounts],
             )
-            known = [
-                block
-                for block in by_block
-                if db.execute("SELECT 1 FROM key_blocks WHERE number = ?", (block,)).fetchone()
-            ]
-            for block in known:
-                with db.blobopen("key_blocks", "keys", block) as keys:
-                    for index in by_block[block]:
-                        keys.seek(index * KEY_BYTES)
-                        keys.write(_ERASED_KEY)
+            for block, indexes in by_block.items():
+                row = db.execute(f"{_KEY_BLOCKS} WHERE number = ?", (block,)).fetchone()
+                if row is not None:
+                    keys = bytearray(_whole_key(*row))
+                    for index in indexes:
+                        keys[index * KEY_BYTES : (index + 1) * KEY_BYTES] = _ERASED_KEY
+                    db.execute(
+                        "UPDATE key_blocks SET keys = ?, sum = ? WHERE number = ?",
+                        (keys, crc32(keys), block),
+                    )
             db.execute(
                 "UPDATE erasures SET position = ?, count = count + ?",
-                (through, bool(accounts or known)),
+                (through, bool(accounts or numbers)),
             )
         self._account_keys.clear()
         self._blocks.clear()
@@ -215,6 +218,28 @@ class SqliteTextKeys:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+
+
+def find_damaged_keys(path: Path) -> str | None:
+    """What is wrong with a key in a file; None where nothing is. Reads the whole file."""
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
+            for question in (_ACCOUNT_KEYS, _KEY_BLOCKS):
+                for row in connection.execute(question):
+                    _whole_key(*row)
+    except sqlite3.OperationalError:
+        return None  # it is locked, or can't be opened: no word about what is in it
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None
+
+
+def _whole_key(key: bytes | None, expected_sum: int) -> bytes:
+    """A key or a block of them, empty for a destroyed one. Raises `sqlite3.DatabaseError`."""
+    if crc32(key or b"") != expected_sum:
+        raise sqlite3.DatabaseError("the sum of a key is wrong")
+    return key or b""
 
 
 def _key_at(keys: bytes, index: int) -> bytes:
