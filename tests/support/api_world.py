@@ -72,12 +72,10 @@ class ApiWorld:
         new_id = SnowflakeGenerator(1, self.clock, self.clock.sleep, START_MS - 1).next_id
         self.tokens = AccessTokens(b"the secret of a test", self.clock)
         self.admin = ReadOnlyAdmin(self.log, self)
-        self.text_cipher = TextCipher(SqliteTextKeys(":memory:", self.log.identity))
+        cipher = TextCipher(SqliteTextKeys(":memory:", self.log.identity))
         self.ports = Ports(
             log=self.log,
-            handler=CommandHandler(
-                self.log, new_id, self.text_cipher.sealing, self.text_cipher.open_text
-            ),
+            handler=CommandHandler(self.log, new_id, cipher.sealing, cipher.open_text),
             references=ReferenceResolver(self.log),
             views=self,
             time_travel=self,
@@ -93,7 +91,7 @@ class ApiWorld:
             projection_lags=self.projection_lags,
             outdated_views=no_outdated_views,
             admin=self.admin,
-            open_text=self.text_cipher.open_text,
+            open_text=cipher.open_text,
             base_url="http://test",
             metrics_audience=metrics_audience,
             ready_within=10,
