@@ -114,7 +114,8 @@ class RingWriter:
 
     def pop_requests(self, most: int) -> list[int]:
         """Keys that readers requested, at most `most`, and remove them from the requests."""
-        places = np.flatnonzero(self._requests)[:most]
+        # A copy, since readers go on writing: NumPy raises where a count changes as it counts.
+        places = np.flatnonzero(self._requests.copy())[:most]
         keys: list[int] = self._requests[places].tolist()
         self._requests[places] = 0
         return keys

@@ -26,8 +26,9 @@ router = APIRouter(prefix="/v1", route_class=ApiRoute, tags=["names"])
 @router.get("/names", dependencies=[fresh_views("profiles")])
 async def list_names(state: CurrentState, viewer: Viewer, least: int = 0) -> list[NameLength]:
     """How long names are."""
+    open_text = state.ports.open_text
     rows = await state.ports.views.current_store("profiles").scan(PROFILES)
-    found = [NameLength(handle=row.handle, letters=len(row.name)) for row in rows]
+    found = [NameLength(handle=row.handle, letters=len(open_text(row.name))) for row in rows]
     return [one for one in found if one.letters >= least]
 
 

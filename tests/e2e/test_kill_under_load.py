@@ -10,7 +10,7 @@ import pytest
 
 from events.envelope import RecordedEvent
 from events.schema import PostCreated
-from infra.log_of_record import open_log
+from infra.log_of_record import open_log, open_text_reader
 from infra.settings import Settings
 from projections.home.home_timeline import HomeTimeline
 from projections.pages import PageRequest
@@ -113,8 +113,8 @@ async def test_what_was_acknowledged_survives_kill_9_once_and_the_views_catch_up
                 raise
         await importing
         assert set(victims) == {"api", "projector", "import"}
-        with open_log(settings) as log:
-            events = all_events(log)
+        with open_log(settings) as log, open_text_reader(settings, log) as open_text:
+            events = all_events(log, open_text)
             check_posts(events, load.people)
             check_relations(events, load.people)
             check_handles(events, [*load.people, *load.newcomers])

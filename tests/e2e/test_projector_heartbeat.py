@@ -34,7 +34,12 @@ async def test_a_projector_that_applies_nothing_makes_the_server_unready(
 
             await until(200)
             projector.send_signal(number)
-            body = {"handle": "wren", "name": "W", "email": "w@example.org", "password": "a" * 12}
+            body = {
+                "handle": "wren",
+                "name": "W",
+                "email": "w@example.org",
+                "password": "correct horse",
+            }
             assert (await client.post("/v1/users", json=body)).status_code == 201
             answer = await until(503)
             assert "events wait, and the projector was not heard of" in answer.json()["detail"]

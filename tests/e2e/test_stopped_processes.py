@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from infra.log_of_record import open_log
+from infra.log_of_record import open_log, open_text_reader
 from infra.settings import Settings
 from tests.support.acknowledged_writes import (
     all_events,
@@ -98,8 +98,9 @@ async def test_an_api_process_that_stands_still_keeps_no_other_from_writing(
         if server.returncode is None:
             server.kill()
         await server.wait()
-    with open_log(Settings(data=tmp_path)) as log:
-        events = all_events(log)
+    settings = Settings(data=tmp_path)
+    with open_log(settings) as log, open_text_reader(settings, log) as open_text:
+        events = all_events(log, open_text)
     check_posts(events, people)
     check_relations(events, people)
     check_handles(events, people)

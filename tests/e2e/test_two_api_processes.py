@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from events.schema import PostLiked, UserRegistered
-from infra.log_of_record import open_log
+from infra.log_of_record import open_log, open_text_reader
 from infra.settings import Settings
 from tests.support.acknowledged_writes import (
     all_events,
@@ -100,8 +100,9 @@ async def test_nothing_that_was_acknowledged_is_lost_or_done_twice(
     await asyncio.wait(living, timeout=3)
     stop.set()
     await asyncio.gather(*living)
-    with open_log(Settings(data=tmp_path)) as log:
-        events = all_events(log)
+    settings = Settings(data=tmp_path)
+    with open_log(settings) as log, open_text_reader(settings, log) as open_text:
+        events = all_events(log, open_text)
     check_posts(events, people)
     check_relations(events, people)
     check_handles(events, people)

@@ -16,6 +16,7 @@ from events.schema import (
     UserRegistered,
     UserUnfollowed,
 )
+from events.sealed_text import OpenText, as_written, open_stored
 from streams.export.verify import verify_log
 from tests.support.retrying_client import RetryingClient
 
@@ -23,10 +24,11 @@ RelationKey = tuple[str, int, int]
 """(what, who, about what)."""
 
 
-def all_events(log: EventLog) -> list[RecordedEvent]:
-    """All events of a whole log."""
+def all_events(log: EventLog, open_text: OpenText = as_written) -> list[RecordedEvent]:
+    """All events of a whole log, their texts opened."""
     assert list(verify_log(log)) == []
-    return [EVENT_CODEC.decode_stored(stored) for stored in log.read_all(limit=10**7)]
+    found = (open_stored(stored, open_text) for stored in log.read_all(limit=10**7))
+    return [EVENT_CODEC.decode_stored(stored) for stored in found]
 
 
 def relation_change(recorded: RecordedEvent) -> tuple[RelationKey, bool] | None:
