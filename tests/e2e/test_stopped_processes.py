@@ -1,10 +1,12 @@
 """Processes that stand still (SIGSTOP) in the middle of work: the others go on, nothing is lost."""
 
 import asyncio
+import gc
 import os
 import random
 import signal
 import time
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -59,6 +61,9 @@ async def people_at_work(address: str) -> AsyncIterator[list[RetryingClient]]:
         finally:
             stop.set()
             await asyncio.gather(*living)
+    # Requests to what stood still timed out, and aiohttp drops their connections unclosed.
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
 
 
 def written(people: list[RetryingClient]) -> int:
