@@ -21,6 +21,7 @@ _OLD_FILES: Final = (
     "log.sqlite-door",
     "analytics-turn",
     "analytics-door",
+    "erased",
 )
 
 
