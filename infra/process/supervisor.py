@@ -172,13 +172,19 @@ class Supervisor:
 def watch_lifeline(file: int, stop: Callable[[], None]) -> None:
     """In a child, on its event loop: call `stop` when the parent is gone.
 
-    The parent holds the other end and never writes: end of file means that it died.
+    The parent holds the other end and never writes: end of file, or a reset, means that it died.
     """
     os.set_blocking(file, False)
     loop = asyncio.get_running_loop()
 
     def on_readable() -> None:
-        if os.read(file, 1) == b"":
+        try:
+            gone = os.read(file, 1) == b""
+        except BlockingIOError:
+            return
+        except ConnectionResetError:  # it died with heartbeats that it had not read
+            gone = True
+        if gone:
             loop.remove_reader(file)
             stop()
 

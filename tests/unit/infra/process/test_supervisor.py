@@ -3,15 +3,17 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from infra.process.child import python_command
 from infra.process.child_run import ChildProcess
-from infra.process.supervisor import START_ATTEMPTS, ChildCannotStart, Supervisor
+from infra.process.supervisor import START_ATTEMPTS, ChildCannotStart, Supervisor, watch_lifeline
 from tests.support.source_tree import read_lines, source_files
 from tests.support.waiting import wait_until
 
@@ -143,3 +145,19 @@ async def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         parent.kill()
         await parent.wait()
     await wait_until(lambda: [word for word, _ in lines(out)] == ["up", "down"])
+
+
+@pytest.mark.parametrize("unread", [0, 3])
+def test_a_parent_that_dies_with_heartbeats_unread_is_seen_to_be_gone(unread: int) -> None:
+    async def watch() -> None:
+        stop = asyncio.Event()
+        here, parent = socket.socketpair()
+        with here:
+            here.send(b"." * unread)
+            watch_lifeline(here.fileno(), stop.set)
+            parent.close()
+            await asyncio.wait_for(stop.wait(), 5)
+
+    loop_factory = uvicorn.Config("").get_loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(watch())
