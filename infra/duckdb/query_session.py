@@ -115,8 +115,12 @@ class InvalidQuery(Exception):
 
     def __init__(self, message: str, cause: duckdb.Error | None = None) -> None:
         super().__init__(message)
-        self.may_be_of_files = isinstance(cause, duckdb.Error) and not isinstance(
+        of_question = isinstance(
             cause, duckdb.ProgrammingError | duckdb.BinderException | duckdb.CatalogException
+        )
+        # A file whose columns are damaged fails as a wrong question does, but is named.
+        self.may_be_of_files = isinstance(cause, duckdb.Error) and (
+            not of_question or ".parquet" in message
         )
         """Whether damaged files of the copy could be the cause, rather than the question."""
 
