@@ -24,12 +24,13 @@ from tests.support.acknowledged_writes import (
 )
 from tests.support.retrying_client import RetryingClient
 from tests.support.running_server import GREETING, wait_for_line
+from tests.support.soak import amount
 from tests.support.starling_program import STARLING, children_with, starling_environment
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(100)
 
-TRIES = 4
+TRIES = amount(2, 14)
 RECOVERED_SECONDS = 12.0
 """What a stopped process may cost: 5 s until it is killed, and a busy machine."""
 
