@@ -3,13 +3,14 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from events.log import LogUnavailable
 from infra.sqlite import text_keys
-from infra.sqlite.text_keys import SqliteTextKeys
+from infra.sqlite.text_keys import SqliteTextKeys, find_damaged_keys
 
 IDENTITY = "1" * 32
 
@@ -96,3 +97,25 @@ def test_a_reader_writes_nothing(keys: SqliteTextKeys, path: Path) -> None:
             reader.make_account_keys((8,))
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT count(*) FROM account_keys").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("table", ["account_keys", "key_blocks"])
+def test_a_damaged_key_is_not_taken_for_a_destroyed_one(
+    keys: SqliteTextKeys, path: Path, table: str
+) -> None:
+    keys.make_account_keys((7,))
+    number, _ = keys.reserve_text_keys()[0]
+    assert find_damaged_keys(path) is None
+    column = "key" if table == "account_keys" else "keys"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"UPDATE {table} SET {column} = zeroblob(length({column}))")
+        database.commit()
+    assert find_damaged_keys(path) == "the sum of a key is wrong"
+    with closing(SqliteTextKeys(path, IDENTITY)) as other:
+        find = (
+            partial(other.find_account_key, 7)
+            if table == "account_keys"
+            else partial(other.find_text_key, number)
+        )
+        with pytest.raises(LogUnavailable, match="the sum of a key is wrong"):
+            find()
