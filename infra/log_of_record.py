@@ -58,7 +58,7 @@ def open_text_keys(
     gone: a new one would make every text of before unreadable for ever, without a word.
     """
     path = settings.text_keys_file
-    if not has_text_keys(path) and has_sealed_texts(log) and not _are_given_up(path):
+    if not _has_text_keys(path) and has_sealed_texts(log) and not _are_given_up(path):
         raise LogUnavailable(
             f"{path} is missing, and without it no text of the log can be read: put the newest "
             f"copy of it there. To go on without the texts of before, make a file {path.stem}.lost"
@@ -71,14 +71,14 @@ def open_text_keys(
 def open_text_reader(settings: Settings, log: EventLog) -> Iterator[OpenText]:
     """What opens the texts of a log, for a command that only reads. Raises as `open_text_keys`."""
     path = settings.text_keys_file
-    if not has_text_keys(path) and (_are_given_up(path) or not has_sealed_texts(log)):
+    if not _has_text_keys(path) and (_are_given_up(path) or not has_sealed_texts(log)):
         yield as_written
         return
     with open_text_keys(settings, log, read_only=True) as keys:
         yield TextCipher(keys).open_text
 
 
-def has_text_keys(path: Path) -> bool:
+def _has_text_keys(path: Path) -> bool:
     """Whether a file of keys is there; an emptied one is none."""
     return path.is_file() and path.stat().st_size > 0
 

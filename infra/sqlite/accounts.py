@@ -7,7 +7,6 @@ account would be gone.
 """
 
 import asyncio
-import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -38,12 +37,7 @@ class SqliteAccounts:
         self._lock = threading.Lock()
         self._fault = FileFault(path)
         try:
-            if path != ":memory:":
-                # Readable by its owner alone; SQLite gives the files beside it the same mode.
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.executescript(_PRAGMAS)
-            ACCOUNTS_SCHEMA.migrate(self._db)
+            self._db = ACCOUNTS_SCHEMA.open_private(path, _PRAGMAS)
         except (sqlite3.Error, OSError) as error:
             raise AccountsUnavailable(f"{path}: {error}") from error
 

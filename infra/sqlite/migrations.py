@@ -8,10 +8,12 @@ A step that was ever released is never changed: append another one. Files of bef
 numbered version have number 0 and the tables of step 1, which therefore only adds what is missing.
 """
 
+import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 MigrationStep = Callable[[sqlite3.Connection], None]
@@ -26,6 +28,23 @@ class FileSchema:
     """A kind of file: its steps, the first of which makes a new one."""
 
     steps: tuple[MigrationStep, ...]
+
+    def open_private(self, path: Path | str, pragmas: str) -> sqlite3.Connection:
+        """A connection to a file of this kind, made where there is none and readable by its owner
+        alone; `:memory:` keeps it in memory. Any thread may use it. Raises `sqlite3.Error`,
+        `OSError`.
+        """
+        if path != ":memory:":
+            # SQLite gives the files beside it the same mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            connection.executescript(pragmas)
+            self.migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def migrate(self, connection: sqlite3.Connection) -> None:
         """Take the steps that are missing, each in a transaction of its own.

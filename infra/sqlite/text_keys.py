@@ -59,7 +59,7 @@ class SqliteTextKeys:
         also where the file belongs to another log."""
         self._lock = threading.Lock()
         self._fault = FileFault(path)
-        self._account_keys: dict[int, bytes | None] = {}
+        self._account_keys: dict[int, bytes] = {}
         self._blocks: dict[int, bytes] = {}
         self._erasures = self._data_version = self._checked_at = -1.0
         self._path = path
@@ -71,12 +71,7 @@ class SqliteTextKeys:
                 )  # fmt: skip
                 TEXT_KEYS_SCHEMA.require_current(self._db)
             else:
-                if path != ":memory:":
-                    # Readable by its owner alone.
-                    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-                self._db.executescript(_PRAGMAS)
-                TEXT_KEYS_SCHEMA.migrate(self._db)
+                self._db = TEXT_KEYS_SCHEMA.open_private(path, _PRAGMAS)
                 self._db.execute("INSERT OR IGNORE INTO log_of_keys VALUES (1, ?)", (log_identity,))
             (owner,) = self._db.execute("SELECT identity FROM log_of_keys").fetchone()
         except (sqlite3.Error, OSError, TypeError) as error:
