@@ -8,12 +8,13 @@ import pytest
 from hypothesis import settings
 
 from tests.support.requirements import shared_data_folder, skip_or_fail
+from tests.support.soak import amount
 
 if TYPE_CHECKING:
     from infra.dev.mongodb_server import MongoServer
 
 # How long an example takes says something about the machine, not about the code.
-settings.register_profile("starling", deadline=None)
+settings.register_profile("starling", deadline=None, max_examples=amount(40, 100))
 settings.load_profile("starling")
 
 

@@ -24,6 +24,7 @@ from infra.in_memory.event_log import MemoryLog
 from tests.support.command_model import CHANGED, REFUSED, UNCHANGED, CommandModel
 from tests.support.expected_facts import facts_from_events
 from tests.support.faulty_logs import ContendedLog, OneStreamLog, recorded_events
+from tests.support.soak import amount
 
 FIRST = first_id_at(1_700_000_000_000)
 UNKNOWN_ID = 4711
@@ -154,7 +155,7 @@ async def play(
 
 
 @given(STEPS, st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=amount(100, 300))
 def test_commands_do_what_a_simple_network_does(steps: list[ModelStep], many_streams: bool) -> None:
     async def run() -> None:
         log = MemoryLog() if many_streams else OneStreamLog()
@@ -169,7 +170,7 @@ def test_commands_do_what_a_simple_network_does(steps: list[ModelStep], many_str
 
 
 @given(KEYED, st.integers(1, 12))
-@settings(max_examples=300)
+@settings(max_examples=amount(100, 300))
 def test_a_batch_does_what_its_commands_do_one_by_one(steps: list[ModelStep], window: int) -> None:
     async def run() -> None:
         singly, together = MemoryLog(), MemoryLog()
@@ -188,7 +189,7 @@ def test_a_batch_does_what_its_commands_do_one_by_one(steps: list[ModelStep], wi
 
 
 @given(KEYED, st.lists(st.none() | st.integers(0, 43), max_size=20), st.integers(2, 50))
-@settings(max_examples=300)
+@settings(max_examples=amount(100, 300))
 def test_a_batch_never_writes_what_rests_on_something_that_failed(
     steps: list[ModelStep], meddling: list[int | None], window: int
 ) -> None:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
+from tests.support.soak import amount
 
 UNIQUE_HEADERS = ("x-request-id",)
 
@@ -105,7 +106,7 @@ def twins() -> tuple[Twin, Twin]:
     return fast, plain
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=amount(100, 300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(REQUESTS)
 def test_a_request_is_answered_alike_with_the_fast_path_and_without(
     twins: tuple[Twin, Twin], sent: Any

@@ -23,6 +23,7 @@ from streams.feed.chunks import (
 )
 from streams.feed.relay import MAX_READS_AT_ONCE, READ_EVENTS, FeedUnavailable, Relay
 from tests.support.made_up_events import append_made_up, partition_of
+from tests.support.soak import amount
 from tests.support.waiting import wait_until
 
 FIRST = first_id_at(1_700_000_000_000)
@@ -144,7 +145,7 @@ class LossyTopic:
 FATES = st.lists(st.sampled_from(["kept", "kept", "lost", "holed", "unacknowledged", "absent"]))
 
 
-@settings(max_examples=40)
+@settings(max_examples=amount(15, 40))
 @given(FATES, st.integers(1, 4), st.integers(1, 3))
 async def test_a_relay_whose_feed_fails_in_any_way_ends_with_the_whole_log_in_it(
     fates: list[str], partitions: int, relays: int

@@ -11,6 +11,7 @@ from projections.home.home_timeline import HomeTimeline
 from projections.pages import PageRequest
 from projections.timeline import TimelineEntry, TimelineProjection, find_invalidations
 from tests.support.no_rings import NoRings
+from tests.support.soak import amount
 from tests.support.social_model import SocialModel, SocialStep, project_and_store, random_steps
 
 TIMELINE = TimelineProjection(fanout_limit=2)
@@ -29,7 +30,7 @@ async def walk(
 
 
 @pytest.mark.parametrize("many", [0, 500])
-@settings(max_examples=100)
+@settings(max_examples=amount(30, 100))
 @given(random_steps())
 async def test_every_reader_sees_what_the_model_says(many: int, steps: list[SocialStep]) -> None:
     world = SocialModel().apply_steps(steps)
@@ -46,7 +47,7 @@ async def test_every_reader_sees_what_the_model_says(many: int, steps: list[Soci
                 assert await walk(home, viewer, 2, lambda entry: entry.post) == wanted
 
 
-@settings(max_examples=100)
+@settings(max_examples=amount(30, 100))
 @given(random_steps())
 async def test_pages_between_two_ids_are_the_right_part_of_the_timeline(
     steps: list[SocialStep],
@@ -63,7 +64,7 @@ async def test_pages_between_two_ids_are_the_right_part_of_the_timeline(
             assert await home.load_page(viewer, PageRequest(2, min_id=entry.post)) == newer[-2:]
 
 
-@settings(max_examples=100)
+@settings(max_examples=amount(30, 100))
 @given(random_steps(), random_steps(most=30))
 async def test_cached_entries_are_invalidated_when_they_change(
     before: list[SocialStep], then: list[SocialStep]

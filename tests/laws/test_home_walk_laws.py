@@ -17,6 +17,7 @@ from projections.timeline import EntryPage, TimelineEntry
 from tests.laws.test_in_process_ring_laws import InProcessRingSystem
 from tests.laws.test_shared_ring_laws import SharedRingSystem
 from tests.support.no_rings import NoRings
+from tests.support.soak import amount
 from tests.support.social_model import (
     FREQUENT_KINDS,
     RARE_KINDS,
@@ -93,7 +94,7 @@ async def read_page(walk: Walk, request: PageRequest) -> EntryPage:
 
 @pytest.mark.parametrize("rings", ["shared", "in process"])
 @pytest.mark.parametrize("by", CURSORS)
-@settings(max_examples=100)
+@settings(max_examples=amount(30, 100))
 @given(random_steps(), st.data())
 async def test_a_walk_shows_each_post_once_and_misses_none(
     rings: str, by: str, before: list[SocialStep], draw: st.DataObject
@@ -122,7 +123,7 @@ LOSSES = st.tuples(
 
 
 @pytest.mark.parametrize("many", [1, 500])
-@settings(max_examples=150)
+@settings(max_examples=amount(40, 150))
 @given(random_steps(), st.data())
 async def test_a_walk_over_processes_of_which_none_remembers_the_last_page_misses_none(
     many: int, before: list[SocialStep], draw: st.DataObject
@@ -147,7 +148,7 @@ async def test_a_walk_over_processes_of_which_none_remembers_the_last_page_misse
 
 @pytest.mark.parametrize("rings", ["shared", "in process"])
 @pytest.mark.parametrize("by", CURSORS)
-@settings(max_examples=60)
+@settings(max_examples=amount(20, 60))
 @given(random_steps(), st.data())
 async def test_what_is_newer_than_a_post_is_what_stands_above_where_it_was_shown(
     rings: str, by: str, before: list[SocialStep], draw: st.DataObject

@@ -18,6 +18,7 @@ from projections.timeline import (
     TimelineProjection,
     invalidations_with_entries,
 )
+from tests.support.soak import amount
 from tests.support.social_model import SocialModel, SocialStep, project_and_store, random_steps
 
 USERS = range(1, 7)
@@ -82,7 +83,7 @@ class InProcessRingSystem:
 
 
 @pytest.mark.parametrize("fanout_limit", [2, 1000])
-@settings(max_examples=60)
+@settings(max_examples=amount(20, 60))
 @given(random_steps(), st.lists(random_steps(most=12), max_size=6))
 async def test_rings_updated_by_invalidations_and_the_model_agree(
     fanout_limit: int, before: list[SocialStep], then: list[list[SocialStep]]
@@ -95,7 +96,7 @@ async def test_rings_updated_by_invalidations_and_the_model_agree(
         await system.check_homes()
 
 
-@settings(max_examples=120)
+@settings(max_examples=amount(40, 120))
 @given(random_steps(most=60), random_steps(most=12), random_steps(most=6), st.booleans())
 async def test_an_event_during_the_build_of_a_ring_is_in_it_or_discards_it(
     before: list[SocialStep], during: list[SocialStep], after: list[SocialStep], invalidated: bool
@@ -118,7 +119,7 @@ async def test_an_event_during_the_build_of_a_ring_is_in_it_or_discards_it(
     await system.check_homes()
 
 
-@settings(max_examples=30)
+@settings(max_examples=amount(12, 30))
 @given(random_steps(), random_steps(most=30))
 async def test_posts_with_many_retweeters_agree_too(
     before: list[SocialStep], then: list[SocialStep]

@@ -9,6 +9,7 @@ from infra.in_memory.read_store import MemoryReadStore
 from projections.followers import FollowersProjection
 from projections.projection import Projection
 from projections.timeline import TimelineProjection
+from tests.support.soak import amount
 from tests.support.social_model import (
     RELATION_KINDS,
     SocialModel,
@@ -31,7 +32,7 @@ def interleaved(log: list[RecordedEvent], draw: st.DataObject) -> list[RecordedE
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda p: p.name)
-@settings(max_examples=150)
+@settings(max_examples=amount(40, 150))
 @given(random_steps(), st.data())
 async def test_rows_end_the_same_whatever_the_interleaving_of_owners(
     projection: Projection, steps: list[SocialStep], draw: st.DataObject
@@ -47,7 +48,7 @@ async def rows_agree(projection: Projection, log: list[RecordedEvent], draw: st.
     assert await projection_rows(projection, mixed) == await projection_rows(projection, straight)
 
 
-@settings(max_examples=150)
+@settings(max_examples=amount(40, 150))
 @given(random_steps(most=60, users=3, kinds=RELATION_KINDS), st.data())
 async def test_edges_end_the_same_however_follows_and_blocks_interleave(
     steps: list[SocialStep], draw: st.DataObject
@@ -56,7 +57,7 @@ async def test_edges_end_the_same_however_follows_and_blocks_interleave(
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda p: p.name)
-@settings(max_examples=100)
+@settings(max_examples=amount(30, 100))
 @given(random_steps(), st.integers(1, 7))
 async def test_rows_do_not_depend_on_how_events_are_batched(
     projection: Projection, steps: list[SocialStep], size: int

@@ -12,6 +12,7 @@ from events.ids.snowflake import SnowflakeError
 from infra.ids.machine_lease import LeaseLost, MachineLease, NoFreeMachine
 from infra.sqlite.leases import SqliteLeases
 from tests.support.manual_clock import ManualClock
+from tests.support.soak import amount
 
 NOW = 1700000000000
 BLOCK = range(1)
@@ -76,7 +77,7 @@ def act(process: LeaseProcess, what: str, amount: int) -> list[int]:
     return []
 
 
-@settings(max_examples=60)
+@settings(max_examples=amount(20, 60))
 @given(PLAN)
 def test_holders_with_clocks_that_disagree_and_step_never_make_an_id_twice(
     plan: list[tuple[int, tuple[str, int]]],

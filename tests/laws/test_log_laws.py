@@ -13,6 +13,7 @@ from events.log import AppendRequest, AppendResult, EventLog, IdempotencyKey, Ne
 from events.schema import PostLiked
 from infra.in_memory.event_log import MemoryLog
 from infra.sqlite.event_log import SqliteLog
+from tests.support.soak import amount
 
 STREAMS = ("like-1-1", "like-1-2", "like-1-3")
 TYPES: tuple[list[str] | None, ...] = (["post-liked"], ["post-created"], [], None)
@@ -126,4 +127,4 @@ class TwoLogs(RuleBasedStateMachine):
 
 
 TestLogs = TwoLogs.TestCase
-TestLogs.settings = settings(max_examples=60, stateful_step_count=12)
+TestLogs.settings = settings(max_examples=amount(20, 60), stateful_step_count=12)

@@ -24,6 +24,7 @@ from streams.projecting.partitioned_runner import (
 )
 from tests.support.fresh_projection import all_rows, memory_views
 from tests.support.made_up_events import FIRST_ID, append_made_up
+from tests.support.soak import amount
 
 PARTITIONS = 3
 
@@ -51,7 +52,7 @@ def chunks_of(log: list[StoredEvent], most: int, start: int = 0) -> list[Chunk]:
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=amount(20, 60))
 @given(
     st.integers(1, 120),
     st.integers(1, 9),

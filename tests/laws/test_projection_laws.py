@@ -31,8 +31,9 @@ from tests.support.random_logs import (
     random_steps,
 )
 from tests.support.row_owners import SharedRow, check_row_owners, owner_by_fields
+from tests.support.soak import amount
 
-LAW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=amount(15, 40), suppress_health_check=[HealthCheck.too_slow])
 EVERY = pytest.mark.parametrize("projection", ALL_PROJECTIONS, ids=lambda one: one.name)
 SIZES = st.lists(st.integers(1, 25), min_size=1, max_size=10)
 

@@ -21,8 +21,9 @@ from streams.export.replay import open_path_export, replay_events
 from streams.export.restore import WINDOW_EVENTS, CannotRestore, restore_events
 from streams.projecting.apply_batch import project_and_apply
 from tests.support.random_logs import CommandStep, log_of_steps, random_steps
+from tests.support.soak import amount
 
-LAW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=amount(15, 40), suppress_health_check=[HealthCheck.too_slow])
 
 
 async def exported(log: EventLog, folder: Path) -> list[StoredEvent]:

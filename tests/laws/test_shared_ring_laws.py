@@ -14,6 +14,7 @@ from infra.shared_memory.ring_reader import RingReader
 from projections.home.home_timeline import HomeTimeline
 from projections.pages import PageRequest
 from projections.timeline import TimelineProjection, find_invalidations
+from tests.support.soak import amount
 from tests.support.social_model import (
     SocialModel,
     SocialStep,
@@ -92,7 +93,7 @@ class SharedRingSystem:
 
 
 @pytest.mark.parametrize("fanout_limit", [2, 1000])
-@settings(max_examples=80)
+@settings(max_examples=amount(25, 80))
 @given(random_steps(), st.lists(random_steps(most=12), max_size=5), st.booleans())
 async def test_rings_and_merges_and_the_model_agree(
     fanout_limit: int, before: list[SocialStep], then: list[list[SocialStep]], maintain: bool
@@ -111,7 +112,7 @@ async def test_rings_and_merges_and_the_model_agree(
         system.fanout.close()
 
 
-@settings(max_examples=30)
+@settings(max_examples=amount(12, 30))
 @given(random_steps(), random_steps(most=30))
 async def test_many_retweeters_of_one_post_are_looked_up_reader_by_reader(
     before: list[SocialStep], then: list[SocialStep]

@@ -22,8 +22,9 @@ from projections.store import ReadStore
 from streams.export import parquet_format
 from streams.projecting.apply_batch import project_and_apply
 from tests.support.random_logs import CommandStep, log_of_steps, random_steps
+from tests.support.soak import amount
 
-LAW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=amount(15, 40), suppress_health_check=[HealthCheck.too_slow])
 
 
 def answers(log: EventLog, *questions: str) -> list[Counter[Any]]:

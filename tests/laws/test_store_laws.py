@@ -14,6 +14,7 @@ from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.read_store import SqliteReadStore
 from projections.store import Changes, ReadStore, WriterSuperseded
 from projections.tables import CounterTable, Table
+from tests.support.soak import amount
 from tests.support.store_adapters import COUNTS, NAMES, NOTES, SINGLES, TABLES, Named, Note, Single
 
 INT = st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1])
@@ -96,7 +97,7 @@ async def compare(
         assert await sqlite.get_many(table, keys) == dict(zip(keys, rows, strict=True))
 
 
-@settings(max_examples=60)
+@settings(max_examples=amount(20, 60))
 @given(batches=st.lists(changes(), min_size=1, max_size=5), asked=st.lists(scans(), max_size=6))
 def test_random_batches_leave_sqlite_and_memory_the_same(
     batches: list[Changes], asked: list[Any]
@@ -108,7 +109,7 @@ def test_random_batches_leave_sqlite_and_memory_the_same(
     asyncio.run(run())
 
 
-@settings(max_examples=30)
+@settings(max_examples=amount(12, 30))
 @given(batch=changes(), steps=st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), max_size=8))
 def test_both_take_and_refuse_the_same_positions(
     batch: Changes, steps: list[tuple[int, int]]

@@ -8,6 +8,7 @@ from infra.in_memory.read_store import MemoryReadStore
 from projections.pages import PageRequest
 from projections.timeline import TimelineEntry, TimelineProjection
 from projections.timeline_lists import read_user_timeline
+from tests.support.soak import amount
 from tests.support.social_model import SocialModel, SocialStep, project_and_store, random_steps
 
 TIMELINE = TimelineProjection()
@@ -19,7 +20,7 @@ CURSORS: tuple[Callable[[TimelineEntry], int], ...] = (
 """By what clients go on."""
 
 
-@settings(max_examples=100)
+@settings(max_examples=amount(30, 100))
 @given(random_steps())
 async def test_every_reader_sees_of_every_user_what_the_model_says(
     steps: list[SocialStep],
