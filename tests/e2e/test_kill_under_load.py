@@ -32,7 +32,7 @@ from tests.support.no_rings import NoRings
 from tests.support.server_processes import ServerProcesses, running_processes
 from tests.support.soak import amount
 
-ROUNDS = amount(50, 60)
+ROUNDS = amount(12, 60)
 """Kills, over all victims."""
 ANSWERS_BETWEEN = 50
 """Answers that people get between two kills, at least: otherwise nothing would be under way."""

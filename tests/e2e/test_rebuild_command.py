@@ -29,9 +29,9 @@ from tests.support.data_folders import (
 )
 from tests.support.starling_program import STARLING, starling, starling_environment
 
-EVENTS = 70_000
+EVENTS = 40_000
 NAMES = [projection.name for projection in ALL_PROJECTIONS]
-LATE = 50_000
+LATE = 30_000
 """The position of an event that the last batch but one holds."""
 
 

@@ -26,6 +26,7 @@ from tests.support.engines.relays import publish_log, running_relay
 from tests.support.fresh_projection import memory_views
 from tests.support.made_up_events import append_recorded
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
+from tests.support.soak import amount
 from tests.support.starling_program import STARLING, killed_at_exit, starling_environment
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
@@ -98,20 +99,20 @@ async def test_two_workers_end_with_the_rows_of_the_embedded_runner_where_partit
 ) -> None:
     topic, address, output = fresh_topic(4), mongodb_views.fresh_address(mongodb), tmp_path / "said"
     log = SqliteLog(tmp_path / "log.sqlite")
-    await busy_people(log, seed=3, steps=2500)
+    await busy_people(log, seed=3, steps=1500)
     await publish_log(log, kafka.address, topic)
     with worker(kafka, topic, address, output), worker(kafka, topic, address, output):
         await wait_until_at(address, topic, log.head())
     assert await rows_in(address, topic) == await embedded_rows(log)
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize("seed", range(11, 11 + amount(1, 2)))
 async def test_workers_killed_in_mid_batch_leave_nothing_out_and_nothing_twice(
     kafka: KafkaBroker, mongodb: MongoServer, tmp_path: Path, seed: int
 ) -> None:
     topic, address, output = fresh_topic(4), mongodb_views.fresh_address(mongodb), tmp_path / "said"
     log = SqliteLog(tmp_path / "log.sqlite")
-    await busy_people(log, seed, steps=2500)
+    await busy_people(log, seed, steps=1500)
     await publish_log(log, kafka.address, topic)
     async with running_relay(log, kafka.address, topic):
         with worker(kafka, topic, address, output) as first:

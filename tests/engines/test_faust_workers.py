@@ -57,7 +57,7 @@ async def test_a_worker_ends_with_the_rows_of_the_embedded_runner(
     kafka: KafkaBroker, log: SqliteLog, tmp_path: Path
 ) -> None:
     topic, views = fresh_topic(4), tmp_path / "views"
-    await append_recorded(log, await history(seed=5, steps=2500))
+    await append_recorded(log, await history(seed=5, steps=1500))
     async with running_relay(log, kafka.address, topic):
         with running_faust_worker(kafka.address, topic, topic.name, views) as worker:
             await wait_until_projected(views, topic, log.head(), worker)
@@ -70,18 +70,18 @@ async def test_workers_that_come_and_are_killed_under_load_lose_and_repeat_nothi
     kafka: KafkaBroker, log: SqliteLog, tmp_path: Path
 ) -> None:
     topic, views = fresh_topic(6), tmp_path / "views"
-    writing = asyncio.create_task(write_log(log, 30_000, users=300))
+    writing = asyncio.create_task(write_log(log, 15_000, users=300))
     async with running_relay(log, kafka.address, topic):
         with running_faust_worker(kafka.address, topic, topic.name, views) as first:
             await wait_until(lambda: max(view_positions(views, topic)) > 0)
             first.send_signal(signal.SIGKILL)
         with running_faust_worker(kafka.address, topic, topic.name, views) as second:
-            await wait_until(lambda: min(view_positions(views, topic)) > 5_000)
+            await wait_until(lambda: min(view_positions(views, topic)) > 3_000)
             with running_faust_worker(kafka.address, topic, topic.name, views) as third:
                 await writing
-                await wait_until(lambda: max(view_positions(views, topic)) > 20_000)
+                await wait_until(lambda: max(view_positions(views, topic)) > 9_000)
                 second.send_signal(signal.SIGTERM)
-                await wait_until_projected(views, topic, 30_000, third)
+                await wait_until_projected(views, topic, 15_000, third)
     assert await read_rows(views) == await embedded_rows(log)
 
 

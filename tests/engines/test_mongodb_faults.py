@@ -34,6 +34,7 @@ from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.made_up_events import append_recorded
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.running_server import register_user, running_server, send_request
+from tests.support.soak import amount
 from tests.support.store_adapters import (
     COUNTS,
     SINGLES,
@@ -49,7 +50,7 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 BOUND_SECONDS = 15.0
 """Each is refused after two seconds; a machine that does other things may be slow to say so."""
 NOTICED_SECONDS = 2.0
-KILLS = 6
+KILLS = amount(2, 6)
 
 
 def through(proxy: FaultProxy, address: str) -> str:

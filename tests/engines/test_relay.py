@@ -22,6 +22,7 @@ from streams.feed.relay import FeedUnavailable, Relay
 from tests.support.engines.kafka_topics import fresh_topic, read_chunks, read_lines
 from tests.support.engines.relays import publish_log, running_relay, running_relay_process
 from tests.support.made_up_events import append_made_up
+from tests.support.soak import amount
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
@@ -114,8 +115,8 @@ async def test_a_relay_killed_again_and_again_under_load_skips_nothing(
     kafka: KafkaBroker, log: SqliteLog, tmp_path: Path
 ) -> None:
     topic = fresh_topic(3)
-    writing = asyncio.create_task(append_made_up(log, 0, 60_000))
-    for many in (1, 2000, 10_000, 25_000):
+    writing = asyncio.create_task(append_made_up(log, 0, amount(25_000, 60_000)))
+    for many in (1, 2000, 10_000):
         with running_relay_process(
             tmp_path / "log.sqlite", kafka.address, topic, watermark_seconds=0.05
         ) as it:

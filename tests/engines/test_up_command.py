@@ -39,7 +39,7 @@ from tests.support.made_up_events import append_recorded
 from tests.support.mission_workload import MissionWorkload
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.requirements import skip_or_fail
-from tests.support.soak import amount
+from tests.support.soak import WHOLE, amount
 from tests.support.starling_program import children_with, starling
 from tests.support.waiting import wait_until
 
@@ -237,11 +237,16 @@ class StackUnderFaults:
         await wait_until(lambda: self.up.started_process(name).is_running())
 
 
+EACH_FAULT = (
+    "worker", "MongoDB", "relay", "HAProxy", "add", "Kafka", "keeper", "remove",
+    "the stack supervisor", "stopped MongoDB", "stopped Kafka", "stopped the stack supervisor",
+)  # fmt: skip
 ROUNDS = (
     "worker", "MongoDB", "relay", "HAProxy", "add", "Kafka", "keeper", "worker", "remove",
     "the stack supervisor", "stopped MongoDB", "relay", "add", "worker", "stopped Kafka",
     "MongoDB", "stopped the stack supervisor", "Kafka", "remove",
 )  # fmt: skip
+"""The same in other neighbourhoods, for `make soak`."""
 
 
 async def test_every_view_equals_the_log_whichever_process_is_killed_under_load(
@@ -263,7 +268,7 @@ async def test_every_view_equals_the_log_whichever_process_is_killed_under_load(
     with ExitStack() as stack, open_log(running_stack.settings) as log:
         siege = StackUnderFaults(running_stack, log, stack)
         async with siege.appending(people):
-            for what in ROUNDS * amount(1, 3):
+            for what in ROUNDS * 3 if WHOLE else EACH_FAULT:
                 before = log.head()
                 await siege.inject_fault(what)
                 await wait_until(lambda before=before: log.head() > before + 300)  # type: ignore[misc]
