@@ -11,7 +11,7 @@ from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.throttle import LoginThrottle
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
-from events.log import EventLog
+from events.log import EventLog, estimate_events
 from events.sealed_text import OpenText, as_written
 from projections.home.home_timeline import HomeTimeline
 from projections.store import CurrentStores, ReadStore
@@ -32,16 +32,28 @@ class ProjectionLag(NamedTuple):
     head: int
     silent_seconds: float = 0.0
     partitions: Mapping[int, int] = {}
+    position_step: int = 1
+    """As in `LogFeatures`."""
 
     @property
-    def positions_behind(self) -> int:
-        """Positions of the log that the projection has not applied yet."""
-        return max(0, self.head - self.position)
+    def events_behind(self) -> int:
+        """About how many events of the log the projection has not applied yet."""
+        return estimate_events(self.position, self.head, self.position_step)
+
+    def partition_events_behind(self, number: int) -> int:
+        """As `events_behind`, of one partition of the feed."""
+        if not self.events_behind:
+            return 0
+        return estimate_events(self.partitions[number], self.head, self.position_step)
 
     @property
     def beyond_head(self) -> bool:
         """Whether the view shows more than the log holds: it was made from another one."""
         return self.position > self.head
+
+
+ReadLags = Callable[[], Awaitable[Sequence[ProjectionLag]]]
+"""Asks the log and the views how far each projection is. Raises `LogUnavailable`."""
 
 
 class WaitForPosition(Protocol):
@@ -97,7 +109,7 @@ class Ports:
     open_import_ids: Callable[[], AbstractContextManager[Callable[[int], int]]]
     invalidations: Callable[[], Sequence[tuple[int, int]] | None]
     wait_for: WaitForPosition
-    projection_lags: Callable[[], Sequence[ProjectionLag]]
+    projection_lags: ReadLags
     outdated_views: Callable[[], Awaitable[Mapping[str, int]]]
     """Views that have tables of another version of the program, and the positions they stay at."""
     admin: ProjectionAdmin
@@ -108,7 +120,7 @@ class Ports:
     base_url: str = "http://127.0.0.1:8000"
     """Where clients reach the server; every absolute URL begins with it."""
     ready_within: int = 10_000
-    """Log positions that a projection may be behind while the server calls itself ready."""
+    """Events of the log that a projection may be behind while the server calls itself ready."""
     access_log: bool = False
     """Whether each request gets a line in the process's log."""
     metrics_audience: MetricsAudience = "local"

@@ -10,15 +10,17 @@ with another writer, the commands that failed and all later levels are decided a
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Final, NamedTuple, TypeVar
 
 from commands.decider import Aggregate
 from commands.errors import CommandRejected
+from commands.prefetched_reads import PrefetchedReads
 from commands.references import ReferenceResolver
 from commands.request import CommandOutcome, CommandRequest, decide, replay_outcome
-from commands.stream_reader import fold_events, read_stream
-from events.log import AppendRequest, EventLog, IdempotencyResult, WrongVersion
+from commands.stream_reader import StateSource, fold_events
+from events.log import AppendRequest, EventLog, IdempotencyResult, WrongVersion, run_read
 from events.schema import Event
 from events.sealed_text import OpenText
 
@@ -58,11 +60,7 @@ class CommandBatch:
         start = 0
         while start < len(requests):
             window = requests[start : start + COMMANDS_PER_WINDOW]
-            decided = (
-                self._decide_window(window, start)
-                if self._log.features.local_reads
-                else await asyncio.to_thread(self._decide_window, window, start)
-            )
+            decided = await run_read(self._log, self._decide_window, window, start)
             await self._append_by_level(decided)
             start += len(decided)
         return [self._results[index] for index in range(len(requests))]
@@ -71,7 +69,10 @@ class CommandBatch:
         self, window: Sequence[CommandRequest | DeferredRequest], start: int
     ) -> list["_DecidedCommand"]:
         """Decide a window, or the part of it before a key that the part itself uses already."""
-        overlay = _LogOverlay(self._log)
+        reads = PrefetchedReads(self._log)
+        if not self._log.features.local_reads:
+            reads.fetch([partial(self._try_decision, request) for request in window])
+        overlay = _LogOverlay(reads)
         decided: list[_DecidedCommand] = []
         for index, request in enumerate(window, start):
             reader = _OverlayReader(overlay)
@@ -81,7 +82,7 @@ class CommandBatch:
                 key = resolved.key
                 if key is not None and overlay.is_pending(key.name):
                     break
-                first = key and self._log.idempotency_result(key.name)
+                first = key and reads.idempotency_result(key.name)
                 decision = (
                     replay_outcome(key, first)
                     if key and first
@@ -96,6 +97,12 @@ class CommandBatch:
             )
             decided.append(_DecidedCommand(index, request, level, decision))
         return decided
+
+    def _try_decision(self, request: CommandRequest | DeferredRequest, source: StateSource) -> None:
+        """Read what deciding a request reads, and use up no id for it."""
+        resolved = _resolve(request, ReferenceResolver(self._log, source))
+        if resolved.key is None or source.idempotency_result(resolved.key.name) is None:
+            decide(resolved._replace(id_source=None), source, lambda: 1, self._open_text)
 
     async def _append_by_level(self, decided: list["_DecidedCommand"]) -> None:
         """Append level by level; from the first level with a conflict on, one by one."""
@@ -154,11 +161,7 @@ class CommandBatch:
     ) -> CommandOutcome | CommandRejected:
         references = ReferenceResolver(self._log)
         try:
-            resolved = (
-                _resolve(request, references)
-                if self._log.features.local_reads
-                else await asyncio.to_thread(_resolve, request, references)
-            )
+            resolved = await run_read(self._log, _resolve, request, references)
             return await self._handle(resolved)
         except CommandRejected as rejected:
             return rejected
@@ -199,21 +202,21 @@ class _OverlayStream:
 class _LogOverlay:
     """The log with the appends of a window on top of it."""
 
-    def __init__(self, log: EventLog) -> None:
-        self._log = log
+    def __init__(self, reads: PrefetchedReads) -> None:
+        self._reads = reads
         self._streams: dict[str, _OverlayStream] = {}
         self._pending_keys: dict[str, tuple[IdempotencyResult, int]] = {}
 
     def load_stream(self, name: str) -> _OverlayStream:
         stream = self._streams.get(name)
         if stream is None:
-            stream = self._streams[name] = _OverlayStream(*read_stream(self._log, name))
+            stream = self._streams[name] = _OverlayStream(*self._reads.read_stream(name))
         return stream
 
     def lookup_key(self, name: str) -> tuple[IdempotencyResult | None, int]:
         """(the result of a key, the level of a decision that depends on it)."""
         pending = self._pending_keys.get(name)
-        return pending or (self._log.idempotency_result(name), 0)
+        return pending or (self._reads.idempotency_result(name), 0)
 
     def is_pending(self, key: str) -> bool:
         return key in self._pending_keys

@@ -4,7 +4,6 @@ A decision holds only as long as the streams that it appends to are unchanged. W
 changed one meanwhile, the command is decided again on the new state, a few times.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -13,7 +12,14 @@ from commands.batch import CommandBatch, DeferredRequest
 from commands.errors import CommandRejected, WriteContention
 from commands.request import CommandOutcome, CommandRequest, decide, key_conflict, replay_outcome
 from commands.stream_reader import StreamReader
-from events.log import AppendRequest, AppendResult, EventLog, IdempotencyKeyReused, WrongVersion
+from events.log import (
+    AppendRequest,
+    AppendResult,
+    EventLog,
+    IdempotencyKeyReused,
+    WrongVersion,
+    run_read,
+)
 from events.sealed_text import OpenText, as_written
 
 MAX_ATTEMPTS: Final = 5
@@ -39,7 +45,6 @@ class CommandHandler:
         self._open_text = open_text
         self._log = log
         self._new_id = new_id
-        self._reads_are_local = log.features.local_reads
         self._multi_stream_appends = log.features.multi_stream_appends
         self._append = around_append(self._append_to_log)
 
@@ -50,12 +55,7 @@ class CommandHandler:
         `LogUnavailable` and `IdTaken`: after those, a request with a key is safe to send again.
         """
         for _ in range(MAX_ATTEMPTS):
-            # Reads of a remote log must not block the event loop.
-            decided = (
-                self._decide_on_log(request)
-                if self._reads_are_local
-                else await asyncio.to_thread(self._decide_on_log, request)
-            )
+            decided = await run_read(self._log, self._decide_on_log, request)
             if isinstance(decided, CommandOutcome):
                 return decided
             try:

@@ -5,7 +5,7 @@ from commands.errors import InvalidInput, NotFound
 from commands.stream_reader import StateSource, StreamReader
 from events import streams
 from events.ids.snowflake import parse_decimal
-from events.log import EventLog
+from events.log import EventLog, run_read
 
 
 class ReferenceResolver:
@@ -35,6 +35,12 @@ class ReferenceResolver:
         if not user:
             raise NotFound("user-not-found", f"no user is called {reference!r}; check the handle")
         return user
+
+    async def find_user(self, reference: str) -> int:
+        """As `user_id`, for a coroutine."""
+        if not reference.startswith("@"):
+            return self.user_id(reference)
+        return await run_read(self._log, self.user_id, reference)
 
     def post_id(self, reference: str) -> int:
         """The id of a post. Raises `NotFound`, or `InvalidInput` for what is no reference."""

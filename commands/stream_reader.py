@@ -1,11 +1,12 @@
 """Reading the states of streams for one decision, and noting what the decision depends on."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from commands.decider import Aggregate, ReadState
 from events.codec import EVENT_CODEC
-from events.log import EventLog, IdempotencyResult
+from events.envelope import StoredEvent
+from events.log import EventLog, IdempotencyResult, run_read
 from events.schema import Event
 
 S = TypeVar("S")
@@ -47,7 +48,7 @@ class StreamReader:
         """The state of a stream."""
         events = self._events.get(stream)
         if events is None:
-            events, version, position = read_stream(self._log, stream)
+            events, version, position = decode_stream(self._log.read_stream(stream))
             self._events[stream] = events
             self.versions[stream] = version
             self.position = max(self.position, position)
@@ -58,14 +59,26 @@ class StreamReader:
         return self._log.idempotency_result(key)
 
 
-def read_stream(log: EventLog, stream: str) -> tuple[list[Event], int, int]:
-    """(events, version, newest position) of a stream; ([], 0, 0) where it doesn't exist."""
-    stored = log.read_stream(stream)
+async def read_state(log: EventLog, stream: str, aggregate: Aggregate[S]) -> S:
+    """The state of one stream, for a coroutine."""
+    return await run_read(log, StreamReader(log), stream, aggregate)
+
+
+class DecodedStream(NamedTuple):
+    """A stream's events, its version and its newest position; 0 where it doesn't exist."""
+
+    events: list[Event]
+    version: int
+    position: int
+
+
+def decode_stream(stored: Sequence[StoredEvent]) -> DecodedStream:
+    """All events of a stream, decoded."""
     if not stored:
-        return [], 0, 0
+        return DecodedStream([], 0, 0)
     decode = EVENT_CODEC.decode
     events = [decode(row.type, row.schema, row.data) for row in stored]
-    return events, stored[-1].version, stored[-1].position
+    return DecodedStream(events, stored[-1].version, stored[-1].position)
 
 
 def fold_events(events: Sequence[Event], aggregate: Aggregate[S]) -> S:

@@ -7,13 +7,13 @@ from typing import Any, Final, NamedTuple, TypeVar
 from events.envelope import StoredEvent
 from events.ids.snowflake import LAST_ID
 from events.json_lines import EVENTS_PER_BATCH, JsonLines
-from events.log import LOG_START, EventLog
+from events.log import LOG_START, EventLog, run_read
 
 MAX_WAIT_SECONDS: Final = 60.0
 """A source that follows the log reads its head this often, even where no append wakes it."""
 
 
-FEW_POSITIONS: Final = 10_000
+FEW_EVENTS: Final = 10_000
 """So many are read as they are, without asking where the times of interest lie: a reader that
 follows the log asks for a few again and again."""
 
@@ -127,12 +127,12 @@ def _bounds_with_ids(
 ) -> tuple[int, int]:
     """Between which positions (after, until) to read; the same one twice for nothing."""
     first, last = event_filter.first_id, event_filter.before_id - 1
-    if until - after <= FEW_POSITIONS or (first == 0 and last >= LAST_ID):
+    if log.features.estimate_events(after, until) <= FEW_EVENTS or (first == 0 and last >= LAST_ID):
         return after, until
-    found = log.positions_between(first, last)
-    if found is None or found[0] > until or found[1] <= after:
+    found = log.stretch_between(first, last)
+    if found is None or found[0] >= until or found[1] <= after:
         return after, after
-    return max(found[0] - 1, after), min(found[1], until)
+    return max(found[0], after), min(found[1], until)
 
 
 def select_lines(log: EventLog, after: int, until: int) -> Iterator[SelectedLines]:
@@ -166,7 +166,7 @@ def _source_of(
     async def read_batches(event_filter: EventFilter, after: int) -> AsyncIterator[B]:
         position = max(after, event_filter.after)
         while True:
-            head = log.head()
+            head = await run_read(log, log.head)
             for batch in select(log, event_filter, position, head):
                 yield batch
             position = max(position, head)

@@ -12,13 +12,14 @@ Promises that hold for every adapter (`tests/conformance/test_log.py` checks the
   error.
 
 What it does not promise: that positions have no holes, that ids grow with positions, that two
-logs agree on a position, or, where `LogFeatures.multi_stream_appends` is False, that an append can
-write more than one stream.
+logs agree on a position, or what `LogFeatures` says that it can't do. So nothing counts with
+positions, and no position is made by adding to another: each comes from the log.
 """
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from events.envelope import StoredEvent
 from events.json_lines import JsonLines, OwnedLines
@@ -26,6 +27,9 @@ from events.schema import Event
 
 LOG_START = 0
 """The position before everything."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class LogError(Exception):
@@ -35,6 +39,7 @@ class LogError(Exception):
       WrongVersion           the stream is not at the expected version: read again, decide again
       IdempotencyKeyReused   the idempotency key belongs to another request
       IdTaken                an event has an id that the log holds already
+      NoSuchPosition         a reader named a position that the log never gave
       LogUnavailable         nothing is known of the append: try again later
         LogReplaced          another log stands in its place: start the program again
     """
@@ -66,6 +71,14 @@ class IdTaken(LogError):
     def __init__(self, ids: tuple[int, ...]) -> None:
         super().__init__(f"the log holds an event with one of these ids already: {ids}")
         self.ids = ids
+
+
+class NoSuchPosition(LogError):
+    """A read begins after a position that the log never gave: no event of it lies there."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"the log has no position {position}; give one that it answered")
+        self.position = position
 
 
 class LogUnavailable(LogError):
@@ -138,7 +151,33 @@ class LogFeatures:
     multi_stream_appends: bool
     """One append can write several streams, all or nothing."""
     local_reads: bool
-    """Reads take microseconds and may be made on an event loop's thread."""
+    """Reads take microseconds and may be made on an event loop's thread; see `run_read`."""
+    unique_ids: bool = True
+    """An append whose id the log holds already, in whatever stream, raises `IdTaken`. Otherwise
+    it does so only for an id that the append has twice, and `starling events verify` tells."""
+    position_step: int = 1
+    """How far neighbours lie apart, about; 1 where positions are dense."""
+
+    def estimate_events(self, after: int, through: int) -> int:
+        """About how many events lie in (`after`, `through`]; exact where positions are dense."""
+        return estimate_events(after, through, self.position_step)
+
+
+class EventMark(NamedTuple):
+    """An event named by both its position and its id, by which one log is told from another.
+
+    `EventMark()` names none.
+    """
+
+    position: int = LOG_START
+    id: int = 0
+
+
+class LogExtract(NamedTuple):
+    """What `EventLog.read_many` found: an item for each stream and each key."""
+
+    streams: Mapping[str, list[StoredEvent]]
+    results: Mapping[str, IdempotencyResult | None]
 
 
 class EventLog(Protocol):
@@ -177,6 +216,8 @@ class EventLog(Protocol):
     ) -> list[StoredEvent]:
         """At most `limit` events with positions above `after` (and up to `until`), in order.
 
+        `after` is a position that the log gave, or `LOG_START`; `until` is any number. Raises
+        `NoSuchPosition`, unless the log takes each number for a position, as dense ones do.
         `types` are stored names. Fewer than `limit` events means that there are no more now. A
         reader with `types` that wants to remember how far it has read gets `head` first and passes
         it as `until`.
@@ -196,17 +237,22 @@ class EventLog(Protocol):
         """As `read_all` of every type, as single lines, each with its owner."""
         ...
 
-    def find_event(self, id: int) -> StoredEvent | None:
-        """The event with an id; None for an id that the log doesn't hold."""
+    def event_at(self, position: int) -> StoredEvent | None:
+        """The event at a position; None where the log has none."""
+        ...
+
+    def read_many(self, streams: Collection[str], keys: Collection[str]) -> "LogExtract":
+        """As `read_stream` and `idempotency_result` for several at once, in the time of one."""
         ...
 
     def ids_between(self, first: int, last: int) -> list[int]:
         """The ids in the log from `first` to `last`, both included, in order."""
         ...
 
-    def positions_between(self, first: int, last: int) -> tuple[int, int] | None:
-        """The smallest and the largest position of events with ids from `first` to `last`, both
-        included; None where there are none. Takes time for each such event, and for no other."""
+    def stretch_between(self, first: int, last: int) -> tuple[int, int] | None:
+        """(after, through): the shortest stretch of the log that holds each event with an id from
+        `first` to `last`, both included; None where there are none. Where ids are indexed by the
+        log itself, it takes time for each such event, and for no other."""
         ...
 
     def newest_id(self, below: int | None = None) -> int:
@@ -233,3 +279,27 @@ class EventLog(Protocol):
     def close(self) -> None:
         """Finish pending appends, then refuse everything. Closing twice is harmless."""
         ...
+
+
+def estimate_events(after: int, through: int, position_step: int) -> int:
+    """About how many events lie in (`after`, `through`], for positions that far apart.
+
+    Never 0 where there may be some, so that what is behind never looks as if it were not.
+    """
+    return -(-max(0, through - after) // position_step)
+
+
+async def run_read(log: EventLog, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Make a read of a log from a coroutine: at once where reads are local, and otherwise in a
+    thread, so that the event loop goes on. Raises what the read raises."""
+    if log.features.local_reads:
+        return read(*args, **kwargs)
+    return await asyncio.to_thread(read, *args, **kwargs)
+
+
+def holds_event(log: EventLog, mark: EventMark) -> bool:
+    """Whether a log holds the event of a mark, where the mark says; every log holds none."""
+    if not mark.id:
+        return True
+    event = log.event_at(mark.position)
+    return event is not None and event.id == mark.id

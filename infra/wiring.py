@@ -21,7 +21,7 @@ from api.http.request_log import note_correlation
 from commands.handler import Append, CommandHandler
 from commands.references import ReferenceResolver
 from events.ids.snowflake import IMPORT_MACHINES, MachineIdLost, compose_id, decode_id, first_id_at
-from events.log import AppendRequest, AppendResult, EventLog
+from events.log import AppendRequest, AppendResult, EventLog, run_read
 from events.sealed_text import OpenText
 from infra.encryption.text_cipher import TextCipher
 from infra.ids.machine_lease import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from api.accounts.account_store import AccountStore
     from api.accounts.erasure import Erasure
     from api.accounts.throttle import LoginThrottle
-    from api.ports import Ports, ProjectionLag
+    from api.ports import Ports, ReadLags
     from streams.rebuild.admin import ProjectionAdmin
 
 
@@ -119,16 +119,17 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
             )
 
 
-def _lag_reader(log: EventLog, read_side: ReadSide) -> Callable[[], list["ProjectionLag"]]:
+def _lag_reader(log: EventLog, read_side: ReadSide) -> "ReadLags":
     from api.ports import ProjectionLag
     from projections.registry import ALL_PROJECTIONS
 
-    def read_lags() -> list[ProjectionLag]:
+    async def read_lags() -> list[ProjectionLag]:
         known = {p.name: read_side.views.known_position(p.name) for p in ALL_PROJECTIONS}
         # After the positions: none of them can be beyond the head of the same log.
-        head, silent = log.head(), read_side.heartbeat_age()
+        head, silent = await run_read(log, log.head), read_side.heartbeat_age()
+        step = log.features.position_step
         return [
-            ProjectionLag(name, position, head, silent, read_side.partition_positions(name))
+            ProjectionLag(name, position, head, silent, read_side.partition_positions(name), step)
             for name, position in known.items()
         ]
 

@@ -17,14 +17,14 @@ from api.accounts.account_store import AccountStore
 from api.accounts.errors import AccountError
 from events.codec import EVENT_CODEC
 from events.event_filter import SelectedEvents, read_pages
-from events.log import LOG_START, EventLog, LogError
+from events.log import LOG_START, EventLog, LogError, run_read
 from events.schema import EVENT_TYPES, PostDeleted, UserDeleted
 from events.sealed_text import sealed_texts
 from events.streams import post_stream
 
 DELETIONS_PER_READ: Final = 1000
 
-FEW_POSITIONS: Final = 10_000
+FEW_EVENTS: Final = 10_000
 """A checkpoint that is no further behind than this is only written where there was a deletion."""
 
 WAIT_SECONDS: Final = 1.0
@@ -63,7 +63,7 @@ class Erasure:
 
     async def catch_up(self) -> None:
         """Carry out the deletions that the log holds by now. Raises `LogError`, `AccountError`."""
-        head = self._log.head()
+        head = await run_read(self._log, self._log.head)
         if self._read_through is None:
             self._read_through = self._checkpoint = self._keys.erased_through()
         if self._read_through > head:  # an older copy of the log was put in its place
@@ -72,7 +72,7 @@ class Erasure:
             self._log, self._read_through, head, types=_DELETIONS, limit=DELETIONS_PER_READ
         )
         while (page := await asyncio.to_thread(next, pages, None)) is not None:
-            if page.events or page.through - self._checkpoint > FEW_POSITIONS:
+            if page.events or self._is_far(page.through):
                 await self._erase(page)
                 self._checkpoint = page.through
             self._read_through = page.through
@@ -88,6 +88,9 @@ class Erasure:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    def _is_far(self, through: int) -> bool:
+        return self._log.features.estimate_events(self._checkpoint, through) > FEW_EVENTS
 
     async def _follow(self) -> None:
         while True:
@@ -105,7 +108,7 @@ class Erasure:
             if isinstance(event, UserDeleted):
                 accounts.add(event.user)
             elif isinstance(event, PostDeleted):
-                versions = self._log.read_stream(post_stream(event.post))
+                versions = await run_read(self._log, self._log.read_stream, post_stream(event.post))
                 numbers.update(s.number for each in versions for s in sealed_texts(each.data))
         for user in accounts:
             if await self._accounts.get(user) is not None:

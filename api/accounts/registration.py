@@ -30,10 +30,10 @@ from commands.import_line import Credentials
 from commands.references import ReferenceResolver
 from commands.request import CommandOutcome, CommandRequest
 from commands.rules import ACCOUNT_STATUS, AccountStatus
-from commands.stream_reader import StreamReader
+from commands.stream_reader import read_state
 from commands.user import fold_handle
 from events import streams
-from events.log import EventLog
+from events.log import EventLog, run_read
 
 MAX_EMAIL_LENGTH: Final = 254
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
@@ -83,7 +83,7 @@ class AccountRegistrar:
         `AccountError`.
         """
         email, password = _checked_credentials(credentials)
-        if self._is_repeated(request):
+        if await self._is_repeated(request):
             return await self._repeat_registration(request, credentials, caller)
         _require_uncommon(password)
         password_hash = await self._hash_or_none(password, caller)
@@ -94,7 +94,7 @@ class AccountRegistrar:
             await self._store_account(account, password)
         except EmailTaken:
             # Perhaps by this same request, sent again while it was on its way elsewhere.
-            if not self._is_repeated(request):
+            if not await self._is_repeated(request):
                 raise
             return await self._repeat_registration(request, credentials, caller)
         # The id drawn here is the first that the handler takes; should it decide again, it takes
@@ -117,9 +117,9 @@ class AccountRegistrar:
             await self._store_account(account, password)
         return outcome
 
-    def _is_repeated(self, request: CommandRequest) -> bool:
-        key = request.key
-        return key is not None and self._ports.log.idempotency_result(key.name) is not None
+    async def _is_repeated(self, request: CommandRequest) -> bool:
+        key, log = request.key, self._ports.log
+        return key is not None and await run_read(log, log.idempotency_result, key.name) is not None
 
     async def _repeat_registration(
         self, request: CommandRequest, credentials: Credentials, caller: HashCaller
@@ -136,7 +136,7 @@ class AccountRegistrar:
         """
         email, password = _checked_credentials(credentials)
         account = await self._ports.accounts.get(outcome.id)
-        if self._account_status(outcome.id) is AccountStatus.DELETED:
+        if await self._account_status(outcome.id) is AccountStatus.DELETED:
             return outcome
         if account is None:
             password_hash = await self._hash_or_none(password, caller)
@@ -168,7 +168,7 @@ class AccountRegistrar:
                 if not await self._is_orphan(other, password or ""):
                     raise
                 await accounts.remove(other.user)
-                if self._account_status(other.user) is AccountStatus.ACTIVE:
+                if await self._account_status(other.user) is AccountStatus.ACTIVE:
                     # Appended meanwhile: no orphan. The other registration looks for its account
                     # after the append, so the later of the two puts it back.
                     await accounts.put(other)
@@ -177,7 +177,7 @@ class AccountRegistrar:
 
     async def _is_orphan(self, other: AccountRecord, password: str) -> bool:
         """Whether an account was left by a crash, of its registration or its deletion."""
-        status = self._account_status(other.user)
+        status = await self._account_status(other.user)
         if status is not AccountStatus.UNKNOWN:
             return status is AccountStatus.DELETED
         young = self._ports.clock_ms() - other.created_ms < ORPHAN_AGE_MS
@@ -194,7 +194,7 @@ class AccountRegistrar:
         except InvalidInput:
             raise _wrong_credentials() from None  # no account has it: nothing to count or compare
         familiar = await self._throttle.count_try(handle, caller.lane)
-        user = self._user_by_handle(handle)
+        user = await self._user_by_handle(handle)
         account = await self._ports.accounts.get(user)
         password_hash = account.password_hash if account is not None else None
         caller = caller._replace(familiar=familiar)
@@ -217,20 +217,20 @@ class AccountRegistrar:
             return  # the next sign-in tries again; this one was right
         await self._ports.accounts.replace_password_hash(user, outdated, renewed)
 
-    def _user_by_handle(self, handle: str) -> int:
+    async def _user_by_handle(self, handle: str) -> int:
         """The user who can sign in under a handle, or 0."""
         try:
-            user = self._ports.references.user_id(f"@{handle}")
+            user = await self._ports.references.find_user(f"@{handle}")
         except NotFound:
             return 0
-        return user if self._account_status(user) is AccountStatus.ACTIVE else 0
+        return user if await self._account_status(user) is AccountStatus.ACTIVE else 0
 
-    def _account_status(self, user: int) -> AccountStatus:
-        return StreamReader(self._ports.log)(streams.user_stream(user), ACCOUNT_STATUS)
+    async def _account_status(self, user: int) -> AccountStatus:
+        return await read_state(self._ports.log, streams.user_stream(user), ACCOUNT_STATUS)
 
-    def _require_active(self, user: int) -> None:
+    async def _require_active(self, user: int) -> None:
         """Raises `AccountDeleted`; the tokens of a deleted account still name its user."""
-        if self._account_status(user) is not AccountStatus.ACTIVE:
+        if await self._account_status(user) is not AccountStatus.ACTIVE:
             raise AccountDeleted("this account was deleted; register another one")
 
     async def change_credentials(self, user: int, patch: ProfilePatch, address: str) -> None:
@@ -241,7 +241,7 @@ class AccountRegistrar:
         """
         if patch.email is None and patch.password is None:
             return
-        self._require_active(user)
+        await self._require_active(user)
         account = await self._ports.accounts.get(user)
         if account is None:
             account = AccountRecord(user, None, None, self._ports.clock_ms())
@@ -265,7 +265,7 @@ class AccountRegistrar:
             account = account._replace(password_hash=hashed)
         await self._store_account(account, None)
         try:
-            self._require_active(user)
+            await self._require_active(user)
         except AccountDeleted:  # deleted meanwhile: what was erased stays erased
             await self._ports.accounts.remove(user)
             raise

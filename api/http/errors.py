@@ -29,7 +29,7 @@ from commands.errors import (
     WriteContention,
 )
 from events.ids.snowflake import ClockWentBack, OutOfLayout, SnowflakeError
-from events.log import IdempotencyKeyReused, LogError
+from events.log import IdempotencyKeyReused, LogError, NoSuchPosition
 from projections.registry import UnknownProjection
 from projections.store import OldSchema, StoreError
 from streams.rebuild.admin import AdminRefused, FeedMissing, ProjectorNotRunning
@@ -158,6 +158,8 @@ def translate_error(error: Exception) -> ProblemResponse:
             return ProblemResponse(409, "not-supported-here", str(error))
         case AdminRefused() | RebuildInProgress():
             return ProblemResponse(409, "projector-refused", str(error))
+        case NoSuchPosition():
+            return ProblemResponse(422, "position-invalid", str(error))
         case OutOfLayout():
             return ProblemResponse(422, "time-out-of-range", str(error))
         case _:

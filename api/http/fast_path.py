@@ -109,13 +109,14 @@ class HotRequest:
             wanted = page_request(MAX_POSTS, limit, *ids)
         return Page(wanted, page_address(self.state.ports.base_url, self._scope))
 
-    def post(self) -> int:
+    async def post(self) -> int:
         """As the dependency `PostId`."""
         return parse_post_id(self.subject)
 
-    def user(self) -> int:
+    async def user(self) -> int:
         """The user in the address of a command."""
-        return self.state.ports.references.user_id(check_user_reference(self.subject))
+        reference = check_user_reference(self.subject)
+        return await self.state.ports.references.find_user(reference)
 
     async def read(self, model: type[M]) -> M:
         """The body."""
@@ -176,7 +177,7 @@ async def _hashtag(request: HotRequest) -> Call:
 
 async def _get_post(request: HotRequest) -> Call:
     request.require_no_query()
-    return partial(posts.get_post, request.post(), await request.viewer(), request.state)
+    return partial(posts.get_post, await request.post(), await request.viewer(), request.state)
 
 
 async def _create_post(request: HotRequest) -> Call:
@@ -185,17 +186,19 @@ async def _create_post(request: HotRequest) -> Call:
 
 
 async def _create_comment(request: HotRequest) -> Call:
-    post, commander = request.post(), request.commander()
+    post, commander = await request.post(), request.commander()
     new = await request.read(NewComment)
     return partial(posts.create_comment, commander, post, new, request.state)
 
 
-def _change(relation: Relation, holds: bool, subject: Callable[[HotRequest], int]) -> Operation:
+def _change(
+    relation: Relation, holds: bool, subject: Callable[[HotRequest], Awaitable[int]]
+) -> Operation:
     create_command = relation.put if holds else relation.delete
 
     async def read_arguments(request: HotRequest) -> Call:
         commander = request.commander()
-        about = subject(request)
+        about = await subject(request)
         return partial(change_relation, create_command, relation.field, holds, about, commander)
 
     return read_arguments

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.ports import ProjectionLag
+from api.ports import ProjectionLag, ReadLags
 
 BUCKET_BOUNDS: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
@@ -26,7 +26,7 @@ class RequestMetrics:
 
     def __init__(
         self,
-        read_lags: Callable[[], Sequence[ProjectionLag]],
+        read_lags: ReadLags,
         render_shared: Callable[[], bytes] | None = None,
     ) -> None:
         """`render_shared` renders what all processes counted; None where this one counts alone."""
@@ -68,7 +68,7 @@ class RequestMetrics:
         the views can't be asked.
         """
         registry = CollectorRegistry()
-        registry.register(_LagCollector(self._read_lags(), dead_letters))
+        registry.register(_LagCollector(await self._read_lags(), dead_letters))
         requests = await asyncio.to_thread(self._render_requests)
         return requests + generate_latest(registry)
 
@@ -84,22 +84,24 @@ class _LagCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         lags = GaugeMetricFamily(
-            "starling_projection_lag", "Log positions not yet projected.", labels=["projection"]
+            "starling_projection_lag",
+            "Events of the log not yet projected, about.",
+            labels=["projection"],
         )
         partitions = GaugeMetricFamily(
             "starling_partition_lag",
-            "Log positions not yet projected, of each partition of the feed.",
+            "Events of the log not yet projected, about, of each partition of the feed.",
             labels=["projection", "partition"],
         )
         letters = GaugeMetricFamily(
             "starling_dead_letters", "Events that could not be applied.", labels=["projection"]
         )
         for lag in self._lags:
-            lags.add_metric([lag.projection], lag.positions_behind)
+            lags.add_metric([lag.projection], lag.events_behind)
             if self._dead_letters is not None:
                 letters.add_metric([lag.projection], self._dead_letters.get(lag.projection, 0))
-            for number, position in lag.partitions.items():
-                behind = max(0, lag.head - position) if lag.positions_behind else 0
+            for number in lag.partitions:
+                behind = lag.partition_events_behind(number)
                 partitions.add_metric([lag.projection, str(number)], behind)
         yield lags
         yield letters

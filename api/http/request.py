@@ -17,6 +17,7 @@ from commands.errors import InvalidInput, NotAllowed, NotFound
 from commands.filter_parser import checked_time
 from commands.request import CommandOutcome, CommandRequest
 from events.ids.snowflake import parse_decimal
+from events.log import run_read
 
 POSITION_WAIT_SECONDS: Final = 2.0
 """How long a query waits for views to reach its `Starling-Position`."""
@@ -194,7 +195,7 @@ class _FreshViews:
         ports = state.ports
         behind = any(ports.views.known_position(name) < position for name in self._projections)
         # The log itself is asked: another API process may just have acknowledged the position.
-        if behind and position > ports.log.head():
+        if behind and position > await run_read(ports.log, ports.log.head):
             message = "`Starling-Position` is beyond the log: send what a command here answered"
             raise RequestRefused(422, "position-beyond-log", message)
         if not await ports.wait_for(self._projections, position, POSITION_WAIT_SECONDS):

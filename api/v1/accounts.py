@@ -75,7 +75,7 @@ async def register(
     outcome = await state.registrar.register_account(request, credentials, caller)
     await state.registrar.note_registration(new.handle, caller.lane)
     response.headers.update(position_header(outcome))
-    user = state.user_views.user_from_log(outcome.id)
+    user = await state.user_views.user_from_log(outcome.id)
     token = state.ports.tokens.issue(outcome.id)
     return Registered(**user.model_dump() | {"email": new.email, "token": token})
 
@@ -113,7 +113,7 @@ async def change_profile(
     response.headers.update(position_header(outcome))
     changed = await _own_user(state, commands.actor)
     # The views may not have the change yet; the log has.
-    account = state.user_views.user_from_log(commands.actor)
+    account = await state.user_views.user_from_log(commands.actor)
     return changed.model_copy(update={"name": account.name, "bio": account.bio})
 
 

@@ -21,7 +21,7 @@ from commands.filter_parser import parse_filter
 from events.envelope import StoredEvent
 from events.event_filter import EventFilter, select_events
 from events.json_lines import render_lines
-from events.log import EventLog
+from events.log import EventLog, run_read
 from events.sealed_text import OpenText, open_stored
 
 HEARTBEAT: Final = 15.0
@@ -69,7 +69,9 @@ async def read_events(
     The header `Starling-Position` says up to where the response goes; a stream of events says it in
     its ids, and goes on behind the one in `Last-Event-ID`.
     """
-    event_filter = parse_filter(
+    event_filter = await run_read(
+        state.ports.log,
+        parse_filter,
         state.ports.references,
         after=last_event_id or after,
         since=since,
@@ -78,13 +80,20 @@ async def read_events(
         user=user,
         stream=stream,
     )
-    log, head = state.ports.log, state.ports.log.head()
+    log = state.ports.log
+    await _require_position(log, event_filter.after)
+    head = await run_read(log, log.head)
     if EVENT_STREAM in accept:
         chunks = _follow_log(log, event_filter, state.ports.open_text)
         return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
     position = {"starling-position": str(max(head, event_filter.after))}
     chunks = _ndjson_lines(log, event_filter, head, state.ports.open_text)
     return StreamedResponse(chunks, state.open_streams, NDJSON, position)
+
+
+async def _require_position(log: EventLog, after: int) -> None:
+    """Raises `NoSuchPosition`, while the answer's status can still say so."""
+    await run_read(log, log.read_all, after, limit=1)
 
 
 async def _follow_log(
@@ -95,7 +104,7 @@ async def _follow_log(
     time = asyncio.get_running_loop().time
     silent_since = time()
     while True:
-        head = log.head()
+        head = await run_read(log, log.head)
         batches = _encoded_batches(log, event_filter, position, head, _sse, open_text)
         async for through, chunk in batches:
             # A busy log may go on for long without an event that the filter lets through.

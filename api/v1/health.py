@@ -49,7 +49,7 @@ async def check_readiness(state: CurrentState) -> Response:
     """Whether the views keep up: 200 while the log answers and each view is kept near its head."""
     ports = state.ports
     try:
-        lags = ports.projection_lags()
+        lags = await ports.projection_lags()
         for lag in lags:
             ports.views.current_store(lag.projection)
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -64,9 +64,9 @@ async def check_readiness(state: CurrentState) -> Response:
         return json_response(Health(status="not ready", detail=detail), 503)
     bound = ports.ready_within
     stuck = [lag for lag in lags if lag.projection not in outdated and _is_stuck(lag)]
-    late = [lag for lag in lags if lag.positions_behind > bound]
+    late = [lag for lag in lags if lag.events_behind > bound]
     behind = {
-        lag.projection: Behind(lag=lag.positions_behind, ready=lag not in late and lag not in stuck)
+        lag.projection: Behind(lag=lag.events_behind, ready=lag not in late and lag not in stuck)
         for lag in lags
     }
     health = Health(status="ready", projections=behind, dead_letters=dict(dead_letters) or None)
@@ -118,7 +118,7 @@ async def render_metrics(
 
 def _is_stuck(lag: ProjectionLag) -> bool:
     """Whether events wait for a projector that gives no sign of life."""
-    return lag.positions_behind > 0 and lag.silent_seconds > STUCK_AFTER_SECONDS
+    return lag.events_behind > 0 and lag.silent_seconds > STUCK_AFTER_SECONDS
 
 
 def _write_complaints(problem: str | None) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _lag_complaints(late: Sequence[ProjectionLag], bound: int) -> Iterator[str]:
 
 def _stuck_complaints(stuck: Sequence[ProjectionLag]) -> Iterator[str]:
     if stuck:
-        most = max(lag.positions_behind for lag in stuck)
+        most = max(lag.events_behind for lag in stuck)
         yield (
             f"{most} events wait, and the projector was not heard of "
             f"for {STUCK_AFTER_SECONDS:.0f} s"

@@ -66,7 +66,7 @@ async def change_relation(
 
 
 async def _user_from_path(ref: UserReference, state: CurrentState) -> int:
-    return state.ports.references.user_id(ref)
+    return await state.ports.references.find_user(ref)
 
 
 def _add_routes(path: str, subject_from_path: SubjectFromPath, relation: Relation) -> None:

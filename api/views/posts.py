@@ -16,11 +16,12 @@ from api.schemas import encode_json
 from api.views.cache import IdCache, PerViewerCache
 from commands.errors import NotFound
 from commands.request import CommandOutcome
-from commands.stream_reader import StreamReader
+from commands.stream_reader import read_state
 from commands.user import USER_STATE
 from events import streams
 from events.codec import EVENT_CODEC
 from events.ids.snowflake import time_ms
+from events.log import run_read
 from events.schema import Event, PostCreated
 from events.sealed_text import OpenText, open_stored
 from projections import posts
@@ -149,7 +150,7 @@ class PostViews:
 
     async def render_created(self, outcome: CommandOutcome) -> bytes:
         """A post as it was when it was created: the views may not have it yet."""
-        head, author, tail = _pieces_from_event(self._creation_event(outcome))
+        head, author, tail = _pieces_from_event(await self._creation_event(outcome))
         cached: RenderedAuthor | None = None
         # The post is in the log, and the client learns it, whether the views answer or not.
         with suppress(StoreUnavailable):
@@ -157,22 +158,23 @@ class PostViews:
         if cached is not None:
             author_json = cached.json
         else:
-            account = StreamReader(self._ports.log)(streams.user_stream(author), USER_STATE)
+            account = await read_state(self._ports.log, streams.user_stream(author), USER_STATE)
             name = self._ports.open_text(account.name)
             author_json = _author_json(author, account.handle, name)
         return head + author_json + tail + _MARK_ENDINGS[False, False]
 
-    def _creation_event(self, outcome: CommandOutcome) -> PostCreated:
+    async def _creation_event(self, outcome: CommandOutcome) -> PostCreated:
         """The event that made a post; from the log where the request was a repeated one."""
         event: Event | None
         if outcome.writes:
             event = outcome.writes[0].events[0].event
         else:
-            stored = self._ports.log.find_event(outcome.id)
+            log = self._ports.log
+            stored = await run_read(log, log.event_at, outcome.position)
             if stored is not None:
                 stored = open_stored(stored, self._ports.open_text)
             event = EVENT_CODEC.decode(stored.type, stored.schema, stored.data) if stored else None
-        if not isinstance(event, PostCreated):
+        if not isinstance(event, PostCreated) or event.post != outcome.id:
             raise NotFound("post-not-found", f"there is no post {outcome.id}; check the id")
         return event
 

@@ -10,7 +10,7 @@ from api.ports import Ports
 from api.schemas import User
 from api.views.posts import rfc3339
 from commands.errors import NotFound
-from commands.stream_reader import StreamReader
+from commands.stream_reader import read_state
 from commands.user import USER_STATE
 from events import streams
 from events.ids.snowflake import time_ms
@@ -57,11 +57,11 @@ class UserViews:
         Raises `AccountUnknown`.
         """
         found = await self.get_users((user,), user)
-        return found[0] if found else self.user_from_log(user)
+        return found[0] if found else await self.user_from_log(user)
 
-    def user_from_log(self, user: int) -> User:
+    async def user_from_log(self, user: int) -> User:
         """A user as the log has them, before anything was counted. Raises `AccountUnknown`."""
-        account = StreamReader(self._ports.log)(streams.user_stream(user), USER_STATE)
+        account = await read_state(self._ports.log, streams.user_stream(user), USER_STATE)
         if not account.registered or account.deleted:
             raise AccountUnknown(
                 f"there is no account {user} (any more); register or sign in again"

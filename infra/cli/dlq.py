@@ -84,7 +84,9 @@ def inspect(name: str, position: int, data: Path | None) -> None:
             f"{name} has no dead letter at position {position}: see `starling dlq list`"
         )
     with open_log_for_questions(settings) as log:
-        [stored] = log.read_all(position - 1, limit=1)
+        stored = log.event_at(position)
+    if stored is None:
+        raise UserError(f"the log has no event at position {position}: it was replaced")
     shown = {
         "projection": name,
         **_dead_letter_json(found),

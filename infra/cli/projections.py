@@ -53,7 +53,7 @@ def status(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     """Print position, lag, state and dead letters of the projections NAME, or of all.
 
     The state is 'current' when the view shows everything in the log, 'behind' when a projector
-    has work to do (`lag` counts positions of the log), 'paused', 'outdated' while a view of an
+    has work to do (`lag` counts events of the log), 'paused', 'outdated' while a view of an
     older version stays where it is and serves what it can until it is rebuilt, or 'absent' before
     there is a view. Dead letters are events that it could not apply: see `starling dlq`.
 

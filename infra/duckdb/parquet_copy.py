@@ -49,7 +49,8 @@ def refresh_copy(
     """
     head = log.head()
     found = _load_usable_manifest(log, folder)
-    if head - (int(found.upto) if found else LOG_START) > MAX_TAIL_EVENTS:
+    copied_to = int(found.upto) if found else LOG_START
+    if log.features.estimate_events(copied_to, head) > MAX_TAIL_EVENTS:
         found = _extend_copy(log, folder, head, report_progress)
     after = int(found.upto) if found else LOG_START
     tail = [

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from events.log import EventLog, LogError
+from events.log import EventLog, LogError, run_read
 from infra.embedded.admin_queue import AdminQueue
 from infra.embedded.current_views import open_current_view
 from infra.embedded.live_views import LiveViews
@@ -122,11 +122,15 @@ class EmbeddedAdmin:
         rebuild = describe_rebuild(self._view_files.read_record(name))
         store = open_current_view(self._settings, projection)
         if store is None:
-            absent = status_of(self._log, projection, None, skips=decided.skips)
+            absent = await run_read(
+                self._log, status_of, self._log, projection, None, skips=decided.skips
+            )
             return absent._replace(rebuild=rebuild)
         try:
             stored = await store.read_checkpoint()
-            status = status_of(self._log, projection, stored, decided.paused, decided.skips)
+            status = await run_read(
+                self._log, status_of, self._log, projection, stored, decided.paused, decided.skips
+            )
             letters = len(await read_dead_letters(store))
         finally:
             await store.close()

@@ -12,7 +12,7 @@ from functools import partial
 from time import monotonic
 from typing import Final, Literal
 
-from events.log import EventLog, LogReplaced
+from events.log import LOG_START, EventLog, LogReplaced
 from infra.embedded.current_views import open_current_view
 from infra.embedded.log_mark import LogMark
 from infra.settings import Settings
@@ -101,7 +101,7 @@ class LiveViews:
     async def open_projection(self, projection: Projection) -> bool:
         """Follow a projection's current view, if there is one; False if a rebuild is due."""
         file = self.view_files.current_files().get(projection.name)
-        if file is None and self._log.head() <= INLINE_BUILD_LIMIT:
+        if file is None and not self._is_far(LOG_START, self._log.head()):
             file, store = self._create_in_place(projection)
         else:
             store = self._open_file(file, projection)
@@ -223,7 +223,11 @@ class LiveViews:
         follower = self.find_follower(projection.name)
         if follower is None:
             return False
-        return follower.paused or (not alone and position - follower.position > INLINE_BUILD_LIMIT)
+        return follower.paused or (not alone and self._is_far(follower.position, position))
+
+    def _is_far(self, after: int, position: int) -> bool:
+        """Whether a projector should not do so much between two batches."""
+        return self._log.features.estimate_events(after, position) > INLINE_BUILD_LIMIT
 
     async def _adopt_view(self, projection: Projection, record: RebuildRecord) -> None:
         file = record.store

@@ -28,7 +28,7 @@ from streams.rebuild.rebuild import REBUILD_FAILURES, RebuildRun, load_view
 from streams.rebuild.rebuild_record import RebuildCancelled, RebuildRecord
 
 CATCH_UP_LIMIT: Final = 2000
-"""Positions that the projector catches up in one batch, when it takes the view over."""
+"""Events that the projector catches up in one batch, when it takes the view over."""
 REPORT_SECONDS: Final = 0.2
 COMPARE_TIMEOUT_SECONDS: Final = 60.0
 """For a live view that is behind the rebuilt one to catch up, so that they can be compared."""
@@ -58,11 +58,14 @@ class EmbeddedRebuildRun(RebuildRun):
         try:
             if self._must_compare():
                 await self._compare_with_live(rebuilt)
-            while self._log.head() - await rebuilt.read_checkpoint() > CATCH_UP_LIMIT:
+            while self._is_far(await rebuilt.read_checkpoint(), self._log.head()):
                 await self._load_until(rebuilt, self._log.head())
             self._save_record(state="ready", position=await rebuilt.read_checkpoint())
         finally:
             await rebuilt.close()
+
+    def _is_far(self, position: int, goal: int) -> bool:
+        return self._log.features.estimate_events(position, goal) > CATCH_UP_LIMIT
 
     def _must_compare(self) -> bool:
         """Whether there is a live view that should be the same."""
@@ -107,7 +110,7 @@ class EmbeddedRebuildRun(RebuildRun):
         while time.monotonic() < end:
             live = self._open_live()
             live_position, before = await live.read_checkpoint(), await rebuilt.read_checkpoint()
-            if live_position - before > CATCH_UP_LIMIT:
+            if self._is_far(before, live_position):
                 # So much to load that the snapshot must not be held meanwhile.
                 await live.close()
                 await self._load_until(rebuilt, live_position)

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from api.ports import TimeTravelBusy
 from events.ids.snowflake import first_id_at
-from events.log import EventLog
+from events.log import EventLog, run_read
 from infra import settings
 from infra.log_of_record import open_log
 from infra.process.child import run_child
@@ -103,7 +103,7 @@ class PointInTimeViews:
         """The stores of some projections as of a time in Unix ms; see the port."""
         wanted = (tuple(sorted(projections)), ms)
         cached = self._cached_views.get(wanted)
-        if cached is not None and self._still_valid(cached):
+        if cached is not None and await run_read(self._log, self._still_valid, cached):
             self._cached_views.move_to_end(wanted)
             return cached.stores
         build = self._running_builds.get(wanted)
@@ -148,7 +148,7 @@ class PointInTimeViews:
     async def _build_views(self, wanted: ViewsAtTime) -> Mapping[str, SqliteReadStore]:
         names, ms = wanted
         async with self._build_lock:
-            moment = PointInTime(self._log.head(), first_id_at(ms + 1))
+            moment = PointInTime(await run_read(self._log, self._log.head), first_id_at(ms + 1))
             prefix = f"{os.getpid()}-{next(self._build_numbers)}"
             paths = {name: self._snapshots.unfinished_path(f"{prefix}-{name}") for name in names}
             try:

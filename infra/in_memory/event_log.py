@@ -10,6 +10,7 @@ import threading
 from asyncio import AbstractEventLoop, Future
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection
+from operator import attrgetter
 from typing import Final
 
 from events.codec import encode_event
@@ -23,6 +24,7 @@ from events.log import (
     IdempotencyKeyReused,
     IdempotencyResult,
     IdTaken,
+    LogExtract,
     LogFeatures,
     LogUnavailable,
     WrongVersion,
@@ -42,9 +44,9 @@ class MemoryLog:
         self.features: Final = features
         self.identity: Final = secrets.token_hex(16)
         self._lock = threading.RLock()
-        self._events: list[StoredEvent] = []  # the event at position p is at index p - 1
+        self._events: list[StoredEvent] = []
         self._streams: dict[str, list[StoredEvent]] = {}
-        self._by_id: dict[int, StoredEvent] = {}
+        self._position_of_id: dict[int, int] = {}
         self._ids: list[int] = []  # in order
         self._results_by_key: dict[str, IdempotencyResult] = {}
         self._waiters: dict[Future[None], AbstractEventLoop] = {}
@@ -59,7 +61,7 @@ class MemoryLog:
             for stored in new:
                 self._events.append(stored)
                 self._streams.setdefault(stored.stream, []).append(stored)
-                self._by_id[stored.id] = stored
+                self._position_of_id[stored.id] = stored.position
                 insort(self._ids, stored.id)
             appended = AppendResult(append.result_id, self.head())
             if append.key is not None:
@@ -85,7 +87,9 @@ class MemoryLog:
     ) -> list[StoredEvent]:
         with self._lock:
             self._require_open()
-            found = self._events[after:until]
+            self._require_position(after)
+            stop = None if until is None else self._count_through(until)
+            found = self._events[self._count_through(after) : stop]
         if types is not None:
             found = [stored for stored in found if stored.type in types]
         return found[:limit]
@@ -98,20 +102,31 @@ class MemoryLog:
     def read_owned_lines(self, after: int = LOG_START, *, limit: int = 1000) -> OwnedLines:
         return render_owned_lines(self.read_all(after, limit=limit))
 
-    def find_event(self, id: int) -> StoredEvent | None:
+    def event_at(self, position: int) -> StoredEvent | None:
         with self._lock:
             self._require_open()
-            return self._by_id.get(id)
+            index = self._count_through(position) - 1
+            found = self._events[index] if index >= 0 else None
+        return found if found is not None and found.position == position else None
+
+    def read_many(self, streams: Collection[str], keys: Collection[str]) -> LogExtract:
+        return LogExtract(
+            {stream: self.read_stream(stream) for stream in streams},
+            {key: self.idempotency_result(key) for key in keys},
+        )
 
     def ids_between(self, first: int, last: int) -> list[int]:
         with self._lock:
             self._require_open()
             return self._ids[bisect_left(self._ids, first) : bisect_right(self._ids, last)]
 
-    def positions_between(self, first: int, last: int) -> tuple[int, int] | None:
+    def stretch_between(self, first: int, last: int) -> tuple[int, int] | None:
         with self._lock:
-            positions = [self._by_id[id].position for id in self.ids_between(first, last)]
-        return (min(positions), max(positions)) if positions else None
+            positions = [self._position_of_id[id] for id in self.ids_between(first, last)]
+            if not positions:
+                return None
+            before = self._count_through(min(positions)) - 1
+            return (self._events[before - 1].position if before else LOG_START, max(positions))
 
     def newest_id(self, below: int | None = None) -> int:
         with self._lock:
@@ -127,7 +142,7 @@ class MemoryLog:
     def head(self) -> int:
         with self._lock:
             self._require_open()
-            return len(self._events)
+            return self._events[-1].position if self._events else LOG_START
 
     async def wait_for_events(self, after: int, timeout: float) -> bool:
         loop = asyncio.get_running_loop()
@@ -179,15 +194,29 @@ class MemoryLog:
             versions[stream] = expected + len(events)
             for version, (id, event) in enumerate(events, start=expected + 1):
                 name, schema, data = encode_event(event)
-                position = len(self._events) + len(new) + 1
+                position = self._next_position(new[-1].position if new else self.head())
                 envelope = append.actor, append.causation, append.correlation
                 new.append(
                     StoredEvent(position, id, stream, version, name, schema, *envelope, data)
                 )
         ids = tuple(stored.id for stored in new)
-        if len(set(ids)) < len(ids) or any(id in self._by_id for id in ids):
+        if len(set(ids)) < len(ids) or any(map(self._is_taken, ids)):
             raise IdTaken(ids)
         return new
+
+    def _is_taken(self, id: int) -> bool:
+        return self.features.unique_ids and id in self._position_of_id
+
+    def _next_position(self, before: int) -> int:
+        """The position of the event that follows `before`."""
+        return before + 1
+
+    def _require_position(self, after: int) -> None:
+        """Raises `NoSuchPosition`; a dense log takes each number for a position."""
+
+    def _count_through(self, position: int) -> int:
+        """How many events lie up to a position."""
+        return bisect_right(self._events, position, key=attrgetter("position"))
 
     def _wake_all(self) -> None:
         for waiter, loop in self._waiters.items():

@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from events.log import LogReplaced
+from events.log import EventMark, LogReplaced
 from streams.feed.chunks import FeedState, decode_record
 from streams.feed.kafka_address import KafkaAddress
 from streams.feed.relay import FeedUnavailable
@@ -165,5 +165,5 @@ def read_feed_state(servers: str, topic: str) -> FeedState:
     return FeedState(
         min(state.complete_to for state in states) if len(written) == len(partitions) else 0,
         max(logs, default=0),
-        max((state.newest for state in states), default=0),
+        max((state.newest for state in states), default=EventMark()),
     )

@@ -29,6 +29,7 @@ from events.log import (
     AppendRequest,
     AppendResult,
     IdempotencyResult,
+    LogExtract,
     LogFeatures,
     LogUnavailable,
 )
@@ -154,9 +155,16 @@ class SqliteLog:
     def read_owned_lines(self, after: int = LOG_START, *, limit: int = 1000) -> OwnedLines:
         return self._run_query(_fetch_owned_lines, _SELECT_OWNED_LINES, after, limit)
 
-    def find_event(self, id: int) -> StoredEvent | None:
-        found = self._select_events("WHERE id = ?", id) if abs(id) <= _LARGEST_INT64 else []
+    def event_at(self, position: int) -> StoredEvent | None:
+        in_range = abs(position) <= _LARGEST_INT64
+        found = self._select_events("WHERE position = ?", position) if in_range else []
         return found[0] if found else None
+
+    def read_many(self, streams: Collection[str], keys: Collection[str]) -> LogExtract:
+        return LogExtract(
+            {stream: self.read_stream(stream) for stream in streams},
+            {key: self.idempotency_result(key) for key in keys},
+        )
 
     def ids_between(self, first: int, last: int) -> list[int]:
         bounds = max(first, -_LARGEST_INT64), min(last, _LARGEST_INT64)
@@ -165,13 +173,13 @@ class SqliteLog:
         )
         return [id for (id,) in rows]
 
-    def positions_between(self, first: int, last: int) -> tuple[int, int] | None:
+    def stretch_between(self, first: int, last: int) -> tuple[int, int] | None:
         bounds = max(first, -_LARGEST_INT64), min(last, _LARGEST_INT64)
         # The index on ids holds the positions, too: no row of the table is read.
         [(lowest, highest)] = self._select_rows(
             "SELECT min(position), max(position) FROM events WHERE id BETWEEN ? AND ?", *bounds
         )
-        return None if lowest is None else (lowest, highest)
+        return None if lowest is None else (lowest - 1, highest)
 
     def newest_id(self, below: int | None = None) -> int:
         last = _LARGEST_INT64 if below is None else min(below - 1, _LARGEST_INT64)

@@ -1,9 +1,9 @@
 """Snapshots of views as they were, so that the past need not be projected from its beginning.
 
-`snapshots/<projection>-<version>-<position>-<newest>-<left>.sqlite`: the numbers after the version
-are the `SnapshotCoverage` of the view. A file is complete from the moment it has its name, is never
-written again, and can be deleted at any time. Files that are still being made are beside them;
-their names begin with `unfinished-`.
+Their names are `<projection>-<version>-<position>-<newest id>-<its position>-<left>.sqlite` in the
+folder `snapshots`: the numbers after the version are the `SnapshotCoverage` of the view. A file is
+complete from the moment it has its name, is never written again, and can be deleted at any time.
+Files that are still being made are beside them; their names begin with `unfinished-`.
 """
 
 import os
@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from events.log import EventLog
+from events.log import EventLog, EventMark, holds_event
 from infra.sqlite.bulk_load_store import BulkLoadStore, open_for_loading
 from infra.sqlite.read_store import remove_view_file
 from projections.projection import Projection
@@ -32,7 +32,7 @@ MAX_SNAPSHOT_BYTES: Final = 1 << 30
 STALE_SECONDS: Final = 24 * 3600.0
 """Age of an unfinished file whose process must have been killed."""
 
-_SNAPSHOT_NAME: Final = re.compile(r"(.+)-(\d+)-(\d+)-(\d+)-(\d+)\.sqlite")
+_SNAPSHOT_NAME: Final = re.compile(r"(.+)-(\d+)-(\d+)-(\d+)-(\d+)-(\d+)\.sqlite")
 _UNFINISHED_PREFIX: Final = "unfinished-"
 
 
@@ -183,8 +183,7 @@ def finish_single_file(store: BulkLoadStore, path: Path) -> None:
 
 def _belongs_to_log(log: EventLog, cover: SnapshotCoverage) -> bool:
     """Whether the log has the newest event of a snapshot where the snapshot has it."""
-    newest = log.find_event(cover.newest_id) if cover.newest_id else None
-    return cover.newest_id == 0 or (newest is not None and newest.position <= cover.position)
+    return holds_event(log, EventMark(cover.newest_position, cover.newest_id))
 
 
 def _last_used(path: Path) -> tuple[float, Path] | None:

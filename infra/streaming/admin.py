@@ -9,7 +9,7 @@ it: when that ends, so does the rebuild, and the next one that is started resume
 from collections.abc import Sequence
 from typing import Any
 
-from events.log import EventLog
+from events.log import EventLog, run_read
 from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.connection import READ_SECONDS, answering_within
 from infra.mongodb.read_store import MongoReadStore
@@ -131,20 +131,25 @@ class StreamingAdmin:
         rebuild = describe_rebuild(await self.read_rebuild(name))
         view, control = registered.views.get(name), registered.control_of(name)
         if view is None:
-            absent = status_of(self._log, projection, None, skips=control.skips)
+            absent = await run_read(
+                self._log, status_of, self._log, projection, None, skips=control.skips
+            )
             return absent._replace(rebuild=rebuild)
         async with answering_within(READ_SECONDS):
             found: list[Any] = await self._database[f"{view}.position"].find().to_list(None)
         by_partition = {one["_id"]: one["position"] for one in found}
         positions = [by_partition.get(number, 0) for number in range(registered.partitions)]
         slowest = max(min(positions), registered.published.get(view, 0))
-        status = status_of(self._log, projection, slowest, control.paused, control.skips)
-        head = status.position + status.lag
+        status = await run_read(
+            self._log, status_of, self._log, projection, slowest, control.paused, control.skips
+        )
+        head = await run_read(self._log, self._log.head)
+        lag_between = self._log.features.estimate_events
         return status._replace(
             version=view_version(view),
             dead_letters=len(await self._view_dead_letters(projection, view)),
             rebuild=rebuild,
-            partitions=tuple(max(0, head - at) if status.lag else 0 for at in positions),
+            partitions=tuple(lag_between(at, head) if status.lag else 0 for at in positions),
         )
 
     async def _view_dead_letters(self, projection: Projection, view: str) -> list[DeadLetter]:

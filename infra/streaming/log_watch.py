@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, Self
 
-from events.log import EventLog, LogReplaced, LogUnavailable
+from events.log import EventLog, EventMark, LogReplaced, LogUnavailable, run_read
 from infra.mongodb.async_database import AsyncDatabase, BlockingDatabase
-from infra.mongodb.log_mark import NewestEvent, difference_from_log, note_newest, read_newest
+from infra.mongodb.log_mark import difference_from_log, note_newest, read_newest
 from infra.mongodb.view_registry import ViewRegistry
 from projections.store import StoreError
 from streams.feed.chunks import Chunk, FeedState
@@ -33,7 +33,7 @@ class FeedWatch:
     def __init__(self, database: BlockingDatabase, topic: str, log: int) -> None:
         """`log` is the number of the log that the views belong to; 0 where it is not known yet."""
         self._database, self._topic, self._log = database, topic, log
-        self._noted = NewestEvent()
+        self._noted = EventMark()
 
     async def __call__(self, chunk: Chunk, state: FeedState) -> None:
         """Note the newest event that the relay had read when it sent the chunk.
@@ -45,8 +45,8 @@ class FeedWatch:
                 f"the topic {self._topic} goes on with another log than the one that the views in "
                 "MongoDB are made from: publish that log into a new topic (--topic)"
             )
-        newest = NewestEvent(chunk.through, state.newest)
-        if newest.id and newest.position > self._noted.position:
+        newest = state.newest
+        if newest.position > self._noted.position:
             note = partial(note_newest, self._database, self._topic, newest)
             await retry_unavailable(partial(asyncio.to_thread, note), _RETRY_SECONDS)
             self._noted = newest
@@ -83,11 +83,8 @@ class LogWatch:
         try:
             registered = await ViewRegistry(self._database).read()
             newest = await read_newest(self._database, registered.topic)
-            found = (self._log, registered.log, newest)
-            problem = (
-                difference_from_log(*found)
-                if self._log.features.local_reads
-                else await asyncio.to_thread(difference_from_log, *found)
+            problem = await run_read(
+                self._log, difference_from_log, self._log, registered.log, newest
             )
         except (StoreError, LogUnavailable):
             return

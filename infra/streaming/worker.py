@@ -17,12 +17,11 @@ from functools import partial
 from typing import Final
 
 from events.envelope import StoredEvent
-from events.log import EventLog, LogReplaced
+from events.log import EventLog, EventMark, LogReplaced
 from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.connection import WRITE_SECONDS, open_blocking_database, open_database
 from infra.mongodb.log_mark import (
     LOG_ITSELF,
-    NewestEvent,
     difference_from_log,
     forget_newest,
     note_newest,
@@ -93,7 +92,7 @@ async def open_log_runner(settings: Settings, log: EventLog) -> AsyncIterator[Lo
 
         def note_last(event: StoredEvent) -> None:
             # In the event loop of a process that does nothing but apply what comes after this.
-            note_newest(database.blocking, LOG_ITSELF, NewestEvent(event.position, event.id))
+            note_newest(database.blocking, LOG_ITSELF, EventMark(event.position, event.id))
 
         yield LogRunner(
             log, followers, run_maintenance=admin.run_maintenance, before_batch=note_last

@@ -13,7 +13,7 @@ import msgspec
 
 from events.event_filter import EventFilter
 from events.json_lines import UNREADABLE_JSON
-from events.log import EventLog
+from events.log import EventLog, EventMark, holds_event
 
 EXPORT_SCHEMA: Final = 1
 """The version of what exports look like: names of columns and files."""
@@ -106,8 +106,7 @@ def check_same_log(found: Manifest, path: Path, log: EventLog) -> None:
     """Raises `CannotResume` unless `log` is the one that the export was made from."""
     if found.last is None or found.last_id is None:
         return
-    event = log.find_event(int(found.last_id))
-    if event is None or str(event.position) != found.last:
+    if not holds_event(log, EventMark(int(found.last), int(found.last_id))):
         raise CannotResume(
             f"{path} comes from another log: its last event, {found.last_id}, is not at position "
             f"{found.last} of this one; choose another -o"

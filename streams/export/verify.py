@@ -187,4 +187,6 @@ def _repeated(values: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[tuple[i
 
 
 def _event_at(log: EventLog, position: int) -> StoredEvent:
-    return log.read_all(position - 1, limit=1)[0]
+    stored = log.event_at(position)
+    assert stored is not None, "it was read a moment ago"
+    return stored

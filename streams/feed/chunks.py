@@ -21,6 +21,7 @@ import numpy as np
 
 from events.envelope import StoredEvent
 from events.json_lines import OwnedLines, parse_lines
+from events.log import EventMark
 from events.streams import partitions_of_owners
 
 CHUNK_SCHEMA: Final = 1
@@ -41,8 +42,8 @@ class FeedState(NamedTuple):
     """The position up to which the feed held every event of the log, in all partitions."""
     log: int = 0
     """The identity of the log, as a number."""
-    newest: int = 0
-    """The id of the newest event that the feed may hold."""
+    newest: EventMark = EventMark()
+    """The newest event that the feed may hold."""
 
 
 class Chunk(NamedTuple):
@@ -64,7 +65,9 @@ class Chunk(NamedTuple):
         numbers = {
             "schema": CHUNK_SCHEMA, "count": self.event_count, "first": self.first_position,
             "last": self.last_position,
-            "after": self.after, "through": self.through, **state._asdict(),
+            "after": self.after, "through": self.through,
+            "complete_to": state.complete_to, "log": state.log,
+            "newest_position": state.newest.position, "newest_id": state.newest.id,
         }  # fmt: skip
         return [(name, b"%d" % number) for name, number in numbers.items()]
 
@@ -85,12 +88,13 @@ def decode_record(
 ) -> tuple[Chunk, FeedState]:
     """The chunk in a record, without its key, and the state that it was sent in.
 
-    Records of before 2026-11-28 don't name their log. Raises `UnknownRecord`.
+    Records of before 2026-11-29 don't name their log or its newest event. Raises `UnknownRecord`.
     """
     try:
         found = {_FORMER_HEADERS.get(name, name): int(number) for name, number in headers}
         schema = found["schema"]
-        state = FeedState(found["complete_to"], found.get("log", 0), found.get("newest", 0))
+        newest = EventMark(found.get("newest_position", 0), found.get("newest_id", 0))
+        state = FeedState(found["complete_to"], found.get("log", 0), newest)
         after, through, count = found["after"], found["through"], found["count"]
         first, last = found["first"], found["last"]
     except (KeyError, ValueError, TypeError) as error:

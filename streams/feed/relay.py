@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from prometheus_client import Counter, Gauge
 
-from events.log import EventLog, LogReplaced, LogUnavailable
+from events.log import EventLog, EventMark, LogReplaced, LogUnavailable, holds_event
 from streams.event_traces import batch_span, correlations_in, traces_are_on
 from streams.feed.chunks import (
     Chunk,
@@ -51,7 +51,7 @@ _RELAYED_CHUNKS: Final = Counter(
 )
 _RELAY_LAG: Final = Gauge(
     "starling_relay_lag",
-    "Log positions that the feed is not yet known to hold.",
+    "Events of the log, about, that the feed is not yet known to hold.",
     ["topic"],
     multiprocess_mode="livemostrecent",
 )
@@ -125,7 +125,7 @@ class Relay:
     def set_complete(self, position: int) -> None:
         """The feed is now known to hold the log up to here."""
         self.complete_to = position
-        self._lag.set(max(0, self._log.head() - position))
+        self._lag.set(self._log.features.estimate_events(position, self._log.head()))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set or the lease is over. An absent log or feed is tried again.
@@ -206,7 +206,9 @@ class _RelaySession:
             read = self._log.read_owned_lines(self._read_position, limit=READ_EVENTS)
             if read.lines:
                 self._read_position = read.position_at(-1)
-                self._state = self._state._replace(newest=read.ids[-1])
+                self._state = self._state._replace(
+                    newest=EventMark(self._read_position, read.ids[-1])
+                )
                 chunks += split_into_chunks(read, self._stated_through, self._read_position)
             found += len(read.lines)
             if len(read.lines) < READ_EVENTS:
@@ -286,9 +288,9 @@ def _require_same_log(feed: FeedState, log: EventLog) -> None:
         )
     if feed.log and feed.log != _log_number(log):
         raise LogReplaced(f"the feed is that of another log than the one that is there: {advice}")
-    if feed.newest and log.find_event(feed.newest) is None:
+    if not holds_event(log, feed.newest):
         raise LogReplaced(
-            f"the feed holds event {feed.newest}, which the log does not hold any more: {advice}"
+            f"the feed holds event {feed.newest.id}, which the log does not hold any more: {advice}"
         )
 
 

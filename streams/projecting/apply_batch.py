@@ -65,6 +65,11 @@ class EventBatch:
         self._read = read
         self._typed_events: list[tuple[int, type[Event] | None, DecodeResult]] | None = None
 
+    @property
+    def event_count(self) -> int:
+        """How many events were read."""
+        return len(self._read())
+
     def select(
         self, types: frozenset[type[Event]], after: int, through: int, skips: frozenset[int]
     ) -> list[DecodeResult]:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from events.envelope import RecordedEvent
-from events.log import EventLog
+from events.log import EventLog, LogReplaced
 from projections.projection import Projection, project_batch
 from projections.store import Changes, ReadStore, StoreUnavailable, WriterSuperseded
 from projections.tables import CounterTable, Table
@@ -184,7 +184,10 @@ class TolerantProjector(BatchHandler):
 
     async def _retry(self, log: EventLog, letter: DeadLetter) -> bool:
         """Apply one dead letter, or store why it still fails."""
-        [item] = decode_rows(log.read_all(letter.position - 1, limit=1))
+        stored = log.event_at(letter.position)
+        if stored is None:
+            raise LogReplaced(f"the log has no event at position {letter.position} any more")
+        [item] = decode_rows([stored])
         try:
             if isinstance(item, UndecodableEvent):
                 raise item.error

@@ -27,7 +27,7 @@ BATCH_EVENTS = 4000
 """Events read at once: enough to fill a transaction, little enough to hold in memory."""
 
 CHECKPOINT_DISTANCE = 100_000
-"""Positions after which a store gets its position although nothing changed in it: a projector that
+"""Events after which a store gets its position although nothing changed in it: a projector that
 starts reads no more than that again."""
 
 IDLE_SECONDS = 1.0
@@ -68,6 +68,8 @@ class RunningProjection:
     """The position up to which the view is current; `stored_position` or further."""
     tolerant_projector: TolerantProjector = field(init=False)
     metrics: ProjectionMetrics = field(init=False)
+    _events_passed: int = 0
+    """Events since the store got its position, none of them for this projection."""
     _event_types: frozenset[type[Event]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,11 +99,13 @@ class RunningProjection:
             started = perf_counter()
             with traced_batch(self.projection.name, events):
                 await self.tolerant_projector.apply_batch(events, self.stored_position, through)
-            self.stored_position = through
+            self.stored_position, self._events_passed = through, 0
             self.metrics.add_batch(len(events), perf_counter() - started)
-        elif through - self.stored_position >= CHECKPOINT_DISTANCE:
+        else:
+            self._events_passed += batch.event_count
+        if self._events_passed >= CHECKPOINT_DISTANCE:
             await self.store.apply(Changes(), self.stored_position, through)
-            self.stored_position = through
+            self.stored_position, self._events_passed = through, 0
             if self.on_changes is not None:
                 self.on_changes(Changes(), through)
         self.position = through

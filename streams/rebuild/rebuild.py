@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from events.envelope import RecordedEvent
 from events.event_filter import read_pages
-from events.log import EventLog, LogError
+from events.log import LOG_START, EventLog, LogError
 from events.schema import EVENT_TYPES
 from projections.projection import Projection
 from projections.store import Changes, ReadStore, StoreError
@@ -212,7 +212,8 @@ class RebuildRun:
     def update_progress(self, position: int) -> None:
         """Enter how far the rebuild is, and at what speed."""
         seconds = max(time.monotonic() - self._started_at, 0.1)
-        speed = (position - (self._start_position or 0)) / seconds
+        done = self._log.features.estimate_events(self._start_position or LOG_START, position)
+        speed = done / seconds
         self.update(position=position, head=self._log.head(), per_second=speed)
 
     def check_parent(self) -> None:

@@ -23,7 +23,8 @@ COUNT_SECONDS: Final = 1.0
 
 
 class ProjectionStatus(NamedTuple):
-    """How far a projection is: `lag` positions of the log are not in its view yet.
+    """How far a projection is: `lag` events of the log are not in its view yet,
+    about so many where positions have holes.
 
     `version` is the view's, which is older than the program's while a newer one is being made.
     An `outdated` view was made with other tables than the program's: the program can't apply events
@@ -84,7 +85,7 @@ def status_of(
     position = 0 if stored is None else stored
     if stored is not None and (shows := shown_up_to(log, projection, stored, skips)) >= head:
         position = shows
-    lag = max(0, head - position)
+    lag = log.features.estimate_events(position, head)
     state: ProjectionState = "current"
     if stored is None:
         state = "absent"
@@ -100,13 +101,14 @@ def status_of(
 def shown_up_to(
     log: EventLog, projection: Projection, stored: int, skips: Collection[int] = ()
 ) -> int:
-    """Up to where a view that is stored up to a position shows all that its projection takes."""
+    """Up to where a view that is stored up to a position shows all that its projection takes: the
+    log's head, or where it is stored."""
     head = log.head()
     types = [EVENT_TYPES[event][0] for event in projection.event_types]
     skipped_later = sum(position > stored for position in skips)
     coming = log.read_all(stored, types=types, until=head, limit=skipped_later + 1)
     awaited = next((event.position for event in coming if event.position not in skips), None)
-    return max(head, stored) if awaited is None else awaited - 1
+    return max(head, stored) if awaited is None else stored
 
 
 def describe_rebuild(build: RebuildRecord | None) -> str:

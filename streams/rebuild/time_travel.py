@@ -57,6 +57,8 @@ class SnapshotCoverage(NamedTuple):
 
     position: int = LOG_START
     newest_id: int = 0
+    newest_position: int = LOG_START
+    """Where the event with that id lies."""
     first_left_out_id: int = NO_ID_LIMIT
 
     def serves(self, moment: PointInTime) -> bool:
@@ -110,10 +112,13 @@ async def project_point_in_time(
     batch = min(batch, every)
     for page, cut in _read_to_cutoff(log, types, coverage, moment, min(READ_EVENTS, batch)):
         wanted = [row for row in page.events if moment.includes(row)]
-        newest = max([coverage.newest_id, *(row.id for row in wanted)])
+        newest = max(
+            [(coverage.newest_id, coverage.newest_position)]
+            + [(row.id, row.position) for row in wanted]
+        )
         left_out = (row.id for row in page.events if not moment.includes(row))
         coverage = SnapshotCoverage(
-            page.through, newest, min([coverage.first_left_out_id, *left_out])
+            page.through, *newest, min([coverage.first_left_out_id, *left_out])
         )
         items += decode_rows(wanted, skips)
         if len(items) < batch and not cut and page.through < moment.until:
@@ -142,8 +147,8 @@ def _read_to_cutoff(
         out = next((i for i, row in enumerate(rows) if not moment.includes(row)), None)
         if uncut and out is not None:
             uncut = False
-            if rows[out].position > position + 1:
-                yield SelectedEvents(rows[:out], rows[out].position - 1), True
+            if out:
+                yield SelectedEvents(rows[:out], rows[out - 1].position), True
                 page = SelectedEvents(rows[out:], page.through)
         yield page, False
         position = page.through

@@ -13,13 +13,16 @@ from events.log import (
     AppendRequest,
     AppendResult,
     EventLog,
+    EventMark,
     IdempotencyKey,
     IdempotencyKeyReused,
     IdempotencyResult,
     LogUnavailable,
     NewEvent,
+    NoSuchPosition,
     StreamAppend,
     WrongVersion,
+    holds_event,
 )
 from events.schema import UserFollowed
 from tests.support.log_adapters import (
@@ -54,9 +57,10 @@ async def test_lines_are_those_of_the_events(log: EventLog) -> None:
     ):
         await log.append(post_append(number, text=text))
         await log.append(like_append(f"like-{number}-1", 0, 100 + number))
-    for after in range(9):
+    positions = [LOG_START, *(event.position for event in log.read_all())]
+    for after in positions:
         for limit in (1, 3, 100):
-            for until in (None, 2, 5):
+            for until in (None, positions[2], positions[5]):
                 events = log.read_all(after, limit=limit, until=until)
                 assert log.read_lines(after, limit=limit, until=until) == join_lines(events)
 
@@ -69,7 +73,7 @@ async def test_owned_lines_are_those_of_the_events(log: EventLog) -> None:
             streams.follow_stream(7 + number, ACTOR), 0, (NewEvent(FIRST_ID + 50 + number, follow),)
         )
         await log.append(AppendRequest((write,), ACTOR, 0, correlation=FIRST_ID))
-    for after in range(7):
+    for after in [LOG_START, *(event.position for event in log.read_all())]:
         for limit in (1, 3, 100):
             found = log.read_owned_lines(after, limit=limit)
             events = log.read_all(after, limit=limit)
@@ -112,16 +116,51 @@ async def test_a_reader_can_choose_types_and_an_end(filled_log: EventLog) -> Non
     assert numbers(filled_log, whole[3].position, until=whole[2].position) == []
 
 
-async def test_events_are_found_by_id(filled_log: EventLog) -> None:
-    found = filled_log.find_event(FIRST_ID + 103)
-    assert found is not None
-    assert found.stream == "like-3-1"
+async def test_events_are_found_by_position(filled_log: EventLog) -> None:
+    whole = filled_log.read_all()
+    assert [filled_log.event_at(event.position) for event in whole] == whole
     assert (
-        filled_log.find_event(FIRST_ID + 50)
-        is filled_log.find_event(-1)
-        is filled_log.find_event(1 << 70)
+        filled_log.event_at(LOG_START)
+        is filled_log.event_at(filled_log.head() + 1)
+        is filled_log.event_at(-1)
+        is filled_log.event_at(1 << 70)
         is None
     )
+
+
+async def test_a_mark_tells_whether_a_log_holds_an_event(filled_log: EventLog) -> None:
+    first, second = filled_log.read_all(limit=2)
+    assert holds_event(filled_log, EventMark())
+    assert holds_event(filled_log, EventMark(first.position, first.id))
+    assert not holds_event(filled_log, EventMark(second.position, first.id))
+    assert not holds_event(filled_log, EventMark(filled_log.head() + 7, first.id))
+
+
+async def test_a_position_that_the_log_never_gave_is_refused_or_is_one_to_read_after(
+    filled_log: EventLog,
+) -> None:
+    whole = filled_log.read_all()
+    between = whole[2].position + 1
+    if filled_log.event_at(between) is None:
+        with pytest.raises(NoSuchPosition, match=str(between)):
+            filled_log.read_all(between)
+    else:
+        assert filled_log.read_all(between) == whole[4:]
+    assert filled_log.read_all(filled_log.head() + 1) == []
+
+
+async def test_many_streams_and_keys_are_read_at_once(filled_log: EventLog) -> None:
+    await filled_log.append(post_append(40, key="k"))
+    post = streams.post_stream(FIRST_ID)
+    found = filled_log.read_many({post, "like-1-1", "none-1"}, {"k", "other"})
+    assert found.streams == {
+        name: filled_log.read_stream(name) for name in (post, "like-1-1", "none-1")
+    }
+    assert [len(found.streams[name]) for name in (post, "none-1")] == [1, 0]
+    assert found.results == {"k": filled_log.idempotency_result("k"), "other": None}
+
+
+async def test_events_are_found_by_id(filled_log: EventLog) -> None:
     assert filled_log.ids_between(FIRST_ID + 8, FIRST_ID + 101) == [
         FIRST_ID + number for number in (8, 9, 100, 101)
     ]
@@ -140,14 +179,14 @@ async def test_ids_need_not_grow_with_positions(log: EventLog) -> None:
     assert [id - FIRST_ID for id in log.ids_between(0, 1 << 62)] == [1, 3, 5, 9]
 
 
-async def test_the_positions_of_a_range_of_ids_are_those_of_its_lowest_and_highest_event(
+async def test_a_range_of_ids_lies_in_the_shortest_stretch_that_holds_them_all(
     log: EventLog,
 ) -> None:
     at = [(await log.append(post_append(number))).position for number in (5, 3, 9, 1)]
-    assert log.positions_between(FIRST_ID + 3, FIRST_ID + 5) == (at[0], at[1])
-    assert log.positions_between(FIRST_ID + 9, FIRST_ID + 9) == (at[2], at[2])
-    assert log.positions_between(0, 1 << 70) == (at[0], at[3])
-    assert log.positions_between(FIRST_ID + 6, FIRST_ID + 8) is None
+    assert log.stretch_between(FIRST_ID + 3, FIRST_ID + 5) == (LOG_START, at[1])
+    assert log.stretch_between(FIRST_ID + 9, FIRST_ID + 9) == (at[1], at[2])
+    assert log.stretch_between(0, 1 << 70) == (LOG_START, at[3])
+    assert log.stretch_between(FIRST_ID + 6, FIRST_ID + 8) is None
 
 
 async def test_a_repeated_key_gives_the_first_result_and_writes_nothing(log: EventLog) -> None:

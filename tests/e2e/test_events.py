@@ -43,7 +43,7 @@ async def test_all_events_come_one_a_line_in_log_order(
 ) -> None:
     found = await events(analyst)
     assert [event["id"] for event in found] == [str(e.id) for e in world.log.read_all()]
-    assert (await analyst.get("/v1/events")).headers["Starling-Position"] == str(len(found))
+    assert (await analyst.get("/v1/events")).headers["Starling-Position"] == str(world.log.head())
     assert (await analyst.head("/v1/events")).status_code == 200
 
 
@@ -132,19 +132,30 @@ async def test_a_stream_of_events_follows_the_log(world: ApiWorld) -> None:
     assert (await reader.next_chunk()).startswith("retry:")
     head = world.log.head()
     first = await reader.next_chunk()
-    assert ids(first) == list(range(1, head + 1))
-    assert json.loads(first.splitlines()[1].removeprefix("data: "))["position"] == "1"
+    assert ids(first) == [event.position for event in world.log.read_all()]
+    assert json.loads(first.splitlines()[1].removeprefix("data: "))["position"] == str(
+        ids(first)[0]
+    )
     await register_user(world, "late")
-    assert ids(await reader.next_chunk())[0] == head + 1
+    assert ids(await reader.next_chunk())[0] == world.log.read_all(head)[0].position
     await reader.disconnect()
 
 
 @pytest.mark.usefixtures("analyst")
 async def test_last_event_id_goes_on_where_a_stream_broke_off(world: ApiWorld) -> None:
-    reader = await open_event_stream(world, last_event_id="7")
+    seen, missed = world.log.read_all(limit=8)[-2:]
+    reader = await open_event_stream(world, last_event_id=str(seen.position))
     await reader.next_chunk()
-    assert ids(await reader.next_chunk())[0] == 8
+    assert ids(await reader.next_chunk())[0] == missed.position
     await reader.disconnect()
+
+
+async def test_a_position_that_the_log_never_gave_is_refused(analyst: httpx.AsyncClient) -> None:
+    for query, headers in (({"after": "7"}, {}), ({}, {"Last-Event-ID": "7"})):
+        answer = await analyst.get("/v1/events", params=query, headers=headers)
+        assert answer.status_code == 422
+        assert answer.json()["type"].endswith("position-invalid")
+        assert "no position 7" in answer.json()["detail"]
 
 
 async def test_a_quiet_stream_sends_heartbeats_with_its_position(

@@ -25,6 +25,7 @@ from tests.support.command_model import CHANGED, REFUSED, UNCHANGED, CommandMode
 from tests.support.expected_facts import facts_from_events
 from tests.support.faulty_logs import ContendedLog, OneStreamLog, recorded_events
 from tests.support.soak import amount
+from tests.support.sparse_log import SparseLog
 
 FIRST = first_id_at(1_700_000_000_000)
 UNKNOWN_ID = 4711
@@ -154,11 +155,13 @@ async def play(
     return world, [(await world.run_step(step))[2] for step in steps]
 
 
-@given(STEPS, st.booleans())
+@given(STEPS, st.sampled_from((MemoryLog, OneStreamLog, SparseLog)))
 @settings(max_examples=amount(100, 300))
-def test_commands_do_what_a_simple_network_does(steps: list[ModelStep], many_streams: bool) -> None:
+def test_commands_do_what_a_simple_network_does(
+    steps: list[ModelStep], kind: type[MemoryLog]
+) -> None:
     async def run() -> None:
-        log = MemoryLog() if many_streams else OneStreamLog()
+        log = kind()
         world, network = CommandRun(log), CommandModel()
         for step in steps:
             command, actor, outcome = await world.run_step(step)
@@ -169,11 +172,13 @@ def test_commands_do_what_a_simple_network_does(steps: list[ModelStep], many_str
     asyncio.run(run())
 
 
-@given(KEYED, st.integers(1, 12))
+@given(KEYED, st.integers(1, 12), st.sampled_from((MemoryLog, SparseLog)))
 @settings(max_examples=amount(100, 300))
-def test_a_batch_does_what_its_commands_do_one_by_one(steps: list[ModelStep], window: int) -> None:
+def test_a_batch_does_what_its_commands_do_one_by_one(
+    steps: list[ModelStep], window: int, kind: type[MemoryLog]
+) -> None:
     async def run() -> None:
-        singly, together = MemoryLog(), MemoryLog()
+        singly, together = MemoryLog(), kind()
         world, expected = await play(singly, steps)
         requests = [request(place, *asked) for place, asked in enumerate(world.requests)]
         handler = CommandHandler(together, partial(next, count(FIRST)))

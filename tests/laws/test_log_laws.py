@@ -80,7 +80,7 @@ class TwoLogs(RuleBasedStateMachine):
             for log in (self.memory, self.sqlite)
         ]
         assert pages[0] == pages[1]
-        assert self.memory.find_event(id) == self.sqlite.find_event(id)
+        assert self.memory.event_at(after) == self.sqlite.event_at(after)
         assert self.memory.newest_id(below=id) == self.sqlite.newest_id(below=id)
         assert self.memory.ids_between(id, 1040) == self.sqlite.ids_between(id, 1040)
         for stream in STREAMS:

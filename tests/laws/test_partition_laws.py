@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from events.envelope import RecordedEvent, StoredEvent
 from events.json_lines import render_owned_lines
 from events.schema import PostCreated
-from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
 from projections.posts import POSTS, PostsProjection
 from projections.projection import BatchRows
@@ -25,6 +24,7 @@ from streams.projecting.partitioned_runner import (
 from tests.support.fresh_projection import all_rows, memory_views
 from tests.support.made_up_events import FIRST_ID, append_made_up
 from tests.support.soak import amount
+from tests.support.sparse_log import SparseLog
 
 PARTITIONS = 3
 
@@ -36,8 +36,8 @@ def worker(stores: dict[str, MemoryReadStore], clock: float = 0.0) -> Partitione
     return PartitionedRunner(fixed_views(views), clock=lambda: clock)
 
 
-async def history(many: int) -> tuple[MemoryLog, list[StoredEvent]]:
-    log = MemoryLog()
+async def history(many: int) -> tuple[SparseLog, list[StoredEvent]]:
+    log = SparseLog()
     await append_made_up(log, 0, many)
     return log, log.read_all(limit=many)
 

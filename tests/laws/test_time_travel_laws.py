@@ -14,7 +14,6 @@ from events.codec import EVENT_CODEC
 from events.ids.snowflake import compose_id, time_ms
 from events.log import AppendRequest, EventLog, NewEvent, StreamAppend
 from infra.embedded.time_travel import build_point_in_time, open_built_view
-from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
 from infra.settings import Settings
 from infra.sqlite.snapshots import ViewSnapshots
@@ -26,6 +25,7 @@ from streams.projecting.log_runner import LogRunner, RunningProjection
 from streams.rebuild.rebuild import scan_rows
 from streams.rebuild.time_travel import PointInTime, SnapshotCoverage, project_point_in_time
 from tests.support.random_logs import CommandStep, log_of_steps, random_steps
+from tests.support.sparse_log import SparseLog
 
 LAW = settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 EVERY = pytest.mark.parametrize("projection", ALL_PROJECTIONS, ids=lambda one: one.name)
@@ -40,9 +40,9 @@ async def rows_of(projection: Projection, store: ReadStore) -> Rows:
     }
 
 
-async def copied(log: EventLog, moment: PointInTime) -> MemoryLog:
+async def copied(log: EventLog, moment: PointInTime) -> SparseLog:
     """A log of the events of a moment alone, in their order."""
-    copy, versions = MemoryLog(), dict[str, int]()
+    copy, versions = SparseLog(), dict[str, int]()
     for stored in log.read_all(limit=1_000_000):
         version = versions.get(stored.stream, 0)
         if stored.position <= moment.until and stored.id < moment.before_id:
@@ -68,9 +68,9 @@ def without_positions(found: Rows) -> Rows:
     return found | {"dead_letters": [one[1:4] for one in found["dead_letters"]]}
 
 
-async def mixed(steps: Sequence[CommandStep], shifts: Sequence[int]) -> MemoryLog:
+async def mixed(steps: Sequence[CommandStep], shifts: Sequence[int]) -> SparseLog:
     """A log whose events happened at other times than in its order, as after imports."""
-    log, versions = MemoryLog(), dict[str, int]()
+    log, versions = SparseLog(), dict[str, int]()
     for number, stored in enumerate((await log_of_steps(steps)).read_all(limit=1_000_000)):
         ms = time_ms(stored.id) + shifts[number % len(shifts)]
         version = versions.get(stored.stream, 0)

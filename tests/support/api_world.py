@@ -21,7 +21,6 @@ from events.ids.generator import SnowflakeGenerator
 from events.ids.import_ids import ImportIdGenerator
 from events.schema import EVENT_TYPES
 from infra.encryption.text_cipher import TextCipher
-from infra.in_memory.event_log import MemoryLog
 from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.rate_limits import SqliteRateLimits
@@ -34,6 +33,7 @@ from streams.rebuild.time_travel import PointInTime, project_point_in_time
 from tests.support.manual_clock import ManualClock
 from tests.support.no_rings import NoRings
 from tests.support.read_only_admin import ReadOnlyAdmin
+from tests.support.sparse_log import SparseLog
 
 START_MS = 1_770_000_000_000
 """Unix ms at which each world begins."""
@@ -56,7 +56,7 @@ class ApiWorld:
         self, *, fast_path: bool = True, metrics_audience: MetricsAudience = "local"
     ) -> None:
         self.clock = ManualClock(START_MS)
-        self.log = MemoryLog()
+        self.log = SparseLog()
         self.accounts = SqliteAccounts(":memory:")
         self.stores = {
             p.name: MemoryReadStore(tables_with_dead_letters(p)) for p in ALL_PROJECTIONS
@@ -142,11 +142,17 @@ class ApiWorld:
         await self.project_all()
         return all(self.positions[name] >= position for name in projections)
 
-    def projection_lags(self) -> list[ProjectionLag]:
+    async def projection_lags(self) -> list[ProjectionLag]:
         """As `Ports.lag`."""
         head = self.log.head()
         return [
-            ProjectionLag(name, position, head, self.heartbeat_age)
+            ProjectionLag(
+                name,
+                position,
+                head,
+                self.heartbeat_age,
+                position_step=self.log.features.position_step,
+            )
             for name, position in self.positions.items()
         ]
 

@@ -13,6 +13,7 @@ from events.log import AppendRequest, EventLog, IdempotencyKey, LogFeatures, New
 from events.schema import PostCreated, PostLiked
 from infra.in_memory.event_log import MemoryLog
 from infra.sqlite.event_log import SqliteLog
+from tests.support.sparse_log import SPARSE_FEATURES, SparseLog
 
 
 class LogAdapter(NamedTuple):
@@ -24,11 +25,13 @@ class LogAdapter(NamedTuple):
 
 LOG_ADAPTERS: Final = {
     "memory": LogAdapter(lambda folder: MemoryLog(), MemoryLog().features),
+    "sparse": LogAdapter(lambda folder: SparseLog(), SPARSE_FEATURES),
     "sqlite": LogAdapter(lambda folder: SqliteLog(folder / "log.sqlite"), SqliteLog.features),
 }
 MULTI_STREAM_LOGS: Final = [
     name for name, log in LOG_ADAPTERS.items() if log.features.multi_stream_appends
 ]
+UNIQUE_ID_LOGS: Final = [name for name, log in LOG_ADAPTERS.items() if log.features.unique_ids]
 MULTI_PROCESS_LOGS: Final = ["sqlite"]
 """Those that several processes can open at once."""
 

@@ -19,7 +19,7 @@ from events.codec import EVENT_CODEC
 from events.envelope import RecordedEvent
 from events.ids.snowflake import compose_id
 from events.streams import owner_of
-from infra.in_memory.event_log import MemoryLog
+from tests.support.sparse_log import SparseLog
 
 CommandStep = tuple[str, int, int, int]
 
@@ -76,9 +76,9 @@ async def events_of_steps(steps: Sequence[CommandStep], people: int = 4) -> list
     return [EVENT_CODEC.decode_stored(stored) for stored in log.read_all(limit=1_000_000)]
 
 
-async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> MemoryLog:
+async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> SparseLog:
     """The log after some people registered and gave these commands."""
-    log, clock, made = MemoryLog(), [START_MS], [0]
+    log, clock, made = SparseLog(), [START_MS], [0]
 
     def new_id() -> int:
         made[0] += 1

@@ -47,7 +47,7 @@ def test_reading_a_selection_gives_what_a_filter_gives(
     selection: EventFilter, after: int, until: int, few: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(event_filter, "FEW_POSITIONS", few)
+        patch.setattr(event_filter, "FEW_EVENTS", few)
         batches = list(select_events(LOG, selection, after, until))
     expected = [e for e in EVENTS if wanted(e, selection) and after < e.position <= until]
     assert [event for batch in batches for event in batch.events] == expected
@@ -61,7 +61,7 @@ def test_reading_a_selection_gives_what_a_filter_gives(
 def test_events_of_a_time_are_read_without_the_rest_of_the_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(event_filter, "FEW_POSITIONS", 100)
+    monkeypatch.setattr(event_filter, "FEW_EVENTS", 100)
     log, read = sample_log(2000), 0
     wanted = log.read_all(1500, limit=10)
     ids = sorted(event.id for event in wanted)

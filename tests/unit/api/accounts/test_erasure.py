@@ -92,7 +92,7 @@ async def test_what_a_killed_process_left_is_done_by_the_next(accounts: SqliteAc
 async def test_the_checkpoint_moves_without_deletions_only_now_and_then(
     accounts: SqliteAccounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.accounts.erasure.FEW_POSITIONS", 3)
+    monkeypatch.setattr("api.accounts.erasure.FEW_EVENTS", 3)
     log, keys = MemoryLog(), RecordedKeys()
     erasure = Erasure(log, accounts, keys)
     moved = []

@@ -4,8 +4,12 @@ from api.http.metrics import RequestMetrics
 from api.ports import ProjectionLag
 
 
+async def no_lags() -> list[ProjectionLag]:
+    return []
+
+
 async def test_requests_are_counted_by_method_route_and_status() -> None:
-    metrics = RequestMetrics(list)
+    metrics = RequestMetrics(no_lags)
     for status in (200, 200, 404):
         metrics.observe("GET", "/v1/posts/{id}", status, 0.003)
     text = (await metrics.render_text({})).decode()
@@ -18,7 +22,11 @@ async def test_requests_are_counted_by_method_route_and_status() -> None:
 
 async def test_lags_are_of_the_moment_and_what_all_processes_counted_comes_with_them() -> None:
     lags = [ProjectionLag("posts", 5, 9, partitions={0: 9, 1: 5})]
-    metrics = RequestMetrics(lambda: lags, lambda: b"# from all\n")
+
+    async def lags_of() -> list[ProjectionLag]:
+        return lags
+
+    metrics = RequestMetrics(lags_of, lambda: b"# from all\n")
     text = (await metrics.render_text({"posts": 2})).decode()
     assert text.startswith("# from all\n")
     assert 'starling_projection_lag{projection="posts"} 4.0' in text
@@ -27,7 +35,7 @@ async def test_lags_are_of_the_moment_and_what_all_processes_counted_comes_with_
 
 
 def test_counting_a_request_takes_microseconds() -> None:
-    metrics = RequestMetrics(list)
+    metrics = RequestMetrics(no_lags)
     metrics.observe("GET", "/v1/home", 200, 0.001)
     count = 2000
     seconds = min(

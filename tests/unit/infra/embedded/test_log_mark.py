@@ -105,7 +105,7 @@ async def test_what_was_decided_about_positions_of_another_log_is_forgotten(
 ) -> None:
     files = ViewFiles(folder.views_folder)
     files.save_settings("posts", ProjectionSettings(paused=True, skips=frozenset({3})))
-    snapshot = folder.snapshots_folder / "posts-1-90-7-9.sqlite"
+    snapshot = folder.snapshots_folder / "posts-1-90-7-60-9.sqlite"
     snapshot.parent.mkdir()
     snapshot.touch()
     await project(folder)

@@ -2,17 +2,18 @@
 
 import pytest
 
+from events.log import EventMark
 from streams.feed.chunks import Chunk, FeedState, UnknownRecord, decode_record
 
 CHUNK = Chunk(3, 10, 20, 2, 0, 12, 17, b"lines")
-STATE = FeedState(complete_to=9, log=0xAB, newest=44)
+STATE = FeedState(complete_to=9, log=0xAB, newest=EventMark(17, 44))
 
 
 def test_a_record_names_how_far_its_partition_and_the_whole_feed_are_complete() -> None:
     assert dict(CHUNK.headers(STATE)) == {
         "schema": b"1", "count": b"2", "first": b"12", "last": b"17",
         "after": b"10", "through": b"20", "complete_to": b"9",
-        "log": b"171", "newest": b"44",
+        "log": b"171", "newest_position": b"17", "newest_id": b"44",
     }  # fmt: skip
 
 
