@@ -39,6 +39,9 @@ class Damaged(MemoryLog):
     ) -> list[StoredEvent]:
         return [stored for stored in self._shown if stored.position > after][:limit]
 
+    def event_at(self, position: int) -> StoredEvent | None:
+        return next((stored for stored in self._shown if stored.position == position), None)
+
     def head(self) -> int:
         return max(stored.position for stored in self._shown)
 
