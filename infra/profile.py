@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from api.accounts.account_store import AccountStore
     from api.ports import WaitForPosition
+    from events.ids.id_blocks import BlockSource
     from infra.ids.machine_lease import LeaseStore
     from projections.home.home_timeline import HomeTimeline
     from projections.store import CurrentStores
@@ -66,6 +67,10 @@ class Profile(Protocol):
 
     def lease_store(self) -> "LeaseStore":
         """The leases of machine ids, where all processes that make ids reach them."""
+        ...
+
+    def open_ticket_servers(self) -> AbstractContextManager[tuple["BlockSource", "BlockSource"]]:
+        """The ticket servers of odd and of even numbers; connect when first used."""
         ...
 
     def open_read_side(self, log: EventLog) -> AbstractAsyncContextManager[ReadSide]:

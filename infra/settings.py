@@ -7,27 +7,34 @@ over `.env`. The table for operators is in `docs/operations.md`.
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from streams.feed.kafka_address import InvalidKafkaAddress, KafkaAddress
+from infra.setting_checks import (
+    check_base_url,
+    check_id_server,
+    check_kafka,
+    check_log,
+    check_networks,
+    check_secret,
+    check_tickets,
+    check_views,
+    setting_error,
+    split_list,
+)
 
 ENV_PREFIX: Final = "STARLING_"
 ENV_FILE: Final = ".env"
 """In the working directory."""
 
 MongoDriver = Literal["motor", "pymongo"]
+WayToMakeIds = Literal["snowflake", "tickets", "global"]
 
-MIN_SECRET_LENGTH: Final = 16
-
-_FROM_FILES: Final = ("secret", "views", "kafka")
+_FROM_FILES: Final = ("secret", "views", "kafka", "tickets", "id_server_password")
 """Settings that a file may hold: `STARLING_..._FILE` names it."""
 
 _WILDCARD_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -39,6 +46,7 @@ _EXPECTED: Final = {
     "fast_path": "on or off",
     "limits": "on or off",
     "mongo_driver": "motor or pymongo",
+    "ids": "snowflake, tickets or global",
     "log_format": "console or json",
     "access_log": "on or off",
     "connections": "a whole number, 1-1000000",
@@ -70,62 +78,6 @@ class InvalidSetting(Exception):
     """A setting that can't be meant; the message names it and says what would do."""
 
 
-def _error(text: str) -> PydanticCustomError:
-    """An error whose text may hold braces. It never repeats an address, which may hold a password,
-    nor a secret."""
-    return PydanticCustomError("setting", "{text}", {"text": text})
-
-
-def _check_log(value: str) -> str:
-    schemes = ("esdb", "esdb+discover", "kurrentdb", "kurrentdb+discover")
-    if value != "sqlite" and urlsplit(value).scheme not in schemes:
-        raise _error("must be 'sqlite' or an address that begins with esdb:// or kurrentdb://")
-    return value
-
-
-def _check_views(value: str) -> str:
-    if value != "sqlite" and urlsplit(value).scheme not in ("mongodb", "mongodb+srv"):
-        raise _error("must be 'sqlite' or an address that begins with mongodb://")
-    return value
-
-
-def _check_kafka(value: str | None) -> str | None:
-    try:
-        if value is not None:
-            KafkaAddress.parse(value)
-    except InvalidKafkaAddress as error:
-        raise _error(str(error)) from None
-    return value
-
-
-def _check_secret(value: str | None) -> str | None:
-    if value is not None and len(value) < MIN_SECRET_LENGTH:
-        raise _error(f"must have at least {MIN_SECRET_LENGTH} characters")
-    return value
-
-
-def _check_base_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _error("must be an address such as https://starling.example.org")
-    if parts.query or parts.fragment or parts.username is not None:
-        raise _error("must have no user, ? or #")
-    return value.rstrip("/")
-
-
-def _check_networks(value: str) -> str:
-    try:
-        for network in _split_list(value):
-            ip_network(network)
-    except ValueError:
-        raise _error("must be addresses or networks such as 127.0.0.1,10.0.0.0/8") from None
-    return value
-
-
-def _split_list(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
 def _listening_address(host: str, port: int) -> str:
     reachable = _WILDCARD_HOSTS.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{reachable}" if port == 80 else f"http://{reachable}:{port}"
@@ -152,21 +104,21 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
     """API processes."""
-    log: Annotated[str, AfterValidator(_check_log)] = Field(default="sqlite", repr=False)
+    log: Annotated[str, AfterValidator(check_log)] = Field(default="sqlite", repr=False)
     """`sqlite`, or the address of an EventStoreDB: `esdb://host:2113?tls=false`."""
-    views: Annotated[str, AfterValidator(_check_views)] = Field(default="sqlite", repr=False)
+    views: Annotated[str, AfterValidator(check_views)] = Field(default="sqlite", repr=False)
     """`sqlite`, or the address of a MongoDB: `mongodb://...`."""
     views_file: Path | None = None
     """A file that holds `views`, for an address with a password."""
-    kafka: Annotated[str | None, AfterValidator(_check_kafka)] = Field(default=None, repr=False)
+    kafka: Annotated[str | None, AfterValidator(check_kafka)] = Field(default=None, repr=False)
     """As `KafkaAddress` reads it; set, the relay publishes and Faust workers project."""
     kafka_file: Path | None = None
     """A file that holds `kafka`, for an address with a password."""
-    secret: Annotated[str | None, AfterValidator(_check_secret)] = Field(default=None, repr=False)
+    secret: Annotated[str | None, AfterValidator(check_secret)] = Field(default=None, repr=False)
     """What signs tokens; None for the one kept in the data folder."""
     secret_file: Path | None = None
     """A file that holds `secret`."""
-    base_url: Annotated[str, AfterValidator(_check_base_url)] = Field(
+    base_url: Annotated[str, AfterValidator(check_base_url)] = Field(
         default_factory=lambda found: _listening_address(found["host"], found["port"])
     )
     """What absolute URLs begin with, without a slash at the end. Default: where the API listens."""
@@ -174,9 +126,25 @@ class Settings(BaseSettings):
     """Whether hot operations are answered before the framework sees them."""
     mongo_driver: MongoDriver = "motor"
     """What waits for MongoDB in the event loop: Motor, or PyMongo's own asyncio client."""
+    ids: WayToMakeIds = "snowflake"
+    """What names events: each process by itself on a leased machine id, or out of blocks of two
+    ticket servers or of an id server."""
+    tickets: Annotated[str, AfterValidator(check_tickets)] = Field(default="", repr=False)
+    """The ticket servers of odd and even numbers. Empty: two files in the data folder, or two
+    documents in the database of the views."""
+    tickets_file: Path | None = None
+    """A file that holds `tickets`, for addresses with a password."""
+    id_server: Annotated[str | None, AfterValidator(check_id_server)] = None
+    """Where `starling ids serve` answers."""
+    id_server_password: Annotated[str | None, AfterValidator(check_secret)] = Field(
+        default=None, repr=False
+    )
+    """What the id server asks its clients for; None for nothing."""
+    id_server_password_file: Path | None = None
+    """A file that holds `id_server_password`."""
     limits: bool = True
     """Whether rates are limited."""
-    trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = ""
+    trusted_proxies: Annotated[str, AfterValidator(check_networks)] = ""
     """Addresses and networks, with commas between, whose `X-Forwarded-For` is believed."""
     connections: int = Field(default=4000, ge=1, le=1_000_000)
     """Connections that one API process has at most."""
@@ -207,12 +175,16 @@ class Settings(BaseSettings):
             if file is None:
                 continue
             if name in given:
-                raise _error(f"{_variable(name)} and {_variable(name)}_FILE are both set: give one")
+                raise setting_error(
+                    f"{_variable(name)} and {_variable(name)}_FILE are both set: give one"
+                )
             try:
                 given[name] = Path(file).read_text(encoding="utf-8").strip()
             except (OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or "it is no text"
-                raise _error(f"{_variable(name)}_FILE: can't read {file}: {reason}") from error
+                raise setting_error(
+                    f"{_variable(name)}_FILE: can't read {file}: {reason}"
+                ) from error
         return given
 
     def to_environment(self) -> dict[str, str]:
@@ -245,7 +217,7 @@ class Settings(BaseSettings):
     @property
     def proxies(self) -> tuple[str, ...]:
         """The proxies that are trusted, one by one."""
-        return _split_list(self.trusted_proxies)
+        return split_list(self.trusted_proxies)
 
     @property
     def mongodb(self) -> str | None:
@@ -276,6 +248,25 @@ class Settings(BaseSettings):
     def leases_file(self) -> Path:
         """Who uses which machine id."""
         return self.data / "leases.sqlite"
+
+    @property
+    def ticket_places(self) -> tuple[str, str] | None:
+        """Where tickets of odd and of even numbers come from; None for the profile's own places."""
+        places = self.tickets.split()
+        return (places[0], places[1]) if places else None
+
+    @property
+    def ticket_files(self) -> tuple[Path, Path]:
+        """The ticket servers of the embedded profile: odd numbers and even ones."""
+        if self.ticket_places is not None:
+            odd, even = map(Path, self.ticket_places)
+            return odd, even
+        return self.data / "tickets-odd.sqlite", self.data / "tickets-even.sqlite"
+
+    @property
+    def id_server_file(self) -> Path:
+        """What the id server that runs on this folder has handed out."""
+        return self.data / "id-server.sqlite"
 
     @property
     def views_folder(self) -> Path:

@@ -11,6 +11,7 @@ from contextlib import (
     AbstractContextManager,
     aclosing,
     asynccontextmanager,
+    closing,
     contextmanager,
 )
 from dataclasses import dataclass
@@ -20,10 +21,12 @@ from typing import TYPE_CHECKING, Final
 from api.http.request_log import note_correlation
 from commands.handler import Append, CommandHandler
 from commands.references import ReferenceResolver
+from events.ids.id_blocks import BlockSource
 from events.ids.snowflake import IMPORT_MACHINES, MachineIdLost, compose_id, decode_id, first_id_at
 from events.log import AppendRequest, AppendResult, EventLog, run_read
 from events.sealed_text import OpenText
 from infra.encryption.text_cipher import TextCipher
+from infra.ids.block_stock import BlockStock, ids_of_blocks
 from infra.ids.machine_lease import (
     AcquireLease,
     LeaseError,
@@ -32,6 +35,7 @@ from infra.ids.machine_lease import (
     leased_snowflake,
     leased_timed_ids,
 )
+from infra.ids.ticket_servers import TicketServers
 from infra.log_of_record import open_log, open_log_for_questions, open_text_keys
 from infra.process.clock import clock_ms
 from infra.process.private_files import read_or_make_secret
@@ -208,10 +212,40 @@ def _observed_append(append: Append) -> Append:
 
 @contextmanager
 def open_live_ids(settings: Settings, log: EventLog) -> Iterator[Callable[[], int]]:
-    """Ids for what happens now, with a machine id of this process's own. Raises `LeaseError`."""
+    """Ids for what happens now, by the way that the settings name, later than those in the log.
+
+    Raises `LeaseError`, `BlocksUnavailable`, and `InvalidSetting` where an id server is meant and
+    none is named.
+    """
     newest = _newest_live_id_ms(log, clock_ms())
-    with leased_snowflake(_lease_acquirer(settings), clock_ms, time.sleep, newest) as ids:
-        yield ids.next_id
+    if settings.ids == "snowflake":
+        with leased_snowflake(_lease_acquirer(settings), clock_ms, time.sleep, newest) as ids:
+            yield ids.next_id
+        return
+    with (
+        _open_block_source(settings) as source,
+        ids_of_blocks(
+            BlockStock(source, lease_owner(), clock_ms, time.monotonic), clock_ms, newest
+        ) as ids_by_number,
+    ):
+        yield ids_by_number.next_id
+
+
+@contextmanager
+def _open_block_source(settings: Settings) -> Iterator[BlockSource]:
+    from infra.ids.id_server_client import IdServerClient
+
+    if settings.ids == "tickets":
+        with choose_profile(settings).open_ticket_servers() as (odd, even):
+            yield TicketServers(odd, even, time.monotonic, 1 if clock_ms() % 2 else 0)
+        return
+    if settings.id_server is None:
+        raise InvalidSetting(
+            "STARLING_IDS is 'global', so STARLING_ID_SERVER must name the id server, such as "
+            "http://127.0.0.1:8010: `starling ids serve` is one"
+        )
+    with closing(IdServerClient(settings.id_server, settings.id_server_password)) as client:
+        yield client
 
 
 @contextmanager

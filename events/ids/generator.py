@@ -63,8 +63,8 @@ class SnowflakeGenerator:
         """
         if machine not in ORDINARY_MACHINES:
             raise OutOfLayout(
-                f"machine {machine} can't make ordinary ids: they are made by machines 0-1007 "
-                "(1008-1023 are reserved for imports)"
+                f"machine {machine} can't make ordinary ids: they are made by machines 0-511 "
+                "(512-1007 are for blocks of ids, 1008-1023 for imports)"
             )
         self._lock = threading.Lock()
         self._machine_id = machine

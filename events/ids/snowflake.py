@@ -20,8 +20,14 @@ EPOCH_MS = 1288834974657
 IDS_PER_MS = 1 << 12
 """Ids that one machine can make in one ms."""
 
-ORDINARY_MACHINES = range(1008)
-"""Machine ids of processes that make ids for what happens now."""
+ORDINARY_MACHINES = range(512)
+"""Machine ids of processes that make Snowflake ids for what happens now, each on a lease."""
+
+TICKET_MACHINES = range(512, 768)
+"""Machine ids of blocks from ticket servers (`events.ids.id_blocks`)."""
+
+ID_SERVER_MACHINES = range(768, 1008)
+"""Machine ids of blocks from an id server."""
 
 IMPORT_MACHINES = range(1008, 1024)
 """Machine ids reserved for ids with a given time (`ImportIdGenerator`)."""

@@ -1,4 +1,4 @@
-"""`starling ids`: Snowflake ids, made and read."""
+"""`starling ids`: ids, made, read, handed out and compared."""
 
 import json
 import sys
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from infra.cli.options import data_option, json_option, settings_with_options
+from infra.cli.options import data_option, json_option, process_settings, settings_with_options
 from infra.cli.output import echo_json
 
 
 @click.group()
 def ids() -> None:
-    """Make and read Snowflake ids."""
+    """Make and read ids, and hand them out."""
 
 
 @ids.command(name="next")
@@ -31,6 +31,27 @@ def print_new_ids(count: int, data: Path | None) -> None:
     with open_log(settings) as log, open_live_ids(settings, log) as new_id:
         for _ in range(count):
             sys.stdout.write(f"{new_id()}\n")
+
+
+@ids.command(name="serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where it listens.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8010, show_default=True)
+@click.option(
+    "--above", metavar="URL", help="Take blocks from the id server there, and hand them on."
+)
+@data_option
+def serve_blocks(host: str, port: int, above: str | None, data: Path | None) -> None:
+    """Run the id server for processes with STARLING_IDS=global, until Ctrl-C.
+
+    It hands out blocks of 4,096 numbers, which its clients make ids of. With --above it is a block
+    server for the processes near it. An address that others reach needs a password
+    (STARLING_ID_SERVER_PASSWORD_FILE).
+
+    Example: starling ids serve --port 8010
+    """
+    from infra.entrypoints.id_server import serve_ids
+
+    serve_ids(process_settings("ids", data=data), host, port, above)
 
 
 @ids.command()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 
+from events.ids.id_blocks import EVEN_TICKETS, ODD_TICKETS
 from events.log import EventLog
 from infra.embedded.admin import EmbeddedAdmin
 from infra.embedded.current_views import CurrentViews
@@ -15,6 +16,7 @@ from infra.settings import Settings
 from infra.shared_memory.ring_reader import RingReader
 from infra.shared_memory.status_page import StatusPageReader
 from infra.sqlite.accounts import SqliteAccounts
+from infra.sqlite.id_blocks import SqliteBlocks
 from infra.sqlite.leases import SqliteLeases
 from infra.sqlite.rate_limits import SqliteRateLimits
 from projections.home.home_timeline import HomeTimeline
@@ -42,6 +44,11 @@ class EmbeddedProfile:
 
     def lease_store(self) -> SqliteLeases:
         return SqliteLeases(self._settings.leases_file)
+
+    @contextmanager
+    def open_ticket_servers(self) -> Iterator[tuple[SqliteBlocks, SqliteBlocks]]:
+        odd, even = self._settings.ticket_files
+        yield SqliteBlocks(odd, ODD_TICKETS), SqliteBlocks(even, EVEN_TICKETS)
 
     @asynccontextmanager
     async def open_read_side(self, log: EventLog) -> AsyncIterator[ReadSide]:

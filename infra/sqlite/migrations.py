@@ -212,7 +212,13 @@ _TEXT_KEY_TABLES: Final = (
     "INSERT INTO erasures VALUES (0, 0)",
 )
 
+_ID_BLOCK_TABLES: Final = (
+    # One row, replaced whenever blocks of ids are given; JSON.
+    "CREATE TABLE tickets (stub TEXT PRIMARY KEY, ledger TEXT NOT NULL) STRICT",
+)
+
 LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
 ACCOUNTS_SCHEMA: Final = FileSchema((_statements(_ACCOUNT_TABLES),))
 LEASES_SCHEMA: Final = FileSchema((_statements(_LEASE_TABLES),))
 TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES),))
+ID_BLOCKS_SCHEMA: Final = FileSchema((_statements(_ID_BLOCK_TABLES),))

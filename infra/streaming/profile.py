@@ -12,6 +12,7 @@ from contextlib import (
     contextmanager,
 )
 
+from events.ids.id_blocks import EVEN_TICKETS, ODD_TICKETS
 from events.log import EventLog
 from infra.in_memory.home_rings import InProcessRings
 from infra.mongodb.accounts import MongoAccounts
@@ -23,6 +24,7 @@ from infra.mongodb.connection import (
     open_database,
 )
 from infra.mongodb.current_views import MongoViews
+from infra.mongodb.id_blocks import MongoBlocks
 from infra.mongodb.leases import MongoLeases
 from infra.mongodb.rate_limits import MongoRateLimits
 from infra.profile import ReadSide, WorkerSignals, run_log_worker
@@ -59,6 +61,16 @@ class StreamingProfile:
 
     def lease_store(self) -> MongoLeases:
         return MongoLeases(self._settings.views)
+
+    @contextmanager
+    def open_ticket_servers(self) -> Iterator[tuple[MongoBlocks, MongoBlocks]]:
+        views = self._settings.views
+        places = self._settings.ticket_places or (views, views)
+        with (
+            closing(MongoBlocks(places[0], "odd", ODD_TICKETS)) as odd,
+            closing(MongoBlocks(places[1], "even", EVEN_TICKETS)) as even,
+        ):
+            yield odd, even
 
     @asynccontextmanager
     async def open_read_side(self, log: EventLog) -> AsyncIterator[ReadSide]:

@@ -10,7 +10,13 @@ import pytest
 
 from commands.request import CommandRequest
 from commands.user import Register
-from events.ids.snowflake import IMPORT_MACHINES, MachineIdLost, compose_id, decode_id
+from events.ids.snowflake import (
+    IMPORT_MACHINES,
+    TICKET_MACHINES,
+    MachineIdLost,
+    compose_id,
+    decode_id,
+)
 from events.log import AppendRequest, NewEvent, StreamAppend
 from events.schema import UserRegistered
 from infra.log_of_record import open_log
@@ -79,6 +85,19 @@ async def test_new_ids_come_after_the_newest_in_the_log(settings: Settings, log:
     await append(log, soon)
     with open_live_ids(settings, log) as new_id:
         assert new_id() > soon
+
+
+async def test_ids_by_tickets_and_snowflakes_of_one_folder_have_machine_ids_of_their_own(
+    settings: Settings, log: SqliteLog
+) -> None:
+    by_tickets = settings.model_copy(update={"ids": "tickets"})
+    await append(log, compose_id(clock_ms() + 300, 7, 5))
+    newest, made = log.newest_id(), []
+    for chosen in (by_tickets, settings, by_tickets):
+        with open_live_ids(chosen, log) as new_id:
+            made.append(new_id())
+    assert min(made) > newest
+    assert [decode_id(id).machine in TICKET_MACHINES for id in made] == [True, False, True]
 
 
 async def test_imports_in_the_future_delay_no_new_id(settings: Settings, log: SqliteLog) -> None:
