@@ -26,17 +26,17 @@ setup: $(VENV)/.setup ## install the program with all that its commands need on 
 dev: $(VENV)/.dev ## also what those who write projections and notebooks need: pytest, Jupyter's kernel, Polars
 	@echo "Try: $(BIN)/python -m pytest tests/unit/projections"
 
-test: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## run every test, or those in TESTS="..."
+test: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines $(VENV)/.eventstoredb ## run every test, or those in TESTS="..."
 	$(BIN)/python -m pytest -q -rs -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
 
-soak: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines ## random requests, damaged files and kills in full (SOAK_MINUTES=30 bounds all but the kills)
+soak: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines $(VENV)/.eventstoredb ## random requests, damaged files and kills in full (SOAK_MINUTES=30 bounds all but the kills)
 	SOAK=1 $(BIN)/python -m pytest -q -rs -s --timeout 7200 tests/soak/test_mutated_files.py \
 		tests/soak/test_random_requests.py tests/soak/test_damaged_folders.py \
 		tests/e2e/test_kill_under_load.py tests/e2e/test_stopped_processes.py \
 		tests/engines/test_up_command.py tests/engines/test_relay.py tests/engines/test_mongodb_faults.py \
 		tests/engines/test_mongodb_responses.py tests/engines/test_faust_over_mongodb.py tests/laws
 
-check: $(VENV)/.test $(VENV)/.streaming ## format, lint, types and import contracts
+check: $(VENV)/.test $(VENV)/.streaming $(VENV)/.eventstoredb ## format, lint, types and import contracts
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
@@ -51,7 +51,7 @@ lowest: ## test the oldest versions of libraries that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder \
 		$(or $(TESTS),tests/unit tests/laws tests/conformance tests/e2e)
 
-bench: $(VENV)/.bench $(VENV)/.streaming $(VENV)/.engines ## measure beside the peers; writes docs/benchmarks.md
+bench: $(VENV)/.bench $(VENV)/.streaming $(VENV)/.engines $(VENV)/.eventstoredb ## measure beside the peers; writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench
 
 up: $(VENV)/.streaming $(VENV)/.engines ## start the streaming profile
@@ -115,9 +115,10 @@ lock: ## write requirements/ anew (needs uv; UPGRADE=--upgrade takes newer versi
 	$(CUT) -o requirements/test.txt --extra test --extra lint
 	$(CUT) -o requirements/streaming.txt --extra streaming
 	$(CUT) -o requirements/engines.txt --extra engines
+	$(CUT) -o requirements/eventstoredb.txt --extra eventstoredb
 	$(CUT) -o requirements/bench.txt --extra bench
 	$(CUT) -o requirements/docs.txt --extra docs
 	$(CUT) -o requirements/otel.txt --extra otel
 	$(COMPILE) --generate-hashes --resolution lowest-direct -o requirements/lowest.txt \
-		--extra streaming --extra test
+		--extra streaming --extra eventstoredb --extra test
 	@$(PYTHON) -c '$(BUILD_REQUIRES)' | $(LOCK) $(UPGRADE) --generate-hashes - -o requirements/build.txt

@@ -1,0 +1,1 @@
+"""EventStoreDB (KurrentDB) as the log of record, through the package `eventstoredb`."""
