@@ -1,0 +1,1 @@
+"""Stand-ins for engines that no test machine has: test doubles over real connections."""
