@@ -198,7 +198,7 @@ class EventLog(Protocol):
 
         Where several apply, the first of these. A write without events only checks its version.
         Appends that wait at the same time may share a commit; each has a result of its own.
-        Appends of one event loop are tried in the order in which it made them.
+        Appends of one event loop to one stream are tried in the order in which it made them.
         """
         ...
 

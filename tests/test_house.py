@@ -52,6 +52,8 @@ SMALL_MODULES = {
     "api/http/openapi.py": "what FastAPI's document lacks, a concern of its own",
     "infra/cli/serve.py": "one file a command of the program",
     "infra/dev/stack_supervisor.py": "the main module of a process",
+    "infra/eventstoredb/client_package.py": "what has to be done before its import",
+    "infra/eventstoredb/open_log.py": "only what opens such a log needs its package",
     "infra/entrypoints/whole_files.py": "what a start demands of the log and the accounts alone",
     "infra/mongodb/rate_limits.py": "the counterpart of infra/sqlite/rate_limits.py",
 }

@@ -13,6 +13,7 @@ from events.log import AppendRequest, EventLog, IdempotencyKey, LogFeatures, New
 from events.schema import PostCreated, PostLiked
 from infra.in_memory.event_log import MemoryLog
 from infra.sqlite.event_log import SqliteLog
+from tests.support.event_store import event_store_is_installed, open_event_store
 from tests.support.sparse_log import SPARSE_FEATURES, SparseLog
 
 
@@ -28,12 +29,19 @@ LOG_ADAPTERS: Final = {
     "sparse": LogAdapter(lambda folder: SparseLog(), SPARSE_FEATURES),
     "sqlite": LogAdapter(lambda folder: SqliteLog(folder / "log.sqlite"), SqliteLog.features),
 }
+MULTI_PROCESS_LOGS: Final = ["sqlite"]
+"""Those that several processes can open at once."""
+
+if event_store_is_installed():
+    from infra.eventstoredb.event_log import EventStoreLog
+
+    LOG_ADAPTERS["eventstoredb"] = LogAdapter(open_event_store, EventStoreLog.features)
+    MULTI_PROCESS_LOGS.append("eventstoredb")
+
 MULTI_STREAM_LOGS: Final = [
     name for name, log in LOG_ADAPTERS.items() if log.features.multi_stream_appends
 ]
 UNIQUE_ID_LOGS: Final = [name for name, log in LOG_ADAPTERS.items() if log.features.unique_ids]
-MULTI_PROCESS_LOGS: Final = ["sqlite"]
-"""Those that several processes can open at once."""
 
 FIRST_ID: Final = first_id_at(1_600_000_000_000)
 ACTOR: Final = FIRST_ID - 1

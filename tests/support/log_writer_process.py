@@ -22,11 +22,13 @@ CONTESTED_NUMBERS = 1 << 40
 
 async def append_posts(log: EventLog, numbers: Iterator[int]) -> None:
     """Append for each number, until there are no more."""
+    version = 0
     for number in numbers:
         await log.append(post_append(number, key=f"post {number}"))
         print(number, flush=True)  # noqa: T201 - the acknowledgement
         try:
-            version = len(log.read_stream(CONTESTED_STREAM))
+            # Only what is new of a stream that grows with each post.
+            version += len(await asyncio.to_thread(log.read_stream, CONTESTED_STREAM, version))
             await log.append(like_append(CONTESTED_STREAM, version, CONTESTED_NUMBERS + number))
         except WrongVersion:
             continue  # another writer was quicker, which is the point

@@ -1,0 +1,348 @@
+"""The log of record in EventStoreDB (KurrentDB): the one that several machines share.
+
+An event of the log is one of EventStoreDB, in a stream of the same name within a namespace; its
+position is its commit position there. Nothing appears below a position that was read, because the
+node shows $all only as far as everything before is there. Both appends and reads go to the node
+that leads, so that each process reads what it wrote.
+
+EventStoreDB has no index of ids, and appends to one stream at a time; `LogFeatures` says so.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final
+from uuid import UUID, uuid4
+
+from events.envelope import StoredEvent
+from events.json_lines import JsonLines, OwnedLines, join_lines, render_owned_lines
+from events.log import (
+    LOG_START,
+    AppendRequest,
+    AppendResult,
+    IdempotencyResult,
+    IdTaken,
+    LogExtract,
+    LogFeatures,
+    LogReplaced,
+    LogUnavailable,
+    NoSuchPosition,
+    WrongVersion,
+)
+from infra.eventstoredb.address import EventStoreAddress
+from infra.eventstoredb.append_handover import AppendHandover, HandedAppend
+from infra.eventstoredb.append_pump import AppendPump, ProposedWrite
+from infra.eventstoredb.connection import NodeClient, NodeConnection
+from infra.eventstoredb.event_bell import EventBell
+from infra.eventstoredb.id_index import IdIndex
+from infra.eventstoredb.idempotency_claims import IdempotencyClaims
+from infra.eventstoredb.node_errors import CallRefused, PositionRefused
+from infra.eventstoredb.stream_names import StreamNames, propose_events
+from infra.eventstoredb.wire import (
+    LARGEST_INT64,
+    ProposedEvent,
+    ReadEvent,
+    ReadRequest,
+    decode_events,
+    encode_read_all,
+    encode_read_stream,
+    encode_subscribe_all,
+)
+
+EVENTS_PER_READ: Final = 2000
+"""Of one call; each has a deadline of its own."""
+NEWEST_EVENTS: Final = 2000
+"""Among which `newest_id` looks."""
+IDENTITY_TYPE: Final = "log-identity"
+
+
+class EventStoreLog:
+    """`EventLog` in a namespace of an EventStoreDB, for any number of threads and event loops.
+
+    Reads block: on an event loop they belong into a thread.
+    """
+
+    features: Final = LogFeatures(
+        multi_stream_appends=False, local_reads=False, unique_ids=False, position_step=600
+    )
+
+    def __init__(
+        self, address: EventStoreAddress, index_file: Path, read_only: bool = False
+    ) -> None:
+        """Connects, and begins a log where there is none and it is to be written.
+
+        Raises `LogUnavailable`.
+        """
+        self._name: Final = str(address)
+        self._names = StreamNames(address.namespace)
+        self._connection = NodeConnection(address)
+        try:
+            self.identity: Final = self._connection.run(self._find_identity(begin=not read_only))
+            self._connection.check_node = self._check_identity
+            self._pump = None if read_only else self._connection.run(self._start_pump())
+        except CallRefused as error:
+            self._connection.close()
+            raise LogUnavailable(f"the log {address} refuses: {error}") from error
+        except BaseException:
+            self._connection.close()
+            raise
+        self._claims = IdempotencyClaims(self._connection, self._names)
+        self._handover = AppendHandover(self._connection.loop, self._name)
+        self._bell = EventBell(
+            self._connection, encode_subscribe_all(streams=[self._names.prefix]), self._read_head
+        )
+        self._index = IdIndex(
+            index_file, self.identity, lambda after, limit: self.read_all(after, limit=limit)
+        )
+
+    # ---- appending ----
+
+    async def append(self, append: AppendRequest) -> AppendResult:
+        if self._pump is None:
+            raise LogUnavailable(f"the log {self._name} was opened to be read alone")
+        if len(append.writes) > 1:
+            raise ValueError("this log appends to one stream at a time")
+        write, stream = None, ""
+        ids: list[int] = []
+        for stream, expected, events in append.writes:
+            ids = [event.id for event in events]
+            write = ProposedWrite(
+                self._names.of_stream(stream),
+                expected,
+                propose_events(append, events),
+                append.result_id,
+            )
+        pump = self._pump
+        simple = append.key is None and ids and len(set(ids)) == len(ids)
+        handed = HandedAppend(
+            stream,
+            lambda: pump.submit(write) if simple and write is not None else None,
+            lambda: self._append_in_steps(append, pump, write, ids),
+        )
+        try:
+            return await self._handover.hand_over(handed)
+        except WrongVersion as error:
+            # The pump knows the stream by its name in EventStoreDB.
+            raise WrongVersion(stream, error.expected_version) from None
+
+    async def _append_in_steps(
+        self, append: AppendRequest, pump: AppendPump, write: ProposedWrite | None, ids: list[int]
+    ) -> AppendResult:
+        """An append with a key, or without events, or with an id twice."""
+        key = append.key
+        if key is None:
+            return await self._append_without_key(append, pump, write, ids)
+        async with self._claims.key_held(key):
+            if write is not None and ids and len(set(ids)) == len(ids):
+                return await self._claims.append(append, key, pump, write, LOG_START)
+            earlier = await self._claims.earlier_result(key, pump)
+            if earlier is not None:
+                return earlier
+            await self._check_write(write, ids)
+            position = await self._read_head()
+            return await self._claims.append(append, key, pump, None, position)
+
+    async def _append_without_key(
+        self, append: AppendRequest, pump: AppendPump, write: ProposedWrite | None, ids: list[int]
+    ) -> AppendResult:
+        if write is not None and ids and len(set(ids)) == len(ids):
+            return await pump.submit(write)
+        await self._check_write(write, ids)
+        return AppendResult(append.result_id, await self._read_head())
+
+    async def _check_write(self, write: ProposedWrite | None, ids: list[int]) -> None:
+        """Raises `WrongVersion`, `IdTaken` for a write that isn't to be made."""
+        if write is None:
+            return
+        request = encode_read_stream(write.stream, revision=None, count=1, backwards=True)
+        last = decode_events(await self._connection.read(request))
+        if (last[0].revision + 1 if last else 0) != write.expected_version:
+            raise WrongVersion(write.stream, write.expected_version)
+        if ids:
+            raise IdTaken(tuple(ids))
+
+    # ---- reading ----
+
+    def read_stream(self, stream: str, after: int = 0) -> list[StoredEvent]:
+        return self._connection.run(self._read_stream(stream, after))
+
+    def read_all(
+        self,
+        after: int = LOG_START,
+        *,
+        types: Collection[str] | None = None,
+        limit: int = 1000,
+        until: int | None = None,
+    ) -> list[StoredEvent]:
+        if types is not None and not types:
+            self._connection.require_open()
+            return []
+        found: list[StoredEvent] = []
+        place = after
+        while len(found) < limit:
+            # The event at the place is read again: the node knows no other way to go on.
+            count = min(limit - len(found), EVENTS_PER_READ) + (place > LOG_START)
+            there = self._read_page(place, count, types)
+            for stored in self._names.stored_events(there):
+                if until is not None and stored.position > until:
+                    return found
+                if stored.position > place and (types is None or stored.type in types):
+                    found.append(stored)
+            if len(there) < count:
+                return found
+            place = there[-1].position
+        return found
+
+    def read_lines(
+        self, after: int = LOG_START, *, limit: int = 1000, until: int | None = None
+    ) -> JsonLines | None:
+        return join_lines(self.read_all(after, limit=limit, until=until))
+
+    def read_owned_lines(self, after: int = LOG_START, *, limit: int = 1000) -> OwnedLines:
+        return render_owned_lines(self.read_all(after, limit=limit))
+
+    def event_at(self, position: int) -> StoredEvent | None:
+        """The event at a position; None where none begins there."""
+        if not LOG_START < position <= LARGEST_INT64:
+            return None
+        try:
+            events = self._read(encode_read_all(position, count=1))
+        except PositionRefused:
+            return None
+        found = self._names.stored_events(event for event in events if event.position == position)
+        return found[0] if found else None
+
+    def read_many(self, streams: Collection[str], keys: Collection[str]) -> LogExtract:
+        return self._connection.run(self._read_many(tuple(streams), tuple(keys)))
+
+    def ids_between(self, first: int, last: int) -> list[int]:
+        """As the port has it; the first call reads the whole log, into the index file."""
+        return self._index.ids_between(first, last)
+
+    def stretch_between(self, first: int, last: int) -> tuple[int, int] | None:
+        """As the port has it; the first call reads the whole log, into the index file."""
+        return self._index.stretch_between(first, last)
+
+    def newest_id(self, below: int | None = None) -> int:
+        """The largest id (below a bound) among the newest 2,000 events, where one of them is; else
+        of the whole log, which is read for it.
+
+        An older event can have a larger id only if 2,000 with smaller ones were imported after it.
+        """
+        request = encode_read_all(
+            None, count=NEWEST_EVENTS, backwards=True, streams=[self._names.prefix]
+        )
+        newest = self._names.stored_events(self._read(request))
+        found = [e.id for e in newest if below is None or e.id < below]
+        if found:
+            return max(found)
+        return 0 if below is None or len(newest) < NEWEST_EVENTS else self._index.newest_id(below)
+
+    def idempotency_result(self, key: str) -> IdempotencyResult | None:
+        return self._connection.run(self._claims.result(key))
+
+    def head(self) -> int:
+        return self._connection.run(self._read_head())
+
+    async def wait_for_events(self, after: int, timeout: float) -> bool:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        if await asyncio.wrap_future(self._connection.start(self._read_head())) > after:
+            return True
+        found = await self._bell.wait_above(after, end - loop.time())
+        self._connection.require_open()
+        return found
+
+    def write_problem(self) -> str | None:
+        return None if self._pump is None else self._pump.problem
+
+    def close(self) -> None:
+        """Wait for the appends under way, and wake those that wait for events."""
+        self._handover.close()
+        self._connection.close(self._handover.finish())
+        self._bell.close()
+        self._index.close()
+
+    async def _read_stream(self, stream: str, after: int = 0) -> list[StoredEvent]:
+        name = self._names.of_stream(stream)
+        found: list[StoredEvent] = []
+        while True:
+            request = encode_read_stream(name, revision=after, count=EVENTS_PER_READ)
+            replies = await self._connection.read(request)
+            page = self._names.stored_events(decode_events(replies))
+            found += page
+            if len(page) < EVENTS_PER_READ:
+                return found
+            after = page[-1].version
+
+    async def _read_many(self, streams: Sequence[str], keys: Sequence[str]) -> LogExtract:
+        found, results = await asyncio.gather(
+            asyncio.gather(*map(self._read_stream, streams)),
+            asyncio.gather(*map(self._claims.result, keys)),
+        )
+        return LogExtract(
+            dict(zip(streams, found, strict=True)), dict(zip(keys, results, strict=True))
+        )
+
+    def _read_page(self, place: int, count: int, types: Collection[str] | None) -> list[ReadEvent]:
+        """At most `count` events from a place on, that of the place included.
+
+        Raises `NoSuchPosition`; beyond the end there are no events.
+        """
+        try:
+            if types is not None:
+                return self._read(encode_read_all(place, count=count, types=types))
+            streams = (self._names.prefix,)
+            there = self._read(encode_read_all(place, count=count, streams=streams))
+        except PositionRefused:
+            if place > self.head():
+                return []
+            raise NoSuchPosition(place) from None
+        if place > LOG_START and there and there[0].position != place:
+            raise NoSuchPosition(place)
+        return there
+
+    def _read(self, request: ReadRequest) -> list[ReadEvent]:
+        return decode_events(self._connection.run(self._connection.read(request)))
+
+    async def _read_head(self) -> int:
+        request = encode_read_all(None, count=1, backwards=True, streams=[self._names.prefix])
+        last = decode_events(await self._connection.read(request))
+        return last[0].position if last else LOG_START
+
+    # ---- which log it is ----
+
+    async def _start_pump(self) -> AppendPump:
+        return AppendPump(self._connection, self._identity_write(self.identity))
+
+    def _identity_write(self, identity: str) -> ProposedWrite:
+        """The event that says which log it is: its UUID is the identity."""
+        event = ProposedEvent(
+            str(UUID(identity)), IDENTITY_TYPE, b"{}", b'{"log":"%b"}' % identity.encode()
+        )
+        return ProposedWrite(self._names.identity, 0, (event,))
+
+    async def _find_identity(self, begin: bool) -> str:
+        """Of the log that is there, or that is begun."""
+        found = await self._read_identity(None)
+        if found is None and not begin:
+            raise LogUnavailable(f"there is no log at {self._name}")
+        while found is None:
+            pump = AppendPump(self._connection, self._identity_write(uuid4().hex))
+            try:
+                await pump.probe()
+            except WrongVersion:
+                pass  # another process was quicker
+            finally:
+                pump.stop()
+            found = await self._read_identity(None)
+        return found
+
+    async def _read_identity(self, client: NodeClient | None) -> str | None:
+        request = encode_read_stream(self._names.identity, revision=0, count=1)
+        events = decode_events(await self._connection.read(request, client))
+        return UUID(events[0].uuid).hex if events else None
+
+    async def _check_identity(self, client: NodeClient) -> None:
+        if await self._read_identity(client) != self.identity:
+            raise LogReplaced(f"another log stands at {self._name}: start the program again")
