@@ -20,7 +20,18 @@ from api.http.openapi import describe_api
 from api.http.security_headers import page_policy
 from api.ports import Ports
 from api.state import ApiState
-from api.v1 import accounts, admin, bulk, events, health, posts, relations, timelines, trends
+from api.v1 import (
+    accounts,
+    admin,
+    bulk,
+    events,
+    health,
+    media,
+    posts,
+    relations,
+    timelines,
+    trends,
+)
 
 ABOUT: Final = (
     "A social feed: commands in, events in a log, timelines out. Ids are strings, times RFC 3339 "
@@ -30,14 +41,23 @@ ABOUT: Final = (
 BODY_LIMIT: Final = 1 << 20
 """Bytes of an ordinary body."""
 
-RESOURCES: Final = (accounts, posts, timelines, relations, trends, admin, bulk, events, health)
+RESOURCES: Final = (
+    accounts, posts, media, timelines, relations, trends, admin, bulk, events, health,
+)  # fmt: skip
 
 OpenPorts = Callable[[], AbstractAsyncContextManager[Ports]]
 
 
-def build_app(open_ports: OpenPorts, *, fast_path: bool = True, traces: bool = False) -> FastAPI:
+def build_app(
+    open_ports: OpenPorts,
+    *,
+    fast_path: bool = True,
+    traces: bool = False,
+    media_bytes: int = 5 << 20,
+) -> FastAPI:
     """The application; its lifespan opens the ports. Without `fast_path` the framework answers
-    every request; with `traces` it makes OpenTelemetry's spans of them.
+    every request; with `traces` it makes OpenTelemetry's spans of them. Images of more than
+    `media_bytes` are refused before they are read.
     """
 
     @asynccontextmanager
@@ -49,7 +69,10 @@ def build_app(open_ports: OpenPorts, *, fast_path: bool = True, traces: bool = F
     middleware = [Middleware(ReportedRequests), Middleware(HeadRequests), Middleware(AnyOriginCors)]
     if fast_path:
         middleware.append(Middleware(FastPath, traces))
-    limits = {"/v1/commands": bulk.BATCH_BYTES_LIMIT}
+    limits = {
+        "/v1/commands": bulk.BATCH_BYTES_LIMIT,
+        "/v1/media": media_bytes + media.FORM_BYTES,
+    }
     middleware.append(Middleware(BodyLimit, BODY_LIMIT, limits))
     # Its own metrics and logs would read the environment at every request; ours are `api.http`'s.
     telemetry: TelemetryConfig = {"tracing": traces, "metrics": False, "logs": False}

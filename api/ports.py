@@ -9,6 +9,8 @@ from api.accounts.access_tokens import AccessTokens
 from api.accounts.account_store import AccountStore
 from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.throttle import LoginThrottle
+from api.media.media_records import MediaRecords
+from api.media.media_store import ImageConverter, MediaStore
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
 from events.log import EventLog, estimate_events
@@ -102,6 +104,9 @@ class Ports:
     time_travel: TimeTravel
     home: HomeTimeline
     accounts: AccountStore
+    media_store: MediaStore
+    media_records: MediaRecords
+    image_converter: ImageConverter
     throttle: LoginThrottle
     tokens: AccessTokens
     clock_ms: Callable[[], int]
@@ -127,4 +132,6 @@ class Ports:
     """Who may read `/metrics` without a token of an operator."""
     render_shared_metrics: Callable[[], bytes] | None = None
     """The figures of all processes on the data folder; None where this one counts alone."""
+    media_bytes: int = 5 << 20
+    """Bytes of an image that are taken at most."""
     passwords: BoundedPasswordHasher = field(default_factory=BoundedPasswordHasher)

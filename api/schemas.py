@@ -47,6 +47,16 @@ Text = Annotated[
 ]
 
 
+Picture = Annotated[
+    str,
+    Field(
+        pattern="^[A-Za-z0-9_-]{1,64}$",
+        examples=["5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"],
+    ),
+]
+"""The id of an upload."""
+
+
 class ApiModel(BaseModel):
     """A JSON object of the API. A field that isn't named is refused in requests, and never sent.
 
@@ -76,11 +86,14 @@ class SignIn(ApiModel):
 class ProfilePatch(ApiModel):
     """What to change of oneself; what is left out (or null) stays as it is.
 
+    `avatar` and `header` are ids of images of one's own (`POST /v1/media`); null takes one away.
     A new email address or password needs `current_password`, once the account has a password.
     """
 
     name: Name | None = None
     bio: Bio | None = None
+    avatar: Picture | None = None
+    header: Picture | None = None
     email: Email | None = None
     password: Password | None = None
     current_password: GivenPassword | None = None
@@ -90,7 +103,13 @@ class NewComment(ApiModel):
     """A comment on the post in the address."""
 
     text: Text
-    media: Annotated[list[str], Field(examples=[["7f3a9c"]])] = []
+    media: Annotated[
+        list[str],
+        Field(
+            description="ids of up to four images of one's own, from `POST /v1/media`",
+            examples=[["5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"]],
+        ),
+    ] = []
 
 
 class NewPost(NewComment):
@@ -113,6 +132,27 @@ class UserRef(ApiModel):
     name: str
 
 
+class Image(ApiModel):
+    """An image. `blurhash` (https://blurha.sh) is what to show while it loads, `alt` what it shows,
+    in words.
+    """
+
+    id: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    url: str
+    thumbnail_url: str
+    type: Annotated[str, Field(examples=["image/jpeg"])]
+    width: Count
+    height: Count
+    blurhash: Annotated[str, Field(examples=["L7E{hE~nN5%g?a#;tKOTVub{S^jL"])]
+    alt: str
+
+
+class AltText(ApiModel):
+    """The alternative text of an image from now on."""
+
+    alt: Annotated[str, Field(examples=["An owl on a branch, at night"])]
+
+
 class Post(ApiModel):
     """A post. `retweeted_by` is the user whose retweet put it into a timeline.
 
@@ -128,7 +168,7 @@ class Post(ApiModel):
     comments: Count
     hashtags: list[str]
     mentions: list[str]
-    media: list[str]
+    media: list[Image]
     reply_to: Id | None = None
     edited_at: Time | None = None
     retweeted_by: UserRef | None = None
@@ -137,7 +177,9 @@ class Post(ApiModel):
 
 
 class User(ApiModel):
-    """A user. `followed`: by the signed-in reader. `email`: shown to oneself alone."""
+    """A user. `avatar` and `header` are URLs of images, absent where there are none. `followed`: by
+    the signed-in reader. `email`: shown to oneself alone.
+    """
 
     id: Id
     handle: str
@@ -147,6 +189,8 @@ class User(ApiModel):
     following: Count
     posts: Count
     created_at: Time
+    avatar: str | None = None
+    header: str | None = None
     followed: bool | None = None
     email: str | None = None
 

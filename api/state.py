@@ -9,6 +9,7 @@ from api.bulk.command_importer import CommandImporter
 from api.http.metrics import RequestMetrics
 from api.http.request_log import RequestLog
 from api.http.streaming_response import OpenStreams
+from api.media.media_library import MediaLibrary
 from api.ports import Ports
 from api.views.posts import PostViews
 from api.views.users import UserViews
@@ -21,6 +22,9 @@ class ApiState:
         self.ports = ports
         self.post_views = PostViews(ports)
         self.user_views = UserViews(ports)
+        self.media = MediaLibrary(
+            ports.media_store, ports.media_records, ports.image_converter, ports.clock_ms
+        )
         self.registrar = AccountRegistrar(ports, ports.passwords)
         self.importer = CommandImporter(
             ports.log,

@@ -9,13 +9,14 @@ to several at once. Only a registration writes two, in an order in which stoppin
 harmless (`commands.user`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from events.schema import Event
+from events.schema import Event, Medium
 from events.sealed_text import OpenText, as_written
 
 S = TypeVar("S")
@@ -60,15 +61,20 @@ command wants what already holds."""
 NO_EVENTS: Decision = ()
 
 
+NO_UPLOADS: Final[Mapping[str, Medium]] = MappingProxyType({})
+
+
 class CommandContext(NamedTuple):
     """Who gives a command, and the id of what it creates, if it creates something.
 
-    Texts in states are as the log holds them; `open_text` gives what was written.
+    Texts in states are as the log holds them; `open_text` gives what was written. `uploads` are
+    images that the actor uploaded and nothing shows yet, by their ids.
     """
 
     actor: int
     new_id: int
     open_text: OpenText = as_written
+    uploads: Mapping[str, Medium] = NO_UPLOADS
 
 
 @dataclass(frozen=True, slots=True)

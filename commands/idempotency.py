@@ -3,8 +3,8 @@
 A key's name says whose it is, so that clients can't use one another's: a signed-in user's, the
 registrations' (which have no user yet), the imports'. The fingerprint is a digest of the request's
 content, so that a key that is used for another request is noticed. It holds the names of command
-classes and fields: they never change. Passwords and emails are no part of a command, and so none of
-a fingerprint.
+classes and fields: they never change, and a new field is one of `_LATER_FIELDS`. Passwords and
+emails are no part of a command, and so none of a fingerprint.
 """
 
 import hashlib
@@ -19,6 +19,9 @@ from events.log import IdempotencyKey
 MAX_KEY_LENGTH: Final = 200
 IMPORT_KEY_PREFIX: Final = "import:"
 """Stands before the keys of imports, and so before the KEY of a reference `key:KEY`."""
+
+_LATER_FIELDS: Final = frozenset({"avatar", "header"})
+"""Fields that commands got later. A command without them has the fingerprint of before."""
 
 _encode_content = msgspec.msgpack.Encoder().encode
 
@@ -56,5 +59,9 @@ def _checked_key(key: str) -> str:
 
 
 def _fingerprint(command: Command, actor: int, at: str) -> bytes:
-    content = _encode_content((type(command).__name__, actor, at, command))
+    fields = msgspec.structs.asdict(command)
+    for name in _LATER_FIELDS.intersection(fields):
+        if fields[name] is None:
+            del fields[name]
+    content = _encode_content((type(command).__name__, actor, at, fields))
     return hashlib.blake2b(content, digest_size=16).digest()

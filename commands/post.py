@@ -17,7 +17,7 @@ from commands.decider import (
 )
 from commands.errors import InvalidInput, NotAllowed
 from events import streams
-from events.schema import Event, PostCreated, PostDeleted, PostEdited
+from events.schema import Event, Medium, PostCreated, PostDeleted, PostEdited
 
 MAX_MEDIA: Final = 4
 _MEDIA_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -28,7 +28,7 @@ mistakes of encoding, and they do no harm."""
 
 
 class CreatePost(Command, frozen=True):
-    """Publish a text; with `reply_to` it is a comment. `media` are ids of the media store."""
+    """Publish a text; with `reply_to` it is a comment. `media` are ids of uploads."""
 
     text: str
     reply_to: int | None = None
@@ -110,16 +110,17 @@ def _checked_text(written: str) -> str:
     return normal
 
 
-def _checked_media(media: tuple[str, ...]) -> tuple[str, ...]:
+def _checked_media(media: tuple[str, ...], context: CommandContext) -> tuple[Medium, ...]:
     if len(media) > MAX_MEDIA:
         raise InvalidInput(
             "media-too-many", f"a post holds {MAX_MEDIA} media at most, not {len(media)}"
         )
-    if not all(map(_MEDIA_ID_PATTERN.fullmatch, media)):
+    if not all(map(_MEDIA_ID_PATTERN.fullmatch, media)) or len(set(media)) < len(media):
         raise InvalidInput(
-            "media-invalid", "media are ids as the media store gave them; check them"
+            "media-invalid",
+            "media are ids as POST /v1/media answers, each once; check them",
         )
-    return media
+    return tuple(rules.require_upload(id, context) for id in media)
 
 
 def _decide_new_post(
@@ -129,13 +130,13 @@ def _decide_new_post(
     context: CommandContext,
     read_state: ReadState,
 ) -> Decision:
-    checked, media = _checked_text(written), _checked_media(media)
+    checked, shown = _checked_text(written), _checked_media(media, context)
     rules.require_active_actor(context, read_state)
     if reply_to is not None:
         rules.require_open_post(context, reply_to, read_state)
     found = text.find_entities(checked)
     created = PostCreated(
-        context.new_id, context.actor, checked, reply_to, found.hashtags, found.mentions, media
+        context.new_id, context.actor, checked, reply_to, found.hashtags, found.mentions, shown
     )
     return (StreamWrite(streams.post_stream(context.new_id), (created,)),)
 

@@ -1,14 +1,15 @@
 """A command on its way: who gives it, what came of it, and the append that it asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import NamedTuple
 
-from commands.decider import Command, CommandContext
+from commands.decider import NO_UPLOADS, Command, CommandContext
 from commands.errors import StateConflict
 from commands.registry import DECIDERS_BY_COMMAND
 from commands.stream_reader import StateSource
 from events.log import AppendRequest, IdempotencyKey, IdempotencyResult, NewEvent, StreamAppend
+from events.schema import Medium
 from events.sealed_text import OpenText, as_written
 
 
@@ -16,13 +17,15 @@ class CommandRequest(NamedTuple):
     """A command and the user who gives it (0 for a registration).
 
     With a `key` the command is done once, however often the request is sent. `id_source` replaces
-    the generator of ids where the command happened at another time than now.
+    the generator of ids where the command happened at another time than now. `uploads` are those of
+    the actor's that the command names.
     """
 
     command: Command
     actor: int
     key: IdempotencyKey | None = None
     id_source: Callable[[], int] | None = None
+    uploads: Mapping[str, Medium] = NO_UPLOADS
 
 
 class CommandOutcome(NamedTuple):
@@ -53,7 +56,7 @@ def decide(
     decider = DECIDERS_BY_COMMAND[type(request.command)]
     next_id = request.id_source or new_id
     first_id = next_id()
-    context = CommandContext(request.actor, first_id, open_text)
+    context = CommandContext(request.actor, first_id, open_text, request.uploads)
     decision = decider.decide(request.command, context, source)
     result_id = first_id if decider.creates else decider.subject_id(request.command, context)
     if not decision and request.key is None:

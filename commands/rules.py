@@ -9,11 +9,12 @@ from enum import Enum
 from typing import NamedTuple
 
 from commands.decider import Aggregate, CommandContext, ReadState
-from commands.errors import NotAllowed, NotFound
+from commands.errors import InvalidInput, NotAllowed, NotFound
 from events import streams
 from events.schema import (
     Event,
     HandleClaimed,
+    Medium,
     PostCreated,
     PostDeleted,
     UserBlocked,
@@ -153,6 +154,18 @@ def blocks_between(
         read_state(streams.block_stream(context.actor, user), BLOCK_STATE),
         read_state(streams.block_stream(user, context.actor), BLOCK_STATE),
     )
+
+
+def require_upload(id: str, context: CommandContext) -> Medium:
+    """The actor uploaded this image, and nothing shows it yet."""
+    upload = context.uploads.get(id)
+    if upload is None:
+        raise InvalidInput(
+            "media-unknown",
+            f"{id[:64]!r} is no image that you uploaded and have not shown yet: upload it (again) "
+            "with POST /v1/media, and name the id that it answers",
+        )
+    return upload
 
 
 def _user_not_found(user: int) -> NotFound:

@@ -50,10 +50,15 @@ class Register(Command, frozen=True):
 
 
 class ChangeProfile(Command, frozen=True):
-    """Change what the profile shows; None leaves a value as it is."""
+    """Change what the profile shows; None leaves a value as it is.
+
+    `avatar` and `header` are ids of uploads; an empty one takes the picture away.
+    """
 
     name: str | None = None
     bio: str | None = None
+    avatar: str | None = None
+    header: str | None = None
 
 
 class DeleteAccount(Command, frozen=True):
@@ -69,14 +74,16 @@ class UserState(NamedTuple):
     registered: bool = False
     abandoned: bool = False
     deleted: bool = False
+    avatar: str = ""
+    header: str = ""
 
 
 def _evolve(state: UserState, event: Event) -> UserState:
     match event:
         case UserRegistered(handle=handle, name=name, bio=bio):
             return UserState(handle, name, bio, registered=True)
-        case ProfileChanged(name=name, bio=bio):
-            return state._replace(name=name, bio=bio)
+        case ProfileChanged(name=name, bio=bio, avatar=avatar, header=header):
+            return state._replace(name=name, bio=bio, avatar=avatar, header=header)
         case RegistrationAbandoned():
             return state._replace(abandoned=True)
         case UserDeleted():
@@ -141,7 +148,15 @@ def _checked_bio(bio: str) -> str:
 def checked_profile_change(command: ChangeProfile) -> ChangeProfile:
     """The change with its values as they are stored. Raises `InvalidInput`."""
     name = None if command.name is None else _checked_name(command.name)
-    return ChangeProfile(name, None if command.bio is None else _checked_bio(command.bio))
+    bio = None if command.bio is None else _checked_bio(command.bio)
+    return ChangeProfile(name, bio, command.avatar, command.header)
+
+
+def _checked_picture(wanted: str | None, present: str, context: CommandContext) -> str:
+    """The picture from now on."""
+    if wanted is None or wanted == present:
+        return present
+    return rules.require_upload(wanted, context).id if wanted else ""
 
 
 def _decide_registration(
@@ -175,9 +190,13 @@ def _decide_profile_change(
     old_name, old_bio = context.open_text(account.name), context.open_text(account.bio)
     name = old_name if checked.name is None else checked.name
     bio = old_bio if checked.bio is None else checked.bio
-    if (name, bio) == (old_name, old_bio):
+    avatar = _checked_picture(checked.avatar, account.avatar, context)
+    header = _checked_picture(checked.header, account.header, context)
+    old = (old_name, old_bio, account.avatar, account.header)
+    if (name, bio, avatar, header) == old:
         return NO_EVENTS
-    return (StreamWrite(stream, (ProfileChanged(context.actor, name, bio),)),)
+    changed = ProfileChanged(context.actor, name, bio, avatar, header)
+    return (StreamWrite(stream, (changed,)),)
 
 
 def _decide_account_deletion(

@@ -15,8 +15,21 @@ from events.schema import EVENT_TYPES, ID_FIELDS, Event
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
-UPCASTERS: Final[dict[tuple[str, int], Upcaster]] = {}
-"""None yet: every type is at its first version."""
+
+def _media_from_ids(fields: dict[str, Any]) -> dict[str, Any]:
+    """Posts named media by ids before there were images to name."""
+    return {**fields, "media": [{"id": id} for id in fields.get("media", ())]}
+
+
+def _without_pictures(fields: dict[str, Any]) -> dict[str, Any]:
+    """Profiles had neither avatar nor header: the fields' defaults say so."""
+    return fields
+
+
+UPCASTERS: Final[dict[tuple[str, int], Upcaster]] = {
+    ("post-created", 1): _media_from_ids,
+    ("profile-changed", 1): _without_pictures,
+}
 
 
 class UnknownEvent(Exception):

@@ -44,11 +44,16 @@ class RegistrationAbandoned(Event, frozen=True):
 
 
 class ProfileChanged(Event, frozen=True):
-    """All values of the profile from now on. Stream: `user-<user>`."""
+    """All values of the profile from now on. Stream: `user-<user>`.
+
+    `avatar` and `header` are ids of images, empty for none.
+    """
 
     user: int
     name: str
     bio: str
+    avatar: str = ""
+    header: str = ""
 
 
 class UserDeleted(Event, frozen=True):
@@ -58,11 +63,27 @@ class UserDeleted(Event, frozen=True):
     handle: str
 
 
+class Medium(msgspec.Struct, frozen=True):
+    """An image that a post shows; its bytes are in the media store, never in the log.
+
+    `id` is the SHA-256 of the bytes in hexadecimal digits. By the rest views can say what there
+    will be without asking the store; events of before images were kept have the id alone.
+    """
+
+    id: str
+    type: str = ""
+    width: int = 0
+    height: int = 0
+    blurhash: str = ""
+    alt: str = ""
+    """What the image shows, in words. A personal text."""
+
+
 class PostCreated(Event, frozen=True):
     """A post, or a comment where `reply_to` names the post it answers. Stream: `post-<post>`.
 
     `hashtags` and `mentions` stand as written, without their marker, in order of appearance.
-    `media` are ids of the media store.
+    `media` are the images that it shows.
     """
 
     post: int
@@ -71,7 +92,7 @@ class PostCreated(Event, frozen=True):
     reply_to: int | None = None
     hashtags: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
-    media: tuple[str, ...] = ()
+    media: tuple[Medium, ...] = ()
 
 
 class PostEdited(Event, frozen=True):
@@ -180,9 +201,9 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     HandleClaimed: ("handle-claimed", 1),
     UserRegistered: ("user-registered", 1),
     RegistrationAbandoned: ("registration-abandoned", 1),
-    ProfileChanged: ("profile-changed", 1),
+    ProfileChanged: ("profile-changed", 2),
     UserDeleted: ("user-deleted", 1),
-    PostCreated: ("post-created", 1),
+    PostCreated: ("post-created", 2),
     PostEdited: ("post-edited", 1),
     PostDeleted: ("post-deleted", 1),
     PostLiked: ("post-liked", 1),

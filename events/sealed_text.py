@@ -15,9 +15,10 @@ import binascii
 import re
 import struct
 from collections.abc import AsyncIterator, Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from events.envelope import StoredEvent
 from events.event_filter import EventBatchSource, EventFilter, SelectedEvents, SelectedLines
@@ -33,10 +34,11 @@ from events.schema import (
 PERSONAL_FIELDS: Final[dict[type[Event], tuple[str, ...]]] = {
     UserRegistered: ("name", "bio"),
     ProfileChanged: ("name", "bio"),
-    PostCreated: ("text",),
+    PostCreated: ("text", "media"),
     PostEdited: ("text",),
 }
-"""The fields whose texts are sealed. Ids, times, handles, hashtags and mentions are not."""
+"""The fields whose texts are sealed: of media those that say what is seen. Ids, times, handles,
+hashtags and mentions are not."""
 
 SEALED_TYPES: Final = frozenset(EVENT_TYPES[kind][0] for kind in PERSONAL_FIELDS)
 """Stored names of the types that hold such fields."""
@@ -53,6 +55,8 @@ _PATTERN: Final = re.compile(rb'"(sealed\.[A-Za-z0-9_-]{43,})"')
 OpenText = Callable[[str], str]
 """Gives a text as it was written: opens a sealed one (`ERASED` where a key of it is gone), and
 returns any other as it is."""
+
+E = TypeVar("E", bound=Event)
 
 _encode_json = msgspec.json.encode
 
@@ -100,6 +104,23 @@ def owner_of_texts(event: Event) -> int:
         case PostCreated() | PostEdited():
             return event.author
     raise TypeError(f"{type(event).__name__} holds no personal text")
+
+
+def count_texts(event: Event) -> int:
+    """How many texts an event of `PERSONAL_FIELDS` holds at most."""
+    return len(PERSONAL_FIELDS[type(event)]) + len(getattr(event, "media", ()))
+
+
+def map_texts(event: E, change: Callable[[str], str]) -> E:
+    """The event with each of its personal texts changed."""
+    changed: dict[str, object] = {}
+    for name in PERSONAL_FIELDS.get(type(event), ()):
+        value = getattr(event, name)
+        if isinstance(value, str):
+            changed[name] = change(value)
+        elif value:
+            changed[name] = tuple(replace(medium, alt=change(medium.alt)) for medium in value)
+    return replace(event, **changed) if changed else event
 
 
 def sealed_texts(data: bytes) -> list[SealedText]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from limits.storage import Storage
 
     from api.accounts.account_store import AccountStore
+    from api.media.media_records import MediaRecords
     from api.ports import WaitForPosition
     from events.ids.id_blocks import BlockSource
     from infra.ids.machine_lease import LeaseStore
@@ -59,6 +60,10 @@ class Profile(Protocol):
 
     def open_accounts(self) -> AbstractContextManager["AccountStore"]:
         """The accounts, where all API processes reach them."""
+        ...
+
+    def open_media_records(self) -> AbstractContextManager["MediaRecords"]:
+        """The records of media, where all API processes reach them."""
         ...
 
     def open_rate_limits(self) -> AbstractContextManager["Storage"]:

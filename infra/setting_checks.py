@@ -37,6 +37,14 @@ def check_views(value: str) -> str:
     return value
 
 
+def check_media(value: str | None) -> str | None:
+    """A folder, or a bucket of an S3-compatible store."""
+    parts = urlsplit(value or "")
+    if parts.scheme == "s3" and (not parts.hostname or parts.username is not None):
+        raise setting_error("must be a folder or s3://bucket?endpoint=..., without a password")
+    return value
+
+
 def check_kafka(value: str | None) -> str | None:
     """An address of Kafka."""
     try:

@@ -19,6 +19,7 @@ from infra.setting_checks import (
     check_id_server,
     check_kafka,
     check_log,
+    check_media,
     check_networks,
     check_secret,
     check_tickets,
@@ -54,6 +55,8 @@ _EXPECTED: Final = {
     "head_seconds": "seconds, at most 3600",
     "body_seconds": "seconds, at most 3600",
     "idle_seconds": "seconds, at most 3600",
+    "media_bytes": "a whole number, 1000-100000000",
+    "image_workers": "a whole number, 1-64",
     "metrics": "local, open or off",
     "metrics_port": "a whole number, 1-65535",
 }
@@ -124,6 +127,12 @@ class Settings(BaseSettings):
     """What absolute URLs begin with, without a slash at the end. Default: where the API listens."""
     fast_path: bool = True
     """Whether hot operations are answered before the framework sees them."""
+    media: Annotated[str | None, AfterValidator(check_media)] = None
+    """Where images are: a folder, or `s3://bucket?endpoint=...`. Default: in the data folder."""
+    media_bytes: int = Field(default=5 << 20, ge=1000, le=100_000_000)
+    """Bytes of an image that are taken at most."""
+    image_workers: int = Field(default=2, ge=1, le=64)
+    """Processes that one API process decodes images in."""
     mongo_driver: MongoDriver = "motor"
     """What waits for MongoDB in the event loop: Motor, or PyMongo's own asyncio client."""
     ids: WayToMakeIds = "snowflake"

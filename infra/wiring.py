@@ -16,6 +16,7 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from api.http.request_log import note_correlation
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from api.accounts.account_store import AccountStore
     from api.accounts.erasure import Erasure
     from api.accounts.throttle import LoginThrottle
+    from api.media.media_store import MediaStore
     from api.ports import Ports, ReadLags
     from streams.rebuild.admin import ProjectionAdmin
 
@@ -79,19 +81,41 @@ async def open_admin(
             yield admin
 
 
+def open_media_store(settings: Settings) -> "MediaStore":
+    """Where images are kept. Raises `InvalidSetting` where a package for that is missing."""
+    where = settings.media or str(settings.data / "media")
+    if not where.startswith("s3://"):
+        from infra.files.media_folder import MediaFolder
+
+        return MediaFolder(Path(where))
+    try:
+        from infra.s3.media_bucket import MediaBucket
+    except ModuleNotFoundError as error:
+        raise InvalidSetting(
+            f"STARLING_MEDIA names an S3 store, and the package {error.name} is missing: "
+            "pip install 'starling-feed[s3]'"
+        ) from error
+    return MediaBucket(where)
+
+
 @asynccontextmanager
 async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     """The ports of one API process. Raises what opening its parts raises."""
     from api.accounts.access_tokens import AccessTokens
     from api.http.position_waits import PositionWaits
+    from api.media.media_follower import MediaFollower
     from api.ports import Ports
     from infra.embedded.time_travel import PointInTimeViews
+    from infra.images.image_workers import ImageWorkers
     from infra.process.shared_metrics import metrics_renderer
 
     profile = choose_profile(settings)
-    with open_write_side(settings) as side:
+    with open_write_side(settings) as side, profile.open_media_records() as media_records:
+        media_store = open_media_store(settings)
         async with (
             side.erasure.running(),
+            MediaFollower(side.log, media_records, media_store, clock_ms).running(),
+            aclosing(ImageWorkers(settings.image_workers)) as image_converter,
             profile.open_read_side(side.log) as read_side,
             profile.open_admin(side.log, standalone=False) as admin,
             aclosing(PointInTimeViews(settings, side.log, admin.skipped_positions)) as past,
@@ -104,6 +128,10 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 time_travel=past,
                 home=read_side.home,
                 accounts=side.accounts,
+                media_store=media_store,
+                media_records=media_records,
+                image_converter=image_converter,
+                media_bytes=settings.media_bytes,
                 throttle=side.throttle,
                 tokens=AccessTokens(signing_secret(settings), clock_ms),
                 clock_ms=clock_ms,

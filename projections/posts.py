@@ -37,9 +37,9 @@ BY_POST: Final = ("post", "id")
 class PostRow(NamedTuple):
     """A post or, where `reply_to` names another one, a comment.
 
-    `hashtags`, `mentions` and `media` are JSON arrays of strings; `edited` is the id of the newest
-    edit, which has its time. A deleted post stays as a tombstone: `deleted` is 1, its text is
-    empty.
+    `hashtags` and `mentions` are JSON arrays of strings, `media` one of the event's objects;
+    `edited` is the id of the newest edit, which has its time. A deleted post stays as a tombstone:
+    `deleted` is 1, its text is empty.
     """
 
     post: int
@@ -201,7 +201,7 @@ def _create_post(event: PostCreated, view: BatchRows) -> None:
     lists = (
         _encode_names(event.hashtags),
         _encode_names(event.mentions),
-        _encode_names(event.media),
+        _encode(event.media).decode() if event.media else "[]",
     )
     view.put(POSTS, PostRow(event.post, event.author, event.text, event.reply_to, *lists))
     view.add(AUTHOR_POST_COUNTS, (event.author,), 1)

@@ -10,14 +10,15 @@ from events.envelope import RecordedEvent
 from events.schema import Event, ProfileChanged, UserDeleted, UserRegistered
 from projections.invalidation import Invalidation, InvalidationKind
 from projections.projection import BatchRows, RowRead
-from projections.store import Changes, KeyRange, ReadStore
+from projections.store import Changes, KeyRange, OldSchema, ReadStore
 from projections.tables import CounterTable, Table
 
 
 class ProfileRow(NamedTuple):
     """An account, registered at the time inside the id `user`.
 
-    A deleted one stays as a tombstone: `deleted` is 1, name and bio are empty.
+    `avatar` and `header` are ids of images, empty for none. A deleted account stays as a tombstone:
+    `deleted` is 1, and of the rest only the handle is left.
     """
 
     user: int
@@ -25,6 +26,8 @@ class ProfileRow(NamedTuple):
     name: str
     bio: str
     deleted: int = 0
+    avatar: str = ""
+    header: str = ""
 
 
 class HandleRow(NamedTuple):
@@ -42,7 +45,7 @@ class ProfilesProjection:
     """Keeps profiles and handles."""
 
     name = "profiles"
-    version = 1
+    version = 2
     event_types: tuple[type[Event], ...] = (UserRegistered, ProfileChanged, UserDeleted)
     tables: tuple[Table[Any] | CounterTable[Any], ...] = (PROFILES, HANDLES)
 
@@ -62,17 +65,28 @@ class ProfilesProjection:
         elif isinstance(event, ProfileChanged):
             row = view.get(PROFILES, (event.user,))
             if row is not None and not row.deleted:
-                view.put(PROFILES, row._replace(name=event.name, bio=event.bio))
+                changed = ProfileRow(
+                    row.user, row.handle, event.name, event.bio, 0, event.avatar, event.header
+                )
+                view.put(PROFILES, changed)
         elif isinstance(event, UserDeleted):
             row = view.get(PROFILES, (event.user,))
             if row is not None:
-                view.put(PROFILES, row._replace(name="", bio="", deleted=1))
+                view.put(PROFILES, ProfileRow(row.user, row.handle, "", "", deleted=1))
 
 
 async def read_profiles(store: ReadStore, users: Collection[int]) -> Mapping[int, ProfileRow]:
     """The profiles of those users; deleted accounts and unknown ids are absent."""
     rows = await store.get_many(PROFILES, {(user,) for user in users})
     return {row.user: row for row in rows.values() if not row.deleted}
+
+
+def pictures_of(row: ProfileRow) -> tuple[str, str]:
+    """The ids of avatar and header; none where the view is of before there were any."""
+    try:
+        return row.avatar, row.header
+    except OldSchema:
+        return "", ""
 
 
 async def find_by_handle(store: ReadStore, handle: str) -> ProfileRow | None:

@@ -18,6 +18,8 @@ from starlette.types import Scope
 from api.accounts import errors as accounts
 from api.accounts.errors import AccountError
 from api.http.security_headers import SECURITY_HEADERS
+from api.media import errors as media
+from api.media.errors import MediaError
 from api.ports import TimeTravelBusy
 from api.schemas import Problem
 from commands.errors import (
@@ -106,6 +108,7 @@ EXPECTED_ERRORS: Final = (
     StoreError,
     SnowflakeError,
     TimeTravelBusy,
+    MediaError,
     UnknownProjection,
     AdminRefused,
     RebuildInProgress,
@@ -147,6 +150,8 @@ def translate_error(error: Exception) -> ProblemResponse:
                 "try again later; `starling projections status` tells how far it is"
             )
             return ProblemResponse(503, "view-rebuilding", detail, RETRY_LATER)
+        case MediaError():
+            return _translate_media_error(error)
         case TimeTravelBusy():
             detail = "the past is still being projected: ask again in a few seconds"
             return ProblemResponse(503, "past-busy", detail, RETRY_LATER)
@@ -194,11 +199,24 @@ def _translate_account_error(error: AccountError) -> ProblemResponse:
             return _unavailable_response(error)
 
 
+def _translate_media_error(error: MediaError) -> ProblemResponse:
+    match error:
+        case media.ImageRefused():
+            return ProblemResponse(422, error.code, str(error))
+        case media.TooManyUploads():
+            return ProblemResponse(429, "too-many-uploads", str(error), {"retry-after": "3600"})
+        case media.ImagesBusy():
+            return ProblemResponse(503, "images-busy", str(error), RETRY_LATER)
+        case _:
+            return _unavailable_response(error)
+
+
 _UNAVAILABLE_TEXTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (LogError, "the log of events can't take or give anything"),
     (StoreError, "the read models can't be read"),
     (SnowflakeError, "no ids can be made"),
     (accounts.AccountsUnavailable, "the accounts can't be reached"),
+    (media.MediaUnavailable, "the images can't be reached"),
 )
 
 

@@ -1,5 +1,6 @@
 """What routes ask of a request: dependencies for ids in addresses, fresh views and commands."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import Depends, Header, Path, Query, Response
@@ -233,19 +234,30 @@ class Commander:
         self.actor = actor
         self._key = key
 
-    async def run(self, command: Command) -> CommandOutcome:
-        """Run a command, once for each `Idempotency-Key`."""
+    async def run(self, command: Command, media: Collection[str] = ()) -> CommandOutcome:
+        """Run a command, once for each `Idempotency-Key`. It shows the uploads `media`."""
         key = (
             idempotency.key_for_user(self.actor, self._key, command)
             if self._key is not None
             else None
         )
         try:
-            return await self._state.ports.handler.handle(CommandRequest(command, self.actor, key))
+            request = CommandRequest(command, self.actor, key)
+            if not media:
+                return await self._state.ports.handler.handle(request)
+            return await self._show(request, media)
         except NotAllowed as error:
             if error.code in _ACTOR_CODES:
                 raise unauthorized(error.code, str(error)) from error
             raise
+
+    async def _show(self, request: CommandRequest, media: Collection[str]) -> CommandOutcome:
+        library = self._state.media
+        uploads = await library.find_uploads(self.actor, media)
+        outcome = await self._state.ports.handler.handle(request._replace(uploads=uploads))
+        if outcome.changed:
+            await library.mark_shown(self.actor, uploads)
+        return outcome
 
 
 async def _commander(state: CurrentState, actor: Actor, key: KeyHeader = None) -> Commander:

@@ -106,15 +106,25 @@ async def change_profile(
     response: Response,
 ) -> User:
     """Change oneself; answers with what holds now."""
-    command = ChangeProfile(patch.name, patch.bio)
+    command = ChangeProfile(
+        patch.name, patch.bio, *(_picture_change(patch, name) for name in ("avatar", "header"))
+    )
     checked_profile_change(command)  # before anything changes
     await state.registrar.change_credentials(commands.actor, patch, address)
-    outcome = await commands.run(command)
+    pictures = [id for id in (patch.avatar, patch.header) if id]
+    outcome = await commands.run(command, pictures)
     response.headers.update(position_header(outcome))
     changed = await _own_user(state, commands.actor)
     # The views may not have the change yet; the log has.
     account = await state.user_views.user_from_log(commands.actor)
-    return changed.model_copy(update={"name": account.name, "bio": account.bio})
+    now = {name: getattr(account, name) for name in ("name", "bio", "avatar", "header")}
+    return changed.model_copy(update=now)
+
+
+def _picture_change(patch: ProfilePatch, field: str) -> str | None:
+    """What a command says of it: null is an empty one, and what is left out is None."""
+    given: str | None = getattr(patch, field)
+    return "" if given is None and field in patch.model_fields_set else given
 
 
 @router.delete("/users/me", response_model=Done, responses=command_problems())

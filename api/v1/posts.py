@@ -73,7 +73,8 @@ async def users_page(
 async def create_post(new: NewPost, commands: Commands, state: CurrentState) -> Response:
     """Post, or comment on the post `reply_to`."""
     reply_to = int(new.reply_to) if new.reply_to is not None else None
-    return await _create(state, commands, CreatePost(new.text, reply_to, tuple(new.media)))
+    command = CreatePost(new.text, reply_to, tuple(new.media))
+    return await _create(state, commands, command, new.media)
 
 
 @router.get(
@@ -131,7 +132,8 @@ async def create_comment(
     commands: Commands, post: PostId, new: NewComment, state: CurrentState
 ) -> Response:
     """Comment on a post."""
-    return await _create(state, commands, Comment(post, new.text, tuple(new.media)))
+    command = Comment(post, new.text, tuple(new.media))
+    return await _create(state, commands, command, new.media)
 
 
 @router.get(
@@ -160,7 +162,9 @@ async def list_retweeters(
     return await users_page(state, page, "posts", posts.list_retweeters, post, viewer)
 
 
-async def _create(state: ApiState, commands: Commander, command: Command) -> Response:
-    outcome = await commands.run(command)
+async def _create(
+    state: ApiState, commands: Commander, command: Command, media: list[str]
+) -> Response:
+    outcome = await commands.run(command, media)
     created = await state.post_views.render_created(outcome)
     return json_response(created, 201, position_header(outcome))

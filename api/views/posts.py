@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 from api.ports import Ports
 from api.schemas import encode_json
 from api.views.cache import IdCache, PerViewerCache
+from api.views.media import image_of, media_json
 from commands.errors import NotFound
 from commands.request import CommandOutcome
 from commands.stream_reader import read_state
@@ -150,7 +151,8 @@ class PostViews:
 
     async def render_created(self, outcome: CommandOutcome) -> bytes:
         """A post as it was when it was created: the views may not have it yet."""
-        head, author, tail = _pieces_from_event(await self._creation_event(outcome))
+        created = await self._creation_event(outcome)
+        head, author, tail = _pieces_from_event(created, self._ports.base_url)
         cached: RenderedAuthor | None = None
         # The post is in the log, and the client learns it, whether the views answer or not.
         with suppress(StoreUnavailable):
@@ -222,7 +224,8 @@ class PostViews:
     async def _fetch_posts(self, ids: Collection[int]) -> Mapping[int, PostPieces]:
         found = await posts.read_posts(self._ports.views.current_store("posts"), ids)
         open_text = self._ports.open_text
-        return {id: _pieces_from_row(post, open_text) for id, post in found.items()}
+        base_url = self._ports.base_url
+        return {id: _pieces_from_row(post, open_text, base_url) for id, post in found.items()}
 
     async def _fetch_authors(self, ids: Collection[int]) -> Mapping[int, RenderedAuthor]:
         # The table itself, because it has the tombstones too.
@@ -252,24 +255,26 @@ def _author_json(user: int, handle: str, name: str) -> bytes:
     return b'{"id":"%d","handle":%s,"name":%s}' % (user, encode_json(handle), encode_json(name))
 
 
-def _pieces_from_row(post: PostWithCounts, open_text: OpenText) -> PostPieces:
+def _pieces_from_row(post: PostWithCounts, open_text: OpenText, base_url: str) -> PostPieces:
     counts = f',"likes":{post.likes},"retweets":{post.retweets},"comments":{post.comments}'
-    # These columns hold JSON arrays already.
-    lists = f',"hashtags":{post.hashtags},"mentions":{post.mentions},"media":{post.media}'
+    # These two columns are as they are shown.
+    lists = f',"hashtags":{post.hashtags},"mentions":{post.mentions}'
+    media = f',"media":{media_json(post.media, open_text, base_url)}'
     edited = f',"edited_at":"{rfc3339(time_ms(post.edited))}"' if post.edited is not None else ""
     return PostPieces(
         _post_head(post.post, open_text(post.text)),
         post.author,
-        f"{counts}{lists}{_reply_field(post.reply_to)}{edited}".encode(),
+        f"{counts}{lists}{media}{_reply_field(post.reply_to)}{edited}".encode(),
     )
 
 
-def _pieces_from_event(created: PostCreated) -> PostPieces:
+def _pieces_from_event(created: PostCreated, base_url: str) -> PostPieces:
     """A post that was created just now, so nothing is counted yet."""
+    media = [image_of(medium, base_url).model_dump() for medium in created.media if medium.type]
     tail = b',"likes":0,"retweets":0,"comments":0,"hashtags":%s,"mentions":%s,"media":%s%s' % (
         encode_json(created.hashtags),
         encode_json(created.mentions),
-        encode_json(created.media),
+        encode_json(media),
         _reply_field(created.reply_to).encode(),
     )
     return PostPieces(_post_head(created.post, created.text), created.author, tail)

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from api.accounts.errors import AccountUnknown
 from api.ports import Ports
 from api.schemas import User
+from api.views.media import image_url
 from api.views.posts import rfc3339
 from commands.errors import NotFound
 from commands.stream_reader import read_state
@@ -75,7 +76,12 @@ class UserViews:
             following=0,
             posts=0,
             created_at=rfc3339(time_ms(user)),
+            avatar=self._url(account.avatar),
+            header=self._url(account.header),
         )
+
+    def _url(self, picture: str) -> str | None:
+        return image_url(picture, self._ports.base_url) if picture else None
 
     async def render_page(self, users: Iterable[int], viewer: int) -> bytes:
         """Users as a JSON array, in the order given; deleted ones are left out."""
@@ -96,6 +102,7 @@ class UserViews:
             row = rows.get(user)
             if row is None:
                 continue
+            avatar, header = profiles.pictures_of(row)
             their_followers, following = counts.get(user, (0, 0))
             found.append(
                 User(
@@ -107,6 +114,8 @@ class UserViews:
                     following=following,
                     posts=authored.get(user, 0),
                     created_at=rfc3339(time_ms(user)),
+                    avatar=self._url(avatar),
+                    header=self._url(header),
                     followed=user in followed if viewer and viewer != user else None,
                 )
             )

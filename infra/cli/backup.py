@@ -30,6 +30,8 @@ _keys_option = click.option(
 def backup(folder: Path, keys: Path | None, data: Path | None) -> None:
     """Copy the log, the accounts, the secret and the media into FOLDER, and verify the copy.
 
+    Images that STARLING_MEDIA puts elsewhere are not in it.
+
     Works while a server runs, and holds up none of its commands. FOLDER must be empty or new; it
     is complete when it has a `backup.json`. What is not in it is made again from the log.
 
@@ -54,6 +56,8 @@ def backup(folder: Path, keys: Path | None, data: Path | None) -> None:
             keys or _keys_beside(folder),
         )
     echo_line(f"backed up {', '.join(made.files)} up to position {made.position} into {folder}")
+    if settings.media is not None:
+        echo_line(f"the images are in {settings.media}, which is not in it: back that up, too")
     if settings.accounts_file.name not in made.files:
         echo_line(
             "there are no accounts in the data folder; where they are in MongoDB, back them up "

@@ -49,6 +49,7 @@ class ExportOptions:
 @click.option("--stream", metavar="S", help="Only this stream, such as post-123.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="jsonl", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder; not stdout.")
+@click.option("--with-media", is_flag=True, help="Copy images, too, into OUTPUT.media.")
 @click.option("--follow", is_flag=True, help="Go on with events as they happen, until Ctrl-C.")
 @click.option(
     "--speed",
@@ -69,6 +70,7 @@ def replay(
     data: Path | None,
     form: str,
     output: Path | None,
+    with_media: bool,
     follow: bool,
     speed: float | None,
     source: str,
@@ -80,18 +82,15 @@ def replay(
     TIME is RFC 3339 or a Snowflake id. JSONL, CSV and CloudEvents go to stdout or into one file;
     Parquet goes into a folder, in files of a date each (date=YYYY-MM-DD). An export with -o is
     gone on with by the same command: it appends what is new, and nothing twice. Its manifest says
-    which events it holds.
+    which events it holds. With --with-media it also takes along the images that these show and that
+    are still kept; `starling restore` puts them back.
 
     Example: starling replay --type post-created --from 2024-05-01T00:00:00Z -o posts.jsonl
     """
     from infra.log_of_record import open_log_for_questions, open_text_reader
 
-    if form == "parquet" and (follow or speed):
-        raise click.UsageError(
-            "--follow and --speed write as they go, and a file of Parquet is written at its end: "
-            "take another --format, or repeat the replay, which appends what is new"
-        )
     how = ExportOptions(form, output, follow)
+    _check_options(how, with_media, speed)
     settings = settings_of_existing_log(data=data)
     feed = None
     if source == "kafka":
@@ -110,9 +109,31 @@ def replay(
             raise UserError(
                 "interrupted" + ("; the same command goes on from there" if output else "")
             )
+        if with_media and output is not None:
+            _copy_media(settings, log, selection, export.exported_through, output)
     warn_of_left_out(getattr(export, "left_out", ()))
     if output is not None:
         echo(f"{output} has everything up to position {export.exported_through}", err=True)
+
+
+def _check_options(how: ExportOptions, with_media: bool, speed: float | None) -> None:
+    if how.format_name == "parquet" and (how.follow or speed):
+        raise click.UsageError(
+            "--follow and --speed write as they go, and a file of Parquet is written at its end: "
+            "take another --format, or repeat the replay, which appends what is new"
+        )
+    if with_media and (how.output is None or how.follow):
+        raise click.UsageError("--with-media needs -o, and copies what there is: no --follow")
+
+
+def _copy_media(
+    settings: "Settings", log: "EventLog", selection: "EventFilter", through: int, output: Path
+) -> None:
+    from infra.cli.exported_media import export_media, folder_beside
+
+    folder = folder_beside(output)
+    count = export_media(settings, log, selection, through, folder)
+    echo(f"{count:,} images copied into {folder}", err=True)
 
 
 def _kafka_source(settings: "Settings", topic: str) -> "EventBatchSource":
@@ -226,9 +247,9 @@ def restore(file: BinaryIO, sparse: bool, data: Path | None) -> None:
     FILE is JSONL of all events of a log; a selection is refused. Every line is checked before the
     first one is restored; a pipe is copied to TMPDIR for that. They keep their ids, order,
     streams and versions, so every read model comes out the same. A restore that broke off is simply
-    started again. Not restored, because no log holds them: emails and passwords
-    (data/accounts.sqlite), images (data/media), and
-    the keys of imports, whose lines would be done again.
+    started again. Images are put back first, where FILE.media has them (`starling replay
+    --with-media`). Not restored, because no log holds them: emails and passwords
+    (data/accounts.sqlite), and the keys of imports, whose lines would be done again.
 
     Example: starling restore events.jsonl --data new
     """
@@ -251,6 +272,7 @@ def restore(file: BinaryIO, sparse: bool, data: Path | None) -> None:
         check_export(whole, sparse=sparse)
         whole.seek(0)
         settings.make_data_folder()
+        _restore_media(settings, file)
         with (
             open_log(settings) as log,
             open_text_keys(settings, log) as keys,
@@ -264,6 +286,14 @@ def restore(file: BinaryIO, sparse: bool, data: Path | None) -> None:
                 )
             )
     echo(f"{count:,} events restored", err=True)
+
+
+def _restore_media(settings: "Settings", export: BinaryIO) -> None:
+    from infra.cli.exported_media import folder_beside, restore_media
+
+    folder = folder_beside(Path(export.name))
+    if export.name != "<stdin>" and folder.is_dir():
+        echo(f"{restore_media(settings, folder):,} images restored", err=True)
 
 
 @contextmanager

@@ -147,7 +147,15 @@ async def _print_past_tables(
 
 def _opened(row: "Iterable[Any]", open_text: "OpenText") -> list[Any]:
     """The cells of a row, as people wrote their texts."""
-    return [open_text(cell) if isinstance(cell, str) else cell for cell in row]
+    return [_open_cell(cell, open_text) if isinstance(cell, str) else cell for cell in row]
+
+
+def _open_cell(cell: str, open_text: "OpenText") -> str:
+    from events.sealed_text import open_json
+
+    # A list of images is JSON with their texts in it.
+    is_list = cell.startswith("[{")
+    return open_json(cell.encode(), open_text).decode() if is_list else open_text(cell)
 
 
 async def _print_json_rows(

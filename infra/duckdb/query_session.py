@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from events.schema import EVENT_TYPES, ID_FIELDS, Event
+from events.schema import EVENT_TYPES, ID_FIELDS, Event, Medium
 from events.sealed_text import OpenText, as_written, open_json
 from infra.duckdb.parquet_copy import LogRows
 from streams.export import parquet_format
@@ -252,6 +252,10 @@ def _column_sql(field: str, type: Any) -> str:
         return field
     if type == tuple[str, ...]:
         return f"""from_json(data -> '{field}', '["VARCHAR"]') AS {field}"""
+    if type == tuple[Medium, ...]:
+        # Their ids. Posts of before images were kept have these alone.
+        ids, old_ids = (f"json_extract_string(data, '$.{field}[*]{key}')" for key in (".id", ""))
+        return f"coalesce(nullif({ids}, []), {old_ids}) AS {field}"
     if field in ID_FIELDS or type is int:
         return f"TRY_CAST(data ->> '{field}' AS BIGINT) AS {field}"
     return f"data ->> '{field}' AS {field}"

@@ -1,8 +1,9 @@
 """A copy of what a data folder can't make again, made while processes work on it, and verified.
 
-That is the log, the accounts, the secret, the media, and what operators paused and skipped. All
-else is made from the log. The log is copied before the accounts: so every user in the copy who
-could sign in still can, and an account that was deleted in between is erased there.
+That is the log, the accounts, the secret, the media in the data folder with their records, and what
+operators paused and skipped. All else is made from the log. The log is copied before the accounts:
+so every user in the copy who could sign in still can, and an account that was deleted in between is
+erased there.
 
 The keys that texts are sealed under go into a file of their own, outside of the backup's folder and
 after the log: the newest copy of them opens every backup, and none of what was erased since. Older
@@ -25,7 +26,7 @@ from typing import Final
 
 import msgspec
 
-from infra.files.atomic_write import write_atomically
+from infra.files.atomic_write import flush_to_disk, write_atomically
 from infra.log_of_record import has_sealed_texts
 from infra.process.file_locks import FileLock
 from infra.settings import Settings
@@ -34,7 +35,6 @@ from infra.sqlite.online_copy import (
     DamagedCopy,
     check_database,
     copy_while_written,
-    flush_to_disk,
 )
 from streams.export.verify import verify_log
 
@@ -42,7 +42,7 @@ MANIFEST: Final = "backup.json"
 _STAGING: Final = ".unfinished"
 _LOCK: Final = "lock"
 _LOG: Final = "log.sqlite"
-_DATABASES: Final = (_LOG, "accounts.sqlite")
+_DATABASES: Final = (_LOG, "accounts.sqlite", "media.sqlite")
 """In the order in which they are copied."""
 _TEXT_KEYS: Final = "text-keys.sqlite"
 _FILES: Final = ("secret", "views/controls.json")
@@ -82,7 +82,10 @@ def create_backup(
         except (sqlite3.Error, DamagedCopy) as error:
             raise BackupFailed(f"{error}: no backup was made") from error
         for name in _existing_files(settings.data):
-            _copy_file(settings.data / name, staging / name)
+            try:
+                _copy_file(settings.data / name, staging / name)
+            except FileNotFoundError:  # an image that was deleted meanwhile
+                (staging / name).unlink(missing_ok=True)
         position = _verify_log(staging / _LOG, report_progress)
         _back_up_keys(settings, staging, keys, report_progress)
         names = [name for name in _DATABASES if (staging / name).is_file()]
@@ -202,7 +205,11 @@ def _existing_files(data: Path) -> list[str]:
     """Relative paths of the files that are no databases."""
     folders = (path for name in _FOLDERS for path in sorted((data / name).rglob("*")))
     paths = [*(data / name for name in _FILES), *folders]
-    return [str(path.relative_to(data)) for path in paths if path.is_file()]
+    return [
+        str(path.relative_to(data))
+        for path in paths
+        if path.is_file() and not path.name.startswith(".")  # unfinished
+    ]
 
 
 def _copy_file(source: Path, target: Path) -> None:

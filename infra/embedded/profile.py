@@ -18,6 +18,7 @@ from infra.shared_memory.status_page import StatusPageReader
 from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.id_blocks import SqliteBlocks
 from infra.sqlite.leases import SqliteLeases
+from infra.sqlite.media_records import SqliteMediaRecords
 from infra.sqlite.rate_limits import SqliteRateLimits
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS
@@ -36,6 +37,11 @@ class EmbeddedProfile:
     def open_accounts(self) -> Iterator[SqliteAccounts]:
         with closing(SqliteAccounts(self._settings.accounts_file)) as accounts:
             yield accounts
+
+    @contextmanager
+    def open_media_records(self) -> Iterator[SqliteMediaRecords]:
+        with closing(SqliteMediaRecords(self._settings.data / "media.sqlite")) as records:
+            yield records
 
     @contextmanager
     def open_rate_limits(self) -> Iterator[SqliteRateLimits]:

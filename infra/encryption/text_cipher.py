@@ -12,16 +12,24 @@ import logging
 from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from typing import Final, Protocol
 
-import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from commands.handler import Append
 from events.log import AppendRequest, AppendResult, NewEvent
 from events.schema import Event
-from events.sealed_text import ERASED, PERSONAL_FIELDS, SealedText, owner_of_texts, parse_sealed
+from events.sealed_text import (
+    ERASED,
+    PERSONAL_FIELDS,
+    SealedText,
+    count_texts,
+    map_texts,
+    owner_of_texts,
+    parse_sealed,
+)
 
 _NONCE: Final = bytes(12)
 _PURPOSE: Final = b"starling text"
@@ -68,15 +76,17 @@ class TextCipher:
 
     async def seal(self, append: AppendRequest) -> AppendRequest:
         """An append with its personal texts sealed. Raises `LogUnavailable`."""
-        owners = [
-            owner_of_texts(event)
+        personal = [
+            event
             for write in append.writes
             for _, event in write.events
             if type(event) in PERSONAL_FIELDS
         ]
-        if not owners:
+        if not personal:
             return append
-        await self._await_keys(frozenset(owners), 2 * len(owners))
+        await self._await_keys(
+            frozenset(map(owner_of_texts, personal)), sum(map(count_texts, personal))
+        )
         writes = tuple(
             write._replace(
                 events=tuple(NewEvent(id, self._seal_event(event)) for id, event in write.events)
@@ -124,12 +134,9 @@ class TextCipher:
                     self._unused_keys += await asyncio.to_thread(self._store.reserve_text_keys)
 
     def _seal_event(self, event: Event) -> Event:
-        fields = PERSONAL_FIELDS.get(type(event))
-        if fields is None:
+        if type(event) not in PERSONAL_FIELDS:
             return event
-        owner = owner_of_texts(event)
-        sealed = {name: self._seal_text(owner, getattr(event, name)) for name in fields}
-        return msgspec.structs.replace(event, **sealed)
+        return map_texts(event, partial(self._seal_text, owner_of_texts(event)))
 
     def _seal_text(self, account: int, text: str) -> str:
         account_key = self._store.find_account_key(account)

@@ -69,7 +69,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _build_app(settings: Settings) -> FastAPI:
     app = build_app(
-        partial(open_api_ports, settings), fast_path=settings.fast_path, traces=traces_are_on()
+        partial(open_api_ports, settings),
+        fast_path=settings.fast_path,
+        traces=traces_are_on(),
+        media_bytes=settings.media_bytes,
     )
     if settings.proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))

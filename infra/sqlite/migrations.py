@@ -217,8 +217,38 @@ _ID_BLOCK_TABLES: Final = (
     "CREATE TABLE tickets (stub TEXT PRIMARY KEY, ledger TEXT NOT NULL) STRICT",
 )
 
+_MEDIA_TABLES: Final = (
+    """
+    CREATE TABLE uploads (
+      owner INTEGER NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, width INTEGER NOT NULL,
+      height INTEGER NOT NULL, blurhash TEXT NOT NULL, alt TEXT NOT NULL,
+      uploaded INTEGER NOT NULL, -- Unix ms
+      shown INTEGER NOT NULL DEFAULT 0, -- 1: an event that shows it was appended
+      PRIMARY KEY (owner, id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX uploads_by_id ON uploads (id)",
+    "CREATE INDEX uploads_by_time ON uploads (uploaded)",
+    """
+    CREATE TABLE uses (
+      subject TEXT NOT NULL, id TEXT NOT NULL, owner INTEGER NOT NULL, PRIMARY KEY (subject, id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX uses_by_id ON uses (id)",
+    "CREATE INDEX uses_by_owner ON uses (owner)",
+    # Images that may be unused; `claimed` is when a process began to remove the files, Unix ms.
+    """
+    CREATE TABLE removals (
+      id TEXT PRIMARY KEY, claimed INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE TABLE followed (position INTEGER NOT NULL) STRICT",
+    "INSERT INTO followed VALUES (0)",
+)
+
 LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
 ACCOUNTS_SCHEMA: Final = FileSchema((_statements(_ACCOUNT_TABLES),))
 LEASES_SCHEMA: Final = FileSchema((_statements(_LEASE_TABLES),))
 TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES),))
 ID_BLOCKS_SCHEMA: Final = FileSchema((_statements(_ID_BLOCK_TABLES),))
+MEDIA_SCHEMA: Final = FileSchema((_statements(_MEDIA_TABLES),))

@@ -1,12 +1,12 @@
 """Copies of SQLite files that other processes write meanwhile."""
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from infra.files.atomic_write import flush_to_disk
 from infra.sqlite.read_only_files import is_in_read_only_folder, reading_address
 
 _PAGES_AT_ONCE: Final = 4096
@@ -53,15 +53,6 @@ def check_database(path: Path) -> None:
             raise DamagedCopy(f"{path.name}: {error}") from error
     if found != [("ok",)]:
         raise DamagedCopy(f"{path.name}: {found[0][0]}")
-
-
-def flush_to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk. Raises `OSError`."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _open_source(path: Path) -> sqlite3.Connection:

@@ -26,6 +26,7 @@ from infra.mongodb.connection import (
 from infra.mongodb.current_views import MongoViews
 from infra.mongodb.id_blocks import MongoBlocks
 from infra.mongodb.leases import MongoLeases
+from infra.mongodb.media_records import MongoMediaRecords
 from infra.mongodb.rate_limits import MongoRateLimits
 from infra.profile import ReadSide, WorkerSignals, run_log_worker
 from infra.settings import Settings
@@ -53,6 +54,14 @@ class StreamingProfile:
             closing(MongoAccounts(database)) as accounts,
         ):
             yield accounts
+
+    @contextmanager
+    def open_media_records(self) -> Iterator[MongoMediaRecords]:
+        with (
+            open_blocking_database(self._settings.views, WRITE_SECONDS) as database,
+            closing(MongoMediaRecords(database)) as records,
+        ):
+            yield records
 
     @contextmanager
     def open_rate_limits(self) -> Iterator[MongoRateLimits]:

@@ -7,6 +7,8 @@ the records of the feed carry. `starling events schema` prints it.
 import inspect
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
+import msgspec
+
 from events.schema import EVENT_TYPES, ID_FIELDS, Event
 
 JsonObject = dict[str, Any]
@@ -116,7 +118,7 @@ def _message(name: str, schema: int, kind: type[Event]) -> JsonObject:
     }
 
 
-def _data_schema(kind: type[Event]) -> JsonObject:
+def _data_schema(kind: type[msgspec.Struct]) -> JsonObject:
     hints = get_type_hints(kind)
     optional = {field for field, hint in hints.items() if type(None) in get_args(hint)}
     return {
@@ -130,7 +132,11 @@ def _field_schema(field: str, hint: Any) -> JsonObject:
     if field in ID_FIELDS:
         return _ID_SCHEMA
     if get_origin(hint) is tuple:
-        return {"type": "array", "items": {"type": "string"}}
+        item = get_args(hint)[0]
+        return {
+            "type": "array",
+            "items": {"type": "string"} if item is str else _data_schema(item),
+        }
     return {"type": "integer" if hint is int else "string"}
 
 

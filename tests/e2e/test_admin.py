@@ -81,7 +81,7 @@ async def test_a_rebuild_streams_its_progress_until_it_is_done(
     )
     assert last == "done"
     assert {kind for kind, _ in progress} == {"progress"}
-    assert told_last["view"] == current_view_file(data, "profiles").name == "profiles-1-2.sqlite"
+    assert told_last["view"] == current_view_file(data, "profiles").name == "profiles-2-2.sqlite"
     assert (await operator.get("/v1/users/7")).json()["name"] == "User 7"
 
 
@@ -98,7 +98,7 @@ async def test_a_failed_comparison_is_reported_and_stays_readable(
     assert "Mallory" in found["differences"][0]
     assert (await read_sse_events(operator, "GET", path))[-1] == ("failed", found)
     assert (await projection_status(operator, "profiles"))["rebuild"] == found
-    assert current_view_file(data, "profiles").name == "profiles-1.sqlite"
+    assert current_view_file(data, "profiles").name == "profiles-2.sqlite"
 
 
 async def test_a_rebuild_is_cancelled(operator: httpx.AsyncClient, data: Settings) -> None:

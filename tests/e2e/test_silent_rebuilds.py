@@ -161,7 +161,7 @@ async def test_a_paused_view_is_switched_when_it_is_resumed(tmp_path: Path) -> N
             assert not reply.done
             assert "is paused" in reply.text
             await projector.run_maintenance()
-            assert current_view_file(settings, "profiles").name == "profiles-1.sqlite"
+            assert current_view_file(settings, "profiles").name == "profiles-2.sqlite"
             await projector.admin.execute(AdminCommand("resume", "profiles"))
             await projector.run_maintenance()
-            assert current_view_file(settings, "profiles").name == "profiles-1-2.sqlite"
+            assert current_view_file(settings, "profiles").name == "profiles-2-2.sqlite"

@@ -152,7 +152,7 @@ async def test_a_first_view_that_is_being_rebuilt_is_left_to_its_rebuild(tmp_pat
 
 BUMPED = """
 from projections.profiles import ProfilesProjection
-ProfilesProjection.version = 2
+ProfilesProjection.version = 3
 project = ProfilesProjection.project
 def louder(self, recorded, view):
     project(self, recorded, view)
@@ -181,8 +181,8 @@ async def test_a_newer_version_is_rebuilt_in_the_background_while_the_old_one_se
                     assert answer.status_code == 200, answer.text
                     shown = answer.json()["name"]
             assert shown == "USER 7"
-    assert version_of_file(current_view_file(data, "profiles").name) == 2
-    assert "profiles-1.sqlite" not in view_file_names(data)
+    assert version_of_file(current_view_file(data, "profiles").name) == 3
+    assert "profiles-2.sqlite" not in view_file_names(data)
 
 
 async def test_a_rebuild_whose_projector_was_killed_is_resumed_by_the_next(

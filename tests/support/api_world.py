@@ -23,6 +23,7 @@ from events.schema import EVENT_TYPES
 from infra.encryption.text_cipher import TextCipher
 from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.accounts import SqliteAccounts
+from infra.sqlite.media_records import SqliteMediaRecords
 from infra.sqlite.rate_limits import SqliteRateLimits
 from infra.sqlite.text_keys import SqliteTextKeys
 from projections.home.home_timeline import HomeTimeline
@@ -31,6 +32,7 @@ from streams.projecting.apply_batch import project_and_apply
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.rebuild.time_travel import PointInTime, project_point_in_time
 from tests.support.manual_clock import ManualClock
+from tests.support.media import ConverterInProcess, MediaInMemory
 from tests.support.no_rings import NoRings
 from tests.support.read_only_admin import ReadOnlyAdmin
 from tests.support.sparse_log import SparseLog
@@ -81,6 +83,7 @@ class ApiWorld:
             time_travel=self,
             home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
             accounts=self.accounts,
+            **self._media_ports(),
             throttle=LoginThrottle(SqliteRateLimits(":memory:")),
             tokens=self.tokens,
             clock_ms=self.clock,
@@ -102,6 +105,15 @@ class ApiWorld:
         self.app: FastAPI = build_app(lambda: nullcontext(self.ports), fast_path=fast_path)
         # Clients of this process send no lifespan events.
         self.app.state.api = ApiState(self.ports)
+
+    def _media_ports(self) -> dict[str, Any]:
+        self.media_records = SqliteMediaRecords(":memory:")
+        self.media_store = MediaInMemory()
+        return {
+            "media_store": self.media_store,
+            "media_records": self.media_records,
+            "image_converter": ConverterInProcess(),
+        }
 
     def current_store(self, projection: str) -> MemoryReadStore:
         """As `Views.store`."""

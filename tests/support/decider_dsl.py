@@ -10,7 +10,7 @@ from commands.errors import CommandRejected
 from commands.registry import DECIDERS_BY_COMMAND
 from commands.stream_reader import fold_events
 from events import schema, streams
-from events.schema import Event
+from events.schema import Event, Medium
 
 S = TypeVar("S")
 
@@ -50,10 +50,13 @@ def stream_of(event: Event) -> str:
 class When:
     """A command given in a history."""
 
-    def __init__(self, history: tuple[Event, ...], command: Command, actor: int) -> None:
+    def __init__(
+        self, history: tuple[Event, ...], command: Command, actor: int, uploads: tuple[Medium, ...]
+    ) -> None:
         self._history = history
         self._command = command
-        self._context = CommandContext(actor, NEW_ID)
+        self._uploads = uploads
+        self._context = CommandContext(actor, NEW_ID, uploads={u.id: u for u in uploads})
 
     def decide(self) -> tuple[StreamWrite, ...]:
         """What the rule says."""
@@ -88,7 +91,8 @@ class When:
         first = self.decide()
         assert first
         events = tuple(event for change in first for event in change.events)
-        When(self._history + events, self._command, self._context.actor).then_nothing()
+        again = When(self._history + events, self._command, self._context.actor, self._uploads)
+        again.then_nothing()
 
 
 class Given:
@@ -101,9 +105,9 @@ class Given:
         """A longer history."""
         return Given(*self._history, *more)
 
-    def when(self, command: Command, by: int = ANNA) -> When:
-        """A user sends a command."""
-        return When(self._history, command, by)
+    def when(self, command: Command, by: int = ANNA, uploads: tuple[Medium, ...] = ()) -> When:
+        """A user sends a command, who has uploaded some images."""
+        return When(self._history, command, by, uploads)
 
 
 def _registered(user: int, handle: str, name: str = "Robin", bio: str = "") -> tuple[Event, ...]:

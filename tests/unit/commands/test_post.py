@@ -5,7 +5,7 @@ import pytest
 from commands.decider import Command
 from commands.errors import InvalidInput, NotAllowed, NotFound
 from commands.post import Comment, CreatePost, DeletePost, EditPost
-from events.schema import PostCreated, PostDeleted, PostEdited, UserBlocked, UserUnblocked
+from events.schema import Medium, PostCreated, PostDeleted, PostEdited, UserBlocked, UserUnblocked
 from tests.support.decider_dsl import (
     ANNA,
     ANNA_POSTED,
@@ -20,8 +20,8 @@ from tests.support.decider_dsl import (
 
 def test_a_post_is_stored_with_the_hashtags_and_mentions_in_its_text() -> None:
     text = "Hi @ben, see #Sun and #rain"
-    PEOPLE.when(CreatePost(text, media=("7", "8"))).then(
-        PostCreated(NEW_ID, ANNA, text, None, ("Sun", "rain"), ("ben",), ("7", "8"))
+    PEOPLE.when(CreatePost(text)).then(
+        PostCreated(NEW_ID, ANNA, text, None, ("Sun", "rain"), ("ben",))
     )
 
 
@@ -74,13 +74,22 @@ def test_a_refusal_says_how_long_the_text_is_and_how_long_it_may_be() -> None:
         PEOPLE.when(CreatePost("a" * 8193)).then()
 
 
-def test_a_post_holds_four_media_at_most_named_by_ids() -> None:
-    PEOPLE.when(CreatePost("x", media=("1", "2", "3", "4"))).then(
-        PostCreated(NEW_ID, ANNA, "x", media=("1", "2", "3", "4"))
+def test_a_post_shows_four_images_at_most_each_with_what_is_known_of_it() -> None:
+    uploads = tuple(Medium(id, "image/png", 3, 2, "L7E", f"picture {id}") for id in "12345")
+    PEOPLE.when(CreatePost("x", media=("4", "3", "2", "1")), uploads=uploads).then(
+        PostCreated(NEW_ID, ANNA, "x", media=tuple(reversed(uploads[:4])))
     )
-    PEOPLE.when(CreatePost("x", media=tuple("12345"))).then_rejected("media-too-many", InvalidInput)
-    for bad in ("", "a/b", "a" * 65):
-        PEOPLE.when(CreatePost("x", media=(bad,))).then_rejected("media-invalid", InvalidInput)
+    BEN_POSTED.when(Comment(POST, "x", media=("5",)), uploads=uploads).then(
+        PostCreated(NEW_ID, ANNA, "x", POST, media=uploads[4:])
+    )
+    many = CreatePost("x", media=tuple("12345"))
+    PEOPLE.when(many, uploads=uploads).then_rejected("media-too-many", InvalidInput)
+    for bad in (("",), ("a/b",), ("a" * 65,), ("1", "1")):
+        wrong = PEOPLE.when(CreatePost("x", media=bad), uploads=uploads)
+        wrong.then_rejected("media-invalid", InvalidInput)
+    PEOPLE.when(CreatePost("x", media=("6",)), uploads=uploads).then_rejected(
+        "media-unknown", InvalidInput
+    )
 
 
 def test_a_comment_and_a_post_that_replies_are_the_same() -> None:

@@ -6,6 +6,7 @@ from commands.errors import InvalidInput, NotAllowed, StateConflict
 from commands.user import ChangeProfile, DeleteAccount, Register
 from events.schema import (
     HandleClaimed,
+    Medium,
     ProfileChanged,
     RegistrationAbandoned,
     UserDeleted,
@@ -124,6 +125,23 @@ def test_a_profile_that_is_so_already_makes_no_event() -> None:
     PEOPLE.when(ChangeProfile()).then_nothing()
     PEOPLE.when(ChangeProfile(" Anna ", "About Anna")).then_nothing()
     PEOPLE.when(ChangeProfile("Ann")).then_idempotent()
+
+
+def test_a_picture_of_a_profile_is_an_upload_until_it_is_taken_away() -> None:
+    picture = Medium("ab" * 32, "image/png", 3, 2)
+    shown = ProfileChanged(ANNA, "Anna", "About Anna", picture.id)
+    PEOPLE.when(ChangeProfile(avatar=picture.id)).then_rejected("media-unknown", InvalidInput)
+    PEOPLE.when(ChangeProfile(avatar=picture.id), uploads=(picture,)).then(shown)
+    PEOPLE.when(ChangeProfile(avatar="")).then_nothing()
+    with_avatar = PEOPLE.and_then(shown)
+    with_avatar.when(ChangeProfile(avatar=picture.id)).then_nothing()
+    with_avatar.when(ChangeProfile("Ann")).then(
+        ProfileChanged(ANNA, "Ann", "About Anna", picture.id)
+    )
+    with_avatar.when(ChangeProfile(header=picture.id), uploads=(picture,)).then(
+        ProfileChanged(ANNA, "Anna", "About Anna", picture.id, picture.id)
+    )
+    with_avatar.when(ChangeProfile(avatar="")).then(ProfileChanged(ANNA, "Anna", "About Anna"))
 
 
 def test_an_account_is_deleted_once() -> None:

@@ -1,0 +1,1 @@
+"""Images: taking them in, keeping them, and removing those that nothing shows any more."""

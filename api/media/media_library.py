@@ -1,0 +1,99 @@
+"""Uploads: an image comes in, is kept, and is there for its owner to show."""
+
+import asyncio
+import hashlib
+import unicodedata
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Final
+
+from msgspec.structs import replace
+
+from api.media.errors import ImageRefused, MediaUnavailable
+from api.media.media_records import MediaRecords, Upload
+from api.media.media_store import ImageConverter, MediaStore, thumbnail_name
+from events.schema import Medium
+
+MAX_ALT_LENGTH: Final = 1500
+"""Characters of an alternative text, after NFC."""
+
+UNSHOWN_MS: Final = 24 * 3_600_000
+"""How long an upload can be shown; an hour later it is removed."""
+
+MOST_UNSHOWN: Final = 100
+"""Uploads that an account has and shows nowhere."""
+
+_REMOVAL_TRIES: Final = 20
+"""At an image that is just being removed, with a tenth of a second between."""
+
+
+class MediaLibrary:
+    """The images of an API process."""
+
+    def __init__(
+        self,
+        store: MediaStore,
+        records: MediaRecords,
+        converter: ImageConverter,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self.store = store
+        self._records = records
+        self._converter = converter
+        self._clock_ms = clock_ms
+
+    async def upload(self, owner: int, content: bytes, alt: str) -> Medium:
+        """Keep an image for its owner. Raises `ImageRefused`, `ImagesBusy`, `TooManyUploads`,
+        `MediaUnavailable`.
+        """
+        alt = _checked_alt(alt)
+        image = await self._converter.convert(content)
+        # Equal images have equal ids, so their files are kept once, however often they are sent.
+        id = hashlib.sha256(image.content).hexdigest()
+        medium = Medium(id, image.type, image.width, image.height, image.blurhash, alt)
+        await self._record(Upload(owner, medium, self._clock_ms()))
+        await self.store.put(thumbnail_name(id), image.thumbnail)
+        await self.store.put(id, image.content)
+        return medium
+
+    async def _record(self, upload: Upload) -> None:
+        """Before the files are stored: a file that no record knows would stay for ever."""
+        for _ in range(_REMOVAL_TRIES):
+            if await self._records.add_upload(upload, MOST_UNSHOWN):
+                return
+            await asyncio.sleep(0.1)
+        raise MediaUnavailable("the same image is just being removed")
+
+    async def find_uploads(self, owner: int, ids: Collection[str]) -> Mapping[str, Medium]:
+        """Those of the images that the owner may show. Raises `MediaUnavailable`."""
+        found = await self._records.find_uploads(owner, ids, self._clock_ms() - UNSHOWN_MS)
+        return {upload.medium.id: upload.medium for upload in found}
+
+    async def mark_shown(self, owner: int, ids: Collection[str]) -> None:
+        """The owner shows these now, so nothing else may. Where this fails, the log says it."""
+        with suppress(MediaUnavailable):
+            await self._records.mark_shown(owner, ids)
+
+    async def change_alt(self, owner: int, id: str, alt: str) -> Medium | None:
+        """An upload with another alternative text; None where the owner has no such upload."""
+        alt = _checked_alt(alt)
+        found = await self._records.find_uploads(owner, (id,), self._clock_ms() - UNSHOWN_MS)
+        if not found:
+            return None
+        changed = found[0]._replace(medium=replace(found[0].medium, alt=alt))
+        await self._record(changed)
+        return changed.medium
+
+
+def _checked_alt(alt: str) -> str:
+    normal = unicodedata.normalize("NFC", alt.strip()) if len(alt) <= 4 * MAX_ALT_LENGTH else alt
+    if len(normal) > MAX_ALT_LENGTH:
+        raise ImageRefused(
+            "alt-too-long",
+            f"the alternative text has {len(normal):,} characters; shorten it to {MAX_ALT_LENGTH}",
+        )
+    if any(unicodedata.category(c) == "Cc" and c not in "\n\t" for c in normal):
+        raise ImageRefused(
+            "alt-invalid", "the alternative text holds control characters; take them out"
+        )
+    return normal

@@ -1,0 +1,1 @@
+"""Images with Pillow, in processes of their own."""
