@@ -56,9 +56,12 @@ _UPLOAD_BODY: Final[dict[str, Any]] = {
         },
     }
 }
+_BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
+# The second for generators of clients, which know no images.
+_IMAGE_CONTENT: Final = {"image/*": _BYTES, "application/octet-stream": _BYTES}
 _BYTES_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"image/*": {}}, "description": "The bytes"},
-    206: {"content": {"image/*": {}}, "description": "The bytes of the `Range`"},
+    200: {"content": _IMAGE_CONTENT, "description": "The bytes"},
+    206: {"content": _IMAGE_CONTENT, "description": "The bytes of the `Range`"},
     304: {"description": "What `If-None-Match` names is still right"},
     416: {"description": "The `Range` lies behind the end"},
     **problems(404, 503),

@@ -60,9 +60,8 @@ class ApiWorld:
         self.clock = ManualClock(START_MS)
         self.log = SparseLog()
         self.accounts = SqliteAccounts(":memory:")
-        self.stores = {
-            p.name: MemoryReadStore(tables_with_dead_letters(p)) for p in ALL_PROJECTIONS
-        }
+        tables = {p.name: tables_with_dead_letters(p) for p in ALL_PROJECTIONS}
+        self.stores = {name: MemoryReadStore(found) for name, found in tables.items()}
         self.positions = dict.fromkeys(self.stores, 0)
         self.heartbeat_age = 0.0
         """Seconds since the last heartbeat of the projector."""
