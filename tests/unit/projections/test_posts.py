@@ -23,9 +23,11 @@ from tests.support.projection_dsl import given, id_at
 
 ANNA, BEN, CARA = 1, 2, 3
 POST, OTHER, COMMENT = 100, 101, 200
-POSTED = schema.PostCreated(POST, ANNA, "hi #Tag @ben", None, ("Tag",), ("ben",), ("7",))
+CAT = schema.Medium("7", "image/png", 4, 3, "L7E", "a cat")
+POSTED = schema.PostCreated(POST, ANNA, "hi #Tag @ben", None, ("Tag",), ("ben",), (CAT,))
+CAT_JSON = '[{"id":"7","type":"image/png","width":4,"height":3,"blurhash":"L7E","alt":"a cat"}]'
 COMMENTED = schema.PostCreated(COMMENT, BEN, "oh", reply_to=POST)
-ROW = PostRow(POST, ANNA, "hi #Tag @ben", None, '["Tag"]', '["ben"]', '["7"]')
+ROW = PostRow(POST, ANNA, "hi #Tag @ben", None, '["Tag"]', '["ben"]', CAT_JSON)
 TOMBSTONE = PostRow(POST, ANNA, "", None, "[]", "[]", "[]", deleted=1)
 REPLY = PostRow(COMMENT, BEN, "oh", POST, "[]", "[]", "[]")
 
@@ -63,7 +65,7 @@ def test_a_comment_that_comes_before_its_post_counts() -> None:
 def test_an_edit_replaces_the_text_and_what_is_in_it() -> None:
     edit = schema.PostEdited(POST, ANNA, "#é", ("é",), ())
     given(POSTED, (id_at(5), edit)).expect(
-        POSTS, PostRow(POST, ANNA, "#é", None, '["é"]', "[]", '["7"]', edited=id_at(5))
+        POSTS, PostRow(POST, ANNA, "#é", None, '["é"]', "[]", CAT_JSON, edited=id_at(5))
     )
 
 
@@ -123,7 +125,7 @@ def test_posts_are_answered_with_their_counts_unless_they_were_deleted() -> None
     found = history.query(POSTS, lambda store: posts.read_posts(store, [POST, COMMENT, 404]))
     assert found == {
         POST: PostWithCounts(
-            POST, ANNA, ROW.text, None, '["Tag"]', '["ben"]', '["7"]', None, 1, 1, 0
+            POST, ANNA, ROW.text, None, '["Tag"]', '["ben"]', CAT_JSON, None, 1, 1, 0
         )
     }
 

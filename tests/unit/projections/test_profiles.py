@@ -27,6 +27,17 @@ def test_the_newest_change_of_a_profile_counts() -> None:
     )
 
 
+def test_a_profile_has_the_newest_pictures_and_a_deleted_one_none() -> None:
+    shown = ProfileChanged(1, "Anna", "", "face", "wide")
+    given(ANNA, shown).expect(PROFILES, ProfileRow(1, "anna", "Anna", "", 0, "face", "wide"))
+    given(ANNA, shown, ProfileChanged(1, "Anna", "", "", "wide")).expect(
+        PROFILES, ProfileRow(1, "anna", "Anna", "", 0, "", "wide")
+    )
+    given(ANNA, shown, UserDeleted(1, "anna")).expect(
+        PROFILES, ProfileRow(1, "anna", "", "", deleted=1)
+    )
+
+
 def test_a_deleted_account_leaves_a_tombstone_and_keeps_its_handle() -> None:
     given(ANNA, UserDeleted(1, "anna"), ProfileChanged(1, "late", "late")).expect(
         PROFILES, ProfileRow(1, "anna", "", "", deleted=1)

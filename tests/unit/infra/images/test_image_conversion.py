@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import blurhash
 import pytest
@@ -101,7 +102,7 @@ def test_a_photograph_is_turned_and_its_metadata_are_gone(
 def test_other_formats_lose_their_metadata_too(form: str) -> None:
     exif = Image.Exif()
     exif[0x010F] = "ACME cameras"
-    options = {"comment": b"ACME"} if form == "GIF" else {"exif": exif}
+    options: dict[str, Any] = {"comment": b"ACME"} if form == "GIF" else {"exif": exif}
     if form == "WEBP":
         options["xmp"] = b"<x>ACME</x>"
     sent = image_bytes(form=form, **options)
