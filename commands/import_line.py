@@ -13,6 +13,7 @@ import msgspec
 from commands import idempotency
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
+from commands.dismissal import DismissRecommendation
 from commands.errors import InvalidInput
 from commands.filter_parser import checked_time
 from commands.follow import Follow, Unfollow
@@ -223,6 +224,7 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "unblock": _for_user(Unblock),
     "mute": _for_user(Mute),
     "unmute": _for_user(Unmute),
+    "dismiss_recommendation": _for_user(DismissRecommendation),
 }
 """Command name -> (the shape of `data`, how it becomes the command)."""
 

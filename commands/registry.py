@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from commands import block, follow, like, post, retweet, user
+from commands import block, dismissal, follow, like, post, retweet, user
 from commands.decider import Command, Decider
 
 DECIDERS_BY_NAME: Final[dict[str, Decider[Any]]] = {
@@ -23,6 +23,7 @@ DECIDERS_BY_NAME: Final[dict[str, Decider[Any]]] = {
     "unblock": block.UNBLOCK,
     "mute": block.MUTE,
     "unmute": block.UNMUTE,
+    "dismiss_recommendation": dismissal.DISMISS_RECOMMENDATION,
 }
 
 DECIDERS_BY_COMMAND: Final[dict[type[Command], Decider[Any]]] = {

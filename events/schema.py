@@ -197,6 +197,13 @@ class UserUnmuted(Event, frozen=True):
     muted: int
 
 
+class RecommendationDismissed(Event, frozen=True):
+    """`user` doesn't want `dismissed` recommended. Stream: `dismissal-<user>-<dismissed>`."""
+
+    user: int
+    dismissed: int
+
+
 EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     HandleClaimed: ("handle-claimed", 1),
     UserRegistered: ("user-registered", 1),
@@ -216,13 +223,14 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     UserUnblocked: ("user-unblocked", 1),
     UserMuted: ("user-muted", 1),
     UserUnmuted: ("user-unmuted", 1),
+    RecommendationDismissed: ("recommendation-dismissed", 1),
 }
 """The stored name and the current version of every event type."""
 
 ID_FIELDS: Final = frozenset(
     {
         "user", "post", "author", "reply_to", "followee", "follower", "blocker", "blocked", "muter",
-        "muted",
+        "muted", "dismissed",
     }
 )  # fmt: skip
 """Fields that hold Snowflake ids, whatever the event."""

@@ -56,6 +56,11 @@ def mute_stream(muter: int, muted: int) -> str:
     return f"mute-{muter}-{muted}"
 
 
+def dismissal_stream(user: int, dismissed: int) -> str:
+    """Whether `user` doesn't want `dismissed` recommended."""
+    return f"dismissal-{user}-{dismissed}"
+
+
 def owner_of(stored: StoredEvent | RecordedEvent) -> int:
     """The user by whom this event is partitioned.
 

@@ -44,12 +44,14 @@ class Table(Generic[Row]):
 class CounterTable(Generic[Row]):
     """Rows of counts under a unique key, which are added to.
 
-    A row of all zeros is as good as none, and may be absent.
+    A row of all zeros is as good as none, and may be absent. `indexes` are further orders in which
+    the table can be scanned, as a `Table`'s; of each, only key columns may be given as a prefix.
     """
 
     name: str
     row_type: type[Row]
     key_size: int
+    indexes: tuple[tuple[str, ...], ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:

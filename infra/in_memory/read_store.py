@@ -54,7 +54,7 @@ class _MemoryTable:
         key = self.table.columns[: self.table.key_size]
         if index is None:
             return key
-        if not isinstance(self.table, Table) or index not in self.table.indexes:
+        if index not in self.table.indexes:
             raise KeyError(f"{self.table.name} has no index {index}")
         return index + tuple(column for column in key if column not in index)
 

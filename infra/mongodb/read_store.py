@@ -163,6 +163,9 @@ class MongoReadStore:
         stored = self._tables[table]
         if limit == 0:
             return []
+        if stored.is_counter and index is not None:
+            stages = stored.summed_stages(prefix, index, above, below, descending)
+            return await self._aggregate_sums(stored, stages, limit)
         cursor = stored.collection.find(
             stored.range_filter(prefix, index, above, below),
             sort=stored.sort_order(index, descending),
@@ -176,6 +179,17 @@ class MongoReadStore:
             rows: list[Row] = stored.decode_rows(await self._read_in_time(cursor.to_list(None)))
             return rows
         return await self._read_in_time(_sum_counter_parts(stored, cursor, limit))
+
+    async def _aggregate_sums(
+        self, stored: MongoTable, stages: list[dict[str, Any]], limit: int | None
+    ) -> list[Any]:
+        """The rows of a counter that such stages find."""
+        if limit is not None:
+            stages.append({"$limit": limit})
+        answer = self._database.aggregate(
+            stored.collection, stages, batchSize=_DOCUMENTS_PER_BATCH, session=self._session
+        )
+        return stored.decode_sums(await self._read_in_time(answer))
 
     async def merge_scans(
         self,

@@ -14,6 +14,7 @@ that writers of different partitions never write the same document:
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 from bson.max_key import MaxKey
@@ -45,7 +46,7 @@ class MongoTable:
         self._columns = table.columns
         self._key_columns = table.columns[: table.key_size]
         self._value_columns = table.columns[table.key_size :]
-        self._indexes = table.indexes if isinstance(table, Table) else ()
+        self._indexes = table.indexes
         self.key_path = "_id.of" if self.is_counter else "_id"
         hints = typing.get_type_hints(table.row_type)
         self._hints = hints
@@ -65,7 +66,10 @@ class MongoTable:
         }
 
     def needed_indexes(self) -> list[Sort]:
-        """The indexes that the collection needs besides that of `_id`."""
+        """The indexes that the collection needs besides that of `_id`.
+
+        A counter's parts are summed before they are sorted, so an index of their values is no help.
+        """
         if self.is_counter:
             return [[(self.key_path, ASCENDING)]]
         return [self._index_order(index, ASCENDING) for index in self._indexes]
@@ -93,6 +97,38 @@ class MongoTable:
             key, *rest = document.values()
             rows.append(make(kind, (*key.values(), *rest)))
         return rows
+
+    def summed_stages(
+        self,
+        prefix: Key,
+        index: tuple[str, ...],
+        above: Any,
+        below: Any,
+        descending: bool,
+    ) -> list[dict[str, Any]]:
+        """The stages that scan a counter along an index: its parts are summed, then sorted."""
+        columns, direction = self._index_columns(index), DESCENDING if descending else ASCENDING
+        paths = {c: f"_id.{c}" if c in self._key_columns else c for c in columns}
+        fixed = dict(zip(columns, prefix, strict=False))
+        leading = tuple(fixed[c] for c in takewhile(fixed.__contains__, self._key_columns))
+        sums = {column: {"$sum": f"${column}"} for column in self._value_columns}
+        wanted: dict[str, Any] = {paths[column]: value for column, value in fixed.items()}
+        if bounds := _bounds_filter(above, below):
+            wanted[paths[columns[len(prefix)]]] = bounds
+        return [
+            {"$match": self._key_range_filter(leading, None, None)},
+            {"$group": {"_id": f"${self.key_path}", **sums}},
+            {"$match": {"$or": [{column: {"$ne": 0}} for column in self._value_columns], **wanted}},
+            {"$sort": dict.fromkeys(paths.values(), direction)},
+        ]
+
+    def decode_sums(self, documents: Iterable[Document]) -> list[Any]:
+        """The rows of those stages' documents."""
+        make, kind = tuple.__new__, self.row_type
+        return [
+            make(kind, (*one["_id"].values(), *map(one.__getitem__, self._value_columns)))
+            for one in documents
+        ]
 
     def columnar_stage(self) -> dict[str, Any]:
         """A stage that makes one document of many, with an array for each column: reading it takes

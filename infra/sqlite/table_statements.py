@@ -38,7 +38,7 @@ class TableStatements:
             c: "NULL" if c in lacking else quote_identifier(c) for c in table.columns
         }
         self._key_columns = table.columns[: table.key_size]
-        self._indexes = table.indexes if isinstance(table, Table) else ()
+        self._indexes = table.indexes
         self._type_hints = typing.get_type_hints(table.row_type)
         self._table_name = table.name
         self.quoted_name = quote_identifier(table.name)

@@ -36,6 +36,7 @@ STREAM_OF_EVENT: Final[dict[type[schema.Event], Callable[[Any], str]]] = {
     schema.UserUnblocked: lambda e: streams.block_stream(e.blocker, e.blocked),
     schema.UserMuted: lambda e: streams.mute_stream(e.muter, e.muted),
     schema.UserUnmuted: lambda e: streams.mute_stream(e.muter, e.muted),
+    schema.RecommendationDismissed: lambda e: streams.dismissal_stream(e.user, e.dismissed),
 }
 """The stream in which each event belongs."""
 

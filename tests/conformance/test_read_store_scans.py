@@ -2,14 +2,17 @@
 
 from projections.store import ReadStore
 from tests.support.store_adapters import (
+    COUNTS,
     NAMES,
     NOTES,
     SEEN,
     SINGLES,
+    Count,
     Named,
     Note,
     Seen,
     Single,
+    add_changes,
     put_changes,
 )
 
@@ -77,3 +80,16 @@ async def test_text_is_ordered_by_its_bytes_and_numbers_by_size(store: ReadStore
     numbers = [MOST, 0, -1, 10, 9, LEAST]
     await store.apply(put_changes(SINGLES, [Single(n) for n in numbers]), 1, 2)
     assert [row.id for row in await store.scan(SINGLES)] == sorted(numbers)
+
+
+async def test_a_counter_is_scanned_along_an_index_by_its_sums(store: ReadStore) -> None:
+    first = add_changes(COUNTS, ("a", 1, 2, 0), ("a", 2, 3, 1), ("a", 3, 1, 0), ("b", 1, 9, 0))
+    second = add_changes(COUNTS, ("a", 1, 2, 0), ("a", 3, -1, 0), ("a", 5, 3, 0))
+    await store.apply(first, 0, 5, 1)
+    await store.apply(second, 0, 7, 2)
+    by, rows = ("kind", "up"), [Count("a", 2, 3, 1), Count("a", 5, 3, 0), Count("a", 1, 4, 0)]
+    assert await store.scan(COUNTS, ("a",), index=by) == rows
+    assert await store.scan(COUNTS, ("a",), index=by, descending=True, limit=2) == rows[:0:-1]
+    assert await store.scan(COUNTS, ("a",), index=by, above=3) == rows[2:]
+    assert await store.scan(COUNTS, index=by, descending=True) == [Count("b", 1, 9, 0), *rows[::-1]]
+    assert await store.scan(COUNTS, ("c",), index=by) == []

@@ -39,6 +39,7 @@ def world_lines() -> bytes:
         {"command": "follow", "as": "@bob", "data": {"user": "@ada"}},
         {"command": "mute", "as": "@ada", "data": {"user": "@bob"}},
         {"command": "unmute", "as": "@ada", "data": {"user": "@bob"}},
+        {"command": "dismiss_recommendation", "as": "@ada", "data": {"user": "@bob"}},
         {"command": "block", "as": "@ada", "data": {"user": "@bob"}},
         {"command": "unblock", "as": "@ada", "data": {"user": "@bob"}},
         {"command": "delete_post", "as": "@bob", "data": {"post": "key:c"}},

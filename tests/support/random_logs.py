@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from commands import block, follow, like, post, retweet, user
+from commands import block, dismissal, follow, like, post, retweet, user
 from commands.decider import Command
 from commands.errors import CommandRejected
 from commands.handler import CommandHandler
@@ -43,6 +43,7 @@ COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "unblock": lambda whom, which, text: block.Unblock(whom),
     "mute": lambda whom, which, text: block.Mute(whom),
     "unmute": lambda whom, which, text: block.Unmute(whom),
+    "dismiss": lambda whom, which, text: dismissal.DismissRecommendation(whom),
     "change_profile": lambda whom, which, text: user.ChangeProfile(text, text),
     "delete_account": lambda whom, which, text: user.DeleteAccount(),
 }

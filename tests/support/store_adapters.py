@@ -64,7 +64,7 @@ NOTES = Table("notes", Note, key_size=2, indexes=(("group", "order"),))
 NAMES = Table("names", Named, key_size=1)
 SINGLES = Table("singles", Single, key_size=1, indexes=(("parent",),))
 SEEN = Table("seen", Seen, key_size=2)
-COUNTS = CounterTable("counts", Count, key_size=2)
+COUNTS = CounterTable("counts", Count, key_size=2, indexes=(("kind", "up"),))
 TABLES: Sequence[Table[Any] | CounterTable[Any]] = (NOTES, NAMES, SINGLES, SEEN, COUNTS)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from commands import block, follow, like, post, retweet, user
+from commands import block, dismissal, follow, like, post, retweet, user
 from commands.decider import Command
 from commands.errors import InvalidInput, NotFound
 from commands.import_line import (
@@ -79,6 +79,7 @@ async def test_every_command_can_be_given_by_a_line() -> None:
         "unblock": (of_user, block.Unblock(anna)),
         "mute": (of_user, block.Mute(anna)),
         "unmute": ({"user": "key:a"}, block.Unmute(anna)),
+        "dismiss_recommendation": (of_user, dismissal.DismissRecommendation(anna)),
     }
     assert expected.keys() == DECIDERS_BY_NAME.keys()
     for name, (data, command) in expected.items():

@@ -23,6 +23,7 @@ from events.schema import (
     PostUnliked,
     PostUnretweeted,
     ProfileChanged,
+    RecommendationDismissed,
     RegistrationAbandoned,
     UserBlocked,
     UserDeleted,
@@ -63,6 +64,7 @@ EXAMPLES: Final[tuple[Event, ...]] = (
     UserUnblocked(A, B),
     UserMuted(A, B),
     UserUnmuted(A, B),
+    RecommendationDismissed(A, B),
 )
 
 
