@@ -28,6 +28,7 @@ from api.v1 import (
     health,
     media,
     posts,
+    recommendations,
     relations,
     timelines,
     trends,
@@ -42,7 +43,8 @@ BODY_LIMIT: Final = 1 << 20
 """Bytes of an ordinary body."""
 
 RESOURCES: Final = (
-    accounts, posts, media, timelines, relations, trends, admin, bulk, events, health,
+    accounts, posts, media, timelines, relations, trends, recommendations, admin, bulk, events,
+    health,
 )  # fmt: skip
 
 OpenPorts = Callable[[], AbstractAsyncContextManager[Ports]]

@@ -217,7 +217,36 @@ class Done(ApiModel):
     followed: bool | None = None
     blocked: bool | None = None
     muted: bool | None = None
+    dismissed: bool | None = None
     deleted: bool | None = None
+
+
+class RecommendationReason(ApiModel):
+    """Why something is recommended, as a kind and in words.
+
+    `users` are at most three of those whom the words speak of, `others` counts the rest. Of a
+    user, `followed_by` speaks of accounts that one follows, `co_followed` of those that are
+    followed together with it; a post is `liked_by` or `retweeted_by` accounts that one follows.
+    """
+
+    kind: Literal["followed_by", "co_followed", "popular", "liked_by", "retweeted_by"]
+    text: Annotated[str, Field(examples=["followed by @ada and 3 others you follow"])]
+    users: list[UserRef]
+    others: Count
+
+
+class UserRecommendation(ApiModel):
+    """A user to follow."""
+
+    user: User
+    reason: RecommendationReason
+
+
+class PostRecommendation(ApiModel):
+    """A post to read."""
+
+    post: Post
+    reason: RecommendationReason
 
 
 class TrendPeriod(ApiModel):

@@ -81,11 +81,16 @@ BY_FOLLOWER: Final = ("follower", "followee")
 class FollowGraph:
     """The tables of a projection's follow edges, and how events change them."""
 
-    def __init__(self, indexes: tuple[tuple[str, ...], ...]) -> None:
+    def __init__(
+        self, indexes: tuple[tuple[str, ...], ...], *, ends_with_followee: bool = True
+    ) -> None:
         """`indexes` of the living edges beside their key (followee, follower).
 
-        One of them must begin with the follower: `by_follower` is the first that does.
+        One of them must begin with the follower: `by_follower` is the first that does. Without
+        `ends_with_followee`, edges outlive the deletion of the followee, for readers who leave
+        deleted accounts out by themselves.
         """
+        self._ends_with_followee = ends_with_followee
         self.edges: Table[FollowEdge] = Table("edges", FollowEdge, 2, indexes, cross_owner=True)
         self.pending_follows: Table[PendingFollow] = Table(
             "pending_edges", PendingFollow, 2, (BY_FOLLOWER,), cross_owner=True
@@ -152,9 +157,10 @@ class FollowGraph:
         yield RowRead(self.blocks, (other, owner))
 
     def _deletion_ranges(self, user: int) -> Iterator[KeyRange]:
-        yield KeyRange(self.edges, (user,))
+        if self._ends_with_followee:
+            yield KeyRange(self.edges, (user,))
+            yield KeyRange(self.pending_follows, (user,))
         yield KeyRange(self.edges, (user,), order_by=self.by_follower)
-        yield KeyRange(self.pending_follows, (user,))
         yield KeyRange(self.pending_follows, (user,), order_by=BY_FOLLOWER)
 
     def _count_blocks(self, one: int, other: int, view: BatchRows) -> int:

@@ -9,6 +9,7 @@ from projections.invalidation import Invalidation
 from projections.posts import PostsProjection
 from projections.profiles import ProfilesProjection
 from projections.projection import Projection
+from projections.recommendations import RecommendationsProjection
 from projections.store import Changes
 from projections.timeline import TimelineProjection
 from projections.trending import TrendingProjection
@@ -19,6 +20,7 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
     FollowersProjection(),
     TimelineProjection(),
     TrendingProjection(),
+    RecommendationsProjection(),
 )
 """In no order that matters: no projection reads another's tables."""
 

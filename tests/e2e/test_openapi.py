@@ -201,6 +201,9 @@ GET /v1/timelines/home
 GET /v1/timelines/public
 GET /v1/hashtags/{tag}/posts
 GET /v1/trends
+GET /v1/recommendations/users
+DELETE /v1/recommendations/users/{ref}
+GET /v1/recommendations/posts
 POST /v1/commands
 GET /v1/events
 GET /health/live

@@ -14,6 +14,7 @@ from infra.mongodb.read_store import MongoReadStore
 from infra.settings import MongoDriver
 from projections.followers import FollowersProjection
 from projections.projection import Projection
+from projections.recommendations import RecommendationsProjection
 from projections.timeline import TimelineProjection
 from streams.projecting.apply_batch import project_and_apply
 from tests.support.engines.mongodb_views import projection_rows, temporary_database
@@ -23,7 +24,11 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
 
 PARTITIONS = 4
 WRITERS = 2
-PROJECTIONS = [FollowersProjection(), TimelineProjection(fanout_limit=2)]
+PROJECTIONS = [
+    FollowersProjection(),
+    TimelineProjection(fanout_limit=2),
+    RecommendationsProjection(2),
+]
 
 
 def some_log(seed: int, users: int, kinds: Sequence[str], most: int) -> list[RecordedEvent]:

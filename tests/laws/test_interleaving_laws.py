@@ -8,6 +8,7 @@ from events.envelope import RecordedEvent
 from infra.in_memory.read_store import MemoryReadStore
 from projections.followers import FollowersProjection
 from projections.projection import Projection
+from projections.recommendations import RecommendationsProjection
 from projections.timeline import TimelineProjection
 from tests.support.soak import amount
 from tests.support.social_model import (
@@ -19,7 +20,11 @@ from tests.support.social_model import (
     random_steps,
 )
 
-PROJECTIONS = [FollowersProjection(), TimelineProjection(fanout_limit=2)]
+PROJECTIONS = [
+    FollowersProjection(),
+    TimelineProjection(fanout_limit=2),
+    RecommendationsProjection(max_counted_follows=2),
+]
 
 
 def interleaved(log: list[RecordedEvent], draw: st.DataObject) -> list[RecordedEvent]:

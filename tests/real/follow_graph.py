@@ -25,6 +25,12 @@ def account_key(account: int) -> str:
     return f"graph-account-{account}"
 
 
+def read_edges(folder: Path) -> list[tuple[int, int]]:
+    """(followee, follower) of every edge."""
+    graph = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    return [(followee, follower) for followee, follower in graph["edges"]]
+
+
 def commands(folder: Path) -> Iterator[dict[str, Any]]:
     """A registration for every account, then a follow for every edge, in the order of the file."""
     graph = json.loads((folder / FILE).read_text(encoding="utf-8"))
