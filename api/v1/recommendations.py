@@ -99,7 +99,8 @@ async def recommended_posts(
 )
 async def dismiss_user(commands: Commands, ref: UserReference, state: CurrentState) -> Response:
     """Don't recommend a user again."""
-    outcome = await commands.run(DismissRecommendation(state.ports.references.user_id(ref)))
+    user = await state.ports.references.find_user(ref)
+    outcome = await commands.run(DismissRecommendation(user))
     done = Done(id=str(outcome.id), dismissed=True)
     return json_response(done, headers=position_header(outcome))
 
