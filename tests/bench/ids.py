@@ -1,10 +1,19 @@
-"""Ids: one at a time under the lock, and batches against what the layout has room for."""
+"""Ids: one at a time under the lock, and batches against what the layout has room for; and out of
+blocks of two ticket servers."""
 
+import tempfile
 import time
+from collections.abc import Callable
 from itertools import repeat
+from pathlib import Path
 
 from events.ids.generator import SnowflakeGenerator
+from events.ids.id_blocks import EVEN_TICKETS, ODD_TICKETS
 from events.ids.snowflake import IDS_PER_MS
+from infra.ids.block_stock import BlockStock, ids_of_blocks
+from infra.ids.ticket_servers import TicketServers
+from infra.process.clock import clock_ms
+from infra.sqlite.id_blocks import SqliteBlocks
 from tests.bench.result import Result
 
 SINGLES = 300_000
@@ -18,11 +27,12 @@ def measure(runs: int) -> list[Result]:
 
     A batch that begins and ends on the edge of a ms is better than the layout by one ms in 200.
     """
-    singles, batches = [], []
+    singles, batches, tickets = [], [], []
     for _ in range(runs):
-        ids = SnowflakeGenerator(0, lambda: time.time_ns() // 1_000_000, time.sleep)
-        singles.append(_singles_a_second(ids))
+        ids = SnowflakeGenerator(0, clock_ms, time.sleep)
+        singles.append(_singles_a_second(ids.next_id))
         batches.append(_batch_a_second(ids))
+        tickets.append(_tickets_a_second())
     return [
         Result.from_runs(
             "ids, one at a time under the lock",
@@ -38,11 +48,28 @@ def measure(runs: int) -> list[Result]:
             target=0.95,
             unit="ids/s",
         ),
+        Result.from_runs(
+            "ids by tickets, out of cached ranges",
+            ("two ticket servers in SQLite, 4,096 at once", tickets),
+            ("Snowflake.next", singles),
+            target=0.5,
+            unit="ids/s",
+        ),
     ]
 
 
-def _singles_a_second(ids: SnowflakeGenerator) -> float:
-    one = ids.next_id
+def _tickets_a_second() -> float:
+    """Each block is durable in a file before it is used."""
+    with tempfile.TemporaryDirectory() as folder:
+        odd = SqliteBlocks(Path(folder) / "odd.sqlite", ODD_TICKETS)
+        even = SqliteBlocks(Path(folder) / "even.sqlite", EVEN_TICKETS)
+        servers = TicketServers(odd, even, time.monotonic)
+        stock = BlockStock(servers, "bench", clock_ms, time.monotonic)
+        with ids_of_blocks(stock, clock_ms) as ids:
+            return _singles_a_second(ids.next_id)
+
+
+def _singles_a_second(one: Callable[[], int]) -> float:
     started = time.perf_counter()
     for _ in repeat(None, SINGLES):
         one()
