@@ -2,12 +2,13 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from infra.cli.options import data_option, json_option, process_settings, settings_with_options
-from infra.cli.output import echo_json
+from infra.cli.output import echo_json, echo_line, print_table
 
 
 @click.group()
@@ -55,6 +56,61 @@ def serve_blocks(host: str, port: int, above: str | None, data: Path | None) -> 
 
 
 @ids.command()
+@click.option("--clients", type=click.IntRange(2, 64), default=4, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.3, 30),
+    default=6.0,
+    show_default=True,
+    help="For each way: a third before, without and after its server.",
+)
+@click.option(
+    "--png",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="Draw ids a second over time there.",
+)
+@json_option
+def compare(clients: int, seconds: float, png: Path | None, as_json: bool) -> None:
+    """Make ids by Snowflake, by tickets and by an id server, and kill a server meanwhile.
+
+    Several processes make ids as fast as they can, in folders of their own that are removed. A
+    third of the time there is no server, and one process is killed.
+
+    Example: starling ids compare --clients 4 --png ids.png
+    """
+    import tempfile
+
+    from infra.cli.errors import missing_package
+    from infra.dev.ids_comparison import compare_ways, save_plot
+
+    with tempfile.TemporaryDirectory(prefix="starling-ids-") as folder:
+        results = compare_ways(Path(folder), clients, seconds, echo_line)
+    if png is not None:
+        try:
+            save_plot(results, seconds, png)
+        except ModuleNotFoundError as error:
+            raise missing_package(error, "plots") from error
+    if as_json:
+        echo_json(json.dumps([asdict(result) for result in results]))
+        return
+    columns = (
+        "way", "ids/s", "p50 us", "p99 us", "unique", "behind ms", "without", "refused s", "wasted",
+    )  # fmt: skip
+    rows = [
+        (
+            one.way, f"{one.ids_per_second:,.0f}", f"{one.p50_us:.1f}", f"{one.p99_us:.1f}",
+            "yes" if one.unique else "NO", one.behind_ms, one.taken_away,
+            f"{one.refused_seconds:.2f}", f"{one.wasted:,}",
+        )
+        for one in results
+    ]  # fmt: skip
+    print_table(columns, rows)
+    for one in results:
+        if one.reason:
+            echo_line(f"{one.way}, while refused: {one.reason}")
+
+
+@ids.command()
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @json_option
 def decode(ids: tuple[str, ...], as_json: bool) -> None:
@@ -79,6 +135,4 @@ def decode(ids: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         echo_json(json.dumps([dict(zip(columns, row, strict=True)) for row in rows]))
         return
-    from infra.cli.output import print_table
-
     print_table(columns, rows)

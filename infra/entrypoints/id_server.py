@@ -118,7 +118,7 @@ def build_id_app(source: BlockSource, password: str | None) -> Starlette:
 def _open_source(settings: Settings, above: str | None) -> Iterator[BlockSource]:
     if above is None:
         settings.make_data_folder()
-        source = SqliteBlocks(settings.id_server_file, ID_SERVER_BLOCKS)
+        source = SqliteBlocks(settings.id_server_file, ID_SERVER_BLOCKS, lock_timeout_seconds=1.0)
         source.read_ledger()  # a file that can't be used is said at once
         yield source
         return

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from events.ids.id_blocks import BlockSource, BlocksUnavailable, IdBlock, ReturnedBlock
 
-_AVOIDED_SECONDS: Final = 1.0
+_AVOIDED_SECONDS: Final = 5.0
 """How long a server that did not answer is not asked first."""
 
 

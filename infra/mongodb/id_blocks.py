@@ -26,7 +26,7 @@ class MongoBlocks:
     after any fork."""
 
     def __init__(
-        self, address: str, name: str, series: BlockSeries, timeout_seconds: float = 2.0
+        self, address: str, name: str, series: BlockSeries, timeout_seconds: float = 1.0
     ) -> None:
         """`name` is the document's `_id`; `timeout_seconds` bounds each call, with all retries."""
         self._address = address

@@ -28,7 +28,7 @@ class SqliteBlocks:
     """A `BlockSource` in the file `path`, created at need. Each call has a connection of its own,
     so that nothing is left open over a fork or for another thread."""
 
-    def __init__(self, path: Path, series: BlockSeries, lock_timeout_seconds: float = 1.0) -> None:
+    def __init__(self, path: Path, series: BlockSeries, lock_timeout_seconds: float = 0.25) -> None:
         """`lock_timeout_seconds` is how long a call waits for another process's call to end."""
         self._path = path
         self._series = series

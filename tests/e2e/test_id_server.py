@@ -1,8 +1,6 @@
 """`starling ids serve` as a process, and processes that make ids of its blocks."""
 
-import json
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from events.ids.id_blocks import BlocksUnavailable
+from events.ids.snowflake import decode_id
 from infra.ids.id_server_client import IdServerClient
+from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
+from infra.settings import Settings
+from infra.wiring import open_live_ids
 from tests.support.asgi_servers import unused_port
-from tests.support.starling_program import STARLING, starling_environment
+from tests.support.starling_program import STARLING, starling, starling_environment
 
 
 @contextmanager
@@ -30,15 +32,6 @@ def id_server(port: int, *options: str | Path, **settings: str) -> Iterator[subp
             yield process
         finally:
             process.kill()
-
-
-def run_starling(
-    settings: dict[str, str], *arguments: str | Path, given: bytes = b""
-) -> subprocess.CompletedProcess[bytes]:
-    environment = starling_environment(**settings)
-    return subprocess.run(
-        [STARLING, *arguments], input=given, capture_output=True, env=environment, check=False
-    )
 
 
 def take(client: IdServerClient, count: int) -> list[int]:
@@ -63,42 +56,39 @@ def test_an_id_server_that_is_killed_goes_on_where_it_was_and_so_do_its_clients(
     client.close()
 
 
-def test_ids_by_an_id_server_a_block_server_and_tickets_name_events_in_one_log(
+def test_ids_by_an_id_server_a_block_server_tickets_and_snowflake_are_made_on_one_log(
     tmp_path: Path,
 ) -> None:
     above, below = unused_port(), unused_port()
-    data = tmp_path / "data"
-    ways = (
-        {"STARLING_IDS": "global", "STARLING_ID_SERVER": f"http://127.0.0.1:{below}"},
-        {"STARLING_IDS": "tickets"},
-        {"STARLING_IDS": "snowflake"},
-    )
+    settings = Settings(data=tmp_path / "data", id_server=f"http://127.0.0.1:{below}")
+    settings.make_data_folder()
     ids = []
     with (
         id_server(above, "--data", tmp_path / "ids"),
         id_server(below, "--above", f"http://127.0.0.1:{above}", "--data", tmp_path / "below"),
+        open_log(settings) as log,
     ):
-        for number, way in enumerate(ways):
-            person = {"handle": f"ada{number}", "name": "Ada"}
-            given = json.dumps({"command": "register", "data": person}).encode()
-            done = run_starling(way, "import", "-", "--data", data, given=given)
-            assert done.returncode == 0, done.stderr
-            ids.append(json.loads(done.stdout)["id"])
+        for way in ("global", "tickets", "snowflake", "global"):
+            chosen = settings.model_copy(update={"ids": way})
+            with open_live_ids(chosen, log) as new_id:
+                ids.append(new_id())
     assert not (tmp_path / "below").exists()
-    decoded = json.loads(run_starling({}, "ids", "decode", *ids, "--json").stdout)
-    assert [int(id) for id in ids] == sorted(map(int, ids))
-    assert [one["machine"] // 256 for one in decoded] == [3, 2, 0]
+    assert ids == sorted(ids)
+    assert [decode_id(id).machine // 256 for id in ids] == [3, 2, 0, 3]
+    assert abs(decode_id(ids[0]).ms - clock_ms()) < 60_000
 
 
 def test_without_its_id_server_a_process_ends_with_one_line(tmp_path: Path) -> None:
-    nothing = {"STARLING_IDS": "global"}
-    done = run_starling(nothing, "ids", "next", "--data", tmp_path)
-    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
-    assert b"STARLING_ID_SERVER must name the id server" in done.stderr
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        nothing["STARLING_ID_SERVER"] = f"http://127.0.0.1:{port}"
-        done = run_starling(nothing, "ids", "next", "--data", tmp_path)
-    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
-    assert f"the id server at http://127.0.0.1:{port}: Connection refused".encode() in done.stderr
+    def next_id(address: str = "") -> tuple[int, str]:
+        done = starling(
+            "ids", "next", "--data", tmp_path, STARLING_IDS="global", STARLING_ID_SERVER=address
+        )
+        return done.returncode, done.stderr.decode()
+
+    status, said = next_id()
+    assert (status, said.count("\n")) == (2, 1)
+    assert "STARLING_ID_SERVER must name the id server" in said
+    address = f"http://127.0.0.1:{unused_port()}"
+    status, said = next_id(address)
+    assert (status, said.count("\n")) == (1, 1)
+    assert f"the id server at {address}: Connection refused" in said
