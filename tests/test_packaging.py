@@ -10,7 +10,7 @@ import pytest
 from tests.support.requirements import REPOSITORY
 
 PACKAGES = ("events", "commands", "projections", "api", "streams", "infra")
-RUN_TIME_EXTRAS = ("analysis", "plots", "simulate", "streaming", "eventstoredb", "otel")
+RUN_TIME_EXTRAS = ("analysis", "plots", "s3", "simulate", "streaming", "eventstoredb", "otel")
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
