@@ -14,6 +14,7 @@ PACKAGES = ("events", "commands", "projections", "api", "streams", "infra")
 ENTRY_POINTS = {
     "infra.cli.main", "infra.entrypoints.api_server", "infra.embedded.time_travel",
     "infra.embedded.rebuild_process", "infra.streaming.rebuild_process", "infra.dev.stack_keeper",
+    "infra.dev.ids_client",
 }  # fmt: skip
 """Modules that a process starts with, so that no module has to import them."""
 
