@@ -24,6 +24,7 @@ class ErrorLine(NamedTuple):
 def expected_error_line(error: Exception) -> ErrorLine | None:
     """The line for an error that is no bug of the program; None for every other."""
     from api.accounts.errors import AccountError
+    from api.media.errors import MediaError
     from commands.errors import CommandRejected
     from events.codec import UnknownEvent
     from events.ids.snowflake import SnowflakeError
@@ -51,6 +52,7 @@ def expected_error_line(error: Exception) -> ErrorLine | None:
             | ProjectorAlreadyRunning()
             | CannotRestore()
             | CannotResume()
+            | MediaError()
             | FeedUnavailable()
             | LeaseError()
             | LogError()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from api.accounts.errors import AccountsUnavailable
+from api.media.errors import MediaUnavailable
 from events.log import LogUnavailable
 from infra.embedded.log_mark import LOG_MARK_FILE
 from infra.settings import Settings
@@ -22,7 +23,8 @@ _WHAT_TO_DO: Final = "restore a backup (docs/operations.md)"
 
 
 def require_whole_files(settings: Settings) -> None:
-    """Raises `LogUnavailable` or `AccountsUnavailable` where a file is seen to be damaged."""
+    """Raises `LogUnavailable`, `AccountsUnavailable` or `MediaUnavailable` where a file is seen to
+    be damaged."""
     log, accounts = settings.log_file, settings.accounts_file
     if _is_empty(log) and not _is_empty(settings.views_folder / LOG_MARK_FILE, missing=True):
         raise LogUnavailable(f"the log {log} is empty, and was not: {_WHAT_TO_DO}")
@@ -37,6 +39,12 @@ def require_whole_files(settings: Settings) -> None:
         )
     if damage := _lasting_damage(accounts):
         raise AccountsUnavailable(f"{accounts} is damaged: {damage}; {_WHAT_TO_DO}")
+    media = settings.data / "media.sqlite"
+    if damage := _lasting_damage(media):
+        raise MediaUnavailable(
+            f"{media} is damaged: {damage}; remove it, and what the log says of images is read "
+            "again, but uploads that no post shows yet are gone"
+        )
 
 
 def _require_whole_keys(path: Path) -> None:

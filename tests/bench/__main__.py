@@ -23,6 +23,7 @@ SECTIONS = {
     "ids": "Ids",
     "appends": "The log",
     "http": "Over HTTP",
+    "images": "Images",
     "mission": "The mission's mix",
     "deliveries": "Home timelines",
     "projecting": "Projecting",
