@@ -5,6 +5,7 @@ import os
 import click
 
 from infra.cli.backup import backup, restore_backup
+from infra.cli.copy_log import copy_log
 from infra.cli.dlq import dlq
 from infra.cli.errors import as_user_error
 from infra.cli.events import events, replay, restore
@@ -62,6 +63,7 @@ def main(context: click.Context) -> None:
 
 COMMANDS = (
     backup,
+    copy_log,
     demo,
     dlq,
     down,

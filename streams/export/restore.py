@@ -223,10 +223,11 @@ def _check_versions(log: EventLog, window: list[StoredEvent]) -> None:
     """Raises `CannotRestore` unless every event follows the one before it in its stream."""
     versions: dict[str, int] = {}
     ids: set[int] = set()
+    begun = log.read_many({stored.stream for stored in window if stored.version > 1}, ()).streams
     for stored in window:
         before = versions.get(stored.stream)
         if before is None:
-            before = len(log.read_stream(stored.stream)) if stored.version > 1 else 0
+            before = len(begun.get(stored.stream, ()))
         if stored.version != before + 1 or stored.id in ids:
             raise CannotRestore(
                 f"event {stored.id} has version {stored.version} in {stored.stream}, and version "
