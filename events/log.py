@@ -192,6 +192,15 @@ class EventLog(Protocol):
         taken for another's. A copy of a log has its identity. Raises `LogUnavailable`."""
         ...
 
+    def claim_for(self, owner: str) -> str:
+        """The store of keys, accounts and leases that the log goes with: the first that claimed it,
+        `owner` itself for a log that has none yet. Durable on return; raises `LogUnavailable`.
+
+        Where several machines can write a log, two such stores would give machine ids twice and
+        seal texts under keys that the other doesn't know.
+        """
+        ...
+
     async def append(self, append: AppendRequest) -> AppendResult:
         """Append, durably. Raises `IdempotencyKeyReused`, `WrongVersion`, `IdTaken`,
         `LogUnavailable`.

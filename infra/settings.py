@@ -35,7 +35,7 @@ ENV_FILE: Final = ".env"
 MongoDriver = Literal["motor", "pymongo"]
 WayToMakeIds = Literal["snowflake", "tickets", "global"]
 
-_FROM_FILES: Final = ("secret", "views", "kafka", "tickets", "id_server_password")
+_FROM_FILES: Final = ("secret", "log", "views", "kafka", "tickets", "id_server_password")
 """Settings that a file may hold: `STARLING_..._FILE` names it."""
 
 _WILDCARD_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -109,6 +109,8 @@ class Settings(BaseSettings):
     """API processes."""
     log: Annotated[str, AfterValidator(check_log)] = Field(default="sqlite", repr=False)
     """`sqlite`, or the address of an EventStoreDB: `esdb://host:2113?tls=false`."""
+    log_file: Path | None = None
+    """A file that holds `log`, for an address with a password."""
     views: Annotated[str, AfterValidator(check_views)] = Field(default="sqlite", repr=False)
     """`sqlite`, or the address of a MongoDB: `mongodb://...`."""
     views_file: Path | None = None
@@ -234,8 +236,18 @@ class Settings(BaseSettings):
         return None if self.views == "sqlite" else self.views
 
     @property
-    def log_file(self) -> Path:
-        """The log of record."""
+    def log_is_shared(self) -> bool:
+        """Whether several machines may write the log. What goes with it is in MongoDB then."""
+        return self.log != "sqlite" and self.mongodb is not None
+
+    @property
+    def log_ids_file(self) -> Path:
+        """Where a log lies that has no index of ids. Disposable."""
+        return self.data / "log-ids.sqlite"
+
+    @property
+    def log_path(self) -> Path:
+        """The log of record, where it is in SQLite."""
         return self.data / "log.sqlite"
 
     @property

@@ -298,6 +298,11 @@ def signing_secret(settings: Settings) -> bytes:
     """
     if settings.secret is not None:
         return settings.secret.encode()
+    if settings.log_is_shared:
+        raise InvalidSetting(
+            "other machines may serve the same accounts, and tokens of one must hold on all: give "
+            "each the same STARLING_SECRET or STARLING_SECRET_FILE"
+        )
     path = settings.data / "secret"
     found = read_or_make_secret(path).strip()
     if not _SECRET.fullmatch(found):

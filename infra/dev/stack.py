@@ -46,6 +46,7 @@ from infra.dev.stack_record import (
 )
 from infra.files.atomic_write import write_atomically
 from infra.kafka.topic import FeedTopic, ensure_topic
+from infra.log_of_record import describe_log
 from infra.process.supervisor import open_listener
 from infra.settings import Settings
 from streams.feed.kafka_address import KafkaAddress
@@ -135,7 +136,7 @@ def _start_in_order(start: _StackStart) -> None:
     start.write_line("waiting until every view is current")
     _wait_until_ready(url, start, caught_up=demo_password is not None)
     start.record_place("API", url)
-    start.record_place("log of record", str(settings.log_file))
+    start.record_place("log of record", describe_log(settings))
     start.record_place("logs of processes", str(settings.process_logs_folder))
 
 

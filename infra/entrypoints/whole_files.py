@@ -25,7 +25,7 @@ _WHAT_TO_DO: Final = "restore a backup (docs/operations.md)"
 def require_whole_files(settings: Settings) -> None:
     """Raises `LogUnavailable`, `AccountsUnavailable` or `MediaUnavailable` where a file is seen to
     be damaged."""
-    log, accounts = settings.log_file, settings.accounts_file
+    log, accounts = settings.log_path, settings.accounts_file
     if _is_empty(log) and not _is_empty(settings.views_folder / LOG_MARK_FILE, missing=True):
         raise LogUnavailable(f"the log {log} is empty, and was not: {_WHAT_TO_DO}")
     if damage := _lasting_damage(log):

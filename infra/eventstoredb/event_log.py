@@ -54,6 +54,7 @@ EVENTS_PER_READ: Final = 2000
 NEWEST_EVENTS: Final = 2000
 """Among which `newest_id` looks."""
 IDENTITY_TYPE: Final = "log-identity"
+OWNER_TYPE: Final = "log-owner"
 
 
 class EventStoreLog:
@@ -94,6 +95,13 @@ class EventStoreLog:
         self._index = IdIndex(
             index_file, self.identity, lambda after, limit: self.read_all(after, limit=limit)
         )
+
+    def claim_for(self, owner: str) -> str:
+        claimed = self._decide_first(self._names.owner, OWNER_TYPE, owner)
+        try:
+            return self._connection.run(claimed)
+        except CallRefused as error:
+            raise LogUnavailable(f"the log {self._name} refuses: {error}") from error
 
     # ---- appending ----
 
@@ -313,36 +321,40 @@ class EventStoreLog:
     # ---- which log it is ----
 
     async def _start_pump(self) -> AppendPump:
-        return AppendPump(self._connection, self._identity_write(self.identity))
-
-    def _identity_write(self, identity: str) -> ProposedWrite:
-        """The event that says which log it is: its UUID is the identity."""
-        event = ProposedEvent(
-            str(UUID(identity)), IDENTITY_TYPE, b"{}", b'{"log":"%b"}' % identity.encode()
+        return AppendPump(
+            self._connection, _first_write(self._names.identity, IDENTITY_TYPE, self.identity)
         )
-        return ProposedWrite(self._names.identity, 0, (event,))
 
     async def _find_identity(self, begin: bool) -> str:
         """Of the log that is there, or that is begun."""
-        found = await self._read_identity(None)
+        found = await self._read_first(self._names.identity)
         if found is None and not begin:
             raise LogUnavailable(f"there is no log at {self._name}")
-        while found is None:
-            pump = AppendPump(self._connection, self._identity_write(uuid4().hex))
+        return found or await self._decide_first(self._names.identity, IDENTITY_TYPE, uuid4().hex)
+
+    async def _decide_first(self, stream: str, event_type: str, value: str) -> str:
+        """What the first event of a stream says: `value`, or what another process wrote first."""
+        while (found := await self._read_first(stream)) is None:
+            pump = AppendPump(self._connection, _first_write(stream, event_type, value))
             try:
                 await pump.probe()
             except WrongVersion:
                 pass  # another process was quicker
             finally:
                 pump.stop()
-            found = await self._read_identity(None)
         return found
 
-    async def _read_identity(self, client: NodeClient | None) -> str | None:
-        request = encode_read_stream(self._names.identity, revision=0, count=1)
+    async def _read_first(self, stream: str, client: NodeClient | None = None) -> str | None:
+        request = encode_read_stream(stream, revision=0, count=1)
         events = decode_events(await self._connection.read(request, client))
         return UUID(events[0].uuid).hex if events else None
 
     async def _check_identity(self, client: NodeClient) -> None:
-        if await self._read_identity(client) != self.identity:
+        if await self._read_first(self._names.identity, client) != self.identity:
             raise LogReplaced(f"another log stands at {self._name}: start the program again")
+
+
+def _first_write(stream: str, event_type: str, value: str) -> ProposedWrite:
+    """The first event of a stream that says one thing for ever, 32 hexadecimal digits: its UUID."""
+    metadata = b'{"value":"%b"}' % value.encode()
+    return ProposedWrite(stream, 0, (ProposedEvent(str(UUID(value)), event_type, b"{}", metadata),))

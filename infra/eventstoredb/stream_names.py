@@ -5,6 +5,7 @@ A log lives in a namespace, so that several share one server:
     NAMESPACE.post-17            the stream `post-17`; all of these, and only these, are its events
     NAMESPACE:key-<digest>       the claims of one idempotency key
     NAMESPACE:identity           the log's identity
+    NAMESPACE:owner              which accounts, leases and text keys go with it
 
 The event's data are the JSON bytes of the event as every log keeps them; id, schema, actor,
 causation and correlation are its metadata.
@@ -45,6 +46,7 @@ class StreamNames:
         self.prefix: Final = f"{namespace}."
         """Of every stream with events."""
         self.identity: Final = f"{namespace}:identity"
+        self.owner: Final = f"{namespace}:owner"
         self._keys = f"{namespace}:key-"
 
     def of_stream(self, stream: str) -> str:

@@ -50,7 +50,14 @@ class MemoryLog:
         self._ids: list[int] = []  # in order
         self._results_by_key: dict[str, IdempotencyResult] = {}
         self._waiters: dict[Future[None], AbstractEventLoop] = {}
+        self._owner = ""
         self._closed = False
+
+    def claim_for(self, owner: str) -> str:
+        with self._lock:
+            self._require_open()
+            self._owner = self._owner or owner
+            return self._owner
 
     async def append(self, append: AppendRequest) -> AppendResult:
         with self._lock:

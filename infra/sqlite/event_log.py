@@ -104,6 +104,10 @@ class SqliteLog:
         (row,) = self._select_rows("SELECT value FROM log_identity")
         return str(row[0])
 
+    def claim_for(self, owner: str) -> str:
+        """`owner`: the folder of the file is what a log belongs to here."""
+        return owner
+
     async def append(self, append: AppendRequest) -> AppendResult:
         if self._writer is None:
             raise LogUnavailable(f"the log {self._path} was opened to be read alone")

@@ -111,6 +111,12 @@ def _identify_log(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE meta SET value = 2 WHERE name = 'schema'")
 
 
+def _identify_keys(connection: sqlite3.Connection) -> None:
+    """Give the keys an identity, too, by which a log knows whom it belongs to."""
+    connection.execute("ALTER TABLE log_of_keys ADD COLUMN store TEXT NOT NULL DEFAULT ''")
+    connection.execute("UPDATE log_of_keys SET store = ?", (secrets.token_hex(16),))
+
+
 _LOG_TABLES: Final = (
     """
     CREATE TABLE IF NOT EXISTS meta (
@@ -249,6 +255,6 @@ _MEDIA_TABLES: Final = (
 LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
 ACCOUNTS_SCHEMA: Final = FileSchema((_statements(_ACCOUNT_TABLES),))
 LEASES_SCHEMA: Final = FileSchema((_statements(_LEASE_TABLES),))
-TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES),))
+TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES), _identify_keys))
 ID_BLOCKS_SCHEMA: Final = FileSchema((_statements(_ID_BLOCK_TABLES),))
 MEDIA_SCHEMA: Final = FileSchema((_statements(_MEDIA_TABLES),))

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 from zlib import crc32
 
@@ -72,8 +73,13 @@ class SqliteTextKeys:
                 TEXT_KEYS_SCHEMA.require_current(self._db)
             else:
                 self._db = TEXT_KEYS_SCHEMA.open_private(path, _PRAGMAS)
-                self._db.execute("INSERT OR IGNORE INTO log_of_keys VALUES (1, ?)", (log_identity,))
-            (owner,) = self._db.execute("SELECT identity FROM log_of_keys").fetchone()
+                self._db.execute(
+                    "INSERT OR IGNORE INTO log_of_keys VALUES (1, ?, ?)",
+                    (log_identity, token_hex(16)),
+                )
+            owner, self.identity = self._db.execute(
+                "SELECT identity, store FROM log_of_keys"
+            ).fetchone()
         except (sqlite3.Error, OSError, TypeError) as error:
             raise LogUnavailable(f"{path}: {error}") from error
         if owner != log_identity:

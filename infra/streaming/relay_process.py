@@ -1,6 +1,6 @@
 """The relay process of the streaming profile: publishes the log of a data folder to Kafka.
 
-Of several relays on a data folder one publishes, the holder of a lease; the others stand by.
+Of several relays of a log one publishes, the holder of a lease; the others stand by.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import time
 from typing import Final
 
 from infra.ids.machine_lease import (
+    LeaseStore,
     LeaseStoreUnavailable,
     MachineLease,
     NoFreeMachine,
@@ -18,6 +19,7 @@ from infra.ids.machine_lease import (
 from infra.kafka.feed import KafkaFeed
 from infra.kafka.topic import FeedTopic
 from infra.log_of_record import open_log
+from infra.mongodb.leases import MongoLeases
 from infra.process.child_run import announce_ready, send_heartbeats
 from infra.process.clock import clock_ms
 from infra.process.supervisor import stop_on_signals
@@ -63,7 +65,7 @@ async def run_relay(
 
 async def _wait_for_lease(settings: Settings, stop: asyncio.Event) -> MachineLease | None:
     """Wait for the right to publish; None if the relay was stopped first."""
-    store, owner = SqliteLeases(settings.leases_file), f"relay {lease_owner()}"
+    store, owner = _relay_leases(settings), f"relay {lease_owner()}"
     logged = ""
     while not stop.is_set():
         try:
@@ -79,6 +81,14 @@ async def _wait_for_lease(settings: Settings, stop: asyncio.Event) -> MachineLea
             logged = reason
         await asyncio.wait([asyncio.ensure_future(stop.wait())], timeout=LEASE_SECONDS / 5)
     return None
+
+
+def _relay_leases(settings: Settings) -> LeaseStore:
+    """Where all relays of a log meet. Those of a log in SQLite are on its machine, and go on while
+    MongoDB is away."""
+    if settings.log_is_shared:
+        return MongoLeases(settings.views)
+    return SqliteLeases(settings.leases_file)
 
 
 def _release_lease(lease: MachineLease) -> None:

@@ -22,7 +22,6 @@ from tests.bench.result import Result
 SECTIONS = {
     "ids": "Ids",
     "appends": "The log",
-    "eventstoredb": "The log in EventStoreDB",
     "http": "Over HTTP",
     "images": "Images",
     "mission": "The mission's mix",
@@ -39,7 +38,6 @@ SECTIONS = {
 
 PACKAGES = (
     "eventsourcing",
-    "eventstoredb",
     "fastapi",
     "kafka-python",
     "motor",

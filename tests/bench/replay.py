@@ -61,7 +61,7 @@ def _quick_folder() -> str | None:
 
 def _log(data: Path, events: int) -> SqliteLog:
     data.mkdir()
-    log = SqliteLog(Settings(data=data).log_file)
+    log = SqliteLog(Settings(data=data).log_path)
     asyncio.run(mission_workload.write_log(log, events, USERS))
     return log
 

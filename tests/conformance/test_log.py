@@ -66,6 +66,15 @@ async def test_a_log_has_an_identity_that_no_append_changes(log: EventLog) -> No
     assert re.fullmatch("[0-9a-f]{32}", before)
 
 
+@pytest.mark.parametrize("log", [name for name in LOG_ADAPTERS if name != "sqlite"], indirect=True)
+def test_a_shared_log_goes_with_the_stores_that_claimed_it_first(log: EventLog) -> None:
+    first, second = "a" * 32, "b" * 32
+    assert log.claim_for(first) == first
+    assert log.claim_for(first) == first
+    assert log.claim_for(second) == first
+    assert log.read_all() == []
+
+
 @pytest.mark.parametrize("adapter", LOG_ADAPTERS.values(), ids=LOG_ADAPTERS)
 def test_no_two_logs_have_the_same_identity(adapter: LogAdapter, tmp_path: Path) -> None:
     logs = [adapter.open(Path(mkdtemp(dir=tmp_path))) for _ in range(3)]

@@ -70,7 +70,7 @@ def test_a_whole_log_is_verified_with_0(settings: Settings) -> None:
 
 @pytest.mark.usefixtures("wren")
 def test_a_damaged_log_is_a_finding_a_line_and_1(settings: Settings) -> None:
-    with sqlite3.connect(settings.log_file) as damaged:
+    with sqlite3.connect(settings.log_path) as damaged:
         for (trigger,) in damaged.execute(
             "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         ).fetchall():

@@ -29,7 +29,7 @@ POSTS: Projection = next(projection for projection in ALL_PROJECTIONS if project
 
 async def test_a_post_can_be_read_once_the_status_page_shows_its_position(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
-    log = SqliteLog(settings.log_file)
+    log = SqliteLog(settings.log_path)
     handler = CommandHandler(log, SnowflakeGenerator(1, clock_ms, never_sleep).next_id)
     ada = (await handler.handle(CommandRequest(Register(handle="ada", name="Ada"), actor=0))).id
     stop = asyncio.Event()
@@ -54,7 +54,7 @@ async def test_a_post_can_be_read_once_the_status_page_shows_its_position(tmp_pa
 
 async def test_only_one_projector_works_on_a_data_folder(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
-    log = SqliteLog(settings.log_file)
+    log = SqliteLog(settings.log_path)
     async with open_projector(settings, log):
         with pytest.raises(ProjectorAlreadyRunning, match="another projector is at work"):
             async with open_projector(settings, log):

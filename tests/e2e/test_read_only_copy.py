@@ -87,7 +87,7 @@ def test_events_that_a_copied_wal_still_holds_are_never_left_out_silently(
     with_shm: bool, tmp_path: Path
 ) -> None:
     data = big_logs.create_post_log(tmp_path / "data", 3)
-    log_file = Settings(data=data).log_file
+    log_file = Settings(data=data).log_path
     copy = tmp_path / "copy"
     copy.mkdir()
     with closing(SqliteLog(log_file)) as log:
@@ -110,7 +110,7 @@ def test_events_that_a_copied_wal_still_holds_are_never_left_out_silently(
 
 def test_after_a_clean_stop_the_file_alone_has_every_event(tmp_path: Path) -> None:
     data = big_logs.create_post_log(tmp_path / "data", 3)
-    log_file = Settings(data=data).log_file
+    log_file = Settings(data=data).log_path
     log = SqliteLog(log_file)
     asyncio.run(_append(log, 4))
     with closing(sqlite3.connect(log_file)) as still_open:

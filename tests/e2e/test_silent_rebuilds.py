@@ -75,7 +75,7 @@ async def test_a_rebuild_of_everything_notifies_no_listener_and_the_next_event_n
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     effects = RecordedSideEffects(monkeypatch)
-    log, stop = SqliteLog(settings.log_file), asyncio.Event()
+    log, stop = SqliteLog(settings.log_path), asyncio.Event()
     handler = CommandHandler(log, SnowflakeGenerator(1, clock_ms, never_sleep).next_id)
     async with open_projector(settings, log, rebuilds=False) as projector:
         running = asyncio.create_task(projector.run(stop))

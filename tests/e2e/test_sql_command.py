@@ -104,7 +104,7 @@ def test_questions_are_answered_while_the_log_is_written(tmp_path: Path) -> None
     data = big_logs.create_post_log(tmp_path, 2)
 
     async def run() -> None:
-        log = SqliteLog(Settings(data=data).log_file)
+        log = SqliteLog(Settings(data=data).log_path)
         for number in range(1, 4):
             await log.append(post_append(number))
             asking = asyncio.to_thread(
@@ -123,7 +123,7 @@ def test_questions_are_answered_while_the_log_is_written(tmp_path: Path) -> None
 
 def test_an_event_that_does_not_decode_ends_neither_sql_nor_exports(tmp_path: Path) -> None:
     data = big_logs.create_post_log(tmp_path / "data", 5)
-    with closing(sqlite3.connect(Settings(data=data).log_file)) as damaged:
+    with closing(sqlite3.connect(Settings(data=data).log_path)) as damaged:
         for (trigger,) in damaged.execute(
             "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         ).fetchall():

@@ -91,7 +91,7 @@ def numbers(settings: Settings) -> list[str]:
 
 
 async def test_readers_never_see_less_while_a_rebuild_runs(data: Settings) -> None:
-    log = SqliteLog(data.log_file)
+    log = SqliteLog(data.log_path)
     handler = CommandHandler(log, SnowflakeGenerator(1, clock_ms, never_sleep).next_id)
     ada = (await handler.handle(CommandRequest(Register(handle="ada", name="Ada"), actor=0))).id
     stop, done = asyncio.Event(), asyncio.Event()

@@ -39,12 +39,12 @@ async def _append_author(data: Path) -> None:
         StreamAppend(stream, 0, (NewEvent(first + number, event),))
         for number, (stream, event) in enumerate(writes)
     )
-    with closing(SqliteLog(Settings(data=data).log_file)) as log:
+    with closing(SqliteLog(Settings(data=data).log_path)) as log:
         await log.append(AppendRequest(appends, ACTOR, ACTOR, correlation=first))
 
 
 async def _append_posts(data: Path, count: int) -> None:
-    log = SqliteLog(Settings(data=data).log_file)
+    log = SqliteLog(Settings(data=data).log_path)
     try:
         first = log.head()
         for start in range(first, first + count, EVENTS_PER_APPEND):

@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def log(settings: Settings) -> Iterator[SqliteLog]:
     settings.data.mkdir()
-    log = SqliteLog(settings.log_file)
+    log = SqliteLog(settings.log_path)
     yield log
     log.close()
 
@@ -54,10 +54,22 @@ async def test_a_folder_that_is_not_there_is_made(settings: Settings) -> None:
         assert log.head() == outcome.position
 
 
-def test_a_log_of_another_kind_is_refused(settings: Settings) -> None:
-    elsewhere = Settings(data=settings.data, log="esdb://localhost:2113")
+@pytest.mark.parametrize("address", ["esdb://", "esdb://host:99999", "esdb://host?colour=red"])
+def test_the_address_of_a_log_that_cannot_be_meant_is_refused(
+    settings: Settings, address: str
+) -> None:
+    elsewhere = Settings(data=settings.data, log=address)
     with pytest.raises(InvalidSetting, match="STARLING_LOG"), open_log(elsewhere):
         pass
+
+
+def test_machines_that_share_a_log_need_a_secret_of_their_own_choice(settings: Settings) -> None:
+    shared = Settings(
+        data=settings.data, log="esdb://localhost:2113", views="mongodb://localhost/starling"
+    )
+    with pytest.raises(InvalidSetting, match="STARLING_SECRET"):
+        signing_secret(shared)
+    assert signing_secret(shared.model_copy(update={"secret": "x" * 32})) == b"x" * 32
 
 
 def test_the_secret_is_made_once_and_readable_by_its_owner_alone(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import struct
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -35,11 +36,11 @@ async def folder(tmp_path: Path) -> Settings:
     settings.data.mkdir()
     with open_log(settings) as log:
         await append(log, 0, BEFORE)
-    shutil.copy(settings.log_file, copy)
+    shutil.copy(settings.log_path, copy)
     with open_log(settings) as log:
         await append(log, BEFORE, LOST)
         await project_log(settings, log)
-    copy.replace(settings.log_file)
+    copy.replace(settings.log_path)
     return settings
 
 
@@ -130,14 +131,14 @@ async def test_a_projector_that_is_killed_before_all_is_forgotten_is_followed_by
 
 
 def move_away(settings: Settings) -> None:
-    settings.log_file.replace(settings.data / "moved.sqlite")
+    settings.log_path.replace(settings.data / "moved.sqlite")
 
 
 def put_copy_back(settings: Settings) -> None:
     shutil.copy(settings.data / "copy.sqlite", settings.data / "copied.sqlite")
-    os.replace(settings.data / "copied.sqlite", settings.log_file)
+    os.replace(settings.data / "copied.sqlite", settings.log_path)
     for end in ("-wal", "-shm"):
-        Path(f"{settings.log_file}{end}").unlink(missing_ok=True)
+        Path(f"{settings.log_path}{end}").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("replace", [move_away, put_copy_back])
@@ -147,7 +148,7 @@ async def test_a_running_projector_ends_with_the_reason(
     settings = Settings(data=tmp_path)
     with open_log(settings) as log:
         await append(log, 0, BEFORE)
-    shutil.copy(settings.log_file, tmp_path / "copy.sqlite")
+    shutil.copy(settings.log_path, tmp_path / "copy.sqlite")
     with open_log(settings) as log:
         await append(log, BEFORE, LOST)
         async with open_projector(settings, log, rebuilds=False) as projector:
@@ -176,5 +177,6 @@ async def test_the_mark_is_ahead_of_what_was_applied_and_never_goes_back(tmp_pat
         kept.require_same_log(log)
         kept.close()
         content = (tmp_path / LOG_MARK_FILE).read_bytes()
-    assert int.from_bytes(content[:8], "little") == second.id != third.id
-    assert len(content) == 40
+    assert struct.unpack("=qq", content[:16]) == (second.position, second.id)
+    assert third.id not in struct.unpack("=qq", content[:16])
+    assert len(content) == 48

@@ -111,7 +111,7 @@ def settings(tmp_path: Path) -> Settings:
 async def test_a_folder_of_an_earlier_version_opens_with_all_that_was_in_it(
     settings: Settings, log: int, others: int
 ) -> None:
-    write_file(settings.log_file, OLDEST_LOG, log)
+    write_file(settings.log_path, OLDEST_LOG, log)
     write_file(settings.accounts_file, OLDEST_ACCOUNTS, others)
     write_file(settings.leases_file, OLDEST_LEASES, others)
     with open_write_side(settings) as side:
@@ -126,7 +126,7 @@ async def test_a_folder_of_an_earlier_version_opens_with_all_that_was_in_it(
     )
     with open_write_side(settings) as side:
         assert side.log.identity == identity
-    assert version_of(settings.log_file) == len(LOG_SCHEMA.steps)
+    assert version_of(settings.log_path) == len(LOG_SCHEMA.steps)
 
 
 def test_a_migrated_file_has_the_tables_of_a_new_one(tmp_path: Path) -> None:
@@ -145,16 +145,16 @@ def test_a_migrated_file_has_the_tables_of_a_new_one(tmp_path: Path) -> None:
 def test_a_file_that_a_newer_program_has_used_is_refused_and_left_alone(
     settings: Settings, version: int
 ) -> None:
-    write_file(settings.log_file, OLDEST_LOG, version)
+    write_file(settings.log_path, OLDEST_LOG, version)
     write_file(settings.accounts_file, OLDEST_ACCOUNTS, version)
     write_file(settings.leases_file, OLDEST_LEASES, version)
     with pytest.raises(LogUnavailable, match=f"has schema {version}, this program knows 2: a newe"):
-        SqliteLog(settings.log_file)
+        SqliteLog(settings.log_path)
     with pytest.raises(AccountsUnavailable, match=f"has schema {version}, this program knows 1"):
         SqliteAccounts(settings.accounts_file)
     with pytest.raises(LeaseStoreUnavailable, match=f"schema {version}, this program knows 1"):
         SqliteLeases(settings.leases_file).grant_lease(range(9), "us", 0, 1)
-    assert version_of(settings.log_file) == version
+    assert version_of(settings.log_path) == version
 
 
 def test_an_earlier_program_refuses_a_log_with_an_identity(tmp_path: Path) -> None:
