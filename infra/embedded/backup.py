@@ -42,7 +42,8 @@ MANIFEST: Final = "backup.json"
 _STAGING: Final = ".unfinished"
 _LOCK: Final = "lock"
 _LOG: Final = "log.sqlite"
-_DATABASES: Final = (_LOG, "accounts.sqlite", "media.sqlite")
+_MEDIA_RECORDS: Final = "media.sqlite"
+_DATABASES: Final = (_LOG, "accounts.sqlite", _MEDIA_RECORDS)
 """In the order in which they are copied."""
 _TEXT_KEYS: Final = "text-keys.sqlite"
 _FILES: Final = ("secret", "views/controls.json")
@@ -81,6 +82,7 @@ def create_backup(
                     _copy_database(settings.data / name, staging / name, report_progress)
         except (sqlite3.Error, DamagedCopy) as error:
             raise BackupFailed(f"{error}: no backup was made") from error
+        _forget_alternative_texts(staging / _MEDIA_RECORDS)
         for name in _existing_files(settings.data):
             try:
                 _copy_file(settings.data / name, staging / name)
@@ -160,6 +162,14 @@ def _copy_database(source: Path, target: Path, report_progress: ProgressReport) 
     target.touch(mode=0o600)
     copy_while_written(source, target, report_pages)
     check_database(target)
+
+
+def _forget_alternative_texts(records: Path) -> None:
+    """Of uploads that nothing shows yet: they are personal and not sealed, as those in the log."""
+    if records.is_file():
+        with closing(sqlite3.connect(records, isolation_level=None)) as connection:
+            connection.execute("UPDATE uploads SET alt = ''")
+            connection.execute("VACUUM")
 
 
 def _back_up_keys(

@@ -109,7 +109,7 @@ class SqliteMediaRecords:
             self._db.execute("UPDATE followed SET position = ?", (through,))
             return True
 
-        return await self._change(apply_all)
+        return await self._change(apply_all, erases=True)
 
     async def restart(self) -> None:
         def forget_uses() -> None:
@@ -124,7 +124,7 @@ class SqliteMediaRecords:
             self._delete_uploads("uploaded < ?", (before_ms,))
 
         if await self._run_in_thread(lambda: self._exists("uploads WHERE uploaded < ?", before_ms)):
-            await self._change(delete_old)
+            await self._change(delete_old, erases=True)
 
     async def claim_unused(self, now_ms: int) -> Sequence[str]:
         def claim() -> list[str]:
@@ -181,10 +181,13 @@ class SqliteMediaRecords:
     def _exists(self, where: str, *values: object) -> bool:
         return self._db.execute(f"SELECT 1 FROM {where} LIMIT 1", values).fetchone() is not None
 
-    async def _change(self, work: Callable[[], T]) -> T:
+    async def _change(self, work: Callable[[], T], *, erases: bool = False) -> T:
         def change() -> T:
             with self._transaction():
-                return work()
+                done = work()
+            if erases:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return done
 
         return await self._run_in_thread(change)
 

@@ -170,9 +170,13 @@ async def test_closed_records_are_unavailable(open_records: Open) -> None:
 async def test_what_an_image_shows_is_gone_from_the_file(tmp_path: Path) -> None:
     opened = SqliteMediaRecords(tmp_path / "media.sqlite")
     await opened.add_upload(upload(ADA, X, alt="my secret garden"), 5)
+    assert b"garden" in content_of(tmp_path)
     await opened.follow([OwnerLeft(ADA)], 0, 10)
-    opened.close()
     assert b"garden" not in content_of(tmp_path)
+    await opened.add_upload(upload(ADA, X, NOW, alt="my secret garden"), 5)
+    await opened.follow([MediaShown("post-1", X, ADA, NOW)], 10, 20)
+    assert b"garden" not in content_of(tmp_path), "the log has it, sealed"
+    opened.close()
 
 
 def content_of(folder: Path) -> bytes:

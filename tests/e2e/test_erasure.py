@@ -9,9 +9,11 @@ from pathlib import Path
 import psutil
 
 from infra.encryption.text_cipher import TextCipher
+from infra.files.media_folder import MediaFolder
 from infra.log_of_record import open_log, open_text_keys
 from infra.settings import Settings
 from tests.support.erased_texts import (
+    ERASURE_SECONDS,
     KEPT,
     NAME,
     TEXT,
@@ -28,6 +30,7 @@ from tests.support.running_server import (
     serving_process,
 )
 from tests.support.starling_program import starling
+from tests.support.waiting import wait_until
 
 
 async def test_what_was_deleted_is_in_no_file_and_no_export(tmp_path: Path) -> None:
@@ -37,6 +40,8 @@ async def test_what_was_deleted_is_in_no_file_and_no_export(tmp_path: Path) -> N
         await writers.write()
         shown = await send_request(server, "GET", f"/v1/posts/{writers.post}", writers.bob["token"])
         assert (shown.json()["text"], shown.json()["posted_by"]["name"]) == (TEXT, NAME)
+        image = MediaFolder(data / "media").path_of(writers.image)
+        assert image.exists()
         assert all(text in readable_texts(data) for text in (*WRITTEN, KEPT))
         # The copy in Parquet, and a view as it was.
         asked = starling("sql", "SELECT text, data FROM events", "--json", "--data", data)
@@ -47,6 +52,7 @@ async def test_what_was_deleted_is_in_no_file_and_no_export(tmp_path: Path) -> N
         assert past.json()["name"] == NAME
         await writers.delete()
         await wait_until_erased(data)
+        await wait_until(lambda: not image.exists(), seconds=ERASURE_SECONDS)
         assert KEPT in readable_texts(data)
         for path, status in (
             (f"/v1/users/{writers.ada['id']}?at={before}", 404),
@@ -112,8 +118,10 @@ async def test_a_server_that_is_killed_while_it_erases_goes_on_when_it_starts_ag
         for process in psutil.Process(server.pid).children(recursive=True):
             process.send_signal(signal.SIGKILL)
         server.kill()
+    image = MediaFolder(data / "media").path_of(writers.image)
     async with serving_process("--data", data):
         await wait_until_erased(data)
+        await wait_until(lambda: not image.exists(), seconds=ERASURE_SECONDS)
     assert KEPT in readable_texts(data)
 
 

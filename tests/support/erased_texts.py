@@ -2,16 +2,18 @@
 
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from tests.support.media import image_bytes
 from tests.support.running_server import register_user, send_request
 from tests.support.starling_program import starling
 from tests.support.waiting import wait_until
 
 NAME, BIO = "Quillfeather Marker", "Born where the otters sing"
 TEXT, FIRST, EDITED = "the walrus confessed", "a heron in the attic", "two herons in the attic"
+ALT: Final = "a badger asleep in the pantry"
 KEPT: Final = "the lighthouse stays lit"
-WRITTEN: Final = (NAME, BIO, TEXT, FIRST, EDITED)
+WRITTEN: Final = (NAME, BIO, TEXT, FIRST, EDITED, ALT)
 
 ERASURE_SECONDS: Final = 20.0
 
@@ -41,7 +43,9 @@ class Writers:
         self.bob = await register_user(self.server, "bob")
         token = self.ada["token"]
         await self.send("PATCH", "/v1/users/me", token, {"name": NAME, "bio": BIO})
-        self.post = await self.send("POST", "/v1/posts", token, {"text": TEXT})
+        self.image = await self.upload(token)
+        post = {"text": TEXT, "media": [self.image]}
+        self.post = await self.send("POST", "/v1/posts", token, post)
         token = self.bob["token"]
         self.deleted = await self.send("POST", "/v1/posts", token, {"text": FIRST})
         await self.send("PATCH", f"/v1/posts/{self.deleted}", token, {"text": EDITED})
@@ -51,8 +55,16 @@ class Writers:
         await self.send("DELETE", f"/v1/posts/{self.deleted}", self.bob["token"])
         await self.send("DELETE", "/v1/users/me", self.ada["token"])
 
+    async def upload(self, token: str) -> str:
+        """The id of an image, with what it shows in words."""
+        form: dict[str, Any] = {"files": {"file": ("a.png", image_bytes())}, "data": {"alt": ALT}}
+        answer = await send_request(self.server, "POST", "/v1/media", token, **form)
+        assert answer.status_code == 201, answer.text
+        id: str = answer.json()["id"]
+        return id
+
     async def send(
-        self, method: str, path: str, token: str, body: dict[str, str] | None = None
+        self, method: str, path: str, token: str, body: dict[str, Any] | None = None
     ) -> str:
         answer = await send_request(self.server, method, path, token, json=body)
         assert answer.status_code in {200, 201}, answer.text
