@@ -110,10 +110,10 @@ lock: ## write requirements/ anew (needs uv; UPGRADE=--upgrade takes newer versi
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	$(COMPILE) $(UPGRADE) --all-extras -o requirements/versions.txt
 	$(CUT) -o requirements/run.txt
-	$(CUT) -o requirements/setup.txt --extra analysis --extra simulate --extra plots
+	$(CUT) -o requirements/setup.txt --extra analysis --extra simulate --extra plots --extra s3
 	$(CUT) -o requirements/dev.txt --extra dev
 	$(CUT) -o requirements/test.txt --extra test --extra lint
-	$(CUT) -o requirements/streaming.txt --extra streaming
+	$(CUT) -o requirements/streaming.txt --extra streaming --extra s3
 	$(CUT) -o requirements/engines.txt --extra engines
 	$(CUT) -o requirements/eventstoredb.txt --extra eventstoredb
 	$(CUT) -o requirements/bench.txt --extra bench
