@@ -90,10 +90,15 @@ class AppendHandover:
     def _begin(self, handed: _Handed) -> None:
         append = handed.append
         before = self._busy_streams.get(append.stream)
-        doing = append.submit() if before is None else None
+        doing: Future[AppendResult] | None = None
+        try:
+            doing = append.submit() if before is None else None
+        except Exception as error:  # noqa: BLE001 - it is raised where the append is awaited
+            doing = self._loop.create_future()
+            doing.set_exception(error)
         if doing is None:
-            doing = self._loop.create_task(_run_after(before, append.run))
-            self._busy_streams[append.stream] = doing
+            doing = task = self._loop.create_task(_run_after(before, append.run))
+            self._busy_streams[append.stream] = task
         self._under_way.add(doing)
         doing.add_done_callback(lambda done: self._note_outcome(handed, done))
 

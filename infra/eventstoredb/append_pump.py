@@ -125,11 +125,13 @@ class AppendPump:
             answered = self._count - len(self._attempts)
             try:
                 await self._append_over_one_call()
-            except (CallRefused, LogReplaced) as error:
+            except CallRefused as error:
                 self._fail_all(error)
             except CallFailed as error:
                 self._note_problem(str(error))
                 self._fail_overdue(str(error))
+            except Exception as error:  # noqa: BLE001 - it is raised where appends are awaited
+                self._fail_all(error)
             if self._count - len(self._attempts) > answered:
                 pause = FIRST_PAUSE
             await asyncio.sleep(pause)
@@ -224,7 +226,7 @@ class AppendPump:
         request = encode_read_stream(stream, revision=expected + len(events) - 1, count=1)
         try:
             (event,) = decode_events(await self._connection.read(request))
-        except (CallFailed, LogUnavailable, ValueError) as error:
+        except (LogUnavailable, ValueError) as error:
             self._settle(correlation, self._unavailable(str(error)))
         else:
             self._settle(correlation, event.position)

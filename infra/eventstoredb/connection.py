@@ -47,6 +47,8 @@ FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 0.5
 """Seconds between two tries."""
 
+CLOSING_SECONDS: Final = 0.002
+"""That a cut connection takes until it is closed."""
 READS_AT_ONCE: Final = 64
 """A node lets a connection have a hundred calls."""
 
@@ -104,9 +106,14 @@ class NodeClient(Client):
             await self.channel.__connect__()
 
     def close(self) -> None:
-        """End every call of it."""
+        """End every call of it. The connection is cut: TLS would wait for the node's farewell, and
+        a node that is out of reach gives none."""
         if self._channel is not None:
+            protocol = self._channel._protocol
+            transport = getattr(protocol and protocol.connection, "_transport", None)
             self._channel.close()
+            if transport is not None:
+                transport.abort()
 
     async def _add_headers(self, request: SendRequest) -> None:
         request.metadata.update(self._headers)
@@ -177,6 +184,7 @@ class NodeConnection:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.drop()
+        await asyncio.sleep(CLOSING_SECONDS)
 
     def drop(self) -> None:
         """End every call and connect anew at the next one."""
@@ -187,8 +195,8 @@ class NodeConnection:
     async def read(self, request: ReadRequest, client: NodeClient | None = None) -> list[bytes]:
         """The replies to a read, all of them, tried again where the call fails.
 
-        Raises `CallRefused`, `PositionRefused`, `LogUnavailable`. With `client`: one try, through
-        it, which also raises `CallFailed`.
+        Raises `PositionRefused`, `LogUnavailable`. With `client`: one try, through it, which raises
+        `CallFailed`.
         """
         if client is not None:
             return await self._read_once(client, request)
@@ -281,8 +289,10 @@ class NodeConnection:
         while True:
             try:
                 return await call(await self.client())
-            except CallRefused:
+            except PositionRefused:
                 raise
+            except CallRefused as error:
+                raise LogUnavailable(f"the log {self.address} refuses: {error}") from error
             except CallFailed as error:
                 if self.loop.time() + pause > give_up:
                     raise LogUnavailable(f"the log {self.address} does not answer: {error}") from (

@@ -36,7 +36,7 @@ from infra.eventstoredb.connection import NodeClient, NodeConnection
 from infra.eventstoredb.event_bell import EventBell
 from infra.eventstoredb.id_index import IdIndex
 from infra.eventstoredb.idempotency_claims import IdempotencyClaims
-from infra.eventstoredb.node_errors import CallRefused, PositionRefused
+from infra.eventstoredb.node_errors import PositionRefused
 from infra.eventstoredb.stream_names import StreamNames, propose_events
 from infra.eventstoredb.wire import (
     LARGEST_INT64,
@@ -81,9 +81,6 @@ class EventStoreLog:
             self.identity: Final = self._connection.run(self._find_identity(begin=not read_only))
             self._connection.check_node = self._check_identity
             self._pump = None if read_only else self._connection.run(self._start_pump())
-        except CallRefused as error:
-            self._connection.close()
-            raise LogUnavailable(f"the log {address} refuses: {error}") from error
         except BaseException:
             self._connection.close()
             raise
