@@ -100,7 +100,7 @@ def test_every_container_is_pinned_hardened_watched_and_started_again(
 ) -> None:
     for name, service in services.items():
         if service["image"] != "starling":
-            assert re.fullmatch(r"[\w/]+:\d+\.\d+\.\d+", service["image"]), name
+            assert re.fullmatch(r"[\w/]+:\d+\.\d+\.\d+(-jammy)?", service["image"]), name
             assert service["user"].split(":")[0] not in ("root", "0")
             assert service["healthcheck"]["test"]
         assert service["restart"] == "unless-stopped"
