@@ -34,7 +34,8 @@ soak: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines $(VENV)/.eventstoredb ##
 		tests/soak/test_random_requests.py tests/soak/test_damaged_folders.py \
 		tests/e2e/test_kill_under_load.py tests/e2e/test_stopped_processes.py \
 		tests/engines/test_up_command.py tests/engines/test_relay.py tests/engines/test_mongodb_faults.py \
-		tests/engines/test_mongodb_responses.py tests/engines/test_faust_over_mongodb.py tests/laws
+		tests/engines/test_mongodb_responses.py tests/engines/test_faust_over_mongodb.py tests/laws \
+		tests/conformance/test_log_processes.py
 
 check: $(VENV)/.test $(VENV)/.streaming $(VENV)/.eventstoredb ## format, lint, types and import contracts
 	$(BIN)/ruff format --check --quiet .

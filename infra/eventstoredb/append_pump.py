@@ -20,9 +20,9 @@ from infra.eventstoredb.connection import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     TRIES,
-    BatchAppendCall,
     NodeConnection,
 )
+from infra.eventstoredb.many_messages import BatchAppendCall, send_requests
 from infra.eventstoredb.node_errors import CallFailed, CallRefused
 from infra.eventstoredb.wire import (
     LARGEST_INT64,
@@ -172,9 +172,11 @@ class AppendPump:
         loop = self._connection.loop
         while True:
             while self._unsent:
-                attempt = self._unsent.popleft()
-                attempt.sent = loop.time()
-                await call.send_message(attempt.request)
+                sending, self._unsent = self._unsent, deque()
+                now = loop.time()
+                for attempt in sending:
+                    attempt.sent = now
+                await send_requests(call, [attempt.request for attempt in sending])
             self._wake.clear()
             await self._wake.wait()
 

@@ -31,6 +31,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from events.log import LogUnavailable
 from infra.eventstoredb.address import Endpoint, EventStoreAddress
+from infra.eventstoredb.many_messages import BatchAppendCall, ReadCall, receive_replies
 from infra.eventstoredb.node_errors import CallFailed, CallRefused, PositionRefused
 from infra.eventstoredb.wire import (
     BatchAppendReply,
@@ -65,9 +66,6 @@ _BROKEN: Final = (
     OSError, StreamTerminatedError, ProtocolError, h2.exceptions.ProtocolError, AssertionError,
     AttributeError,
 )  # fmt: skip
-
-ReadCall = Stream[ReadRequest, bytes]
-BatchAppendCall = Stream[BatchAppendRequest, bytes]
 
 
 class NodeClient(Client):
@@ -307,7 +305,7 @@ class NodeConnection:
             self._calling(_read_call(client, self.address.deadline)) as call,
         ):
             await call.send_message(request, end=True)
-            return [reply async for reply in call]
+            return await receive_replies(call)
 
     @asynccontextmanager
     async def _calling(self, call: Stream[Any, Any]) -> AsyncIterator[Stream[Any, Any]]:

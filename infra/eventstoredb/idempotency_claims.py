@@ -16,7 +16,7 @@ one that died from one that is slow.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 from uuid import uuid4
 
@@ -34,7 +34,7 @@ from events.log import (
 from infra.eventstoredb.append_pump import AppendPump, ProposedWrite
 from infra.eventstoredb.connection import NodeConnection
 from infra.eventstoredb.stream_names import StreamNames
-from infra.eventstoredb.wire import ProposedEvent, decode_events, encode_read_stream
+from infra.eventstoredb.wire import ProposedEvent, ReadEvent, decode_events, encode_read_stream
 
 CLAIM_TYPE: Final = "idempotency-claim"
 
@@ -61,6 +61,9 @@ class Claim(msgspec.Struct):
     events: list[ClaimedEvent] = []
     position: str = "0"
     """Of the result, where there are no events."""
+    void: bool = False
+    """No claim, but put over one that named a version which its stream had not reached: it would
+    come true later, after its owner was told that it was refused."""
 
     def write(self) -> ProposedWrite:
         """The append of its events."""
@@ -147,7 +150,18 @@ class IdempotencyClaims:
                     return earlier
         if write is None:
             return AppendResult(append.result_id, position)
-        return await pump.submit(write)
+        try:
+            return await pump.submit(write)
+        except WrongVersion:
+            if not await self._events_at(claim):
+                await self._void(claim, stream, version + 1, pump)
+            raise
+
+    async def _void(self, claim: Claim, stream: str, version: int, pump: AppendPump) -> None:
+        void = Claim(claim.name, claim.fingerprint, claim.result, void=True)
+        event = ProposedEvent(str(uuid4()), CLAIM_TYPE, b"{}", msgspec.json.encode(void))
+        with suppress(WrongVersion):  # another claim is over it
+            await pump.submit(ProposedWrite(stream, version, (event,)))
 
     async def _settle(
         self, claim: Claim, key: IdempotencyKey, pump: AppendPump
@@ -155,6 +169,8 @@ class IdempotencyClaims:
         """The result of a claim, which is done where it was not; None for a dead claim."""
         position = await self._position(claim)
         if position is None:
+            if claim.void:
+                return None
             try:
                 position = (await pump.submit(claim.write())).position
             except WrongVersion:
@@ -165,15 +181,21 @@ class IdempotencyClaims:
 
     async def _position(self, claim: Claim) -> int | None:
         """Of the last event of a claim; None where it isn't done, or dead."""
+        if claim.void:
+            return None
         if not claim.events:
             return int(claim.position)
-        request = encode_read_stream(
-            claim.stream, revision=claim.expected_version, count=len(claim.events)
-        )
-        there = decode_events(await self._connection.read(request))
+        there = await self._events_at(claim)
         if not there or there[0].uuid != claim.events[0].uuid:
             return None
         return there[-1].position
+
+    async def _events_at(self, claim: Claim) -> list[ReadEvent]:
+        """What stands where a claim's events belong."""
+        request = encode_read_stream(
+            claim.stream, revision=claim.expected_version, count=len(claim.events)
+        )
+        return decode_events(await self._connection.read(request))
 
     async def _last_claim(self, key: str) -> tuple[int, Claim | None]:
         """The version of a key's stream, and the claim there."""

@@ -22,6 +22,7 @@ from tests.bench.result import Result
 SECTIONS = {
     "ids": "Ids",
     "appends": "The log",
+    "eventstoredb": "The log in EventStoreDB",
     "http": "Over HTTP",
     "images": "Images",
     "mission": "The mission's mix",
@@ -38,6 +39,7 @@ SECTIONS = {
 
 PACKAGES = (
     "eventsourcing",
+    "eventstoredb",
     "fastapi",
     "kafka-python",
     "motor",

@@ -15,6 +15,7 @@ from streams.export.verify import verify_log
 from tests.support.log_adapters import FIRST_ID, LOG_ADAPTERS, MULTI_PROCESS_LOGS
 from tests.support.log_writer_process import CONTESTED_STREAM
 from tests.support.requirements import REPOSITORY
+from tests.support.soak import amount
 
 ENDLESS = 1 << 30
 
@@ -110,7 +111,7 @@ def test_what_was_acknowledged_survives_kill_9(
 ) -> None:
     acknowledged: list[int] = []
     writers = [start(0, ENDLESS), start(ENDLESS, ENDLESS)]
-    for kills in range(2, 12):
+    for kills in range(2, amount(7, 12)):
         for writer in writers:
             if not writer.poll() and writer.stdin and not writer.stdin.closed:
                 assert line(writer) == "ready"

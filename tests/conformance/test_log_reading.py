@@ -219,6 +219,17 @@ async def test_a_refused_append_does_not_use_up_its_key(log: EventLog) -> None:
     assert (await log.append(post_append(2, key="k"))).replayed is False
 
 
+async def test_a_refused_append_stays_refused_when_its_stream_reaches_the_version_it_named(
+    log: EventLog,
+) -> None:
+    with pytest.raises(WrongVersion):
+        await log.append(like_append("like-1-1", 1, 1, key=IdempotencyKey("k", b"hello")))
+    await log.append(like_append("like-1-1", 0, 2))
+    assert log.idempotency_result("k") is None
+    assert (await log.append(post_append(3, key="k"))).replayed is False
+    assert numbers(log) == [2, 3]
+
+
 async def test_a_key_is_remembered_without_any_event(log: EventLog) -> None:
     await log.append(post_append(1))
     nothing = AppendRequest((), ACTOR, 42, 43, key=IdempotencyKey("k", b"f"))
