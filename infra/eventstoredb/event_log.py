@@ -94,11 +94,7 @@ class EventStoreLog:
         )
 
     def claim_for(self, owner: str) -> str:
-        claimed = self._decide_first(self._names.owner, OWNER_TYPE, owner)
-        try:
-            return self._connection.run(claimed)
-        except CallRefused as error:
-            raise LogUnavailable(f"the log {self._name} refuses: {error}") from error
+        return self._connection.run(self._decide_first(self._names.owner, OWNER_TYPE, owner))
 
     # ---- appending ----
 
