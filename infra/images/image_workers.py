@@ -76,6 +76,7 @@ class ImageWorkers:
                 *python_command("-m", "infra.images.image_worker"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                env={},  # what decodes anything that is sent should know no secret
                 start_new_session=True,  # Ctrl-C is for the process that ends it
             )
         except OSError as error:

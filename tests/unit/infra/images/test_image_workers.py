@@ -45,6 +45,16 @@ async def test_an_image_comes_back_as_it_is_converted_here(workers: ImageWorkers
     assert [child.pid for child in children()] == [worker.pid], "a refusal costs no process"
 
 
+async def test_a_process_that_decodes_knows_no_secret_of_the_server(
+    workers: ImageWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STARLING_SECRET", "what signs all tokens")
+    await workers.convert(image_bytes())
+    [worker] = children()
+    assert "STARLING_SECRET" not in worker.environ()
+    assert worker.num_fds() <= 4
+
+
 async def test_a_process_that_died_is_replaced(workers: ImageWorkers) -> None:
     await workers.convert(image_bytes())
     [first] = children()
