@@ -9,7 +9,6 @@ waits for it.
 import asyncio
 import threading
 from asyncio import AbstractEventLoop, Future, Task
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -42,7 +41,7 @@ class AppendHandover:
         self._loop = loop
         self._name = name
         self._lock = threading.Lock()
-        self._handed: deque[_Handed] = deque()
+        self._trays: dict[AbstractEventLoop, list[_Handed]] = {}
         self._closed = False
         # On the connection's thread alone:
         self._busy_streams: dict[str, Task[AppendResult]] = {}
@@ -56,10 +55,12 @@ class AppendHandover:
         with self._lock:
             if self._closed:
                 raise LogUnavailable(f"the log {self._name} is closed")
-            first = not self._handed
-            self._handed.append(_Handed(append, loop, future))
-        if first:
-            loop.call_soon(self._wake)
+            tray = self._trays.get(loop)
+            if tray is None:
+                # A tray of its own: no loop depends on another that may stand still.
+                tray = self._trays[loop] = []
+                loop.call_soon(self._wake)
+            tray.append(_Handed(append, loop, future))
         return future
 
     def close(self) -> None:
@@ -81,11 +82,12 @@ class AppendHandover:
     def _begin_handed(self) -> None:
         while True:
             with self._lock:
-                if not self._handed:
-                    return
-                handed, self._handed = self._handed, deque()
-            for one in handed:
-                self._begin(one)
+                trays, self._trays = self._trays, {}
+            if not trays:
+                return
+            for tray in trays.values():
+                for handed in tray:
+                    self._begin(handed)
 
     def _begin(self, handed: _Handed) -> None:
         append = handed.append

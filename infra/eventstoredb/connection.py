@@ -6,6 +6,7 @@ owns a thread with an event loop; its coroutines run there, and `run` has them r
 
 import asyncio
 import base64
+import re
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -61,6 +62,7 @@ _REFUSALS: Final = (
     Status.FAILED_PRECONDITION, Status.INVALID_ARGUMENT, Status.PERMISSION_DENIED,
     Status.UNAUTHENTICATED, Status.UNIMPLEMENTED,
 )  # fmt: skip
+_BAD_POSITION: Final = re.compile("ReadAllResult: (Error|InvalidPosition)|invalid ?position", re.I)
 # A connection that ends in the midst of a call shows in grpclib as any of these.
 _BROKEN: Final = (
     OSError, StreamTerminatedError, ProtocolError, h2.exceptions.ProtocolError, AssertionError,
@@ -330,10 +332,12 @@ class NodeConnection:
             self._named_leader = Endpoint(host, int(str(trailers["leader-endpoint-port"])))
             self.drop()
             return CallFailed(f"another node leads: {self._named_leader}")
+        if _BAD_POSITION.search(words):
+            return PositionRefused(words)
         if error.status in _REFUSALS:
             return CallRefused(words)
-        if error.status is Status.UNKNOWN and ("ReadAllResult: Error" in words):
-            return PositionRefused(words)
+        if self.address.discover:
+            self.drop()  # another node may lead by now: ask again
         return CallFailed(words)
 
 

@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 pytest.importorskip("infra.eventstoredb.client_package")
 
 from infra.eventstoredb.event_log import EventStoreLog
-from tests.standins.event_store_node import FOLLOWER, LEADER, EventStoreNode
+from tests.standins.event_store_node import FOLLOWER, LEADER, EventStoreNode, EventStoreProcess
 from tests.standins.node_faults import Fault
 
 DEADLINE_MS = 400
@@ -49,8 +49,10 @@ def log(node: EventStoreNode, tmp_path: Path) -> Iterator[EventStoreLog]:
         yield log
 
 
-def open_log(address: str, folder: Path, *, read_only: bool = False) -> EventStoreLog:
-    address = f"{address}&defaultDeadline={DEADLINE_MS}"
+def open_log(
+    address: str, folder: Path, *, read_only: bool = False, deadline_ms: int = DEADLINE_MS
+) -> EventStoreLog:
+    address = f"{address}&defaultDeadline={deadline_ms}"
     log = open_event_store_log(address, folder / "ids.sqlite", read_only=read_only)
     assert isinstance(log, EventStoreLog)
     return log
@@ -126,6 +128,21 @@ async def test_a_restart_of_the_node_loses_and_repeats_none_of_twenty_appends_un
     done = await asyncio.gather(*under_way)
     assert [result.result_id - FIRST_ID for result in done] == list(range(20))
     assert sorted(id - FIRST_ID for id, *_ in all_event_keys(log)) == list(range(20))
+
+
+async def test_a_killed_node_comes_back_with_all_that_was_answered(tmp_path: Path) -> None:
+    with (
+        EventStoreProcess(tmp_path / "node.log") as node,
+        # Python takes its time to start again.
+        closing(open_log(node.address, tmp_path, deadline_ms=10_000)) as log,
+    ):
+        under_way = [asyncio.ensure_future(log.append(post_append(n))) for n in range(200)]
+        await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.to_thread(node.kill)
+        await asyncio.to_thread(node.start)
+        done = await asyncio.gather(*under_way)
+        assert [result.result_id - FIRST_ID for result in done] == list(range(200))
+        assert {result.position for result in done} == {e.position for e in log.read_all()}
 
 
 async def test_a_process_that_dies_between_claim_and_events_leaves_its_decision(

@@ -240,6 +240,23 @@ def test_event_loops_of_several_threads_share_a_log(log: EventLog) -> None:
     assert len(versions) >= each
 
 
+async def test_an_event_loop_that_stands_still_keeps_no_other_from_appending(
+    log: EventLog,
+) -> None:
+    other: list[AppendResult] = []
+
+    def append_elsewhere() -> None:
+        other.append(asyncio.run(log.append(post_append(2))))
+
+    own = asyncio.ensure_future(log.append(post_append(1)))
+    await asyncio.sleep(0)
+    thread = threading.Thread(target=append_elsewhere, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert other
+    await own
+
+
 async def test_a_cancelled_append_disturbs_no_other(log: EventLog) -> None:
     impatient = asyncio.ensure_future(log.append(post_append(1)))
     patient = asyncio.ensure_future(log.append(post_append(2)))
