@@ -50,6 +50,8 @@ class StreamingStack:
             STARLING_DATA=str(self.settings.data),
             STARLING_KAFKA=self.settings.kafka or "",
             STARLING_VIEWS=self.settings.views,
+            STARLING_LOG=self.settings.log,
+            STARLING_SECRET=self.settings.secret or "",
         )
 
     @property
