@@ -3,7 +3,9 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
@@ -21,6 +23,7 @@ from tests.support.acknowledged_writes import (
     check_posts,
     check_relations,
 )
+from tests.support.event_store import event_store_is_installed
 from tests.support.fresh_projection import (
     all_rows,
     fresh_views,
@@ -31,25 +34,51 @@ from tests.support.load_under_kill import HttpLoad, RestartedImporter
 from tests.support.no_rings import NoRings
 from tests.support.server_processes import ServerProcesses, running_processes
 from tests.support.soak import amount
+from tests.support.starling_program import starling_environment
 
-ROUNDS = amount(12, 60)
+if TYPE_CHECKING:
+    from tests.standins.event_store_node import EventStoreProcess
+
+ROUNDS = {"sqlite": amount(12, 60), "eventstoredb": amount(6, 60)}
 """Kills, over all victims."""
 ANSWERS_BETWEEN = 50
 """Answers that people get between two kills, at least: otherwise nothing would be under way."""
 
 
+@pytest.fixture(params=["sqlite", "eventstoredb"])
+def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator["EventStoreProcess | None"]:
+    """The node that holds the log of record; None for a log in SQLite."""
+    if request.param == "sqlite":
+        yield None
+        return
+    if not event_store_is_installed():
+        pytest.skip("the package eventstoredb needs Python below 3.13")
+    from tests.standins.event_store_node import EventStoreProcess
+
+    with EventStoreProcess(tmp_path / "node.log") as started:
+        yield started
+
+
 async def kills(
-    running: ServerProcesses, load: HttpLoad, importer: RestartedImporter, seed: int
+    running: ServerProcesses,
+    load: HttpLoad,
+    importer: RestartedImporter,
+    node: "EventStoreProcess | None",
+    seed: int,
 ) -> Counter[str]:
     """Kill a process again and again and start it again at once; which one, how often."""
     rng = random.Random(seed)
+    candidates = ["api", "api", "projector", "import", *(["node"] if node is not None else [])]
     apis = [await running.start_api(), await running.start_api()]
     projector = await running.start_projector()
     victims: Counter[str] = Counter()
-    for _ in range(ROUNDS):
+    rounds = ROUNDS["sqlite" if node is None else "eventstoredb"]
+    # Each at least once.
+    order = rng.sample(candidates, len(candidates))
+    order += rng.choices(candidates, k=rounds - len(order))
+    for victim in order:
         await load.wait_for_responses(ANSWERS_BETWEEN)
         await asyncio.sleep(rng.uniform(0, 0.2))
-        victim = rng.choice(("api", "api", "projector", "import"))
         victims[victim] += 1
         if victim == "api":
             await running.kill(apis.pop(0))
@@ -57,6 +86,9 @@ async def kills(
         elif victim == "projector":
             await running.kill(projector)
             projector = await running.start_projector()
+        elif victim == "node" and node is not None:
+            node.kill()
+            await asyncio.to_thread(node.start)
         else:
             await importer.kill_current()
     return victims
@@ -92,14 +124,18 @@ async def check_newcomers(load: HttpLoad) -> None:
 
 @pytest.mark.timeout(amount(400, 1200))
 async def test_what_was_acknowledged_survives_kill_9_once_and_the_views_catch_up(
-    tmp_path: Path,
+    tmp_path: Path, node: "EventStoreProcess | None"
 ) -> None:
-    settings = Settings(data=tmp_path / "data")
+    log_of_record = "sqlite" if node is None else node.address
+    settings = Settings(data=tmp_path / "data", log=log_of_record)
     patience = aiohttp.ClientTimeout(total=10)
     async with (
         running_processes(settings.data) as running,
         aiohttp.ClientSession(timeout=patience) as session,
     ):
+        running.use_environment(
+            starling_environment(STARLING_DATA=str(settings.data), STARLING_LOG=log_of_record)
+        )
         load, importer = HttpLoad(session, running), RestartedImporter(running, tmp_path)
         first = await running.start_api()
         assert {(await person.register()).status for person in load.people} == {201}
@@ -107,12 +143,12 @@ async def test_what_was_acknowledged_survives_kill_9_once_and_the_views_catch_up
         async with load.running():
             importing = asyncio.create_task(importer.run(load.stop))
             try:
-                victims = await kills(running, load, importer, seed=5)
+                victims = await kills(running, load, importer, node, seed=5)
             except BaseException:
                 importing.cancel()
                 raise
         await importing
-        assert set(victims) == {"api", "projector", "import"}
+        assert set(victims) == {"api", "projector", "import"} | ({"node"} if node else set())
         with open_log(settings) as log, open_text_reader(settings, log) as open_text:
             events = all_events(log, open_text)
             check_posts(events, load.people)
