@@ -280,6 +280,11 @@ class EventLog(Protocol):
         """Sleep until the head is above `after`; False if `timeout` seconds pass first."""
         ...
 
+    def hidden_streams(self) -> list[str]:
+        """Streams of which the store hides events that were appended, or may come to, because its
+        administrator had it truncate or delete them. There should be none; takes a while."""
+        ...
+
     def write_problem(self) -> str | None:
         """Why nothing can be appended at the moment ('database or disk is full'), as this process's
         last try showed; None as far as is known. It ends by itself once the log can be written."""

@@ -34,6 +34,7 @@ from infra.eventstoredb.append_handover import AppendHandover, HandedAppend
 from infra.eventstoredb.append_pump import AppendPump, ProposedWrite
 from infra.eventstoredb.connection import NodeClient, NodeConnection
 from infra.eventstoredb.event_bell import EventBell
+from infra.eventstoredb.hidden_streams import find_hidden_streams
 from infra.eventstoredb.id_index import IdIndex
 from infra.eventstoredb.idempotency_claims import IdempotencyClaims
 from infra.eventstoredb.node_errors import PositionRefused
@@ -253,6 +254,9 @@ class EventStoreLog:
         found = await self._bell.wait_above(after, end - loop.time())
         self._connection.require_open()
         return found
+
+    def hidden_streams(self) -> list[str]:
+        return find_hidden_streams(self._read, self._names)
 
     def write_problem(self) -> str | None:
         return None if self._pump is None else self._pump.problem

@@ -67,8 +67,8 @@ class StreamNames:
         found: list[StoredEvent] = []
         try:
             for stream, revision, position, _, type, metadata, data in events:
-                if not stream.startswith(prefix):
-                    continue
+                if not stream.startswith(prefix) or type.startswith("$"):
+                    continue  # a tombstone is no event, and `verify` tells of it
                 if not 0 < position <= LARGEST_INT64:
                     raise LogError("the node tells no positions of a stream's events: too old")
                 kept = _decode_metadata(metadata)

@@ -170,6 +170,9 @@ class MemoryLog:
                 with self._lock:
                     self._waiters.pop(waiter, None)
 
+    def hidden_streams(self) -> list[str]:
+        return []
+
     def write_problem(self) -> str | None:
         return None
 

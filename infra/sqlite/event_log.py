@@ -206,6 +206,10 @@ class SqliteLog:
         except OSError as error:
             raise log_unavailable(self._path, error) from error
 
+    def hidden_streams(self) -> list[str]:
+        """None: triggers of the file refuse whatever would hide an event."""
+        return []
+
     def write_problem(self) -> str | None:
         return None if self._writer is None else self._writer.fault.reason
 

@@ -63,8 +63,8 @@ def verify_log(
 
     Positions ascend, ids are unique, the versions of each stream are 1, 2, 3... in the order of
     the log, each event decodes and is in its own stream. With `references`, what events speak of
-    is there, too: users who act, posts that are answered or liked. `progress(position, head)` is
-    called after each page of events.
+    is there, too: users who act, posts that are answered or liked. Last come streams whose events
+    the store hides. `progress(position, head)` is called after each page of events.
     """
     seen = SeenEvents(partial(_event_at, log))
     after, head = LOG_START, log.head()
@@ -85,6 +85,10 @@ def verify_log(
     yield from seen.duplicate_versions()
     yield from seen.missing_versions()
     yield from seen.missing_references()
+    for stream in log.hidden_streams():
+        yield Finding(
+            head, f"{stream} is truncated or deleted in the store: commands miss its events"
+        )
 
 
 def _no_references(event: schema.Event) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from events.log import (
     WrongVersion,
 )
 from infra.eventstoredb.open_log import open_event_store_log
+from streams.export.verify import verify_log
 from tests.support.event_store import ADDRESS_FILE
 from tests.support.log_adapters import FIRST_ID, all_event_keys, like_append, post_append
 from tests.support.requirements import REPOSITORY
@@ -251,3 +252,22 @@ def test_a_log_that_is_not_there_is_not_begun_to_be_read(
         assert log.read_all() == []
         with pytest.raises(LogUnavailable, match="read alone"):
             asyncio.run(log.append(post_append(1)))
+
+
+async def test_verify_finds_what_only_this_store_can_have(
+    node: EventStoreNode, log: EventStoreLog
+) -> None:
+    for number in range(3):
+        await log.append(post_append(number))
+    await log.append(like_append("like-1-1", 0, 0))  # with the id of the first post
+    assert [finding.what for finding in verify_log(log)] == [
+        f"has the id {FIRST_ID}, which the event at position {log.read_all(limit=1)[0].position} has"
+    ]
+    first, second = (f"starling.post-{FIRST_ID + number}" for number in (1, 2))
+    node.store.delete(first, 0, for_good=False)
+    node.store.delete(second, 0, for_good=True)
+    assert [finding.what for finding in verify_log(log)][1:] == [
+        f"post-{FIRST_ID + number} is truncated or deleted in the store: commands miss its events"
+        for number in (1, 2)
+    ]
+    assert len(log.read_all()) == 4
