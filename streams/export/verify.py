@@ -86,9 +86,8 @@ def verify_log(
     yield from seen.missing_versions()
     yield from seen.missing_references()
     for stream in log.hidden_streams():
-        yield Finding(
-            head, f"{stream} is truncated or deleted in the store: commands miss its events"
-        )
+        what = f"{stream} is truncated or deleted in the store: commands miss its events"
+        yield Finding(head, what)
 
 
 def _no_references(event: schema.Event) -> tuple[str, ...]:
