@@ -53,6 +53,7 @@ SMALL_MODULES = {
     "infra/cli/serve.py": "one file a command of the program",
     "infra/dev/stack_supervisor.py": "the main module of a process",
     "infra/eventstoredb/client_package.py": "what has to be done before its import",
+    "infra/eventstoredb/hidden_streams.py": "what an administrator did, apart from the log",
     "infra/eventstoredb/open_log.py": "only what opens such a log needs its package",
     "infra/entrypoints/whole_files.py": "what a start demands of the log and the accounts alone",
     "infra/mongodb/rate_limits.py": "the counterpart of infra/sqlite/rate_limits.py",

@@ -311,9 +311,16 @@ class EventStoreLog:
         return decode_events(self._connection.run(self._connection.read(request)))
 
     async def _read_head(self) -> int:
-        request = encode_read_all(None, count=1, backwards=True, streams=[self._names.prefix])
-        last = decode_events(await self._connection.read(request))
-        return last[0].position if last else LOG_START
+        streams, count = [self._names.prefix], 1
+        while True:
+            request = encode_read_all(None, count=count, backwards=True, streams=streams)
+            last = decode_events(await self._connection.read(request))
+            for event in last:
+                if not event.type.startswith("$"):  # tombstones are no events
+                    return event.position
+            if len(last) < count:
+                return LOG_START
+            count *= 8
 
     # ---- which log it is ----
 
