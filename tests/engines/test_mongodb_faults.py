@@ -115,12 +115,13 @@ async def test_a_transaction_that_was_cut_is_made_whole_or_not_at_all(
             await asyncio.sleep(random.uniform(0, 0.03))
             proxy.cut()
             proxy.restore()
-            while True:
-                try:
-                    await applying
-                    break
-                except StoreUnavailable:
-                    applying = asyncio.create_task(store.apply(changes, at, at + 1))
+            async with asyncio.timeout(60):
+                while True:
+                    try:
+                        await applying
+                        break
+                    except StoreUnavailable:
+                        applying = asyncio.create_task(store.apply(changes, at, at + 1))
             at += 1
             assert await store.read_checkpoint() == at
         assert await store.get(COUNTS, ("x", 1)) == Count("x", 1, 12, 0)
