@@ -28,6 +28,7 @@ SECTIONS = {
     "mission": "The mission's mix",
     "deliveries": "Home timelines",
     "projecting": "Projecting",
+    "recommendations": "Recommendations",
     "rebuild": "Rebuilding",
     "replay": "Replaying",
     "longer": "The same on a log ten times as long",

@@ -5,14 +5,19 @@ and they should find it again.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import pandas as pd
 import pytest
+from mlxtend.frequent_patterns import apriori
+from mlxtend.preprocessing import TransactionEncoder
 
 from events.envelope import RecordedEvent
 from events.schema import UserFollowed
 from infra.sqlite.read_store import SqliteReadStore
+from projections.apriori import find_frequent_itemsets
 from projections.baskets import counted_follows, pack_basket
 from projections.recommendations import RecommendationsProjection
 from projections.recommended_users import (
@@ -92,6 +97,18 @@ async def measure(
         precision += hits / SHOWN
         average += sums / min(SHOWN, len(hidden))
     return Quality(precision / len(graph.hidden), average / len(graph.hidden))
+
+
+def test_itemsets_of_real_follows_are_those_of_mlxtend(graph: SplitGraph) -> None:
+    baskets = [of for of in graph.known.values() if of]
+    known = TransactionEncoder()
+    table = pd.DataFrame(known.fit_transform(baskets), columns=known.columns_)
+    theirs = apriori(table, min_support=0.01, use_colnames=True)
+    found = find_frequent_itemsets(baskets, ceil(0.01 * len(baskets)))
+    assert len(found) > 200
+    assert {frozenset(one.items): one.occurrences for one in found} == {
+        one.itemsets: round(one.support * len(baskets)) for one in theirs.itertuples()
+    }
 
 
 def test_walks_find_more_than_rules_and_rules_more_than_popularity(

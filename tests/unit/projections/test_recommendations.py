@@ -1,9 +1,7 @@
 """Whom to follow next, and what is counted for it."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Collection
-from itertools import combinations_with_replacement
 
 import pytest
 from hypothesis import given as given_steps
@@ -19,6 +17,7 @@ from events.schema import (
     UserUnfollowed,
 )
 from infra.in_memory.read_store import MemoryReadStore
+from projections.apriori import find_frequent_itemsets
 from projections.baskets import change_basket, counted_follows, pack_basket, unpack_basket
 from projections.recommendations import (
     BASKETS,
@@ -113,14 +112,14 @@ def test_a_dismissal_is_remembered() -> None:
     given(RecommendationDismissed(ANN, DAN)).expect(DISMISSALS, DismissalRow(ANN, DAN))
 
 
-async def _pairs_from_scratch(store: MemoryReadStore, most: int) -> Counter[tuple[int, int]]:
-    """The pairs of all baskets, counted anew."""
-    counts: Counter[tuple[int, int]] = Counter()
-    for row in await store.scan(BASKETS):
-        for one, other in combinations_with_replacement(
-            counted_follows(row.follower, row.followees, most), 2
-        ):
-            counts.update({(one, other), (other, one)})
+async def _pairs_from_scratch(store: MemoryReadStore, most: int) -> dict[tuple[int, int], int]:
+    """The pairs of all baskets as Apriori mines them, in both directions."""
+    baskets = [
+        counted_follows(row.follower, row.followees, most) for row in await store.scan(BASKETS)
+    ]
+    counts: dict[tuple[int, int], int] = {}
+    for items, occurrences in find_frequent_itemsets(baskets, 1, max_size=2):
+        counts[items[0], items[-1]] = counts[items[-1], items[0]] = occurrences
     return counts
 
 
