@@ -23,6 +23,7 @@ from api.state import ApiState
 from api.v1 import (
     accounts,
     admin,
+    analytics,
     bulk,
     events,
     health,
@@ -43,8 +44,8 @@ BODY_LIMIT: Final = 1 << 20
 """Bytes of an ordinary body."""
 
 RESOURCES: Final = (
-    accounts, posts, media, timelines, relations, trends, recommendations, admin, bulk, events,
-    health,
+    accounts, posts, media, timelines, relations, trends, recommendations, analytics, admin, bulk,
+    events, health,
 )  # fmt: skip
 
 OpenPorts = Callable[[], AbstractAsyncContextManager[Ports]]

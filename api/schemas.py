@@ -20,6 +20,7 @@ Time = Annotated[
         examples=["2026-02-03T04:05:06.789Z"],
     ),
 ]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$", examples=["2026-02-03"])]
 Count = Annotated[int, Field(ge=0)]
 Password = Annotated[str, Field(min_length=8, max_length=200, examples=["correct horse"])]
 GivenPassword = Annotated[str, Field(max_length=200, examples=["correct horse"])]
@@ -269,6 +270,50 @@ class Trend(ApiModel):
     uses: Count
     accounts: Count
     history: list[TrendPeriod]
+
+
+class ActivePeriod(ApiModel):
+    """Accounts active in the period that begins on `since`; `new` ones were made in it."""
+
+    since: Day
+    active: Count
+    new: Count
+    returning: Count
+
+
+class CohortRetention(ApiModel):
+    """Accounts made in the week that begins on `since`.
+
+    `active` says how many of them were active in that week and in each one after it.
+    """
+
+    since: Day
+    accounts: Count
+    active: list[Count]
+
+
+class FirstStepsFunnel(ApiModel):
+    """Accounts, how many of them followed, how many of these posted, how many of these liked."""
+
+    signed_up: Count
+    followed: Count
+    posted: Count
+    liked: Count
+
+
+class GrowthPeriod(ApiModel):
+    """Followers gained and lost in the period that begins on `since`."""
+
+    since: Day
+    gained: Count
+    lost: Count
+
+
+class HashtagPeriod(ApiModel):
+    """Posts made with a hashtag in the period that begins on `since`."""
+
+    since: Day
+    posts: Count
 
 
 class Behind(ApiModel):

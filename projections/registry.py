@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from projections import posts, profiles, timeline
+from projections.analytics import AnalyticsProjection
 from projections.followers import FollowersProjection
 from projections.invalidation import Invalidation
 from projections.posts import PostsProjection
@@ -21,6 +22,7 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
     TimelineProjection(),
     TrendingProjection(),
     RecommendationsProjection(),
+    AnalyticsProjection(),
 )
 """In no order that matters: no projection reads another's tables."""
 

@@ -80,6 +80,8 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "text-invalid": "A text holds control characters other than tabs and ends of lines.",
     "text-too-long": "A text counts more than 280 characters, or takes more than 8 KiB.",
     "time-in-future": "A question about the past names a time that has not come.",
+    "zone-invalid": "A time zone is named as in the IANA database.",
+    "period-invalid": "Periods go from a day to a later one, and there are not too many of them.",
     "time-invalid": "A time is RFC 3339 or a Snowflake id.",
     "time-out-of-range": "Ids can not hold this time.",
     "token-expired": "The token is too old. Sign in again.",

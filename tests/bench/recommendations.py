@@ -43,11 +43,11 @@ SUPPORT: Final = 0.003
 EDGES: Final = 1_000_000
 ACCOUNTS: Final = 50_000
 ANSWERS: Final = 500
-MINED_SUPPORT: Final = 0.001
+MINED_SUPPORT: Final = 0.02
 
 
 def measure(runs: int) -> list[Result]:
-    """Seconds of mining, and milliseconds of an answer."""
+    """Seconds of mining, and milliseconds of an answer, in CPU time."""
     follows: dict[int, list[int]] = {}
     for followee, follower in read_edges(shared_data_folder() / "follow-graph"):
         follows.setdefault(follower, []).append(followee)
@@ -63,7 +63,7 @@ def measure(runs: int) -> list[Result]:
     found = [0]
 
     def mine() -> None:
-        mined = find_frequent_itemsets(made_up, int(MINED_SUPPORT * len(made_up)), 3)
+        mined = find_frequent_itemsets(made_up, int(MINED_SUPPORT * len(made_up)))
         found[0] = len(mined)
 
     mining = [seconds(mine)]
@@ -79,9 +79,9 @@ def measure(runs: int) -> list[Result]:
             higher_is_better=False,
         ),
         Result.from_runs(
-            f"mining {found[0]:,} itemsets of up to 3 of {edges:,} edges, at most {memory:,.0f} MB",
+            f"mining {found[0]:,} itemsets of {edges:,} edges, with at most {memory:,.0f} MB",
             (f"support {MINED_SUPPORT}", mining),
-            ("bound", [60.0]),
+            ("bound", [20.0]),
             target=1,
             unit="s",
             higher_is_better=False,
@@ -98,10 +98,10 @@ def measure(runs: int) -> list[Result]:
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """How long it takes."""
-    started = time.perf_counter()
+    """The CPU time that it takes: all of it is work of one thread."""
+    started = time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def _mine_with_peer(baskets: Sequence[Sequence[int]]) -> None:
@@ -129,7 +129,7 @@ def made_up_baskets() -> Iterator[list[int]]:
 
 
 async def _answer_times(baskets: Sequence[Sequence[int]]) -> list[float]:
-    """Seconds of answers to different readers, from a view of these baskets."""
+    """Seconds of CPU of answers to different readers, from a view of these baskets."""
     with tempfile.TemporaryDirectory(prefix="starling-bench-") as folder:
         tables = RecommendationsProjection.tables
         store = SqliteReadStore.open(Path(folder, "view.sqlite"), tables)
@@ -137,9 +137,9 @@ async def _answer_times(baskets: Sequence[Sequence[int]]) -> list[float]:
         readers = random.Random(2).sample(range(1, len(baskets) + 1), ANSWERS)
         times = []
         for reader in readers:
-            started = time.perf_counter()
+            started = time.process_time()
             await recommend_users(store, reader, frozenset(), 20)
-            times.append(time.perf_counter() - started)
+            times.append(time.process_time() - started)
         await store.close()
     return times
 

@@ -204,6 +204,11 @@ GET /v1/trends
 GET /v1/recommendations/users
 DELETE /v1/recommendations/users/{ref}
 GET /v1/recommendations/posts
+GET /v1/analytics/active-users
+GET /v1/analytics/retention
+GET /v1/analytics/funnel
+GET /v1/analytics/growth
+GET /v1/analytics/hashtags/{tag}
 POST /v1/commands
 GET /v1/events
 GET /health/live

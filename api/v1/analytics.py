@@ -1,0 +1,130 @@
+"""`/v1/analytics`: totals for analysts, and the growth of one's own account."""
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from api.accounts.access_tokens import ANALYST_SCOPE, USER_SCOPE
+from api.http.errors import problems
+from api.http.request import QUERY_PROBLEMS, fresh_views
+from api.http.route import ApiRoute
+from api.http.tokens import Reader, requires_scope
+from api.schemas import (
+    ActivePeriod,
+    CohortRetention,
+    FirstStepsFunnel,
+    GrowthPeriod,
+    HashtagPeriod,
+)
+from api.state import ApiState, CurrentState
+from api.v1.timelines import MAX_TAG
+from commands.errors import InvalidInput
+from projections import analytics
+from projections.analytics import Period, Span
+from projections.store import ReadStore
+
+MAX_PERIODS: Final = 100
+"""Of one answer."""
+
+DEFAULT_DAYS: Final = 28
+
+_TODAY: Final = "a day; the last one is today, if it isn't given"
+
+router = APIRouter(
+    route_class=ApiRoute,
+    prefix="/v1/analytics",
+    tags=["analytics"],
+    responses=QUERY_PROBLEMS | problems(403),
+)
+
+
+class PeriodsOf:
+    """The dependency of routes that count by period: the periods that a request asks for."""
+
+    def __init__(self, per: Period | None = None) -> None:
+        """`per` is the only length; None where the request chooses."""
+        self._per = per
+
+    async def __call__(
+        self,
+        state: CurrentState,
+        since: Annotated[date | None, Query(alias="from", description=_TODAY)] = None,
+        to: Annotated[date | None, Query(description=_TODAY)] = None,
+        per: Period = "day",
+        zone: Annotated[str, Query(description="a time zone such as Europe/Berlin")] = "UTC",
+    ) -> list[Span]:
+        """The periods with a day from `from` to `to`, whole ones. Raises `InvalidInput`."""
+        try:
+            place = ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            message = f"there is no time zone {zone[:40]!r}; give one such as Europe/Berlin"
+            raise InvalidInput("zone-invalid", message) from None
+        last = to or datetime.fromtimestamp(state.ports.clock_ms() / 1000, place).date()
+        length = self._per or per
+        try:
+            first = since or last - timedelta(days=DEFAULT_DAYS - 1)
+            if not 0 <= (last - first).days <= MAX_PERIODS * _LEAST_DAYS[length] - 1:
+                raise ValueError(f"from {first} to {last} is none, or more than {MAX_PERIODS}")
+            return analytics.split_periods(first, last, length, place)
+        except (ValueError, OverflowError) as error:
+            raise InvalidInput("period-invalid", f"no such periods: {error}") from None
+
+
+_LEAST_DAYS: Final = {"day": 1, "week": 7, "month": 28}
+
+Periods = Annotated[list[Span], Depends(PeriodsOf())]
+Weeks = Annotated[list[Span], Depends(PeriodsOf("week"))]
+
+FOR_ANALYSTS: Final[list[Any]] = [requires_scope(ANALYST_SCOPE), fresh_views("analytics")]
+
+
+@router.get("/active-users", dependencies=FOR_ANALYSTS)
+async def active_users(state: CurrentState, periods: Periods) -> list[ActivePeriod]:
+    """How many accounts were active in each period, and how many of them were made in it."""
+    found = await analytics.count_active_users(_store(state), periods)
+    return [
+        ActivePeriod(since=str(one.since), active=one.active, new=one.new, returning=one.returning)
+        for one in found
+    ]
+
+
+@router.get("/retention", dependencies=FOR_ANALYSTS)
+async def retention(state: CurrentState, weeks: Weeks) -> list[CohortRetention]:
+    """Of the accounts made in each week, how many were active in it and in each one after it."""
+    found = await analytics.count_cohorts(_store(state), weeks)
+    return [
+        CohortRetention(since=str(one.since), accounts=one.accounts, active=list(one.active))
+        for one in found
+    ]
+
+
+@router.get("/funnel", dependencies=FOR_ANALYSTS)
+async def funnel(state: CurrentState, periods: Periods) -> FirstStepsFunnel:
+    """How far the accounts made in the periods came: a first follow, then post, then like."""
+    whole = Span(periods[0].day, periods[0].first, periods[-1].end)
+    found = await analytics.count_funnel(_store(state), whole)
+    return FirstStepsFunnel.model_validate(found._asdict())
+
+
+@router.get("/hashtags/{tag}", dependencies=FOR_ANALYSTS)
+async def hashtag_uses(
+    tag: Annotated[str, Path(min_length=1, max_length=MAX_TAG, description="without its #")],
+    state: CurrentState,
+    periods: Periods,
+) -> list[HashtagPeriod]:
+    """Posts made with a hashtag in each period."""
+    found = await analytics.count_hashtag(_store(state), tag.removeprefix("#"), periods)
+    return [HashtagPeriod(since=str(one.since), posts=one.posts) for one in found]
+
+
+@router.get("/growth", dependencies=[requires_scope(USER_SCOPE), fresh_views("analytics")])
+async def growth(reader: Reader, state: CurrentState, periods: Periods) -> list[GrowthPeriod]:
+    """Followers that one's own account gained and lost in each period."""
+    found = await analytics.count_growth(_store(state), reader, periods)
+    return [GrowthPeriod(since=str(one.since), gained=one.gained, lost=one.lost) for one in found]
+
+
+def _store(state: ApiState) -> ReadStore:
+    return state.ports.views.current_store("analytics")

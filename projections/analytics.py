@@ -1,0 +1,274 @@
+"""Who is active, who stays, who takes which first steps, and how accounts and hashtags grow.
+
+Everything is counted by the hour of its event, in counters that events only add to: nothing is
+read, and events of different owners may arrive in any order. When an account was made is in its id.
+A day begins where the reader's time zone says, on a full hour; weeks begin on Monday.
+
+An account is active in an hour in which it posted, commented, liked, retweeted, followed, or took
+any of it back; reading isn't in the log. Figures of people who deleted their accounts stay.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any, Final, Literal, NamedTuple
+
+from events.envelope import RecordedEvent
+from events.hashtags import fold_hashtag
+from events.ids.snowflake import first_id_at, time_ms
+from events.schema import (
+    Event,
+    PostCreated,
+    PostLiked,
+    PostRetweeted,
+    PostUnliked,
+    PostUnretweeted,
+    UserFollowed,
+    UserRegistered,
+    UserUnfollowed,
+)
+from projections.projection import BatchRows, RowRead
+from projections.store import ReadStore
+from projections.tables import CounterTable, Table
+
+HOUR_MS: Final = 3_600_000
+
+Period = Literal["day", "week", "month"]
+
+
+class ActiveHour(NamedTuple):
+    """How much an account did in an hour (counted from 1970)."""
+
+    hour: int
+    user: int
+    actions: int
+
+
+class FirstSteps(NamedTuple):
+    """How often an account did what one can do first."""
+
+    user: int
+    registrations: int
+    follows: int
+    posts: int
+    likes: int
+
+
+class FollowerHour(NamedTuple):
+    """How many followed an account in an hour, and how many no longer did."""
+
+    user: int
+    hour: int
+    gained: int
+    lost: int
+
+
+class HashtagHour(NamedTuple):
+    """How many posts of an hour were made with a (folded) hashtag."""
+
+    tag: str
+    hour: int
+    posts: int
+
+
+ACTIVE_HOURS: Final[CounterTable[ActiveHour]] = CounterTable("active", ActiveHour, 2)
+FIRST_STEPS: Final[CounterTable[FirstSteps]] = CounterTable("steps", FirstSteps, 1)
+FOLLOWER_HOURS: Final[CounterTable[FollowerHour]] = CounterTable("followed", FollowerHour, 2)
+HASHTAG_HOURS: Final[CounterTable[HashtagHour]] = CounterTable("tagged", HashtagHour, 2)
+
+
+class AnalyticsProjection:
+    """Counts by the hour."""
+
+    name = "analytics"
+    version = 1
+    event_types: tuple[type[Event], ...] = (
+        PostLiked,
+        PostCreated,
+        PostRetweeted,
+        UserFollowed,
+        PostUnliked,
+        PostUnretweeted,
+        UserUnfollowed,
+        UserRegistered,
+    )
+    tables: tuple[Table[Any] | CounterTable[Any], ...] = (
+        ACTIVE_HOURS, FIRST_STEPS, FOLLOWER_HOURS, HASHTAG_HOURS,
+    )  # fmt: skip
+
+    def rows_to_read(self, recorded: RecordedEvent) -> Iterable[RowRead]:
+        """Nothing."""
+        return ()
+
+    def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
+        """Count an event in its hour."""
+        event, hour = recorded.event, time_ms(recorded.id) // HOUR_MS
+        if isinstance(event, UserRegistered):
+            view.add(FIRST_STEPS, (event.user,), 1, 0, 0, 0)
+            return
+        view.add(ACTIVE_HOURS, (hour, recorded.actor), 1)
+        if isinstance(event, PostLiked):
+            view.add(FIRST_STEPS, (event.user,), 0, 0, 0, 1)
+        elif isinstance(event, PostCreated):
+            view.add(FIRST_STEPS, (event.author,), 0, 0, 1, 0)
+            for tag in {fold_hashtag(tag) for tag in event.hashtags}:
+                view.add(HASHTAG_HOURS, (tag, hour), 1)
+        elif isinstance(event, UserFollowed):
+            view.add(FIRST_STEPS, (event.follower,), 0, 1, 0, 0)
+            view.add(FOLLOWER_HOURS, (event.followee, hour), 1, 0)
+        elif isinstance(event, UserUnfollowed):
+            view.add(FOLLOWER_HOURS, (event.followee, hour), 0, 1)
+
+
+class Span(NamedTuple):
+    """The hours from `first` up to and without `end`, which are the period that begins at `day`."""
+
+    day: date
+    first: int
+    end: int
+
+
+class ActiveUsers(NamedTuple):
+    """How many accounts were active in a period; the new ones were made in it."""
+
+    since: date
+    active: int
+    new: int
+    returning: int
+
+
+class Cohort(NamedTuple):
+    """The accounts made in the week that begins at `since`.
+
+    `active` says how many of them were active in that week and in each of those after it.
+    """
+
+    since: date
+    accounts: int
+    active: tuple[int, ...]
+
+
+class Funnel(NamedTuple):
+    """Accounts, and how many of them followed; of these, posted; of these, liked."""
+
+    signed_up: int
+    followed: int
+    posted: int
+    liked: int
+
+
+class GrowthOfAccount(NamedTuple):
+    """Followers gained and lost in a period."""
+
+    since: date
+    gained: int
+    lost: int
+
+
+class HashtagUses(NamedTuple):
+    """Posts with a hashtag in a period."""
+
+    since: date
+    posts: int
+
+
+def split_periods(first: date, last: date, period: Period, zone: tzinfo = UTC) -> list[Span]:
+    """The periods that have a day from `first` to `last`, whole ones.
+
+    Raises `ValueError` where a day of the zone doesn't begin on a full hour.
+    """
+    spans, day = [], _begin_of_period(first, period)
+    while day <= last:
+        following = _next_period(day, period)
+        spans.append(Span(day, _hour_of(day, zone), _hour_of(following, zone)))
+        day = following
+    return spans
+
+
+def _begin_of_period(day: date, period: Period) -> date:
+    if period == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if period == "month" else day
+
+
+def _next_period(day: date, period: Period) -> date:
+    if period == "month":
+        return (day + timedelta(days=31)).replace(day=1)
+    return day + timedelta(days=7 if period == "week" else 1)
+
+
+def _hour_of(day: date, zone: tzinfo) -> int:
+    ms = round(datetime.combine(day, time(), zone).timestamp() * 1000)
+    if ms % HOUR_MS:
+        raise ValueError(f"{day} does not begin on a full hour there")
+    return ms // HOUR_MS
+
+
+async def count_active_users(store: ReadStore, spans: Sequence[Span]) -> list[ActiveUsers]:
+    """How many accounts were active in each period. A period's accounts are in memory at once."""
+    found = []
+    for span in spans:
+        users = await _active_in(store, span)
+        new = sum(user >= first_id_at(span.first * HOUR_MS) for user in users)
+        found.append(ActiveUsers(span.day, len(users), new, len(users) - new))
+    return found
+
+
+async def count_cohorts(store: ReadStore, weeks: Sequence[Span]) -> list[Cohort]:
+    """For the accounts made in each week, how many were active in it and in each later one."""
+    made = [await _made_in(store, week) for week in weeks]
+    active = [await _active_in(store, week) for week in weeks]
+    return [
+        Cohort(
+            week.day,
+            len(made[place]),
+            tuple(len(made[place] & later) for later in active[place:]),
+        )
+        for place, week in enumerate(weeks)
+    ]
+
+
+async def count_funnel(store: ReadStore, span: Span) -> Funnel:
+    """How far the accounts that were made in a period came until now."""
+    rows = await _steps_of(store, span)
+    followed = [row for row in rows if row.follows]
+    posted = [row for row in followed if row.posts]
+    return Funnel(len(rows), len(followed), len(posted), sum(row.likes > 0 for row in posted))
+
+
+async def count_growth(store: ReadStore, user: int, spans: Sequence[Span]) -> list[GrowthOfAccount]:
+    """Follows and unfollows of an account in each period."""
+    found = []
+    for span in spans:
+        rows = await store.scan(FOLLOWER_HOURS, (user,), above=span.first - 1, below=span.end)
+        found.append(
+            GrowthOfAccount(span.day, sum(r.gained for r in rows), sum(r.lost for r in rows))
+        )
+    return found
+
+
+async def count_hashtag(store: ReadStore, tag: str, spans: Sequence[Span]) -> list[HashtagUses]:
+    """Posts made with a hashtag in each period, in whatever case it is written."""
+    folded, found = fold_hashtag(tag), []
+    for span in spans:
+        rows = await store.scan(HASHTAG_HOURS, (folded,), above=span.first - 1, below=span.end)
+        found.append(HashtagUses(span.day, sum(row.posts for row in rows)))
+    return found
+
+
+async def _active_in(store: ReadStore, span: Span) -> set[int]:
+    rows = await store.scan(ACTIVE_HOURS, above=span.first - 1, below=span.end)
+    return {row.user for row in rows}
+
+
+async def _made_in(store: ReadStore, span: Span) -> set[int]:
+    return {row.user for row in await _steps_of(store, span)}
+
+
+async def _steps_of(store: ReadStore, span: Span) -> list[FirstSteps]:
+    """The accounts made in a period. A follow may be counted before its account's registration."""
+    rows = await store.scan(
+        FIRST_STEPS,
+        above=first_id_at(span.first * HOUR_MS) - 1,
+        below=first_id_at(span.end * HOUR_MS),
+    )
+    return [row for row in rows if row.registrations]

@@ -1,0 +1,207 @@
+"""Figures for analysts, some counted by hand and all beside DuckDB over the exported log."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from datetime import UTC, date, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from events.codec import EVENT_CODEC
+from events.schema import (
+    Event,
+    PostCreated,
+    PostLiked,
+    UserFollowed,
+    UserRegistered,
+    UserUnfollowed,
+)
+from infra.duckdb.parquet_copy import refresh_copy
+from infra.duckdb.query_session import QuerySession
+from infra.in_memory.read_store import MemoryReadStore
+from projections.analytics import (
+    ACTIVE_HOURS,
+    ActiveUsers,
+    AnalyticsProjection,
+    Cohort,
+    Funnel,
+    GrowthOfAccount,
+    HashtagUses,
+    count_active_users,
+    count_cohorts,
+    count_funnel,
+    count_growth,
+    count_hashtag,
+    split_periods,
+)
+from projections.store import ReadStore
+from streams.projecting.apply_batch import project_and_apply
+from tests.support.projection_dsl import QueryResult, given, id_at
+from tests.support.random_logs import (
+    COMMANDS,
+    DELAYS_MS,
+    FREQUENT_COMMANDS,
+    START_MS,
+    log_of_steps,
+)
+
+DAY = 24 * 60
+NOON = date(2023, 11, 15)  # a Wednesday
+TOKYO = ZoneInfo("Asia/Tokyo")
+EPOCH = date(1970, 1, 1)
+
+
+def answer(
+    query: Callable[[ReadStore], Awaitable[QueryResult]], *events: tuple[int, Event]
+) -> QueryResult:
+    return given(*events).query(ACTIVE_HOURS, query)
+
+
+def liked(minutes: float, user: int) -> tuple[int, Event]:
+    return id_at(minutes, user % 4096), PostLiked(1, user, 1)
+
+
+def test_periods_are_whole_and_begin_where_the_zone_says() -> None:
+    days = split_periods(NOON, NOON + timedelta(days=1), "day")
+    assert [span.day for span in days] == [NOON, NOON + timedelta(days=1)]
+    assert days[0].end == days[1].first == days[0].first + 24
+    [week] = split_periods(NOON, NOON, "week")
+    assert (week.day, week.end - week.first) == (date(2023, 11, 13), 7 * 24)
+    months = split_periods(date(2023, 12, 31), date(2024, 2, 1), "month")
+    assert [span.day.month for span in months] == [12, 1, 2]
+    assert split_periods(NOON, NOON, "day", TOKYO)[0].first == days[0].first - 9
+    [short] = split_periods(date(2024, 3, 31), date(2024, 3, 31), "day", ZoneInfo("Europe/Berlin"))
+    assert short.end - short.first == 23
+    with pytest.raises(ValueError, match="full hour"):
+        split_periods(NOON, NOON, "day", ZoneInfo("Asia/Kolkata"))
+
+
+def test_an_account_is_active_once_a_period_and_new_in_the_one_that_it_was_made_in() -> None:
+    new, old = id_at(-60), id_at(-3 * DAY)
+    events = [liked(0, new), liked(70, new), liked(5, old), liked(DAY, new)]
+    days = split_periods(NOON - timedelta(days=1), NOON + timedelta(days=1), "day")
+    assert answer(lambda store: count_active_users(store, days), *events) == [
+        ActiveUsers(days[0].day, 0, 0, 0),
+        ActiveUsers(NOON, 2, 1, 1),
+        ActiveUsers(days[2].day, 1, 0, 1),
+    ]
+
+
+def test_cohorts_and_the_funnel_follow_the_accounts_of_a_week() -> None:
+    one, two, three = id_at(0, 1), id_at(1, 2), id_at(2, 3)
+    events: list[tuple[int, Event]] = [
+        *((id, UserRegistered(id, f"u{id}", "U")) for id in (one, two, three)),
+        (id_at(5), UserFollowed(two, one)),
+        (id_at(6), UserFollowed(one, two)),
+        (id_at(7 * DAY), PostCreated(id_at(7 * DAY), one, "x")),
+        liked(7 * DAY + 1, one),
+        liked(7 * DAY + 2, three),
+    ]
+    weeks = split_periods(NOON, NOON + timedelta(days=7), "week")
+    found = answer(lambda store: count_cohorts(store, weeks), *events)
+    # Whose follow it is plays a part: these follows lack envelopes, and so their actors.
+    assert [cohort.accounts for cohort in found] == [3, 0]
+    assert found[0].active[1] == 2
+    assert found[1] == Cohort(weeks[1].day, 0, (0,))
+    assert answer(lambda store: count_funnel(store, weeks[0]), *events) == Funnel(3, 2, 1, 1)
+
+
+def test_growth_and_hashtags_are_counted_by_period() -> None:
+    days = split_periods(NOON, NOON + timedelta(days=1), "day")
+    events: list[tuple[int, Event]] = [
+        (id_at(0), UserFollowed(1, 2)),
+        (id_at(1), UserFollowed(1, 3)),
+        (id_at(DAY), UserUnfollowed(1, 2)),
+        (id_at(2), PostCreated(id_at(2), 1, "#Cats #cats", hashtags=("Cats", "cats"))),
+    ]
+    assert answer(lambda store: count_growth(store, 1, days), *events) == [
+        GrowthOfAccount(NOON, 2, 0),
+        GrowthOfAccount(days[1].day, 0, 1),
+    ]
+    assert answer(lambda store: count_hashtag(store, "CATS", days), *events) == [
+        HashtagUses(NOON, 1),
+        HashtagUses(days[1].day, 0),
+    ]
+
+
+TAKEN = "('" + "', '".join(
+    ("post-created", "post-liked", "post-unliked", "post-retweeted", "post-unretweeted",
+     "user-followed", "user-unfollowed")
+) + "')"  # fmt: skip
+
+
+class ExportedLog:
+    """A random log, its view, and DuckDB over what was exported of it. Days begin `hours` early."""
+
+    def __init__(self, store: ReadStore, session: QuerySession, hours: int) -> None:
+        self.store = store
+        self._session = session
+        self.day = f"(epoch_ms(time) // 3600000 + {hours}) // 24"
+        first = EPOCH + timedelta(days=START_MS // 86_400_000 - 1)
+        self.spans = split_periods(
+            first, first + timedelta(days=900), "day", TOKYO if hours else UTC
+        )
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows that DuckDB answers."""
+        return [tuple(row) for row in self._session.execute_query(sql).fetch_rows()]
+
+    async def compare_active_users(self) -> None:
+        found = await count_active_users(self.store, self.spans)
+        daily = {(one.since - EPOCH).days: one.active for one in found if one.active}
+        assert len(daily) > 10
+        counted = f"count(DISTINCT actor) FROM events WHERE type IN {TAKEN} GROUP BY 1"
+        assert daily == dict(self.ask(f"SELECT {self.day}, {counted}"))
+
+    async def compare_growth(self) -> None:
+        for (user,) in self.ask("SELECT user FROM events WHERE type = 'user-registered' LIMIT 3"):
+            found = await count_growth(self.store, user, self.spans)
+            changed = [one for one in found if one.gained or one.lost]
+            rows = self.ask(
+                f"SELECT {self.day}, count(*) FILTER (type = 'user-followed'), count(*) FILTER "
+                f"(type = 'user-unfollowed') FROM events WHERE followee = {user} GROUP BY 1"
+            )
+            assert [((one.since - EPOCH).days, *one[1:]) for one in changed] == sorted(rows)
+
+    async def compare_whole(self) -> None:
+        whole = self.spans[0]._replace(end=self.spans[-1].end)
+        steps = "(SELECT DISTINCT actor FROM events WHERE type = '{}')".format
+        signed = "FROM events WHERE type = 'user-registered'"
+        followed = f"{signed} AND user IN {steps('user-followed')}"
+        posted = f"{followed} AND user IN {steps('post-created')}"
+        liked = f"{posted} AND user IN {steps('post-liked')}"
+        counts = [self.ask(f"SELECT count(*) {p}")[0][0] for p in (signed, followed, posted, liked)]
+        assert await count_funnel(self.store, whole) == Funnel(*counts)
+        [uses] = await count_hashtag(self.store, "dogs", [whole])
+        tagged = "list_contains(list_transform(hashtags, lambda tag: lower(tag)), 'dogs')"
+        [(expected,)] = self.ask(f"SELECT count(*) FROM post_created WHERE {tagged}")
+        assert uses.posts == expected > 0
+
+
+@pytest.mark.parametrize("hours", [0, 9])
+def test_the_figures_are_those_of_duckdb_over_the_exported_log(tmp_path: Path, hours: int) -> None:
+    random, projection = Random(hours), AnalyticsProjection()
+    kinds = [*FREQUENT_COMMANDS * 3, *(name for name in COMMANDS if name != "delete_account")]
+    steps = [
+        (random.choice(kinds), random.randrange(12), random.randrange(30), random.choice(DELAYS_MS))
+        for _ in range(400)
+    ]
+
+    async def run() -> None:
+        log = await log_of_steps(steps, people=12)
+        events = [EVENT_CODEC.decode_stored(one) for one in log.read_all(limit=1_000_000)]
+        store = MemoryReadStore(projection.tables)
+        batch = [one for one in events if type(one.event) in projection.event_types]
+        await project_and_apply(projection, store, batch, 0, log.head())
+        rows = refresh_copy(log, tmp_path, lambda position, head: None)
+        with closing(QuerySession(rows, tmp_path)) as session:
+            exported = ExportedLog(store, session, hours)
+            await exported.compare_active_users()
+            await exported.compare_growth()
+            await exported.compare_whole()
+
+    asyncio.run(run())
