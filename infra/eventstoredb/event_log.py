@@ -9,7 +9,8 @@ EventStoreDB has no index of ids, and appends to one stream at a time; `LogFeatu
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
@@ -48,6 +49,7 @@ from infra.eventstoredb.wire import (
     encode_read_all,
     encode_read_stream,
     encode_subscribe_all,
+    is_event,
 )
 
 EVENTS_PER_READ: Final = 2000
@@ -180,19 +182,14 @@ class EventStoreLog:
             self._connection.require_open()
             return []
         found: list[StoredEvent] = []
-        place = after
-        while len(found) < limit:
-            # The event at the place is read again: the node knows no other way to go on.
-            count = min(limit - len(found), EVENTS_PER_READ) + (place > LOG_START)
-            there = self._read_page(place, count, types)
-            for stored in self._names.stored_events(there):
+        for page in self._pages(after, limit, types):
+            for stored in self._names.stored_events(page):
                 if until is not None and stored.position > until:
                     return found
-                if stored.position > place and (types is None or stored.type in types):
+                if types is None or stored.type in types:
                     found.append(stored)
-            if len(there) < count:
-                return found
-            place = there[-1].position
+            if len(found) >= limit:
+                return found[:limit]
         return found
 
     def read_lines(
@@ -289,23 +286,53 @@ class EventStoreLog:
             dict(zip(streams, found, strict=True)), dict(zip(keys, results, strict=True))
         )
 
-    def _read_page(self, place: int, count: int, types: Collection[str] | None) -> list[ReadEvent]:
+    def _pages(
+        self, after: int, limit: int, types: Collection[str] | None
+    ) -> Iterator[list[ReadEvent]]:
+        """The events above a position, page by page.
+
+        Of every type at most `limit`, and the node makes the next page while this one is looked at.
+        Of some types as many as there are.
+        """
+        place, left = after, limit
+        coming: Future[list[bytes]] | None = None
+        while left > 0:
+            # The event at the place is read again: the node knows no other way to go on.
+            count = min(left, EVENTS_PER_READ) + (place > LOG_START)
+            if coming is None:
+                coming = self._connection.start(self._read_page(place, count, types))
+            replies, coming = coming.result(), None
+            ended = len(replies) < count
+            before, place = place, decode_events(replies[-1:])[0].position if replies else place
+            if types is None:
+                left -= EVENTS_PER_READ
+                if left > 0 and not ended:
+                    following = self._read_page(place, min(left, EVENTS_PER_READ) + 1, types)
+                    coming = self._connection.start(following)
+            yield [event for event in decode_events(replies) if event.position > before]
+            if ended:
+                return
+
+    async def _read_page(
+        self, place: int, count: int, types: Collection[str] | None
+    ) -> list[bytes]:
         """At most `count` events from a place on, that of the place included.
 
         Raises `NoSuchPosition`; beyond the end there are no events.
         """
+        wanted = {"streams": (self._names.prefix,)} if types is None else {"types": tuple(types)}
+        request = encode_read_all(place, count=count, **wanted)
         try:
-            if types is not None:
-                return self._read(encode_read_all(place, count=count, types=types))
-            streams = (self._names.prefix,)
-            there = self._read(encode_read_all(place, count=count, streams=streams))
+            replies = list(filter(is_event, await self._connection.read(request)))
         except PositionRefused:
-            if place > self.head():
+            if place > await self._read_head():
                 return []
             raise NoSuchPosition(place) from None
-        if place > LOG_START and there and there[0].position != place:
-            raise NoSuchPosition(place)
-        return there
+        if types is None and place > LOG_START and replies:
+            (first,) = decode_events(replies[:1])
+            if first.position != place:
+                raise NoSuchPosition(place)
+        return replies
 
     def _read(self, request: ReadRequest) -> list[ReadEvent]:
         return decode_events(self._connection.run(self._connection.read(request)))
