@@ -5,6 +5,7 @@ import os
 import click
 
 from infra.cli.backup import backup, restore_backup
+from infra.cli.capacity import capacity
 from infra.cli.copy_log import copy_log
 from infra.cli.dlq import dlq
 from infra.cli.errors import as_user_error
@@ -63,6 +64,7 @@ def main(context: click.Context) -> None:
 
 COMMANDS = (
     backup,
+    capacity,
     copy_log,
     demo,
     dlq,

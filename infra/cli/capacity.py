@@ -1,0 +1,120 @@
+"""`starling capacity`: what a community of a given size asks for."""
+
+import json
+from dataclasses import asdict, fields
+from typing import Any, Final
+
+import click
+
+from infra.cli.options import json_option
+from infra.cli.output import echo, echo_json, print_table
+from infra.simulation.capacity import (
+    DELIVERIES,
+    LOG_EVENTS,
+    RELAY_EVENTS,
+    WORKER_EVENTS,
+    CapacityPlan,
+    Community,
+    plan_capacity,
+)
+
+_HELP: Final = {
+    "users": "Accounts.",
+    "daily_users": "Of them, who come in a day.",
+    "posters": "Of them, who post in a day.",
+    "posts_each": "Posts of a poster a day.",
+    "likes_each": "Likes of a daily user.",
+    "comments_each": "Comments of a daily user.",
+    "retweets_each": "Retweets of a daily user.",
+    "follows_each": "New follows of a daily user.",
+    "reads_each": "Timeline reads of a daily user.",
+    "image_share": "Share of posts with an image.",
+    "image_kb": "Size of an image.",
+    "profile_kb": "Size of a user with avatar and header.",
+    "followers": "Followers of a user in the mean.",
+    "tail": "Exponent of their Pareto distribution, above 1.",
+    "merged_from": "Followers from which on posts are merged when read.",
+    "retention_days": "How long all is kept.",
+    "peak": "The busiest second as a multiple of the average.",
+    "replication": "Brokers that store each event.",
+    "cores": "Cores of a machine.",
+    "memory_gb": "Its memory.",
+    "disk_tb": "Its disk.",
+}
+
+
+def _with_options(command: Any) -> Any:
+    for field in reversed(fields(Community)):
+        least = 1.01 if field.name == "tail" else 1 if isinstance(field.default, int) else 0
+        number = click.IntRange if isinstance(field.default, int) else click.FloatRange
+        command = click.option(
+            "--" + field.name.replace("_", "-"),
+            field.name,
+            type=number(min=least),
+            default=field.default,
+            show_default=True,
+            help=_HELP[field.name],
+        )(command)
+    return command
+
+
+@click.command()
+@_with_options
+@json_option
+def capacity(as_json: bool, **asked: Any) -> None:
+    """Say what a community asks for: events, bytes, cores, partitions, shards, machines.
+
+    The defaults are those of ten million users. docs/capacity.md explains each line.
+
+    Example: starling capacity --users 100000 --daily-users 40000 --posters 5000
+    """
+    community = Community(**asked)
+    if not community.posters <= community.daily_users <= community.users:
+        raise click.BadParameter("there must be as many users as daily users, and these as posters")
+    if community.image_share > 1:
+        raise click.BadParameter("is a share, 0 to 1", param_hint="--image-share")
+    plan = plan_capacity(community)
+    if as_json:
+        echo_json(json.dumps({"asked": asdict(community), "plan": asdict(plan)}))
+        return
+    print_table(("what", "amount", "one of ours was measured at"), _rows(plan))
+    if community == Community():
+        echo(
+            f"Profiles and a day's images are {_bytes(plan.notes_sum)} (10 million x 100 kB + 12 "
+            "million x 200 kB); the notes' own sum, 34 GB, is a hundredth of that."
+        )
+
+
+def _rows(plan: CapacityPlan) -> list[tuple[str, str, str]]:
+    return [
+        ("events a day", f"{plan.events_a_day:,.0f}", ""),
+        ("events a second", f"{plan.events:,.0f}", ""),
+        ("at the peak", f"{plan.peak_events:,.0f}", f"log {LOG_EVENTS:,}, relay {RELAY_EVENTS:,}"),
+        ("timeline reads a second", f"{plan.reads:,.0f}", ""),
+        ("at the peak", f"{plan.peak_reads:,.0f}", ""),
+        ("followers a post goes to", f"{plan.delivered_followers:,.0f}", ""),
+        ("authors merged on read", f"{plan.merged_authors:,.0f}", ""),
+        ("deliveries a second, peak", f"{plan.deliveries:,.0f}", f"projector {DELIVERIES:,}"),
+        ("log, a day", _bytes(plan.log_a_day), ""),
+        ("log, over the retention", _bytes(plan.log), ""),
+        ("topic, with replicas", _bytes(plan.topic), ""),
+        ("views in MongoDB", _bytes(plan.views), ""),
+        ("images, a day", _bytes(plan.images_a_day), ""),
+        ("images, over the retention", _bytes(plan.images), ""),
+        ("home timelines in memory", _bytes(plan.rings), ""),
+        ("cores of API processes, peak", f"{plan.api_cores:,.1f}", "603 us a request"),
+        ("cores of the projector, peak", f"{plan.projector_cores:,.1f}", "171 us a request"),
+        ("cores for images, peak", f"{plan.image_cores:,.1f}", "60 ms an image"),
+        ("workers, twice the peak", f"{plan.workers}", f"worker {WORKER_EVENTS:,} events/s"),
+        ("partitions", f"{plan.partitions}", ""),
+        ("shards of MongoDB", f"{plan.shards}", ""),
+        ("machines for the API", f"{plan.machines}", ""),
+    ]
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"

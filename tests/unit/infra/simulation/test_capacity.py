@@ -1,0 +1,63 @@
+"""What a community asks for."""
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from infra.cli.main import main
+from infra.simulation.capacity import Community, plan_capacity
+
+
+def test_the_missions_own_numbers_give_its_own_load() -> None:
+    plan = plan_capacity(Community())
+    assert plan.events_a_day == pytest.approx(74e6)
+    assert (round(plan.events), round(plan.peak_events)) == (856, 3426)
+    assert (round(plan.reads), round(plan.peak_reads)) == (1157, 4630)
+    assert plan.partitions == 32
+    assert plan.notes_sum == pytest.approx(3.4e12)
+    assert plan.images_a_day - 12e6 * 15_000 == pytest.approx(2.4e12)
+
+
+@pytest.mark.parametrize("tail", [1.2, 1.5, 3.0])
+def test_followers_of_a_post_and_authors_that_are_merged_are_those_of_a_sample(tail: float) -> None:
+    community = Community(users=1_000_000, tail=tail, followers=100, merged_from=2000)
+    plan = plan_capacity(replace(community, daily_users=1_000_000))
+    chance, least = random.Random(3), 100 * (tail - 1) / tail
+    sample = [least * chance.paretovariate(tail) for _ in range(200_000)]
+    below = [followers for followers in sample if followers < 2000]
+    assert plan.delivered_followers == pytest.approx(sum(below) / len(sample), rel=0.05)
+    merged = (len(sample) - len(below)) / len(sample) * 1_000_000
+    assert plan.merged_authors == pytest.approx(merged, rel=0.15, abs=50)
+
+
+def test_twice_the_people_ask_for_twice_as_much_and_never_for_fewer_machines() -> None:
+    one = Community(users=100_000, daily_users=50_000, posters=10_000)
+    two = replace(one, users=200_000, daily_users=100_000, posters=20_000)
+    small, large = plan_capacity(one), plan_capacity(two)
+    for name in ("events", "log", "topic", "views", "images", "rings", "deliveries", "api_cores"):
+        assert getattr(large, name) == pytest.approx(2 * getattr(small, name)), name
+    assert (small.machines, small.shards, small.workers) == (1, 1, 1)
+    assert large.machines >= small.machines
+    assert plan_capacity(replace(one, retention_days=730)).log == pytest.approx(2 * small.log)
+
+
+def test_the_command_prints_the_plan_and_corrects_the_sum_of_the_notes() -> None:
+    said = CliRunner().invoke(main, ["capacity"]).output
+    assert "74,000,000" in said
+    assert "3.4 TB (10 million x 100 kB" in said
+    small = ["capacity", "--users", "1000", "--daily-users", "500", "--posters", "50"]
+    assert "notes" not in CliRunner().invoke(main, small).output
+    told = json.loads(CliRunner().invoke(main, [*small, "--json"]).output)
+    assert told["asked"]["posters"] == 50
+    assert told["plan"]["partitions"] == 32
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--users", "5"], ["--posters", "6000000"], ["--image-share", "1.5"], ["--tail", "1"]],
+)
+def test_what_cannot_be_is_wrong_usage(wrong: list[str]) -> None:
+    assert CliRunner().invoke(main, ["capacity", *wrong]).exit_code == 2
