@@ -119,8 +119,10 @@ async def _print_past_tables(
     open_text: "OpenText",
 ) -> None:
     from contextlib import nullcontext
+    from functools import partial
     from tempfile import TemporaryDirectory
 
+    from events.log import LOG_START
     from infra.cli.progress import progress_bar
     from infra.embedded.time_travel import build_point_in_time, open_built_view
     from infra.sqlite.snapshots import ViewSnapshots
@@ -128,12 +130,17 @@ async def _print_past_tables(
 
     async with choose_profile(settings).open_admin(log, standalone=True) as admin:
         skips = await admin.skipped_positions(projection.name)
+    scale = partial(log.features.estimate_events, LOG_START)
     # Of a copy that can't be written, snapshots are neither used nor kept.
     elsewhere = TemporaryDirectory() if not os.access(settings.data, os.W_OK) else nullcontext()
     with elsewhere as folder, progress_bar() as progress:
         snapshots = ViewSnapshots(Path(folder) if folder else settings.snapshots_folder)
         path = snapshots.unfinished_path(f"show-{os.getpid()}")
-        report = progress.begin_phase("events", moment.until)
+        advance = progress.begin_phase("events", scale(moment.until))
+
+        def report(position: int) -> None:
+            advance(scale(position))
+
         await build_point_in_time(snapshots, log, projection, moment, path, skips, report)
         store = open_built_view(projection, path)
     try:

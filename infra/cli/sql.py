@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,7 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
         from infra.duckdb.query_session import InvalidQuery, QuerySession
     except ModuleNotFoundError as error:
         raise missing_package(error, "analysis") from error
+    from events.log import LOG_START
     from infra.cli.progress import progress_bar
     from infra.log_of_record import open_log_for_questions, open_text_reader
 
@@ -71,10 +73,12 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
             open_text = opened.enter_context(open_text_reader(settings, log))
             phases: list[Callable[[float], None]] = []
 
+            scale = partial(log.features.estimate_events, LOG_START)
+
             def report_progress(position: int, head: int) -> None:
                 if not phases:
-                    phases.append(progress.begin_phase("events", head))
-                phases[0](position)
+                    phases.append(progress.begin_phase("events", scale(head)))
+                phases[0](scale(position))
 
             rows = refresh_copy(log, folder, report_progress)
         warn_of_left_out(rows.left_out)

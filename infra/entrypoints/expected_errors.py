@@ -28,7 +28,7 @@ def expected_error_line(error: Exception) -> ErrorLine | None:
     from commands.errors import CommandRejected
     from events.codec import UnknownEvent
     from events.ids.snowflake import SnowflakeError
-    from events.log import LogError
+    from events.log import LogError, NoSuchPosition
     from infra.embedded.backup import BackupFailed
     from infra.ids.machine_lease import LeaseError
     from infra.process.supervisor import CannotListen, ChildCannotStart
@@ -41,7 +41,7 @@ def expected_error_line(error: Exception) -> ErrorLine | None:
     from streams.feed.relay import FeedUnavailable
 
     match error:
-        case InvalidSetting():
+        case InvalidSetting() | NoSuchPosition():
             return ErrorLine(str(error), WRONG_SETTINGS)
         case ChildCannotStart():
             return ErrorLine(str(error), error.exit_status)
