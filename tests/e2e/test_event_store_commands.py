@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
     folder = Folder(path / "data", event_store_address(path))
     answers = folder.run("import", "-", stdin=LINES).splitlines()
     assert {json.loads(answer)["status"] for answer in answers} <= {200, 201}
-    yield folder
+    return folder
 
 
 def without_positions(lines: str) -> list[str]:
