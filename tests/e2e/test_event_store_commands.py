@@ -1,7 +1,6 @@
 """The program on a log in EventStoreDB, with views in SQLite: every command that a log concerns."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ class Folder:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     path = tmp_path_factory.mktemp("data")
     folder = Folder(path / "data", event_store_address(path))
     answers = folder.run("import", "-", stdin=LINES).splitlines()
