@@ -33,6 +33,7 @@ class ApiState:
             self.registrar.register_account,
             ports.open_import_ids,
             ports.clock_ms,
+            self.media,
         )
         self.metrics = RequestMetrics(ports.projection_lags, ports.render_shared_metrics)
         self.request_log = RequestLog(ports.access_log)

@@ -4,7 +4,7 @@
 `as`; its email and password never become part of a command, and no error message holds a value.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +12,7 @@ import msgspec
 
 from commands import idempotency
 from commands.block import Block, Mute, Unblock, Unmute
-from commands.decider import Command
+from commands.decider import NO_UPLOADS, Command
 from commands.dismissal import DismissRecommendation
 from commands.errors import InvalidInput
 from commands.filter_parser import checked_time
@@ -26,6 +26,7 @@ from commands.retweet import Retweet, Unretweet
 from commands.user import ChangeProfile, DeleteAccount, Register
 from events.ids.snowflake import EPOCH_MS, first_id_at
 from events.json_lines import BYTE_ORDER_MARK, UNREADABLE_JSON
+from events.schema import Medium
 from events.times import format_times
 
 FUTURE_TOLERANCE_MS: Final = 5 * 60 * 1000
@@ -33,6 +34,8 @@ FUTURE_TOLERANCE_MS: Final = 5 * 60 * 1000
 
 Reference = str | int
 """An id may come as a number, too."""
+
+_MEDIA_FIELDS: Final = (b'"media"', b'"avatar"', b'"header"')
 
 BuildCommand = Callable[[Any, ReferenceResolver], Command]
 
@@ -131,10 +134,23 @@ def credentials_from_line(line: ImportLine) -> Credentials | None:
     return Credentials(data.email, data.password) if isinstance(data, _RegistrationData) else None
 
 
+def media_of_line(line: ImportLine) -> tuple[str, ...]:
+    """The ids of the uploads that a line shows. Raises `InvalidInput`."""
+    if not any(name in bytes(line.data) for name in _MEDIA_FIELDS):
+        return ()
+    data, _ = _decode_data(line)
+    if isinstance(data, ChangeProfile):
+        return tuple(id for id in (data.avatar, data.header) if id)
+    return tuple(getattr(data, "media", ()))
+
+
 def request_from_line(
-    line: ImportLine, times: LineTimes, references: ReferenceResolver
+    line: ImportLine,
+    times: LineTimes,
+    references: ReferenceResolver,
+    uploads: Mapping[str, Medium] = NO_UPLOADS,
 ) -> CommandRequest:
-    """The request of a line.
+    """The request of a line, which may show these uploads.
 
     `partial(request_from_line, line, times)` is a deferred request for
     `CommandHandler.handle_many`, which resolves the references once the lines before are decided.
@@ -151,9 +167,8 @@ def request_from_line(
         if line.key is None
         else idempotency.key_for_import(line.key, command, actor, line.at or "")
     )
-    return CommandRequest(
-        command, actor, key, None if line.at is None else _id_source_at(line.at, times)
-    )
+    id_source = None if line.at is None else _id_source_at(line.at, times)
+    return CommandRequest(command, actor, key, id_source, uploads)
 
 
 def _id_source_at(at: str, times: LineTimes) -> Callable[[], int]:

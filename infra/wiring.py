@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from api.accounts.account_store import AccountStore
     from api.accounts.erasure import Erasure
     from api.accounts.throttle import LoginThrottle
+    from api.media.media_records import MediaRecords
     from api.media.media_store import MediaStore
     from api.ports import Ports, ReadLags
     from streams.rebuild.admin import ProjectionAdmin
@@ -110,11 +111,11 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     from infra.process.shared_metrics import metrics_renderer
 
     profile = choose_profile(settings)
-    with open_write_side(settings) as side, profile.open_media_records() as media_records:
+    with open_write_side(settings) as side:
         media_store = open_media_store(settings)
         async with (
             side.erasure.running(),
-            MediaFollower(side.log, media_records, media_store, clock_ms).running(),
+            MediaFollower(side.log, side.media_records, media_store, clock_ms).running(),
             aclosing(ImageWorkers(settings.image_workers)) as image_converter,
             profile.open_read_side(side.log) as read_side,
             profile.open_admin(side.log, standalone=False) as admin,
@@ -129,7 +130,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 home=read_side.home,
                 accounts=side.accounts,
                 media_store=media_store,
-                media_records=media_records,
+                media_records=side.media_records,
                 image_converter=image_converter,
                 media_bytes=settings.media_bytes,
                 throttle=side.throttle,
@@ -180,6 +181,7 @@ class WriteSide:
     handler: CommandHandler
     references: ReferenceResolver
     accounts: "AccountStore"
+    media_records: "MediaRecords"
     throttle: "LoginThrottle"
     open_text: OpenText
     erasure: "Erasure"
@@ -193,7 +195,7 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
     """The log, ids and accounts, in a data folder that is created where there is none.
 
     Open it in the process that uses it, after any fork. Raises `OSError`, `LogUnavailable`,
-    `LeaseError`, `AccountsUnavailable`.
+    `LeaseError`, `AccountsUnavailable`, `MediaUnavailable`.
     """
     from api.accounts.erasure import Erasure
     from api.accounts.throttle import LoginThrottle
@@ -205,6 +207,7 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
         open_text_keys(settings, log) as text_keys,
         open_live_ids(settings, log) as new_id,
         profile.open_accounts() as accounts,
+        profile.open_media_records() as media_records,
         profile.open_rate_limits() as counts,
     ):
         cipher = TextCipher(text_keys)
@@ -218,6 +221,7 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
             ),
             references=ReferenceResolver(log),
             accounts=accounts,
+            media_records=media_records,
             throttle=LoginThrottle(counts if settings.limits else None),
             open_text=cipher.open_text,
             erasure=Erasure(log, accounts, text_keys),

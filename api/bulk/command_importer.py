@@ -5,7 +5,7 @@ did. With a key a line is done once, however often it is sent.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from typing import Final, NamedTuple
@@ -14,8 +14,11 @@ import msgspec
 
 from api.accounts.account_store import AccountStore
 from api.accounts.errors import AccountError
+from api.media.errors import MediaError
+from api.media.media_library import OwnUploads
 from commands import import_line as parsing
 from commands.batch import DeferredRequest
+from commands.decider import NO_UPLOADS
 from commands.errors import CommandRejected, InvalidInput
 from commands.handler import CommandHandler
 from commands.import_line import Credentials, ImportLine, LineTimes
@@ -25,7 +28,8 @@ from commands.request import CommandOutcome, CommandRequest
 from commands.user import Register
 from events.ids.snowflake import SnowflakeError
 from events.json_lines import BYTE_ORDER_MARK, UNREADABLE_JSON
-from events.log import EventLog, LogError
+from events.log import EventLog, LogError, run_read
+from events.schema import Medium
 from projections.store import StoreError
 
 WINDOW_LINES: Final = 1000
@@ -42,7 +46,14 @@ IdAtTime = Callable[[int], int]
 RegisterAccount = Callable[[CommandRequest, Credentials], Awaitable[CommandOutcome]]
 """Registers a user who can sign in (`api.accounts.registration`)."""
 
-_EXPECTED_ERRORS: Final = (CommandRejected, AccountError, LogError, StoreError, SnowflakeError)
+_EXPECTED_ERRORS: Final = (
+    CommandRejected,
+    AccountError,
+    LogError,
+    MediaError,
+    StoreError,
+    SnowflakeError,
+)
 
 
 class LineResult(NamedTuple):
@@ -52,6 +63,14 @@ class LineResult(NamedTuple):
     outcome: CommandOutcome | Exception
     created: bool = False
     """The command makes something, which has the outcome's id."""
+
+
+class _Uploads(NamedTuple):
+    owner: int
+    media: Mapping[str, Medium]
+
+
+_NO_UPLOADS: Final = _Uploads(0, NO_UPLOADS)
 
 
 class _KeyedLine(msgspec.Struct):
@@ -64,7 +83,7 @@ class CommandImporter:
     """Does lines of commands.
 
     `open_import_ids` opens a source of ids at given times; `run_lines` opens one at most, and only
-    where a line has a time.
+    where a line has a time. `uploads` are what lines may show; without them, they show no images.
     """
 
     def __init__(
@@ -75,7 +94,10 @@ class CommandImporter:
         register_account: RegisterAccount,
         open_import_ids: Callable[[], AbstractContextManager[IdAtTime]],
         clock_ms: Callable[[], int],
+        uploads: OwnUploads | None = None,
     ) -> None:
+        self._log = log
+        self._uploads = uploads
         self._references = ReferenceResolver(log)
         self._handler = handler
         self._accounts = accounts
@@ -137,16 +159,33 @@ class CommandImporter:
     ) -> None:
         if not batch:
             return
+        uploads = [await self._uploads_of(line) for _, line in batch]
         requests: list[CommandRequest | DeferredRequest] = [
-            partial(parsing.request_from_line, line, times) for _, line in batch
+            partial(parsing.request_from_line, line, times, uploads=shown.media)
+            for (_, line), shown in zip(batch, uploads, strict=True)
         ]
         outcomes = await self._handler.handle_many(requests)
-        for (index, line), outcome in zip(batch, outcomes, strict=True):
+        for (index, line), shown, outcome in zip(batch, uploads, outcomes, strict=True):
+            if shown.media and self._uploads and isinstance(outcome, CommandOutcome):
+                await self._uploads.mark_shown(shown.owner, shown.media)
             if line.command == "delete_account" and isinstance(outcome, CommandOutcome):
                 # Also when it is repeated: the first time may have ended before this.
                 await self._accounts.remove(outcome.id)
             results[index] = _line_result(line, outcome)
         batch.clear()
+
+    async def _uploads_of(self, line: ImportLine) -> "_Uploads":
+        """What a line may show: its user has uploaded it before, so is known by now."""
+        if self._uploads is None or line.as_ is None:
+            return _NO_UPLOADS
+        try:
+            ids = parsing.media_of_line(line)
+            if not ids:
+                return _NO_UPLOADS
+            owner = await run_read(self._log, self._references.user_id, line.as_)
+        except CommandRejected:  # the line is refused for it in its turn
+            return _NO_UPLOADS
+        return _Uploads(owner, await self._uploads.find_uploads(owner, ids))
 
     async def _run_registrations(
         self, registrations: "_RegistrationBatch", results: dict[int, LineResult]

@@ -27,7 +27,25 @@ _REMOVAL_TRIES: Final = 20
 """At an image that is just being removed, with a tenth of a second between."""
 
 
-class MediaLibrary:
+class OwnUploads:
+    """The uploads that commands may show, each its owner's."""
+
+    def __init__(self, records: MediaRecords, clock_ms: Callable[[], int]) -> None:
+        self._records = records
+        self._clock_ms = clock_ms
+
+    async def find_uploads(self, owner: int, ids: Collection[str]) -> Mapping[str, Medium]:
+        """Those of the images that the owner may show. Raises `MediaUnavailable`."""
+        found = await self._records.find_uploads(owner, ids, self._clock_ms() - UNSHOWN_MS)
+        return {upload.medium.id: upload.medium for upload in found}
+
+    async def mark_shown(self, owner: int, ids: Collection[str]) -> None:
+        """The owner shows these now, so nothing else may. Where this fails, the log says it."""
+        with suppress(MediaUnavailable):
+            await self._records.mark_shown(owner, ids)
+
+
+class MediaLibrary(OwnUploads):
     """The images of an API process."""
 
     def __init__(
@@ -37,10 +55,9 @@ class MediaLibrary:
         converter: ImageConverter,
         clock_ms: Callable[[], int],
     ) -> None:
+        super().__init__(records, clock_ms)
         self.store = store
-        self._records = records
         self._converter = converter
-        self._clock_ms = clock_ms
 
     async def upload(self, owner: int, content: bytes, alt: str) -> Medium:
         """Keep an image for its owner. Raises `ImageRefused`, `ImagesBusy`, `TooManyUploads`,
@@ -63,16 +80,6 @@ class MediaLibrary:
                 return
             await asyncio.sleep(0.1)
         raise MediaUnavailable("the same image is just being removed")
-
-    async def find_uploads(self, owner: int, ids: Collection[str]) -> Mapping[str, Medium]:
-        """Those of the images that the owner may show. Raises `MediaUnavailable`."""
-        found = await self._records.find_uploads(owner, ids, self._clock_ms() - UNSHOWN_MS)
-        return {upload.medium.id: upload.medium for upload in found}
-
-    async def mark_shown(self, owner: int, ids: Collection[str]) -> None:
-        """The owner shows these now, so nothing else may. Where this fails, the log says it."""
-        with suppress(MediaUnavailable):
-            await self._records.mark_shown(owner, ids)
 
     async def change_alt(self, owner: int, id: str, alt: str) -> Medium | None:
         """An upload with another alternative text; None where the owner has no such upload."""

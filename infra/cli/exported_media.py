@@ -105,10 +105,15 @@ async def _restore_one(store: MediaStore, converter: ImageConverter, path: Path)
 
 
 async def _in_turns(work: Callable[[T], Awaitable[int]], items: Sequence[T]) -> int:
-    """The sum of what the work gives for each item, some at once."""
+    """The sum of what the work gives for each item, some at once. Raises what one of them does."""
     done = 0
     for start in range(0, len(items), _AT_ONCE):
-        done += sum(await asyncio.gather(*map(work, items[start : start + _AT_ONCE])))
+        # None is left at work where another one fails.
+        some = map(work, items[start : start + _AT_ONCE])
+        for result in await asyncio.gather(*some, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+            done += result
     return done
 
 

@@ -44,6 +44,7 @@ async def _import_file(settings: "Settings", file: BinaryIO) -> int:
     from api.accounts.passwords import BoundedPasswordHasher
     from api.accounts.registration import AccountRegistrar
     from api.bulk.command_importer import WINDOW_LINES, CommandImporter
+    from api.media.media_library import OwnUploads
     from infra.cli.progress import progress_bar
     from infra.wiring import open_write_side
 
@@ -56,6 +57,7 @@ async def _import_file(settings: "Settings", file: BinaryIO) -> int:
             registrar.register_account,
             side.open_import_ids,
             side.clock_ms,
+            OwnUploads(side.media_records, side.clock_ms),
         )
         report_progress = progress.begin_phase("bytes", _file_size(file))
         failed = read = 0

@@ -71,14 +71,13 @@ class ImageWorkers:
 
     async def _start(self) -> asyncio.subprocess.Process:
         self._all = {worker for worker in self._all if worker.returncode is None}
+        starting = asyncio.create_task(_start_process())
         try:
-            worker = await asyncio.create_subprocess_exec(
-                *python_command("-m", "infra.images.image_worker"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env={},  # what decodes anything that is sent should know no secret
-                start_new_session=True,  # Ctrl-C is for the process that ends it
-            )
+            # Cancelled in the middle, it might wait for ever for pipes that it never opened.
+            worker = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_end_process)
+            raise
         except OSError as error:
             raise ImagesBusy(f"no image can be looked at now: {error}") from error
         self._all.add(worker)
@@ -104,7 +103,27 @@ class ImageWorkers:
         self._all.discard(worker)
         with suppress(ProcessLookupError):
             worker.kill()
+        if worker.stdout is not None:
+            # What it wrote has to be read, or asyncio doesn't notice that it ended. A
+            # coroutine that waits for its answer reads it, too.
+            with suppress(RuntimeError):
+                await worker.stdout.read()
         await worker.wait()
+
+
+async def _start_process() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *python_command("-m", "infra.images.image_worker"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={},  # what decodes anything that is sent should know no secret
+        start_new_session=True,  # Ctrl-C is for the process that ends it
+    )
+
+
+def _end_process(started: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    if not started.cancelled() and started.exception() is None:
+        started.result().kill()
 
 
 async def _exchange(worker: asyncio.subprocess.Process, content: bytes) -> Converted | Refused:

@@ -17,19 +17,18 @@ from infra.cli.main import main
 from infra.files.media_folder import MediaFolder
 from infra.images.image_workers import ImageWorkers
 from infra.settings import Settings
-from infra.wiring import choose_profile, open_media_store, open_write_side
+from infra.wiring import open_media_store, open_write_side
 from tests.support.media import image_bytes
 
 
 async def make_world(data: Path) -> list[str]:
     """A log in which a post shows an image, a profile another, and nothing a third; their ids."""
     settings = Settings(data=data)
-    with (
-        open_write_side(settings) as side,
-        choose_profile(settings).open_media_records() as records,
-    ):
+    with open_write_side(settings) as side:
         async with aclosing(ImageWorkers(1)) as workers:
-            library = MediaLibrary(open_media_store(settings), records, workers, side.clock_ms)
+            library = MediaLibrary(
+                open_media_store(settings), side.media_records, workers, side.clock_ms
+            )
             ada = (await side.handler.handle(CommandRequest(Register("ada", "Ada"), 0))).id
             media = [await library.upload(ada, image_bytes(seed), "") for seed in range(3)]
         ids = [medium.id for medium in media]

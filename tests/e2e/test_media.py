@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from typing import Any
 
 import httpx
@@ -174,6 +175,32 @@ async def test_only_the_uploader_shows_an_image_and_only_once(
     five = [(await upload(ada, seed))["id"] for seed in range(5)]
     many = await ada.http.post("/v1/posts", json={"text": "x", "media": five})
     assert problem_of(many) == (422, "media-too-many")
+
+
+async def test_lines_of_commands_show_uploads_of_their_user(
+    world: ApiWorld, ada: SignedInUser
+) -> None:
+    await register_user(world, "bob")
+    image, face = await upload(ada, 1, "an owl"), await upload(ada, 2)
+    post = {"command": "post", "data": {"text": "x", "media": [image["id"]]}}
+    lines = [
+        post | {"as": "@bob"},
+        post | {"as": "@ada", "key": "p"},
+        post | {"as": "@ada", "key": "p"},
+        {"command": "change_profile", "as": "@ada", "data": {"avatar": face["id"]}},
+        {"command": "post", "as": "@nobody", "data": {"text": "x", "media": ["1"]}},
+    ]
+    async with world.new_client(world.tokens.issue(int(ada.id), ("import",))) as importer:
+        body = "\n".join(map(json.dumps, lines))
+        answer = await importer.post("/v1/commands", content=body)
+        results = [json.loads(line) for line in answer.text.splitlines()]
+        assert [result["status"] for result in results] == [422, 201, 201, 200, 404], results
+        assert results[0]["problem"]["type"] == "/problems/media-unknown"
+        assert results[1]["id"] == results[2]["id"]
+        again = await importer.post("/v1/commands", content=json.dumps(post | {"as": "@ada"}))
+        assert again.json()["status"] == 422
+    assert (await ada.get_json(f"/v1/posts/{results[1]['id']}"))["media"] == [image]
+    assert (await ada.get_json("/v1/users/@ada"))["avatar"] == face["url"]
 
 
 async def test_an_alternative_text_can_be_changed_until_the_image_is_shown(

@@ -2,17 +2,21 @@
 
 import asyncio
 import os
+import random
 import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import psutil
 import pytest
+from PIL import Image
 
 from api.media.errors import ImageRefused, ImagesBusy
 from infra.images.image_conversion import convert_image
+from infra.images.image_worker import LENGTH_BYTES
 from infra.images.image_workers import WAITING_FOR_EACH, ImageWorkers
-from tests.support.media import image_bytes
+from tests.support.media import encode, image_bytes
+from tests.support.waiting import wait_until
 from tests.unit.infra.images.test_image_conversion import png_of
 
 
@@ -78,6 +82,33 @@ async def test_a_process_that_takes_too_long_is_killed(workers: ImageWorkers) ->
     with pytest.raises(ImageRefused, match="too long"):
         await workers.convert(image_bytes())
     assert children() == []
+
+
+async def test_a_process_that_was_not_listened_to_is_ended_all_the_same(
+    workers: ImageWorkers,
+) -> None:
+    noise = random.Random(1).randbytes(600 * 400 * 3)
+    content = encode(Image.frombytes("RGB", (600, 400), noise), "PNG")
+    worker = await workers._start()
+    assert worker.stdin is not None
+    worker.stdin.write(len(content).to_bytes(LENGTH_BYTES, "big") + content)
+    await worker.stdin.drain()
+    # It writes until nothing more is taken from it.
+    await wait_until(lambda: len(getattr(worker.stdout, "_buffer", b"")) > 1 << 17)
+    async with asyncio.timeout(5):
+        await workers._kill(worker)
+    assert children() == []
+
+
+async def test_a_start_that_is_cancelled_leaves_no_process(workers: ImageWorkers) -> None:
+    converting = asyncio.create_task(workers.convert(image_bytes()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    converting.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.gather(converting, return_exceptions=True)
+        assert (await workers.convert(image_bytes())).type == "image/png"
+    await wait_until(lambda: len(children()) == 1)
 
 
 async def test_those_that_wait_are_bounded(workers: ImageWorkers) -> None:
