@@ -188,7 +188,7 @@ async def test_lines_of_commands_show_uploads_of_their_user(
         post | {"as": "@ada", "key": "p"},
         post | {"as": "@ada", "key": "p"},
         {"command": "change_profile", "as": "@ada", "data": {"avatar": face["id"]}},
-        {"command": "post", "as": "@nobody", "data": {"text": "x", "media": ["1"]}},
+        {"command": "post", "as": "@zoe", "data": {"text": "x", "media": ["1"]}},
     ]
     async with world.new_client(world.tokens.issue(int(ada.id), ("import",))) as importer:
         body = "\n".join(map(json.dumps, lines))
