@@ -27,6 +27,7 @@ from eventstoredb.generated.event_store.client.gossip import GossipStub, MemberI
 from grpclib.client import Channel, Stream
 from grpclib.config import Configuration
 from grpclib.const import Cardinality, Status
+from grpclib.encoding.proto import ProtoCodec
 from grpclib.events import SendRequest, listen
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
@@ -89,6 +90,7 @@ class NodeClient(Client):
             self._channel = Channel(
                 self.endpoint.host,
                 self.endpoint.port,
+                codec=ProtoCodec(),  # left to itself, grpclib would import Google's protobuf, too
                 ssl=_tls_context(self._address) if self._address.tls else None,
                 config=_channel_configuration(self._address),
             )

@@ -33,6 +33,7 @@ from eventstoredb.generated.event_store.client import Empty
 from eventstoredb.generated.event_store.client.gossip import ClusterInfo, GossipBase
 from grpclib.config import Configuration
 from grpclib.const import Handler, Status
+from grpclib.encoding.proto import ProtoCodec
 from grpclib.events import RecvRequest, listen
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server
@@ -138,6 +139,7 @@ class EventStoreNode:
         self.store = EventStore(self._file)
         self._server = Server(
             [StreamsEndpoint(self.store, self.faults), GossipEndpoint(self.members)],
+            codec=ProtoCodec(),
             config=Configuration(
                 http2_connection_window_size=_WINDOW, http2_stream_window_size=_WINDOW
             ),

@@ -103,7 +103,7 @@ def _make_messages() -> dict[Any, Any]:
     builder = _FileBuilder()
     names = {kind: builder.add(kind) for kind in _ROOTS}
     pool = DescriptorPool()
-    pool.Add(builder.file)
+    pool.AddSerializedFile(builder.file.SerializeToString())
     return {
         kind: GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
         for kind, name in names.items()
