@@ -8,6 +8,7 @@ events are read by both.
 
 import asyncio
 import gc
+import json
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,8 @@ from events.ids.snowflake import first_id_at
 from events.log import AppendRequest, EventLog, NewEvent, StreamAppend
 from events.schema import PostCreated
 from infra.eventstoredb.open_log import open_event_store_log
+from tests.bench.http import JSON, SECONDS, TEXT, register_user, running_starling
+from tests.bench.http_load import HttpRequest, measure_load
 from tests.bench.result import Result
 from tests.standins.event_store_node import EventStoreProcess
 from tests.support.requirements import REPOSITORY
@@ -40,6 +43,8 @@ T = TypeVar("T")
 WAITING: Final = 256
 OURS: Final = 32 * WAITING
 THEIRS: Final = 4 * WAITING
+POSTING: Final = 8
+"""Connections that send one post after another."""
 READ_BY_THEM: Final = 4_000
 FIRST: Final = first_id_at(1_600_000_000_000)
 AUTHOR: Final = FIRST - 1
@@ -49,7 +54,16 @@ METADATA: Final = b'{"id":"%d","schema":1,"actor":"%d","causation":"0","correlat
 def measure(runs: int) -> list[Result]:
     """Appends and reads, each beside the package's own."""
     appended, their_appended, read, their_read = zip(*(_run() for _ in range(runs)), strict=True)
+    far, near = zip(*(_post_latencies() for _ in range(runs)), strict=True)
     return [
+        Result.from_runs(
+            f"POST /v1/posts, median of {POSTING} connections",
+            ("a stand-in for EventStoreDB 1 ms away", far),
+            ("a log in SQLite", near),
+            target=0.25,
+            unit="ms",
+            higher_is_better=False,
+        ),
         Result.from_runs(
             f"appends to a stand-in for EventStoreDB, {WAITING} under way",
             ("EventStoreLog.append", appended),
@@ -65,6 +79,25 @@ def measure(runs: int) -> list[Result]:
             unit="events/s",
         ),
     ]
+
+
+def _post_latencies() -> tuple[float, float]:
+    """Median milliseconds of a post on a log in EventStoreDB, and on one in SQLite."""
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=REPOSITORY) as folder:
+        there, here = Path(folder, "there"), Path(folder, "here")
+        with (
+            EventStoreProcess(Path(folder, "node.log"), delay_ms=1) as node,
+            running_starling(str(there), STARLING_LOG=node.address) as far,
+            running_starling(str(here)) as near,
+        ):
+            return _median_post(far), _median_post(near)
+
+
+def _median_post(port: int) -> float:
+    bearer = ("Authorization", f"Bearer {register_user(port, 'ada')}")
+    post = HttpRequest(port, "/v1/posts", "POST", (bearer, JSON), json.dumps({"text": TEXT}))
+    measure_load(post, 1, POSTING)
+    return 1000 * measure_load(post, SECONDS, POSTING).p50
 
 
 def _run() -> tuple[float, float, float, float]:

@@ -155,9 +155,9 @@ def send_request(port: int, method: str, path: str, token: str = "", body: Any =
 
 def populate_home(port: int) -> tuple[str, bytes]:
     """A reader who follows ten authors with thirty posts: (token, the bytes of the home page)."""
-    reader = _register(port, "reader")
+    reader = register_user(port, "reader")
     for number in range(10):
-        author = _register(port, f"author{number}")
+        author = register_user(port, f"author{number}")
         send_request(port, "PUT", f"/v1/users/@author{number}/follow", reader)
         for _ in range(3):
             send_request(port, "POST", "/v1/posts", author, {"text": TEXT})
@@ -170,7 +170,7 @@ def populate_home(port: int) -> tuple[str, bytes]:
     raise RuntimeError("the home timeline did not fill")
 
 
-def _register(port: int, handle: str) -> str:
+def register_user(port: int, handle: str) -> str:
     account = {
         "handle": handle,
         "name": handle.title(),
