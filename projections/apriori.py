@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 Item = TypeVar("Item", bound=Hashable)
 
-_WORDS_AT_ONCE: Final = 1 << 20
-"""64-bit words of the joins that are counted at once."""
+_WORDS_AT_ONCE: Final = 1 << 16
+"""64-bit words of the joins that are counted at once: as many as a core has in its cache."""
 
 
 class FrequentItemset(NamedTuple, Generic[Item]):

@@ -33,12 +33,12 @@ from projections.store import BatchReads, ReadStore
 MAX_SOURCES: Final = 32
 """Of those that a reader follows, from how many walks and rules start."""
 
-MAX_CO_FOLLOWERS: Final = 640
+MAX_CO_FOLLOWERS: Final = 512
 """How many other followers of those the walks of a reader reach."""
 
 RULES_PER_ACCOUNT: Final = 50
 
-RANKED: Final = 200
+RANKED: Final = 100
 """Candidates whose popularity is looked up."""
 
 MAX_EXPLAINING: Final = 500

@@ -56,20 +56,27 @@ class PeriodsOf:
         zone: Annotated[str, Query(description="a time zone such as Europe/Berlin")] = "UTC",
     ) -> list[Span]:
         """The periods with a day from `from` to `to`, whole ones. Raises `InvalidInput`."""
-        try:
-            place = ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            message = f"there is no time zone {zone[:40]!r}; give one such as Europe/Berlin"
-            raise InvalidInput("zone-invalid", message) from None
-        last = to or datetime.fromtimestamp(state.ports.clock_ms() / 1000, place).date()
-        length = self._per or per
-        try:
-            first = since or last - timedelta(days=DEFAULT_DAYS - 1)
-            if not 0 <= (last - first).days <= MAX_PERIODS * _LEAST_DAYS[length] - 1:
-                raise ValueError(f"from {first} to {last} is none, or more than {MAX_PERIODS}")
-            return analytics.split_periods(first, last, length, place)
-        except (ValueError, OverflowError) as error:
-            raise InvalidInput("period-invalid", f"no such periods: {error}") from None
+        return periods_between(since, to, self._per or per, zone, state.ports.clock_ms())
+
+
+def periods_between(
+    since: date | None, to: date | None, per: Period, zone: str, now_ms: int
+) -> list[Span]:
+    """The periods with a day from `since` to `to`, as the `DEFAULT_DAYS` until now where they
+    aren't given. Raises `InvalidInput`."""
+    try:
+        place = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        message = f"there is no time zone {zone[:40]!r}; give one such as Europe/Berlin"
+        raise InvalidInput("zone-invalid", message) from None
+    last = to or datetime.fromtimestamp(now_ms / 1000, place).date()
+    try:
+        first = since or last - timedelta(days=DEFAULT_DAYS - 1)
+        if not 0 <= (last - first).days < MAX_PERIODS * _LEAST_DAYS[per]:
+            raise ValueError(f"from {first} to {last} is none, or more than {MAX_PERIODS}")
+        return analytics.split_periods(first, last, per, place)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput("period-invalid", f"no such periods: {error}") from None
 
 
 _LEAST_DAYS: Final = {"day": 1, "week": 7, "month": 28}

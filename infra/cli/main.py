@@ -4,6 +4,7 @@ import os
 
 import click
 
+from infra.cli.analytics import analytics
 from infra.cli.backup import backup, restore_backup
 from infra.cli.capacity import capacity
 from infra.cli.copy_log import copy_log
@@ -63,6 +64,7 @@ def main(context: click.Context) -> None:
 
 
 COMMANDS = (
+    analytics,
     backup,
     capacity,
     copy_log,

@@ -1,0 +1,103 @@
+"""`starling analytics`: figures of the view `analytics`, as tables or JSON."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from infra.cli.options import data_option, json_option, settings_of_existing_log
+from infra.cli.output import echo_json, print_table
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from projections.analytics import Period, Span
+    from projections.store import ReadStore
+
+NAMES: Final = ("active-users", "retention", "funnel", "growth", "hashtags")
+_DAY: Final = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command()
+@click.argument("name", type=click.Choice(NAMES))
+@click.option("--from", "since", type=_DAY, help="The first day.  [default: four weeks ago]")
+@click.option("--to", type=_DAY, help="The last day.  [default: today]")
+@click.option("--per", type=click.Choice(["day", "week", "month"]), default="day")
+@click.option("--zone", default="UTC", show_default=True, help="A time zone: Europe/Berlin.")
+@click.option("--user", help="Of growth: an id or an @handle.")
+@click.option("--tag", help="Of hashtags: which one.")
+@data_option
+@json_option
+def analytics(
+    name: str,
+    since: datetime | None,
+    to: datetime | None,
+    per: Any,
+    zone: str,
+    user: str | None,
+    tag: str | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Print figures as the view has them, without a server or beside one.
+
+    active-users, retention (of the accounts made in each week, how many were active in it and in
+    each later one), funnel (signed up, followed, posted, liked), growth of an account's followers,
+    and posts with one of the hashtags.
+
+    Example: starling analytics active-users --per week --zone Europe/Berlin
+    """
+    import asyncio
+
+    from api.v1.analytics import periods_between
+    from infra.process.clock import clock_ms
+
+    if name == "growth" and user is None:
+        raise click.UsageError("growth of which account? Give --user")
+    if name == "hashtags" and tag is None:
+        raise click.UsageError("which hashtag? Give --tag")
+    settings = settings_of_existing_log(data=data)
+    length: Period = "week" if name == "retention" else per
+    first, last = (None if day is None else day.date() for day in (since, to))
+    spans = periods_between(first, last, length, zone, clock_ms())
+    rows = asyncio.run(_ask(settings, name, spans, user or "", (tag or "").removeprefix("#")))
+    if as_json:
+        for row in rows:
+            echo_json(json.dumps({key: _plain(value) for key, value in row._asdict().items()}))
+    elif rows:
+        cells = [[_plain(value, " ") for value in row] for row in rows]
+        print_table(rows[0]._fields, cells)
+
+
+async def _ask(
+    settings: "Settings", name: str, spans: "Sequence[Span]", user: str, tag: str
+) -> list[Any]:
+    """The rows of an answer, all of one type."""
+    from commands.references import ReferenceResolver
+    from infra.log_of_record import open_log_for_questions
+    from infra.wiring import choose_profile
+    from projections import analytics as queries
+
+    with open_log_for_questions(settings) as log:
+        async with choose_profile(settings).open_read_side(log) as read_side:
+            store: ReadStore = read_side.views.current_store("analytics")
+            if name == "active-users":
+                return list(await queries.count_active_users(store, spans))
+            if name == "retention":
+                return list(await queries.count_cohorts(store, spans))
+            if name == "funnel":
+                whole = spans[0]._replace(end=spans[-1].end)
+                return [await queries.count_funnel(store, whole)]
+            if name == "hashtags":
+                return list(await queries.count_hashtag(store, tag, spans))
+            account = ReferenceResolver(log).user_id(user)
+            return list(await queries.count_growth(store, account, spans))
+
+
+def _plain(value: Any, between: str | None = None) -> Any:
+    """A value for a cell or, without `between`, for JSON."""
+    if isinstance(value, tuple):
+        return list(value) if between is None else between.join(map(str, value))
+    return value if isinstance(value, int) else str(value)
