@@ -7,6 +7,7 @@ is the library's own way to keep a view: a tracking recorder on SQLite, as it co
 import asyncio
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from eventsourcing.sqlite import SQLiteDatastore, SQLiteTrackingRecorder
 
 from infra.sqlite.event_log import SqliteLog
 from infra.sqlite.read_store import SqliteReadStore
+from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.log_runner import LogRunner, RunningProjection
@@ -27,16 +29,19 @@ from tests.support.mission_workload import write_log
 EVENTS = 100_000
 PEER_EVENTS = 5_000
 TARGET = 12.0
+ADDED = ("recommendations", "analytics")
 
 
 def measure(runs: int) -> list[Result]:
     """Events a second, each run beside one of the peer."""
-    ours, peer = [], []
+    ours, peer, beside = [], [], []
+    older = [one for one in ALL_PROJECTIONS if one.name not in ADDED]
     with tempfile.TemporaryDirectory(prefix="starling-bench-") as folder:
         asyncio.run(_fill(Path(folder)))
         env = filled_peer(Path(folder))
         for run in range(runs):
-            ours.append(asyncio.run(_project(Path(folder), run)))
+            ours.append(asyncio.run(_project(_new_folder(folder, f"all-{run}"), ALL_PROJECTIONS)))
+            beside.append(asyncio.run(_project(_new_folder(folder, f"older-{run}"), older)))
             peer.append(count_peer(env, Path(folder, f"counts-{run}.sqlite")))
     return [
         Result.from_runs(
@@ -45,7 +50,14 @@ def measure(runs: int) -> list[Result]:
             ("eventsourcing, one counter", peer),
             target=TARGET,
             unit="events/s",
-        )
+        ),
+        Result.from_runs(
+            f"projecting with {' and '.join(ADDED)}",
+            (f"all {len(ALL_PROJECTIONS)} views", ours),
+            (f"the {len(older)} others", beside),
+            target=0.6,
+            unit="events/s",
+        ),
     ]
 
 
@@ -55,17 +67,21 @@ async def _fill(folder: Path) -> None:
     log.close()
 
 
-async def _project(folder: Path, run: int) -> float:
-    """Events a second from an empty view of everything to a current one."""
-    log = SqliteLog(folder / "log.sqlite")
+def _new_folder(folder: str, name: str) -> Path:
+    path = Path(folder, name)
+    path.mkdir()
+    return path
+
+
+async def _project(folder: Path, projections: Sequence[Projection]) -> float:
+    """Events a second from empty views in a folder beside the log to current ones."""
+    log = SqliteLog(folder.parent / "log.sqlite")
     followers = [
         RunningProjection(
             one,
-            SqliteReadStore.open(
-                folder / f"{one.name}-{run}.sqlite", tables_with_dead_letters(one)
-            ),
+            SqliteReadStore.open(folder / f"{one.name}.sqlite", tables_with_dead_letters(one)),
         )
-        for one in ALL_PROJECTIONS
+        for one in projections
     ]
     runner = LogRunner(log, followers)
     started = time.perf_counter()
