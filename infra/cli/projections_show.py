@@ -87,6 +87,7 @@ def show(
 def _parse_point_in_time(log: "EventLog", at: str | None) -> "PointInTime":
     """The point in time that `--at` names. Raises `click.BadParameter`."""
     from events.ids.snowflake import SMALLEST_DATED_ID, parse_decimal
+    from events.log import LOG_START
     from events.times import InvalidTime, parse_time
     from infra.process.clock import clock_ms
     from streams.rebuild.time_travel import PointInTime
@@ -98,6 +99,10 @@ def _parse_point_in_time(log: "EventLog", at: str | None) -> "PointInTime":
     if position is not None and position < SMALLEST_DATED_ID:
         if position > head:
             raise click.BadParameter(f"the log ends at position {head}", param_hint="--at")
+        if position != LOG_START and log.event_at(position) is None:
+            raise click.BadParameter(
+                f"the log has no position {position}; give one that it answered", param_hint="--at"
+            )
         return PointInTime(position)
     try:
         ms = parse_time(at)

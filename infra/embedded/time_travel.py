@@ -213,7 +213,8 @@ async def build_point_in_time(
             if not skips:
                 snapshots.save_copy(projection, coverage, store, path)
 
-        every = max(snapshot_after, (moment.until - begin.position) // MAX_PARTIAL_SNAPSHOTS)
+        left = log.features.estimate_events(begin.position, moment.until)
+        every = max(snapshot_after, left // MAX_PARTIAL_SNAPSHOTS)
         try:
             done = await project_point_in_time(
                 log, projection, store, moment, begin, skips=skips,

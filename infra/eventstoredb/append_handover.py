@@ -100,7 +100,8 @@ class AppendHandover:
             doing.set_exception(error)
         if doing is None:
             doing = task = self._loop.create_task(_run_after(before, append.run))
-            self._busy_streams[append.stream] = task
+            if append.stream:  # those that write none wait for none
+                self._busy_streams[append.stream] = task
         self._under_way.add(doing)
         doing.add_done_callback(lambda done: self._note_outcome(handed, done))
 

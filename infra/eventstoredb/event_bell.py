@@ -96,7 +96,9 @@ class EventBell:
                     # What was appended before the subscription began does not come through it.
                     self._ring(await self._read_head())
                 elif is_event(reply):
-                    self._ring(decode_events([reply])[0].position)
+                    (event,) = decode_events([reply])
+                    if not event.type.startswith("$"):  # a tombstone is no event to wake for
+                        self._ring(event.position)
                 if not self._waiters:
                     return
 

@@ -231,8 +231,9 @@ class EventStoreLog:
         request = encode_read_all(
             None, count=NEWEST_EVENTS, backwards=True, streams=[self._names.prefix]
         )
-        newest = self._names.stored_events(self._read(request))
-        found = [e.id for e in newest if below is None or e.id < below]
+        newest = self._read(request)
+        events = self._names.stored_events(newest)
+        found = [e.id for e in events if below is None or e.id < below]
         if found:
             return max(found)
         return 0 if below is None or len(newest) < NEWEST_EVENTS else self._index.newest_id(below)
@@ -289,16 +290,17 @@ class EventStoreLog:
     def _pages(
         self, after: int, limit: int, types: Collection[str] | None
     ) -> Iterator[list[ReadEvent]]:
-        """The events above a position, page by page.
+        """The events above a position, page by page, until the caller has enough of them.
 
-        Of every type at most `limit`, and the node makes the next page while this one is looked at.
-        Of some types as many as there are.
+        Of every type, the node makes the next page while this one is looked at, up to `limit`.
+        More are read where tombstones were among them.
         """
         place, left = after, limit
         coming: Future[list[bytes]] | None = None
-        while left > 0:
+        while limit > 0:
             # The event at the place is read again: the node knows no other way to go on.
-            count = min(left, EVENTS_PER_READ) + (place > LOG_START)
+            wanted = left if left > 0 else limit
+            count = min(wanted, EVENTS_PER_READ) + (place > LOG_START)
             if coming is None:
                 coming = self._connection.start(self._read_page(place, count, types))
             replies, coming = coming.result(), None

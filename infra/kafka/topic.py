@@ -140,8 +140,8 @@ def read_feed_state(servers: str, topic: str) -> FeedState:
     """What the last record of each partition says of the feed and its log.
 
     It is complete as far as the least of them says, and not at all while a partition has none. The
-    newest event is the greatest id that one names. Raises `FeedUnavailable`, and `LogReplaced`
-    where they name several logs.
+    newest event is the one furthest in the log that one names. Raises `FeedUnavailable`, and
+    `LogReplaced` where they name several logs.
     """
     with (
         raising_unavailable(f"the topic {topic} can't be read"),

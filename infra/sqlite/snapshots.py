@@ -110,10 +110,13 @@ class ViewSnapshots:
             remove_view_file(path)
 
     def remove_unused(self) -> None:
-        """Remove what killed processes left behind."""
+        """Remove what killed processes left behind, and snapshots with names of older programs."""
         for path in self._folder.glob(f"{_UNFINISHED_PREFIX}*"):
             age = _last_used(path)
             if age is not None and age[0] < time.time() - STALE_SECONDS:
+                remove_view_file(path)
+        for path in self._folder.glob("*.sqlite"):
+            if not path.name.startswith(_UNFINISHED_PREFIX) and not _is_snapshot(path):
                 remove_view_file(path)
 
     def _make_room(self, size: int) -> bool:
@@ -131,9 +134,7 @@ class ViewSnapshots:
         return True
 
     def _all_snapshots(self) -> Iterator[Path]:
-        for path in self._folder.glob("*.sqlite"):
-            if _SNAPSHOT_NAME.fullmatch(path.name):
-                yield path
+        yield from filter(_is_snapshot, self._folder.glob("*.sqlite"))
 
     def _list_snapshots(self, projection: Projection) -> list[tuple[SnapshotCoverage, Path]]:
         """The projection's snapshots, the one that reaches furthest first."""
@@ -184,6 +185,10 @@ def finish_single_file(store: BulkLoadStore, path: Path) -> None:
 def _belongs_to_log(log: EventLog, cover: SnapshotCoverage) -> bool:
     """Whether the log has the newest event of a snapshot where the snapshot has it."""
     return holds_event(log, EventMark(cover.newest_position, cover.newest_id))
+
+
+def _is_snapshot(path: Path) -> bool:
+    return _SNAPSHOT_NAME.fullmatch(path.name) is not None
 
 
 def _last_used(path: Path) -> tuple[float, Path] | None:

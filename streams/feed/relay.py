@@ -206,9 +206,9 @@ class _RelaySession:
             read = self._log.read_owned_lines(self._read_position, limit=READ_EVENTS)
             if read.lines:
                 self._read_position = read.position_at(-1)
-                self._state = self._state._replace(
-                    newest=EventMark(self._read_position, read.ids[-1])
-                )
+                # A relay that publishes again what the feed holds is behind its newest event.
+                newest = EventMark(self._read_position, read.ids[-1])
+                self._state = self._state._replace(newest=max(self._state.newest, newest))
                 chunks += split_into_chunks(read, self._stated_through, self._read_position)
             found += len(read.lines)
             if len(read.lines) < READ_EVENTS:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from events.event_filter import read_pages
 from events.log import LOG_START, EventLog, LogUnavailable
 from infra.eventstoredb import event_log
 from infra.eventstoredb.open_log import open_event_store_log
@@ -167,6 +168,34 @@ async def test_a_stream_that_was_deleted_is_gone_and_says_so_when_it_is_written(
         log.read_stream("like-1-1")
     await log.append(post_append(1))
     assert log.write_problem() is None
+
+
+async def test_reads_pass_over_what_is_left_of_a_deleted_stream_and_miss_nothing_behind_it(
+    node: EventStoreNode, log: EventLog
+) -> None:
+    assert isinstance(log, EventStoreLog)
+    await log.append(like_append("like-1-1", 0, 1))
+    node.store.delete(log._names.of_stream("like-1-1"), 0, for_good=True)
+    await asyncio.gather(*(log.append(post_append(number)) for number in range(2, 6)))
+    head = log.head()
+    for limit in range(1, 6):
+        pages = read_pages(log, LOG_START, head, limit=limit)
+        read = [event.id - FIRST_ID for page in pages for event in page.events]
+        assert read == [1, 2, 3, 4, 5], f"{limit} at a time"
+
+
+async def test_a_deletion_does_not_look_like_an_event_to_readers_that_wait(
+    node: EventStoreNode, log: EventLog
+) -> None:
+    assert isinstance(log, EventStoreLog)
+    await log.append(like_append("like-1-1", 0, 1))
+    head = log.head()
+    waiting = asyncio.ensure_future(log.wait_for_events(head, 0.5))
+    await wait_until(lambda: len(node.store._listeners) == 1)
+    node.store.delete(log._names.of_stream("like-1-1"), 0, for_good=True)
+    node.store.append("$stats", -1, [Proposed("u", "$tick", "application/json", b"", b"{}")])
+    assert not await waiting
+    assert not await log.wait_for_events(head, 0.05)
 
 
 async def test_an_append_that_the_node_finds_too_large_is_refused_at_once(log: EventLog) -> None:

@@ -88,6 +88,8 @@ def test_the_log_is_whole_and_can_be_asked_in_sql(folder: Folder) -> None:
 
 def test_a_position_that_it_never_gave_and_a_backup_of_files_are_refused(folder: Folder) -> None:
     folder.run("replay", "--after", "3", status=2)
+    # A snapshot up to there would be one that no later question can go on from.
+    folder.run("projections", "show", "posts", "--at", "3", status=2)
     folder.run("backup", folder.path.parent / "backup", status=2)
 
 

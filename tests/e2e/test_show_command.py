@@ -21,6 +21,8 @@ from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.rebuild.rebuild import scan_rows
 from streams.rebuild.time_travel import PointInTime, project_point_in_time
 from tests.support.data_folders import create_data_folder
+from tests.support.made_up_events import append_made_up
+from tests.support.sparse_log import SparseLog
 from tests.support.starling_program import starling
 
 EVENTS = 3000
@@ -174,6 +176,14 @@ async def test_a_snapshot_is_extended_and_the_last_used_stay(
         assert await opened_again.read_checkpoint() == 2500
         await opened_again.close()
     assert positions == [2500]
+
+
+async def test_a_log_with_holes_has_as_many_snapshots_on_the_way(tmp_path: Path) -> None:
+    log, kept = SparseLog(), ViewSnapshots(tmp_path / "snapshots")
+    await append_made_up(log, 0, 60)
+    path = kept.unfinished_path("view")
+    await build_point_in_time(kept, log, POSTS, PointInTime(log.head()), path, snapshot_after=1)
+    assert len(list((tmp_path / "snapshots").glob("posts-*.sqlite"))) > 3
 
 
 @pytest.mark.parametrize("asked", [0.5, 0.72, 0.8, 0.97])

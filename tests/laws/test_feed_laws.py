@@ -194,6 +194,26 @@ async def test_reads_are_put_together_while_the_feed_is_busy_and_only_then() -> 
     assert groups[:3] == [READ_EVENTS, READ_EVENTS * MAX_READS_AT_ONCE, READ_EVENTS + 5]
 
 
+async def test_a_relay_that_publishes_again_forgets_no_newer_event_that_the_feed_holds() -> None:
+    log, topic = MemoryLog(), LossyTopic(2, [])
+    await append_made_up(log, 0, 2 * READ_EVENTS + 5)
+
+    async def publish_until_sent(count: int) -> None:
+        relay = Relay(log, topic.open, watermark_seconds=3600)
+        task = asyncio.create_task(relay.run(asyncio.Event()))
+        await wait_until(
+            lambda: sum(chunk.event_count for some in topic.records for chunk, _ in some) == count
+        )
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    await publish_until_sent(log.head())
+    await publish_until_sent(2 * log.head())
+    for records in topic.records:
+        newest = [state.newest for _, state in records]
+        assert newest == sorted(newest)
+
+
 async def test_a_relay_ends_when_its_lease_does() -> None:
     held = True
     log, topic = MemoryLog(), LossyTopic(2, [])
