@@ -84,12 +84,7 @@ def open_text_keys(settings: Settings, log: EventLog) -> Iterator[TextKeys]:
     new ones would make every text of before unreadable for ever, without a word; and where the log
     goes with other keys than those of these settings.
     """
-    if not _has_text_keys(settings) and has_sealed_texts(log) and not _are_given_up(settings):
-        raise LogUnavailable(
-            f"{_place_of_keys(settings)} are missing, and without them no text of the log can be "
-            f"read: {_how_to_get_keys(settings)}. To go on without the texts of before, make a "
-            f"file {settings.text_keys_file.with_suffix('.lost')}"
-        )
+    _require_text_keys(settings, log)
     with _connect_text_keys(settings, log, read_only=False) as keys:
         if log.claim_for(keys.identity) != keys.identity:
             raise LogUnavailable(
@@ -103,7 +98,8 @@ def open_text_keys(settings: Settings, log: EventLog) -> Iterator[TextKeys]:
 @contextmanager
 def open_text_reader(settings: Settings, log: EventLog) -> Iterator[OpenText]:
     """What opens the texts of a log, for a command that only reads. Raises as `open_text_keys`."""
-    if not _has_text_keys(settings) and (_are_given_up(settings) or not has_sealed_texts(log)):
+    _require_text_keys(settings, log)
+    if not _has_text_keys(settings):
         yield as_written
         return
     with _connect_text_keys(settings, log, read_only=True) as keys:
@@ -128,6 +124,17 @@ def _connect_text_keys(settings: Settings, log: EventLog, read_only: bool) -> It
         yield keys
 
 
+def _require_text_keys(settings: Settings, log: EventLog) -> None:
+    """Raises `LogUnavailable` where texts are sealed under keys that are gone, and not given up."""
+    given_up = settings.text_keys_file.with_suffix(".lost")
+    if not (_has_text_keys(settings) or given_up.is_file()) and has_sealed_texts(log):
+        raise LogUnavailable(
+            f"{_place_of_keys(settings)} are missing, and without them no text of the log can be "
+            f"read: {_how_to_get_keys(settings)}. To go on without the texts of before, make a "
+            f"file {given_up}"
+        )
+
+
 def _has_text_keys(settings: Settings) -> bool:
     """Whether keys are there; an emptied file holds none."""
     path = settings.text_keys_file
@@ -138,10 +145,6 @@ def _has_text_keys(settings: Settings) -> bool:
 
     with open_blocking_database(settings.views, READ_SECONDS) as database:
         return has_text_keys(database)
-
-
-def _are_given_up(settings: Settings) -> bool:
-    return settings.text_keys_file.with_suffix(".lost").is_file()
 
 
 def _place_of_keys(settings: Settings) -> str:

@@ -153,7 +153,7 @@ async def test_a_log_without_its_keys_is_not_started_as_if_all_were_erased(tmp_p
     for command in (("serve", "--port", "0"), ("replay",), ("sql", "SELECT 1")):
         refused = starling(*command, "--data", data)
         assert (refused.returncode, refused.stderr.count(b"\n")) == (1, 1), refused.stderr
-        assert b"text-keys.sqlite is missing" in refused.stderr
+        assert b"text-keys.sqlite are missing" in refused.stderr
     (data / "text-keys.lost").touch()
     settings = Settings(data=data)
     with open_log(settings) as log, open_text_keys(settings, log) as keys:
