@@ -83,16 +83,20 @@ class IdIndex:
     def _catch_up(self) -> None:
         connection = self._open()
         while True:
-            # Each page is a transaction of its own: other processes bring it forward, too.
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 position = self._reached(connection)
-                events = self._read_after(position, EVENTS_PER_READ)
+            # The file is not locked meanwhile: other processes bring it forward, too.
+            events = self._read_after(position, EVENTS_PER_READ)
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                if self._reached(connection) != position:
+                    continue
+                connection.executemany(
+                    "INSERT OR IGNORE INTO ids VALUES (?, ?)",
+                    [(event.id, event.position) for event in events],
+                )
                 if events:
-                    connection.executemany(
-                        "INSERT OR IGNORE INTO ids VALUES (?, ?)",
-                        [(event.id, event.position) for event in events],
-                    )
                     connection.execute("UPDATE reached SET position = ?", (events[-1].position,))
             if len(events) < EVENTS_PER_READ:
                 return

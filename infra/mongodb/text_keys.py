@@ -19,7 +19,7 @@ from secrets import token_hex
 from typing import Any, Final
 from zlib import crc32
 
-from pymongo import ReturnDocument, UpdateOne, WriteConcern
+from pymongo import ReadPreference, ReturnDocument, UpdateOne, WriteConcern
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
@@ -55,7 +55,8 @@ class MongoTextKeys:
         """Of the log with this identity, made where there are none. Raises `LogUnavailable`, also
         where they are those of another log."""
         self._state, self._accounts, self._key_blocks = (
-            database.get_collection(name, write_concern=_DURABLE, read_concern=_SETTLED)
+            # Of the primary, whatever the address says: another node may still have erased keys.
+            database.get_collection(name, None, ReadPreference.PRIMARY, _DURABLE, _SETTLED)
             for name in ("text_keys", "text_account_keys", "text_key_blocks")
         )
         self._lock = threading.Lock()

@@ -6,6 +6,7 @@ Of several relays of a log one publishes, the holder of a lease; the others stan
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Final
 
 from infra.ids.machine_lease import (
@@ -79,7 +80,9 @@ async def _wait_for_lease(settings: Settings, stop: asyncio.Event) -> MachineLea
         if reason != logged:
             _logger.info(reason)
             logged = reason
-        await asyncio.wait([asyncio.ensure_future(stop.wait())], timeout=LEASE_SECONDS / 5)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEASE_SECONDS / 5):
+                await stop.wait()
     return None
 
 

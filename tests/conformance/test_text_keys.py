@@ -1,6 +1,7 @@
 """The keys that texts are sealed under, wherever they lie."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,19 @@ def test_keys_are_of_one_log_and_have_an_identity(
     assert len(keys.identity) == 32
     with pytest.raises(LogUnavailable, match="keys of another log"):
         open_keys("2" * 32)
+
+
+@pytest.mark.engines
+async def test_keys_are_read_of_the_node_that_has_every_erasure(
+    request: pytest.FixtureRequest,
+) -> None:
+    from pymongo import ReadPreference
+
+    from infra.mongodb.text_keys import MongoTextKeys
+    from tests.support.engines.mongodb_views import temporary_database
+
+    async with temporary_database(request.getfixturevalue("mongodb")) as opened:
+        stale = opened.blocking.with_options(read_preference=ReadPreference.SECONDARY)
+        with closing(MongoTextKeys(stale, LOG)) as keys:
+            keys.make_account_keys((7,))
+            assert keys.find_account_key(7)

@@ -61,6 +61,23 @@ def test_it_is_made_anew_for_another_log(tmp_path: Path) -> None:
     new.close()
 
 
+def test_no_process_waits_for_another_that_reads_the_log(tmp_path: Path) -> None:
+    log, other = (
+        GrowingLog(1, 2, 3, 4, 5),
+        IdIndex(tmp_path / "ids", "log", GrowingLog(1).read_after),
+    )
+
+    def read_while_another_asks(after: int, limit: int) -> list[StoredEvent]:
+        assert 1 in other.ids_between(0, 9)
+        return log.read_after(after, limit)
+
+    index = IdIndex(tmp_path / "ids", "log", read_while_another_asks)
+    assert index.ids_between(0, 9) == [1, 2, 3, 4, 5]
+    assert other.ids_between(0, 9) == [1, 2, 3, 4, 5]
+    index.close()
+    other.close()
+
+
 @pytest.mark.parametrize("damage", [b"no database", b"SQLite format 3\0" + b"x" * 5000, b""])
 def test_it_is_made_anew_where_its_file_is_damaged(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "ids").write_bytes(damage)
