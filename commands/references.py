@@ -38,8 +38,8 @@ class ReferenceResolver:
 
     async def find_user(self, reference: str) -> int:
         """As `user_id`, for a coroutine."""
-        if not reference.startswith("@"):
-            return self.user_id(reference)
+        if id := parse_decimal(reference):
+            return id
         return await run_read(self._log, self.user_id, reference)
 
     def post_id(self, reference: str) -> int:
