@@ -25,6 +25,7 @@ from api.v1 import (
     admin,
     analytics,
     bulk,
+    clicks,
     events,
     health,
     media,
@@ -44,8 +45,8 @@ BODY_LIMIT: Final = 1 << 20
 """Bytes of an ordinary body."""
 
 RESOURCES: Final = (
-    accounts, posts, media, timelines, relations, trends, recommendations, analytics, admin, bulk,
-    events, health,
+    accounts, posts, media, timelines, relations, trends, recommendations, clicks, analytics, admin,
+    bulk, events, health,
 )  # fmt: skip
 
 OpenPorts = Callable[[], AbstractAsyncContextManager[Ports]]

@@ -9,6 +9,7 @@ from api.accounts.access_tokens import AccessTokens
 from api.accounts.account_store import AccountStore
 from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.throttle import LoginThrottle
+from api.clicks.click_intake import ClickIntake
 from api.media.media_records import MediaRecords
 from api.media.media_store import ImageConverter, MediaStore
 from commands.handler import CommandHandler
@@ -107,6 +108,7 @@ class Ports:
     media_store: MediaStore
     media_records: MediaRecords
     image_converter: ImageConverter
+    clicks: ClickIntake
     throttle: LoginThrottle
     tokens: AccessTokens
     clock_ms: Callable[[], int]

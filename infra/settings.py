@@ -44,19 +44,17 @@ _WILDCARD_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 _EXPECTED: Final = {
     "port": "a whole number, 0-65535",
     "workers": "a whole number, 1-64",
-    "fast_path": "on or off",
-    "limits": "on or off",
+    **dict.fromkeys(("fast_path", "limits", "access_log"), "on or off"),
     "mongo_driver": "motor or pymongo",
     "ids": "snowflake, tickets or global",
     "log_format": "console or json",
-    "access_log": "on or off",
     "connections": "a whole number, 1-1000000",
     "connections_per_address": "a whole number, 1-1000000",
-    "head_seconds": "seconds, at most 3600",
-    "body_seconds": "seconds, at most 3600",
-    "idle_seconds": "seconds, at most 3600",
+    **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds"), "seconds, at most 3600"),
     "media_bytes": "a whole number, 1000-100000000",
     "image_workers": "a whole number, 1-64",
+    "clicks_days": "a whole number, 1-3650",
+    "clicks_sample": "a number from 0 to 1",
     "metrics": "local, open or off",
     "metrics_port": "a whole number, 1-65535",
 }
@@ -135,6 +133,10 @@ class Settings(BaseSettings):
     """Bytes of an image that are taken at most."""
     image_workers: int = Field(default=2, ge=1, le=64)
     """Processes that one API process decodes images in."""
+    clicks_days: int = Field(default=90, ge=1, le=3650)
+    """How long clicks are kept."""
+    clicks_sample: float = Field(default=1.0, ge=0, le=1)
+    """The share of sessions whose clicks are kept."""
     mongo_driver: MongoDriver = "motor"
     """What waits for MongoDB in the event loop: Motor, or PyMongo's own asyncio client."""
     ids: WayToMakeIds = "snowflake"

@@ -16,6 +16,7 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -103,24 +104,32 @@ def open_media_store(settings: Settings) -> "MediaStore":
 async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     """The ports of one API process. Raises what opening its parts raises."""
     from api.accounts.access_tokens import AccessTokens
+    from api.clicks.click_intake import ClickIntake
+    from api.clicks.click_upkeep import ClickUpkeep
     from api.http.position_waits import PositionWaits
     from api.media.media_follower import MediaFollower
     from api.ports import Ports
     from infra.embedded.time_travel import PointInTimeViews
     from infra.images.image_workers import ImageWorkers
     from infra.process.shared_metrics import metrics_renderer
+    from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog
 
     profile = choose_profile(settings)
-    with open_write_side(settings) as side:
+    with (
+        open_write_side(settings) as side,
+        closing(SqliteClickLog(settings.data / CLICKS_FILE)) as click_log,
+    ):
         media_store = open_media_store(settings)
         async with (
             side.erasure.running(),
+            ClickUpkeep(side.log, click_log, settings.clicks_days, clock_ms).running(),
             MediaFollower(side.log, side.media_records, media_store, clock_ms).running(),
             aclosing(ImageWorkers(settings.image_workers)) as image_converter,
             profile.open_read_side(side.log) as read_side,
             profile.open_admin(side.log, standalone=False) as admin,
             aclosing(PointInTimeViews(settings, side.log, admin.skipped_positions)) as past,
         ):
+            secret = signing_secret(settings)
             yield Ports(
                 log=side.log,
                 handler=side.handler,
@@ -132,9 +141,16 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 media_store=media_store,
                 media_records=side.media_records,
                 image_converter=image_converter,
+                clicks=ClickIntake(
+                    click_log,
+                    blake2b(secret, person=b"sessions").digest(),
+                    clock_ms,
+                    settings.clicks_days,
+                    settings.clicks_sample,
+                ),
                 media_bytes=settings.media_bytes,
                 throttle=side.throttle,
-                tokens=AccessTokens(signing_secret(settings), clock_ms),
+                tokens=AccessTokens(secret, clock_ms),
                 clock_ms=clock_ms,
                 new_id=side.new_id,
                 open_import_ids=side.open_import_ids,

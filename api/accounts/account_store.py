@@ -42,6 +42,16 @@ class AccountStore(Protocol):
         """Erase the account of a user; no error where there is none."""
         ...
 
+    async def opt_out_of_clicks(self, user: int, out: bool) -> None:
+        """Remember whether a user doesn't want clicks to be recorded; `remove` forgets it. Durable
+        on return.
+        """
+        ...
+
+    async def opted_out_of_clicks(self, user: int) -> bool:
+        """Whether a user doesn't want clicks to be recorded."""
+        ...
+
     def close(self) -> None:
         """Close the files or connections."""
         ...

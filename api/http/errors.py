@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from api.accounts import errors as accounts
 from api.accounts.errors import AccountError
+from api.clicks.click_log import ClickError, ClicksBusy
 from api.http.security_headers import SECURITY_HEADERS
 from api.media import errors as media
 from api.media.errors import MediaError
@@ -109,6 +110,7 @@ EXPECTED_ERRORS: Final = (
     SnowflakeError,
     TimeTravelBusy,
     MediaError,
+    ClickError,
     UnknownProjection,
     AdminRefused,
     RebuildInProgress,
@@ -152,6 +154,8 @@ def translate_error(error: Exception) -> ProblemResponse:
             return ProblemResponse(503, "view-rebuilding", detail, RETRY_LATER)
         case MediaError():
             return _translate_media_error(error)
+        case ClicksBusy():
+            return ProblemResponse(429, "clicks-busy", str(error), RETRY_AFTER)
         case TimeTravelBusy():
             detail = "the past is still being projected: ask again in a few seconds"
             return ProblemResponse(503, "past-busy", detail, RETRY_LATER)
@@ -217,6 +221,7 @@ _UNAVAILABLE_TEXTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (SnowflakeError, "no ids can be made"),
     (accounts.AccountsUnavailable, "the accounts can't be reached"),
     (media.MediaUnavailable, "the images can't be reached"),
+    (ClickError, "clicks can't be taken or asked for"),
 )
 
 

@@ -24,6 +24,7 @@ class ErrorLine(NamedTuple):
 def expected_error_line(error: Exception) -> ErrorLine | None:
     """The line for an error that is no bug of the program; None for every other."""
     from api.accounts.errors import AccountError
+    from api.clicks.click_log import ClickError
     from api.media.errors import MediaError
     from commands.errors import CommandRejected
     from events.codec import UnknownEvent
@@ -48,6 +49,7 @@ def expected_error_line(error: Exception) -> ErrorLine | None:
         case (
             AccountError()
             | BackupFailed()
+            | ClickError()
             | CannotListen()
             | ProjectorAlreadyRunning()
             | CannotRestore()

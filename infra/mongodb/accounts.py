@@ -32,6 +32,7 @@ class MongoAccounts:
 
     def __init__(self, database: BlockingDatabase) -> None:
         self._accounts = database.get_collection("accounts", write_concern=_DURABLE)
+        self._opt_outs = database.get_collection("click_opt_outs", write_concern=_DURABLE)
         self._threads = ThreadPoolExecutor(_THREADS, "mongo-accounts")
         self._indexed = False
         self._closed = False
@@ -58,6 +59,22 @@ class MongoAccounts:
     async def remove(self, user: int) -> None:
         """Erase the account of a user; no error where there is none."""
         await self._run_in_thread(lambda: self._accounts.delete_one({"_id": user}))
+        await self.opt_out_of_clicks(user, False)
+
+    async def opt_out_of_clicks(self, user: int, out: bool) -> None:
+        """Remember whether a user doesn't want clicks to be recorded."""
+        one = {"_id": user}
+        await self._run_in_thread(
+            lambda: (
+                self._opt_outs.replace_one(one, one, upsert=True)
+                if out
+                else self._opt_outs.delete_one(one)
+            )
+        )
+
+    async def opted_out_of_clicks(self, user: int) -> bool:
+        """Whether a user doesn't want clicks to be recorded."""
+        return await self._run_in_thread(lambda: self._opt_outs.find_one({"_id": user})) is not None
 
     def close(self) -> None:
         """Refuse further calls. The connection stays open: its opener closes it."""

@@ -77,9 +77,24 @@ class SqliteAccounts:
     async def remove(self, user: int) -> None:
         def erase_row() -> None:
             self._db.execute("DELETE FROM accounts WHERE user = ?", (user,))
+            self._db.execute("DELETE FROM click_opt_outs WHERE user = ?", (user,))
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
         await self._run_in_thread(erase_row)
+
+    async def opt_out_of_clicks(self, user: int, out: bool) -> None:
+        change = (
+            "INSERT OR IGNORE INTO click_opt_outs VALUES (?)"
+            if out
+            else "DELETE FROM click_opt_outs WHERE user = ?"
+        )
+        await self._run_in_thread(lambda: self._db.execute(change, (user,)))
+
+    async def opted_out_of_clicks(self, user: int) -> bool:
+        find = "SELECT 1 FROM click_opt_outs WHERE user = ?"
+        return await self._run_in_thread(
+            lambda: self._db.execute(find, (user,)).fetchone() is not None
+        )
 
     def close(self) -> None:
         with self._lock:

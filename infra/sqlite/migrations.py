@@ -12,6 +12,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,8 +36,11 @@ class FileSchema:
         `OSError`.
         """
         if path != ":memory:":
-            # SQLite gives the files beside it the same mode.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            # SQLite gives the files beside it the same mode. A file that is there is not opened:
+            # closing it would release every lock that this process has on it (POSIX), also those
+            # of other connections, and SQLite would remove a write-ahead log that they still use.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             connection.executescript(pragmas)
@@ -252,9 +256,39 @@ _MEDIA_TABLES: Final = (
     "INSERT INTO followed VALUES (0)",
 )
 
+_CLICK_OPT_OUT_TABLES: Final = ("CREATE TABLE click_opt_outs (user INTEGER PRIMARY KEY) STRICT",)
+
+_CLICK_TABLES: Final = (
+    # AUTOINCREMENT: the order is the one in which they came, also after the newest were removed.
+    """
+    CREATE TABLE clicks (
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
+      received INTEGER NOT NULL, -- Unix ms, as `at`
+      at INTEGER NOT NULL, session INTEGER NOT NULL, user INTEGER, post INTEGER, page TEXT,
+      kind TEXT NOT NULL, dwell INTEGER, referrer TEXT
+    ) STRICT
+    """,
+    "CREATE INDEX clicks_by_user ON clicks (user) WHERE user IS NOT NULL",
+    """
+    CREATE TABLE post_hours (
+      post INTEGER NOT NULL, hour INTEGER NOT NULL, -- since 1970
+      views INTEGER NOT NULL, clicks INTEGER NOT NULL, dwells INTEGER NOT NULL,
+      dwell_ms INTEGER NOT NULL, PRIMARY KEY (post, hour)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX post_hours_by_hour ON post_hours (hour)",
+    # Deleted accounts, and how far the log of events was followed for them.
+    "CREATE TABLE forgotten (user INTEGER PRIMARY KEY) STRICT",
+    "CREATE TABLE followed (position INTEGER NOT NULL) STRICT",
+    "INSERT INTO followed VALUES (0)",
+)
+
 LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
-ACCOUNTS_SCHEMA: Final = FileSchema((_statements(_ACCOUNT_TABLES),))
+ACCOUNTS_SCHEMA: Final = FileSchema(
+    (_statements(_ACCOUNT_TABLES), _statements(_CLICK_OPT_OUT_TABLES))
+)
 LEASES_SCHEMA: Final = FileSchema((_statements(_LEASE_TABLES),))
 TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES), _identify_keys))
 ID_BLOCKS_SCHEMA: Final = FileSchema((_statements(_ID_BLOCK_TABLES),))
 MEDIA_SCHEMA: Final = FileSchema((_statements(_MEDIA_TABLES),))
+CLICKS_SCHEMA: Final = FileSchema((_statements(_CLICK_TABLES),))

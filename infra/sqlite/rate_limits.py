@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -155,8 +155,10 @@ class SqliteRateLimits(Storage):
 
     def _open(self) -> sqlite3.Connection:
         if self._path != ":memory:":
-            # Readable by its owner alone; SQLite gives the files beside it the same mode.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            # Readable by its owner alone; SQLite gives the files beside it the same mode. One that
+            # is there is not opened: closing it would release this process's locks on it (POSIX).
+            with suppress(FileExistsError):
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         opened = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )

@@ -57,6 +57,20 @@ async def test_an_account_is_found_by_its_user_and_its_email(accounts: AccountSt
     assert await accounts.find_by_email("bob@example.org") is None
 
 
+async def test_an_opt_out_of_clicks_is_remembered_until_the_account_is_erased(
+    accounts: AccountStore,
+) -> None:
+    await accounts.put(ADA)
+    assert not await accounts.opted_out_of_clicks(1)
+    for out in (True, True, False, False, True):
+        await accounts.opt_out_of_clicks(1, out)
+        assert await accounts.opted_out_of_clicks(1) == out
+    assert await accounts.get(1) == ADA
+    assert not await accounts.opted_out_of_clicks(2)
+    await accounts.remove(1)
+    assert not await accounts.opted_out_of_clicks(1)
+
+
 async def test_an_email_belongs_to_one_account_in_any_case(accounts: AccountStore) -> None:
     await accounts.put(ADA)
     with pytest.raises(EmailTaken):

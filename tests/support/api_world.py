@@ -12,6 +12,7 @@ from api.accounts.access_tokens import AccessTokens
 from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.throttle import LoginThrottle
 from api.app import build_app
+from api.clicks.click_intake import ClickIntake
 from api.ports import MetricsAudience, Ports, ProjectionLag, TimeTravelBusy, WaitForPosition
 from api.state import ApiState
 from commands.handler import CommandHandler
@@ -23,6 +24,7 @@ from events.schema import EVENT_TYPES
 from infra.encryption.text_cipher import TextCipher
 from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.accounts import SqliteAccounts
+from infra.sqlite.click_log import SqliteClickLog
 from infra.sqlite.media_records import SqliteMediaRecords
 from infra.sqlite.rate_limits import SqliteRateLimits
 from infra.sqlite.text_keys import SqliteTextKeys
@@ -60,6 +62,7 @@ class ApiWorld:
         self.clock = ManualClock(START_MS)
         self.log = SparseLog()
         self.accounts = SqliteAccounts(":memory:")
+        self.click_log = SqliteClickLog(":memory:")
         tables = {p.name: tables_with_dead_letters(p) for p in ALL_PROJECTIONS}
         self.stores = {name: MemoryReadStore(found) for name, found in tables.items()}
         self.positions = dict.fromkeys(self.stores, 0)
@@ -83,6 +86,7 @@ class ApiWorld:
             home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
             accounts=self.accounts,
             **self._media_ports(),
+            clicks=ClickIntake(self.click_log, b"the key of sessions", self.clock),
             throttle=LoginThrottle(SqliteRateLimits(":memory:")),
             tokens=self.tokens,
             clock_ms=self.clock,

@@ -1,0 +1,276 @@
+"""The log of clicks in a SQLite file of its own, `clicks.sqlite`.
+
+One thread of each process writes: what came while it waited for the disk is its next transaction,
+so batches share a flush. Several processes take turns by SQLite's own lock. The figures of posts by
+the hour are kept in the same transaction as the clicks. What is removed is overwritten.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from asyncio import Future
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from api.clicks.click_log import Click, ClicksBusy, ClicksUnavailable, PostReads
+from infra.process.file_faults import FileFault
+from infra.sqlite.migrations import CLICKS_SCHEMA
+
+CLICKS_FILE: Final = "clicks.sqlite"
+"""In the data folder."""
+
+MOST_WAITING: Final = 20_000
+"""Clicks that one process lets wait for the disk."""
+
+HOUR_MS: Final = 3_600_000
+
+FORGOTTEN_AT_ONCE: Final = 1000
+
+_PRAGMAS: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA secure_delete = FAST;
+PRAGMA busy_timeout = 5000;
+"""
+_INSERT: Final = (
+    "INSERT INTO clicks (received, at, session, user, post, page, kind, dwell, referrer)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_COUNT: Final = (
+    "INSERT INTO post_hours VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    " views = views + excluded.views, clicks = clicks + excluded.clicks,"
+    " dwells = dwells + excluded.dwells, dwell_ms = dwell_ms + excluded.dwell_ms"
+)
+_SUMS: Final = "sum(views), sum(clicks), sum(dwells), sum(dwell_ms)"
+_KIND_PLACES: Final = {"view": 0, "click": 1, "dwell": 2}
+
+T = TypeVar("T")
+
+
+class _WaitingBatch(NamedTuple):
+    clicks: Sequence[Click]
+    stored: "Future[None]"
+
+
+class SqliteClickLog:
+    """The `ClickLog` of one data folder, for one event loop; several processes may open it."""
+
+    def __init__(self, path: Path | str, most_waiting: int = MOST_WAITING) -> None:
+        """`:memory:` keeps it in memory. Raises `ClicksUnavailable`."""
+        self._path, self._most_waiting = path, most_waiting
+        self._fault = FileFault(path)
+        try:
+            self._writer = CLICKS_SCHEMA.open_private(path, _PRAGMAS)
+            in_memory = path == ":memory:"
+            self._other = self._writer if in_memory else CLICKS_SCHEMA.open_private(path, _PRAGMAS)
+        except (sqlite3.Error, OSError) as error:
+            raise ClicksUnavailable(
+                f"{path} can't be used: {error}; move it away, and the clicks begin anew"
+            ) from error
+        self._writer_lock = threading.Lock()
+        # What removes and what asks waits for none that write, nor they for it.
+        self._other_lock = self._writer_lock if in_memory else threading.Lock()
+        self._woken = threading.Condition()  # over the next three
+        self._batches: list[_WaitingBatch] = []
+        self._waiting = 0
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        """Started with the first clicks."""
+
+    async def append_clicks(self, clicks: Sequence[Click]) -> None:
+        stored: Future[None] = asyncio.get_running_loop().create_future()
+        with self._woken:
+            if self._closed:
+                raise ClicksUnavailable(f"{self._path} is closed")
+            if self._waiting and self._waiting + len(clicks) > self._most_waiting:
+                raise ClicksBusy(f"{self._waiting} clicks wait to be written: try again in a while")
+            self._waiting += len(clicks)
+            self._batches.append(_WaitingBatch(clicks, stored))
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._write_until_closed, name="clicks", daemon=True
+                )
+                self._thread.start()
+            self._woken.notify()
+        await stored
+
+    async def expire_clicks(self, before_ms: int, most: int) -> int:
+        def delete_oldest() -> int:
+            # In the order in which they came, which is that of the table: no index is needed.
+            return self._other.execute(
+                "DELETE FROM clicks WHERE id IN (SELECT id FROM"
+                " (SELECT id, received FROM clicks ORDER BY id LIMIT ?) WHERE received < ?)",
+                (most, before_ms),
+            ).rowcount
+
+        def delete_figures() -> int:
+            return self._other.execute(
+                "DELETE FROM post_hours WHERE (post, hour) IN"
+                " (SELECT post, hour FROM post_hours WHERE hour < ? LIMIT ?)",
+                (before_ms // HOUR_MS, most),
+            ).rowcount
+
+        return await self._run_in_thread(lambda: delete_oldest() or delete_figures())
+
+    async def followed_through(self) -> int:
+        def select() -> int:
+            (position,) = self._other.execute("SELECT position FROM followed").fetchone()
+            return int(position)
+
+        return await self._run_in_thread(select)
+
+    async def forget_users(self, users: Collection[int], through: int) -> None:
+        def remember() -> None:
+            self._other.executemany(
+                "INSERT OR IGNORE INTO forgotten VALUES (?)", [(user,) for user in users]
+            )
+
+        def forget_some(user: int) -> int:
+            return self._other.execute(
+                "UPDATE clicks SET user = NULL WHERE id IN"
+                " (SELECT id FROM clicks WHERE user = ? LIMIT ?)",
+                (user, FORGOTTEN_AT_ONCE),
+            ).rowcount
+
+        def note_position() -> None:
+            self._other.execute("UPDATE followed SET position = ?", (through,))
+            self._other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        await self._run_in_thread(remember)  # first: later batches leave the name out themselves
+        for user in users:
+            while await self._run_in_thread(lambda user=user: forget_some(user)):  # type: ignore[misc]
+                pass
+        await self._run_in_thread(note_position)
+
+    async def reads_of_post(self, post: int, hours: Sequence[range]) -> Sequence[PostReads]:
+        def select() -> list[PostReads]:
+            found = [
+                self._other.execute(
+                    f"SELECT post, {_SUMS} FROM post_hours"
+                    " WHERE post = ? AND hour >= ? AND hour < ? GROUP BY post",
+                    (post, span.start, span.stop),
+                ).fetchone()
+                for span in hours
+            ]
+            return [PostReads(post) if row is None else PostReads(*row) for row in found]
+
+        return await self._run_in_thread(select)
+
+    async def most_read_posts(self, hours: range, most: int) -> Sequence[PostReads]:
+        def select() -> list[PostReads]:
+            rows = self._other.execute(
+                f"SELECT post, {_SUMS} FROM post_hours WHERE hour >= ? AND hour < ? GROUP BY post"
+                " ORDER BY sum(clicks) DESC, sum(views) DESC, post DESC LIMIT ?",
+                (hours.start, hours.stop, most),
+            )
+            return [PostReads(*row) for row in rows]
+
+        return await self._run_in_thread(select)
+
+    def close(self) -> None:
+        with self._woken:
+            first, self._closed = not self._closed, True
+            self._woken.notify()
+        if first:
+            if self._thread is not None:
+                self._thread.join()
+            self._other.close()
+            self._writer.close()
+
+    def _write_until_closed(self) -> None:
+        while True:
+            with self._woken:
+                while not self._batches and not self._closed:
+                    self._woken.wait()
+                if not self._batches:
+                    return
+                batches, self._batches = self._batches, []
+            clicks = [click for batch in batches for click in batch.clicks]
+            error = self._write(clicks)
+            with self._woken:
+                self._waiting -= len(clicks)
+            _resolve(batches, error)
+
+    def _write(self, clicks: Sequence[Click]) -> Exception | None:
+        """Store all of them, or none and return why."""
+        try:
+            with self._writer_lock, _transaction(self._writer):
+                users = {click.user for click in clicks if click.user is not None}
+                if users and (forgotten := self._forgotten_of(users)):
+                    clicks = [
+                        click._replace(user=None) if click.user in forgotten else click
+                        for click in clicks
+                    ]
+                self._writer.executemany(_INSERT, clicks)
+                self._writer.executemany(_COUNT, _figures_of(clicks))
+        except sqlite3.Error as error:
+            self._fault.enter(error)
+            return ClicksUnavailable(f"{self._path}: {error}")
+        except Exception as error:  # noqa: BLE001 - it is raised where the batches are awaited
+            return error
+        self._fault.clear()
+        return None
+
+    def _forgotten_of(self, users: Collection[int]) -> set[int]:
+        find = "SELECT user FROM forgotten WHERE user = ?"
+        return {user for user in users if self._writer.execute(find, (user,)).fetchone()}
+
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+        def run_locked() -> T:
+            with self._other_lock:
+                return work()
+
+        try:
+            return await asyncio.to_thread(run_locked)
+        except sqlite3.Error as error:
+            self._fault.enter(error)
+            raise ClicksUnavailable(f"{self._path}: {error}") from error
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _figures_of(clicks: Sequence[Click]) -> Iterator[tuple[int, ...]]:
+    """The rows to add to `post_hours`: one for each post and hour."""
+    figures: dict[tuple[int, int], list[int]] = {}
+    for click in clicks:
+        if click.post is None:
+            continue
+        place = (click.post, click.at_ms // HOUR_MS)
+        counts = figures.get(place)
+        if counts is None:
+            counts = figures[place] = [0, 0, 0, 0]
+        counts[_KIND_PLACES[click.kind]] += 1
+        if click.dwell_ms is not None:
+            counts[3] += click.dwell_ms
+    return ((*place, *counts) for place, counts in figures.items())
+
+
+def _resolve(batches: Sequence[_WaitingBatch], error: Exception | None) -> None:
+    loop = batches[0].stored.get_loop()
+
+    def resolve_all() -> None:
+        for _, stored in batches:
+            if stored.done():  # its request was cancelled meanwhile; the clicks stand
+                continue
+            if error is None:
+                stored.set_result(None)
+            else:
+                stored.set_exception(error)
+
+    try:
+        loop.call_soon_threadsafe(resolve_all)
+    except RuntimeError:
+        if not loop.is_closed():  # in a closed loop no task waits any more
+            raise

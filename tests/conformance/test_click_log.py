@@ -1,0 +1,141 @@
+"""The log of clicks: whole batches, shared flushes, and what leaves it."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from api.clicks.click_log import Click, ClickLog, ClicksBusy, ClicksUnavailable, PostReads
+from infra.sqlite.click_log import HOUR_MS, SqliteClickLog
+
+DAY = 24 * HOUR_MS
+ADA, BOB = 7, 8
+
+
+def click(post: int | None = 5, at_ms: int = DAY, user: int | None = None) -> Click:
+    page = None if post else "/about"
+    return Click(at_ms, at_ms, -3, user, post, page, "click", None, None)
+
+
+def dwell(post: int, ms: int) -> Click:
+    return Click(DAY, DAY, -3, None, post, None, "dwell", ms, "example.org")
+
+
+def view(post: int) -> Click:
+    return click(post)._replace(kind="view")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "clicks.sqlite"
+
+
+@pytest.fixture(params=["file", "memory"])
+def log(request: pytest.FixtureRequest, path: Path) -> Iterator[ClickLog]:
+    opened = SqliteClickLog(path if request.param == "file" else ":memory:")
+    with closing(opened):
+        yield opened
+
+
+def rows_in(path: Path, columns: str = "*") -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(f"SELECT {columns} FROM clicks ORDER BY id").fetchall()
+
+
+async def test_what_was_appended_is_in_the_file_at_once_and_in_order(path: Path) -> None:
+    with closing(SqliteClickLog(path)) as log, closing(SqliteClickLog(path)) as other:
+        await log.append_clicks([click(1), click(None)])
+        assert rows_in(path, "post, page, session") == [(1, None, -3), (None, "/about", -3)]
+        await other.append_clicks([click(2)])
+        await log.append_clicks([click(3)])
+        assert rows_in(path, "id, post") == [(1, 1), (2, None), (3, 2), (4, 3)]
+
+
+async def test_what_other_processes_open_and_close_costs_nothing(path: Path) -> None:
+    read = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]);"
+        " print(c.execute('SELECT count(*) FROM clicks').fetchone()[0]); c.close()"
+    )
+    with closing(SqliteClickLog(path)) as log:
+        for count in (1, 2):
+            await log.append_clicks([click()])
+            command = (sys.executable, "-c", read, str(path))
+            other = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+            assert (await other.communicate())[0] == b"%d\n" % count
+
+
+def test_the_file_is_for_its_owner_alone(path: Path) -> None:
+    SqliteClickLog(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_posts_are_counted_by_the_hour(log: ClickLog) -> None:
+    await log.append_clicks([view(5), view(5), click(5), dwell(5, 100), view(6), click(None)])
+    await log.append_clicks([click(5), dwell(5, 300), click(6, DAY + HOUR_MS)])
+    first, second, both = range(24, 25), range(25, 26), range(24, 26)
+    assert await log.reads_of_post(5, [first, second]) == [PostReads(5, 2, 2, 2, 400), PostReads(5)]
+    assert await log.most_read_posts(both, 9) == [PostReads(5, 2, 2, 2, 400), PostReads(6, 1, 1)]
+    assert await log.most_read_posts(both, 1) == [PostReads(5, 2, 2, 2, 400)]
+    assert await log.most_read_posts(second, 9) == [PostReads(6, 0, 1)]
+
+
+async def test_old_clicks_leave_in_small_steps_with_their_figures(log: ClickLog) -> None:
+    await log.append_clicks([click(n, DAY) for n in range(1, 6)])
+    await log.append_clicks([click(9, 2 * DAY)])
+    steps = []
+    while done := await log.expire_clicks(2 * DAY, 2):
+        steps.append(done)
+    assert steps == [2, 2, 1, 2, 2, 1]  # clicks, then figures
+    assert await log.most_read_posts(range(99), 9) == [PostReads(9, 0, 1)]
+
+
+async def test_deleted_accounts_are_forgotten_also_in_what_comes_later(path: Path) -> None:
+    with closing(SqliteClickLog(path)) as log:
+        await log.append_clicks([click(1, user=ADA), click(2, user=BOB)])
+        assert await log.followed_through() == 0
+        await log.forget_users({ADA}, 41)
+        await log.append_clicks([click(3, user=ADA), click(4, user=BOB)])
+        assert await log.followed_through() == 41
+        assert rows_in(path, "post, user") == [(1, None), (2, BOB), (3, None), (4, BOB)]
+
+
+async def test_batches_that_wait_share_a_transaction_and_too_many_are_refused(path: Path) -> None:
+    with closing(SqliteClickLog(path, most_waiting=4)) as log:
+        with closing(sqlite3.connect(path)) as blocker:
+            blocker.execute("BEGIN IMMEDIATE")
+            first = asyncio.create_task(log.append_clicks([click(1)]))
+            await asyncio.sleep(0.05)
+            others = [asyncio.create_task(log.append_clicks([click(n)])) for n in (2, 3, 4)]
+            await asyncio.sleep(0)
+            with pytest.raises(ClicksBusy):
+                await log.append_clicks([click(5)])
+            assert not first.done()
+        await asyncio.gather(first, *others)
+        await log.append_clicks([click(6)])
+    assert rows_in(path, "post") == [(1,), (2,), (3,), (4,), (6,)]
+
+
+async def test_a_file_that_can_not_be_written_refuses_whole_batches(path: Path) -> None:
+    with closing(SqliteClickLog(path)) as log:
+        await log.append_clicks([click(1)])
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("ALTER TABLE post_hours RENAME TO gone")
+        with pytest.raises(ClicksUnavailable):
+            await log.append_clicks([click(2), click(3)])
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("ALTER TABLE gone RENAME TO post_hours")
+        await log.append_clicks([click(4)])
+    assert rows_in(path, "post") == [(1,), (4,)]
+    with pytest.raises(ClicksUnavailable, match="closed"):
+        await log.append_clicks([click(5)])
+
+
+def test_a_damaged_file_is_named(path: Path) -> None:
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(ClicksUnavailable, match=r"clicks\.sqlite can't be used: .* move it away"):
+        SqliteClickLog(path)

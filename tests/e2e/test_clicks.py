@@ -1,0 +1,130 @@
+"""The click-stream over HTTP."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.clicks.click_log import Click
+from infra.sqlite.click_log import CLICKS_FILE
+from tests.support.api_world import ApiWorld, register_user
+from tests.support.running_server import serving_process
+from tests.support.waiting import wait_until
+
+VIEW = {"session": "s", "kind": "view", "post": "5"}
+
+
+@pytest.fixture
+def stored(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> list[Click]:
+    """What reaches the log."""
+    found: list[Click] = []
+    append = world.click_log.append_clicks
+
+    async def note(clicks: list[Click]) -> None:
+        await append(clicks)
+        found.extend(clicks)
+
+    monkeypatch.setattr(world.click_log, "append_clicks", note)
+    return found
+
+
+async def send(client: httpx.AsyncClient, *clicks: Any, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await client.post("/v1/clicks", json={"clicks": clicks}, headers=named)
+
+
+async def test_strangers_and_users_send_clicks(
+    world: ApiWorld, stranger: httpx.AsyncClient, stored: list[Click]
+) -> None:
+    ada = await register_user(world, "ada")
+    for client in (stranger, ada.http):
+        answer = await send(client, VIEW, VIEW)
+        assert (answer.status_code, answer.json()) == (200, {"accepted": 2})
+    assert [click.user for click in stored] == [None, None, int(ada.id), int(ada.id)]
+
+
+@pytest.mark.parametrize("header", ["DNT", "Sec_GPC"])
+async def test_nothing_is_stored_of_those_who_ask_not_to_be_tracked(
+    stranger: httpx.AsyncClient, stored: list[Click], header: str
+) -> None:
+    answer = await send(stranger, VIEW, **{header: "1"})
+    assert (answer.status_code, answer.json()) == (200, {"accepted": 0})
+    assert (await send(stranger, VIEW | {"kind": "x"}, **{header: "1"})).status_code == 422
+    assert stored == []
+    assert (await send(stranger, VIEW, **{header: "0"})).json() == {"accepted": 1}
+
+
+async def test_a_user_opts_out_and_in_again(world: ApiWorld, stored: list[Click]) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    for method, accepted in (("DELETE", 0), ("DELETE", 0), ("PUT", 1)):
+        answer = await ada.http.request(method, "/v1/users/me/click-tracking")
+        assert answer.json() == {"click_tracking": bool(accepted)}
+        assert (await send(ada.http, VIEW)).json() == {"accepted": accepted}
+        assert (await send(bob.http, VIEW)).json() == {"accepted": 1}
+    assert b"click" not in b"".join(event.data for event in world.log.read_all())
+
+
+async def test_bad_batches_store_nothing_and_name_the_record(
+    stranger: httpx.AsyncClient, stored: list[Click]
+) -> None:
+    answer = await send(stranger, VIEW, VIEW | {"post": None})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-body")
+    assert answer.json()["detail"].startswith("`clicks.1`: name either")
+    answer = await stranger.post("/v1/clicks", content=b"{")
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed-json")
+    answer = await send(stranger, VIEW, Authorization="Bearer nonsense")
+    assert answer.status_code == 401
+    assert stored == []
+
+
+def sessions_in(data: Path) -> int:
+    with closing(sqlite3.connect(data / CLICKS_FILE)) as connection:
+        [(count,)] = connection.execute("SELECT count(DISTINCT session) FROM clicks")
+    return int(count)
+
+
+async def test_what_was_answered_is_there_after_kill_9_and_a_full_queue_says_so(
+    tmp_path: Path,
+) -> None:
+    data, answered = tmp_path / "data", 0
+    limits = httpx.Limits(max_connections=300)
+    async with (
+        serving_process("--data", data) as (server, url),
+        httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client,
+    ):
+
+        async def send_until_killed(name: str) -> None:
+            nonlocal answered
+            for number in range(10_000):
+                try:
+                    answer = await send(client, VIEW | {"session": f"{name}{number}"})
+                except httpx.TransportError:
+                    return
+                assert answer.status_code == 200, answer.text
+                answered += 1
+
+        # The disk stands still: batches wait, then they are refused, and none gets lost.
+        with closing(sqlite3.connect(data / CLICKS_FILE)) as blocker:
+            blocker.execute("BEGIN IMMEDIATE")
+            batch = [VIEW | {"session": "one"}] * 500
+            sent = [asyncio.create_task(send(client, *batch)) for _ in range(60)]
+            await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED)
+        answers = [await task for task in sent]
+        assert {answer.status_code for answer in answers} == {200, 429}
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+        assert {answer.json()["type"] for answer in refused} == {"/problems/clicks-busy"}
+        senders = [asyncio.create_task(send_until_killed(name)) for name in "abcd"]
+        await wait_until(lambda: answered >= 100)
+        server.kill()
+        await asyncio.gather(*senders)
+    assert 1 + answered <= sessions_in(data) <= 1 + answered + len(senders)
+    with closing(sqlite3.connect(data / CLICKS_FILE)) as connection:
+        [(ones,)] = connection.execute(
+            "SELECT count(*) FROM clicks GROUP BY session ORDER BY 1 DESC LIMIT 1"
+        )
+    assert ones == 500 * (len(answers) - len(refused))
