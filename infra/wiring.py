@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from api.accounts.account_store import AccountStore
     from api.accounts.erasure import Erasure
     from api.accounts.throttle import LoginThrottle
+    from api.clicks.click_intake import ClickIntake
     from api.media.media_records import MediaRecords
     from api.media.media_store import MediaStore
     from api.ports import Ports, ReadLags
@@ -104,32 +105,23 @@ def open_media_store(settings: Settings) -> "MediaStore":
 async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     """The ports of one API process. Raises what opening its parts raises."""
     from api.accounts.access_tokens import AccessTokens
-    from api.clicks.click_intake import ClickIntake
-    from api.clicks.click_upkeep import ClickUpkeep
     from api.http.position_waits import PositionWaits
-    from api.media.media_follower import MediaFollower
     from api.ports import Ports
     from infra.embedded.time_travel import PointInTimeViews
     from infra.images.image_workers import ImageWorkers
     from infra.process.shared_metrics import metrics_renderer
-    from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog
 
     profile = choose_profile(settings)
-    with (
-        open_write_side(settings) as side,
-        closing(SqliteClickLog(settings.data / CLICKS_FILE)) as click_log,
-    ):
+    with open_write_side(settings) as side:
         media_store = open_media_store(settings)
         async with (
-            side.erasure.running(),
-            ClickUpkeep(side.log, click_log, settings.clicks_days, clock_ms).running(),
-            MediaFollower(side.log, side.media_records, media_store, clock_ms).running(),
+            _removing_what_was_deleted(side, media_store),
+            open_click_intake(settings, side.log) as clicks,
             aclosing(ImageWorkers(settings.image_workers)) as image_converter,
             profile.open_read_side(side.log) as read_side,
             profile.open_admin(side.log, standalone=False) as admin,
             aclosing(PointInTimeViews(settings, side.log, admin.skipped_positions)) as past,
         ):
-            secret = signing_secret(settings)
             yield Ports(
                 log=side.log,
                 handler=side.handler,
@@ -141,16 +133,10 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 media_store=media_store,
                 media_records=side.media_records,
                 image_converter=image_converter,
-                clicks=ClickIntake(
-                    click_log,
-                    blake2b(secret, person=b"sessions").digest(),
-                    clock_ms,
-                    settings.clicks_days,
-                    settings.clicks_sample,
-                ),
+                clicks=clicks,
                 media_bytes=settings.media_bytes,
                 throttle=side.throttle,
-                tokens=AccessTokens(secret, clock_ms),
+                tokens=AccessTokens(signing_secret(settings), clock_ms),
                 clock_ms=clock_ms,
                 new_id=side.new_id,
                 open_import_ids=side.open_import_ids,
@@ -166,6 +152,29 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 render_shared_metrics=metrics_renderer(settings.metrics_folder),
                 base_url=settings.base_url,
             )
+
+
+@asynccontextmanager
+async def _removing_what_was_deleted(side: "WriteSide", store: "MediaStore") -> AsyncIterator[None]:
+    from api.media.media_follower import MediaFollower
+
+    follower = MediaFollower(side.log, side.media_records, store, clock_ms)
+    async with side.erasure.running(), follower.running():
+        yield
+
+
+@asynccontextmanager
+async def open_click_intake(settings: Settings, log: EventLog) -> AsyncIterator["ClickIntake"]:
+    """Where clicks go, looked after while it is open. Raises `ClicksUnavailable`."""
+    from api.clicks.click_intake import ClickIntake
+    from api.clicks.click_upkeep import ClickUpkeep
+    from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog
+
+    key = blake2b(signing_secret(settings), person=b"sessions").digest()
+    days, sample = settings.clicks_days, settings.clicks_sample
+    with closing(SqliteClickLog(settings.data / CLICKS_FILE)) as clicks:
+        async with ClickUpkeep(log, clicks, days, clock_ms).running():
+            yield ClickIntake(clicks, key, clock_ms, sample)
 
 
 def _lag_reader(log: EventLog, read_side: ReadSide) -> "ReadLags":

@@ -65,14 +65,13 @@ def decode_batch(body: bytes) -> list[ClickRecord]:
 class ClickIntake:
     """Takes batches into a log.
 
-    Of all sessions the share `sample` (0 to 1) is kept, always the same ones. Clicks are kept for
-    `days`. Whoever has `key` can tell whether a session is one that they know the name of.
+    Of all sessions the share `sample` (0 to 1) is kept, always the same ones. With `key`,
+    and not without, one can tell what the hash of a given name is.
     """
 
     log: ClickLog
     key: bytes
     clock_ms: Callable[[], int]
-    days: int = 90
     sample: float = 1.0
 
     async def take(self, records: Sequence[ClickRecord], user: int | None) -> int:

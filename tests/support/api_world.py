@@ -62,7 +62,6 @@ class ApiWorld:
         self.clock = ManualClock(START_MS)
         self.log = SparseLog()
         self.accounts = SqliteAccounts(":memory:")
-        self.click_log = SqliteClickLog(":memory:")
         tables = {p.name: tables_with_dead_letters(p) for p in ALL_PROJECTIONS}
         self.stores = {name: MemoryReadStore(found) for name, found in tables.items()}
         self.positions = dict.fromkeys(self.stores, 0)
@@ -85,8 +84,7 @@ class ApiWorld:
             time_travel=self,
             home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
             accounts=self.accounts,
-            **self._media_ports(),
-            clicks=ClickIntake(self.click_log, b"the key of sessions", self.clock),
+            **self._ports_beside_the_log(),
             throttle=LoginThrottle(SqliteRateLimits(":memory:")),
             tokens=self.tokens,
             clock_ms=self.clock,
@@ -109,10 +107,12 @@ class ApiWorld:
         # Clients of this process send no lifespan events.
         self.app.state.api = ApiState(self.ports)
 
-    def _media_ports(self) -> dict[str, Any]:
+    def _ports_beside_the_log(self) -> dict[str, Any]:
         self.media_records = SqliteMediaRecords(":memory:")
         self.media_store = MediaInMemory()
+        self.click_log = SqliteClickLog(":memory:")
         return {
+            "clicks": ClickIntake(self.click_log, b"the key of sessions", self.clock),
             "media_store": self.media_store,
             "media_records": self.media_records,
             "image_converter": ConverterInProcess(),
