@@ -25,6 +25,7 @@ from api.v1 import (
     admin,
     analytics,
     bulk,
+    click_analytics,
     clicks,
     events,
     health,
@@ -45,8 +46,8 @@ BODY_LIMIT: Final = 1 << 20
 """Bytes of an ordinary body."""
 
 RESOURCES: Final = (
-    accounts, posts, media, timelines, relations, trends, recommendations, clicks, analytics, admin,
-    bulk, events, health,
+    accounts, posts, media, timelines, relations, trends, recommendations, clicks, analytics,
+    click_analytics, admin, bulk, events, health,
 )  # fmt: skip
 
 OpenPorts = Callable[[], AbstractAsyncContextManager[Ports]]

@@ -23,6 +23,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "blocking": "You have blocked the other user. Lift the block first.",
     "body-too-large": "The body of a request is larger than is allowed.",
     "busy": "Too many passwords are being checked. Try again after `Retry-After`.",
+    "clicks-busy": "More clicks come than can be stored. Send the batch again later.",
     "command-unknown": "A line of a batch has a command that does not exist.",
     "contended": "Others changed the same thing again and again. Try again.",
     "credentials-wrong": "Handle and password do not belong together.",

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from projections.analytics import Period, Span
     from projections.store import ReadStore
 
-NAMES: Final = ("active-users", "retention", "funnel", "growth", "hashtags")
+NAMES: Final = (
+    "active-users",
+    "retention",
+    "funnel",
+    "growth",
+    "hashtags",
+    "click-through",
+    "top-posts",
+)
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
@@ -28,6 +36,8 @@ _DAY: Final = click.DateTime(["%Y-%m-%d"])
 @click.option("--zone", default="UTC", show_default=True, help="A time zone: Europe/Berlin.")
 @click.option("--user", help="Of growth: an id or an @handle.")
 @click.option("--tag", help="Of hashtags: which one.")
+@click.option("--post", type=int, help="Of click-through: the id of a post.")
+@click.option("--limit", type=click.IntRange(1), default=20, help="Of top-posts: how many.")
 @data_option
 @json_option
 def analytics(
@@ -38,6 +48,8 @@ def analytics(
     zone: str,
     user: str | None,
     tag: str | None,
+    post: int | None,
+    limit: int,
     data: Path | None,
     as_json: bool,
 ) -> None:
@@ -45,7 +57,8 @@ def analytics(
 
     active-users, retention (of the accounts made in each week, how many were active in it and in
     each later one), funnel (signed up, followed, posted, liked), growth of an account's followers,
-    and posts with one of the hashtags.
+    posts with one of the hashtags, and, from the clicks, click-through and dwell of a post, and the
+    posts that were opened most often.
 
     Example: starling analytics active-users --per week --zone Europe/Berlin
     """
@@ -58,11 +71,16 @@ def analytics(
         raise click.UsageError("growth of which account? Give --user")
     if name == "hashtags" and tag is None:
         raise click.UsageError("which hashtag? Give --tag")
+    if name == "click-through" and post is None:
+        raise click.UsageError("of which post? Give --post")
     settings = settings_of_existing_log(data=data)
     length: Period = "week" if name == "retention" else per
     first, last = (None if day is None else day.date() for day in (since, to))
     spans = periods_between(first, last, length, zone, clock_ms())
-    rows = asyncio.run(_ask(settings, name, spans, user or "", (tag or "").removeprefix("#")))
+    if name in ("click-through", "top-posts"):
+        rows = _ask_clicks(settings, spans, post if name == "click-through" else None, limit)
+    else:
+        rows = asyncio.run(_ask(settings, name, spans, user or "", (tag or "").removeprefix("#")))
     if as_json:
         for row in rows:
             echo_json(json.dumps({key: _plain(value) for key, value in row._asdict().items()}))
@@ -96,8 +114,30 @@ async def _ask(
             return list(await queries.count_growth(store, account, spans))
 
 
+def _ask_clicks(
+    settings: "Settings", spans: "Sequence[Span]", post: int | None, limit: int
+) -> list[Any]:
+    """The periods of a post, or the posts that were opened most often."""
+    from api.clicks.click_figures import describe_period, describe_post
+    from infra.sqlite.click_log import (
+        CLICKS_FILE,
+        open_clicks_for_questions,
+        select_most_read,
+        select_reads,
+    )
+
+    with open_clicks_for_questions(settings.data / CLICKS_FILE) as clicks:
+        if post is None:
+            whole = range(spans[0].first, spans[-1].end)
+            return [describe_post(reads) for reads in select_most_read(clicks, whole, limit)]
+        found = select_reads(clicks, post, [range(span.first, span.end) for span in spans])
+        return [describe_period(s.day, reads) for s, reads in zip(spans, found, strict=True)]
+
+
 def _plain(value: Any, between: str | None = None) -> Any:
     """A value for a cell or, without `between`, for JSON."""
     if isinstance(value, tuple):
         return list(value) if between is None else between.join(map(str, value))
-    return value if isinstance(value, int) else str(value)
+    if value is None and between is not None:
+        return ""
+    return value if isinstance(value, int | float | None) else str(value)

@@ -3,8 +3,9 @@
 import csv
 import io
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -35,10 +36,11 @@ MAX_TABLE_ROWS = 1000
 def sql(question: str, as_json: bool, as_csv: bool, as_lines: bool, data: Path | None) -> None:
     """Answer a question in SQL (DuckDB's) about the log, without a server or beside one.
 
-    Views: events, users, posts, likes, retweets, follows as they are now, and one for each type of
-    event, such as post_created. SQL is - to read it from stdin. Only queries are accepted:
-    nothing is written, no other file is read. In JSON, integers beyond 2^53, such as ids, are
-    strings. A table that is too wide for the terminal is printed as with --lines.
+    Views: events, users, posts, likes, retweets, follows as they are now, clicks (which are read
+    into memory), and one for each type of event, such as post_created. SQL is - to read it from
+    stdin. Only queries are accepted: nothing is written, no other file is read. In JSON, integers
+    beyond 2^53, such as ids, are strings. A table that is too wide for the terminal is printed as
+    with --lines.
 
     Example: starling sql "SELECT handle, text, likes FROM posts ORDER BY likes DESC LIMIT 5"
     """
@@ -67,6 +69,7 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
     from events.log import LOG_START
     from infra.cli.progress import progress_bar
     from infra.log_of_record import open_log_for_questions, open_text_reader
+    from infra.sqlite.click_log import CLICKS_FILE, open_clicks_for_questions, read_clicks
 
     with _copy_folder(settings) as folder, ExitStack() as opened:
         with open_log_for_questions(settings) as log, progress_bar() as progress:
@@ -83,7 +86,11 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
             rows = refresh_copy(log, folder, report_progress)
         warn_of_left_out(rows.left_out)
         try:
-            with closing(QuerySession(rows, folder, open_text)) as session:
+            clicks: Iterable[Any] = ()
+            if re.search(r"\bclicks\b", question, re.IGNORECASE):
+                path = settings.data / CLICKS_FILE
+                clicks = read_clicks(opened.enter_context(open_clicks_for_questions(path)))
+            with closing(QuerySession(rows, folder, open_text, clicks)) as session:
                 yield session.execute_query(question)
         except InvalidQuery as error:
             if error.may_be_of_files and remove_if_damaged(folder, rows):

@@ -11,7 +11,7 @@ retweets and follows with it, a deleted post those given to it, and a block ends
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
@@ -110,6 +110,22 @@ _CURRENT_STATE_VIEWS: Final = {
 }
 
 
+CLICK_SCHEMA: Final = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("time", pa.timestamp("ms", "UTC")),
+        ("received", pa.timestamp("ms", "UTC")),
+        ("session", pa.int64()),
+        ("user", pa.int64()),
+        ("post", pa.int64()),
+        ("page", pa.string()),
+        ("kind", pa.string()),
+        ("dwell_ms", pa.int64()),
+        ("referrer", pa.string()),
+    ]
+)
+
+
 class InvalidQuery(Exception):
     """The SQL can't be run; the message says why."""
 
@@ -144,12 +160,19 @@ class QueryResult:
 class QuerySession:
     """A DuckDB connection over some rows of the log. `close` it."""
 
-    def __init__(self, rows: LogRows, folder: Path, open_text: OpenText = as_written) -> None:
-        """`folder` is where the copy lies, with its texts sealed; `open_text` opens them. Raises
-        `InvalidQuery` where it can't be read."""
+    def __init__(
+        self,
+        rows: LogRows,
+        folder: Path,
+        open_text: OpenText = as_written,
+        clicks: Iterable[Sequence[tuple[Any, ...]]] = (),
+    ) -> None:
+        """`folder` is where the copy lies, with its texts sealed; `open_text` opens them. `clicks`
+        are rows of `CLICK_SCHEMA`. Raises `InvalidQuery` where the copy can't be read."""
         self._connection = duckdb.connect()
         try:
             _add_text_functions(self._connection, open_text)
+            self._connection.register("clicks", _click_table(clicks))
             self._create_views(rows, folder)
         except duckdb.Error as error:
             self._connection.close()
@@ -208,6 +231,20 @@ def _add_text_functions(connection: duckdb.DuckDBPyConnection, open_text: OpenTe
 
     for name, function in (("open_text", open_texts), ("open_json", open_objects)):
         connection.create_function(name, function, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
+
+
+def _click_table(clicks: Iterable[Sequence[tuple[Any, ...]]]) -> Any:
+    batches = [
+        pa.record_batch(
+            [
+                pa.array(column, field.type)
+                for column, field in zip(zip(*rows, strict=True), CLICK_SCHEMA, strict=True)
+            ],
+            schema=CLICK_SCHEMA,
+        )
+        for rows in clicks
+    ]
+    return pa.Table.from_batches(batches, CLICK_SCHEMA)
 
 
 def _all_events_sql(files: Sequence[Path]) -> str:

@@ -10,13 +10,14 @@ import sqlite3
 import threading
 from asyncio import Future
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from api.clicks.click_log import Click, ClicksBusy, ClicksUnavailable, PostReads
 from infra.process.file_faults import FileFault
 from infra.sqlite.migrations import CLICKS_SCHEMA
+from infra.sqlite.read_only_files import reading_address
 
 CLICKS_FILE: Final = "clicks.sqlite"
 """In the data folder."""
@@ -27,6 +28,7 @@ MOST_WAITING: Final = 20_000
 HOUR_MS: Final = 3_600_000
 
 FORGOTTEN_AT_ONCE: Final = 1000
+READ_AT_ONCE: Final = 50_000
 
 _PRAGMAS: Final = """
 PRAGMA journal_mode = WAL;
@@ -145,29 +147,10 @@ class SqliteClickLog:
         await self._run_in_thread(note_position)
 
     async def reads_of_post(self, post: int, hours: Sequence[range]) -> Sequence[PostReads]:
-        def select() -> list[PostReads]:
-            found = [
-                self._other.execute(
-                    f"SELECT post, {_SUMS} FROM post_hours"
-                    " WHERE post = ? AND hour >= ? AND hour < ? GROUP BY post",
-                    (post, span.start, span.stop),
-                ).fetchone()
-                for span in hours
-            ]
-            return [PostReads(post) if row is None else PostReads(*row) for row in found]
-
-        return await self._run_in_thread(select)
+        return await self._run_in_thread(lambda: select_reads(self._other, post, hours))
 
     async def most_read_posts(self, hours: range, most: int) -> Sequence[PostReads]:
-        def select() -> list[PostReads]:
-            rows = self._other.execute(
-                f"SELECT post, {_SUMS} FROM post_hours WHERE hour >= ? AND hour < ? GROUP BY post"
-                " ORDER BY sum(clicks) DESC, sum(views) DESC, post DESC LIMIT ?",
-                (hours.start, hours.stop, most),
-            )
-            return [PostReads(*row) for row in rows]
-
-        return await self._run_in_thread(select)
+        return await self._run_in_thread(lambda: select_most_read(self._other, hours, most))
 
     def close(self) -> None:
         with self._woken:
@@ -227,6 +210,55 @@ class SqliteClickLog:
         except sqlite3.Error as error:
             self._fault.enter(error)
             raise ClicksUnavailable(f"{self._path}: {error}") from error
+
+
+@contextmanager
+def open_clicks_for_questions(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file, to be read alone, also in a folder that can't be written; nothing where there is
+    none. Raises `ClicksUnavailable`."""
+    try:
+        if path.exists():
+            connection = sqlite3.connect(reading_address(path), uri=True)
+        else:
+            connection = CLICKS_SCHEMA.open_private(":memory:", "")
+        with closing(connection):
+            CLICKS_SCHEMA.require_current(connection)
+            yield connection
+    except sqlite3.Error as error:
+        raise ClicksUnavailable(f"{path}: {error}") from error
+
+
+def read_clicks(connection: sqlite3.Connection) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """All clicks in the order in which they came, some thousands at once: number, when it was, when
+    it came (Unix ms), session, user, post, page, kind, ms of a dwell, referrer."""
+    cursor = connection.execute(
+        "SELECT id, at, received, session, user, post, page, kind, dwell, referrer"
+        " FROM clicks ORDER BY id"
+    )
+    while rows := cursor.fetchmany(READ_AT_ONCE):
+        yield rows
+
+
+def select_reads(
+    connection: sqlite3.Connection, post: int, hours: Sequence[range]
+) -> list[PostReads]:
+    """As `ClickLog.reads_of_post`."""
+    query = (
+        f"SELECT post, {_SUMS} FROM post_hours WHERE post = ? AND hour >= ? AND hour < ?"
+        " GROUP BY post"
+    )
+    found = [connection.execute(query, (post, h.start, h.stop)).fetchone() for h in hours]
+    return [PostReads(post) if row is None else PostReads(*row) for row in found]
+
+
+def select_most_read(connection: sqlite3.Connection, hours: range, most: int) -> list[PostReads]:
+    """As `ClickLog.most_read_posts`."""
+    rows = connection.execute(
+        f"SELECT post, {_SUMS} FROM post_hours WHERE hour >= ? AND hour < ? GROUP BY post"
+        " ORDER BY sum(clicks) DESC, sum(views) DESC, post DESC LIMIT ?",
+        (hours.start, hours.stop, most),
+    )
+    return [PostReads(*row) for row in rows]
 
 
 @contextmanager

@@ -1,11 +1,16 @@
 """`starling analytics` as a process."""
 
+import asyncio
 import json
+import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from api.clicks.click_log import Click
 from infra.settings import Settings
+from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog
 from tests.support.data_folders import create_data_folder
 from tests.support.starling_program import starling
 
@@ -29,9 +34,46 @@ def test_figures_are_tables_for_people_and_lines_of_json_for_programs(data: Sett
     assert str(months[0]["active"]).encode() in table.stdout
 
 
+def test_clicks_are_asked_without_a_server(data: Settings, tmp_path: Path) -> None:
+    copy = shutil.copytree(data.data, tmp_path / "copy")
+    ms = 1_700_000_000_000  # 2023-11-14
+    click = Click(ms, ms, 1, None, 5, None, "click", None, None)
+    view = click._replace(kind="view")
+
+    async def append() -> None:
+        with closing(SqliteClickLog(copy / CLICKS_FILE)) as log:
+            await log.append_clicks([view, view, click, click._replace(kind="dwell", dwell_ms=70)])
+
+    without_any = starling("analytics", "top-posts", *MONTH, "--json", "--data", copy)
+    assert (without_any.returncode, without_any.stdout) == (0, b"")
+    asyncio.run(append())
+    figures = {"views": 2, "clicks": 1, "click_through": 0.5, "dwells": 1, "mean_dwell_ms": 70}
+    top = starling("analytics", "top-posts", *MONTH, "--json", "--data", copy)
+    assert json.loads(top.stdout) == {"id": "5"} | figures
+    asked = ("analytics", "click-through", "--post", "5", *MONTH, "--data", copy)
+    november, december = starling(*asked, "--json").stdout.splitlines()
+    assert json.loads(november) == {"since": "2023-11-01"} | figures
+    assert json.loads(december)["click_through"] is None
+    assert b"0.5" in starling(*asked).stdout
+    question = "SELECT kind, count(*) AS n FROM clicks GROUP BY kind ORDER BY kind"
+    answer = starling("sql", question, "--json", "--data", copy)
+    kinds = [{"kind": "click", "n": 1}, {"kind": "dwell", "n": 1}, {"kind": "view", "n": 2}]
+    assert json.loads(answer.stdout) == kinds
+
+
 def test_what_is_missing_or_wrong_is_said(data: Settings, tmp_path: Path) -> None:
-    for arguments in (("growth",), ("hashtags",), ("active-users", "--zone", "Nowhere")):
+    for arguments in (
+        ("growth",),
+        ("hashtags",),
+        ("click-through",),
+        ("active-users", "--zone", "Nowhere"),
+    ):
         done = starling("analytics", *arguments, "--data", data.data)
         assert done.returncode in (1, 2)
         assert done.stdout == b""
-        assert b"--user" in done.stderr or b"--tag" in done.stderr or b"zone" in done.stderr
+        assert (
+            b"--user" in done.stderr
+            or b"--post" in done.stderr
+            or b"--tag" in done.stderr
+            or b"zone" in done.stderr
+        )

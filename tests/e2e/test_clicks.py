@@ -82,6 +82,32 @@ async def test_bad_batches_store_nothing_and_name_the_record(
     assert stored == []
 
 
+async def test_figures_of_posts_are_for_their_authors_and_for_analysts(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    post, other = await ada.create_post("hello"), await ada.create_post("again")
+    view = {"session": "s", "kind": "view", "post": post}
+    dwell = {"session": "s", "kind": "dwell", "post": post, "dwell": 900}
+    clicks = [view, view, view | {"kind": "click"}, dwell, view | {"post": other}]
+    await send(bob.http, *clicks)
+    await world.project_all()
+    figures = {"views": 2, "clicks": 1, "click_through": 0.5, "dwells": 1, "mean_dwell_ms": 900}
+    none = {"views": 0, "clicks": 0, "dwells": 0}
+    days = {"from": "2026-02-01", "to": "2026-02-02"}
+    path = f"/v1/analytics/posts/{post}"
+    shown = [{"since": "2026-02-01"} | none, {"since": "2026-02-02"} | figures]
+    assert await ada.get_json(path, **days) == shown
+    assert (await ada.http.get("/v1/analytics/top-posts")).status_code == 403
+    answer = await bob.http.get(path)
+    assert (answer.status_code, answer.json()["type"]) == (403, "/problems/not-author")
+    async with world.new_client() as stranger:
+        assert (await stranger.get(path)).status_code == 401
+    async with world.new_client(world.tokens.issue(int(bob.id), ("analyst",))) as analyst:
+        assert (await analyst.get(path, params=days)).json() == shown
+        top = (await analyst.get("/v1/analytics/top-posts", params=days | {"limit": "1"})).json()
+        assert top == [{"id": post} | figures]
+        assert (await analyst.get("/v1/analytics/posts/5")).status_code == 404
+
+
 def sessions_in(data: Path) -> dict[int, int]:
     """How many clicks each session has."""
     with closing(sqlite3.connect(data / CLICKS_FILE)) as connection:

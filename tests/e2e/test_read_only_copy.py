@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from api.clicks.click_log import Click
 from infra.settings import Settings
+from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog
 from infra.sqlite.event_log import SqliteLog
 from tests.support import big_logs
 from tests.support.log_adapters import post_append
@@ -44,16 +46,27 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+def add_a_click(folder: Path) -> None:
+    async def append() -> None:
+        with closing(SqliteClickLog(folder / CLICKS_FILE)) as log:
+            await log.append_clicks([Click(0, 0, 1, None, 5, None, "view", None, None)])
+
+    asyncio.run(append())
+
+
 def test_commands_that_read_leave_a_read_only_copy_as_it_is(tmp_path: Path) -> None:
     copy = big_logs.create_post_log(tmp_path / "copy", 5)
+    add_a_click(copy)
     before = contents(copy)
     with read_only(copy):
+        clicks = starling("sql", "SELECT post FROM clicks", "--json", "--data", copy)
         asked = starling("sql", QUESTION, "--json", "--data", copy)
         replayed = starling("replay", "--data", copy)
         verified = starling("events", "verify", "--data", copy)
         exported = starling("replay", "-o", tmp_path / "events.jsonl", "--data", copy)
     assert [done.stderr for done in (asked, replayed) if done.returncode] == []
     assert json.loads(asked.stdout) == [{"n": 5}]
+    assert (clicks.stderr, json.loads(clicks.stdout)) == (b"", [{"post": 5}])
     assert len(replayed.stdout.splitlines()) == 5
     assert b"position 5" in verified.stderr
     assert exported.returncode == 0

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,29 @@ def ask(log: MemoryLog, folder: Path, sql: str) -> list[Any]:
         return list(session.execute_query(sql).fetch_rows())
     finally:
         session.close()
+
+
+def test_clicks_are_a_table_of_their_own_and_empty_without_any(tmp_path: Path) -> None:
+    rows = refresh_copy(MemoryLog(), tmp_path, no_progress)
+    clicks: list[list[tuple[Any, ...]]] = [
+        [(1, 0, 1, -3, None, 5, None, "dwell", 70, "a.org")],
+        [(2, 9, 9, 4, 7, None, "/", "view", None, None)],
+    ]
+    columns = "id, time::VARCHAR, session, user, post, page, kind, dwell_ms"
+    question = f"SELECT {columns} FROM clicks ORDER BY id"
+    for given, answer in (
+        ([], []),
+        (
+            clicks,
+            [
+                (1, "1970-01-01 00:00:00+00", -3, None, 5, None, "dwell", 70),
+                (2, "1970-01-01 00:00:00.009+00", 4, 7, None, "/", "view", None),
+            ],
+        ),
+    ):
+        session = QuerySession(rows, tmp_path, clicks=given)
+        with closing(session):
+            assert list(session.execute_query(question).fetch_rows()) == answer
 
 
 @pytest.fixture
