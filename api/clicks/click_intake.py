@@ -53,10 +53,12 @@ def decode_batch(body: bytes) -> list[ClickRecord]:
     """The records of a body. Raises `InvalidInput`; `msgspec.DecodeError` where it is no JSON."""
     try:
         return _DECODER.decode(body).clicks
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"a text in it is no UTF-8: {error}") from error
     except msgspec.ValidationError as error:
         found = _PLACE.match(str(error))
         what, place = found.groups() if found else (str(error), "")
-        place = place.replace("[", ".").replace("]", "").replace("....", "").strip(".")
+        place = place.replace("[", ".").replace("]", "")
         message = f"{what[:1].lower()}{what[1:]}; see /docs for the fields"
         raise InvalidInput("invalid-body", f"`{place}`: {message}" if place else message) from None
 

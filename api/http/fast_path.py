@@ -17,19 +17,21 @@ from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Response
 from fastapi.routing import APIRoute, iter_route_contexts
+from msgspec import DecodeError
 from opentelemetry import trace
 from pydantic import BaseModel, ValidationError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.accounts.access_tokens import USER_SCOPE
+from api.clicks.click_intake import decode_batch
 from api.http.errors import EXPECTED_ERRORS, failure_response
 from api.http.paging import DEFAULT_LIMIT, MAX_POSTS, Page, page_address, page_request
 from api.http.request import Commander, check_user_reference, parse_post_id
 from api.http.tokens import read_token, require_account
 from api.schemas import NewComment, NewPost
 from api.state import ApiState
-from api.v1 import posts, timelines
+from api.v1 import clicks, posts, timelines
 from api.v1.relations import POST_RELATIONS, USER_RELATIONS, Relation, change_relation
 
 BODY_LIMIT: Final = 64 << 10
@@ -118,8 +120,16 @@ class HotRequest:
         reference = check_user_reference(self.subject)
         return await self.state.ports.references.find_user(reference)
 
+    def wants_no_tracking(self) -> bool:
+        """Whether the sender asks for it, in either way."""
+        return b"1" in (self._headers.get(b"dnt"), self._headers.get(b"sec-gpc"))
+
     async def read(self, model: type[M]) -> M:
         """The body."""
+        return model.model_validate_json(await self.read_bytes())
+
+    async def read_bytes(self) -> bytes:
+        """The body as it came."""
         length = self._headers.get(b"content-length", b"")
         if not length.isdigit() or len(length) > 9 or int(length) > BODY_LIMIT:
             raise NotPlain
@@ -133,7 +143,7 @@ class HotRequest:
             if not message.get("more_body", False):
                 break
         self._body = b"".join(parts)
-        return model.model_validate_json(self._body)
+        return self._body
 
     @property
     def receive(self) -> Receive:
@@ -191,6 +201,17 @@ async def _create_comment(request: HotRequest) -> Call:
     return partial(posts.create_comment, commander, post, new, request.state)
 
 
+async def _record_clicks(request: HotRequest) -> Call:
+    request.require_no_query()
+    viewer = await request.viewer()
+    try:
+        records = decode_batch(await request.read_bytes())
+    except DecodeError:
+        raise NotPlain from None
+    untracked = request.wants_no_tracking()
+    return partial(clicks.store_clicks, records, viewer, untracked, request.state)
+
+
 def _change(
     relation: Relation, holds: bool, subject: Callable[[HotRequest], Awaitable[int]]
 ) -> Operation:
@@ -208,6 +229,7 @@ _BY_ADDRESS: Final[dict[tuple[str, str], Operation]] = {
     ("GET", "/v1/timelines/home"): _home,
     ("GET", "/v1/timelines/public"): _public,
     ("POST", "/v1/posts"): _create_post,
+    ("POST", "/v1/clicks"): _record_clicks,
     ("GET", "/v1/posts/{id}"): _get_post,
     ("POST", "/v1/posts/{id}/comments"): _create_comment,
     ("GET", "/v1/hashtags/{tag}/posts"): _hashtag,

@@ -1,5 +1,6 @@
 """`/v1/clicks`: the click-stream, and who doesn't want to be in it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,7 +12,7 @@ from api.http.request import json_response
 from api.http.route import ApiRoute
 from api.http.tokens import Actor, Viewer, require_account
 from api.schemas import ApiModel, Count
-from api.state import CurrentState
+from api.state import ApiState, CurrentState
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["clicks"])
 
@@ -63,6 +64,17 @@ async def _asks_for_no_tracking(request: Request) -> bool:
     return "1" in (request.headers.get("dnt"), request.headers.get("sec-gpc"))
 
 
+async def store_clicks(
+    records: Sequence[ClickRecord], viewer: int, untracked: bool, state: ApiState
+) -> Response:
+    """The response to a batch, stored unless its sender doesn't want that."""
+    if untracked or (viewer and await state.ports.accounts.opted_out_of_clicks(viewer)):
+        count = 0
+    else:
+        count = await state.ports.clicks.take(records, viewer or None)
+    return json_response(b'{"accepted":%d}' % count)
+
+
 @router.post(
     "/clicks",
     response_model=AcceptedClicks,
@@ -83,13 +95,7 @@ async def record_clicks(
         records = decode_batch(await request.body())
     except msgspec.DecodeError as error:
         raise RequestRefused(400, "malformed-json", f"the body is no JSON: {error}") from error
-    if untracked or (viewer and await state.ports.accounts.opted_out_of_clicks(viewer)):
-        return _accepted(0)
-    return _accepted(await state.ports.clicks.take(records, viewer or None))
-
-
-def _accepted(count: int) -> Response:
-    return json_response(b'{"accepted":%d}' % count)
+    return await store_clicks(records, viewer, untracked, state)
 
 
 @router.put("/users/me/click-tracking", responses=problems(401, 403, 503))

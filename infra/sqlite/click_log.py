@@ -11,6 +11,7 @@ import threading
 from asyncio import Future
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -36,10 +37,15 @@ PRAGMA synchronous = FULL;
 PRAGMA secure_delete = FAST;
 PRAGMA busy_timeout = 5000;
 """
+ROWS_PER_INSERT: Final = 64
+"""Of those that are written together: two thirds of what one at a time costs."""
+
+_ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT: Final = (
     "INSERT INTO clicks (received, at, session, user, post, page, kind, dwell, referrer)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f" VALUES {_ROW}"
 )
+_INSERT_MANY: Final = _INSERT + f", {_ROW}" * (ROWS_PER_INSERT - 1)
 _COUNT: Final = (
     "INSERT INTO post_hours VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
     " views = views + excluded.views, clicks = clicks + excluded.clicks,"
@@ -186,7 +192,7 @@ class SqliteClickLog:
                         click._replace(user=None) if click.user in forgotten else click
                         for click in clicks
                     ]
-                self._writer.executemany(_INSERT, clicks)
+                self._insert(clicks)
                 self._writer.executemany(_COUNT, _figures_of(clicks))
         except sqlite3.Error as error:
             self._fault.enter(error)
@@ -195,6 +201,13 @@ class SqliteClickLog:
             return error
         self._fault.clear()
         return None
+
+    def _insert(self, clicks: Sequence[Click]) -> None:
+        whole = len(clicks) - len(clicks) % ROWS_PER_INSERT
+        for start in range(0, whole, ROWS_PER_INSERT):
+            rows = clicks[start : start + ROWS_PER_INSERT]
+            self._writer.execute(_INSERT_MANY, list(chain.from_iterable(rows)))
+        self._writer.executemany(_INSERT, clicks[whole:])
 
     def _forgotten_of(self, users: Collection[int]) -> set[int]:
         find = "SELECT user FROM forgotten WHERE user = ?"

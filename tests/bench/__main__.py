@@ -24,6 +24,7 @@ SECTIONS = {
     "appends": "The log",
     "eventstoredb": "The log in EventStoreDB",
     "http": "Over HTTP",
+    "clicks": "Clicks",
     "images": "Images",
     "mission": "The mission's mix",
     "deliveries": "Home timelines",

@@ -74,6 +74,13 @@ def test_the_file_is_for_its_owner_alone(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+async def test_many_clicks_stay_in_order(path: Path) -> None:
+    with closing(SqliteClickLog(path)) as log:
+        batches = [[click(n) for n in range(start, start + 500)] for start in (1, 501)]
+        await asyncio.gather(*map(log.append_clicks, batches))
+    assert rows_in(path, "id, post") == [(n, n) for n in range(1, 1001)]
+
+
 async def test_posts_are_counted_by_the_hour(log: ClickLog) -> None:
     await log.append_clicks([view(5), view(5), click(5), dwell(5, 100), view(6), click(None)])
     await log.append_clicks([click(5), dwell(5, 300), click(6, DAY + HOUR_MS)])

@@ -14,7 +14,9 @@ UNIQUE_HEADERS = ("x-request-id",)
 
 IDS = ("POST", "OTHER", "1", "0", "x", "@ada", "99999999999999999999", "%2F", "-1", "01")
 PATHS = st.one_of(
-    st.sampled_from(["/v1/timelines/home", "/v1/timelines/public", "/v1/posts", "/v1/posts/"]),
+    st.sampled_from(
+        ["/v1/timelines/home", "/v1/timelines/public", "/v1/posts", "/v1/posts/", "/v1/clicks"]
+    ),
     st.builds("/v1/posts/{}".format, st.sampled_from(IDS)),
     st.builds(
         "/v1/posts/{}/{}".format,
@@ -36,6 +38,9 @@ BODIES = st.sampled_from(
      b'{"text": "a", "reply_to": null}', b'{"text": "a", "more": 1}', b'{"text": 1}', b"{", b"",
      b"[]", b'{"text": "\\ud800"}', b'{"text": "\xff"}', b'{"text": "a", "text": "b"}',
      b'{"text": "a", "media": []}', b'{"text": "a", "reply_to": "1\\n"}',
+     b'{"clicks": [{"session": "s", "kind": "view", "post": "1"}]}',
+     b'{"clicks": [{"session": "s"}]}',
+     b'{"clicks": [{"session": "\xff", "kind": "view", "post": "1"}]}',
      b'{"text": NaN}', b' {"text" : "blank"} ', b"\xef\xbb\xbf{}", b"[" * 3000]
 )  # fmt: skip
 HEADERS = st.fixed_dictionaries(
@@ -47,6 +52,7 @@ HEADERS = st.fixed_dictionaries(
         "Authorization": st.sampled_from(
             ["", "Bearer x", "Basic YTpi", "bearer TOKEN", "Bearer  TOKEN", "Bearer ANALYST"]
         ),
+        "DNT": st.sampled_from(["1", "0"]),
         "Origin": st.just("https://page.example"),
     },
 )

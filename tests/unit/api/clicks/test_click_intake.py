@@ -93,6 +93,12 @@ async def test_a_record_that_can_not_be_is_named(change: dict[str, Any], said: s
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("text", [b"", b"x", b'"\\ud800"', b'"\xff"'])
+def test_what_is_no_json_is_told_from_what_does_not_fit(text: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_batch(b'{"clicks": [{"session": %s, "kind": "view", "post": "5"}]}' % text)
+
+
 @pytest.mark.parametrize("count", [0, MOST_RECORDS + 1])
 async def test_a_batch_has_some_records_and_not_too_many(count: int) -> None:
     with pytest.raises(InvalidInput, match="`clicks`: expected `array` of length"):
