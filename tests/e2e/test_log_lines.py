@@ -37,7 +37,8 @@ async def test_in_json_every_line_of_every_process_is_a_record(tmp_path: Path) -
                 child.send_signal(signal.SIGKILL)
             async for line in server.stderr:
                 lines.append(line)
-                if b'"level":"error","process":"api-' in line:
+                killed = any(b"killed by signal 9" in each for each in lines)
+                if killed and b'"level":"error","process":"api-' in line:
                     break
     finally:
         server.terminate()

@@ -79,7 +79,7 @@ def test_a_part_that_cannot_be_used_ends_the_server_with_one_line(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("STARLING_LOG", "esdb://localhost:2113?tls=false"),
+        ("STARLING_LOG", "esdb://localhost:2113?colour=red"),
         ("STARLING_LOG", "postgres://localhost"),
         ("STARLING_VIEWS", "mysql://localhost"),
         ("STARLING_PORT", "http"),

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from api.accounts.access_tokens import AccessTokens
-from events.log import EventLog
+from events.log import LOG_START, EventLog
 from events.schema import PostCreated, UserDeleted, UserRegistered
 from infra.dev.demo_world import import_demo_world
 from infra.dev.mongodb_server import MongoServer
@@ -75,10 +75,11 @@ async def test_random_logs_have_the_same_rows(mongodb: MongoServer, seed: int) -
         for projection, store in await open_stores(opened, 1):
             taken = [one for one in log if type(one.event) in projection.event_types]
             near = MemoryReadStore(projection.tables)
-            await project_and_apply(projection, near, taken, 0, len(log))
-            start = 0
-            while start < len(log):
-                end = min(len(log), start + random.randint(1, 40))
+            await project_and_apply(projection, near, taken, LOG_START, log[-1].position)
+            count, start = 0, LOG_START
+            while count < len(log):
+                count = min(len(log), count + random.randint(1, 40))
+                end = log[count - 1].position
                 batch = [one for one in taken if start < one.position <= end]
                 await project_and_apply(projection, store, batch, start, end)
                 start = end

@@ -53,3 +53,14 @@ def commands(folder: Path) -> Iterator[dict[str, Any]]:
             "key": f"graph-follow-{followee}-{follower}",
             "data": {"user": f"key:{account_key(followee)}"},
         }
+
+
+def write_part(folder: Path, part: Path, edges: int) -> Path:
+    """A folder with the first edges of the graph alone, and the accounts that they are between."""
+    graph = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    kept = graph["edges"][:edges]
+    accounts = {str(account) for edge in kept for account in edge}
+    labels = {account: label for account, label in graph["labels"].items() if account in accounts}
+    part.mkdir()
+    (part / FILE).write_text(json.dumps({"labels": labels, "edges": kept}), encoding="utf-8")
+    return part
