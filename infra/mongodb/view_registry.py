@@ -39,14 +39,20 @@ def claim_for_log(database: BlockingDatabase, identity: str) -> None:
     Raises `LogReplaced` where they are those of another one, `StoreUnavailable`.
     """
     unclaimed = {**REGISTRY_ID, "log": {"$in": [None, identity]}}
-    with raising_unavailable():
-        try:
-            database[COLLECTION].update_one(unclaimed, {"$set": {"log": identity}}, upsert=True)
-        except DuplicateKeyError:
-            raise LogReplaced(
-                "the views in MongoDB were made from another log than the one that is there now: "
-                "give them a new database (STARLING_VIEWS), or bring the log of these views back"
-            ) from None
+    # Of two that claim a new database at once one may fail to insert what the other just did, for
+    # the same log; the second try finds the document.
+    for tries_left in (1, 0):
+        with raising_unavailable():
+            try:
+                database[COLLECTION].update_one(unclaimed, {"$set": {"log": identity}}, upsert=True)
+                return
+            except DuplicateKeyError:
+                if tries_left:
+                    continue
+        raise LogReplaced(
+            "the views in MongoDB were made from another log than the one that is there now: "
+            "give them a new database (STARLING_VIEWS), or bring the log of these views back"
+        )
 
 
 class WriterControl(NamedTuple):

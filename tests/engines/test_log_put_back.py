@@ -15,7 +15,7 @@ import pytest
 from events.log import LogReplaced
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer
-from infra.kafka.topic import FeedTopic
+from infra.kafka.topic import FeedTopic, ensure_topic
 from infra.log_of_record import open_log
 from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.mongodb.read_store import MongoReadStore
@@ -121,6 +121,7 @@ def streaming_processes(
         "relay": ["relay", "--topic", topic.name, "--partitions", "2"],
         "work": ["work", "--topic", topic.name],
     }
+    ensure_topic(kafka.address, topic)  # a worker that starts before the relay would end
     with ExitStack() as stack:
         for name in names:
             command: list[str | Path] = [STARLING, *commands[name]]

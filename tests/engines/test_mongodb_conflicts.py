@@ -3,21 +3,27 @@
 import asyncio
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import pytest
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
 
 from events.envelope import RecordedEvent
+from events.log import LogReplaced
 from infra.dev.mongodb_server import MongoServer
 from infra.in_memory.read_store import MemoryReadStore
 from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.connection import open_blocking_database
 from infra.mongodb.read_store import MongoReadStore
+from infra.mongodb.view_registry import claim_for_log
 from infra.settings import MongoDriver
 from projections.followers import FollowersProjection
 from projections.projection import Projection
 from projections.recommendations import RecommendationsProjection
 from projections.timeline import TimelineProjection
 from streams.projecting.apply_batch import project_and_apply
-from tests.support.engines.mongodb_views import projection_rows, temporary_database
+from tests.support.engines.mongodb_views import fresh_address, projection_rows, temporary_database
 from tests.support.social_model import FREQUENT_KINDS, RARE_KINDS, RELATION_KINDS, SocialModel
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
@@ -105,3 +111,23 @@ async def test_rows_end_the_same_when_two_writers_project_at_the_same_time(
             assert await projection_rows(projection, store) == await projection_rows(
                 projection, straight
             ), seed
+
+
+def test_a_database_is_claimed_though_another_writer_of_the_log_is_quicker(
+    mongodb: MongoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = "a" * 32
+    with open_blocking_database(fresh_address(mongodb), 30) as database:
+        claim = Collection.update_one
+
+        def come_second(self: Collection[Any], *arguments: Any, **options: Any) -> None:
+            """What the server does when another's insert falls between its look and its insert."""
+            monkeypatch.undo()
+            claim(self, *arguments, **options)
+            raise DuplicateKeyError("E11000 duplicate key error")
+
+        monkeypatch.setattr(Collection, "update_one", come_second)
+        claim_for_log(database, identity)
+        assert database["current"].find_one({"_id": "views"}, {"_id": 0}) == {"log": identity}
+        with pytest.raises(LogReplaced, match="made from another log"):
+            claim_for_log(database, "b" * 32)
