@@ -33,6 +33,7 @@ from api.v1 import (
     posts,
     recommendations,
     relations,
+    search,
     timelines,
     trends,
 )
@@ -46,8 +47,8 @@ BODY_LIMIT: Final = 1 << 20
 """Bytes of an ordinary body."""
 
 RESOURCES: Final = (
-    accounts, posts, media, timelines, relations, trends, recommendations, clicks, analytics,
-    click_analytics, admin, bulk, events, health,
+    accounts, posts, search, media, timelines, relations, trends, recommendations, clicks,
+    analytics, click_analytics, admin, bulk, events, health,
 )  # fmt: skip
 
 OpenPorts = Callable[[], AbstractAsyncContextManager[Ports]]

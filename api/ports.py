@@ -12,6 +12,7 @@ from api.accounts.throttle import LoginThrottle
 from api.clicks.click_intake import ClickIntake
 from api.media.media_records import MediaRecords
 from api.media.media_store import ImageConverter, MediaStore
+from api.search.search_follower import SearchFollower
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
 from events.log import EventLog, estimate_events
@@ -109,6 +110,7 @@ class Ports:
     media_records: MediaRecords
     image_converter: ImageConverter
     clicks: ClickIntake
+    search: SearchFollower
     throttle: LoginThrottle
     tokens: AccessTokens
     clock_ms: Callable[[], int]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from api.accounts.account_store import AccountStore
     from api.media.media_records import MediaRecords
     from api.ports import WaitForPosition
+    from api.search.search_index import SearchIndex
     from events.ids.id_blocks import BlockSource
     from infra.ids.machine_lease import LeaseStore
     from projections.home.home_timeline import HomeTimeline
@@ -64,6 +65,10 @@ class Profile(Protocol):
 
     def open_media_records(self) -> AbstractContextManager["MediaRecords"]:
         """The records of media, where all API processes reach them."""
+        ...
+
+    def open_search_index(self) -> AbstractContextManager["SearchIndex"]:
+        """The words of posts and accounts, where all API processes reach them."""
         ...
 
     def open_rate_limits(self) -> AbstractContextManager["Storage"]:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from api.media.media_records import MediaRecords
     from api.media.media_store import MediaStore
     from api.ports import Ports, ReadLags
+    from api.search.search_follower import SearchFollower
     from streams.rebuild.admin import ProjectionAdmin
 
 
@@ -115,6 +116,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     with open_write_side(settings) as side:
         media_store = open_media_store(settings)
         async with (
+            _open_search(profile, side) as search,
             _removing_what_was_deleted(side, media_store),
             open_click_intake(settings, side.log) as clicks,
             aclosing(ImageWorkers(settings.image_workers)) as image_converter,
@@ -134,6 +136,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 media_records=side.media_records,
                 image_converter=image_converter,
                 clicks=clicks,
+                search=search,
                 media_bytes=settings.media_bytes,
                 throttle=side.throttle,
                 tokens=AccessTokens(signing_secret(settings), clock_ms),
@@ -161,6 +164,16 @@ async def _removing_what_was_deleted(side: "WriteSide", store: "MediaStore") -> 
     follower = MediaFollower(side.log, side.media_records, store, clock_ms)
     async with side.erasure.running(), follower.running():
         yield
+
+
+@asynccontextmanager
+async def _open_search(profile: Profile, side: "WriteSide") -> AsyncIterator["SearchFollower"]:
+    from api.search.search_follower import SearchFollower
+
+    with profile.open_search_index() as index:
+        follower = SearchFollower(side.log, index, side.open_text)
+        async with follower.running():
+            yield follower
 
 
 @asynccontextmanager

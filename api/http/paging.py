@@ -1,6 +1,6 @@
 """The page that a request wants, and the `Link` header to the pages beside it (RFC 8288)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -18,16 +18,22 @@ MAX_POSTS: Final = 40
 MAX_USERS: Final = 80
 """The most users on a page."""
 
+_PAGING_PARAMETERS: Final = frozenset({"limit", "max_id", "since_id", "min_id"})
+
 LimitQuery = Annotated[int, Query(ge=1, description="how many, up to a bound")]
 _Cursor = Annotated[str, StringConstraints(pattern="^[0-9]{1,19}$")] | None
 
 
 class Page:
-    """The page that a request wants, and the address that it was wanted from (without a query)."""
+    """The page that a request wants, the address that it was wanted from (without a query), and
+    what else the query says."""
 
-    def __init__(self, request: PageRequest, address: str) -> None:
+    def __init__(
+        self, request: PageRequest, address: str, criteria: Mapping[str, str] | None = None
+    ) -> None:
         self.request = request
         self._address = address
+        self._criteria = criteria or {}
 
     def link_header(self, ids: Sequence[int], scanned_to: int | None = None) -> dict[str, str]:
         """The `Link` header for a page whose entries have these ids, newest first.
@@ -43,7 +49,9 @@ class Page:
             older = scanned_to
         elif scanned_to is not None:
             newer = scanned_to
-        query = {"limit": limit} if limit != DEFAULT_LIMIT else {}
+        query: dict[str, str | int] = {**self._criteria}
+        if limit != DEFAULT_LIMIT:
+            query["limit"] = limit
         links: list[str] = []
         if older is not None:
             bound = {} if since_id is None else {"since_id": since_id}
@@ -52,7 +60,7 @@ class Page:
             links.append(self._link("prev", query | {"min_id": newer}))
         return {"link": ", ".join(links)} if links else {}
 
-    def _link(self, relation: str, query: dict[str, int]) -> str:
+    def _link(self, relation: str, query: Mapping[str, str | int]) -> str:
         return f'<{self._address}?{urlencode(query)}>; rel="{relation}"'
 
 
@@ -75,7 +83,8 @@ class PageQuery:
     ) -> Page:
         """The page of a request; a `limit` above the most means the most."""
         wanted = page_request(self._most, limit, max_id, since_id, min_id)
-        return Page(wanted, page_address(state.ports.base_url, request.scope))
+        criteria = {k: v for k, v in request.query_params.items() if k not in _PAGING_PARAMETERS}
+        return Page(wanted, page_address(state.ports.base_url, request.scope), criteria)
 
 
 def page_request(

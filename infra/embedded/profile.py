@@ -20,6 +20,7 @@ from infra.sqlite.id_blocks import SqliteBlocks
 from infra.sqlite.leases import SqliteLeases
 from infra.sqlite.media_records import SqliteMediaRecords
 from infra.sqlite.rate_limits import SqliteRateLimits
+from infra.sqlite.search_index import SEARCH_FILE, SqliteSearchIndex
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS
 from streams.rebuild.admin import AdminCommand, AdminResult
@@ -42,6 +43,11 @@ class EmbeddedProfile:
     def open_media_records(self) -> Iterator[SqliteMediaRecords]:
         with closing(SqliteMediaRecords(self._settings.data / "media.sqlite")) as records:
             yield records
+
+    @contextmanager
+    def open_search_index(self) -> Iterator[SqliteSearchIndex]:
+        with closing(SqliteSearchIndex(self._settings.data / SEARCH_FILE)) as index:
+            yield index
 
     @contextmanager
     def open_rate_limits(self) -> Iterator[SqliteRateLimits]:

@@ -283,6 +283,42 @@ _CLICK_TABLES: Final = (
     "INSERT INTO followed VALUES (0)",
 )
 
+_SEARCH_TABLES: Final = (
+    # Words stand sorted, with spaces between them; FTS5 reads them here to take them back.
+    """
+    CREATE TABLE posts (
+      post INTEGER PRIMARY KEY, author INTEGER NOT NULL, words TEXT NOT NULL, tags TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX posts_by_author ON posts (author)",
+    """
+    CREATE TABLE users (
+      user INTEGER PRIMARY KEY, handle TEXT NOT NULL UNIQUE, words TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE TABLE tags (tag TEXT PRIMARY KEY, posts INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    # `ascii` takes all characters beyond ASCII for letters, so that it splits at spaces alone.
+    """
+    CREATE VIRTUAL TABLE post_words USING fts5(
+      words, content='posts', content_rowid='post', detail=none, tokenize="ascii tokenchars '_'"
+    )
+    """,
+    """
+    CREATE VIRTUAL TABLE user_words USING fts5(
+      words, content='users', content_rowid='user', detail=none, prefix='2 3 4',
+      tokenize="ascii tokenchars '_'"
+    )
+    """,
+    # `scraps`: 1 while FTS5 may hold words that were deleted.
+    """
+    CREATE TABLE followed (
+      log TEXT NOT NULL, tokenizer INTEGER NOT NULL, position INTEGER NOT NULL,
+      scraps INTEGER NOT NULL
+    ) STRICT
+    """,
+    "INSERT INTO followed VALUES ('', 0, 0, 0)",
+)
+
 LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
 ACCOUNTS_SCHEMA: Final = FileSchema(
     (_statements(_ACCOUNT_TABLES), _statements(_CLICK_OPT_OUT_TABLES))
@@ -292,3 +328,4 @@ TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES), _identify_k
 ID_BLOCKS_SCHEMA: Final = FileSchema((_statements(_ID_BLOCK_TABLES),))
 MEDIA_SCHEMA: Final = FileSchema((_statements(_MEDIA_TABLES),))
 CLICKS_SCHEMA: Final = FileSchema((_statements(_CLICK_TABLES),))
+SEARCH_SCHEMA: Final = FileSchema((_statements(_SEARCH_TABLES),))

@@ -28,6 +28,7 @@ from infra.mongodb.id_blocks import MongoBlocks
 from infra.mongodb.leases import MongoLeases
 from infra.mongodb.media_records import MongoMediaRecords
 from infra.mongodb.rate_limits import MongoRateLimits
+from infra.mongodb.search_index import MongoSearchIndex
 from infra.profile import ReadSide, WorkerSignals, run_log_worker
 from infra.settings import Settings
 from infra.streaming.admin import StreamingAdmin
@@ -62,6 +63,14 @@ class StreamingProfile:
             closing(MongoMediaRecords(database)) as records,
         ):
             yield records
+
+    @contextmanager
+    def open_search_index(self) -> Iterator[MongoSearchIndex]:
+        with (
+            open_blocking_database(self._settings.views, WRITE_SECONDS) as database,
+            closing(MongoSearchIndex(database)) as index,
+        ):
+            yield index
 
     @contextmanager
     def open_rate_limits(self) -> Iterator[MongoRateLimits]:

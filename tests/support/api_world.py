@@ -14,6 +14,7 @@ from api.accounts.throttle import LoginThrottle
 from api.app import build_app
 from api.clicks.click_intake import ClickIntake
 from api.ports import MetricsAudience, Ports, ProjectionLag, TimeTravelBusy, WaitForPosition
+from api.search.search_follower import SearchFollower
 from api.state import ApiState
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
@@ -27,6 +28,7 @@ from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.click_log import SqliteClickLog
 from infra.sqlite.media_records import SqliteMediaRecords
 from infra.sqlite.rate_limits import SqliteRateLimits
+from infra.sqlite.search_index import SqliteSearchIndex
 from infra.sqlite.text_keys import SqliteTextKeys
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS, INVALIDATIONS
@@ -76,6 +78,8 @@ class ApiWorld:
         self.tokens = AccessTokens(b"the secret of a test", self.clock)
         self.admin = ReadOnlyAdmin(self.log, self)
         cipher = TextCipher(SqliteTextKeys(":memory:", self.log.identity))
+        index = SqliteSearchIndex(":memory:")
+        self.search = SearchFollower(self.log, index, cipher.open_text)
         self.ports = Ports(
             log=self.log,
             handler=CommandHandler(self.log, new_id, cipher.sealing, cipher.open_text),
@@ -85,6 +89,7 @@ class ApiWorld:
             home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
             accounts=self.accounts,
             **self._ports_beside_the_log(),
+            search=self.search,
             throttle=LoginThrottle(SqliteRateLimits(":memory:")),
             tokens=self.tokens,
             clock_ms=self.clock,
@@ -173,6 +178,7 @@ class ApiWorld:
 
     async def project_all(self) -> None:
         """Bring every view up to date."""
+        await self.search.catch_up()
         await self.project_only(*self.stores)
 
     async def project_only(self, *names: str) -> None:

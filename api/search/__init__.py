@@ -1,0 +1,1 @@
+"""Search: posts, people and hashtags by word, in an index that follows the log."""
