@@ -114,10 +114,8 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
 
     profile = choose_profile(settings)
     with open_write_side(settings) as side:
-        media_store = open_media_store(settings)
         async with (
-            _open_search(profile, side) as search,
-            _removing_what_was_deleted(side, media_store),
+            _following_the_log(settings, profile, side) as (media_store, search),
             open_click_intake(settings, side.log) as clicks,
             aclosing(ImageWorkers(settings.image_workers)) as image_converter,
             profile.open_read_side(side.log) as read_side,
@@ -158,22 +156,19 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
 
 
 @asynccontextmanager
-async def _removing_what_was_deleted(side: "WriteSide", store: "MediaStore") -> AsyncIterator[None]:
+async def _following_the_log(
+    settings: Settings, profile: Profile, side: "WriteSide"
+) -> AsyncIterator[tuple["MediaStore", "SearchFollower"]]:
+    """What was deleted is removed, and words are indexed, while it is open."""
     from api.media.media_follower import MediaFollower
-
-    follower = MediaFollower(side.log, side.media_records, store, clock_ms)
-    async with side.erasure.running(), follower.running():
-        yield
-
-
-@asynccontextmanager
-async def _open_search(profile: Profile, side: "WriteSide") -> AsyncIterator["SearchFollower"]:
     from api.search.search_follower import SearchFollower
 
+    store = open_media_store(settings)
+    media = MediaFollower(side.log, side.media_records, store, clock_ms)
     with profile.open_search_index() as index:
-        follower = SearchFollower(side.log, index, side.open_text)
-        async with follower.running():
-            yield follower
+        search = SearchFollower(side.log, index, side.open_text)
+        async with side.erasure.running(), media.running(), search.running():
+            yield store, search
 
 
 @asynccontextmanager

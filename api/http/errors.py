@@ -23,7 +23,6 @@ from api.media import errors as media
 from api.media.errors import MediaError
 from api.ports import TimeTravelBusy
 from api.schemas import Problem
-from api.search.search_index import SearchUnavailable
 from commands.errors import (
     CommandRejected,
     InvalidInput,
@@ -112,7 +111,6 @@ EXPECTED_ERRORS: Final = (
     TimeTravelBusy,
     MediaError,
     ClickError,
-    SearchUnavailable,
     UnknownProjection,
     AdminRefused,
     RebuildInProgress,
@@ -223,7 +221,6 @@ _UNAVAILABLE_TEXTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (SnowflakeError, "no ids can be made"),
     (accounts.AccountsUnavailable, "the accounts can't be reached"),
     (media.MediaUnavailable, "the images can't be reached"),
-    (SearchUnavailable, "the index of words can't be reached"),
     (ClickError, "clicks can't be taken or asked for"),
 )
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from projections.pages import PageRequest
+from projections.store import StoreUnavailable
 
 
-class SearchUnavailable(Exception):
+class SearchUnavailable(StoreUnavailable):
     """The index can't be read or written now; try again later."""
 
 

@@ -26,7 +26,6 @@ def expected_error_line(error: Exception) -> ErrorLine | None:
     from api.accounts.errors import AccountError
     from api.clicks.click_log import ClickError
     from api.media.errors import MediaError
-    from api.search.search_index import SearchUnavailable
     from commands.errors import CommandRejected
     from events.codec import UnknownEvent
     from events.ids.snowflake import SnowflakeError
@@ -56,7 +55,6 @@ def expected_error_line(error: Exception) -> ErrorLine | None:
             | CannotRestore()
             | CannotResume()
             | MediaError()
-            | SearchUnavailable()
             | FeedUnavailable()
             | LeaseError()
             | LogError()

@@ -78,8 +78,6 @@ class ApiWorld:
         self.tokens = AccessTokens(b"the secret of a test", self.clock)
         self.admin = ReadOnlyAdmin(self.log, self)
         cipher = TextCipher(SqliteTextKeys(":memory:", self.log.identity))
-        index = SqliteSearchIndex(":memory:")
-        self.search = SearchFollower(self.log, index, cipher.open_text)
         self.ports = Ports(
             log=self.log,
             handler=CommandHandler(self.log, new_id, cipher.sealing, cipher.open_text),
@@ -88,8 +86,7 @@ class ApiWorld:
             time_travel=self,
             home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
             accounts=self.accounts,
-            **self._ports_beside_the_log(),
-            search=self.search,
+            **self._ports_beside_the_log(cipher),
             throttle=LoginThrottle(SqliteRateLimits(":memory:")),
             tokens=self.tokens,
             clock_ms=self.clock,
@@ -112,12 +109,15 @@ class ApiWorld:
         # Clients of this process send no lifespan events.
         self.app.state.api = ApiState(self.ports)
 
-    def _ports_beside_the_log(self) -> dict[str, Any]:
+    def _ports_beside_the_log(self, cipher: TextCipher) -> dict[str, Any]:
         self.media_records = SqliteMediaRecords(":memory:")
         self.media_store = MediaInMemory()
+        index = SqliteSearchIndex(":memory:")
+        self.search = SearchFollower(self.log, index, cipher.open_text)
         self.click_log = SqliteClickLog(":memory:")
         return {
             "clicks": ClickIntake(self.click_log, b"the key of sessions", self.clock),
+            "search": self.search,
             "media_store": self.media_store,
             "media_records": self.media_records,
             "image_converter": ConverterInProcess(),
