@@ -24,7 +24,7 @@ from api.http.request import (
 )
 from api.http.route import ApiRoute
 from api.http.tokens import Viewer
-from api.schemas import Done, EditedPost, NewComment, NewPost, Post, User
+from api.schemas import ApiModel, Done, EditedPost, NewComment, NewPost, Post, User
 from api.state import ApiState, CurrentState
 from api.views.posts import PageEntry, SinglePost
 from api.views.users import USER_VIEWS
@@ -32,6 +32,7 @@ from commands.decider import Command
 from commands.post import Comment, CreatePost, DeletePost, EditPost
 from projections import posts
 from projections.pages import PageRequest
+from projections.post_thread import read_thread
 from projections.store import ReadStore
 
 POST_VIEWS: Final = ("timeline", "posts", "profiles")
@@ -39,6 +40,14 @@ POST_VIEWS: Final = ("timeline", "posts", "profiles")
 
 UserQuery = Callable[[ReadStore, int, PageRequest], Awaitable[Sequence[tuple[int, int]]]]
 """Reads a page of (id in the list, user) from a store, about a user or a post."""
+
+
+class Thread(ApiModel):
+    """The posts above one, from the root down, and those below it, depth first."""
+
+    ancestors: list[Post]
+    descendants: list[Post]
+
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1/posts", tags=["posts"])
 
@@ -120,6 +129,25 @@ async def list_comments(
     hidden = await hidden_users(state, viewer)
     visible = await state.post_views.exclude_authors([SinglePost(id) for id in ids], hidden)
     return await posts_page(state, page, visible, ids, viewer)
+
+
+@router.get(
+    "/{id}/thread",
+    response_model=Thread,
+    responses=QUERY_PROBLEMS | problems(404),
+    dependencies=[fresh_views(*POST_VIEWS)],
+)
+async def get_thread(post: VisiblePost, viewer: Viewer, state: CurrentState) -> Response:
+    """What a post answers, the root first, and the answers below it, depth first: at most 40 above
+    and 200 below in 20 levels. Posts of users whom one hides are left out, and answers to them.
+    """
+    hidden = await hidden_users(state, viewer)
+    store = state.ports.views.current_store("posts")
+    ancestors, descendants = [
+        await state.post_views.render_page([SinglePost(id) for id in ids], viewer)
+        for ids in await read_thread(store, post, hidden)
+    ]
+    return json_response(b'{"ancestors":%s,"descendants":%s}' % (ancestors, descendants))
 
 
 @router.post(
