@@ -30,6 +30,7 @@ from api.v1 import (
     events,
     health,
     media,
+    notifications,
     posts,
     recommendations,
     relations,
@@ -47,8 +48,8 @@ BODY_LIMIT: Final = 1 << 20
 """Bytes of an ordinary body."""
 
 RESOURCES: Final = (
-    accounts, posts, search, media, timelines, relations, trends, recommendations, clicks,
-    analytics, click_analytics, admin, bulk, events, health,
+    accounts, posts, search, media, timelines, relations, notifications, trends, recommendations,
+    clicks, analytics, click_analytics, admin, bulk, events, health,
 )  # fmt: skip
 
 OpenPorts = Callable[[], AbstractAsyncContextManager[Ports]]

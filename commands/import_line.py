@@ -18,6 +18,7 @@ from commands.errors import InvalidInput
 from commands.filter_parser import checked_time
 from commands.follow import Follow, Unfollow
 from commands.like import Like, Unlike
+from commands.notifications import DismissNotifications, ReadNotifications
 from commands.post import Comment, CreatePost, DeletePost, EditPost
 from commands.references import ReferenceResolver
 from commands.registry import DECIDERS_BY_NAME
@@ -240,6 +241,8 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "mute": _for_user(Mute),
     "unmute": _for_user(Unmute),
     "dismiss_recommendation": _for_user(DismissRecommendation),
+    "read_notifications": (ReadNotifications, _use_as_command),
+    "dismiss_notifications": (DismissNotifications, _use_as_command),
 }
 """Command name -> (the shape of `data`, how it becomes the command)."""
 

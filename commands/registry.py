@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from commands import block, dismissal, follow, like, post, retweet, user
+from commands import block, dismissal, follow, like, notifications, post, retweet, user
 from commands.decider import Command, Decider
 
 DECIDERS_BY_NAME: Final[dict[str, Decider[Any]]] = {
@@ -24,6 +24,8 @@ DECIDERS_BY_NAME: Final[dict[str, Decider[Any]]] = {
     "mute": block.MUTE,
     "unmute": block.UNMUTE,
     "dismiss_recommendation": dismissal.DISMISS_RECOMMENDATION,
+    "read_notifications": notifications.READ_NOTIFICATIONS,
+    "dismiss_notifications": notifications.DISMISS_NOTIFICATIONS,
 }
 
 DECIDERS_BY_COMMAND: Final[dict[type[Command], Decider[Any]]] = {

@@ -204,6 +204,24 @@ class RecommendationDismissed(Event, frozen=True):
     dismissed: int
 
 
+class NotificationsRead(Event, frozen=True):
+    """`user` has seen the notifications up to `through`. Stream: `notifications-<user>`."""
+
+    user: int
+    through: int
+
+
+class NotificationsDismissed(Event, frozen=True):
+    """`user` dismissed the notifications from `first` to `last`: one, or all up to one.
+
+    Stream: `notifications-<user>`.
+    """
+
+    user: int
+    first: int
+    last: int
+
+
 EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     HandleClaimed: ("handle-claimed", 1),
     UserRegistered: ("user-registered", 1),
@@ -224,6 +242,8 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     UserMuted: ("user-muted", 1),
     UserUnmuted: ("user-unmuted", 1),
     RecommendationDismissed: ("recommendation-dismissed", 1),
+    NotificationsRead: ("notifications-read", 1),
+    NotificationsDismissed: ("notifications-dismissed", 1),
 }
 """The stored name and the current version of every event type."""
 

@@ -61,6 +61,11 @@ def dismissal_stream(user: int, dismissed: int) -> str:
     return f"dismissal-{user}-{dismissed}"
 
 
+def notifications_stream(user: int) -> str:
+    """What `user` read and dismissed of their notifications."""
+    return f"notifications-{user}"
+
+
 def owner_of(stored: StoredEvent | RecordedEvent) -> int:
     """The user by whom this event is partitioned.
 

@@ -7,6 +7,7 @@ from projections import posts, profiles, timeline
 from projections.analytics import AnalyticsProjection
 from projections.followers import FollowersProjection
 from projections.invalidation import Invalidation
+from projections.notifications import NotificationsProjection
 from projections.posts import PostsProjection
 from projections.profiles import ProfilesProjection
 from projections.projection import Projection
@@ -23,6 +24,7 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
     TrendingProjection(),
     RecommendationsProjection(),
     AnalyticsProjection(),
+    NotificationsProjection(),
 )
 """In no order that matters: no projection reads another's tables."""
 

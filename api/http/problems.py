@@ -76,6 +76,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "self-block": "A user can not block themselves.",
     "self-follow": "A user can not follow themselves.",
     "self-mute": "A user can not mute themselves.",
+    "notification-invalid": "There can be no notification with that id.",
     "self-dismissal": "A user is never recommended to themselves.",
     "text-empty": "Nothing in a text can be seen: it is empty, blank or of invisible characters.",
     "text-invalid": "A text holds control characters other than tabs and ends of lines.",

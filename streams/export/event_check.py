@@ -37,6 +37,8 @@ STREAM_OF_EVENT: Final[dict[type[schema.Event], Callable[[Any], str]]] = {
     schema.UserMuted: lambda e: streams.mute_stream(e.muter, e.muted),
     schema.UserUnmuted: lambda e: streams.mute_stream(e.muter, e.muted),
     schema.RecommendationDismissed: lambda e: streams.dismissal_stream(e.user, e.dismissed),
+    schema.NotificationsRead: lambda e: streams.notifications_stream(e.user),
+    schema.NotificationsDismissed: lambda e: streams.notifications_stream(e.user),
 }
 """The stream in which each event belongs."""
 

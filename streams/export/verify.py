@@ -41,6 +41,8 @@ REFERENCES: Final[dict[type[schema.Event], Callable[[Any], tuple[str, ...]]]] = 
         streams.user_stream(e.user),
         streams.user_stream(e.dismissed),
     ),
+    schema.NotificationsRead: lambda e: (streams.user_stream(e.user),),
+    schema.NotificationsDismissed: lambda e: (streams.user_stream(e.user),),
 }
 """The other streams that must exist before an event. Later events of a stream have the first one's,
 and views can show nothing where these are missing."""

@@ -40,6 +40,8 @@ def world_lines() -> bytes:
         {"command": "mute", "as": "@ada", "data": {"user": "@bob"}},
         {"command": "unmute", "as": "@ada", "data": {"user": "@bob"}},
         {"command": "dismiss_recommendation", "as": "@ada", "data": {"user": "@bob"}},
+        {"command": "read_notifications", "as": "@ada", "data": {"through": 7}},
+        {"command": "dismiss_notifications", "as": "@ada", "data": {"first": 0, "last": 7}},
         {"command": "block", "as": "@ada", "data": {"user": "@bob"}},
         {"command": "unblock", "as": "@ada", "data": {"user": "@bob"}},
         {"command": "delete_post", "as": "@bob", "data": {"post": "key:c"}},

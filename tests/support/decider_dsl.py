@@ -37,6 +37,8 @@ def stream_of(event: Event) -> str:
             return streams.block_stream(event.blocker, event.blocked)
         case schema.UserMuted() | schema.UserUnmuted():
             return streams.mute_stream(event.muter, event.muted)
+        case schema.NotificationsRead() | schema.NotificationsDismissed():
+            return streams.notifications_stream(event.user)
         case schema.RecommendationDismissed():
             return streams.dismissal_stream(event.user, event.dismissed)
         case (

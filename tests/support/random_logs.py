@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from commands import block, dismissal, follow, like, post, retweet, user
+from commands import block, dismissal, follow, like, notifications, post, retweet, user
 from commands.decider import Command
 from commands.errors import CommandRejected
 from commands.handler import CommandHandler
@@ -19,6 +19,7 @@ from events.codec import EVENT_CODEC
 from events.envelope import RecordedEvent
 from events.ids.snowflake import compose_id
 from events.streams import owner_of
+from projections.notifications import notification_id
 from tests.support.sparse_log import SparseLog
 
 CommandStep = tuple[str, int, int, int]
@@ -44,6 +45,12 @@ COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "mute": lambda whom, which, text: block.Mute(whom),
     "unmute": lambda whom, which, text: block.Unmute(whom),
     "dismiss": lambda whom, which, text: dismissal.DismissRecommendation(whom),
+    "read_notifications": lambda whom, which, text: notifications.ReadNotifications(
+        notification_id(which)
+    ),
+    "dismiss_notifications": lambda whom, which, text: notifications.DismissNotifications(
+        notification_id(which) if text == "plain" else 0, notification_id(which)
+    ),
     "change_profile": lambda whom, which, text: user.ChangeProfile(text, text),
     "delete_account": lambda whom, which, text: user.DeleteAccount(),
 }

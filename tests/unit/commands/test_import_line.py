@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from commands import block, dismissal, follow, like, post, retweet, user
+from commands import block, dismissal, follow, like, notifications, post, retweet, user
 from commands.decider import Command
 from commands.errors import InvalidInput, NotFound
 from commands.import_line import (
@@ -80,6 +80,11 @@ async def test_every_command_can_be_given_by_a_line() -> None:
         "mute": (of_user, block.Mute(anna)),
         "unmute": ({"user": "key:a"}, block.Unmute(anna)),
         "dismiss_recommendation": (of_user, dismissal.DismissRecommendation(anna)),
+        "read_notifications": ({"through": 7}, notifications.ReadNotifications(7)),
+        "dismiss_notifications": (
+            {"first": 0, "last": 7},
+            notifications.DismissNotifications(0, 7),
+        ),
     }
     assert expected.keys() == DECIDERS_BY_NAME.keys()
     for name, (data, command) in expected.items():

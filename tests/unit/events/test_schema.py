@@ -15,6 +15,8 @@ from events.schema import (
     Event,
     HandleClaimed,
     Medium,
+    NotificationsDismissed,
+    NotificationsRead,
     PostCreated,
     PostDeleted,
     PostEdited,
@@ -65,6 +67,8 @@ EXAMPLES: Final[tuple[Event, ...]] = (
     UserMuted(A, B),
     UserUnmuted(A, B),
     RecommendationDismissed(A, B),
+    NotificationsRead(A, 2_000_000_000_000_000),
+    NotificationsDismissed(A, 0, 2_000_000_000_000_000),
 )
 
 

@@ -1,0 +1,108 @@
+"""Notifications as JSON: those whose post, author and follow are still there."""
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from api.schemas import ApiModel, Count, Post, User, encode_json
+from api.state import ApiState
+from api.views.posts import rfc3339
+from projections.notifications import (
+    FOLLOW,
+    NotificationEntry,
+    NotificationPage,
+    Recipient,
+    list_notifications,
+    notification_ms,
+)
+from projections.pages import PageRequest
+from projections.profiles import read_profiles
+from projections.timeline import FOLLOW_GRAPH
+
+NotificationKind = Literal["mention", "like", "retweet", "follow"]
+
+
+class Notification(ApiModel):
+    """`user` mentioned or answered the reader, liked or retweeted `post`, or follows the reader.
+
+    Ids are below 2^53 and grow with time.
+    """
+
+    id: str
+    type: NotificationKind
+    created_at: str
+    read: bool
+    user: User
+    post: Post | None = None
+
+
+class ReadNotification(ApiModel):
+    """Up to which notification all are read: its id."""
+
+    through: str
+
+
+class UnreadCount(ApiModel):
+    """How many notifications are not read yet, up to 100."""
+
+    unread: Count
+
+
+async def notifications_page(
+    state: ApiState, reader: int, request: PageRequest, kinds: Collection[str]
+) -> NotificationPage:
+    """A page of a user's notifications."""
+    views = state.ports.views
+    profile = (await read_profiles(views.current_store("profiles"), (reader,))).get(reader)
+    if profile is None:
+        return NotificationPage([])
+
+    async def shown(found: Sequence[NotificationEntry]) -> list[NotificationEntry]:
+        return await shown_notifications(state, reader, found)
+
+    store = views.current_store("notifications")
+    return await list_notifications(store, Recipient(reader, profile.handle), request, kinds, shown)
+
+
+async def shown_notifications(
+    state: ApiState, reader: int, found: Sequence[NotificationEntry]
+) -> list[NotificationEntry]:
+    """Those of people who are not hidden from the reader, about what was not deleted or undone."""
+    hidden = (await state.ports.home.viewer_context(reader)).hidden
+    edges = await state.ports.views.current_store("timeline").get_many(
+        FOLLOW_GRAPH.edges, {(reader, one.actor) for one in found if one.kind == FOLLOW}
+    )
+    shown: list[NotificationEntry] = []
+    for one in found:
+        if one.actor in hidden or not await state.post_views.is_active(one.actor):
+            continue
+        if one.kind == FOLLOW:
+            there = (reader, one.actor) in edges
+        else:
+            there = await state.post_views.post_exists(one.post)
+        if there:
+            shown.append(one)
+    return shown
+
+
+async def render_notifications(
+    state: ApiState, reader: int, found: Sequence[NotificationEntry], read: int
+) -> bytes:
+    """Notifications as a JSON array; those up to `read` are read."""
+    users = await state.user_views.get_users(list({one.actor for one in found}), reader)
+    by_id = {int(user.id): user for user in users}
+    parts: list[bytes] = []
+    for one in found:
+        user = by_id.get(one.actor)
+        post = await state.post_views.render_post(one.post, reader) if one.post else None
+        if user is None or (one.post and post is None):
+            continue  # deleted just now
+        head = {
+            "id": str(one.id),
+            "type": one.kind,
+            "created_at": rfc3339(notification_ms(one.id)),
+            "read": one.id <= read,
+            "user": user.model_dump(exclude_none=True),
+        }
+        tail = b',"post":%s}' % post if post is not None else b"}"
+        parts.append(encode_json(head)[:-1] + tail)
+    return b"[" + b",".join(parts) + b"]"
