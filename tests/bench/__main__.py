@@ -26,6 +26,7 @@ SECTIONS = {
     "http": "Over HTTP",
     "clicks": "Clicks",
     "images": "Images",
+    "search": "Searching",
     "mission": "The mission's mix",
     "deliveries": "Home timelines",
     "projecting": "Projecting",
