@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from api.http import problems
 from api.http.errors import add_error_handlers
 from api.http.fast_path import FastPath
+from api.http.limited_requests import LimitedRequests
 from api.http.middleware import AnyOriginCors, BodyLimit, HeadRequests, ReportedRequests
 from api.http.openapi import describe_api
 from api.http.security_headers import page_policy
@@ -73,7 +74,12 @@ def build_app(
             app.state.api = ApiState(ports)
             yield
 
-    middleware = [Middleware(ReportedRequests), Middleware(HeadRequests), Middleware(AnyOriginCors)]
+    middleware = [
+        Middleware(ReportedRequests),
+        Middleware(HeadRequests),
+        Middleware(AnyOriginCors),
+        Middleware(LimitedRequests),
+    ]
     if fast_path:
         middleware.append(Middleware(FastPath, traces))
     limits = {

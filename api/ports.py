@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.account_store import AccountStore
 from api.accounts.passwords import BoundedPasswordHasher
+from api.accounts.request_limits import RequestLimits
 from api.accounts.throttle import LoginThrottle
 from api.clicks.click_intake import ClickIntake
 from api.media.media_records import MediaRecords
@@ -128,6 +129,8 @@ class Ports:
     """Opens the texts that the log and the views hold, for what is shown to clients."""
     base_url: str = "http://127.0.0.1:8000"
     """Where clients reach the server; every absolute URL begins with it."""
+    request_limits: RequestLimits | None = None
+    """Counts requests against the limits on rates; None where there are none."""
     ready_within: int = 10_000
     """Events of the log that a projection may be behind while the server calls itself ready."""
     access_log: bool = False

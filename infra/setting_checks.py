@@ -99,6 +99,18 @@ def check_networks(value: str) -> str:
     return value
 
 
+def check_rates(value: str) -> str:
+    """Limits on rates of requests."""
+    # Here, for it takes the library of limits with it: commands start without.
+    from api.accounts.request_limits import read_rates
+
+    try:
+        read_rates(split_list(value))
+    except ValueError as error:
+        raise setting_error(str(error)) from None
+    return value
+
+
 def split_list(value: str) -> tuple[str, ...]:
     """The parts between commas."""
     return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -21,6 +21,7 @@ from infra.setting_checks import (
     check_log,
     check_media,
     check_networks,
+    check_rates,
     check_secret,
     check_tickets,
     check_views,
@@ -43,16 +44,14 @@ _WILDCARD_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 _EXPECTED: Final = {
     "port": "a whole number, 0-65535",
-    "workers": "a whole number, 1-64",
+    **dict.fromkeys(("workers", "image_workers"), "a whole number, 1-64"),
     **dict.fromkeys(("fast_path", "limits", "access_log"), "on or off"),
     "mongo_driver": "motor or pymongo",
     "ids": "snowflake, tickets or global",
     "log_format": "console or json",
-    "connections": "a whole number, 1-1000000",
-    "connections_per_address": "a whole number, 1-1000000",
+    **dict.fromkeys(("connections", "connections_per_address"), "a whole number, 1-1000000"),
     **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds"), "seconds, at most 3600"),
     "media_bytes": "a whole number, 1000-100000000",
-    "image_workers": "a whole number, 1-64",
     "clicks_days": "a whole number, 1-3650",
     "clicks_sample": "a number from 0 to 1",
     "metrics": "local, open or off",
@@ -157,6 +156,8 @@ class Settings(BaseSettings):
     """A file that holds `id_server_password`."""
     limits: bool = True
     """Whether rates are limited."""
+    rates: Annotated[str, AfterValidator(check_rates)] = ""
+    """Limits on rates other than the defaults: `reads=300 per 5 minutes`, commas between."""
     trusted_proxies: Annotated[str, AfterValidator(check_networks)] = ""
     """Addresses and networks, with commas between, whose `X-Forwarded-For` is believed."""
     connections: int = Field(default=4000, ge=1, le=1_000_000)
@@ -264,7 +265,7 @@ class Settings(BaseSettings):
 
     @property
     def rate_limits_file(self) -> Path:
-        """How often passwords were tried of late. Disposable."""
+        """How often passwords were tried, and requests made, of late. Disposable."""
         return self.data / "rate-limits.sqlite"
 
     @property

@@ -43,11 +43,13 @@ from infra.process.clock import clock_ms
 from infra.process.private_files import read_or_make_secret
 from infra.process.tracing import traced_append
 from infra.profile import Profile, ReadSide
+from infra.setting_checks import split_list
 from infra.settings import InvalidSetting, Settings
 
 if TYPE_CHECKING:
     from api.accounts.account_store import AccountStore
     from api.accounts.erasure import Erasure
+    from api.accounts.request_limits import RequestLimits
     from api.accounts.throttle import LoginThrottle
     from api.clicks.click_intake import ClickIntake
     from api.media.media_records import MediaRecords
@@ -137,6 +139,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 search=search,
                 media_bytes=settings.media_bytes,
                 throttle=side.throttle,
+                request_limits=side.request_limits,
                 tokens=AccessTokens(signing_secret(settings), clock_ms),
                 clock_ms=clock_ms,
                 new_id=side.new_id,
@@ -216,6 +219,7 @@ class WriteSide:
     accounts: "AccountStore"
     media_records: "MediaRecords"
     throttle: "LoginThrottle"
+    request_limits: "RequestLimits | None"
     open_text: OpenText
     erasure: "Erasure"
     clock_ms: Callable[[], int]
@@ -231,6 +235,7 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
     `LeaseError`, `AccountsUnavailable`, `MediaUnavailable`.
     """
     from api.accounts.erasure import Erasure
+    from api.accounts.request_limits import RequestLimits, read_rates
     from api.accounts.throttle import LoginThrottle
 
     settings.make_data_folder()
@@ -256,6 +261,9 @@ def open_write_side(settings: Settings) -> Iterator[WriteSide]:
             accounts=accounts,
             media_records=media_records,
             throttle=LoginThrottle(counts if settings.limits else None),
+            request_limits=RequestLimits(counts, read_rates(split_list(settings.rates)))
+            if settings.limits
+            else None,
             open_text=cipher.open_text,
             erasure=Erasure(log, accounts, text_keys),
             clock_ms=clock_ms,

@@ -13,6 +13,12 @@ from api.http.request_log import REQUEST_ID_HEADER, begin_request
 from api.http.security_headers import security_headers
 from api.state import ApiState
 
+EXPOSED_HEADERS: Final = (
+    "Link", "Starling-Position", "Retry-After", "X-Request-Id",
+    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
+)  # fmt: skip
+"""What pages of other origins may read of a response."""
+
 _ORIGIN_HEADER: Final = b"origin"
 _VARY_HEADER: Final = (b"vary", b"Origin")
 """So that no cache between gives a page a response that was made for another origin."""
@@ -104,7 +110,7 @@ class AnyOriginCors:
             allow_origins=["*"],
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["Link", "Starling-Position", "Retry-After", "X-Request-Id"],
+            expose_headers=EXPOSED_HEADERS,
             max_age=86_400,
         )
 

@@ -90,6 +90,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "token-invalid": "This is no token of this server.",
     "token-missing": "This needs a token: sign in and send `Authorization: Bearer TOKEN`.",
     "too-many-connections": "The server has no place for another connection. Close some.",
+    "too-many-requests": "More requests than a limit on rates allows. Wait for `Retry-After`.",
     "too-many-tries": "Too many wrong passwords. Try again after `Retry-After`.",
     "too-many-uploads": "An account has many images that nothing shows. Show some, or wait a day.",
     "too-slow": "A request took too long to arrive. Send it again, all at once.",

@@ -1,0 +1,75 @@
+"""The middleware that holds clients to the limits on rates, before a request costs anything."""
+
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.accounts.request_limits import RateStanding, RequestKind
+from api.http.errors import RequestRefused, failure_response
+from api.http.network_address import counted_address
+from api.state import ApiState
+
+_KINDS: Final = {
+    "/v1/sessions": RequestKind.SIGN_IN,
+    "/oauth/token": RequestKind.SIGN_IN,
+    "/oauth/authorize": RequestKind.SIGN_IN,
+    "/v1/users": RequestKind.SIGN_UP,
+    "/api/v1/accounts": RequestKind.SIGN_UP,
+    "/api/v1/apps": RequestKind.APP,
+}
+"""The addresses whose POST has a limit of its own."""
+
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_UNLIMITED: Final = ("/health/", "/metrics")
+"""What supervisors and load balancers ask."""
+
+
+class LimitedRequests:
+    """The ASGI middleware that answers 429 beyond a limit, and says in the headers
+    `X-RateLimit-Limit`, `-Remaining` and `-Reset` of each response where the client stands.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        if scope["type"] != "http" or scope["path"].startswith(_UNLIMITED):
+            await self._app(scope, receive, send)
+            return
+        state: ApiState = scope["app"].state.api
+        if (limits := state.ports.request_limits) is None:
+            await self._app(scope, receive, send)
+            return
+        token = next((v for k, v in scope["headers"] if k == b"authorization"), None)
+        client = scope.get("client")
+        address = counted_address(client[0]) if client else ""
+        standing = limits.count(_request_kind(scope), token, address.encode())
+
+        async def send_standing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_standing_headers(standing)]
+            await send(message)
+
+        if standing.retry_after is None:
+            await self._app(scope, receive, send_standing)
+            return
+        wait = str(standing.retry_after)
+        message = f"too many requests: send the next one in {wait} seconds"
+        refusal = RequestRefused(429, "too-many-requests", message, {"retry-after": wait})
+        await failure_response(refusal, scope)(scope, receive, send_standing)
+
+
+def _request_kind(scope: Scope) -> RequestKind:
+    if scope["method"] in _READS:
+        return RequestKind.READ
+    return _KINDS.get(scope["path"].rstrip("/"), RequestKind.WRITE)
+
+
+def _standing_headers(standing: RateStanding) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"x-ratelimit-limit", b"%d" % standing.limit),
+        (b"x-ratelimit-remaining", b"%d" % standing.remaining),
+        (b"x-ratelimit-reset", standing.reset.encode("ascii")),
+    ]
