@@ -74,19 +74,6 @@ def build_app(
             app.state.api = ApiState(ports)
             yield
 
-    middleware = [
-        Middleware(ReportedRequests),
-        Middleware(HeadRequests),
-        Middleware(AnyOriginCors),
-        Middleware(LimitedRequests),
-    ]
-    if fast_path:
-        middleware.append(Middleware(FastPath, traces))
-    limits = {
-        "/v1/commands": bulk.BATCH_BYTES_LIMIT,
-        "/v1/media": media_bytes + media.FORM_BYTES,
-    }
-    middleware.append(Middleware(BodyLimit, BODY_LIMIT, limits))
     # Its own metrics and logs would read the environment at every request; ours are `api.http`'s.
     telemetry: TelemetryConfig = {"tracing": traces, "metrics": False, "logs": False}
     app = FastAPI(
@@ -94,7 +81,7 @@ def build_app(
         version=version("starling-feed"),
         description=ABOUT,
         lifespan=lifespan,
-        middleware=middleware,
+        middleware=_middleware(fast_path, traces, media_bytes),
         telemetry=telemetry,
         redirect_slashes=False,
         docs_url=None,  # below, without other hosts
@@ -108,6 +95,22 @@ def build_app(
     describe_api(app)
     _add_pages(app)
     return app
+
+
+def _middleware(fast_path: bool, traces: bool, media_bytes: int) -> list[Middleware]:
+    """From the outermost to the innermost."""
+    body_limits = {
+        "/v1/commands": bulk.BATCH_BYTES_LIMIT,
+        "/v1/media": media_bytes + media.FORM_BYTES,
+    }
+    return [
+        Middleware(ReportedRequests),
+        Middleware(HeadRequests),
+        Middleware(AnyOriginCors),
+        Middleware(LimitedRequests),
+        *([Middleware(FastPath, traces)] if fast_path else []),
+        Middleware(BodyLimit, BODY_LIMIT, body_limits),
+    ]
 
 
 def _add_pages(app: FastAPI) -> None:

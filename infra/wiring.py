@@ -112,7 +112,6 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     from api.ports import Ports
     from infra.embedded.time_travel import PointInTimeViews
     from infra.images.image_workers import ImageWorkers
-    from infra.process.shared_metrics import metrics_renderer
 
     profile = choose_profile(settings)
     with open_write_side(settings) as side:
@@ -153,9 +152,16 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 open_text=side.open_text,
                 access_log=settings.access_log,
                 metrics_audience=settings.metrics,
-                render_shared_metrics=metrics_renderer(settings.metrics_folder),
+                render_shared_metrics=_metrics_of_all(settings),
                 base_url=settings.base_url,
             )
+
+
+def _metrics_of_all(settings: Settings) -> Callable[[], bytes] | None:
+    """What renders the figures of all processes, where they are shared."""
+    from infra.process.shared_metrics import metrics_renderer
+
+    return metrics_renderer(settings.metrics_folder)
 
 
 @asynccontextmanager
