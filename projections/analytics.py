@@ -1,10 +1,11 @@
 """Who is active, who stays, who takes which first steps, and how accounts and hashtags grow.
 
-Everything is counted by the hour of its event, in counters that events only add to: nothing is
-read, and events of different owners may arrive in any order. When an account was made is in its id.
-A day begins where the reader's time zone says, on a full hour; weeks begin on Monday.
+Everything is counted by the quarter of an hour of its event, in counters that events only add to:
+nothing is read, and events of different owners may arrive in any order. When an account was made is
+in its id. A day begins where the reader's time zone says, and in each zone of today that is on a
+quarter of an hour; weeks begin on Monday.
 
-An account is active in an hour in which it posted, commented, liked, retweeted, followed, or took
+An account is active in a quarter in which it posted, commented, liked, retweeted, followed, or took
 any of it back; reading isn't in the log. Figures of people who deleted their accounts stay.
 """
 
@@ -30,15 +31,16 @@ from projections.projection import BatchRows, RowRead
 from projections.store import ReadStore
 from projections.tables import CounterTable, Table
 
-HOUR_MS: Final = 3_600_000
+QUARTER_MS: Final = 900_000
+"""Of an hour."""
 
 Period = Literal["day", "week", "month"]
 
 
-class ActiveHour(NamedTuple):
-    """How much an account did in an hour (counted from 1970)."""
+class ActiveQuarter(NamedTuple):
+    """How much an account did in a quarter of an hour (counted from 1970)."""
 
-    hour: int
+    quarter: int
     user: int
     actions: int
 
@@ -53,34 +55,36 @@ class FirstSteps(NamedTuple):
     likes: int
 
 
-class FollowerHour(NamedTuple):
-    """How many followed an account in an hour, and how many no longer did."""
+class FollowerQuarter(NamedTuple):
+    """How many followed an account in a quarter, and how many no longer did."""
 
     user: int
-    hour: int
+    quarter: int
     gained: int
     lost: int
 
 
-class HashtagHour(NamedTuple):
-    """How many posts of an hour were made with a (folded) hashtag."""
+class HashtagQuarter(NamedTuple):
+    """How many posts of a quarter were made with a (folded) hashtag."""
 
     tag: str
-    hour: int
+    quarter: int
     posts: int
 
 
-ACTIVE_HOURS: Final[CounterTable[ActiveHour]] = CounterTable("active", ActiveHour, 2)
+ACTIVE_QUARTERS: Final[CounterTable[ActiveQuarter]] = CounterTable("active", ActiveQuarter, 2)
 FIRST_STEPS: Final[CounterTable[FirstSteps]] = CounterTable("steps", FirstSteps, 1)
-FOLLOWER_HOURS: Final[CounterTable[FollowerHour]] = CounterTable("followed", FollowerHour, 2)
-HASHTAG_HOURS: Final[CounterTable[HashtagHour]] = CounterTable("tagged", HashtagHour, 2)
+FOLLOWER_QUARTERS: Final[CounterTable[FollowerQuarter]] = CounterTable(
+    "followed", FollowerQuarter, 2
+)
+HASHTAG_QUARTERS: Final[CounterTable[HashtagQuarter]] = CounterTable("tagged", HashtagQuarter, 2)
 
 
 class AnalyticsProjection:
-    """Counts by the hour."""
+    """Counts by the quarter of an hour."""
 
     name = "analytics"
-    version = 1
+    version = 2
     event_types: tuple[type[Event], ...] = (
         PostLiked,
         PostCreated,
@@ -92,7 +96,7 @@ class AnalyticsProjection:
         UserRegistered,
     )
     tables: tuple[Table[Any] | CounterTable[Any], ...] = (
-        ACTIVE_HOURS, FIRST_STEPS, FOLLOWER_HOURS, HASHTAG_HOURS,
+        ACTIVE_QUARTERS, FIRST_STEPS, FOLLOWER_QUARTERS, HASHTAG_QUARTERS,
     )  # fmt: skip
 
     def rows_to_read(self, recorded: RecordedEvent) -> Iterable[RowRead]:
@@ -100,27 +104,28 @@ class AnalyticsProjection:
         return ()
 
     def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
-        """Count an event in its hour."""
-        event, hour = recorded.event, time_ms(recorded.id) // HOUR_MS
+        """Count an event in its quarter."""
+        event, quarter = recorded.event, time_ms(recorded.id) // QUARTER_MS
         if isinstance(event, UserRegistered):
             view.add(FIRST_STEPS, (event.user,), 1, 0, 0, 0)
             return
-        view.add(ACTIVE_HOURS, (hour, recorded.actor), 1)
+        view.add(ACTIVE_QUARTERS, (quarter, recorded.actor), 1)
         if isinstance(event, PostLiked):
             view.add(FIRST_STEPS, (event.user,), 0, 0, 0, 1)
         elif isinstance(event, PostCreated):
             view.add(FIRST_STEPS, (event.author,), 0, 0, 1, 0)
             for tag in {fold_hashtag(tag) for tag in event.hashtags}:
-                view.add(HASHTAG_HOURS, (tag, hour), 1)
+                view.add(HASHTAG_QUARTERS, (tag, quarter), 1)
         elif isinstance(event, UserFollowed):
             view.add(FIRST_STEPS, (event.follower,), 0, 1, 0, 0)
-            view.add(FOLLOWER_HOURS, (event.followee, hour), 1, 0)
+            view.add(FOLLOWER_QUARTERS, (event.followee, quarter), 1, 0)
         elif isinstance(event, UserUnfollowed):
-            view.add(FOLLOWER_HOURS, (event.followee, hour), 0, 1)
+            view.add(FOLLOWER_QUARTERS, (event.followee, quarter), 0, 1)
 
 
 class Span(NamedTuple):
-    """The hours from `first` up to and without `end`, which are the period that begins at `day`."""
+    """The quarters of an hour from `first` up to and without `end`, which are the period that begins
+    at `day`."""
 
     day: date
     first: int
@@ -174,12 +179,13 @@ class HashtagUses(NamedTuple):
 def split_periods(first: date, last: date, period: Period, zone: tzinfo = UTC) -> list[Span]:
     """The periods that have a day from `first` to `last`, whole ones.
 
-    Raises `ValueError` where a day of the zone doesn't begin on a full hour.
+    Raises `ValueError` where a day of the zone doesn't begin on a quarter of an hour. All have
+    since 1972.
     """
     spans, day = [], _begin_of_period(first, period)
     while day <= last:
         following = _next_period(day, period)
-        spans.append(Span(day, _hour_of(day, zone), _hour_of(following, zone)))
+        spans.append(Span(day, _quarter_of(day, zone), _quarter_of(following, zone)))
         day = following
     return spans
 
@@ -196,11 +202,11 @@ def _next_period(day: date, period: Period) -> date:
     return day + timedelta(days=7 if period == "week" else 1)
 
 
-def _hour_of(day: date, zone: tzinfo) -> int:
+def _quarter_of(day: date, zone: tzinfo) -> int:
     ms = round(datetime.combine(day, time(), zone).timestamp() * 1000)
-    if ms % HOUR_MS:
-        raise ValueError(f"{day} does not begin on a full hour there")
-    return ms // HOUR_MS
+    if ms % QUARTER_MS:
+        raise ValueError(f"{day} does not begin on a quarter of an hour there")
+    return ms // QUARTER_MS
 
 
 async def count_active_users(store: ReadStore, spans: Sequence[Span]) -> list[ActiveUsers]:
@@ -208,7 +214,7 @@ async def count_active_users(store: ReadStore, spans: Sequence[Span]) -> list[Ac
     found = []
     for span in spans:
         users = await _active_in(store, span)
-        new = sum(user >= first_id_at(span.first * HOUR_MS) for user in users)
+        new = sum(user >= first_id_at(span.first * QUARTER_MS) for user in users)
         found.append(ActiveUsers(span.day, len(users), new, len(users) - new))
     return found
 
@@ -239,7 +245,7 @@ async def count_growth(store: ReadStore, user: int, spans: Sequence[Span]) -> li
     """Follows and unfollows of an account in each period."""
     found = []
     for span in spans:
-        rows = await store.scan(FOLLOWER_HOURS, (user,), above=span.first - 1, below=span.end)
+        rows = await store.scan(FOLLOWER_QUARTERS, (user,), above=span.first - 1, below=span.end)
         found.append(
             GrowthOfAccount(span.day, sum(r.gained for r in rows), sum(r.lost for r in rows))
         )
@@ -250,13 +256,13 @@ async def count_hashtag(store: ReadStore, tag: str, spans: Sequence[Span]) -> li
     """Posts made with a hashtag in each period, in whatever case it is written."""
     folded, found = fold_hashtag(tag), []
     for span in spans:
-        rows = await store.scan(HASHTAG_HOURS, (folded,), above=span.first - 1, below=span.end)
+        rows = await store.scan(HASHTAG_QUARTERS, (folded,), above=span.first - 1, below=span.end)
         found.append(HashtagUses(span.day, sum(row.posts for row in rows)))
     return found
 
 
 async def _active_in(store: ReadStore, span: Span) -> set[int]:
-    rows = await store.scan(ACTIVE_HOURS, above=span.first - 1, below=span.end)
+    rows = await store.scan(ACTIVE_QUARTERS, above=span.first - 1, below=span.end)
     return {row.user for row in rows}
 
 
@@ -268,7 +274,7 @@ async def _steps_of(store: ReadStore, span: Span) -> list[FirstSteps]:
     """The accounts made in a period. A follow may be counted before its account's registration."""
     rows = await store.scan(
         FIRST_STEPS,
-        above=first_id_at(span.first * HOUR_MS) - 1,
-        below=first_id_at(span.end * HOUR_MS),
+        above=first_id_at(span.first * QUARTER_MS) - 1,
+        below=first_id_at(span.end * QUARTER_MS),
     )
     return [row for row in rows if row.registrations]

@@ -64,7 +64,7 @@ class ClickLog(Protocol):
 
     async def expire_clicks(self, before_ms: int, most: int) -> int:
         """Remove the oldest clicks that were received earlier, at most so many, and return how many
-        they were; with none left to remove, the figures of earlier hours."""
+        they were; with none left to remove, the figures of earlier times."""
         ...
 
     async def followed_through(self) -> int:
@@ -76,12 +76,13 @@ class ClickLog(Protocol):
         Durable on return, with the position."""
         ...
 
-    async def reads_of_post(self, post: int, hours: Sequence[range]) -> Sequence[PostReads]:
-        """Of a post, in each range of hours since 1970."""
+    async def reads_of_post(self, post: int, quarters: Sequence[range]) -> Sequence[PostReads]:
+        """Of a post, in each range of quarters of an hour since 1970."""
         ...
 
-    async def most_read_posts(self, hours: range, most: int) -> Sequence[PostReads]:
-        """The posts that were opened most often in some hours since 1970, the first of them."""
+    async def most_read_posts(self, quarters: range, most: int) -> Sequence[PostReads]:
+        """The posts that were opened most often in some quarters of an hour since 1970, the first
+        of them."""
         ...
 
     def close(self) -> None:

@@ -66,8 +66,8 @@ async def post_reads(
         [SinglePost(post)], {claims.user}
     ):
         raise RequestRefused(403, "not-author", "these figures are for the author of the post")
-    hours = [range(span.first, span.end) for span in periods]
-    found = await state.ports.clicks.log.reads_of_post(post, hours)
+    quarters = [range(span.first, span.end) for span in periods]
+    found = await state.ports.clicks.log.reads_of_post(post, quarters)
     shown = [describe_period(span.day, reads) for span, reads in zip(periods, found, strict=True)]
     return [ReadPeriod(**one._asdict() | {"since": str(one.since)}) for one in shown]
 
@@ -79,6 +79,6 @@ async def top_posts(
     limit: Annotated[int, Query(ge=1, le=MOST_POSTS)] = 20,
 ) -> list[MostReadPost]:
     """The posts that were opened most often, all periods together."""
-    hours = range(periods[0].first, periods[-1].end)
-    found = await state.ports.clicks.log.most_read_posts(hours, limit)
+    quarters = range(periods[0].first, periods[-1].end)
+    found = await state.ports.clicks.log.most_read_posts(quarters, limit)
     return [MostReadPost(**describe_post(reads)._asdict()) for reads in found]

@@ -2,7 +2,8 @@
 
 One thread of each process writes: what came while it waited for the disk is its next transaction,
 so batches share a flush. Several processes take turns by SQLite's own lock. The figures of posts by
-the hour are kept in the same transaction as the clicks. What is removed is overwritten.
+the quarter of an hour are kept in the same transaction as the clicks. What is removed is
+overwritten.
 """
 
 import asyncio
@@ -26,7 +27,8 @@ CLICKS_FILE: Final = "clicks.sqlite"
 MOST_WAITING: Final = 20_000
 """Clicks that one process lets wait for the disk."""
 
-HOUR_MS: Final = 3_600_000
+QUARTER_MS: Final = 900_000
+"""Of an hour."""
 
 FORGOTTEN_AT_ONCE: Final = 1000
 READ_AT_ONCE: Final = 50_000
@@ -34,7 +36,7 @@ READ_AT_ONCE: Final = 50_000
 _PRAGMAS: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
-PRAGMA secure_delete = FAST;
+PRAGMA secure_delete = ON;
 PRAGMA busy_timeout = 5000;
 """
 ROWS_PER_INSERT: Final = 64
@@ -47,7 +49,7 @@ _INSERT: Final = (
 )
 _INSERT_MANY: Final = _INSERT + f", {_ROW}" * (ROWS_PER_INSERT - 1)
 _COUNT: Final = (
-    "INSERT INTO post_hours VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    "INSERT INTO post_quarters VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
     " views = views + excluded.views, clicks = clicks + excluded.clicks,"
     " dwells = dwells + excluded.dwells, dwell_ms = dwell_ms + excluded.dwell_ms"
 )
@@ -115,9 +117,9 @@ class SqliteClickLog:
 
         def delete_figures() -> int:
             return self._other.execute(
-                "DELETE FROM post_hours WHERE (post, hour) IN"
-                " (SELECT post, hour FROM post_hours WHERE hour < ? LIMIT ?)",
-                (before_ms // HOUR_MS, most),
+                "DELETE FROM post_quarters WHERE (post, quarter) IN"
+                " (SELECT post, quarter FROM post_quarters WHERE quarter < ? LIMIT ?)",
+                (before_ms // QUARTER_MS, most),
             ).rowcount
 
         return await self._run_in_thread(lambda: delete_oldest() or delete_figures())
@@ -152,11 +154,11 @@ class SqliteClickLog:
                 pass
         await self._run_in_thread(note_position)
 
-    async def reads_of_post(self, post: int, hours: Sequence[range]) -> Sequence[PostReads]:
-        return await self._run_in_thread(lambda: select_reads(self._other, post, hours))
+    async def reads_of_post(self, post: int, quarters: Sequence[range]) -> Sequence[PostReads]:
+        return await self._run_in_thread(lambda: select_reads(self._other, post, quarters))
 
-    async def most_read_posts(self, hours: range, most: int) -> Sequence[PostReads]:
-        return await self._run_in_thread(lambda: select_most_read(self._other, hours, most))
+    async def most_read_posts(self, quarters: range, most: int) -> Sequence[PostReads]:
+        return await self._run_in_thread(lambda: select_most_read(self._other, quarters, most))
 
     def close(self) -> None:
         with self._woken:
@@ -253,23 +255,23 @@ def read_clicks(connection: sqlite3.Connection) -> Iterator[Sequence[tuple[Any, 
 
 
 def select_reads(
-    connection: sqlite3.Connection, post: int, hours: Sequence[range]
+    connection: sqlite3.Connection, post: int, quarters: Sequence[range]
 ) -> list[PostReads]:
     """As `ClickLog.reads_of_post`."""
     query = (
-        f"SELECT post, {_SUMS} FROM post_hours WHERE post = ? AND hour >= ? AND hour < ?"
+        f"SELECT post, {_SUMS} FROM post_quarters WHERE post = ? AND quarter >= ? AND quarter < ?"
         " GROUP BY post"
     )
-    found = [connection.execute(query, (post, h.start, h.stop)).fetchone() for h in hours]
+    found = [connection.execute(query, (post, h.start, h.stop)).fetchone() for h in quarters]
     return [PostReads(post) if row is None else PostReads(*row) for row in found]
 
 
-def select_most_read(connection: sqlite3.Connection, hours: range, most: int) -> list[PostReads]:
+def select_most_read(connection: sqlite3.Connection, quarters: range, most: int) -> list[PostReads]:
     """As `ClickLog.most_read_posts`."""
     rows = connection.execute(
-        f"SELECT post, {_SUMS} FROM post_hours WHERE hour >= ? AND hour < ? GROUP BY post"
+        f"SELECT post, {_SUMS} FROM post_quarters WHERE quarter >= ? AND quarter < ? GROUP BY post"
         " ORDER BY sum(clicks) DESC, sum(views) DESC, post DESC LIMIT ?",
-        (hours.start, hours.stop, most),
+        (quarters.start, quarters.stop, most),
     )
     return [PostReads(*row) for row in rows]
 
@@ -287,12 +289,12 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _figures_of(clicks: Sequence[Click]) -> Iterator[tuple[int, ...]]:
-    """The rows to add to `post_hours`: one for each post and hour."""
+    """The rows to add to `post_quarters`: one for each post and quarter."""
     figures: dict[tuple[int, int], list[int]] = {}
     for click in clicks:
         if click.post is None:
             continue
-        place = (click.post, click.at_ms // HOUR_MS)
+        place = (click.post, click.at_ms // QUARTER_MS)
         counts = figures.get(place)
         if counts is None:
             counts = figures[place] = [0, 0, 0, 0]

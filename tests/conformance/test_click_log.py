@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from api.clicks.click_log import Click, ClickLog, ClicksBusy, ClicksUnavailable, PostReads
-from infra.sqlite.click_log import HOUR_MS, SqliteClickLog
+from infra.sqlite.click_log import QUARTER_MS, SqliteClickLog
+from infra.sqlite.migrations import CLICKS_SCHEMA, FileSchema
 
-DAY = 24 * HOUR_MS
+DAY = 96 * QUARTER_MS
 ADA, BOB = 7, 8
 
 
@@ -81,10 +82,10 @@ async def test_many_clicks_stay_in_order(path: Path) -> None:
     assert rows_in(path, "id, post") == [(n, n) for n in range(1, 1001)]
 
 
-async def test_posts_are_counted_by_the_hour(log: ClickLog) -> None:
+async def test_posts_are_counted_by_the_quarter_of_an_hour(log: ClickLog) -> None:
     await log.append_clicks([view(5), view(5), click(5), dwell(5, 100), view(6), click(None)])
-    await log.append_clicks([click(5), dwell(5, 300), click(6, DAY + HOUR_MS)])
-    first, second, both = range(24, 25), range(25, 26), range(24, 26)
+    await log.append_clicks([click(5), dwell(5, 300), click(6, DAY + QUARTER_MS)])
+    first, second, both = range(96, 97), range(97, 98), range(96, 98)
     assert await log.reads_of_post(5, [first, second]) == [PostReads(5, 2, 2, 2, 400), PostReads(5)]
     assert await log.most_read_posts(both, 9) == [PostReads(5, 2, 2, 2, 400), PostReads(6, 1, 1)]
     assert await log.most_read_posts(both, 1) == [PostReads(5, 2, 2, 2, 400)]
@@ -98,7 +99,7 @@ async def test_old_clicks_leave_in_small_steps_with_their_figures(log: ClickLog)
     while done := await log.expire_clicks(2 * DAY, 2):
         steps.append(done)
     assert steps == [2, 2, 1, 2, 2, 1]  # clicks, then figures
-    assert await log.most_read_posts(range(99), 9) == [PostReads(9, 0, 1)]
+    assert await log.most_read_posts(range(999), 9) == [PostReads(9, 0, 1)]
 
 
 async def test_deleted_accounts_are_forgotten_also_in_what_comes_later(path: Path) -> None:
@@ -131,11 +132,11 @@ async def test_a_file_that_can_not_be_written_refuses_whole_batches(path: Path) 
     with closing(SqliteClickLog(path)) as log:
         await log.append_clicks([click(1)])
         with closing(sqlite3.connect(path)) as other:
-            other.execute("ALTER TABLE post_hours RENAME TO gone")
+            other.execute("ALTER TABLE post_quarters RENAME TO gone")
         with pytest.raises(ClicksUnavailable):
             await log.append_clicks([click(2), click(3)])
         with closing(sqlite3.connect(path)) as other:
-            other.execute("ALTER TABLE gone RENAME TO post_hours")
+            other.execute("ALTER TABLE gone RENAME TO post_quarters")
         await log.append_clicks([click(4)])
     assert rows_in(path, "post") == [(1,), (4,)]
     with pytest.raises(ClicksUnavailable, match="closed"):
@@ -146,3 +147,20 @@ def test_a_damaged_file_is_named(path: Path) -> None:
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(ClicksUnavailable, match=r"clicks\.sqlite can't be used: .* move it away"):
         SqliteClickLog(path)
+
+
+async def test_removed_clicks_leave_no_trace_in_the_file(path: Path) -> None:
+    with closing(SqliteClickLog(path)) as log:
+        # Enough for whole pages to become free.
+        await log.append_clicks([click(None)._replace(page=f"/secret-{n}") for n in range(500)])
+        while await log.expire_clicks(2 * DAY, 1000):
+            pass
+    assert b"/secret-" not in path.read_bytes()
+
+
+async def test_figures_by_the_hour_of_earlier_versions_stay(path: Path) -> None:
+    with closing(FileSchema(CLICKS_SCHEMA.steps[:1]).open_private(path, "")) as old:
+        old.execute("INSERT INTO post_hours VALUES (5, 24, 3, 2, 1, 400)")
+    with closing(SqliteClickLog(path)) as log:
+        await log.append_clicks([click(5)])
+        assert await log.reads_of_post(5, [range(96, 192)]) == [PostReads(5, 3, 3, 1, 400)]

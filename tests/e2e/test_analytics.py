@@ -40,7 +40,6 @@ async def test_totals_are_for_analysts_and_growth_is_for_its_owner(world: ApiWor
     [
         ({"zone": "Nowhere/There"}, "zone-invalid"),
         ({"zone": "../../etc/passwd"}, "zone-invalid"),
-        ({"zone": "Asia/Kolkata"}, "period-invalid"),
         ({"from": "2026-02-02", "to": "2026-02-01"}, "period-invalid"),
         ({"from": "2000-01-01"}, "period-invalid"),
         ({"from": "9999-12-31", "to": "9999-12-31", "per": "month"}, "period-invalid"),

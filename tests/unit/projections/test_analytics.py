@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta, timezone
 from pathlib import Path
 from random import Random
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
@@ -24,7 +24,7 @@ from infra.duckdb.parquet_copy import refresh_copy
 from infra.duckdb.query_session import QuerySession
 from infra.in_memory.read_store import MemoryReadStore
 from projections.analytics import (
-    ACTIVE_HOURS,
+    ACTIVE_QUARTERS,
     ActiveUsers,
     AnalyticsProjection,
     Cohort,
@@ -51,14 +51,14 @@ from tests.support.random_logs import (
 
 DAY = 24 * 60
 NOON = date(2023, 11, 15)  # a Wednesday
-TOKYO = ZoneInfo("Asia/Tokyo")
+TOKYO, KOLKATA = ZoneInfo("Asia/Tokyo"), ZoneInfo("Asia/Kolkata")
 EPOCH = date(1970, 1, 1)
 
 
 def answer(
     query: Callable[[ReadStore], Awaitable[QueryResult]], *events: tuple[int, Event]
 ) -> QueryResult:
-    return given(*events).query(ACTIVE_HOURS, query)
+    return given(*events).query(ACTIVE_QUARTERS, query)
 
 
 def liked(minutes: float, user: int) -> tuple[int, Event]:
@@ -68,16 +68,25 @@ def liked(minutes: float, user: int) -> tuple[int, Event]:
 def test_periods_are_whole_and_begin_where_the_zone_says() -> None:
     days = split_periods(NOON, NOON + timedelta(days=1), "day")
     assert [span.day for span in days] == [NOON, NOON + timedelta(days=1)]
-    assert days[0].end == days[1].first == days[0].first + 24
+    assert days[0].end == days[1].first == days[0].first + 24 * 4
     [week] = split_periods(NOON, NOON, "week")
-    assert (week.day, week.end - week.first) == (date(2023, 11, 13), 7 * 24)
+    assert (week.day, week.end - week.first) == (date(2023, 11, 13), 7 * 24 * 4)
     months = split_periods(date(2023, 12, 31), date(2024, 2, 1), "month")
     assert [span.day.month for span in months] == [12, 1, 2]
-    assert split_periods(NOON, NOON, "day", TOKYO)[0].first == days[0].first - 9
+    assert split_periods(NOON, NOON, "day", TOKYO)[0].first == days[0].first - 9 * 4
     [short] = split_periods(date(2024, 3, 31), date(2024, 3, 31), "day", ZoneInfo("Europe/Berlin"))
-    assert short.end - short.first == 23
-    with pytest.raises(ValueError, match="full hour"):
-        split_periods(NOON, NOON, "day", ZoneInfo("Asia/Kolkata"))
+    assert short.end - short.first == 23 * 4
+    assert split_periods(NOON, NOON, "day", KOLKATA)[0].first == days[0].first - 22
+    with pytest.raises(ValueError, match="quarter of an hour"):
+        split_periods(date(1960, 1, 1), date(1960, 1, 1), "day", ZoneInfo("Africa/Monrovia"))
+
+
+def test_days_of_every_zone_begin_on_a_quarter_of_an_hour() -> None:
+    for zone in available_timezones():
+        for month in (1, 7):
+            day = date(2026, month, 1)
+            [span] = split_periods(day, day, "day", ZoneInfo(zone))
+            assert span.end - span.first == 24 * 4, zone
 
 
 def test_an_account_is_active_once_a_period_and_new_in_the_one_that_it_was_made_in() -> None:
@@ -135,15 +144,16 @@ TAKEN = "('" + "', '".join(
 
 
 class ExportedLog:
-    """A random log, its view, and DuckDB over what was exported of it. Days begin `hours` early."""
+    """A random log, its view, and DuckDB over what was exported of it, by days of a zone that is
+    `minutes` ahead."""
 
-    def __init__(self, store: ReadStore, session: QuerySession, hours: int) -> None:
+    def __init__(self, store: ReadStore, session: QuerySession, minutes: int) -> None:
         self.store = store
         self._session = session
-        self.day = f"(epoch_ms(time) // 3600000 + {hours}) // 24"
+        self.day = f"(epoch_ms(time) // 60000 + {minutes}) // 1440"
         first = EPOCH + timedelta(days=START_MS // 86_400_000 - 1)
         self.spans = split_periods(
-            first, first + timedelta(days=900), "day", TOKYO if hours else UTC
+            first, first + timedelta(days=900), "day", timezone(timedelta(minutes=minutes))
         )
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
@@ -182,9 +192,11 @@ class ExportedLog:
         assert uses.posts == expected > 0
 
 
-@pytest.mark.parametrize("hours", [0, 9])
-def test_the_figures_are_those_of_duckdb_over_the_exported_log(tmp_path: Path, hours: int) -> None:
-    random, projection = Random(hours), AnalyticsProjection()
+@pytest.mark.parametrize("minutes", [0, 9 * 60, 345])
+def test_the_figures_are_those_of_duckdb_over_the_exported_log(
+    tmp_path: Path, minutes: int
+) -> None:
+    random, projection = Random(minutes), AnalyticsProjection()
     kinds = [*FREQUENT_COMMANDS * 3, *(name for name in COMMANDS if name != "delete_account")]
     steps = [
         (random.choice(kinds), random.randrange(12), random.randrange(30), random.choice(DELAYS_MS))
@@ -199,7 +211,7 @@ def test_the_figures_are_those_of_duckdb_over_the_exported_log(tmp_path: Path, h
         await project_and_apply(projection, store, batch, 0, log.head())
         rows = refresh_copy(log, tmp_path, lambda position, head: None)
         with closing(QuerySession(rows, tmp_path)) as session:
-            exported = ExportedLog(store, session, hours)
+            exported = ExportedLog(store, session, minutes)
             await exported.compare_active_users()
             await exported.compare_growth()
             await exported.compare_whole()
