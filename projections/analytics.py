@@ -124,8 +124,8 @@ class AnalyticsProjection:
 
 
 class Span(NamedTuple):
-    """The quarters of an hour from `first` up to and without `end`, which are the period that begins
-    at `day`."""
+    """The quarters of an hour from `first` up to and without `end`: the period that begins at
+    `day`."""
 
     day: date
     first: int
