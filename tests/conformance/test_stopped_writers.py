@@ -19,6 +19,7 @@ from infra.sqlite.event_log import SqliteLog
 from streams.export.verify import verify_log
 from tests.support.log_adapters import FIRST_ID, post_append
 from tests.support.requirements import REPOSITORY
+from tests.support.soak import amount
 from tests.support.waiting import wait_until
 
 HOLDER = """
@@ -106,13 +107,13 @@ def test_no_other_user_can_open_the_lock_files(tmp_path: Path) -> None:
 async def test_what_was_acknowledged_is_there_once_whatever_stands_still_and_wakes(
     tmp_path: Path,
 ) -> None:
-    chance = random.Random(7)
+    chance, stops = random.Random(7), amount(7, 28)
     files = [(tmp_path / f"acknowledged-{n}") for n in range(2)]
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(running_writer(n, file)) for n, file in enumerate(files)]
         await wait_for_growth(files[0], 100)
         went_on = 0
-        for _ in range(14):
+        for _ in range(stops):
             await asyncio.sleep(chance.random() / 10)
             stopped = chance.randrange(2)
             os.kill(writers[stopped].pid, signal.SIGSTOP)
@@ -124,7 +125,7 @@ async def test_what_was_acknowledged_is_there_once_whatever_stands_still_and_wak
             os.kill(writers[stopped].pid, signal.SIGCONT)
             await wait_for_growth(files[stopped], 100)
             await wait_for_growth(other, 100)
-        assert went_on >= 7
+        assert went_on >= stops // 2
     log = SqliteLog(tmp_path / "log.sqlite")
     there = [e.id - FIRST_ID for e in log.read_all(limit=1 << 30) if e.type == "post-created"]
     acknowledged = {
