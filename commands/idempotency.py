@@ -28,12 +28,12 @@ _encode_content = msgspec.msgpack.Encoder().encode
 
 def key_for_user(actor: int, key: str, command: Command) -> IdempotencyKey:
     """The key of a signed-in user's request. Raises `InvalidInput`."""
-    return IdempotencyKey(f"{actor}:{_checked_header(key)}", _fingerprint(command, actor, ""))
+    return IdempotencyKey(f"{actor}:{check_key(key)}", _fingerprint(command, actor, ""))
 
 
 def key_for_registration(key: str, command: Command) -> IdempotencyKey:
     """The key of a registration. Raises `InvalidInput`."""
-    return IdempotencyKey(f"register:{_checked_header(key)}", _fingerprint(command, 0, ""))
+    return IdempotencyKey(f"register:{check_key(key)}", _fingerprint(command, 0, ""))
 
 
 def key_for_import(key: str, command: Command, actor: int, at: str = "") -> IdempotencyKey:
@@ -43,9 +43,9 @@ def key_for_import(key: str, command: Command, actor: int, at: str = "") -> Idem
     )
 
 
-def _checked_header(value: str) -> str:
+def check_key(value: str) -> str:
     """The key in the value of a header, of which white space around it is no part (RFC 9110, 5.5):
-    some proxies take it off, and others don't.
+    some proxies take it off, and others don't. Raises `InvalidInput`.
     """
     return _checked_key(value.strip(" \t"))
 

@@ -57,11 +57,11 @@ class ReportedRequests:
             if isinstance(route, APIRoute):
                 state: ApiState = scope["app"].state.api
                 method, seconds = scope["method"], perf_counter() - started
-                state.metrics.observe(method, route.path, status, seconds)
+                state.metrics.observe(method, route.path_format, status, seconds)
                 failure = scope.get(FAILURE_KEY, "")
                 # A server that says it is not ready has answered, not failed.
                 if failure or status != 503:
-                    state.request_log.report(method, route.path, status, seconds, failure)
+                    state.request_log.report(method, route.path_format, status, seconds, failure)
 
 
 class HeadRequests:

@@ -71,6 +71,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "projection-not-found": "There is no projection of this name.",
     "projector-not-running": "No projector runs that could carry out the command. Start one.",
     "projector-refused": "The projector could not carry out the command; `detail` says why.",
+    "query-empty": "The query of a search has no word.",
     "reference-invalid": "This refers to nothing: an id, `@handle` or `key:KEY` is expected.",
     "scope-missing": "The token does not allow this; another scope is needed.",
     "self-block": "A user can not block themselves.",

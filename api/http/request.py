@@ -251,6 +251,11 @@ class Commander:
                 raise unauthorized(error.code, str(error)) from error
             raise
 
+    def check_key(self) -> None:
+        """Refuse a wrong `Idempotency-Key` where there is nothing to do. Raises `InvalidInput`."""
+        if self._key is not None:
+            idempotency.check_key(self._key)
+
     async def _show(self, request: CommandRequest, media: Collection[str]) -> CommandOutcome:
         library = self._state.media
         uploads = await library.find_uploads(self.actor, media)

@@ -7,10 +7,20 @@ from fastapi import Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from api.http.errors import RequestRefused
 
 RouteHandler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class _DigitsConvertor(StringConvertor):
+    """`{id:digits}` in a path: an id as it stands there, beside words at the same place."""
+
+    regex = "[0-9]+"
+
+
+register_url_convertor("digits", _DigitsConvertor())
 
 
 class JsonRequest(Request):

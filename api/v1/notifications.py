@@ -101,12 +101,13 @@ async def clear_notifications(commands: Commands, state: CurrentState) -> Respon
     """Dismiss all notifications that there are."""
     newest, _ = await notifications_page(state, commands.actor, PageRequest(1), NOTIFICATION_KINDS)
     if not newest:
+        commands.check_key()
         return json_response(Done(id="0"))
     outcome = await commands.run(DismissNotifications(0, newest[0].id))
     return json_response(Done(id=str(outcome.id)), headers=position_header(outcome))
 
 
-@router.delete("/{id}", response_model=Done, responses=command_problems())
+@router.delete("/{id:digits}", response_model=Done, responses=command_problems(404))
 async def dismiss_notification(
     commands: Commands, id: Annotated[str, Path(json_schema_extra={"pattern": "^[0-9]{1,16}$"})]
 ) -> Response:

@@ -1,7 +1,9 @@
 """Notifications as JSON: those whose post, author and follow are still there."""
 
 from collections.abc import Collection, Sequence
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from api.schemas import ApiModel, Count, Post, User, encode_json
 from api.state import ApiState
@@ -21,13 +23,16 @@ from projections.timeline import FOLLOW_GRAPH
 NotificationKind = Literal["mention", "like", "retweet", "follow"]
 
 
+NotificationId = Annotated[str, Field(pattern="^[0-9]{1,16}$", examples=["7301111111111111"])]
+
+
 class Notification(ApiModel):
     """`user` mentioned or answered the reader, liked or retweeted `post`, or follows the reader.
 
     Ids are below 2^53 and grow with time.
     """
 
-    id: str
+    id: NotificationId
     type: NotificationKind
     created_at: str
     read: bool
@@ -38,7 +43,7 @@ class Notification(ApiModel):
 class ReadNotification(ApiModel):
     """Up to which notification all are read: its id."""
 
-    through: str
+    through: NotificationId
 
 
 class UnreadCount(ApiModel):

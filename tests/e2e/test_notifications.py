@@ -44,9 +44,19 @@ async def test_nothing_of_muted_and_deleted_people_or_of_ended_follows_is_shown(
     assert [one["type"] for one in await ada.get_json("/v1/notifications")] == ["mention"]
 
 
+async def test_clearing_an_empty_list_refuses_a_key_that_is_none() -> None:
+    world = ApiWorld()
+    ada = await register_user(world, "ada")
+    key = {"idempotency-key": "k" * 201}
+    assert (await ada.http.delete("/v1/notifications")).json() == {"id": "0"}
+    answer = await ada.http.delete("/v1/notifications", headers=key)
+    assert answer.json()["type"].endswith("key-invalid")
+
+
 async def test_ids_that_are_none_are_refused() -> None:
     world = ApiWorld()
     ada = await register_user(world, "ada")
-    answer = await ada.http.delete("/v1/notifications/x")
+    assert (await ada.http.delete("/v1/notifications/x")).status_code == 404
+    answer = await ada.http.delete("/v1/notifications/0")
     assert answer.status_code == 422
     assert answer.json()["type"].endswith("notification-invalid")

@@ -34,6 +34,8 @@ SHOWN: Final = 10
 HIDDEN_SHARE: Final = 0.2
 SEED: Final = 1
 
+pytestmark = pytest.mark.timeout(400)
+
 
 class SplitGraph(NamedTuple):
     """The follows of each account, and those of them that the view doesn't know."""
