@@ -16,9 +16,30 @@ from api.http import problems
 from api.http.errors import add_error_handlers
 from api.http.fast_path import FastPath
 from api.http.limited_requests import LimitedRequests
-from api.http.middleware import AnyOriginCors, BodyLimit, HeadRequests, ReportedRequests
+from api.http.middleware import (
+    AnyOriginCors,
+    BodyLimit,
+    HeadRequests,
+    ReportedRequests,
+    TrailingSlashes,
+)
 from api.http.openapi import describe_api
 from api.http.security_headers import page_policy
+from api.mastodon import (
+    accounts as mastodon_accounts,
+)
+from api.mastodon import (
+    discoveries,
+    empty_lists,
+    instance,
+    pictures,
+    relationships,
+    status_marks,
+    statuses,
+)
+from api.mastodon import (
+    timelines as mastodon_timelines,
+)
 from api.ports import Ports
 from api.state import ApiState
 from api.v1 import (
@@ -52,6 +73,12 @@ RESOURCES: Final = (
     accounts, posts, search, media, timelines, relations, notifications, trends, recommendations,
     clicks, analytics, click_analytics, admin, bulk, events, health,
 )  # fmt: skip
+
+MASTODON_RESOURCES: Final = (
+    instance, relationships, mastodon_accounts, statuses, status_marks, mastodon_timelines,
+    discoveries, empty_lists, pictures,
+)  # fmt: skip
+"""Their addresses with fixed segments come before those with ids."""
 
 OpenPorts = Callable[[], AbstractAsyncContextManager[Ports]]
 
@@ -89,7 +116,7 @@ def build_app(
         generate_unique_id_function=lambda route: route.name,
     )
     add_error_handlers(app)
-    for resource in RESOURCES:
+    for resource in (*RESOURCES, *MASTODON_RESOURCES):
         app.include_router(resource.router)
     app.include_router(problems.router)
     describe_api(app)
@@ -106,6 +133,7 @@ def _middleware(fast_path: bool, traces: bool, media_bytes: int) -> list[Middlew
     return [
         Middleware(ReportedRequests),
         Middleware(HeadRequests),
+        Middleware(TrailingSlashes),
         Middleware(AnyOriginCors),
         Middleware(LimitedRequests),
         *([Middleware(FastPath, traces)] if fast_path else []),

@@ -9,6 +9,7 @@ from api.bulk.command_importer import CommandImporter
 from api.http.metrics import RequestMetrics
 from api.http.request_log import RequestLog
 from api.http.streaming_response import OpenStreams
+from api.mastodon.status_entities import StatusEntities
 from api.media.media_library import MediaLibrary
 from api.ports import Ports
 from api.views.posts import PostViews
@@ -22,6 +23,8 @@ class ApiState:
         self.ports = ports
         self.post_views = PostViews(ports)
         self.user_views = UserViews(ports)
+        self.statuses = StatusEntities(ports)
+        self.post_views.invalidation_listeners.append(self.statuses.hear_invalidations)
         self.media = MediaLibrary(
             ports.media_store, ports.media_records, ports.image_converter, ports.clock_ms
         )

@@ -140,6 +140,11 @@ def is_invisible(text: str) -> bool:
     return _INVISIBLE.fullmatch(text) is not None
 
 
+def find_links(text: str) -> list[tuple[int, int]]:
+    """Where the links stand that begin with http:// or https://: starts and ends, in order."""
+    return list(_find_links(text)) if "://" in text else []
+
+
 def _find_links(text: str) -> Iterator[tuple[int, int]]:
     # Of the same length, and searched in one way instead of two a label.
     text = _PUNYCODE_PREFIX.sub("xn00", text)

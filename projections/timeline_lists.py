@@ -4,7 +4,7 @@ Each stops after a bounded number of rows that the reader does not see, and says
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +24,7 @@ from projections.timeline import (
     RETWEETS_BY_USER,
     UNDONE_RETWEETS,
     EntryPage,
+    RetweetEntry,
     TimelineEntry,
 )
 
@@ -180,3 +181,15 @@ async def _resolve_cursors(store: ReadStore, user: int, request: PageRequest) ->
                 del places[post]  # one's own post stands where it was posted
     bounds = (None if id is None else places.get(id, id) for id in cursors)
     return PageRequest(request.limit, *bounds)
+
+
+async def find_retweets(store: ReadStore, ids: Collection[int]) -> Mapping[int, RetweetEntry]:
+    """The retweets that are entries under these ids."""
+    rows = await store.get_many(RETWEET_ENTRIES, {(id,) for id in ids})
+    return {row.id: row for row in rows.values()}
+
+
+async def find_retweet_by(store: ReadStore, user: int, post: int) -> int | None:
+    """The entry's id of a user's retweet of a post; None where there is none."""
+    row = await store.get(RETWEETS_BY_USER, (user, post))
+    return row.id if row is not None else None

@@ -49,6 +49,7 @@ SMALL_MODULE = 60
 """Lines below which a module that only one other imports had better be part of that one."""
 SMALL_MODULES = {
     "api/v1/trends.py": "one file a resource",
+    "api/mastodon/empty_lists.py": "one file a resource",
     "api/http/openapi.py": "what FastAPI's document lacks, a concern of its own",
     "infra/cli/serve.py": "one file a command of the program",
     "infra/dev/stack_supervisor.py": "the main module of a process",

@@ -6,7 +6,7 @@ renders one piece again, and a page of twenty posts is a join of eighty. The inv
 projector publishes say which pieces to drop.
 """
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
@@ -52,6 +52,9 @@ _MARK_ENDINGS: Final = {
     for retweeted in (False, True)
 }
 """The end of a post for a reader who did or did not like and retweet it."""
+
+
+HearInvalidations = Callable[[Sequence[tuple[int, int]] | None], None]
 
 
 def rfc3339(ms: int) -> str:
@@ -100,10 +103,15 @@ class PostViews:
         self._author_cache = IdCache(CACHED_AUTHORS, BatchLoader(self._fetch_authors))
         self._marks_cache = PerViewerCache(CACHED_VIEWERS, CACHED_MARKS, self._fetch_marks)
         self._batched_marks = BatchLoader(self._fetch_marked)
+        self.invalidation_listeners: list[HearInvalidations] = []
+        """Called with what changed, for other caches of the process; None is everything."""
 
     def apply_invalidations(self) -> None:
         """Drop what the projector changed since the last call. To call before every response."""
         changes = self._ports.invalidations()
+        if changes is None or changes:
+            for hear in self.invalidation_listeners:
+                hear(changes)
         if changes is None:
             self._post_cache.clear()
             self._author_cache.clear()

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from projections.follow_graph import BY_FOLLOWER
 from projections.store import BatchReads, KeyRange, ReadStore
@@ -81,3 +82,34 @@ def _relation_ranges(viewer: int) -> tuple[KeyRange, KeyRange, KeyRange, KeyRang
         KeyRange(FOLLOW_GRAPH.blocks, (viewer,), order_by=("blocked", "blocker")),
         KeyRange(MUTES, (viewer,)),
     )
+
+
+class UserRelations(NamedTuple):
+    """What holds between a reader and another user."""
+
+    following: bool
+    followed_by: bool
+    blocking: bool
+    blocked_by: bool
+    muting: bool
+
+
+async def read_relations(
+    store: ReadStore, viewer: int, users: Collection[int]
+) -> dict[int, UserRelations]:
+    """The relations between a reader and each of the users."""
+    outward, inward = {(viewer, user) for user in users}, {(user, viewer) for user in users}
+    edges = await store.get_many(FOLLOW_GRAPH.edges, outward | inward)
+    blocks = await store.get_many(FOLLOW_GRAPH.blocks, outward | inward)
+    mutes = await store.get_many(MUTES, outward)
+    active = {key for key, row in blocks.items() if row.active}
+    return {
+        user: UserRelations(
+            following=(user, viewer) in edges,
+            followed_by=(viewer, user) in edges,
+            blocking=(viewer, user) in active,
+            blocked_by=(user, viewer) in active,
+            muting=(viewer, user) in mutes,
+        )
+        for user in users
+    }

@@ -1,0 +1,1 @@
+"""The Mastodon client API: thin routes over the same commands and queries as `/v1`."""

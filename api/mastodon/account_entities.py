@@ -1,0 +1,132 @@
+"""Accounts as Mastodon's entity `Account`: pieces of JSON that are rendered once.
+
+What an account says of itself is kept until its profile changes. The three counts change all the
+time and go in at each reading.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final, NamedTuple
+
+from api.mastodon.content import content_html, profile_url
+from api.mastodon.pictures import AVATAR_PATH, HEADER_PATH
+from api.ports import Ports
+from api.schemas import encode_json
+from api.views.cache import IdCache
+from api.views.media import image_url
+from api.views.posts import rfc3339
+from events.ids.snowflake import time_ms
+from projections import followers, posts
+from projections.batch_loader import BatchLoader
+from projections.profiles import PROFILES, ProfileRow, pictures_of
+
+CACHED_ACCOUNTS: Final = 20_000
+
+
+class AccountPieces(NamedTuple):
+    """An account as JSON without its counts and the closing brace."""
+
+    handle: str
+    head: bytes
+    bio: str
+    deleted: bool
+
+
+class AccountEntities:
+    """Renders accounts."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self.cache = IdCache(CACHED_ACCOUNTS, BatchLoader(self._fetch))
+
+    async def handles(self, users: Collection[int]) -> dict[int, str]:
+        """The handles of those of the users that have an account."""
+        pieces = await self.cache.get(users)
+        return {user: one.handle for user, one in pieces.items() if not one.deleted}
+
+    async def bio(self, user: int) -> str:
+        """What an account says of itself, as written."""
+        return (await self.cache.get((user,)))[user].bio
+
+    async def render(self, users: Collection[int]) -> dict[int, bytes]:
+        """Those of the accounts that there are, as JSON."""
+        pieces = await self.cache.get(users)
+        there = [user for user, one in pieces.items() if not one.deleted]
+        store = self._ports.views.current_store
+        follows = await followers.count_follows(store("followers"), there)
+        authored = await posts.count_authored_posts(store("posts"), there)
+        rendered = {}
+        for user in there:
+            their_followers, following = follows.get(user, (0, 0))
+            counts = b',"followers_count":%d,"following_count":%d,"statuses_count":%d}' % (
+                max(0, their_followers),
+                max(0, following),
+                max(0, authored.get(user, 0)),
+            )
+            rendered[user] = pieces[user].head + counts
+        return rendered
+
+    async def render_list(self, users: Collection[int]) -> bytes:
+        """Those of the accounts that there are, as an array in the order given."""
+        rendered = await self.render(users)
+        return b"[" + b",".join(rendered[user] for user in users if user in rendered) + b"]"
+
+    async def _fetch(self, users: Collection[int]) -> Mapping[int, AccountPieces]:
+        store = self._ports.views.current_store("profiles")
+        rows = await store.get_many(PROFILES, {(user,) for user in users})
+        return {row.user: self._pieces(row) for row in rows.values()}
+
+    def _pieces(self, row: ProfileRow) -> AccountPieces:
+        if row.deleted:
+            return AccountPieces(row.handle, b"", "", deleted=True)
+        bio = self._ports.open_text(row.bio)
+        static = self._static(row, self._ports.open_text(row.name), bio)
+        return AccountPieces(row.handle, encode_json(static)[:-1], bio, deleted=False)
+
+    def _static(self, row: ProfileRow, name: str, bio: str) -> dict[str, Any]:
+        base_url = self._ports.base_url
+        avatar_id, header_id = pictures_of(row)
+        avatar = image_url(avatar_id, base_url) if avatar_id else base_url + AVATAR_PATH
+        header = image_url(header_id, base_url) if header_id else base_url + HEADER_PATH
+        url = profile_url(base_url, row.handle)
+        return {
+            "id": str(row.user),
+            "username": row.handle,
+            "acct": row.handle,
+            "url": url,
+            "uri": url,
+            "display_name": name or row.handle,
+            "note": content_html(bio, (), base_url),
+            "avatar": avatar,
+            "avatar_static": avatar,
+            "header": header,
+            "header_static": header,
+            "locked": False,
+            "bot": False,
+            "group": False,
+            "limited": False,
+            "discoverable": True,
+            "indexable": True,
+            "noindex": False,
+            "hide_collections": False,
+            "created_at": rfc3339(time_ms(row.user)),
+            "last_status_at": None,
+            "emojis": [],
+            "fields": [],
+        }
+
+
+def credential_account(account: bytes, bio: str) -> bytes:
+    """`CredentialAccount`: an account with what only its owner sees."""
+    source = {
+        "note": bio,
+        "fields": [],
+        "privacy": "public",
+        "sensitive": False,
+        "language": None,
+        "follow_requests_count": 0,
+        "indexable": True,
+        "discoverable": True,
+        "hide_collections": False,
+    }
+    role = {"id": "-99", "name": "", "permissions": "0", "color": "", "highlighted": False}
+    return account[:-1] + b',"source":%s,"role":%s}' % (encode_json(source), encode_json(role))

@@ -1,0 +1,124 @@
+"""Accounts: oneself, others, their statuses and followers."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+
+from api.http.request import Commands, blocked_users, hidden_users
+from api.http.tokens import Reader, Viewer
+from api.mastodon.account_entities import credential_account
+from api.mastodon.client_pages import AccountsPage, StatusesPage
+from api.mastodon.client_request import AccountId, entity, render_account, run_seen
+from api.mastodon.instance import domain_of
+from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, reads
+from api.mastodon.status_marks import accounts_page
+from api.mastodon.timelines import TimelineFilter, entries_page
+from api.state import ApiState, CurrentState
+from api.views.users import no_such_user
+from commands.user import ChangeProfile
+from projections import followers, timeline_lists
+from projections.profiles import find_by_handle
+from projections.timeline import EntryPage
+
+router = APIRouter(prefix="/api/v1/accounts", include_in_schema=False)
+
+
+class ProfileChange(ClientParameters):
+    """What a client changes of a profile."""
+
+    display_name: str | None = None
+    note: str | None = None
+
+
+class AccountAddress(ClientParameters):
+    """The account that is looked up: `bob`, `@bob` or `bob@our.domain`."""
+
+    acct: Text = ""
+
+
+class StatusesOfAccount(TimelineFilter):
+    """Which of an account's statuses are wanted."""
+
+    pinned: Flag = None
+    tagged: OptionalText = None
+
+
+@router.get("/verify_credentials")
+async def verify_credentials(reader: Reader, state: CurrentState) -> Response:
+    """Oneself: the entity `CredentialAccount`."""
+    return await _own_account(state, reader)
+
+
+@router.patch("/update_credentials")
+async def update_credentials(
+    commands: Commands, state: CurrentState, change: Annotated[ProfileChange, reads(ProfileChange)]
+) -> Response:
+    """Change oneself; what is absent stays as it was."""
+    await run_seen(state, commands, ChangeProfile(change.display_name, change.note))
+    return await _own_account(state, commands.actor)
+
+
+async def _own_account(state: ApiState, user: int) -> Response:
+    account = await render_account(state, user)
+    return entity(credential_account(account, await state.statuses.accounts.bio(user)))
+
+
+@router.get("/lookup")
+async def lookup(
+    state: CurrentState, wanted: Annotated[AccountAddress, reads(AccountAddress)]
+) -> Response:
+    """The account of a handle."""
+    handle, _, domain = wanted.acct.strip().removeprefix("@").lower().partition("@")
+    row = None
+    if handle and domain in ("", domain_of(state.ports.base_url).lower()):
+        row = await find_by_handle(state.ports.views.current_store("profiles"), handle)
+    if row is None:
+        raise no_such_user(0)
+    return entity(await render_account(state, row.user))
+
+
+@router.get("/{id}")
+async def get_account(user: AccountId, state: CurrentState) -> Response:
+    """An account."""
+    return entity(await render_account(state, user))
+
+
+@router.get("/{id}/statuses")
+async def account_statuses(
+    user: AccountId,
+    page: StatusesPage,
+    viewer: Viewer,
+    state: CurrentState,
+    wanted: Annotated[StatusesOfAccount, reads(StatusesOfAccount)],
+) -> Response:
+    """An account's posts and retweets; none where one of the two blocks the other."""
+    if wanted.pinned or user in await blocked_users(state, viewer):
+        return entity([])
+    store = state.ports.views.current_store("timeline")
+    hidden = await hidden_users(state, viewer)
+    entries: EntryPage = await timeline_lists.read_user_timeline(store, user, page.wanted, hidden)
+    return await entries_page(state, page, entries, viewer, wanted)
+
+
+@router.get("/{id}/followers")
+async def account_followers(
+    user: AccountId, page: AccountsPage, viewer: Viewer, state: CurrentState
+) -> Response:
+    """Who follows an account, the newest follow first."""
+    if user in await blocked_users(state, viewer):
+        return entity([])
+    store = state.ports.views.current_store("followers")
+    rows = await followers.list_followers(store, user, page.wanted)
+    return await accounts_page(state, page, rows, viewer)
+
+
+@router.get("/{id}/following")
+async def account_following(
+    user: AccountId, page: AccountsPage, viewer: Viewer, state: CurrentState
+) -> Response:
+    """Whom an account follows, the newest follow first."""
+    if user in await blocked_users(state, viewer):
+        return entity([])
+    store = state.ports.views.current_store("followers")
+    rows = await followers.list_followed(store, user, page.wanted)
+    return await accounts_page(state, page, rows, viewer)

@@ -1,0 +1,83 @@
+"""Pages as Mastodon's clients ask for them: cursors that may be empty, limits that are clamped."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from fastapi import Depends, Request
+
+from api.http.errors import RequestRefused
+from api.http.paging import page_address
+from api.state import CurrentState
+from events.ids.snowflake import LAST_ID, parse_decimal
+from projections.pages import PageRequest
+
+_CURSORS: Final = ("max_id", "since_id", "min_id")
+
+
+class ClientPage:
+    """The page that a request wants, and what the links to the pages beside it begin with."""
+
+    def __init__(self, wanted: PageRequest, address: str, query: Sequence[tuple[str, str]]) -> None:
+        self.wanted = wanted
+        self._address = address
+        self._query = [pair for pair in query if pair[0] not in _CURSORS]
+
+    def link_header(self, ids: Sequence[int], scanned_to: int | None = None) -> dict[str, str]:
+        """The `Link` header of a page whose entries have these ids, newest first.
+
+        Each page with entries has a next one and a previous one, and in this order: some clients
+        read no further than the first. A page that ended at `scanned_to`, because entries on the
+        way there are hidden, goes on from there.
+        """
+        older, newer = (ids[-1], ids[0]) if ids else (None, None)
+        if scanned_to is not None and self.wanted.min_id is None:
+            older = scanned_to
+        elif scanned_to is not None:
+            newer = scanned_to
+        links = []
+        if older is not None:
+            links.append(self._link("next", "max_id", older))
+        if newer is not None:
+            links.append(self._link("prev", "min_id", newer))
+        return {"link": ", ".join(links)} if links else {}
+
+    def _link(self, relation: str, cursor: str, id: int) -> str:
+        query = urlencode([*self._query, (cursor, str(id))])
+        return f'<{self._address}?{query}>; rel="{relation}"'
+
+
+def cursor_from(text: str | None) -> int | None:
+    """The id that a cursor names; None where it is empty. Raises `RequestRefused` (422)."""
+    if text is None or not text.strip():
+        return None
+    id = parse_decimal(text.strip())
+    if id is None:
+        raise RequestRefused(422, "invalid-query", f"{text[:40]!r} is no id")
+    return min(id, LAST_ID)
+
+
+class ClientPageQuery:
+    """The dependency of routes with pages: their `ClientPage`."""
+
+    def __init__(self, usual: int, most: int) -> None:
+        self._usual = usual
+        self._most = most
+
+    async def __call__(self, request: Request, state: CurrentState) -> ClientPage:
+        """The page of a request. Raises `RequestRefused` (422)."""
+        query = request.query_params
+        bounds = (cursor_from(query.get(name)) for name in _CURSORS)
+        limit = clamped_limit(query.get("limit"), self._usual, self._most)
+        address = page_address(state.ports.base_url, request.scope)
+        return ClientPage(PageRequest(limit, *bounds), address, query.multi_items())
+
+
+def clamped_limit(text: str | None, usual: int, most: int) -> int:
+    """How many entries are wanted, as many as there may be at most."""
+    wanted = parse_decimal(text.strip()) if text else None
+    return min(max(wanted, 1), most) if wanted is not None else usual
+
+
+StatusesPage = Annotated[ClientPage, Depends(ClientPageQuery(20, 40))]
+AccountsPage = Annotated[ClientPage, Depends(ClientPageQuery(40, 80))]

@@ -1,0 +1,86 @@
+"""What a reader may find: hashtags that are used more than usual, and accounts to follow."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+
+from api.http.request import Commands
+from api.http.tokens import Reader
+from api.mastodon.client_pages import clamped_limit
+from api.mastodon.client_request import AccountSubject, entity, run_seen
+from api.mastodon.content import hashtag_url
+from api.state import ApiState, CurrentState
+from commands.dismissal import DismissRecommendation
+from events.ids.snowflake import parse_decimal
+from projections import trending
+from projections.recommended_users import recommend_users
+
+_DAY_MS: Final = 86_400_000
+_SHOWN_DAYS: Final = 7
+
+router = APIRouter(prefix="/api", include_in_schema=False)
+
+
+def tag_entity(name: str, base_url: str, history: list[dict[str, str]]) -> dict[str, Any]:
+    """The entity `Tag` of a folded hashtag."""
+    return {"id": name, "name": name, "url": hashtag_url(base_url, name), "history": history}
+
+
+def _history(trend: trending.TrendingTag, now_ms: int) -> list[dict[str, str]]:
+    """The uses of seven days, today first; a day is named by its midnight in Unix seconds."""
+    today = now_ms - now_ms % _DAY_MS
+    days = {today - n * _DAY_MS: [0, 0] for n in range(_SHOWN_DAYS)}
+    for use in trend.history:
+        counted = days.get(use.since - use.since % _DAY_MS)
+        if counted is not None:
+            counted[0] += use.uses
+            counted[1] += use.accounts
+    return [
+        {"day": str(day // 1000), "uses": str(uses), "accounts": str(accounts)}
+        for day, (uses, accounts) in days.items()
+    ]
+
+
+@router.get("/v1/trends/tags")
+@router.get("/v1/trends")
+async def trends(request: Request, state: CurrentState) -> Response:
+    """Hashtags that are used more than usual: entities `Tag`."""
+    limit = clamped_limit(request.query_params.get("limit"), 10, 20)
+    skipped = parse_decimal(request.query_params.get("offset", "")) or 0
+    now_ms = state.ports.clock_ms()
+    store = state.ports.views.current_store("trending")
+    found = await trending.find_trends(store, now_ms, min(skipped, 50) + limit)
+    base_url = state.ports.base_url
+    return entity([tag_entity(one.tag, base_url, _history(one, now_ms)) for one in found[skipped:]])
+
+
+async def _suggested(state: ApiState, reader: int, request: Request) -> list[bytes]:
+    limit = clamped_limit(request.query_params.get("limit"), 40, 80)
+    hidden = (await state.ports.home.viewer_context(reader)).hidden
+    store = state.ports.views.current_store("recommendations")
+    found = [one.user for one in await recommend_users(store, reader, hidden, limit)]
+    accounts = await state.statuses.accounts.render(found)
+    return [accounts[user] for user in found if user in accounts]
+
+
+@router.get("/v2/suggestions")
+async def suggestions(request: Request, reader: Reader, state: CurrentState) -> Response:
+    """Accounts to follow: entities `Suggestion`."""
+    template = b'{"source":"past_interactions","sources":["friends_of_friends"],"account":%s}'
+    found = await _suggested(state, reader, request)
+    return entity(b"[" + b",".join([template % account for account in found]) + b"]")
+
+
+@router.get("/v1/suggestions")
+async def suggested_accounts(request: Request, reader: Reader, state: CurrentState) -> Response:
+    """Accounts to follow."""
+    return entity(b"[" + b",".join(await _suggested(state, reader, request)) + b"]")
+
+
+@router.delete("/v1/suggestions/{id}")
+async def dismiss_suggestion(
+    commands: Commands, user: AccountSubject, state: CurrentState
+) -> Response:
+    """Don't suggest an account again."""
+    await run_seen(state, commands, DismissRecommendation(user))
+    return entity({})

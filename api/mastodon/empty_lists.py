@@ -1,0 +1,54 @@
+"""Lists of what Starling does not have. Clients ask for them and show an error for a 404."""
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+
+from api.http.tokens import Reader
+from api.mastodon.client_request import entity
+
+OPEN_LISTS: Final = ("v1/custom_emojis", "v1/announcements", "v1/instance/rules", "v1/trends/links")
+"""Lists that need no token."""
+OWN_LISTS: Final = (
+    "v1/lists",
+    "v1/filters",
+    "v2/filters",
+    "v1/conversations",
+    "v1/follow_requests",
+    "v1/followed_tags",
+    "v1/featured_tags",
+    "v1/scheduled_statuses",
+    "v1/domain_blocks",
+    "v1/endorsements",
+)
+"""Lists of a signed-in user."""
+
+router = APIRouter(prefix="/api", include_in_schema=False)
+
+
+async def _open_list() -> Response:
+    return entity([])
+
+
+async def _own_list(reader: Reader) -> Response:
+    return entity([])
+
+
+for _path in OPEN_LISTS:
+    router.add_api_route(f"/{_path}", _open_list, methods=["GET"], name=f"empty_{_path}")
+for _path in OWN_LISTS:
+    router.add_api_route(f"/{_path}", _own_list, methods=["GET"], name=f"empty_{_path}")
+
+
+@router.get("/v1/preferences")
+async def preferences(reader: Reader) -> Response:
+    """The entity `Preferences`; what a client sends follows from it."""
+    return entity(
+        {
+            "posting:default:visibility": "public",
+            "posting:default:sensitive": False,
+            "posting:default:language": None,
+            "reading:expand:media": "default",
+            "reading:expand:spoilers": False,
+        }
+    )

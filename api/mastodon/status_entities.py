@@ -1,0 +1,224 @@
+"""Posts as Mastodon's entity `Status`, put together from pieces of JSON that are rendered once.
+
+A post is cut where other things go in: its account, the post that it retweets, and at the end the
+reader's own marks. A retweet is a wrapper: a status of its own id and account around the post.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from api.mastodon.account_entities import AccountEntities
+from api.mastodon.content import content_html, hashtag_url, post_url, profile_url
+from api.ports import Ports
+from api.schemas import encode_json
+from api.views.cache import IdCache
+from api.views.media import image_url
+from api.views.posts import PageEntry, rfc3339
+from commands.text import find_entities
+from events.hashtags import fold_hashtag
+from events.ids.snowflake import time_ms
+from events.schema import Medium
+from projections import posts, profiles
+from projections.batch_loader import BatchLoader
+from projections.invalidation import InvalidationKind
+from projections.posts import POSTS, PostWithCounts
+
+CACHED_STATUSES: Final = 20_000
+
+_decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_media: Final = msgspec.json.Decoder(tuple[Medium | str, ...]).decode
+
+
+class StatusPieces(NamedTuple):
+    """A post: its author, its text as written, and the JSON behind the account, open at its end."""
+
+    author: int
+    text: str
+    reply_to: int | None
+    has_media: bool
+    tail: bytes
+
+
+def _marks(liked: bool, retweeted: bool) -> bytes:
+    marks = {
+        "favourited": liked,
+        "reblogged": retweeted,
+        "bookmarked": False,
+        "muted": False,
+        "filtered": [],
+    }
+    return b"," + encode_json(marks)[1:]
+
+
+_MARK_ENDINGS: Final = {
+    (liked, retweeted): _marks(liked, retweeted)
+    for liked in (False, True)
+    for retweeted in (False, True)
+}
+
+
+class StatusEntities:
+    """Renders posts and retweets for readers."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self.accounts = AccountEntities(ports)
+        self._cache = IdCache(CACHED_STATUSES, BatchLoader(self._fetch))
+
+    def hear_invalidations(self, changes: Sequence[tuple[int, int]] | None) -> None:
+        """Drop what changed; None is everything."""
+        if changes is None:
+            self._cache.clear()
+            self.accounts.cache.clear()
+            return
+        for kind, id in changes:
+            if kind == InvalidationKind.POST:
+                self._cache.invalidate(id)
+            elif kind == InvalidationKind.PROFILE:
+                self.accounts.cache.invalidate(id)
+
+    async def pieces(self, posts: Collection[int]) -> dict[int, StatusPieces]:
+        """Those of the posts that there are."""
+        return await self._cache.get(posts)
+
+    async def content(self, text: str) -> str:
+        """A text as HTML, with links to the users whom it mentions."""
+        users = await self._find_handles({name.lower() for name in find_entities(text).mentions})
+        return content_html(text, users, self._ports.base_url)
+
+    async def render_list(self, entries: Sequence[PageEntry], viewer: int) -> bytes:
+        """The posts and retweets of a page as an array; those deleted meanwhile are left out."""
+        return b"[" + b",".join(await self.render(entries, viewer)) + b"]"
+
+    async def render(self, entries: Sequence[PageEntry], viewer: int) -> list[bytes]:
+        """The posts and retweets that there are, each as JSON."""
+        ids = list(dict.fromkeys(entry.post for entry in entries))
+        pieces = await self._cache.get(ids)
+        users = {one.author for one in pieces.values()}
+        users.update(entry.retweeter for entry in entries if entry.retweeter is not None)
+        accounts = await self.accounts.render(users)
+        handles = await self.accounts.handles(users)
+        endings = await self._endings(viewer, ids)
+        rendered = []
+        for entry in entries:
+            one = pieces.get(entry.post)
+            if one is None or one.author not in accounts:
+                continue
+            end = endings[entry.post]
+            head = self._head(entry.post, entry.post, handles[one.author])
+            status = head + accounts[one.author] + b',"reblog":null' + one.tail + end
+            if entry.retweeter is not None:
+                if entry.retweeter not in accounts:
+                    continue
+                id = getattr(entry, "id", entry.post)
+                head = self._head(id, entry.post, handles[one.author])
+                account = accounts[entry.retweeter]
+                status = head + account + b',"reblog":' + status + one.tail + end
+            rendered.append(status)
+        return rendered
+
+    def _head(self, id: int, post: int, handle: str) -> bytes:
+        url = post_url(self._ports.base_url, handle, post).encode()
+        uri = url if id == post else b"%s#retweet-%d" % (url, id)
+        when = rfc3339(time_ms(id)).encode()
+        template = b'{"id":"%d","uri":"%s","url":"%s","created_at":"%s","account":'
+        return template % (id, uri, url, when)
+
+    async def _endings(self, viewer: int, ids: Collection[int]) -> Mapping[int, bytes]:
+        if not viewer:
+            return dict.fromkeys(ids, b"}")
+        store = self._ports.views.current_store("posts")
+        marks = await posts.read_marks(store, [(viewer, id) for id in ids])
+        return {id: _MARK_ENDINGS[found] for (_, id), found in marks.items()}
+
+    async def _fetch(self, ids: Collection[int]) -> Mapping[int, StatusPieces]:
+        store = self._ports.views.current_store("posts")
+        rows = await posts.read_posts(store, ids)
+        parents = {row.reply_to for row in rows.values() if row.reply_to is not None}
+        answered = await store.get_many(POSTS, {(post,) for post in parents})
+        authors = {row.post: row.author for row in answered.values()}
+        names = {n.lower() for row in rows.values() for n in _decode_names(row.mentions)}
+        mentioned = await self._find_handles(names)
+        return {
+            row.post: self._pieces(row, mentioned, authors.get(row.reply_to or 0))
+            for row in rows.values()
+        }
+
+    async def _find_handles(self, names: Collection[str]) -> dict[str, int]:
+        store = self._ports.views.current_store("profiles")
+        found = [await profiles.find_by_handle(store, name) for name in names]
+        return {row.handle: row.user for row in found if row is not None}
+
+    def _pieces(
+        self, row: PostWithCounts, users: Mapping[str, int], answered: int | None
+    ) -> StatusPieces:
+        base_url = self._ports.base_url
+        text = self._ports.open_text(row.text)
+        mentions = dict.fromkeys(name.lower() for name in _decode_names(row.mentions))
+        rest: dict[str, Any] = {
+            "content": content_html(text, users, base_url),
+            "visibility": "public",
+            "sensitive": False,
+            "spoiler_text": "",
+            "language": None,
+            "in_reply_to_id": str(row.reply_to) if row.reply_to is not None else None,
+            "in_reply_to_account_id": str(answered) if answered is not None else None,
+            "media_attachments": self._attachments(row.media),
+            "mentions": [
+                {
+                    "id": str(users[name]),
+                    "username": name,
+                    "acct": name,
+                    "url": profile_url(base_url, name),
+                }
+                for name in mentions
+                if name in users
+            ],
+            "tags": [
+                {"name": tag, "url": hashtag_url(base_url, tag)}
+                for tag in dict.fromkeys(map(fold_hashtag, _decode_names(row.hashtags)))
+            ],
+            "emojis": [],
+            "reblogs_count": row.retweets,
+            "favourites_count": row.likes,
+            "replies_count": row.comments,
+            "edited_at": rfc3339(time_ms(row.edited)) if row.edited is not None else None,
+            "application": None,
+            "card": None,
+            "poll": None,
+        }
+        tail = b"," + encode_json(rest)[1:-1]
+        return StatusPieces(row.author, text, row.reply_to, bool(rest["media_attachments"]), tail)
+
+    def _attachments(self, media: str) -> list[dict[str, Any]]:
+        if media == "[]":
+            return []
+        open_text = self._ports.open_text
+        return [
+            media_attachment(msgspec.structs.replace(one, alt=open_text(one.alt)), self._ports)
+            for one in _decode_media(media)
+            if isinstance(one, Medium) and one.type
+        ]
+
+
+def media_attachment(medium: Medium, ports: Ports) -> dict[str, Any]:
+    """An image as the entity `MediaAttachment`."""
+    url = image_url(medium.id, ports.base_url)
+    size = {
+        "width": medium.width,
+        "height": medium.height,
+        "size": f"{medium.width}x{medium.height}",
+        "aspect": medium.width / max(1, medium.height),
+    }
+    return {
+        "id": medium.id,
+        "type": "image",
+        "url": url,
+        "preview_url": f"{url}/thumbnail",
+        "remote_url": None,
+        "meta": {"original": size},
+        "description": medium.alt or None,
+        "blurhash": medium.blurhash or None,
+    }

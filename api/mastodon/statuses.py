@@ -1,0 +1,210 @@
+"""Statuses: posting, editing and deleting, threads, and how a post was before."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from api.http.errors import RequestRefused
+from api.http.request import Commands, blocked_users, hidden_users
+from api.http.tokens import Viewer
+from api.mastodon.client_request import (
+    StatusId,
+    VisibleStatus,
+    entity,
+    render_account,
+    render_status,
+    run_seen,
+)
+from api.mastodon.content import without_own_domain
+from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, Texts, reads
+from api.state import ApiState, CurrentState
+from api.views.posts import SinglePost, rfc3339
+from commands.post import CreatePost, DeletePost, EditPost
+from events import streams
+from events.codec import EVENT_CODEC
+from events.ids.snowflake import parse_decimal, time_ms
+from events.log import run_read
+from events.schema import PostCreated, PostEdited
+from events.sealed_text import open_stored
+from projections import posts
+from projections.pages import PageRequest
+
+MOST_ANCESTORS: Final = 100
+MOST_DESCENDANTS: Final = 200
+_MOST_AT_ONCE: Final = 40
+
+router = APIRouter(prefix="/api/v1/statuses", include_in_schema=False)
+
+
+class NewStatus(ClientParameters):
+    """What a client posts. What Starling can't do as asked is refused, never published openly."""
+
+    status: Text = ""
+    in_reply_to_id: OptionalText = None
+    media_ids: Texts = Field(default_factory=list)
+    visibility: OptionalText = None
+    spoiler_text: OptionalText = None
+    sensitive: Flag = None
+    scheduled_at: OptionalText = None
+    poll: Any = None
+    quoted_status_id: OptionalText = None
+    quote_id: OptionalText = None
+
+    def refuse_unsupported(self) -> None:
+        """Raises `RequestRefused` (422) for what would be shown otherwise than it was meant."""
+        if self.visibility not in (None, "public"):
+            raise _unsupported(f"visibility {self.visibility[:20]!r}: posts here are public")
+        for name in ("scheduled_at", "poll", "quoted_status_id", "quote_id", "spoiler_text"):
+            if getattr(self, name):
+                raise _unsupported(f"`{name}` is not supported by this server")
+        if self.sensitive:
+            raise _unsupported("`sensitive` is not supported by this server")
+
+
+class StatusIds(ClientParameters):
+    """The statuses that are wanted."""
+
+    id: Texts = Field(default_factory=list)
+
+
+def _unsupported(what: str) -> RequestRefused:
+    return RequestRefused(422, "invalid-body", f"Validation failed: {what}")
+
+
+@router.post("")
+async def post_status(
+    commands: Commands, state: CurrentState, new: Annotated[NewStatus, reads(NewStatus)]
+) -> Response:
+    """Post, or answer a post."""
+    new.refuse_unsupported()
+    parent = None
+    if new.in_reply_to_id is not None:
+        parent = parse_decimal(new.in_reply_to_id)
+        if not parent:
+            raise RequestRefused(404, "post-not-found", "there is no such post to answer")
+    text = without_own_domain(new.status, state.ports.base_url)
+    command = CreatePost(text, parent, tuple(new.media_ids))
+    outcome = await run_seen(state, commands, command, new.media_ids)
+    return entity(await render_status(state, outcome.id, commands.actor))
+
+
+@router.get("")
+async def get_statuses(
+    viewer: Viewer, state: CurrentState, wanted: Annotated[StatusIds, reads(StatusIds)]
+) -> Response:
+    """Those of some statuses that there are."""
+    ids = [id for text in wanted.id[:_MOST_AT_ONCE] if (id := parse_decimal(text))]
+    blocked = await blocked_users(state, viewer)
+    shown = await state.post_views.exclude_authors([SinglePost(id) for id in ids], blocked)
+    return entity(await state.statuses.render_list(shown, viewer))
+
+
+@router.get("/{id}")
+async def get_status(post: VisibleStatus, viewer: Viewer, state: CurrentState) -> Response:
+    """A status."""
+    return entity(await render_status(state, post, viewer))
+
+
+@router.put("/{id}")
+async def edit_status(
+    commands: Commands,
+    post: StatusId,
+    state: CurrentState,
+    new: Annotated[NewStatus, reads(NewStatus)],
+) -> Response:
+    """Change one's own post; what is absent stays as it was."""
+    new.refuse_unsupported()
+    if "status" in new.model_fields_set:
+        text = without_own_domain(new.status, state.ports.base_url)
+        await run_seen(state, commands, EditPost(post, text))
+    return entity(await render_status(state, post, commands.actor))
+
+
+@router.delete("/{id}")
+async def delete_status(commands: Commands, post: StatusId, state: CurrentState) -> Response:
+    """Delete one's own post. The answer has its text as written, to be posted again."""
+    pieces = await state.statuses.pieces((post,))
+    rendered = await render_status(state, post, commands.actor) if post in pieces else b"{}"
+    await run_seen(state, commands, DeletePost(post))
+    if rendered == b"{}":
+        return entity(rendered)
+    text: Any = pieces[post].text
+    return entity(rendered[:-1] + b',"text":%s}' % bytes(entity(text).body))
+
+
+@router.get("/{id}/context")
+async def get_context(post: VisibleStatus, viewer: Viewer, state: CurrentState) -> Response:
+    """The posts above, root first, and the tree below, each parent before its answers."""
+    hidden = await hidden_users(state, viewer)
+    above, below = await _ancestors(state, post), await _descendants(state, post)
+    rendered = []
+    for ids in (above, below):
+        shown = await state.post_views.exclude_authors([SinglePost(id) for id in ids], hidden)
+        rendered.append(await state.statuses.render_list(shown, viewer))
+    return entity(b'{"ancestors":%s,"descendants":%s}' % (rendered[0], rendered[1]))
+
+
+async def _ancestors(state: ApiState, post: int) -> list[int]:
+    found: list[int] = []
+    pieces = await state.statuses.pieces((post,))
+    while post in pieces and len(found) < MOST_ANCESTORS:
+        parent = pieces[post].reply_to
+        if parent is None:
+            break
+        found.append(parent)
+        post = parent
+        pieces = await state.statuses.pieces((post,))
+    return found[::-1]
+
+
+async def _descendants(state: ApiState, post: int) -> list[int]:
+    store = state.ports.views.current_store("posts")
+    found: list[int] = []
+    waiting = [post]
+    while waiting and len(found) <= MOST_DESCENDANTS:
+        next_one = waiting.pop()
+        found.append(next_one)
+        # Newest first, so that the oldest answer is taken next.
+        waiting += await posts.list_comments(store, next_one, PageRequest(MOST_DESCENDANTS))
+    return found[1:]
+
+
+@router.get("/{id}/source")
+async def get_source(post: VisibleStatus, state: CurrentState) -> Response:
+    """The entity `StatusSource`: the text as written."""
+    pieces = await state.statuses.pieces((post,))
+    return entity({"id": str(post), "text": pieces[post].text, "spoiler_text": ""})
+
+
+@router.get("/{id}/history")
+async def get_history(post: VisibleStatus, state: CurrentState) -> Response:
+    """The entities `StatusEdit`: all versions of a post, oldest first."""
+    pieces = await state.statuses.pieces((post,))
+    account = await render_account(state, pieces[post].author)
+    edits = [
+        b'{"account":%s,%s' % (account, bytes(entity(version).body)[1:])
+        for version in await _versions(state, post)
+    ]
+    return entity(b"[" + b",".join(edits) + b"]")
+
+
+async def _versions(state: ApiState, post: int) -> Sequence[Mapping[str, Any]]:
+    log = state.ports.log
+    versions = []
+    for stored in await run_read(log, log.read_stream, streams.post_stream(post)):
+        opened = open_stored(stored, state.ports.open_text)
+        event = EVENT_CODEC.decode(opened.type, opened.schema, opened.data)
+        if isinstance(event, PostCreated | PostEdited):
+            versions.append(
+                {
+                    "content": await state.statuses.content(event.text),
+                    "spoiler_text": "",
+                    "sensitive": False,
+                    "created_at": rfc3339(time_ms(stored.id)),
+                    "media_attachments": [],
+                    "emojis": [],
+                }
+            )
+    return versions

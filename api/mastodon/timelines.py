@@ -1,0 +1,100 @@
+"""Timelines: home, all posts, and those with a hashtag."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+
+from api.http.request import hidden_users, json_response
+from api.http.tokens import Reader, Viewer
+from api.mastodon.client_pages import ClientPage, StatusesPage
+from api.mastodon.parameters import ClientParameters, Flag, reads
+from api.state import ApiState, CurrentState
+from api.views.posts import PageEntry
+from projections import timeline_lists
+from projections.timeline import EntryPage
+
+router = APIRouter(prefix="/api/v1/timelines", include_in_schema=False)
+
+
+class TimelineFilter(ClientParameters):
+    """What a timeline leaves out."""
+
+    only_media: Flag = None
+    remote: Flag = None
+    exclude_replies: Flag = None
+    exclude_reblogs: Flag = None
+
+
+async def entries_page(
+    state: ApiState,
+    page: ClientPage,
+    entries: EntryPage,
+    viewer: int,
+    wanted: TimelineFilter | None = None,
+) -> Response:
+    """A page of statuses. The links come from all entries, so a walk goes on past what a filter
+    leaves out.
+    """
+    shown = await _filter_entries(state, entries, wanted) if wanted is not None else entries
+    body = await state.statuses.render_list(shown, viewer)
+    ids = [entry.id for entry in entries]
+    return json_response(body, headers=page.link_header(ids, entries.scanned_to))
+
+
+async def _filter_entries(
+    state: ApiState, entries: EntryPage, wanted: TimelineFilter
+) -> Sequence[PageEntry]:
+    if wanted.remote:
+        return []
+    pieces = await state.statuses.pieces([entry.post for entry in entries])
+    return [
+        entry
+        for entry in entries
+        if entry.post in pieces
+        and not (wanted.only_media and not pieces[entry.post].has_media)
+        and not (wanted.exclude_reblogs and entry.retweeter is not None)
+        and not (
+            wanted.exclude_replies
+            and entry.retweeter is None
+            and pieces[entry.post].reply_to is not None
+        )
+    ]
+
+
+@router.get("/home")
+async def home(page: StatusesPage, reader: Reader, state: CurrentState) -> Response:
+    """The posts and retweets of those whom one follows."""
+    entries = await state.ports.home.read_page(reader, page.wanted)
+    return await entries_page(state, page, entries, reader)
+
+
+@router.get("/public")
+async def public(
+    page: StatusesPage,
+    viewer: Viewer,
+    state: CurrentState,
+    wanted: Annotated[TimelineFilter, reads(TimelineFilter)],
+) -> Response:
+    """All posts."""
+    hidden = await hidden_users(state, viewer)
+    store = state.ports.views.current_store("timeline")
+    entries = await timeline_lists.read_public_timeline(store, page.wanted, hidden)
+    return await entries_page(state, page, entries, viewer, wanted)
+
+
+@router.get("/tag/{tag}")
+async def tagged(
+    tag: str,
+    page: StatusesPage,
+    viewer: Viewer,
+    state: CurrentState,
+    wanted: Annotated[TimelineFilter, reads(TimelineFilter)],
+) -> Response:
+    """The posts with a hashtag."""
+    hidden = await hidden_users(state, viewer)
+    store = state.ports.views.current_store("timeline")
+    entries = await timeline_lists.read_hashtag_timeline(
+        store, tag.removeprefix("#"), page.wanted, hidden
+    )
+    return await entries_page(state, page, entries, viewer, wanted)

@@ -1,0 +1,141 @@
+"""Accounts, relationships and what a server says of itself, over the Mastodon API."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from tests.support.api_world import ApiWorld, register_user
+from tests.support.mastodon_schemas import check_entity
+from tests.support.requirements import REPOSITORY
+
+
+async def test_an_account_has_all_that_strict_clients_need(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    me = await ada.get_json("/api/v1/accounts/verify_credentials")
+    check_entity("CredentialAccount", me)
+    assert me["source"]["privacy"] == "public"
+    for name in ("avatar", "avatar_static", "header", "header_static"):
+        picture = await ada.http.get(me[name])
+        assert picture.content.startswith(b"\x89PNG")
+    seen = await ada.get_json(f"/api/v1/accounts/{ada.id}")
+    check_entity("Account", seen)
+    assert (seen["username"], seen["acct"]) == ("ada", "ada")
+
+
+async def test_a_profile_changes_in_part(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada", "Ada")
+    answer = await ada.http.patch(
+        "/api/v1/accounts/update_credentials", data={"note": "I write #code"}
+    )
+    assert answer.status_code == 200
+    me = answer.json()
+    assert (me["display_name"], me["source"]["note"]) == ("Ada", "I write #code")
+    assert 'class="mention hashtag"' in me["note"]
+
+
+@pytest.mark.parametrize("acct", ["bob", "@bob", "BOB", "bob@test"])
+async def test_an_account_is_found_by_its_handle(world: ApiWorld, acct: str) -> None:
+    bob = await register_user(world, "bob")
+    found = await bob.get_json("/api/v1/accounts/lookup", acct=acct)
+    assert found["id"] == bob.id
+    elsewhere = await bob.http.get("/api/v1/accounts/lookup", params={"acct": "bob@other.example"})
+    assert elsewhere.status_code == 404
+
+
+async def test_each_act_answers_the_relationship_as_it_is_then(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    states: list[Any] = []
+    for action in ("follow", "mute", "unmute", "block", "unblock", "unfollow"):
+        answer = await ada.http.post(f"/api/v1/accounts/{bob.id}/{action}/")
+        assert answer.status_code == 200
+        check_entity("Relationship", answer.json())
+        states.append([answer.json()[name] for name in ("following", "muting", "blocking")])
+    assert states == [
+        [True, False, False],
+        [True, True, False],
+        [True, False, False],
+        [False, False, True],
+        [False, False, False],
+        [False, False, False],
+    ]
+
+
+async def test_relationships_come_in_the_order_asked_for(world: ApiWorld) -> None:
+    ada, bob, cy = [await register_user(world, name) for name in ("ada", "bob", "cy")]
+    await bob.http.post(f"/api/v1/accounts/{ada.id}/follow")
+    wanted = {"id[]": [cy.id, "17", bob.id]}
+    found = await ada.get_json("/api/v1/accounts/relationships", **wanted)
+    assert [(one["id"], one["followed_by"]) for one in found] == [(cy.id, False), (bob.id, True)]
+    listed = await ada.get_json(f"/api/v1/accounts/{ada.id}/followers")
+    assert [one["acct"] for one in listed] == ["bob"]
+    assert listed[0]["following_count"] == 1
+
+
+async def test_an_account_shows_its_statuses(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    first = (await ada.http.post("/api/v1/statuses", json={"status": "one"})).json()
+    answer = {"status": "two", "in_reply_to_id": first["id"]}
+    second = (await ada.http.post("/api/v1/statuses", json=answer)).json()
+    path = f"/api/v1/accounts/{ada.id}/statuses"
+    assert [s["id"] for s in await ada.get_json(path)] == [second["id"], first["id"]]
+    assert [s["id"] for s in await ada.get_json(path, exclude_replies="True")] == [first["id"]]
+    assert await ada.get_json(path, pinned="true") == []
+
+
+async def test_a_server_describes_itself(stranger: httpx.AsyncClient) -> None:
+    headers = {"Host": "evil.example"}
+    first = (await stranger.get("/api/v1/instance", headers=headers)).json()
+    second = (await stranger.get("/api/v2/instance", headers=headers)).json()
+    check_entity("V1Instance", first)
+    check_entity("Instance", second)
+    assert (first["uri"], first["urls"]["streaming_api"]) == ("test", "ws://test")
+    assert re.match(r"4\.2\.0 \(compatible; Starling ", second["version"])
+    info = (await stranger.get("/.well-known/nodeinfo")).json()["links"][0]["href"]
+    assert (await stranger.get(info)).json()["metadata"]["upstream"]["name"] == "mastodon"
+
+
+async def test_what_there_is_none_of_is_an_empty_list(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    for path in ("v1/lists", "v2/filters", "v1/custom_emojis", "v1/conversations", "v1/trends"):
+        assert await ada.get_json(f"/api/{path}") == []
+    check_entity("Preferences", await ada.get_json("/api/v1/preferences"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/nothing", 404),
+        ("PUT", "/api/v1/instance", 405),
+        ("GET", "/api/v1/timelines/home", 401),
+        ("GET", "/api/v1/accounts/x", 404),
+        ("GET", "/api/v1/timelines/public?max_id=x", 422),
+        ("GET", "/oauth/nothing", 404),
+    ],
+)
+async def test_refusals_are_json_with_an_error_that_pages_may_read(
+    stranger: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    answer = await stranger.request(method, path, headers={"Origin": "https://client.example"})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert isinstance(answer.json()["error"], str)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "X-RateLimit-Reset" in answer.headers["access-control-expose-headers"]
+
+
+def test_the_page_on_clients_lists_every_address(world: ApiWorld) -> None:
+    page = (Path(REPOSITORY) / "docs/mastodon.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`]*)`", page))
+    routes = [context.route for context in iter_route_contexts(world.app.routes)]
+    there = {
+        (method, route.path)
+        for route in routes
+        if isinstance(route, APIRoute)
+        and route.path.startswith(("/api/", "/nodeinfo", "/.well-known"))
+        for method in route.methods or ()
+    }
+    assert listed == there
