@@ -23,12 +23,6 @@ _ORIGIN_HEADER: Final = b"origin"
 _VARY_HEADER: Final = (b"vary", b"Origin")
 """So that no cache between gives a page a response that was made for another origin."""
 
-EXPOSED_HEADERS: Final = (
-    "Link", "Starling-Position", "Retry-After", "X-Request-Id",
-    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
-)  # fmt: skip
-"""What pages of other origins may read of a response."""
-
 
 class ReportedRequests:
     """The ASGI middleware that counts requests for `/metrics`, gives each an id and the headers
