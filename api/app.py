@@ -38,6 +38,12 @@ from api.mastodon import (
     statuses,
 )
 from api.mastodon import (
+    notifications as mastodon_notifications,
+)
+from api.mastodon import (
+    search as mastodon_search,
+)
+from api.mastodon import (
     timelines as mastodon_timelines,
 )
 from api.ports import Ports
@@ -75,8 +81,8 @@ RESOURCES: Final = (
 )  # fmt: skip
 
 MASTODON_RESOURCES: Final = (
-    instance, relationships, mastodon_accounts, statuses, status_marks, mastodon_timelines,
-    discoveries, empty_lists, pictures,
+    instance, relationships, mastodon_search, mastodon_accounts, statuses, status_marks,
+    mastodon_timelines, mastodon_notifications, discoveries, empty_lists, pictures,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""
 

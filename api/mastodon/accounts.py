@@ -1,16 +1,17 @@
 """Accounts: oneself, others, their statuses and followers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 
+from api.http.errors import RequestRefused
 from api.http.request import Commands, blocked_users, hidden_users
 from api.http.tokens import Reader, Viewer
 from api.mastodon.account_entities import credential_account
 from api.mastodon.client_pages import AccountsPage, StatusesPage
 from api.mastodon.client_request import AccountId, entity, render_account, run_seen
 from api.mastodon.instance import domain_of
-from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, reads
+from api.mastodon.parameters import ClientParameters, Flag, Text, reads
 from api.mastodon.status_marks import accounts_page
 from api.mastodon.timelines import TimelineFilter, entries_page
 from api.state import ApiState, CurrentState
@@ -28,6 +29,38 @@ class ProfileChange(ClientParameters):
 
     display_name: str | None = None
     note: str | None = None
+    avatar: Any = None
+    header: Any = None
+    locked: Flag = None
+    bot: Flag = None
+    fields_attributes: Any = None
+    source: Any = None
+
+    def refuse_unsupported(self) -> None:
+        """Raises `RequestRefused` (422) for what an account can't have, or can't change here."""
+        source = self.source if isinstance(self.source, dict) else {}
+        wanted = {
+            "avatar": self.avatar,
+            "header": self.header,
+            "locked": self.locked,
+            "bot": self.bot,
+            "fields_attributes": _has_text(self.fields_attributes),
+            "source[sensitive]": _has_text(source.get("sensitive")) == "true",
+            "source[privacy]": source.get("privacy") not in (None, "", "public"),
+        }
+        for name, value in wanted.items():
+            if value:
+                message = f"Validation failed: `{name}` can't be changed on this server"
+                raise RequestRefused(422, "invalid-body", message)
+
+
+def _has_text(given: Any) -> str:
+    """The texts in a tree of parameters, joined."""
+    if isinstance(given, dict):
+        given = list(given.values())
+    if isinstance(given, list):
+        return "".join(map(_has_text, given))
+    return "" if given is None else str(given).lower()
 
 
 class AccountAddress(ClientParameters):
@@ -40,7 +73,6 @@ class StatusesOfAccount(TimelineFilter):
     """Which of an account's statuses are wanted."""
 
     pinned: Flag = None
-    tagged: OptionalText = None
 
 
 @router.get("/verify_credentials")
@@ -54,6 +86,7 @@ async def update_credentials(
     commands: Commands, state: CurrentState, change: Annotated[ProfileChange, reads(ProfileChange)]
 ) -> Response:
     """Change oneself; what is absent stays as it was."""
+    change.refuse_unsupported()
     await run_seen(state, commands, ChangeProfile(change.display_name, change.note))
     return await _own_account(state, commands.actor)
 

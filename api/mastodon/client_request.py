@@ -34,18 +34,24 @@ def entity(answer: Any) -> Response:
     return json_response(answer if isinstance(answer, bytes) else encode_json(answer))
 
 
-async def await_views(state: ApiState, outcome: CommandOutcome) -> None:
+async def await_views(
+    state: ApiState, outcome: CommandOutcome, views: tuple[str, ...] = SEEN_VIEWS
+) -> None:
     """Wait until the views show what a command did, as long as a client may be kept waiting."""
-    await state.ports.wait_for(SEEN_VIEWS, outcome.position, POSITION_WAIT_SECONDS)
+    await state.ports.wait_for(views, outcome.position, POSITION_WAIT_SECONDS)
     state.post_views.apply_invalidations()
 
 
 async def run_seen(
-    state: ApiState, commands: Commander, command: Command, media: list[str] | None = None
+    state: ApiState,
+    commands: Commander,
+    command: Command,
+    media: list[str] | None = None,
+    views: tuple[str, ...] = SEEN_VIEWS,
 ) -> CommandOutcome:
     """Run a command, and wait until the views show it."""
     outcome = await commands.run(command, media or ())
-    await await_views(state, outcome)
+    await await_views(state, outcome, views)
     return outcome
 
 

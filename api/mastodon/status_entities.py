@@ -38,6 +38,7 @@ class StatusPieces(NamedTuple):
     text: str
     reply_to: int | None
     has_media: bool
+    tags: frozenset[str]
     tail: bytes
 
 
@@ -157,6 +158,7 @@ class StatusEntities:
         base_url = self._ports.base_url
         text = self._ports.open_text(row.text)
         mentions = dict.fromkeys(name.lower() for name in _decode_names(row.mentions))
+        tags = list(dict.fromkeys(map(fold_hashtag, _decode_names(row.hashtags))))
         rest: dict[str, Any] = {
             "content": content_html(text, users, base_url),
             "visibility": "public",
@@ -176,10 +178,7 @@ class StatusEntities:
                 for name in mentions
                 if name in users
             ],
-            "tags": [
-                {"name": tag, "url": hashtag_url(base_url, tag)}
-                for tag in dict.fromkeys(map(fold_hashtag, _decode_names(row.hashtags)))
-            ],
+            "tags": [{"name": tag, "url": hashtag_url(base_url, tag)} for tag in tags],
             "emojis": [],
             "reblogs_count": row.retweets,
             "favourites_count": row.likes,
@@ -190,7 +189,8 @@ class StatusEntities:
             "poll": None,
         }
         tail = b"," + encode_json(rest)[1:-1]
-        return StatusPieces(row.author, text, row.reply_to, bool(rest["media_attachments"]), tail)
+        has_media = bool(rest["media_attachments"])
+        return StatusPieces(row.author, text, row.reply_to, has_media, frozenset(tags), tail)
 
     def _attachments(self, media: str) -> list[dict[str, Any]]:
         if media == "[]":

@@ -28,11 +28,8 @@ from events.ids.snowflake import parse_decimal, time_ms
 from events.log import run_read
 from events.schema import PostCreated, PostEdited
 from events.sealed_text import open_stored
-from projections import posts
-from projections.pages import PageRequest
+from projections.post_thread import read_thread
 
-MOST_ANCESTORS: Final = 100
-MOST_DESCENDANTS: Final = 200
 _MOST_AT_ONCE: Final = 40
 
 router = APIRouter(prefix="/api/v1/statuses", include_in_schema=False)
@@ -116,6 +113,8 @@ async def edit_status(
 ) -> Response:
     """Change one's own post; what is absent stays as it was."""
     new.refuse_unsupported()
+    if new.media_ids:
+        raise _unsupported("`media_ids`: the images of a post can't be changed")
     if "status" in new.model_fields_set:
         text = without_own_domain(new.status, state.ports.base_url)
         await run_seen(state, commands, EditPost(post, text))
@@ -138,37 +137,11 @@ async def delete_status(commands: Commands, post: StatusId, state: CurrentState)
 async def get_context(post: VisibleStatus, viewer: Viewer, state: CurrentState) -> Response:
     """The posts above, root first, and the tree below, each parent before its answers."""
     hidden = await hidden_users(state, viewer)
-    above, below = await _ancestors(state, post), await _descendants(state, post)
-    rendered = []
-    for ids in (above, below):
-        shown = await state.post_views.exclude_authors([SinglePost(id) for id in ids], hidden)
-        rendered.append(await state.statuses.render_list(shown, viewer))
-    return entity(b'{"ancestors":%s,"descendants":%s}' % (rendered[0], rendered[1]))
-
-
-async def _ancestors(state: ApiState, post: int) -> list[int]:
-    found: list[int] = []
-    pieces = await state.statuses.pieces((post,))
-    while post in pieces and len(found) < MOST_ANCESTORS:
-        parent = pieces[post].reply_to
-        if parent is None:
-            break
-        found.append(parent)
-        post = parent
-        pieces = await state.statuses.pieces((post,))
-    return found[::-1]
-
-
-async def _descendants(state: ApiState, post: int) -> list[int]:
-    store = state.ports.views.current_store("posts")
-    found: list[int] = []
-    waiting = [post]
-    while waiting and len(found) <= MOST_DESCENDANTS:
-        next_one = waiting.pop()
-        found.append(next_one)
-        # Newest first, so that the oldest answer is taken next.
-        waiting += await posts.list_comments(store, next_one, PageRequest(MOST_DESCENDANTS))
-    return found[1:]
+    thread = await read_thread(state.ports.views.current_store("posts"), post, hidden)
+    rendered = [
+        await state.statuses.render_list([SinglePost(id) for id in ids], viewer) for ids in thread
+    ]
+    return entity(b'{"ancestors":%s,"descendants":%s}' % tuple(rendered))
 
 
 @router.get("/{id}/source")

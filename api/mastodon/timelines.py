@@ -8,9 +8,10 @@ from fastapi import APIRouter, Response
 from api.http.request import hidden_users, json_response
 from api.http.tokens import Reader, Viewer
 from api.mastodon.client_pages import ClientPage, StatusesPage
-from api.mastodon.parameters import ClientParameters, Flag, reads
+from api.mastodon.parameters import ClientParameters, Flag, OptionalText, reads
 from api.state import ApiState, CurrentState
 from api.views.posts import PageEntry
+from events.hashtags import fold_hashtag
 from projections import timeline_lists
 from projections.timeline import EntryPage
 
@@ -24,6 +25,7 @@ class TimelineFilter(ClientParameters):
     remote: Flag = None
     exclude_replies: Flag = None
     exclude_reblogs: Flag = None
+    tagged: OptionalText = None
 
 
 async def entries_page(
@@ -48,11 +50,13 @@ async def _filter_entries(
     if wanted.remote:
         return []
     pieces = await state.statuses.pieces([entry.post for entry in entries])
+    tag = fold_hashtag(wanted.tagged.removeprefix("#")) if wanted.tagged else None
     return [
         entry
         for entry in entries
         if entry.post in pieces
         and not (wanted.only_media and not pieces[entry.post].has_media)
+        and (tag is None or tag in pieces[entry.post].tags)
         and not (wanted.exclude_reblogs and entry.retweeter is not None)
         and not (
             wanted.exclude_replies

@@ -1,0 +1,155 @@
+"""Notifications: who mentioned, favourited, reblogged and followed one."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Response
+from pydantic import Field
+
+from api.http.errors import RequestRefused
+from api.http.request import Commands, json_response
+from api.http.tokens import Reader
+from api.mastodon.client_pages import ClientPage, StatusesPage
+from api.mastodon.client_request import entity, run_seen
+from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
+from api.schemas import encode_json
+from api.state import ApiState, CurrentState
+from api.views.notifications import notifications_page
+from api.views.posts import SinglePost, rfc3339
+from commands.notifications import DismissNotifications
+from events.ids.snowflake import parse_decimal
+from projections import notifications
+from projections.notifications import NOTIFICATION_KINDS, NotificationEntry, notification_ms
+from projections.pages import PageRequest
+
+MOST_UNREAD: Final = 100
+_TYPES: Final = {
+    "mention": "mention",
+    "like": "favourite",
+    "retweet": "reblog",
+    "follow": "follow",
+}
+"""Mastodon's names of our kinds."""
+_VIEWS: Final = ("notifications",)
+
+router = APIRouter(prefix="/api/v1/notifications", include_in_schema=False)
+
+
+class WantedNotifications(ClientParameters):
+    """Which notifications are wanted; types that are unknown here are ignored."""
+
+    types: Texts = Field(default_factory=list)
+    exclude_types: Texts = Field(default_factory=list)
+    account_id: OptionalText = None
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """Our kinds that are wanted."""
+        return [
+            kind
+            for kind in NOTIFICATION_KINDS
+            if (not self.types or _TYPES[kind] in self.types)
+            and _TYPES[kind] not in self.exclude_types
+        ]
+
+
+@router.get("")
+async def list_notifications(
+    page: StatusesPage,
+    reader: Reader,
+    state: CurrentState,
+    wanted: Annotated[WantedNotifications, reads(WantedNotifications)],
+) -> Response:
+    """The entities `Notification`, newest first."""
+    if not wanted.kinds:
+        return entity([])
+    found, scanned_to = await notifications_page(state, reader, page.wanted, wanted.kinds)
+    shown = [one for one in found if wanted.account_id in (None, str(one.actor))]
+    return await _page_response(state, page, reader, found, shown, scanned_to)
+
+
+async def _page_response(
+    state: ApiState,
+    page: ClientPage,
+    reader: int,
+    found: Sequence[NotificationEntry],
+    shown: Sequence[NotificationEntry],
+    scanned_to: int | None,
+) -> Response:
+    """The links come from all that were found, so a walk goes on past what is filtered out."""
+    body = b"[" + b",".join(await _render(state, reader, shown)) + b"]"
+    return json_response(body, headers=page.link_header([one.id for one in found], scanned_to))
+
+
+@router.get("/unread_count")
+async def count_unread(reader: Reader, state: CurrentState) -> Response:
+    """How many notifications are not read yet, up to 100."""
+    store = state.ports.views.current_store("notifications")
+    read = (await notifications.read_marks_of(store, reader)).read
+    request = PageRequest(MOST_UNREAD, since_id=read)
+    found, _ = await notifications_page(state, reader, request, NOTIFICATION_KINDS)
+    return entity({"count": len(found)})
+
+
+@router.post("/clear")
+async def clear_notifications(commands: Commands, state: CurrentState) -> Response:
+    """Dismiss all notifications that there are."""
+    newest, _ = await notifications_page(state, commands.actor, PageRequest(1), NOTIFICATION_KINDS)
+    if newest:
+        await run_seen(state, commands, DismissNotifications(0, newest[0].id), views=_VIEWS)
+    return entity({})
+
+
+async def _notification_from_path(id: str) -> int:
+    wanted = parse_decimal(id)
+    if not wanted or wanted >= 1 << 53:
+        raise _no_such_notification(id)
+    return wanted
+
+
+@router.get("/{id}")
+async def get_notification(
+    id: Annotated[str, Path()], reader: Reader, state: CurrentState
+) -> Response:
+    """A notification."""
+    wanted = await _notification_from_path(id)
+    request = PageRequest(1, max_id=wanted + 1)
+    found, _ = await notifications_page(state, reader, request, NOTIFICATION_KINDS)
+    rendered = await _render(state, reader, [one for one in found if one.id == wanted])
+    if not rendered:
+        raise _no_such_notification(id)
+    return entity(rendered[0])
+
+
+@router.post("/{id}/dismiss")
+async def dismiss_notification(
+    commands: Commands, id: Annotated[str, Path()], state: CurrentState
+) -> Response:
+    """Dismiss one notification."""
+    wanted = await _notification_from_path(id)
+    await run_seen(state, commands, DismissNotifications(wanted, wanted), views=_VIEWS)
+    return entity({})
+
+
+def _no_such_notification(id: str) -> RequestRefused:
+    return RequestRefused(404, "not-found", f"there is no notification {id[:40]} (any more)")
+
+
+async def _render(state: ApiState, reader: int, found: Sequence[NotificationEntry]) -> list[bytes]:
+    """Those of the notifications whose account and post are still there, each as JSON."""
+    accounts = await state.statuses.accounts.render({one.actor for one in found})
+    rendered = []
+    for one in found:
+        posts = await state.statuses.render((SinglePost(one.post),), reader) if one.post else []
+        if one.actor not in accounts or (one.post and not posts):
+            continue
+        head: dict[str, Any] = {
+            "id": str(one.id),
+            "type": _TYPES[one.kind],
+            "created_at": rfc3339(notification_ms(one.id)),
+            "group_key": f"ungrouped-{one.id}",
+        }
+        status = b',"status":' + posts[0] if posts else b""
+        account = b',"account":' + accounts[one.actor]
+        rendered.append(encode_json(head)[:-1] + account + status + b"}")
+    return rendered

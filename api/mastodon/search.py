@@ -1,0 +1,147 @@
+"""Search: accounts, statuses and hashtags at once, and accounts alone."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from api.http.errors import token_missing
+from api.http.request import blocked_users, hidden_users
+from api.http.tokens import Reader, Viewer
+from api.mastodon.client_pages import clamped_limit
+from api.mastodon.client_request import entity
+from api.mastodon.discoveries import tag_entity
+from api.mastodon.instance import domain_of
+from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, reads
+from api.search.search_words import query_words
+from api.state import ApiState, CurrentState
+from api.views.posts import SinglePost
+from events.hashtags import fold_hashtag
+from events.ids.snowflake import parse_decimal
+from projections.home.viewer import read_relations
+from projections.pages import PageRequest
+from projections.profiles import find_by_handle
+
+_MOST: Final = 40
+_MOST_SKIPPED: Final = 160
+"""Further in than this, an offset finds nothing: the index has cursors, not offsets."""
+
+router = APIRouter(prefix="/api", include_in_schema=False)
+
+
+class SearchQuery(ClientParameters):
+    """What is searched for; each of the three kinds unless one is named."""
+
+    q: Text = ""
+    type: OptionalText = None
+    resolve: Flag = None
+    limit: OptionalText = None
+    offset: OptionalText = None
+
+
+class AccountQuery(ClientParameters):
+    """Accounts that are searched for, perhaps only among those whom one follows."""
+
+    q: Text = ""
+    limit: OptionalText = None
+    following: Flag = Field(default=None)
+
+
+@router.get("/v2/search")
+async def search(
+    viewer: Viewer, state: CurrentState, wanted: Annotated[SearchQuery, reads(SearchQuery)]
+) -> Response:
+    """The entity `Search`. The URL of a post or an account of this server finds it."""
+    if not viewer and (wanted.resolve or wanted.offset):
+        raise token_missing()
+    limit = clamped_limit(wanted.limit, 20, _MOST)
+    skipped = min(parse_decimal(wanted.offset or "") or 0, _MOST_SKIPPED)
+    query = wanted.q.strip()
+
+    def kind(name: str) -> bool:
+        return wanted.type in (None, name)
+
+    users = await _find_users(state, query, viewer, skipped + limit) if kind("accounts") else []
+    posts = await _find_posts(state, query, viewer, skipped + limit) if kind("statuses") else []
+    tags = await _find_tags(state, query, skipped + limit) if kind("hashtags") else []
+    rendered = await state.statuses.accounts.render(users[skipped:])
+    accounts = b",".join(rendered[user] for user in users[skipped:] if user in rendered)
+    shown = [SinglePost(post) for post in posts[skipped:]]
+    statuses = await state.statuses.render_list(shown, viewer)
+    hashtags = bytes(entity(tags[skipped:]).body)
+    return entity(b'{"accounts":[%s],"statuses":%s,"hashtags":%s}' % (accounts, statuses, hashtags))
+
+
+@router.get("/v1/accounts/search")
+async def search_accounts(
+    reader: Reader, state: CurrentState, wanted: Annotated[AccountQuery, reads(AccountQuery)]
+) -> Response:
+    """Accounts whose handle or name begins with the words."""
+    users = await _find_users(state, wanted.q.strip(), reader, clamped_limit(wanted.limit, 40, 80))
+    if wanted.following:
+        store = state.ports.views.current_store("timeline")
+        relations = await read_relations(store, reader, users)
+        users = [user for user in users if relations[user].following]
+    rendered = await state.statuses.accounts.render(users)
+    return entity(b"[" + b",".join(rendered[user] for user in users if user in rendered) + b"]")
+
+
+async def _find_users(state: ApiState, query: str, viewer: int, limit: int) -> list[int]:
+    """Accounts, the one whose handle or address is the query first."""
+    called = await _user_at(state, query)
+    words = [] if _is_address(query) else query_words(_local_name(state, query))
+    found = await state.ports.search.index.find_users(words, PageRequest(limit)) if words else []
+    blocked = await blocked_users(state, viewer)
+    users = dict.fromkeys([*([called] if called else []), *found])
+    return [user for user in users if user not in blocked][:limit]
+
+
+async def _find_posts(state: ApiState, query: str, viewer: int, limit: int) -> list[int]:
+    """Posts with all words, newest first; the one whose address is the query."""
+    hidden = await hidden_users(state, viewer)
+    if _is_address(query):
+        post = _post_at(state, query)
+        pieces = await state.statuses.pieces((post,) if post else ())
+        return [id for id, one in pieces.items() if one.author not in hidden]
+    words = query_words(query)
+    if not words:
+        return []
+    found = await state.ports.search.index.find_posts(words, PageRequest(limit))
+    return [post for post, author in found if author not in hidden]
+
+
+async def _find_tags(state: ApiState, query: str, limit: int) -> list[dict[str, Any]]:
+    prefix = "" if _is_address(query) else fold_hashtag(query.removeprefix("#"))
+    if not prefix:
+        return []
+    found: Sequence[tuple[str, int]]
+    found = await state.ports.search.index.find_hashtags(prefix, min(limit, _MOST))
+    return [tag_entity(tag, state.ports.base_url, []) for tag, _ in found]
+
+
+def _is_address(query: str) -> bool:
+    return query.startswith(("http://", "https://"))
+
+
+def _local_name(state: ApiState, query: str) -> str:
+    """`bob` of `@bob@our.domain`; other queries as they are."""
+    name, _, domain = query.removeprefix("@").partition("@")
+    return name if domain.lower() == domain_of(state.ports.base_url).lower() else query
+
+
+async def _user_at(state: ApiState, query: str) -> int | None:
+    """The account whose handle, or the address of whose page, is the query."""
+    page = f"{state.ports.base_url}/@"
+    if _is_address(query) and not query.startswith(page):
+        return None
+    handle = query.removeprefix(page) if _is_address(query) else _local_name(state, query)
+    store = state.ports.views.current_store("profiles")
+    row = await find_by_handle(store, handle.removeprefix("@").lower()) if handle else None
+    return row.user if row is not None else None
+
+
+def _post_at(state: ApiState, address: str) -> int | None:
+    """The post of an address `BASE/@handle/ID`."""
+    page = f"{state.ports.base_url}/@"
+    return parse_decimal(address.rpartition("/")[2]) if address.startswith(page) else None
