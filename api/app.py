@@ -80,7 +80,7 @@ RESOURCES: Final = (
     clicks, analytics, click_analytics, admin, bulk, events, health,
 )  # fmt: skip
 
-MASTODON_RESOURCES: Final = (
+MASTODON_FACE: Final = (
     instance, relationships, mastodon_search, mastodon_accounts, statuses, status_marks,
     mastodon_timelines, mastodon_notifications, discoveries, empty_lists, pictures,
 )  # fmt: skip
@@ -122,7 +122,7 @@ def build_app(
         generate_unique_id_function=lambda route: route.name,
     )
     add_error_handlers(app)
-    for resource in (*RESOURCES, *MASTODON_RESOURCES):
+    for resource in (*RESOURCES, *MASTODON_FACE):
         app.include_router(resource.router)
     app.include_router(problems.router)
     describe_api(app)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import get_args
 
 import httpx
 import pytest
@@ -34,7 +35,7 @@ from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.made_up_events import append_recorded
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.running_server import register_user, running_server, send_request
-from tests.support.soak import amount
+from tests.support.soak import WHOLE, amount
 from tests.support.store_adapters import (
     COUNTS,
     SINGLES,
@@ -46,6 +47,14 @@ from tests.support.store_adapters import (
 )
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(params=get_args(MongoDriver) if WHOLE else ("motor",))
+def mongo_driver(request: pytest.FixtureRequest) -> MongoDriver:
+    """What waits for MongoDB in the event loop: the usual one, and in a soak each in turn."""
+    driver: MongoDriver = request.param
+    return driver
+
 
 BOUND_SECONDS = 15.0
 """Each is refused after two seconds; a machine that does other things may be slow to say so."""
