@@ -30,7 +30,7 @@ from tests.support.engines.mongodb_views import fresh_address, projection_rows, 
 from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.running_server import running_server
-from tests.support.soak import amount
+from tests.support.soak import WHOLE, amount
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
@@ -130,6 +130,9 @@ async def answers(
     return found
 
 
+@pytest.mark.skipif(
+    not WHOLE, reason="the demo world is compared over Kafka, too, in test_profiles_agree.py"
+)
 async def test_every_answer_about_the_demo_world_is_the_same(
     mongodb: MongoServer, tmp_path: Path
 ) -> None:
