@@ -9,20 +9,18 @@ from pydantic import Field
 from api.http.errors import RequestRefused
 from api.http.request import Commands, json_response
 from api.http.tokens import Reader
-from api.mastodon.client_pages import ClientPage, StatusesPage
+from api.mastodon.client_pages import StatusesPage
 from api.mastodon.client_request import entity, run_seen
 from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
-from api.views.notifications import notifications_page
+from api.views.notifications import count_unread_notifications, notifications_page
 from api.views.posts import SinglePost, rfc3339
 from commands.notifications import DismissNotifications
 from events.ids.snowflake import parse_decimal
-from projections import notifications
 from projections.notifications import NOTIFICATION_KINDS, NotificationEntry, notification_ms
 from projections.pages import PageRequest
 
-MOST_UNREAD: Final = 100
 _TYPES: Final = {
     "mention": "mention",
     "like": "favourite",
@@ -65,18 +63,7 @@ async def list_notifications(
         return entity([])
     found, scanned_to = await notifications_page(state, reader, page.wanted, wanted.kinds)
     shown = [one for one in found if wanted.account_id in (None, str(one.actor))]
-    return await _page_response(state, page, reader, found, shown, scanned_to)
-
-
-async def _page_response(
-    state: ApiState,
-    page: ClientPage,
-    reader: int,
-    found: Sequence[NotificationEntry],
-    shown: Sequence[NotificationEntry],
-    scanned_to: int | None,
-) -> Response:
-    """The links come from all that were found, so a walk goes on past what is filtered out."""
+    # The links come from all that were found, so a walk goes on past what is filtered out.
     body = b"[" + b",".join(await _render(state, reader, shown)) + b"]"
     return json_response(body, headers=page.link_header([one.id for one in found], scanned_to))
 
@@ -84,11 +71,7 @@ async def _page_response(
 @router.get("/unread_count")
 async def count_unread(reader: Reader, state: CurrentState) -> Response:
     """How many notifications are not read yet, up to 100."""
-    store = state.ports.views.current_store("notifications")
-    read = (await notifications.read_marks_of(store, reader)).read
-    request = PageRequest(MOST_UNREAD, since_id=read)
-    found, _ = await notifications_page(state, reader, request, NOTIFICATION_KINDS)
-    return entity({"count": len(found)})
+    return entity({"count": await count_unread_notifications(state, reader)})
 
 
 @router.post("/clear")
@@ -100,7 +83,7 @@ async def clear_notifications(commands: Commands, state: CurrentState) -> Respon
     return entity({})
 
 
-async def _notification_from_path(id: str) -> int:
+def _parse_id(id: str) -> int:
     wanted = parse_decimal(id)
     if not wanted or wanted >= 1 << 53:
         raise _no_such_notification(id)
@@ -112,7 +95,7 @@ async def get_notification(
     id: Annotated[str, Path()], reader: Reader, state: CurrentState
 ) -> Response:
     """A notification."""
-    wanted = await _notification_from_path(id)
+    wanted = _parse_id(id)
     request = PageRequest(1, max_id=wanted + 1)
     found, _ = await notifications_page(state, reader, request, NOTIFICATION_KINDS)
     rendered = await _render(state, reader, [one for one in found if one.id == wanted])
@@ -126,7 +109,7 @@ async def dismiss_notification(
     commands: Commands, id: Annotated[str, Path()], state: CurrentState
 ) -> Response:
     """Dismiss one notification."""
-    wanted = await _notification_from_path(id)
+    wanted = _parse_id(id)
     await run_seen(state, commands, DismissNotifications(wanted, wanted), views=_VIEWS)
     return entity({})
 

@@ -25,6 +25,7 @@ from api.views.notifications import (
     NotificationKind,
     ReadNotification,
     UnreadCount,
+    count_unread_notifications,
     notifications_page,
     render_notifications,
 )
@@ -34,9 +35,6 @@ from events.ids.snowflake import parse_decimal
 from projections import notifications
 from projections.notifications import NOTIFICATION_KINDS
 from projections.pages import PageRequest
-
-MAX_UNREAD: Final = 100
-"""Unread notifications are counted up to here."""
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1/notifications", tags=["notifications"])
 
@@ -72,11 +70,7 @@ async def list_notifications(
 @router.get("/unread", responses=QUERY_PROBLEMS | problems(403), dependencies=_READING)
 async def count_unread(reader: Reader, state: CurrentState) -> UnreadCount:
     """How many notifications are not read yet, up to 100."""
-    store = state.ports.views.current_store("notifications")
-    read = (await notifications.read_marks_of(store, reader)).read
-    request = PageRequest(MAX_UNREAD, since_id=read)
-    found, _ = await notifications_page(state, reader, request, NOTIFICATION_KINDS)
-    return UnreadCount(unread=len(found))
+    return UnreadCount(unread=await count_unread_notifications(state, reader))
 
 
 async def read_notifications(wanted: ReadNotification, commands: Commands) -> Response:

@@ -1,7 +1,7 @@
 """Notifications as JSON: those whose post, author and follow are still there."""
 
 from collections.abc import Collection, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -10,19 +10,22 @@ from api.state import ApiState
 from api.views.posts import rfc3339
 from projections.notifications import (
     FOLLOW,
+    NOTIFICATION_KINDS,
     NotificationEntry,
     NotificationPage,
     Recipient,
     list_notifications,
     notification_ms,
+    read_marks_of,
 )
 from projections.pages import PageRequest
 from projections.profiles import read_profiles
 from projections.timeline import FOLLOW_GRAPH
 
+MAX_UNREAD: Final = 100
+"""Unread notifications are counted up to here."""
+
 NotificationKind = Literal["mention", "like", "retweet", "follow"]
-
-
 NotificationId = Annotated[str, Field(pattern="^[0-9]{1,16}$", examples=["7301111111111111"])]
 
 
@@ -66,6 +69,15 @@ async def notifications_page(
 
     store = views.current_store("notifications")
     return await list_notifications(store, Recipient(reader, profile.handle), request, kinds, shown)
+
+
+async def count_unread_notifications(state: ApiState, reader: int) -> int:
+    """How many of a user's notifications are not read yet, up to `MAX_UNREAD`."""
+    store = state.ports.views.current_store("notifications")
+    read = (await read_marks_of(store, reader)).read
+    request = PageRequest(MAX_UNREAD, since_id=read)
+    found, _ = await notifications_page(state, reader, request, NOTIFICATION_KINDS)
+    return len(found)
 
 
 async def shown_notifications(
