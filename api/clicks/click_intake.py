@@ -2,7 +2,8 @@
 
 Of a session the log holds a keyed hash, of a referrer the name of its host, of a page its path:
 neither what clients name a session (it may be a handle or an email address) nor what stands behind
-the `?` of an address is stored. Network addresses are not asked for.
+the `?` of an address is stored. Network addresses are not asked for, and not stored where a
+referrer's host is one.
 """
 
 import re
@@ -24,6 +25,9 @@ MOST_RECORDS: Final = 500
 """Of one batch."""
 
 DAY_MS: Final = 86_400_000
+
+_HOST_NAME: Final = re.compile(r"(?:[\w-]+\.)*([\w-]+)\.?")
+"""Group 1 begins with a letter, or the host is a network address: 10.1, 0x7f000001, [::1]."""
 
 _PLACE: Final = re.compile(r"^(.*) - at `\$\.?(.*)`$")
 
@@ -131,10 +135,13 @@ def _checked(record: ClickRecord, number: int, now_ms: int) -> tuple[int | None,
 
 
 def _host_of(link: str, number: int) -> str | None:
+    """The name of a link's host; None where it has no name."""
     try:
-        return urlsplit(link).hostname
+        host = urlsplit(link).hostname
     except ValueError:
         raise _refused(number, "`referrer` is no address") from None
+    name = _HOST_NAME.fullmatch(host or "")
+    return host if name and name[1][0].isalpha() else None
 
 
 def _refused(number: int, message: str) -> InvalidInput:

@@ -3,7 +3,7 @@
 One thread of each process writes: what came while it waited for the disk is its next transaction,
 so batches share a flush. Several processes take turns by SQLite's own lock. The figures of posts by
 the quarter of an hour are kept in the same transaction as the clicks. What is removed is
-overwritten.
+overwritten, in the file at once and in the write-ahead log when nothing more is to be removed.
 """
 
 import asyncio
@@ -30,14 +30,18 @@ MOST_WAITING: Final = 20_000
 QUARTER_MS: Final = 900_000
 """Of an hour."""
 
+BUSY_MS: Final = 5000
+CHECKPOINT_MS: Final = 300
+"""How long others are held up where a process that reads is in the way."""
+
 FORGOTTEN_AT_ONCE: Final = 1000
 READ_AT_ONCE: Final = 50_000
 
-_PRAGMAS: Final = """
+_PRAGMAS: Final = f"""
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA secure_delete = ON;
-PRAGMA busy_timeout = 5000;
+PRAGMA busy_timeout = {BUSY_MS};
 """
 ROWS_PER_INSERT: Final = 64
 """Of those that are written together: two thirds of what one at a time costs."""
@@ -88,6 +92,8 @@ class SqliteClickLog:
         self._closed = False
         self._thread: threading.Thread | None = None
         """Started with the first clicks."""
+        self._removed_in_wal = True
+        """Whether the write-ahead log may hold what was removed; an earlier process's, at first."""
 
     async def append_clicks(self, clicks: Sequence[Click]) -> None:
         stored: Future[None] = asyncio.get_running_loop().create_future()
@@ -108,11 +114,10 @@ class SqliteClickLog:
 
     async def expire_clicks(self, before_ms: int, most: int) -> int:
         def delete_oldest() -> int:
-            # In the order in which they came, which is that of the table: no index is needed.
             return self._other.execute(
-                "DELETE FROM clicks WHERE id IN (SELECT id FROM"
-                " (SELECT id, received FROM clicks ORDER BY id LIMIT ?) WHERE received < ?)",
-                (most, before_ms),
+                "DELETE FROM clicks WHERE id IN"
+                " (SELECT id FROM clicks WHERE received < ? ORDER BY received LIMIT ?)",
+                (before_ms, most),
             ).rowcount
 
         def delete_figures() -> int:
@@ -122,7 +127,14 @@ class SqliteClickLog:
                 (before_ms // QUARTER_MS, most),
             ).rowcount
 
-        return await self._run_in_thread(lambda: delete_oldest() or delete_figures())
+        def remove() -> int:
+            removed = delete_oldest() or delete_figures()
+            self._removed_in_wal = self._removed_in_wal or removed > 0
+            if not removed and self._removed_in_wal:
+                self._empty_wal()
+            return removed
+
+        return await self._run_in_thread(remove)
 
     async def followed_through(self) -> int:
         def select() -> int:
@@ -146,13 +158,24 @@ class SqliteClickLog:
 
         def note_position() -> None:
             self._other.execute("UPDATE followed SET position = ?", (through,))
-            self._other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._removed_in_wal = True
+            self._empty_wal()
 
         await self._run_in_thread(remember)  # first: later batches leave the name out themselves
         for user in users:
             while await self._run_in_thread(lambda user=user: forget_some(user)):  # type: ignore[misc]
                 pass
         await self._run_in_thread(note_position)
+
+    def _empty_wal(self) -> None:
+        """Have the write-ahead log hold nothing that was removed. A process that reads may be in
+        the way: then a later call does."""
+        self._other.execute(f"PRAGMA busy_timeout = {CHECKPOINT_MS}")
+        try:
+            (busy, _, _) = self._other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._removed_in_wal = bool(busy)
+        finally:
+            self._other.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
     async def reads_of_post(self, post: int, quarters: Sequence[range]) -> Sequence[PostReads]:
         return await self._run_in_thread(lambda: select_reads(self._other, post, quarters))

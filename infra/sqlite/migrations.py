@@ -336,6 +336,12 @@ _CLICK_QUARTERS: Final = (
     "CREATE INDEX post_quarters_by_quarter ON post_quarters (quarter)",
 )
 
+# Not all clicks came in the order of their times: clocks are set back. Addresses aren't stored.
+_CLICK_ORDERS: Final = (
+    "CREATE INDEX clicks_by_received ON clicks (received)",
+    "UPDATE clicks SET referrer = NULL WHERE referrer NOT GLOB '*[^0-9.]*' OR instr(referrer, ':')",
+)
+
 LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
 ACCOUNTS_SCHEMA: Final = FileSchema(
     (_statements(_ACCOUNT_TABLES), _statements(_CLICK_OPT_OUT_TABLES))
@@ -344,5 +350,7 @@ LEASES_SCHEMA: Final = FileSchema((_statements(_LEASE_TABLES),))
 TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES), _identify_keys))
 ID_BLOCKS_SCHEMA: Final = FileSchema((_statements(_ID_BLOCK_TABLES),))
 MEDIA_SCHEMA: Final = FileSchema((_statements(_MEDIA_TABLES),))
-CLICKS_SCHEMA: Final = FileSchema((_statements(_CLICK_TABLES), _statements(_CLICK_QUARTERS)))
+CLICKS_SCHEMA: Final = FileSchema(
+    (_statements(_CLICK_TABLES), _statements(_CLICK_QUARTERS), _statements(_CLICK_ORDERS))
+)
 SEARCH_SCHEMA: Final = FileSchema((_statements(_SEARCH_TABLES),))

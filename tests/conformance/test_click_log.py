@@ -102,6 +102,18 @@ async def test_old_clicks_leave_in_small_steps_with_their_figures(log: ClickLog)
     assert await log.most_read_posts(range(999), 9) == [PostReads(9, 0, 1)]
 
 
+async def test_clicks_that_a_wrong_clock_stamped_ahead_hold_up_none_behind_them(
+    log: ClickLog,
+) -> None:
+    await log.append_clicks([click(n, 9 * DAY) for n in range(1, 4)])
+    await log.append_clicks([click(n, DAY) for n in range(4, 9)])
+    removed = []
+    while done := await log.expire_clicks(2 * DAY, 3):
+        removed.append(done)
+    assert removed == [3, 2, 3, 2]  # clicks, then figures
+    assert await log.expire_clicks(10 * DAY, 9) == 3
+
+
 async def test_deleted_accounts_are_forgotten_also_in_what_comes_later(path: Path) -> None:
     with closing(SqliteClickLog(path)) as log:
         await log.append_clicks([click(1, user=ADA), click(2, user=BOB)])
@@ -153,9 +165,30 @@ async def test_removed_clicks_leave_no_trace_in_the_file(path: Path) -> None:
     with closing(SqliteClickLog(path)) as log:
         # Enough for whole pages to become free.
         await log.append_clicks([click(None)._replace(page=f"/secret-{n}") for n in range(500)])
-        while await log.expire_clicks(2 * DAY, 1000):
-            pass
-    assert b"/secret-" not in await asyncio.to_thread(path.read_bytes)
+        files = (path, path.with_name(f"{path.name}-wal"))
+        assert b"/secret-" in files[1].read_bytes()
+        with closing(sqlite3.connect(path)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM clicks").fetchone()
+            while await log.expire_clicks(2 * DAY, 1000):
+                pass
+            assert b"/secret-" in files[1].read_bytes()
+        await log.append_clicks([click(None, 3 * DAY)])
+        assert await log.expire_clicks(2 * DAY, 1000) == 0
+        assert all(b"/secret-" not in file.read_bytes() for file in files)
+
+
+async def test_earlier_versions_kept_addresses_as_referrers_and_this_one_removes_them(
+    path: Path,
+) -> None:
+    with closing(FileSchema(CLICKS_SCHEMA.steps[:2]).open_private(path, "")) as old:
+        old.executemany(
+            "INSERT INTO clicks (received, at, session, kind, referrer)"
+            " VALUES (1, 1, 1, 'view', ?)",
+            [("10.0.0.1",), ("2001:db8::7",), ("example.org",), (None,)],
+        )
+    SqliteClickLog(path).close()
+    assert rows_in(path, "referrer") == [(None,), (None,), ("example.org",), (None,)]
 
 
 async def test_figures_by_the_hour_of_earlier_versions_stay(path: Path) -> None:

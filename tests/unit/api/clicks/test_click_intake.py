@@ -48,6 +48,36 @@ async def test_a_record_is_kept_without_what_says_who_it_was() -> None:
     assert "ada" not in repr(click)
 
 
+@pytest.mark.parametrize(
+    ("host", "stored"),
+    [
+        ("example.org:8080", "example.org"),
+        ("WWW.Example.org.", "www.example.org."),
+        ("localhost", "localhost"),
+        ("bücher.example", "bücher.example"),
+        ("1.2.3.4.example", "1.2.3.4.example"),
+        ("192.168.7.9", None),
+        ("192.168.7.9.:80", None),
+        ("[2001:db8::7]:8080", None),
+        ("[fe80::1%25eth0]", None),
+        ("[::ffff:10.0.0.1]", None),
+        ("10.1", None),
+        ("3232237321", None),
+        ("0xC0A80709", None),
+        ("0300.0250.07.011", None),
+        ("%31%39%32.168.7.9", None),
+        ("１９２.168.7.9", None),
+        ("192。168。7。9", None),
+        ("②.③", None),
+    ],
+)
+async def test_of_a_referrer_the_name_is_stored_and_no_network_address(
+    host: str, stored: str | None
+) -> None:
+    [click] = await take(VIEW | {"referrer": f"http://{host}/page"})
+    assert click.referrer == stored
+
+
 async def test_a_session_is_the_same_number_under_the_same_key_alone() -> None:
     other = VIEW | {"session": "t"}
     one, again, another = await take(VIEW, VIEW, other)
