@@ -25,6 +25,7 @@ from api.http.middleware import (
 )
 from api.http.openapi import describe_api
 from api.http.security_headers import page_policy
+from api.http.uploads import FORM_BYTES
 from api.mastodon import (
     accounts as mastodon_accounts,
 )
@@ -36,6 +37,9 @@ from api.mastodon import (
     relationships,
     status_marks,
     statuses,
+)
+from api.mastodon import (
+    media as mastodon_media,
 )
 from api.mastodon import (
     notifications as mastodon_notifications,
@@ -75,6 +79,9 @@ ABOUT: Final = (
 BODY_LIMIT: Final = 1 << 20
 """Bytes of an ordinary body."""
 
+IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
+"""Where the body is an image."""
+
 RESOURCES: Final = (
     accounts, posts, search, media, timelines, relations, notifications, trends, recommendations,
     clicks, analytics, click_analytics, admin, bulk, events, health,
@@ -82,7 +89,7 @@ RESOURCES: Final = (
 
 MASTODON_FACE: Final = (
     instance, relationships, mastodon_search, mastodon_accounts, statuses, status_marks,
-    mastodon_timelines, mastodon_notifications, discoveries, empty_lists, pictures,
+    mastodon_timelines, mastodon_notifications, mastodon_media, discoveries, empty_lists, pictures,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""
 
@@ -134,7 +141,8 @@ def _middleware(fast_path: bool, traces: bool, media_bytes: int) -> list[Middlew
     """From the outermost to the innermost."""
     body_limits = {
         "/v1/commands": bulk.BATCH_BYTES_LIMIT,
-        "/v1/media": media_bytes + media.FORM_BYTES,
+        **dict.fromkeys(IMAGE_UPLOADS, media_bytes + FORM_BYTES),
+        "/api/v1/accounts/update_credentials": 2 * media_bytes + FORM_BYTES,
     }
     return [
         Middleware(ReportedRequests),

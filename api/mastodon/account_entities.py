@@ -97,7 +97,7 @@ class AccountEntities:
             "display_name": name or row.handle,
             "note": content_html(bio, (), base_url),
             "avatar": avatar,
-            "avatar_static": avatar,
+            "avatar_static": f"{avatar}/thumbnail" if avatar_id else avatar,
             "header": header,
             "header_static": header,
             "locked": False,

@@ -1,12 +1,13 @@
 """Accounts: oneself, others, their statuses and followers."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 
 from api.http.errors import RequestRefused
 from api.http.request import Commands, blocked_users, hidden_users
 from api.http.tokens import Reader, Viewer
+from api.http.uploads import checked_upload
 from api.mastodon.account_entities import credential_account
 from api.mastodon.client_pages import AccountsPage, StatusesPage
 from api.mastodon.client_request import AccountId, entity, render_account, run_seen
@@ -16,12 +17,12 @@ from api.mastodon.status_marks import accounts_page
 from api.mastodon.timelines import TimelineFilter, entries_page
 from api.state import ApiState, CurrentState
 from api.views.users import no_such_user
-from commands.user import ChangeProfile
+from commands.user import ChangeProfile, checked_profile_change
 from projections import followers, timeline_lists
 from projections.profiles import find_by_handle
 from projections.timeline import EntryPage
 
-router = APIRouter(prefix="/api/v1/accounts", include_in_schema=False)
+router = APIRouter(prefix="/api/v1", include_in_schema=False)
 
 
 class ProfileChange(ClientParameters):
@@ -33,6 +34,9 @@ class ProfileChange(ClientParameters):
     header: Any = None
     locked: Flag = None
     bot: Flag = None
+    discoverable: Flag = None
+    indexable: Flag = None
+    hide_collections: Flag = None
     fields_attributes: Any = None
     source: Any = None
 
@@ -40,18 +44,23 @@ class ProfileChange(ClientParameters):
         """Raises `RequestRefused` (422) for what an account can't have, or can't change here."""
         source = self.source if isinstance(self.source, dict) else {}
         wanted = {
-            "avatar": self.avatar,
-            "header": self.header,
             "locked": self.locked,
             "bot": self.bot,
+            "discoverable": self.discoverable is False,
+            "indexable": self.indexable is False,
+            "hide_collections": self.hide_collections,
             "fields_attributes": _has_text(self.fields_attributes),
-            "source[sensitive]": _has_text(source.get("sensitive")) == "true",
+            "source[sensitive]": _has_text(source.get("sensitive")) in _YES,
+            "source[language]": source.get("language"),
             "source[privacy]": source.get("privacy") not in (None, "", "public"),
         }
         for name, value in wanted.items():
             if value:
                 message = f"Validation failed: `{name}` can't be changed on this server"
                 raise RequestRefused(422, "invalid-body", message)
+
+
+_YES: Final = ("true", "1", "on", "t")
 
 
 def _has_text(given: Any) -> str:
@@ -75,19 +84,47 @@ class StatusesOfAccount(TimelineFilter):
     pinned: Flag = None
 
 
-@router.get("/verify_credentials")
+@router.get("/accounts/verify_credentials")
 async def verify_credentials(reader: Reader, state: CurrentState) -> Response:
     """Oneself: the entity `CredentialAccount`."""
     return await _own_account(state, reader)
 
 
-@router.patch("/update_credentials")
+@router.patch("/accounts/update_credentials")
 async def update_credentials(
     commands: Commands, state: CurrentState, change: Annotated[ProfileChange, reads(ProfileChange)]
 ) -> Response:
     """Change oneself; what is absent stays as it was."""
     change.refuse_unsupported()
-    await run_seen(state, commands, ChangeProfile(change.display_name, change.note))
+    checked_profile_change(ChangeProfile(change.display_name, change.note))  # before an upload
+    pictures = [
+        await _upload_picture(state, commands.actor, part, file)
+        for part, file in (("avatar", change.avatar), ("header", change.header))
+    ]
+    command = ChangeProfile(change.display_name, change.note, *pictures)
+    await run_seen(state, commands, command, [id for id in pictures if id])
+    return await _own_account(state, commands.actor)
+
+
+async def _upload_picture(state: ApiState, user: int, part: str, file: object) -> str | None:
+    """The id of an image that was sent; None where there is none."""
+    if file is None or file in ("", b""):
+        return None
+    content = checked_upload(part, file, state.ports.media_bytes)
+    return (await state.media.upload(user, content, "")).id
+
+
+@router.delete("/profile/avatar")
+async def delete_avatar(commands: Commands, state: CurrentState) -> Response:
+    """Take one's avatar away."""
+    await run_seen(state, commands, ChangeProfile(avatar=""))
+    return await _own_account(state, commands.actor)
+
+
+@router.delete("/profile/header")
+async def delete_header(commands: Commands, state: CurrentState) -> Response:
+    """Take one's header away."""
+    await run_seen(state, commands, ChangeProfile(header=""))
     return await _own_account(state, commands.actor)
 
 
@@ -96,7 +133,7 @@ async def _own_account(state: ApiState, user: int) -> Response:
     return entity(credential_account(account, await state.statuses.accounts.bio(user)))
 
 
-@router.get("/lookup")
+@router.get("/accounts/lookup")
 async def lookup(
     state: CurrentState, wanted: Annotated[AccountAddress, reads(AccountAddress)]
 ) -> Response:
@@ -110,13 +147,13 @@ async def lookup(
     return entity(await render_account(state, row.user))
 
 
-@router.get("/{id}")
+@router.get("/accounts/{id}")
 async def get_account(user: AccountId, state: CurrentState) -> Response:
     """An account."""
     return entity(await render_account(state, user))
 
 
-@router.get("/{id}/statuses")
+@router.get("/accounts/{id}/statuses")
 async def account_statuses(
     user: AccountId,
     page: StatusesPage,
@@ -133,7 +170,7 @@ async def account_statuses(
     return await entries_page(state, page, entries, viewer, wanted)
 
 
-@router.get("/{id}/followers")
+@router.get("/accounts/{id}/followers")
 async def account_followers(
     user: AccountId, page: AccountsPage, viewer: Viewer, state: CurrentState
 ) -> Response:
@@ -145,7 +182,7 @@ async def account_followers(
     return await accounts_page(state, page, rows, viewer)
 
 
-@router.get("/{id}/following")
+@router.get("/accounts/{id}/following")
 async def account_following(
     user: AccountId, page: AccountsPage, viewer: Viewer, state: CurrentState
 ) -> Response:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import Depends, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import from_json
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from api.http.errors import RequestRefused
@@ -65,16 +66,21 @@ def reads(model: type[P]) -> Any:
     """The dependency of routes that take the parameters of a model."""
 
     async def read_model(request: Request) -> P:
-        try:
-            return model.model_validate(await read_parameters(request))
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            message = f"Validation failed: {field}: {first['msg']}"
-            raise RequestRefused(422, "invalid-body", message) from error
+        return await read_as(request, model)
 
     dependency: Callable[[Request], Awaitable[P]] = read_model
     return Depends(dependency)
+
+
+async def read_as(request: Request, model: type[P]) -> P:
+    """The parameters of a request as a model. Raises `RequestRefused` (400, 422)."""
+    try:
+        return model.model_validate(await read_parameters(request))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        message = f"Validation failed: {field}: {first['msg']}"
+        raise RequestRefused(422, "invalid-body", message) from error
 
 
 async def read_parameters(request: Request) -> dict[str, Any]:
@@ -83,13 +89,20 @@ async def read_parameters(request: Request) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         try:
-            form = await request.form(max_fields=_MOST_FIELDS)
+            async with request.form(max_fields=_MOST_FIELDS) as form:
+                pairs += [(name, await _form_value(given)) for name, given in form.multi_items()]
+        except RequestRefused:
+            raise
         except HTTPException as error:
             raise RequestRefused(400, "malformed-form", f"the form: {error.detail}") from error
-        pairs += form.multi_items()
     elif body := await request.body():
         pairs += _json_pairs(body)
     return expand_parameters(pairs)
+
+
+async def _form_value(given: UploadFile | str) -> bytes | str:
+    """A text, or the bytes of a file: the body's limit is theirs, too."""
+    return given if isinstance(given, str) else await given.read()
 
 
 def _json_pairs(body: bytes) -> Iterable[tuple[str, Any]]:

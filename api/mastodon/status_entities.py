@@ -11,10 +11,10 @@ import msgspec
 
 from api.mastodon.account_entities import AccountEntities
 from api.mastodon.content import content_html, hashtag_url, post_url, profile_url
+from api.mastodon.media_entities import media_attachment, shown_media
 from api.ports import Ports
 from api.schemas import encode_json
 from api.views.cache import IdCache
-from api.views.media import image_url
 from api.views.posts import PageEntry, rfc3339
 from commands.text import find_entities
 from events.hashtags import fold_hashtag
@@ -28,7 +28,6 @@ from projections.posts import POSTS, PostWithCounts
 CACHED_STATUSES: Final = 20_000
 
 _decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
-_decode_media: Final = msgspec.json.Decoder(tuple[Medium | str, ...]).decode
 
 
 class StatusPieces(NamedTuple):
@@ -37,7 +36,8 @@ class StatusPieces(NamedTuple):
     author: int
     text: str
     reply_to: int | None
-    has_media: bool
+    media: Sequence[Medium]
+    """With their alternative texts as written."""
     tags: frozenset[str]
     tail: bytes
 
@@ -157,6 +157,7 @@ class StatusEntities:
     ) -> StatusPieces:
         base_url = self._ports.base_url
         text = self._ports.open_text(row.text)
+        media = shown_media(row.media, self._ports.open_text)
         mentions = dict.fromkeys(name.lower() for name in _decode_names(row.mentions))
         tags = list(dict.fromkeys(map(fold_hashtag, _decode_names(row.hashtags))))
         rest: dict[str, Any] = {
@@ -167,7 +168,7 @@ class StatusEntities:
             "language": None,
             "in_reply_to_id": str(row.reply_to) if row.reply_to is not None else None,
             "in_reply_to_account_id": str(answered) if answered is not None else None,
-            "media_attachments": self._attachments(row.media),
+            "media_attachments": [media_attachment(one, base_url) for one in media],
             "mentions": [
                 {
                     "id": str(users[name]),
@@ -189,36 +190,4 @@ class StatusEntities:
             "poll": None,
         }
         tail = b"," + encode_json(rest)[1:-1]
-        has_media = bool(rest["media_attachments"])
-        return StatusPieces(row.author, text, row.reply_to, has_media, frozenset(tags), tail)
-
-    def _attachments(self, media: str) -> list[dict[str, Any]]:
-        if media == "[]":
-            return []
-        open_text = self._ports.open_text
-        return [
-            media_attachment(msgspec.structs.replace(one, alt=open_text(one.alt)), self._ports)
-            for one in _decode_media(media)
-            if isinstance(one, Medium) and one.type
-        ]
-
-
-def media_attachment(medium: Medium, ports: Ports) -> dict[str, Any]:
-    """An image as the entity `MediaAttachment`."""
-    url = image_url(medium.id, ports.base_url)
-    size = {
-        "width": medium.width,
-        "height": medium.height,
-        "size": f"{medium.width}x{medium.height}",
-        "aspect": medium.width / max(1, medium.height),
-    }
-    return {
-        "id": medium.id,
-        "type": "image",
-        "url": url,
-        "preview_url": f"{url}/thumbnail",
-        "remote_url": None,
-        "meta": {"original": size},
-        "description": medium.alt or None,
-        "blurhash": medium.blurhash or None,
-    }
+        return StatusPieces(row.author, text, row.reply_to, media, frozenset(tags), tail)

@@ -19,6 +19,7 @@ from api.mastodon.client_request import (
 )
 from api.mastodon.content import without_own_domain
 from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, Texts, reads
+from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost, rfc3339
 from commands.post import CreatePost, DeletePost, EditPost
@@ -41,6 +42,7 @@ class NewStatus(ClientParameters):
     status: Text = ""
     in_reply_to_id: OptionalText = None
     media_ids: Texts = Field(default_factory=list)
+    media_attributes: Any = None
     visibility: OptionalText = None
     spoiler_text: OptionalText = None
     sensitive: Flag = None
@@ -113,24 +115,40 @@ async def edit_status(
 ) -> Response:
     """Change one's own post; what is absent stays as it was."""
     new.refuse_unsupported()
-    if new.media_ids:
-        raise _unsupported("`media_ids`: the images of a post can't be changed")
+    await _refuse_changed_media(state, post, new)
     if "status" in new.model_fields_set:
         text = without_own_domain(new.status, state.ports.base_url)
         await run_seen(state, commands, EditPost(post, text))
     return entity(await render_status(state, post, commands.actor))
 
 
+async def _refuse_changed_media(state: ApiState, post: int, new: NewStatus) -> None:
+    """Clients send the images of a post with each edit; the ones that it has may be sent."""
+    pieces = (await state.statuses.pieces((post,))).get(post)
+    shown = {medium.id: medium.alt for medium in pieces.media} if pieces is not None else {}
+    if "media_ids" in new.model_fields_set and new.media_ids != list(shown):
+        raise _unsupported("`media_ids`: the images of a post can't be changed")
+    given = new.media_attributes if isinstance(new.media_attributes, list) else ()
+    for one in given:
+        alt = one.get("description") if isinstance(one, dict) else None
+        if alt is not None and alt != shown.get(str(one.get("id"))):
+            raise _unsupported("`media_attributes`: texts of a post's images can't be changed")
+
+
 @router.delete("/{id}")
 async def delete_status(commands: Commands, post: StatusId, state: CurrentState) -> Response:
-    """Delete one's own post. The answer has its text as written, to be posted again."""
-    pieces = await state.statuses.pieces((post,))
-    rendered = await render_status(state, post, commands.actor) if post in pieces else b"{}"
+    """Delete one's own post. The answer has its text as written, to be posted again, and its
+    images last another day.
+    """
+    pieces = (await state.statuses.pieces((post,))).get(post)
+    if pieces is None:
+        await run_seen(state, commands, DeletePost(post))
+        return entity({})
+    rendered = await render_status(state, post, commands.actor)
+    if pieces.author == commands.actor:
+        await state.media.offer_again(commands.actor, pieces.media)
     await run_seen(state, commands, DeletePost(post))
-    if rendered == b"{}":
-        return entity(rendered)
-    text: Any = pieces[post].text
-    return entity(rendered[:-1] + b',"text":%s}' % bytes(entity(text).body))
+    return entity(rendered[:-1] + b',"text":%s}' % encode_json(pieces.text))
 
 
 @router.get("/{id}/context")

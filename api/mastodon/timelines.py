@@ -55,7 +55,7 @@ async def _filter_entries(
         entry
         for entry in entries
         if entry.post in pieces
-        and not (wanted.only_media and not pieces[entry.post].has_media)
+        and not (wanted.only_media and not pieces[entry.post].media)
         and (tag is None or tag in pieces[entry.post].tags)
         and not (wanted.exclude_reblogs and entry.retweeter is not None)
         and not (

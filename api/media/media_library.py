@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from api.media.errors import ImageRefused, MediaUnavailable
+from api.media.errors import ImageRefused, MediaUnavailable, TooManyUploads
 from api.media.media_records import MediaRecords, Upload
 from api.media.media_store import ImageConverter, MediaStore, thumbnail_name
 from events.schema import Medium
@@ -72,6 +72,14 @@ class MediaLibrary(OwnUploads):
         await self.store.put(thumbnail_name(id), image.thumbnail)
         await self.store.put(id, image.content)
         return medium
+
+    async def offer_again(self, owner: int, media: Collection[Medium]) -> None:
+        """Have the owner's images last another day, although what shows them is about to go, so
+        that a post that takes its place can show them. Where that fails, they go with it.
+        """
+        for medium in media:
+            with suppress(MediaUnavailable, TooManyUploads):
+                await self._record(Upload(owner, medium, self._clock_ms()))
 
     async def _record(self, upload: Upload) -> None:
         """Before the files are stored: a file that no record knows would stay for ever."""

@@ -28,6 +28,8 @@ class ImageConverter(Protocol):
 
 
 THUMBNAIL_TYPE: Final = "image/webp"
+THUMBNAIL_SIDE: Final = 400
+"""Pixels that a thumbnail is wide or high, at most."""
 
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _TYPES: Final = (

@@ -10,15 +10,13 @@ from starlette.exceptions import HTTPException
 from api.http.errors import RequestRefused, problems
 from api.http.route import ApiRoute
 from api.http.tokens import Actor, require_account
+from api.http.uploads import FORM_BYTES, checked_upload, no_such_image
 from api.media.media_store import THUMBNAIL_TYPE, is_media_id, media_type, thumbnail_name
 from api.schemas import AltText, Image
 from api.state import ApiState, CurrentState
 from api.views.media import image_of
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1/media", tags=["media"])
-
-FORM_BYTES: Final = 64 << 10
-"""What a form may have beside its file."""
 
 _FILE_HEADERS: Final = {
     # The address says what the bytes are, so they never change.
@@ -88,7 +86,7 @@ async def change_alt(id: str, new: AltText, actor: Actor, state: CurrentState) -
     """Give an image of one's own, which nothing shows yet, another alternative text."""
     medium = await state.media.change_alt(actor, id, new.alt)
     if medium is None:
-        raise _no_such_image(id)
+        raise no_such_image(id)
     return image_of(medium, state.ports.base_url)
 
 
@@ -120,31 +118,21 @@ async def _read_form(request: Request, most_bytes: int) -> tuple[bytes, str]:
 
 async def _read_parts(form: FormData, most_bytes: int) -> tuple[bytes, str]:
     file, alt = form.get("file"), form.get("alt", "")
-    if not isinstance(file, UploadFile):
-        message = "send the image as the part `file` of a form (multipart/form-data), with a name"
-        raise RequestRefused(422, "invalid-body", message)
+    sent = await file.read(most_bytes + 1) if isinstance(file, UploadFile) else None
+    content = checked_upload("file", sent, most_bytes)
     if not isinstance(alt, str):
         raise RequestRefused(422, "invalid-body", "`alt`: it should be a text, not a file")
     if unknown := form.keys() - {"file", "alt"}:
         message = f"`{min(unknown)[:40]}` is no field of this: leave it out (it takes file, alt)"
         raise RequestRefused(422, "invalid-body", message)
-    content = await file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        message = f"the image is larger than {most_bytes:,} bytes: save it smaller"
-        raise RequestRefused(413, "body-too-large", message)
     return content, alt
 
 
 async def _read_file(state: ApiState, id: str, name: str) -> bytes:
     content = await state.media.store.read(name) if is_media_id(id) else None
     if content is None:
-        raise _no_such_image(id)
+        raise no_such_image(id)
     return content
-
-
-def _no_such_image(id: str) -> RequestRefused:
-    message = f"there is no image {id[:64]} (any more); check the id"
-    return RequestRefused(404, "media-not-found", message)
 
 
 def _bytes_response(request: Request, content: bytes, type: str, etag: str) -> Response:

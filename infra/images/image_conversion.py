@@ -17,14 +17,13 @@ import blurhash
 from PIL import GifImagePlugin, Image, ImageCms, ImageSequence, UnidentifiedImageError
 
 from api.media.errors import ImageRefused
-from api.media.media_store import ConvertedImage
+from api.media.media_store import THUMBNAIL_SIDE, ConvertedImage
 
 MAX_PIXELS: Final = 40_000_000
 """Of all frames together: 160 MB while it is decoded."""
 MAX_SIDE: Final = 16_383
 """What WebP can have."""
 MAX_FRAMES: Final = 500
-THUMBNAIL_SIDE: Final = 400
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF")
 _TYPES: Final = {form: f"image/{form.lower()}" for form in _FORMATS}

@@ -13,7 +13,7 @@ from contextlib import aclosing
 import psutil
 from PIL import Image, ImageOps
 
-from infra.images.image_conversion import THUMBNAIL_SIDE
+from api.media.media_store import THUMBNAIL_SIDE
 from infra.images.image_workers import ImageWorkers
 from tests.bench.result import Result
 from tests.support.media import draw_image, encode

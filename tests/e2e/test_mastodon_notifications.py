@@ -97,6 +97,8 @@ async def test_a_stranger_may_search_but_not_resolve(
     "given",
     [
         {"avatar": "x"},
+        {"discoverable": "false"},
+        {"source[language]": "en"},
         {"locked": "true"},
         {"bot": "1"},
         {"fields_attributes[0][name]": "home"},

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from PIL import Image
 
+from api.http.uploads import FORM_BYTES
 from api.media.media_follower import MediaFollower
 from api.media.media_library import MOST_UNSHOWN
-from api.v1.media import FORM_BYTES
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
 from tests.support.media import image_bytes
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from api.media.errors import ImageRefused
-from infra.images.image_conversion import MAX_FRAMES, THUMBNAIL_SIDE, convert_image
+from api.media.media_store import THUMBNAIL_SIDE
+from infra.images.image_conversion import MAX_FRAMES, convert_image
 from tests.support.media import draw_image, encode, image_bytes
 
 WHITE = "TSUA"
