@@ -67,6 +67,7 @@ from api.v1 import (
     recommendations,
     relations,
     search,
+    stream,
     timelines,
     trends,
 )
@@ -84,7 +85,7 @@ IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
 
 RESOURCES: Final = (
     accounts, posts, search, media, timelines, relations, notifications, trends, recommendations,
-    clicks, analytics, click_analytics, admin, bulk, events, health,
+    clicks, analytics, click_analytics, admin, bulk, events, stream, health,
 )  # fmt: skip
 
 MASTODON_FACE: Final = (

@@ -161,6 +161,7 @@ NO_VIEWS = (
     "/v1/events",
     "/v1/media",
     "/v1/projections",
+    "/v1/stream",
 )
 """Beginnings of addresses that show other things than views, or the views' own state."""
 

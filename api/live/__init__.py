@@ -1,0 +1,1 @@
+"""What is told to connected readers as it happens."""
