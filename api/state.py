@@ -9,6 +9,7 @@ from api.bulk.command_importer import CommandImporter
 from api.http.metrics import RequestMetrics
 from api.http.request_log import RequestLog
 from api.http.streaming_response import OpenStreams
+from api.live.hub import LiveHub
 from api.mastodon.status_entities import StatusEntities
 from api.media.media_library import MediaLibrary
 from api.ports import Ports
@@ -41,6 +42,7 @@ class ApiState:
         self.metrics = RequestMetrics(ports.projection_lags, ports.render_shared_metrics)
         self.request_log = RequestLog(ports.access_log)
         self.open_streams = OpenStreams()
+        self.live = LiveHub(ports, self.post_views)
 
 
 async def _current_state(request: Request) -> ApiState:

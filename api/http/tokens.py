@@ -1,11 +1,13 @@
 """Who asks: dependencies that read a request's access token, and check what it allows."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
 from api.accounts.access_tokens import USER_SCOPE, TokenClaims
+from api.accounts.errors import ExpiredToken, InvalidToken
 from api.http.errors import RequestRefused, token_missing, unauthorized
 from api.state import ApiState, CurrentState
 
@@ -30,6 +32,23 @@ def read_token(state: ApiState, header: str, scope: str | None) -> TokenClaims:
     if scope is not None:
         require_scope(claims, scope)
     return claims
+
+
+def token_check(request: Request, state: ApiState, scope: str) -> Callable[[], Awaitable[bool]]:
+    """What says whether a request's token still holds, while its response goes on.
+
+    It raises `AccountError` where that can't be known.
+    """
+    header = request.headers["authorization"]
+
+    async def holds() -> bool:
+        try:
+            read_token(state, header, scope)
+        except (RequestRefused, InvalidToken, ExpiredToken):
+            return False
+        return True
+
+    return holds
 
 
 def require_scope(claims: TokenClaims, *scopes: str) -> None:

@@ -1,272 +1,294 @@
 """What happens, told to the readers who are connected to this process.
 
 One task follows the log up to where the views are, so a reader never hears of what a query would
-not show yet. An event is looked at once, whatever the number of readers; it is rendered only if it
+not show yet. An event is looked at once, whatever the number of readers, and rendered only if it
 concerns one. Positions of the log are the ids, so a reader that comes back names the last one, and
 gets what it missed out of the log. Views play no part in what is told: a rebuild tells nothing.
 """
 
 import asyncio
+import logging
 from asyncio import Task
-from collections import deque
-from collections.abc import AsyncGenerator, Collection, Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Final
 
-from api.http.streaming_response import server_sent_event
+from api.accounts.errors import AccountError
+from api.http.errors import EXPECTED_ERRORS, RequestRefused, unauthorized
+from api.live.live_messages import LiveMessages
+from api.live.live_reader import (
+    LAST_ORDINAL,
+    LiveFormat,
+    LiveMessage,
+    LiveReader,
+    MessageId,
+    Subscription,
+    Topics,
+)
+from api.live.live_update import LIVE_TYPES, related_users
+from api.live.reader_index import ReaderIndex
+from api.ports import Ports
 from api.schemas import encode_json
-from api.views.notifications import render_notifications, shown_notifications
-from api.views.posts import SinglePost
+from api.views.posts import PostViews
+from api.views.trends import current_trends
 from events.codec import EVENT_CODEC
 from events.envelope import RecordedEvent
 from events.log import run_read
-from events.schema import (
-    EVENT_TYPES,
-    PostCreated,
-    PostDeleted,
-    PostEdited,
-    PostLiked,
-    PostRetweeted,
-    UserBlocked,
-    UserDeleted,
-    UserFollowed,
-    UserMuted,
-    UserUnblocked,
-    UserUnfollowed,
-    UserUnmuted,
-)
-from projections.home.viewer import ViewerContext
-from projections.notifications import (
-    FOLLOW,
-    LIKE,
-    MENTION,
-    POST_AUTHORS,
-    RETWEET,
-    NotificationEntry,
-    notification_id,
-)
+from events.schema import UserDeleted
 from projections.profiles import read_profiles
-
-if TYPE_CHECKING:
-    from api.state import ApiState
 
 LIVE_VIEWS: Final = ("notifications", "posts", "profiles", "timeline")
 """What must show an event before readers hear of it."""
 
-MAX_UNSENT: Final = 1000
-"""Messages that may wait for a slow reader; then its stream ends, and it resumes."""
+HEARTBEAT: Final = 15.0
+"""Seconds after which a quiet stream sends a sign of life."""
+
+CHECK_SECONDS: Final = 1.0
+"""How often tokens are checked again."""
+
+TREND_SECONDS: Final = 30.0
+"""How often it is looked whether trends have changed."""
+
+TRENDS: Final = 10
 
 _BATCH: Final = 500
 _WAIT_SECONDS: Final = 15.0
 _PAUSE_SECONDS: Final = 0.05
 
-_RELATIONS: Final = (
-    UserFollowed, UserUnfollowed, UserBlocked, UserUnblocked, UserMuted, UserUnmuted,
-)  # fmt: skip
-_TYPES: Final = tuple(
-    EVENT_TYPES[kind][0]
-    for kind in (
-        PostCreated, PostEdited, PostDeleted, PostLiked, PostRetweeted, UserDeleted, *_RELATIONS,
-    )
-)  # fmt: skip
-_USER_FIELDS: Final = ("followee", "follower", "blocker", "blocked", "muter", "muted")
+_FAILED: Final = RequestRefused(
+    503, "stream-failed", "the stream broke on our side: resume behind the last message"
+)
+_TOKEN_ENDED: Final = unauthorized("token-invalid", "the token holds no more: sign in again")
+_ACCOUNT_GONE: Final = unauthorized(
+    "account-gone", "the account was deleted: its tokens are worthless"
+)
 
-
-class LiveReader:
-    """A connected reader: the messages that wait to be sent."""
-
-    def __init__(self, user: int, handle: str, context: ViewerContext) -> None:
-        self.user = user
-        self.handle = handle
-        self.context = context
-        self.unsent: deque[bytes] = deque()
-        self.changed = asyncio.Event()
-        self.ended = False
-
-    def put(self, message: bytes) -> None:
-        """Give it a message; one too many ends it."""
-        if len(self.unsent) >= MAX_UNSENT:
-            self.end()
-        if not self.ended:
-            self.unsent.append(message)
-            self.changed.set()
-
-    def end(self) -> None:
-        """Send nothing more."""
-        self.ended = True
-        self.unsent.clear()
-        self.changed.set()
-
-
-class LiveMessage(NamedTuple):
-    """What a stream tells: a name, JSON, and whom."""
-
-    name: str
-    data: bytes
-    readers: Collection[LiveReader]
+_logger = logging.getLogger(__name__)
 
 
 class LiveHub:
-    """The readers of a process, and the task that tells them; it runs while there are any."""
+    """The connected readers of a process, and the tasks that tell them; these run while there are
+    any. A failure ends all streams with an error, and the next reader starts the tasks again.
+    """
 
-    def __init__(self, state: "ApiState") -> None:
-        self._state = state
-        self._readers: set[LiveReader] = set()
+    def __init__(self, ports: Ports, post_views: PostViews) -> None:
+        self._ports = ports
+        self._post_views = post_views
+        self._messages = LiveMessages(ports)
+        self._index = ReaderIndex()
         self._position = 0
-        self._following: Task[None] | None = None
+        """Everything up to here was told to the readers of the index."""
+        self._between_events = asyncio.Lock()
+        self._tasks: list[Task[None]] = []
+        self._trends: LiveMessage | None = None
+        self._trending_tags: list[str] = []
 
-    async def connect(self, user: int) -> tuple[LiveReader, int] | None:
-        """A new reader, and the position behind which it hears of everything; None where there is
-        no such account (any more). `disconnect` it."""
-        views = self._state.ports.views
-        profile = (await read_profiles(views.current_store("profiles"), (user,))).get(user)
+    async def connect(
+        self,
+        user: int,
+        live_format: LiveFormat,
+        allowed: Callable[[], Awaitable[bool]],
+        after: MessageId | None = None,
+    ) -> LiveReader:
+        """A new reader, who has been told everything up to `after`, or up to now. `tell` it.
+
+        Raises `RequestRefused` (401) where there is no such account (any more), `StoreError`.
+        """
+        self._post_views.apply_invalidations()
+        store = self._ports.views.current_store("profiles")
+        profile = (await read_profiles(store, (user,))).get(user)
         if profile is None:
-            return None
-        context = await self._state.ports.home.viewer_context(user)
-        if self._following is None or self._following.done():
-            self._position = self._visible_position()
-            self._following = asyncio.get_running_loop().create_task(self._follow())
-        reader = LiveReader(user, profile.handle, context)
-        self._readers.add(reader)
-        return reader, self._position
+            raise _ACCOUNT_GONE
+        context = await self._ports.home.viewer_context(user)
+        if after is None:
+            after = MessageId(self._visible_position(), LAST_ORDINAL)
+        return LiveReader(user, profile.handle, context, live_format, after, allowed)
 
-    def disconnect(self, reader: LiveReader) -> None:
-        """Forget a reader."""
-        reader.end()
-        self._readers.discard(reader)
-        if not self._readers and self._following is not None:
-            self._following.cancel()
-            self._following = None
+    async def tell(self, reader: LiveReader) -> AsyncGenerator[bytes, None]:
+        """What a reader is told: first what it missed, then what happens, until it is ended."""
+        try:
+            async for frames in self._catch_up(reader):
+                yield frames
+            while frames := await reader.take():
+                yield frames
+        except EXPECTED_ERRORS as error:
+            _logger.warning("a live stream could not be resumed: %s", error)
+            reader.end(_FAILED)
+        finally:
+            self._index.remove_reader(reader)
+            reader.end()
+            if not self._index:
+                self._stop()
 
-    async def missed(
-        self, reader: LiveReader, after: int, until: int
+    def subscribe(self, reader: LiveReader, label: tuple[str, ...], topics: Topics) -> None:
+        """Tell a reader one stream more."""
+        self.unsubscribe(reader, label)
+        one = reader.subscriptions[label] = Subscription(reader, label, topics)
+        if reader in self._index.readers_of(reader.user):
+            self._index.add_subscription(one)
+
+    def unsubscribe(self, reader: LiveReader, label: tuple[str, ...]) -> None:
+        """Tell a reader one stream less."""
+        if (one := reader.subscriptions.pop(label, None)) is not None:
+            self._index.remove_subscription(one)
+
+    async def _catch_up(self, reader: LiveReader) -> AsyncGenerator[bytes, None]:
+        """What a reader missed; then it is among the readers of the index.
+
+        Messages of now don't wait for it meanwhile, however long it takes.
+        """
+        alone = ReaderIndex()
+        alone.add_reader(reader)
+        while True:
+            async with self._between_events:
+                self._start()
+                until = self._position
+                if reader.after >= (until, LAST_ORDINAL):
+                    self._post_views.apply_invalidations()
+                    reader.context = await self._ports.home.viewer_context(reader.user)
+                    self._index.add_reader(reader)
+                    break
+            async for frames in self._replay(reader, until, alone):
+                yield frames
+            reader.after = MessageId(until, LAST_ORDINAL)
+            if not await reader.allowed():
+                reader.end(_TOKEN_ENDED)
+        self._put_heartbeat(reader)
+        if self._trends is not None:
+            for one in reader.subscriptions.values():
+                if one.topics.trends:
+                    self._put(reader, reader.live_format.frame(self._trends, one.label, None))
+
+    async def _replay(
+        self, reader: LiveReader, until: int, alone: ReaderIndex
     ) -> AsyncGenerator[bytes, None]:
-        """The messages for one reader of the events between two positions."""
-        while after < until:
-            batch = await self._read_batch(after, until)
+        log, after = self._ports.log, reader.after
+        batch: list[RecordedEvent] = []
+        if after.ordinal < LAST_ORDINAL:
+            stored = await run_read(log, log.event_at, after.position)
+            batch = [EVENT_CODEC.decode_stored(stored)] if stored is not None else []
+        position, more = after.position, True
+        while True:
             for recorded in batch:
-                for message in await self._messages(recorded, (reader,)):
-                    if message.readers:
-                        yield _render(message, recorded.position)
-            after = batch[-1].position if len(batch) == _BATCH else until
+                for delivery in await self._messages.find(recorded, alone):
+                    id = MessageId(recorded.position, delivery.ordinal)
+                    if id > after:
+                        for one in delivery.subscriptions:
+                            yield reader.live_format.frame(delivery.message, one.label, id)
+            if not more or position >= until:
+                return
+            batch = await self._read_batch(position, until)
+            more = len(batch) == _BATCH
+            position = batch[-1].position if batch else until
+
+    def _start(self) -> None:
+        if not self._tasks:
+            self._position = self._visible_position()
+            loop = asyncio.get_running_loop()
+            self._tasks = [loop.create_task(self._run(one)) for one in (self._follow, self._attend)]
+
+    def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+        self._trends = None
+
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what goes on for ever; its failure is that of every stream."""
+        try:
+            await work()
+        except Exception:
+            _logger.exception("live streams failed; their readers come back")
+            for reader in list(self._index):
+                self._index.remove_reader(reader)
+                reader.end(_FAILED)
+            self._stop()
 
     def _visible_position(self) -> int:
-        return min(map(self._state.ports.views.known_position, LIVE_VIEWS))
+        return min(map(self._ports.views.known_position, LIVE_VIEWS))
 
     async def _follow(self) -> None:
-        try:
-            while True:
-                until = self._visible_position()
-                if until > self._position:
-                    await self._tell(until)
-                    continue
-                # Any number behind the position will do: positions have holes.
-                await self._state.ports.wait_for(LIVE_VIEWS, self._position + 1, _WAIT_SECONDS)
-                if self._visible_position() <= self._position:
-                    await asyncio.sleep(_PAUSE_SECONDS)
-        finally:
-            # What went wrong ends the streams, and their readers come back.
-            for reader in self._readers:
-                reader.end()
+        while True:
+            until = self._visible_position()
+            if until > self._position:
+                await self._tell_batch(until)
+                continue
+            # Any number behind the position will do: positions have holes.
+            await self._ports.wait_for(LIVE_VIEWS, self._position + 1, _WAIT_SECONDS)
+            if self._visible_position() <= self._position:
+                await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _tell(self, until: int) -> None:
+    async def _tell_batch(self, until: int) -> None:
         batch = await self._read_batch(self._position, until)
-        self._state.post_views.apply_invalidations()
         for recorded in batch:
-            await self._refresh_readers(recorded)
-            for message in await self._messages(recorded, tuple(self._readers)):
-                if message.readers:
-                    line = _render(message, recorded.position)
-                    for reader in message.readers:
-                        reader.put(line)
-            self._position = recorded.position
+            async with self._between_events:
+                self._post_views.apply_invalidations()
+                await self._tell_event(recorded)
+                self._position = recorded.position
         if len(batch) < _BATCH:
             self._position = until
 
+    async def _tell_event(self, recorded: RecordedEvent) -> None:
+        if isinstance(recorded.event, UserDeleted):
+            for reader in self._index.readers_of(recorded.event.user):
+                reader.end(_ACCOUNT_GONE)
+        for user in related_users(recorded):
+            for reader in self._index.readers_of(user):
+                context = await self._ports.home.viewer_context(user)
+                self._index.change_context(reader, context)
+        for delivery in await self._messages.find(recorded, self._index):
+            id = MessageId(recorded.position, delivery.ordinal)
+            frames: dict[tuple[str, ...], bytes] = {}
+            for one in delivery.subscriptions:
+                if id > one.reader.after:
+                    frame = frames.get(one.label)
+                    if frame is None:
+                        frame = one.reader.live_format.frame(delivery.message, one.label, id)
+                        frames[one.label] = frame
+                    self._put(one.reader, frame)
+
     async def _read_batch(self, after: int, until: int) -> list[RecordedEvent]:
-        log = self._state.ports.log
-        stored = await run_read(log, log.read_all, after, types=_TYPES, limit=_BATCH, until=until)
+        log = self._ports.log
+        stored = await run_read(
+            log, log.read_all, after, types=LIVE_TYPES, limit=_BATCH, until=until
+        )
         return [EVENT_CODEC.decode_stored(one) for one in stored]
 
-    async def _refresh_readers(self, recorded: RecordedEvent) -> None:
-        """After a change of relations, whom a reader follows and hides."""
-        event = recorded.event
-        if isinstance(event, UserDeleted):
-            for reader in [one for one in self._readers if one.user == event.user]:
-                reader.end()
-        elif isinstance(event, _RELATIONS):
-            users = {getattr(event, name, 0) for name in _USER_FIELDS}
-            for reader in [one for one in self._readers if one.user in users]:
-                reader.context = await self._state.ports.home.viewer_context(reader.user)
+    def _put(self, reader: LiveReader, frame: bytes) -> None:
+        reader.last_put = asyncio.get_running_loop().time()
+        reader.put(frame)
 
-    async def _messages(
-        self, recorded: RecordedEvent, readers: Collection[LiveReader]
-    ) -> list[LiveMessage]:
-        """What an event tells which of the readers."""
-        found = []
-        told = await self._home_message(recorded, readers)
-        if told is not None:
-            found.append(told)
-        for reader, entry in await self._notified(recorded, readers):
-            for shown in await shown_notifications(self._state, reader.user, [entry]):
-                data = await render_notifications(self._state, reader.user, [shown], 0)
-                if data != b"[]":
-                    found.append(LiveMessage("notification", data[1:-1], (reader,)))
-        return found
+    def _put_heartbeat(self, reader: LiveReader) -> None:
+        through = max(reader.after, MessageId(self._position, LAST_ORDINAL))
+        self._put(reader, reader.live_format.heartbeat(through))
 
-    async def _home_message(
-        self, recorded: RecordedEvent, readers: Collection[LiveReader]
-    ) -> LiveMessage | None:
-        """A post, retweet, edit or deletion, for those in whose home timelines it is."""
-        event, views = recorded.event, self._state.post_views
-        match event:
-            case PostCreated() | PostEdited() | PostDeleted():
-                actor = author = event.author
-            case PostRetweeted():
-                actor, author = event.user, event.author
-            case _:
-                return None
-        concerned = [
-            one
-            for one in readers
-            if actor in one.context.authors and author not in one.context.hidden
-        ]
-        if not concerned:
-            return None
-        if isinstance(event, PostDeleted):
-            return LiveMessage("delete", encode_json({"id": str(event.post)}), concerned)
-        retweeter = actor if isinstance(event, PostRetweeted) else None
-        page = await views.render_page([SinglePost(event.post, retweeter)], 0)
-        name = "edit" if isinstance(event, PostEdited) else "post"
-        return LiveMessage(name, page[1:-1], concerned) if page != b"[]" else None
+    async def _attend(self) -> None:
+        """Check tokens, send signs of life, and look at the trends."""
+        time = asyncio.get_running_loop().time
+        look_at = 0.0
+        while True:
+            if self._index.hearing_trends() and time() >= look_at:
+                await self._tell_trends()
+                look_at = time() + TREND_SECONDS
+            await asyncio.sleep(CHECK_SECONDS)
+            for reader in list(self._index):
+                if not await self._is_allowed(reader):
+                    reader.end(_TOKEN_ENDED)
+                elif not reader.has_unsent and time() - reader.last_put >= HEARTBEAT:
+                    self._put_heartbeat(reader)
 
-    async def _notified(
-        self, recorded: RecordedEvent, readers: Iterable[LiveReader]
-    ) -> list[tuple[LiveReader, NotificationEntry]]:
-        event, id = recorded.event, notification_id(recorded.id)
-        handles: set[str] = set()
-        recipient = 0
-        match event:
-            case PostLiked(post=post, user=actor, author=recipient):
-                kind = LIKE
-            case PostRetweeted(post=post, user=actor, author=recipient):
-                kind = RETWEET
-            case UserFollowed(followee=recipient, follower=actor):
-                kind, post = FOLLOW, 0
-            case PostCreated(post=post, author=actor, reply_to=reply_to, mentions=mentions):
-                kind, handles = MENTION, {name.lower() for name in mentions}
-                if reply_to is not None:
-                    store = self._state.ports.views.current_store("notifications")
-                    answered = await store.get(POST_AUTHORS, (reply_to,))
-                    recipient = answered.author if answered else 0
-            case _:
-                return []
-        entry = NotificationEntry(id, kind, actor, post)
-        return [
-            (one, entry)
-            for one in readers
-            if one.user != actor and (one.user == recipient or one.handle in handles)
-        ]
+    async def _is_allowed(self, reader: LiveReader) -> bool:
+        try:
+            return await reader.allowed()
+        except AccountError as error:
+            _logger.warning("a live stream was ended: its token can't be checked: %s", error)
+            return False
 
-
-def _render(message: LiveMessage, position: int) -> bytes:
-    return server_sent_event(message.data.decode(), message.name, position).encode()
+    async def _tell_trends(self) -> None:
+        found = await current_trends(self._ports, TRENDS)
+        tags = [one.tag for one in found]
+        if self._trends is not None and tags == self._trending_tags:
+            return
+        data = encode_json([one.model_dump(exclude_none=True) for one in found])
+        self._trends, self._trending_tags = LiveMessage("trends", data), tags
+        for one in self._index.hearing_trends():
+            self._put(one.reader, one.reader.live_format.frame(self._trends, one.label, None))

@@ -1,30 +1,73 @@
 """`GET /v1/stream`: what is new for a signed-in user, as it happens."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Request, Response
 
 from api.accounts.access_tokens import USER_SCOPE
-from api.accounts.errors import InvalidToken
-from api.http.errors import RequestRefused, problems, unauthorized
+from api.http.errors import RequestRefused, problems, translate_error
 from api.http.request import QUERY_PROBLEMS
 from api.http.route import ApiRoute
 from api.http.streaming_response import EVENT_STREAM, StreamedResponse
-from api.http.tokens import Reader, read_token, requires_scope
-from api.live.hub import LiveHub, LiveReader
-from api.state import CurrentState
+from api.http.tokens import Reader, requires_scope, token_check
+from api.live.hub import LiveHub
+from api.live.live_reader import LAST_ORDINAL, LiveMessage, LiveReader, MessageId, Topics
+from api.live.live_update import LiveUpdate, UpdateKind
+from api.schemas import encode_json
+from api.state import ApiState, CurrentState
+from api.views.notifications import render_notifications, shown_notifications
 from events.ids.snowflake import parse_decimal
 from events.log import run_read
+from projections.notifications import NotificationEntry
+from projections.timeline import TimelineEntry
 
-HEARTBEAT: Final = 15.0
-"""Seconds after which a quiet stream sends a sign of life."""
-
-TOKEN_CHECK: Final = 2.0
-"""Seconds after which a stream's token is checked again."""
+_NEWS: Final = Topics(home=True, notifications=True, trends=True)
+_NAMES: Final = {
+    UpdateKind.POST: "post",
+    UpdateKind.RETWEET: "post",
+    UpdateKind.EDIT: "edit",
+    UpdateKind.DELETE: "delete",
+}
+"""The names of messages; others are not told."""
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["live"])
+
+
+@dataclass(frozen=True, slots=True)
+class NewsFormat:
+    """The messages of `GET /v1/stream`: a `LiveFormat`, the same for all of a process."""
+
+    state: ApiState
+
+    async def render_update(self, update: LiveUpdate) -> LiveMessage | None:
+        """A post, without marks of a reader; the id of a deleted one."""
+        name = _NAMES.get(update.kind)
+        if name is None:
+            return None
+        if update.kind == UpdateKind.DELETE:
+            return LiveMessage(name, encode_json({"id": str(update.post)}))
+        retweeter = update.actor if update.is_retweet else None
+        entry = TimelineEntry(update.event, update.post, retweeter)
+        page = await self.state.post_views.render_page([entry], 0)
+        return LiveMessage(name, page[1:-1]) if page != b"[]" else None
+
+    async def render_notification(self, user: int, entry: NotificationEntry) -> LiveMessage | None:
+        """A notification as `GET /v1/notifications` has it."""
+        shown = await shown_notifications(self.state, user, [entry])
+        page = await render_notifications(self.state, user, shown, 0)
+        return LiveMessage("notification", page[1:-1]) if page != b"[]" else None
+
+    def frame(self, message: LiveMessage, label: tuple[str, ...], id: MessageId | None) -> bytes:
+        """A server-sent event, with an id where it can be resumed from."""
+        line = b"id: %d-%d\n" % id if id is not None else b""
+        return b"event: %s\n%sdata: %s\n\n" % (message.name.encode(), line, message.data)
+
+    def heartbeat(self, through: MessageId) -> bytes:
+        """A comment. Its id is where a client resumes that has heard nothing since."""
+        return b": still here\nid: %d-%d\n\n" % through
 
 
 @router.get(
@@ -41,55 +84,47 @@ async def stream_news(
     state: CurrentState,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """New posts of the home timeline, edits, deletions and notifications, as server-sent events.
+    """New posts of the home timeline, edits, deletions, notifications and trends, as server-sent
+    events: `post`, `edit`, `delete`, `notification`, `trends`, and `problem` where it ends.
 
     A stream goes on behind the id in `Last-Event-ID`, and begins now without one.
     """
-    after = None
-    if last_event_id:
-        after = parse_decimal(last_event_id)
-        log = state.ports.log
-        if after is None or after > await run_read(log, log.head):
-            message = "`Last-Event-ID` must be the id of an event of this stream"
-            raise RequestRefused(422, "invalid-position", message)
-        await run_read(log, log.read_all, after, limit=1)
-    header = request.headers["authorization"]
-
-    def token_holds() -> bool:
-        try:
-            read_token(state, header, USER_SCOPE)
-        except (RequestRefused, InvalidToken):
-            return False
-        return True
-
-    connected = await state.live.connect(reader)
-    if connected is None:
-        raise unauthorized("account-gone", "the account was deleted: its tokens are worthless")
-    chunks = _news(state.live, *connected, after, token_holds)
+    after = await _parse_id(state, last_event_id) if last_event_id else None
+    connected = await state.live.connect(
+        reader, NewsFormat(state), token_check(request, state, USER_SCOPE), after
+    )
+    state.live.subscribe(connected, (), _NEWS)
+    chunks = _news(state.live, connected)
     return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
 
 
-async def _news(
-    hub: LiveHub, reader: LiveReader, at: int, after: int | None, token_holds: Callable[[], bool]
-) -> AsyncGenerator[bytes, None]:
-    time = asyncio.get_running_loop().time
-    try:
-        yield b"retry: 1000\nid: %d\n\n" % (at if after is None else after)
-        if after is not None:
-            async for message in hub.missed(reader, after, at):
-                yield message
-        silent_since = time()
-        while not reader.ended and token_holds():
-            if reader.unsent:
-                yield reader.unsent.popleft()
-                silent_since = time()
-                continue
-            reader.changed.clear()
-            try:
-                await asyncio.wait_for(reader.changed.wait(), TOKEN_CHECK)
-            except TimeoutError:
-                if time() - silent_since >= HEARTBEAT:
-                    yield b": still here\n\n"
-                    silent_since = time()
-    finally:
-        hub.disconnect(reader)
+async def _parse_id(state: ApiState, text: str) -> MessageId:
+    """Raises `RequestRefused` (422), `NoSuchPosition`."""
+    position, _, ordinal = text.partition("-")
+    id = MessageId(_number(position), _number(ordinal or str(LAST_ORDINAL)))
+    log = state.ports.log
+    if id.position > await run_read(log, log.head) or id.ordinal > LAST_ORDINAL:
+        raise _no_such_id()
+    await run_read(log, log.read_all, id.position, limit=1)
+    return id
+
+
+def _number(text: str) -> int:
+    if (number := parse_decimal(text)) is None:
+        raise _no_such_id()
+    return number
+
+
+def _no_such_id() -> RequestRefused:
+    message = "`Last-Event-ID` must be the id of a message of this stream"
+    return RequestRefused(422, "invalid-position", message)
+
+
+async def _news(hub: LiveHub, reader: LiveReader) -> AsyncGenerator[bytes, None]:
+    yield b"retry: 1000\n\n"
+    async with aclosing(hub.tell(reader)) as chunks:
+        async for chunk in chunks:
+            yield chunk
+    if reader.problem is not None:
+        problem = translate_error(reader.problem).problem.model_dump_json().encode()
+        yield b"event: problem\ndata: %s\n\n" % problem

@@ -8,10 +8,9 @@ from api.http.errors import problems
 from api.http.paging import LimitQuery
 from api.http.request import QUERY_PROBLEMS, AtTime, fresh_views
 from api.http.route import ApiRoute
-from api.schemas import Trend, TrendPeriod
+from api.schemas import Trend
 from api.state import CurrentState
-from api.views.posts import rfc3339
-from projections import trending
+from api.views.trends import current_trends, trends_at
 
 DEFAULT_TRENDS: Final = 10
 MAX_TRENDS: Final = 50
@@ -26,24 +25,8 @@ async def list_trends(
     state: CurrentState, at: AtTime, limit: LimitQuery = DEFAULT_TRENDS
 ) -> list[Trend]:
     """Hashtags used more than usual; with `at` as it was then."""
+    limit = min(limit, MAX_TRENDS)
     if at is None:
-        store, ms = state.ports.views.current_store("trending"), state.ports.clock_ms()
-    else:
-        ms = at.ms
-        store = (await state.ports.time_travel.stores_at(("trending",), ms, at.reader))["trending"]
-    found = await trending.find_trends(store, ms, min(limit, MAX_TRENDS))
-    return [_to_json(trend) for trend in found]
-
-
-def _to_json(trend: trending.TrendingTag) -> Trend:
-    history = [
-        TrendPeriod(since=rfc3339(use.since), uses=use.uses, accounts=use.accounts)
-        for use in trend.history
-    ]
-    return Trend(
-        tag=trend.tag,
-        score=trend.score,
-        uses=trend.uses,
-        accounts=trend.accounts,
-        history=history,
-    )
+        return await current_trends(state.ports, limit)
+    stores = await state.ports.time_travel.stores_at(("trending",), at.ms, at.reader)
+    return await trends_at(stores["trending"], at.ms, limit)
