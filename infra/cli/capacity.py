@@ -2,21 +2,16 @@
 
 import json
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from infra.cli.errors import UserError
 from infra.cli.options import json_option
 from infra.cli.output import echo, echo_json, print_table
-from infra.simulation.capacity import (
-    DELIVERIES,
-    LOG_EVENTS,
-    RELAY_EVENTS,
-    WORKER_EVENTS,
-    CapacityPlan,
-    Community,
-    plan_capacity,
-)
+from infra.simulation.capacity import CapacityPlan, Community, plan_capacity
+from infra.simulation.measured_figures import InvalidFigures, MeasuredFigures, read_figures
 
 _HELP: Final = {
     "users": "Accounts.",
@@ -60,11 +55,18 @@ def _with_options(command: Any) -> Any:
 
 @click.command()
 @_with_options
+@click.option(
+    "--figures",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What `make bench` measured elsewhere: its infra/simulation/measured.json.",
+)
 @json_option
-def capacity(as_json: bool, **asked: Any) -> None:
+def capacity(file: Path | None, as_json: bool, **asked: Any) -> None:
     """Say what a community asks for: events, bytes, cores, partitions, shards, machines.
 
-    The defaults are those of ten million users. docs/capacity.md explains each line.
+    The defaults are those of ten million users. What one process does was measured by `make bench`.
+    docs/capacity.md explains each line.
 
     Example: starling capacity --users 100000 --daily-users 40000 --posters 5000
     """
@@ -73,11 +75,16 @@ def capacity(as_json: bool, **asked: Any) -> None:
         raise click.BadParameter("there must be as many users as daily users, and these as posters")
     if community.image_share > 1:
         raise click.BadParameter("is a share, 0 to 1", param_hint="--image-share")
-    plan = plan_capacity(community)
+    try:
+        measured = read_figures(file)
+    except InvalidFigures as error:
+        raise UserError(str(error), exit_code=2) from error
+    plan = plan_capacity(community, measured)
     if as_json:
-        echo_json(json.dumps({"asked": asdict(community), "plan": asdict(plan)}))
+        parts = {"asked": community, "measured": measured, "plan": plan}
+        echo_json(json.dumps({name: asdict(part) for name, part in parts.items()}))
         return
-    print_table(("what", "amount", "one of ours was measured at"), _rows(plan))
+    print_table(("what", "amount", "one of ours was measured at"), _rows(plan, measured))
     if community == Community():
         echo(
             f"Profiles and a day's images are {_bytes(plan.notes_sum)} (10 million x 100 kB + 12 "
@@ -85,16 +92,24 @@ def capacity(as_json: bool, **asked: Any) -> None:
         )
 
 
-def _rows(plan: CapacityPlan) -> list[tuple[str, str, str]]:
+def _rows(plan: CapacityPlan, one: MeasuredFigures) -> list[tuple[str, str, str]]:
     return [
         ("events a day", f"{plan.events_a_day:,.0f}", ""),
         ("events a second", f"{plan.events:,.0f}", ""),
-        ("at the peak", f"{plan.peak_events:,.0f}", f"log {LOG_EVENTS:,}, relay {RELAY_EVENTS:,}"),
+        (
+            "at the peak",
+            f"{plan.peak_events:,.0f}",
+            f"log {one.log_events:,.0f}, relay {one.relay_events:,.0f}",
+        ),
         ("timeline reads a second", f"{plan.reads:,.0f}", ""),
         ("at the peak", f"{plan.peak_reads:,.0f}", ""),
         ("followers a post goes to", f"{plan.delivered_followers:,.0f}", ""),
         ("authors merged on read", f"{plan.merged_authors:,.0f}", ""),
-        ("deliveries a second, peak", f"{plan.deliveries:,.0f}", f"projector {DELIVERIES:,}"),
+        (
+            "deliveries a second, peak",
+            f"{plan.deliveries:,.0f}",
+            f"projector {one.deliveries:,.0f}",
+        ),
         ("log, a day", _bytes(plan.log_a_day), ""),
         ("log, over the retention", _bytes(plan.log), ""),
         ("topic, with replicas", _bytes(plan.topic), ""),
@@ -102,14 +117,26 @@ def _rows(plan: CapacityPlan) -> list[tuple[str, str, str]]:
         ("images, a day", _bytes(plan.images_a_day), ""),
         ("images, over the retention", _bytes(plan.images), ""),
         ("home timelines in memory", _bytes(plan.rings), ""),
-        ("cores of API processes, peak", f"{plan.api_cores:,.1f}", "603 us a request"),
-        ("cores of the projector, peak", f"{plan.projector_cores:,.1f}", "171 us a request"),
-        ("cores for images, peak", f"{plan.image_cores:,.1f}", "60 ms an image"),
-        ("workers, twice the peak", f"{plan.workers}", f"worker {WORKER_EVENTS:,} events/s"),
+        ("cores of API processes, peak", f"{plan.api_cores:,.1f}", _us(one.api_core_seconds)),
+        (
+            "cores of the projector, peak",
+            f"{plan.projector_cores:,.1f}",
+            _us(one.projector_core_seconds),
+        ),
+        (
+            "cores for images, peak",
+            f"{plan.image_cores:,.1f}",
+            f"{one.image_core_seconds * 1e3:,.0f} ms an image",
+        ),
+        ("workers, twice the peak", f"{plan.workers}", f"worker {one.worker_events:,.0f} events/s"),
         ("partitions", f"{plan.partitions}", ""),
         ("shards of MongoDB", f"{plan.shards}", ""),
         ("machines for the API", f"{plan.machines}", ""),
     ]
+
+
+def _us(seconds: float) -> str:
+    return f"{seconds * 1e6:,.0f} us a request"
 
 
 def _bytes(size: float) -> str:

@@ -69,8 +69,9 @@ def serve_blocks(host: str, port: int, above: str | None, data: Path | None) -> 
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     help="Draw ids a second over time there.",
 )
+@click.option("--mongodb", is_flag=True, help="And by tickets of two mongods, started for it.")
 @json_option
-def compare(clients: int, seconds: float, png: Path | None, as_json: bool) -> None:
+def compare(clients: int, seconds: float, png: Path | None, mongodb: bool, as_json: bool) -> None:
     """Make ids by Snowflake, by tickets and by an id server, and kill a server meanwhile.
 
     Several processes make ids as fast as they can, in folders of their own that are removed. A
@@ -80,11 +81,15 @@ def compare(clients: int, seconds: float, png: Path | None, as_json: bool) -> No
     """
     import tempfile
 
-    from infra.cli.errors import missing_package
+    from infra.cli.errors import missing_package, require_streaming_packages
+    from infra.dev.compared_ways import IN_MONGODB, WAYS
     from infra.dev.ids_comparison import compare_ways, save_plot
 
+    if mongodb:
+        require_streaming_packages()
+    names = (*WAYS, IN_MONGODB) if mongodb else WAYS
     with tempfile.TemporaryDirectory(prefix="starling-ids-") as folder:
-        results = compare_ways(Path(folder), clients, seconds, echo_line)
+        results = compare_ways(Path(folder), clients, seconds, echo_line, names)
     if png is not None:
         try:
             save_plot(results, seconds, png)

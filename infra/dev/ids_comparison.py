@@ -1,52 +1,39 @@
-"""`starling ids compare`: three ways to make ids, while a server and a process are killed.
+"""`starling ids compare`: ways to make ids, while a server and a process are killed.
 
 Each way has a folder of its own and some client processes that make ids as fast as they can, by the
-same code as API processes do. After a third of the time the server is taken away, and one client is
-killed with it; after another third the server is back. Taken away is
-
-- for `snowflake` the file of the leases, locked by another process, as it were;
-- for `tickets` the server of odd numbers, locked likewise;
-- for `global` the id server, killed with SIGKILL and started again.
+same code as API processes do. After a third of the time its server is taken away
+(`infra.dev.compared_ways`), and one client is killed with it; after another third the server is
+back.
 """
 
-import re
-import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from events.ids.id_blocks import (
-    EVEN_TICKETS,
-    ID_SERVER_BLOCKS,
-    IDS_PER_BLOCK,
-    ODD_TICKETS,
-    BlockSeries,
-)
+from infra.dev.compared_ways import WAYS, ComparedWay, end_process, open_way
 from infra.dev.local_engine import EngineFailed
 from infra.process.child import python_command
-from infra.settings import Settings, WayToMakeIds
-from infra.sqlite.id_blocks import SqliteBlocks
+from infra.settings import Settings
 
 Rows = npt.NDArray[np.int64]
 """Of one client: id, when (Unix ns), how long it was waited for (ns)."""
 
 POINTS: Final = 120
 """In which the time is divided for a plot."""
-_ADDRESS: Final = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class IdsResult:
     """What one way did."""
 
-    way: WayToMakeIds
+    way: str
     taken_away: str
     ids: int
     ids_per_second: float
@@ -68,103 +55,34 @@ class IdsResult:
     """Ids a second in each of `POINTS` parts of the time."""
 
 
-class _Way:
-    """One way to make ids, in a folder."""
-
-    def __init__(self, way: WayToMakeIds, folder: Path, stack: ExitStack) -> None:
-        self.way = way
-        self.settings = Settings(data=folder, ids=way)
-        self._stack = stack
-        self._server: subprocess.Popen[str] | None = None
-        self._port = 0
-        if way == "global":
-            self._start_server()
-            address = f"http://127.0.0.1:{self._port}"
-            self.settings = self.settings.model_copy(update={"id_server": address})
-
-    def _start_server(self) -> None:
-        program = ("-c", "from infra.cli.main import main; main()")
-        command = python_command(
-            *program, "ids", "serve", "--port", str(self._port), "--data", str(self.settings.data)
-        )
-        environment = self.settings.to_environment()
-        server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        self._stack.callback(_end, server)
-        assert server.stderr is not None
-        found = _ADDRESS.search(line := server.stderr.readline())
-        if found is None:
-            raise EngineFailed(f"the id server did not start: {line.strip()}")
-        self._server, self._port = server, int(found[1])
-
-    @contextmanager
-    def outage(self) -> Iterator[None]:
-        """Without the server, for the length of the block."""
-        if self._server is not None:
-            _end(self._server)
-            yield
-            self._start_server()
-            return
-        with closing(sqlite3.connect(self._locked_file, timeout=20, isolation_level=None)) as other:
-            other.execute("BEGIN EXCLUSIVE")
-            yield
-            other.execute("ROLLBACK")
-
-    @property
-    def taken_away(self) -> str:
-        """What an outage takes away."""
-        return {
-            "snowflake": "the leases",
-            "tickets": "the odd ticket server",
-            "global": "the id server",
-        }[self.way]
-
-    @property
-    def _locked_file(self) -> Path:
-        odd, _ = self.settings.ticket_files
-        return odd if self.way == "tickets" else self.settings.leases_file
-
-    def numbers_handed_out(self) -> int:
-        """Of all blocks; 0 where there are none."""
-        files: dict[str, list[tuple[Path, BlockSeries]]] = {
-            "snowflake": [],
-            "tickets": list(
-                zip(self.settings.ticket_files, (ODD_TICKETS, EVEN_TICKETS), strict=True)
-            ),
-            "global": [(self.settings.id_server_file, ID_SERVER_BLOCKS)],
-        }
-        ledgers = [SqliteBlocks(path, series).read_ledger() for path, series in files[self.way]]
-        return IDS_PER_BLOCK * sum(ledger.blocks_given for ledger in ledgers)
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
-
-
 def compare_ways(
-    folder: Path, clients: int, seconds: float, say: Callable[[str], None]
+    folder: Path,
+    clients: int,
+    seconds: float,
+    say: Callable[[str], None],
+    names: Sequence[str] = WAYS,
 ) -> list[IdsResult]:
-    """Try each way; `folder` is empty, `say` gets a line before each. Raises `EngineFailed`."""
+    """Try each way; `folder` is empty, `say` gets a line before each. Raises `EngineFailed`, and
+    `EngineMissing` where a way needs what the machine lacks."""
     results = []
-    for way in get_args(WayToMakeIds):
-        say(f"{way}: {clients} processes make ids for {seconds:g} s")
-        place = folder / way
-        place.mkdir()
+    for number, name in enumerate(names):
+        say(f"{name}: {clients} processes make ids for {seconds:g} s")
         with ExitStack() as stack:
-            results.append(_try_way(_Way(way, place, stack), clients, seconds, stack))
+            way = open_way(name, folder / str(number), stack)
+            way.settings.make_data_folder()
+            results.append(_try_way(name, way, clients, seconds, stack))
     return results
 
 
-def _try_way(way: _Way, count: int, seconds: float, stack: ExitStack) -> IdsResult:
+def _try_way(
+    name: str, way: ComparedWay, count: int, seconds: float, stack: ExitStack
+) -> IdsResult:
     files = [way.settings.data / f"client-{number}" for number in range(count)]
     clients = [_start_client(way.settings, file, seconds, stack) for file in files]
     for client in clients:
         assert client.stdout is not None
         if client.stdout.readline() != "ready\n":
-            raise EngineFailed(f"a client of {way.way} did not start: {client.communicate()[1]}")
+            raise EngineFailed(f"a client of {name} did not start: {client.communicate()[1]}")
     started_ns = time.time_ns()
     for client in clients:
         assert client.stdin is not None
@@ -176,7 +94,7 @@ def _try_way(way: _Way, count: int, seconds: float, stack: ExitStack) -> IdsResu
         time.sleep(seconds / 3)
     said = [client.communicate()[0] for client in clients]
     reason = next((text for text in said if text), "")
-    return _summarise(way, [_read_rows(file) for file in files], started_ns, seconds, reason)
+    return _summarise(name, way, [_read_rows(file) for file in files], started_ns, seconds, reason)
 
 
 def _read_rows(file: Path) -> Rows:
@@ -192,12 +110,17 @@ def _start_client(
     client = subprocess.Popen(
         command, env=settings.to_environment(), stdin=pipe, stdout=pipe, stderr=pipe, text=True
     )
-    stack.callback(_end, client)
+    stack.callback(end_process, client)
     return client
 
 
 def _summarise(
-    way: _Way, clients: Sequence[Rows], started_ns: int, seconds: float, reason: str
+    name: str,
+    way: ComparedWay,
+    clients: Sequence[Rows],
+    started_ns: int,
+    seconds: float,
+    reason: str,
 ) -> IdsResult:
     made = [rows[rows[:, 0] > 0] for rows in clients]
     together = np.concatenate(made)
@@ -206,7 +129,7 @@ def _summarise(
     handed_out = way.numbers_handed_out()
     p50, p99 = np.percentile(waits, [50, 99]) / 1000
     return IdsResult(
-        way=way.way,
+        way=name,
         taken_away=way.taken_away,
         ids=len(ids),
         ids_per_second=len(ids) / seconds,

@@ -1,6 +1,6 @@
 """`starling up`: the streaming profile on this machine.
 
-First the engines, then the stack supervisor with all processes of Starling
+First the engines, and an id server where ids come from one; then the stack supervisor with all processes of Starling
 (`infra.dev.stack_supervisor`), then HAProxy in front of the API processes. All of it outlives the
 command that started it. Each process is recorded in a file before the next is started or anything
 is awaited, so that `starling down` finds all of them, also if this command is killed in between.
@@ -22,8 +22,10 @@ import msgspec
 
 from infra.dev import stack_supervisor
 from infra.dev.demo_world import DEMO_HANDLE, import_demo_world
+from infra.dev.local_engine import HOST, free_ports
 from infra.dev.stack_processes import (
     HAPROXY,
+    ID_SERVER,
     KAFKA,
     MONGODB,
     SUPERVISOR,
@@ -33,6 +35,7 @@ from infra.dev.stack_processes import (
     mongodb_of_stack,
     start_engine,
     start_haproxy,
+    start_id_server,
     start_supervisor,
 )
 from infra.dev.stack_record import (
@@ -47,6 +50,7 @@ from infra.dev.stack_record import (
 from infra.files.atomic_write import write_atomically
 from infra.kafka.topic import FeedTopic, ensure_topic
 from infra.log_of_record import describe_log
+from infra.process.private_files import read_or_make_secret
 from infra.process.supervisor import open_listener
 from infra.settings import Settings
 from streams.feed.kafka_address import KafkaAddress
@@ -116,7 +120,7 @@ def write_exports(settings: Settings, record: StackRecord) -> None:
 
 
 def _start_in_order(start: _StackStart) -> None:
-    start.settings = settings = _start_engines(start)
+    start.settings = settings = _start_id_server(start, _start_engines(start))
     assert settings.kafka is not None
     ensure_topic(settings.kafka, FeedTopic())
     start.record_place("topic", FeedTopic().name)
@@ -160,6 +164,40 @@ def _start_engines(start: _StackStart) -> Settings:
     return settings
 
 
+def _start_id_server(start: _StackStart, settings: Settings) -> Settings:
+    """Start one where ids are to come from it and the settings name none; returns settings that
+    name it. It asks for a password of the data folder's."""
+    if settings.ids != "global" or settings.id_server is not None:
+        return settings
+    start.write_line("starting the id server")
+    [port] = free_ports(1)
+    file = settings.engines_folder.absolute() / "id-server-password"
+    chosen: dict[str, Any] = {"id_server": f"http://{HOST}:{port}"}
+    if settings.id_server_password is None:
+        password = read_or_make_secret(file).decode()
+        chosen |= {"id_server_password": password, "id_server_password_file": file}
+        start.record_setting("STARLING_ID_SERVER_PASSWORD", password)
+    settings = settings.model_copy(update=chosen)
+    launch_recorded(settings, ID_SERVER, lambda: start_id_server(settings).pid)
+    start.record_setting("STARLING_ID_SERVER", chosen["id_server"])
+    start.record_place("id server", chosen["id_server"])
+    _wait_until_listening(port, start)
+    return settings
+
+
+def _wait_until_listening(port: int, start: _StackStart) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while True:
+        _require_running(start)
+        with socket.socket() as client:
+            if client.connect_ex((HOST, port)) == 0:
+                return
+        if time.monotonic() > end:
+            logs = start.settings.process_logs_folder
+            raise StackFailed(f"no id server within {READY_SECONDS:.0f} s; see {logs}")
+        time.sleep(0.05)
+
+
 @contextmanager
 def _open_sockets(start: _StackStart) -> Iterator[tuple[list[socket.socket], str]]:
     """The sockets on which API processes listen, and the address for clients (host:port).
@@ -198,9 +236,7 @@ def _wait_until_ready(url: str, start: _StackStart, caught_up: bool) -> None:
     logs = start.settings.process_logs_folder
     problem = "no answer"
     while time.monotonic() < end:
-        ended = [process.name for process in start.record.processes if not process.is_running()]
-        if ended:
-            raise StackFailed(f"{', '.join(ended)} ended; see {logs}")
+        _require_running(start)
         try:
             with urllib.request.urlopen(f"{url}/health/ready", timeout=5) as response:
                 projections = json.load(response)["projections"]
@@ -213,6 +249,12 @@ def _wait_until_ready(url: str, start: _StackStart, caught_up: bool) -> None:
             problem = str(error)
         time.sleep(0.2)
     raise StackFailed(f"not ready within {READY_SECONDS:.0f} s ({problem}); see {logs}")
+
+
+def _require_running(start: _StackStart) -> None:
+    ended = [process.name for process in start.record.processes if not process.is_running()]
+    if ended:
+        raise StackFailed(f"{', '.join(ended)} ended; see {start.settings.process_logs_folder}")
 
 
 def _without_password(address: str) -> str:

@@ -1,7 +1,7 @@
 """The stack keeper: `python -m infra.dev.stack_keeper --listener FD ... --lifeline FD`.
 
 A child of the stack supervisor that starts again what `starling up` started and what dies or
-stands still: Kafka, MongoDB, HAProxy, and the supervisor itself. Supervisor and keeper watch one
+stands still: Kafka, MongoDB, HAProxy, an id server, and the supervisor itself. Supervisor and keeper watch one
 another: the supervisor starts a keeper that died again, and a keeper whose supervisor died starts a
 new one, which brings its own keeper. None of it is its child for good, so the record says which
 processes there are.
@@ -10,6 +10,7 @@ processes there are.
 import argparse
 import asyncio
 import logging
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ from typing import Final
 from infra.dev.local_engine import EngineFailed, EngineMissing, LocalEngine
 from infra.dev.stack_processes import (
     HAPROXY,
+    ID_SERVER,
     KAFKA,
     MONGODB,
     SUPERVISOR,
@@ -29,6 +31,7 @@ from infra.dev.stack_processes import (
     mongodb_of_stack,
     start_engine,
     start_haproxy,
+    start_id_server,
     start_supervisor,
 )
 from infra.dev.stack_record import StackFailed, StackRecord, StartedProcess, read_stack_record
@@ -97,9 +100,9 @@ def _start_engine_again(
         _collect_exit_status(engine)
 
 
-def _collect_exit_status(engine: LocalEngine) -> None:
-    """Once the engine ends: else it would stay a zombie for as long as this process runs."""
-    threading.Thread(target=engine.wait, daemon=True).start()
+def _collect_exit_status(process: "LocalEngine | subprocess.Popen[bytes]") -> None:
+    """Once it ends: else it would stay a zombie for as long as this process runs."""
+    threading.Thread(target=process.wait, daemon=True).start()
 
 
 def _start_haproxy_again(settings: Settings, record: StackRecord) -> bool:
@@ -111,10 +114,19 @@ def _start_haproxy_again(settings: Settings, record: StackRecord) -> bool:
 
     def launch() -> int:
         process = start_haproxy(program, record.front, (first, second), log)
-        threading.Thread(target=process.wait, daemon=True).start()
+        _collect_exit_status(process)
         return process.pid
 
     return launch_recorded(settings, HAPROXY, launch)
+
+
+def _start_id_server_again(settings: Settings, _: StackRecord) -> bool:
+    def launch() -> int:
+        process = start_id_server(settings)
+        _collect_exit_status(process)
+        return process.pid
+
+    return launch_recorded(settings, ID_SERVER, launch)
 
 
 def _keep_engines(settings: Settings) -> None:
@@ -122,6 +134,7 @@ def _keep_engines(settings: Settings) -> None:
         KAFKA: partial(_start_engine_again, settings, KAFKA, kafka_of_stack),
         MONGODB: partial(_start_engine_again, settings, MONGODB, mongodb_of_stack),
         HAPROXY: partial(_start_haproxy_again, settings),
+        ID_SERVER: partial(_start_id_server_again, settings),
     }
     for name, start in kept.items():
         threading.Thread(target=keep_alive, args=(settings, name, start), daemon=True).start()

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.local_engine import LocalEngine
@@ -29,6 +30,7 @@ from infra.settings import Settings
 KAFKA: Final = "Kafka"
 MONGODB: Final = "MongoDB"
 HAPROXY: Final = "HAProxy"
+ID_SERVER: Final = "the id server"
 SUPERVISOR: Final = "the stack supervisor"
 
 HAPROXY_CONFIGURATION: Final = Path(__file__).parents[1] / "deploy" / "haproxy.cfg"
@@ -99,6 +101,21 @@ def start_haproxy(
             [haproxy, "-db", "-f", HAPROXY_CONFIGURATION],
             env={"PATH": os.defpath, **addresses},
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+
+
+def start_id_server(settings: Settings) -> "subprocess.Popen[bytes]":
+    """Start `starling ids serve` where the settings name it. Raises `OSError`."""
+    place = urlsplit(settings.id_server or "")
+    program = ("-c", "from infra.cli.main import main; main()")
+    path = settings.process_logs_folder / "id-server.log"
+    with open(path, "ab", opener=open_private) as log:
+        return subprocess.Popen(
+            python_command(
+                *program, "ids", "serve", "--host", str(place.hostname), "--port", str(place.port)
+            ),
+            env=settings.to_environment(),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
 
 

@@ -28,12 +28,14 @@ class MongoBlocks:
     def __init__(
         self, address: str, name: str, series: BlockSeries, timeout_seconds: float = 1.0
     ) -> None:
-        """`name` is the document's `_id`; `timeout_seconds` bounds each call, with all retries."""
+        """`name` is the document's `_id`; `timeout_seconds` bounds each call, with all retries. A
+        server that answered before and doesn't now is given up after a quarter of it."""
         self._address = address
         self._name = name
         self._series = series
         self._timeout_seconds = timeout_seconds
         self._client: MongoClient[dict[str, Any]] | None = None
+        self._answered = False
 
     def take_blocks(
         self,
@@ -47,7 +49,10 @@ class MongoBlocks:
             with pymongo.timeout(self._timeout_seconds):
                 tickets = self._tickets()
                 while True:
-                    ledger, version = self._read(tickets)
+                    # The driver waits for a server that was killed, while another one may serve.
+                    with pymongo.timeout(self._timeout_seconds / (4 if self._answered else 1)):
+                        ledger, version = self._read(tickets)
+                    self._answered = True
                     ledger.take_back(returned)
                     blocks = ledger.give(self._series, count, owner, now_ms, until_ms)
                     if self._replace(tickets, ledger, version):

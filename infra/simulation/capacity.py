@@ -1,12 +1,15 @@
 """How much a community of a given size asks for: events, bytes, cores, partitions, machines.
 
 Arithmetic on numbers that are given or were measured, nothing more; `docs/capacity.md` explains
-each line. What was measured stands in `docs/benchmarks.md` and `docs/operations.md`, on two cores.
+each line. Rates and times come from what `make bench` measured (`infra.simulation.measured_figures`),
+bytes of an event from `docs/operations.md`.
 """
 
 import math
 from dataclasses import dataclass
 from typing import Final
+
+from infra.simulation.measured_figures import MeasuredFigures
 
 SECONDS_A_DAY: Final = 86_400
 KB: Final = 1_000
@@ -21,19 +24,6 @@ VIEW_BYTES: Final = 400
 THUMBNAIL_BYTES: Final = 15 * KB
 RING_BYTES: Final = 800 * 8
 """Of the home timeline of an active reader."""
-
-API_CORE_SECONDS: Final = 603e-6
-"""Of an API process, for a request of the mix at 2,000 a second."""
-PROJECTOR_CORE_SECONDS: Final = 171e-6
-"""Of the embedded projector, for a request of the same mix."""
-IMAGE_CORE_SECONDS: Final = 60e-3
-"""To check, turn and scale an image of 200 kB."""
-WORKER_EVENTS: Final = 10_962
-"""A second, by one Faust worker, into all views."""
-RELAY_EVENTS: Final = 346_639
-LOG_EVENTS: Final = 87_657
-DELIVERIES: Final = 35_629_750
-"""A second, into rings, by one projector."""
 
 PARTITIONS_A_WORKER: Final = 32
 """A topic's partitions can't be changed later, and no more workers than partitions can help."""
@@ -114,8 +104,8 @@ class CapacityPlan:
     """Profiles and a day's images, as the notes add them up."""
 
 
-def plan_capacity(community: Community) -> CapacityPlan:
-    """The plan for a community."""
+def plan_capacity(community: Community, measured: MeasuredFigures) -> CapacityPlan:
+    """The plan for a community, of processes as they were measured."""
     each = community.likes_each + community.comments_each + community.retweets_each
     posts = community.posters * community.posts_each
     actions = community.daily_users * (each + community.follows_each)
@@ -132,11 +122,10 @@ def plan_capacity(community: Community) -> CapacityPlan:
     views_a_day = events_a_day * VIEW_BYTES
     views = views_a_day * community.retention_days
     requests = peak_events + peak_reads
-    api_cores = requests * API_CORE_SECONDS
-    image_cores = (
-        posts * community.image_share / SECONDS_A_DAY * community.peak * IMAGE_CORE_SECONDS
-    )
-    workers = max(1, math.ceil(2 * peak_events / WORKER_EVENTS))  # with room to catch up
+    api_cores = requests * measured.api_core_seconds
+    images = posts * community.image_share / SECONDS_A_DAY
+    image_cores = images * community.peak * measured.image_core_seconds
+    workers = max(1, math.ceil(2 * peak_events / measured.worker_events))  # to catch up
     return CapacityPlan(
         events_a_day=events_a_day,
         events=events,
@@ -154,7 +143,7 @@ def plan_capacity(community: Community) -> CapacityPlan:
         images_a_day=images_a_day,
         rings=community.daily_users * RING_BYTES,
         api_cores=api_cores,
-        projector_cores=requests * PROJECTOR_CORE_SECONDS,
+        projector_cores=requests * measured.projector_core_seconds,
         image_cores=image_cores,
         workers=workers,
         partitions=workers * PARTITIONS_A_WORKER,

@@ -1,7 +1,9 @@
 """`make bench`: every figure beside a peer or a limit of the same run.
 
-Prints the table and writes it to `docs/benchmarks.md`. Names of sections on the command line run
-those alone and print without writing; `--runs N` repeats each pair N times.
+Prints the table and writes it to `docs/benchmarks.md`, and its figures to `measured.json`, which
+`starling capacity` reads. Names of sections on the command line run those alone and print without
+writing; `--runs N` repeats each pair N times; `--figures` measures nothing and writes the figures
+of the table as it is.
 """
 
 import argparse
@@ -16,6 +18,8 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from infra.simulation.measured_figures import MEASURED_FILE
+from tests.bench.figures import figures_of_table
 from tests.bench.http_load import client_name
 from tests.bench.result import Result
 
@@ -69,7 +73,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--figures", action="store_true")
     arguments = parser.parse_args()
+    if arguments.figures:
+        MEASURED_FILE.write_bytes(figures_of_table(REPORT.read_text(encoding="utf-8")))
+        return
     unknown = set(arguments.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
@@ -81,7 +89,8 @@ def main() -> None:
     print(text)
     if not arguments.sections:
         REPORT.write_text(text, encoding="utf-8")
-        print(f"written to {REPORT}", file=sys.stderr)
+        MEASURED_FILE.write_bytes(figures_of_table(text))
+        print(f"written to {REPORT} and {MEASURED_FILE}", file=sys.stderr)
 
 
 def _machine(runs: int) -> Iterator[str]:
