@@ -70,7 +70,8 @@ def up(host: str | None, port: int | None, data: Path | None) -> None:
     """Start Kafka, MongoDB, a relay, two Faust workers and two API processes, and leave them.
 
     Where STARLING_KAFKA or STARLING_VIEWS names an engine that runs already, that one is used.
-    With STARLING_IDS=global an id server is started, unless STARLING_ID_SERVER names one. The API processes stand behind HAProxy if it is installed. An empty data folder gets a demo world.
+    With STARLING_IDS=global an id server is started, unless STARLING_ID_SERVER names one. The
+    API processes stand behind HAProxy if it is installed. An empty data folder gets a demo world.
     Other commands find the engines by the data folder while they run; what other programs need,
     passwords too, is in a file for a shell that is printed at the end. What dies is started again.
 

@@ -1,9 +1,10 @@
 """`starling up`: the streaming profile on this machine.
 
-First the engines, and an id server where ids come from one; then the stack supervisor with all processes of Starling
-(`infra.dev.stack_supervisor`), then HAProxy in front of the API processes. All of it outlives the
-command that started it. Each process is recorded in a file before the next is started or anything
-is awaited, so that `starling down` finds all of them, also if this command is killed in between.
+First the engines, and an id server where ids come from one; then the stack supervisor with all
+processes of Starling (`infra.dev.stack_supervisor`), then HAProxy in front of the API processes.
+All of it outlives the command that started it. Each process is recorded in a file before the next
+is started or anything is awaited, so that `starling down` finds all of them, also if this command
+is killed in between.
 """
 
 import asyncio

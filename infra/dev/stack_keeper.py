@@ -1,10 +1,10 @@
 """The stack keeper: `python -m infra.dev.stack_keeper --listener FD ... --lifeline FD`.
 
 A child of the stack supervisor that starts again what `starling up` started and what dies or
-stands still: Kafka, MongoDB, HAProxy, an id server, and the supervisor itself. Supervisor and keeper watch one
-another: the supervisor starts a keeper that died again, and a keeper whose supervisor died starts a
-new one, which brings its own keeper. None of it is its child for good, so the record says which
-processes there are.
+stands still: Kafka, MongoDB, HAProxy, an id server, and the supervisor itself. Supervisor and
+keeper watch one another: the supervisor starts a keeper that died again, and a keeper whose
+supervisor died starts a new one, which brings its own keeper. None of it is its child for good, so
+the record says which processes there are.
 """
 
 import argparse

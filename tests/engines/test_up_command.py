@@ -181,12 +181,13 @@ async def test_a_killed_id_server_is_started_again_and_posts_go_on_with_its_ids(
     killed = running_stack.started_process("the id server")
     os.kill(killed.pid, signal.SIGKILL)
     account = {"handle": "brook", "name": "B", "email": "b@b.org", "password": "correct horse"}
-    async with aiohttp.ClientSession(
-        running_stack.url, timeout=aiohttp.ClientTimeout(60)
-    ) as session:
-        async with session.post("/v1/users", json=account) as answer:
-            assert answer.status == 201  # of the blocks that are there
-            user = int((await answer.json())["id"])
+    patience = aiohttp.ClientTimeout(60)
+    async with (
+        aiohttp.ClientSession(running_stack.url, timeout=patience) as session,
+        session.post("/v1/users", json=account) as answer,
+    ):
+        assert answer.status == 201  # of the blocks that are there
+        user = int((await answer.json())["id"])
     assert decode_id(user).machine in ID_SERVER_MACHINES
     await wait_until(lambda: running_stack.started_process("the id server").pid != killed.pid)
     settings = running_stack.settings
