@@ -1,8 +1,8 @@
 """How much a community of a given size asks for: events, bytes, cores, partitions, machines.
 
 Arithmetic on numbers that are given or were measured, nothing more; `docs/capacity.md` explains
-each line. Rates and times are what `make bench` measured (`infra.simulation.measured_figures`), bytes
-of an event those of `docs/operations.md`.
+each line. Rates and times are what `make bench` measured (`infra.simulation.measured_figures`),
+bytes of an event those of `docs/operations.md`.
 """
 
 import math
