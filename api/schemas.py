@@ -272,50 +272,6 @@ class Trend(ApiModel):
     history: list[TrendPeriod]
 
 
-class ActivePeriod(ApiModel):
-    """Accounts active in the period that begins on `since`; `new` ones were made in it."""
-
-    since: Day
-    active: Count
-    new: Count
-    returning: Count
-
-
-class CohortRetention(ApiModel):
-    """Accounts made in the week that begins on `since`.
-
-    `active` says how many of them were active in that week and in each one after it.
-    """
-
-    since: Day
-    accounts: Count
-    active: list[Count]
-
-
-class FirstStepsFunnel(ApiModel):
-    """Accounts, how many of them followed, how many of these posted, how many of these liked."""
-
-    signed_up: Count
-    followed: Count
-    posted: Count
-    liked: Count
-
-
-class GrowthPeriod(ApiModel):
-    """Followers gained and lost in the period that begins on `since`."""
-
-    since: Day
-    gained: Count
-    lost: Count
-
-
-class HashtagPeriod(ApiModel):
-    """Posts made with a hashtag in the period that begins on `since`."""
-
-    since: Day
-    posts: Count
-
-
 class Behind(ApiModel):
     """How many positions of the log a projection has not applied yet."""
 

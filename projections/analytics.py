@@ -9,7 +9,9 @@ An account is active in a quarter in which it posted, commented, liked, retweete
 any of it back; reading isn't in the log. Figures of people who deleted their accounts stay.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final, Literal, NamedTuple
 
@@ -27,12 +29,15 @@ from events.schema import (
     UserRegistered,
     UserUnfollowed,
 )
+from projections.distinct_count import MOST_EXACT, DistinctCount, sum_estimates
 from projections.projection import BatchRows, RowRead
 from projections.store import ReadStore
 from projections.tables import CounterTable, Table
 
 QUARTER_MS: Final = 900_000
 """Of an hour."""
+
+ROWS_AT_ONCE: Final = 10_000
 
 Period = Literal["day", "week", "month"]
 
@@ -133,23 +138,27 @@ class Span(NamedTuple):
 
 
 class ActiveUsers(NamedTuple):
-    """How many accounts were active in a period; the new ones were made in it."""
+    """How many accounts were active in a period; the new ones were made in it. `error` is the share
+    by which the counts may be wrong, None where they are exact."""
 
     since: date
     active: int
     new: int
     returning: int
+    error: float | None = None
 
 
 class Cohort(NamedTuple):
     """The accounts made in the week that begins at `since`.
 
-    `active` says how many of them were active in that week and in each of those after it.
+    `active` says how many of them were active in that week and in each of those after it; `error`
+    as of `ActiveUsers`.
     """
 
     since: date
     accounts: int
     active: tuple[int, ...]
+    error: float | None = None
 
 
 class Funnel(NamedTuple):
@@ -209,36 +218,62 @@ def _quarter_of(day: date, zone: tzinfo) -> int:
     return ms // QUARTER_MS
 
 
-async def count_active_users(store: ReadStore, spans: Sequence[Span]) -> list[ActiveUsers]:
-    """How many accounts were active in each period. A period's accounts are in memory at once."""
+async def count_active_users(
+    store: ReadStore, spans: Sequence[Span], most_exact: int = MOST_EXACT
+) -> list[ActiveUsers]:
+    """How many accounts were active in each period; exact up to `most_exact` new and as many
+    returning ones."""
     found = []
     for span in spans:
-        users = await _active_in(store, span)
-        new = sum(user >= first_id_at(span.first * QUARTER_MS) for user in users)
-        found.append(ActiveUsers(span.day, len(users), new, len(users) - new))
+        first_new = first_id_at(span.first * QUARTER_MS)
+        new, returning = DistinctCount(most_exact), DistinctCount(most_exact)
+        async for users in _active_in(store, span):
+            new.add(user for user in users if user >= first_new)
+            returning.add(user for user in users if user < first_new)
+        parts = new.estimate(), returning.estimate()
+        count, error = sum_estimates(*parts)
+        found.append(ActiveUsers(span.day, count, parts[0].number, parts[1].number, error))
     return found
 
 
-async def count_cohorts(store: ReadStore, weeks: Sequence[Span]) -> list[Cohort]:
-    """For the accounts made in each week, how many were active in it and in each later one."""
-    made = [await _made_in(store, week) for week in weeks]
-    active = [await _active_in(store, week) for week in weeks]
+async def count_cohorts(
+    store: ReadStore, weeks: Sequence[Span], most_exact: int = MOST_EXACT
+) -> list[Cohort]:
+    """For the accounts made in each week, how many were active in it and in each later one; exact
+    up to `most_exact` of a cohort in a week."""
+    edges = [first_id_at(week.first * QUARTER_MS) for week in weeks]
+    active: list[list[int]] = [[] for _ in weeks]
+    errors: list[float | None] = [None for _ in weeks]
+    for number, week in enumerate(weeks):
+        counts = [DistinctCount(most_exact) for _ in range(number + 1)]
+        async for users in _active_in(store, week):
+            cohorts: list[list[int]] = [[] for _ in counts]
+            for user in users:
+                if 0 <= (cohort := bisect_right(edges, user) - 1) <= number:
+                    cohorts[cohort].append(user)
+            for count, accounts in zip(counts, cohorts, strict=True):
+                count.add(accounts)
+        for cohort, count in enumerate(counts):
+            estimate = count.estimate()
+            active[cohort].append(estimate.number)
+            errors[cohort] = estimate.error or errors[cohort]
+    made = [(await count_funnel(store, week)).signed_up for week in weeks]
     return [
-        Cohort(
-            week.day,
-            len(made[place]),
-            tuple(len(made[place] & later) for later in active[place:]),
-        )
-        for place, week in enumerate(weeks)
+        Cohort(week.day, made[number], tuple(active[number]), errors[number])
+        for number, week in enumerate(weeks)
     ]
 
 
 async def count_funnel(store: ReadStore, span: Span) -> Funnel:
     """How far the accounts that were made in a period came until now."""
-    rows = await _steps_of(store, span)
-    followed = [row for row in rows if row.follows]
-    posted = [row for row in followed if row.posts]
-    return Funnel(len(rows), len(followed), len(posted), sum(row.likes > 0 for row in posted))
+    found = Funnel(0, 0, 0, 0)
+    async for rows in _steps_of(store, span):
+        followed = [row for row in rows if row.follows]
+        posted = [row for row in followed if row.posts]
+        liked = sum(row.likes > 0 for row in posted)
+        page = len(rows), len(followed), len(posted), liked
+        found = Funnel(*map(sum, zip(found, page, strict=True)))
+    return found
 
 
 async def count_growth(store: ReadStore, user: int, spans: Sequence[Span]) -> list[GrowthOfAccount]:
@@ -261,20 +296,36 @@ async def count_hashtag(store: ReadStore, tag: str, spans: Sequence[Span]) -> li
     return found
 
 
-async def _active_in(store: ReadStore, span: Span) -> set[int]:
-    rows = await store.scan(ACTIVE_QUARTERS, above=span.first - 1, below=span.end)
-    return {row.user for row in rows}
+async def _active_in(store: ReadStore, span: Span) -> AsyncIterator[list[int]]:
+    """The accounts of all rows in a period, page by page, some of them several times."""
+    quarter = span.first - 1
+    while True:
+        rows = await store.scan(ACTIVE_QUARTERS, above=quarter, below=span.end, limit=ROWS_AT_ONCE)
+        yield [row.user for row in rows]
+        if len(rows) < ROWS_AT_ONCE:
+            return
+        quarter = rows[-1].quarter
+        while len(rows) == ROWS_AT_ONCE:  # what is left of the last one
+            await asyncio.sleep(0)
+            rows = await store.scan(
+                ACTIVE_QUARTERS, (quarter,), above=rows[-1].user, limit=ROWS_AT_ONCE
+            )
+            yield [row.user for row in rows]
 
 
-async def _made_in(store: ReadStore, span: Span) -> set[int]:
-    return {row.user for row in await _steps_of(store, span)}
-
-
-async def _steps_of(store: ReadStore, span: Span) -> list[FirstSteps]:
-    """The accounts made in a period. A follow may be counted before its account's registration."""
-    rows = await store.scan(
-        FIRST_STEPS,
-        above=first_id_at(span.first * QUARTER_MS) - 1,
-        below=first_id_at(span.end * QUARTER_MS),
-    )
-    return [row for row in rows if row.registrations]
+async def _steps_of(store: ReadStore, span: Span) -> AsyncIterator[list[FirstSteps]]:
+    """The accounts made in a period, page by page. A follow may be counted before its account's
+    registration."""
+    above = first_id_at(span.first * QUARTER_MS) - 1
+    while True:
+        rows = await store.scan(
+            FIRST_STEPS,
+            above=above,
+            below=first_id_at(span.end * QUARTER_MS),
+            limit=ROWS_AT_ONCE,
+        )
+        yield [row for row in rows if row.registrations]
+        if len(rows) < ROWS_AT_ONCE:
+            return
+        above = rows[-1].user
+        await asyncio.sleep(0)

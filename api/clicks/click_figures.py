@@ -4,6 +4,8 @@ from datetime import date
 from typing import NamedTuple
 
 from api.clicks.click_log import PostReads
+from projections.distinct_count import Estimate
+from projections.reach import Reach
 
 
 class PostPeriod(NamedTuple):
@@ -28,6 +30,26 @@ class TopPost(NamedTuple):
     click_through: float | None
     dwells: int
     mean_dwell_ms: int | None
+
+
+class ReachAndViewers(NamedTuple):
+    """Accounts that could see a post, those of them by its author, who retweeted it, who saw it.
+    `error` is the share by which a count may be wrong, None where all are exact."""
+
+    could_see: int
+    by_author: int
+    retweeters: int
+    viewers: int
+    error: float | None
+
+
+def describe_reach(reach: Reach, viewers: Estimate) -> ReachAndViewers:
+    """What is shown of a reach."""
+    could_see, by_author, retweeters = reach
+    errors = [one.error for one in (could_see, by_author, viewers) if one.error is not None]
+    return ReachAndViewers(
+        could_see.number, by_author.number, retweeters, viewers.number, max(errors, default=None)
+    )
 
 
 def describe_period(since: date, reads: PostReads) -> PostPeriod:

@@ -7,6 +7,8 @@ is decided by them, and they are removed after some days. The adapter is in `inf
 from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from projections.distinct_count import Estimate
+
 ClickKind = Literal["view", "click", "dwell"]
 
 
@@ -83,6 +85,10 @@ class ClickLog(Protocol):
     async def most_read_posts(self, quarters: range, most: int) -> Sequence[PostReads]:
         """The posts that were opened most often in some quarters of an hour since 1970, the first
         of them."""
+        ...
+
+    async def viewers_of_post(self, post: int) -> Estimate:
+        """How many saw a post: users who were signed in, and other sessions."""
         ...
 
     def close(self) -> None:

@@ -11,13 +11,7 @@ from api.http.errors import problems
 from api.http.request import QUERY_PROBLEMS, fresh_views
 from api.http.route import ApiRoute
 from api.http.tokens import Reader, requires_scope
-from api.schemas import (
-    ActivePeriod,
-    CohortRetention,
-    FirstStepsFunnel,
-    GrowthPeriod,
-    HashtagPeriod,
-)
+from api.schemas import ApiModel, Count, Day
 from api.state import ApiState, CurrentState
 from api.v1.timelines import MAX_TAG
 from commands.errors import InvalidInput
@@ -38,6 +32,55 @@ router = APIRouter(
     tags=["analytics"],
     responses=QUERY_PROBLEMS | problems(403),
 )
+
+
+class ActivePeriod(ApiModel):
+    """Accounts active in the period that begins on `since`; `new` ones were made in it. With very
+    many the counts are estimates, which 19 times in 20 are wrong by no more than the share `error`.
+    """
+
+    since: Day
+    active: Count
+    new: Count
+    returning: Count
+    error: float | None = None
+
+
+class CohortRetention(ApiModel):
+    """Accounts made in the week that begins on `since`.
+
+    `active` says how many of them were active in that week and in each one after it, by estimates
+    where there is an `error`.
+    """
+
+    since: Day
+    accounts: Count
+    active: list[Count]
+    error: float | None = None
+
+
+class FirstStepsFunnel(ApiModel):
+    """Accounts, how many of them followed, how many of these posted, how many of these liked."""
+
+    signed_up: Count
+    followed: Count
+    posted: Count
+    liked: Count
+
+
+class GrowthPeriod(ApiModel):
+    """Followers gained and lost in the period that begins on `since`."""
+
+    since: Day
+    gained: Count
+    lost: Count
+
+
+class HashtagPeriod(ApiModel):
+    """Posts made with a hashtag in the period that begins on `since`."""
+
+    since: Day
+    posts: Count
 
 
 class PeriodsOf:
@@ -91,20 +134,14 @@ FOR_ANALYSTS: Final[list[Any]] = [requires_scope(ANALYST_SCOPE), fresh_views("an
 async def active_users(state: CurrentState, periods: Periods) -> list[ActivePeriod]:
     """How many accounts were active in each period, and how many of them were made in it."""
     found = await analytics.count_active_users(_store(state), periods)
-    return [
-        ActivePeriod(since=str(one.since), active=one.active, new=one.new, returning=one.returning)
-        for one in found
-    ]
+    return [ActivePeriod(**one._asdict() | {"since": str(one.since)}) for one in found]
 
 
 @router.get("/retention", dependencies=FOR_ANALYSTS)
 async def retention(state: CurrentState, weeks: Weeks) -> list[CohortRetention]:
     """Of the accounts made in each week, how many were active in it and in each one after it."""
     found = await analytics.count_cohorts(_store(state), weeks)
-    return [
-        CohortRetention(since=str(one.since), accounts=one.accounts, active=list(one.active))
-        for one in found
-    ]
+    return [CohortRetention(**one._asdict() | {"since": str(one.since)}) for one in found]
 
 
 @router.get("/funnel", dependencies=FOR_ANALYSTS)

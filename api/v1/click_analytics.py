@@ -1,11 +1,14 @@
-"""`/v1/analytics/posts` and `/top-posts`: how often posts are seen and opened, as clicks say it."""
+"""`/v1/analytics/posts` and `/top-posts`: how often posts are seen and opened, as clicks say it.
+
+And how many accounts a post reaches.
+"""
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Security
+from fastapi import APIRouter, Depends, Query, Security
 
 from api.accounts.access_tokens import ANALYST_SCOPE, USER_SCOPE, TokenClaims
-from api.clicks.click_figures import describe_period, describe_post
+from api.clicks.click_figures import describe_period, describe_post, describe_reach
 from api.http.errors import RequestRefused, problems, token_missing
 from api.http.request import QUERY_PROBLEMS, PostId, fresh_views, no_such_post
 from api.http.route import ApiRoute
@@ -13,7 +16,8 @@ from api.http.tokens import require_account, require_scope, requires_scope, toke
 from api.schemas import ApiModel, Count, Day, Id
 from api.state import CurrentState
 from api.v1.analytics import Periods
-from api.views.posts import SinglePost
+from projections.posts import PostWithCounts, read_posts
+from projections.reach import count_reach
 
 MOST_POSTS: Final = 100
 
@@ -37,6 +41,19 @@ class ReadPeriod(ApiModel):
     mean_dwell_ms: Count | None = None
 
 
+class ReachOfPost(ApiModel):
+    """Accounts that could see a post, each once: followers of its author, and of those who
+    retweeted it; and its viewers of the days that clicks are kept, as signed-in users and other
+    sessions. With very many the counts are estimates, which 19 times in 20 are wrong by no more
+    than the share `error`."""
+
+    could_see: Count
+    by_author: Count
+    retweeters: Count
+    viewers: Count
+    error: float | None = None
+
+
 class MostReadPost(ApiModel):
     """A post and how often it was seen and opened. It may have been deleted since."""
 
@@ -48,28 +65,51 @@ class MostReadPost(ApiModel):
     mean_dwell_ms: Count | None = None
 
 
-@router.get("/posts/{id}", dependencies=[fresh_views("posts")], responses=problems(404))
-async def post_reads(
+async def _post_with_figures(
     post: PostId,
     claims: Annotated[TokenClaims | None, Security(token_claims)],
     state: CurrentState,
-    periods: Periods,
-) -> list[ReadPeriod]:
-    """How often a post was seen and opened in each period: for its author, and for analysts."""
+) -> PostWithCounts:
+    """The post in the address, for its author and for analysts. Raises `NotFound`,
+    `RequestRefused` (401, 403)."""
     if claims is None:
         raise token_missing()
     require_scope(claims, USER_SCOPE, ANALYST_SCOPE)
     await require_account(state, claims.user)
     if not await state.post_views.post_exists(post):
         raise no_such_post(post)
-    if ANALYST_SCOPE not in claims.scopes and await state.post_views.exclude_authors(
-        [SinglePost(post)], {claims.user}
-    ):
+    found = (await read_posts(state.ports.views.current_store("posts"), [post])).get(post)
+    if found is None:
+        raise no_such_post(post)
+    if ANALYST_SCOPE not in claims.scopes and found.author != claims.user:
         raise RequestRefused(403, "not-author", "these figures are for the author of the post")
+    return found
+
+
+OwnPost = Annotated[PostWithCounts, Depends(_post_with_figures)]
+
+
+@router.get("/posts/{id}", dependencies=[fresh_views("posts")], responses=problems(404))
+async def post_reads(post: OwnPost, state: CurrentState, periods: Periods) -> list[ReadPeriod]:
+    """How often a post was seen and opened in each period: for its author, and for analysts."""
     quarters = [range(span.first, span.end) for span in periods]
-    found = await state.ports.clicks.log.reads_of_post(post, quarters)
+    found = await state.ports.clicks.log.reads_of_post(post.post, quarters)
     shown = [describe_period(span.day, reads) for span, reads in zip(periods, found, strict=True)]
     return [ReadPeriod(**one._asdict() | {"since": str(one.since)}) for one in shown]
+
+
+@router.get(
+    "/posts/{id}/reach",
+    dependencies=[fresh_views("posts", "followers")],
+    responses=problems(404),
+)
+async def post_reach(post: OwnPost, state: CurrentState) -> ReachOfPost:
+    """How many accounts could see a post, and how many readers saw it: for its author, and for
+    analysts."""
+    store = state.ports.views.current_store
+    reach = await count_reach(store("followers"), store("posts"), post.post, post.author)
+    viewers = await state.ports.clicks.log.viewers_of_post(post.post)
+    return ReachOfPost(**describe_reach(reach, viewers)._asdict())
 
 
 @router.get("/top-posts", dependencies=[requires_scope(ANALYST_SCOPE)])

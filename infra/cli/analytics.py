@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from infra.cli.errors import UserError
 from infra.cli.options import data_option, json_option, settings_of_existing_log
 from infra.cli.output import echo_json, print_table
 
@@ -23,6 +24,7 @@ NAMES: Final = (
     "growth",
     "hashtags",
     "click-through",
+    "reach",
     "top-posts",
 )
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
@@ -36,7 +38,7 @@ _DAY: Final = click.DateTime(["%Y-%m-%d"])
 @click.option("--zone", default="UTC", show_default=True, help="A time zone: Europe/Berlin.")
 @click.option("--user", help="Of growth: an id or an @handle.")
 @click.option("--tag", help="Of hashtags: which one.")
-@click.option("--post", type=int, help="Of click-through: the id of a post.")
+@click.option("--post", type=int, help="Of click-through and reach: the id of a post.")
 @click.option("--limit", type=click.IntRange(1), default=20, help="Of top-posts: how many.")
 @data_option
 @json_option
@@ -57,8 +59,8 @@ def analytics(
 
     active-users, retention (of the accounts made in each week, how many were active in it and in
     each later one), funnel (signed up, followed, posted, liked), growth of an account's followers,
-    posts with one of the hashtags, and, from the clicks, click-through and dwell of a post, and the
-    posts that were opened most often.
+    posts with one of the hashtags, and, from the clicks, click-through and dwell of a post, its
+    reach (accounts that could see it, and who saw it), and the posts that were opened most often.
 
     Example: starling analytics active-users --per week --zone Europe/Berlin
     """
@@ -71,7 +73,7 @@ def analytics(
         raise click.UsageError("growth of which account? Give --user")
     if name == "hashtags" and tag is None:
         raise click.UsageError("which hashtag? Give --tag")
-    if name == "click-through" and post is None:
+    if name in ("click-through", "reach") and post is None:
         raise click.UsageError("of which post? Give --post")
     settings = settings_of_existing_log(data=data)
     length: Period = "week" if name == "retention" else per
@@ -79,6 +81,8 @@ def analytics(
     spans = periods_between(first, last, length, zone, clock_ms())
     if name in ("click-through", "top-posts"):
         rows = _ask_clicks(settings, spans, post if name == "click-through" else None, limit)
+    elif name == "reach":
+        rows = [asyncio.run(_ask_reach(settings, post or 0))]
     else:
         rows = asyncio.run(_ask(settings, name, spans, user or "", (tag or "").removeprefix("#")))
     if as_json:
@@ -114,13 +118,37 @@ async def _ask(
             return list(await queries.count_growth(store, account, spans))
 
 
+async def _ask_reach(settings: "Settings", post: int) -> Any:
+    """Raises `UserError`."""
+    from api.clicks.click_figures import describe_reach
+    from infra.log_of_record import open_log_for_questions
+    from infra.sqlite.click_log import CLICKS_FILE
+    from infra.sqlite.click_questions import count_viewers, open_clicks_for_questions
+    from infra.wiring import choose_profile
+    from projections.posts import read_posts
+    from projections.reach import count_reach
+
+    with (
+        open_log_for_questions(settings) as log,
+        open_clicks_for_questions(settings.data / CLICKS_FILE) as clicks,
+    ):
+        async with choose_profile(settings).open_read_side(log) as read_side:
+            posts = read_side.views.current_store("posts")
+            row = (await read_posts(posts, [post])).get(post)
+            if row is None:
+                raise UserError(f"there is no post {post} (any more)")
+            followers = read_side.views.current_store("followers")
+            reach = await count_reach(followers, posts, post, row.author)
+        return describe_reach(reach, count_viewers(clicks, post))
+
+
 def _ask_clicks(
     settings: "Settings", spans: "Sequence[Span]", post: int | None, limit: int
 ) -> list[Any]:
     """The periods of a post, or the posts that were opened most often."""
     from api.clicks.click_figures import describe_period, describe_post
-    from infra.sqlite.click_log import (
-        CLICKS_FILE,
+    from infra.sqlite.click_log import CLICKS_FILE
+    from infra.sqlite.click_questions import (
         open_clicks_for_questions,
         select_most_read,
         select_reads,

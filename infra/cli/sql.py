@@ -69,7 +69,8 @@ def _query_log(settings: "Settings", question: str) -> "Iterator[QueryResult]":
     from events.log import LOG_START
     from infra.cli.progress import progress_bar
     from infra.log_of_record import open_log_for_questions, open_text_reader
-    from infra.sqlite.click_log import CLICKS_FILE, open_clicks_for_questions, read_clicks
+    from infra.sqlite.click_log import CLICKS_FILE
+    from infra.sqlite.click_questions import open_clicks_for_questions, read_clicks
 
     with _copy_folder(settings) as folder, ExitStack() as opened:
         with open_log_for_questions(settings) as log, progress_bar() as progress:

@@ -11,15 +11,23 @@ import sqlite3
 import threading
 from asyncio import Future
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from api.clicks.click_log import Click, ClicksBusy, ClicksUnavailable, PostReads
 from infra.process.file_faults import FileFault
+from infra.sqlite.click_questions import (
+    QUARTER_MS,
+    select_most_read,
+    select_reads,
+    select_viewers,
+    span_of_views,
+)
 from infra.sqlite.migrations import CLICKS_SCHEMA
-from infra.sqlite.read_only_files import reading_address
+from projections.distinct_count import DistinctCount, Estimate
 
 CLICKS_FILE: Final = "clicks.sqlite"
 """In the data folder."""
@@ -27,15 +35,11 @@ CLICKS_FILE: Final = "clicks.sqlite"
 MOST_WAITING: Final = 20_000
 """Clicks that one process lets wait for the disk."""
 
-QUARTER_MS: Final = 900_000
-"""Of an hour."""
-
 BUSY_MS: Final = 5000
 CHECKPOINT_MS: Final = 300
 """How long others are held up where a process that reads is in the way."""
 
 FORGOTTEN_AT_ONCE: Final = 1000
-READ_AT_ONCE: Final = 50_000
 
 _PRAGMAS: Final = f"""
 PRAGMA journal_mode = WAL;
@@ -57,7 +61,6 @@ _COUNT: Final = (
     " views = views + excluded.views, clicks = clicks + excluded.clicks,"
     " dwells = dwells + excluded.dwells, dwell_ms = dwell_ms + excluded.dwell_ms"
 )
-_SUMS: Final = "sum(views), sum(clicks), sum(dwells), sum(dwell_ms)"
 _KIND_PLACES: Final = {"view": 0, "click": 1, "dwell": 2}
 
 T = TypeVar("T")
@@ -183,6 +186,15 @@ class SqliteClickLog:
     async def most_read_posts(self, quarters: range, most: int) -> Sequence[PostReads]:
         return await self._run_in_thread(lambda: select_most_read(self._other, quarters, most))
 
+    async def viewers_of_post(self, post: int) -> Estimate:
+        viewers = DistinctCount()
+        span = await self._run_in_thread(lambda: span_of_views(self._other, post))
+        while span:
+            select = partial(select_viewers, self._other, post, span)
+            page, span = await self._run_in_thread(select)
+            viewers.add(page)
+        return viewers.estimate()
+
     def close(self) -> None:
         with self._woken:
             first, self._closed = not self._closed, True
@@ -248,55 +260,6 @@ class SqliteClickLog:
         except sqlite3.Error as error:
             self._fault.enter(error)
             raise ClicksUnavailable(f"{self._path}: {error}") from error
-
-
-@contextmanager
-def open_clicks_for_questions(path: Path) -> Iterator[sqlite3.Connection]:
-    """The file, to be read alone, also in a folder that can't be written; nothing where there is
-    none. Raises `ClicksUnavailable`."""
-    try:
-        if path.exists():
-            connection = sqlite3.connect(reading_address(path), uri=True)
-        else:
-            connection = CLICKS_SCHEMA.open_private(":memory:", "")
-        with closing(connection):
-            CLICKS_SCHEMA.require_current(connection)
-            yield connection
-    except sqlite3.Error as error:
-        raise ClicksUnavailable(f"{path}: {error}") from error
-
-
-def read_clicks(connection: sqlite3.Connection) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """All clicks in the order in which they came, some thousands at once: number, when it was, when
-    it came (Unix ms), session, user, post, page, kind, ms of a dwell, referrer."""
-    cursor = connection.execute(
-        "SELECT id, at, received, session, user, post, page, kind, dwell, referrer"
-        " FROM clicks ORDER BY id"
-    )
-    while rows := cursor.fetchmany(READ_AT_ONCE):
-        yield rows
-
-
-def select_reads(
-    connection: sqlite3.Connection, post: int, quarters: Sequence[range]
-) -> list[PostReads]:
-    """As `ClickLog.reads_of_post`."""
-    query = (
-        f"SELECT post, {_SUMS} FROM post_quarters WHERE post = ? AND quarter >= ? AND quarter < ?"
-        " GROUP BY post"
-    )
-    found = [connection.execute(query, (post, h.start, h.stop)).fetchone() for h in quarters]
-    return [PostReads(post) if row is None else PostReads(*row) for row in found]
-
-
-def select_most_read(connection: sqlite3.Connection, quarters: range, most: int) -> list[PostReads]:
-    """As `ClickLog.most_read_posts`."""
-    rows = connection.execute(
-        f"SELECT post, {_SUMS} FROM post_quarters WHERE quarter >= ? AND quarter < ? GROUP BY post"
-        " ORDER BY sum(clicks) DESC, sum(views) DESC, post DESC LIMIT ?",
-        (quarters.start, quarters.stop, most),
-    )
-    return [PostReads(*row) for row in rows]
 
 
 @contextmanager

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from api.clicks.click_log import Click, ClickLog, ClicksBusy, ClicksUnavailable, PostReads
-from infra.sqlite.click_log import QUARTER_MS, SqliteClickLog
+from infra.sqlite import click_questions
+from infra.sqlite.click_log import SqliteClickLog
+from infra.sqlite.click_questions import QUARTER_MS
 from infra.sqlite.migrations import CLICKS_SCHEMA, FileSchema
+from projections.distinct_count import Estimate
 
 DAY = 96 * QUARTER_MS
 ADA, BOB = 7, 8
@@ -90,6 +93,28 @@ async def test_posts_are_counted_by_the_quarter_of_an_hour(log: ClickLog) -> Non
     assert await log.most_read_posts(both, 9) == [PostReads(5, 2, 2, 2, 400), PostReads(6, 1, 1)]
     assert await log.most_read_posts(both, 1) == [PostReads(5, 2, 2, 2, 400)]
     assert await log.most_read_posts(second, 9) == [PostReads(6, 0, 1)]
+
+
+async def test_viewers_of_a_post_are_users_and_other_sessions_each_once(
+    log: ClickLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(click_questions, "READ_AT_ONCE", 2)
+    seen = [
+        view(5)._replace(received_ms=DAY + ms, at_ms=at_ms, session=session, user=user)
+        for ms, at_ms, session, user in (
+            (0, DAY, 1, None),
+            (0, DAY, 1, None),
+            (1, DAY, 2, ADA),
+            (7, DAY, 3, ADA),
+            (QUARTER_MS, 1000, 4, None),  # told a day late
+            (QUARTER_MS, DAY, 1, BOB),
+        )
+    ]
+    await log.append_clicks([*seen, view(6), click(5)._replace(session=9)])
+    assert await log.viewers_of_post(5) == Estimate(4)
+    assert await log.viewers_of_post(7) == Estimate(0)
+    assert await log.expire_clicks(DAY + QUARTER_MS, 99) == 6
+    assert await log.viewers_of_post(5) == Estimate(2)
 
 
 async def test_old_clicks_leave_in_small_steps_with_their_figures(log: ClickLog) -> None:

@@ -14,13 +14,14 @@ from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog
 from tests.support.data_folders import create_data_folder
 from tests.support.starling_program import starling
 
+VIEWS = ("analytics", "followers", "posts")
 MONTH = ("--from", "2023-11-01", "--to", "2023-12-31", "--per", "month")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = create_data_folder(tmp_path_factory.mktemp("analytics") / "data", 500)
-    assert starling("projections", "rebuild", "analytics", "--data", settings.data).returncode == 0
+    assert starling("projections", "rebuild", *VIEWS, "--data", settings.data).returncode == 0
     return settings
 
 
@@ -55,6 +56,13 @@ def test_clicks_are_asked_without_a_server(data: Settings, tmp_path: Path) -> No
     assert json.loads(november) == {"since": "2023-11-01"} | figures
     assert json.loads(december)["click_through"] is None
     assert b"0.5" in starling(*asked).stdout
+    [found] = json.loads(
+        starling("sql", "SELECT post FROM posts LIMIT 1", "--json", "--data", copy).stdout
+    )
+    reach = starling("analytics", "reach", "--post", str(found["post"]), "--json", "--data", copy)
+    assert json.loads(reach.stdout).keys() >= {"could_see", "by_author", "retweeters", "viewers"}
+    gone = starling("analytics", "reach", "--post", "5", "--data", copy)
+    assert (gone.returncode, b"no post 5" in gone.stderr) == (1, True)
     question = "SELECT kind, count(*) AS n FROM clicks GROUP BY kind ORDER BY kind"
     answer = starling("sql", question, "--json", "--data", copy)
     kinds = [{"kind": "click", "n": 1}, {"kind": "dwell", "n": 1}, {"kind": "view", "n": 2}]
@@ -66,6 +74,7 @@ def test_what_is_missing_or_wrong_is_said(data: Settings, tmp_path: Path) -> Non
         ("growth",),
         ("hashtags",),
         ("click-through",),
+        ("reach",),
         ("active-users", "--zone", "Nowhere"),
     ):
         done = starling("analytics", *arguments, "--data", data.data)

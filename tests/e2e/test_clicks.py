@@ -108,6 +108,26 @@ async def test_figures_of_posts_are_for_their_authors_and_for_analysts(world: Ap
         assert (await analyst.get("/v1/analytics/posts/5")).status_code == 404
 
 
+async def test_the_reach_of_a_post_is_for_its_author_and_for_analysts(world: ApiWorld) -> None:
+    ada, bob, eve = [await register_user(world, name) for name in ("ada", "bob", "eve")]
+    post = await ada.create_post("hello")
+    for follower, followed in ((bob, ada), (eve, bob), (ada, bob)):
+        await follower.send_command("PUT", f"/v1/users/{followed.id}/follow")
+    await bob.send_command("PUT", f"/v1/posts/{post}/retweet")
+    for client in (bob.http, eve.http, eve.http):
+        await send(client, {"session": "s", "kind": "view", "post": post})
+    reach = {"could_see": 2, "by_author": 1, "retweeters": 1, "viewers": 2}
+    path = f"/v1/analytics/posts/{post}/reach"
+    assert await ada.get_json(path) == reach
+    answer = await bob.http.get(path)
+    assert (answer.status_code, answer.json()["type"]) == (403, "/problems/not-author")
+    async with world.new_client(world.tokens.issue(int(eve.id), ("analyst",))) as analyst:
+        assert (await analyst.get(path)).json() == reach
+        assert (await analyst.get("/v1/analytics/posts/5/reach")).status_code == 404
+    async with world.new_client() as stranger:
+        assert (await stranger.get(path)).status_code == 401
+
+
 def sessions_in(data: Path) -> dict[int, int]:
     """How many clicks each session has."""
     with closing(sqlite3.connect(data / CLICKS_FILE)) as connection:

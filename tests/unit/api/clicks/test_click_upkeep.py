@@ -9,7 +9,8 @@ from events.ids.snowflake import first_id_at
 from events.log import AppendRequest, NewEvent, StreamAppend
 from events.schema import UserDeleted
 from infra.in_memory.event_log import MemoryLog
-from infra.sqlite.click_log import QUARTER_MS, SqliteClickLog
+from infra.sqlite.click_log import SqliteClickLog
+from infra.sqlite.click_questions import QUARTER_MS
 from tests.support.decider_dsl import stream_of
 
 NOW = 1_770_000_000_000
