@@ -58,6 +58,15 @@ Picture = Annotated[
 """The id of an upload."""
 
 
+Sensitive = Annotated[
+    bool, Field(description="whether programs should cover text and images", examples=[True])
+]
+SpoilerText = Annotated[
+    str, Field(description="stands above what is covered", examples=["The end of the film"])
+]
+Language = Annotated[str, Field(description="a tag of BCP 47", examples=["en"])]
+
+
 class ApiModel(BaseModel):
     """A JSON object of the API. A field that isn't named is refused in requests, and never sent.
 
@@ -111,6 +120,9 @@ class NewComment(ApiModel):
             examples=[["5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"]],
         ),
     ] = []
+    sensitive: Sensitive | None = None
+    spoiler_text: SpoilerText | None = None
+    language: Language | None = None
 
 
 class NewPost(NewComment):
@@ -120,9 +132,14 @@ class NewPost(NewComment):
 
 
 class EditedPost(ApiModel):
-    """The post's text from now on."""
+    """The post's text from now on. What else is left out (or null) stays as it is; an empty
+    `spoiler_text` or `language` takes it away.
+    """
 
     text: Text
+    sensitive: Sensitive | None = None
+    spoiler_text: SpoilerText | None = None
+    language: Language | None = None
 
 
 class UserRef(ApiModel):
@@ -157,6 +174,7 @@ class AltText(ApiModel):
 class Post(ApiModel):
     """A post. `retweeted_by` is the user whose retweet put it into a timeline.
 
+    `sensitive`, `spoiler_text` and `language` are absent where the author set none.
     `liked` and `retweeted` say what the signed-in reader did; they are absent for others.
     """
 
@@ -172,6 +190,9 @@ class Post(ApiModel):
     media: list[Image]
     reply_to: Id | None = None
     edited_at: Time | None = None
+    sensitive: Sensitive | None = None
+    spoiler_text: SpoilerText | None = None
+    language: Language | None = None
     retweeted_by: UserRef | None = None
     liked: bool | None = None
     retweeted: bool | None = None

@@ -88,17 +88,26 @@ class _NewPostData(_StrictStruct):
     text: str
     reply_to: Reference | None = None
     media: tuple[str, ...] = ()
+    sensitive: bool | None = None
+    spoiler_text: str | None = None
+    language: str | None = None
 
 
 class _NewCommentData(_StrictStruct):
     post: Reference
     text: str
     media: tuple[str, ...] = ()
+    sensitive: bool | None = None
+    spoiler_text: str | None = None
+    language: str | None = None
 
 
 class _EditPostData(_StrictStruct):
     post: Reference
     text: str
+    sensitive: bool | None = None
+    spoiler_text: str | None = None
+    language: str | None = None
 
 
 class _PostTargetData(_StrictStruct):
@@ -203,15 +212,19 @@ def _use_as_command(data: Command, references: ReferenceResolver) -> Command:
 
 def _build_post(data: _NewPostData, references: ReferenceResolver) -> Command:
     reply_to = None if data.reply_to is None else references.post_id(str(data.reply_to))
-    return CreatePost(data.text, reply_to, data.media)
+    return CreatePost(
+        data.text, reply_to, data.media, data.sensitive, data.spoiler_text, data.language
+    )
 
 
 def _build_comment(data: _NewCommentData, references: ReferenceResolver) -> Command:
-    return Comment(references.post_id(str(data.post)), data.text, data.media)
+    post = references.post_id(str(data.post))
+    return Comment(post, data.text, data.media, data.sensitive, data.spoiler_text, data.language)
 
 
 def _build_edit(data: _EditPostData, references: ReferenceResolver) -> Command:
-    return EditPost(references.post_id(str(data.post)), data.text)
+    post = references.post_id(str(data.post))
+    return EditPost(post, data.text, data.sensitive, data.spoiler_text, data.language)
 
 
 def _for_post(command: Callable[[int], Command]) -> tuple[type[Any], BuildCommand]:

@@ -22,6 +22,8 @@ from events.schema import Event, Medium, PostCreated, PostDeleted, PostEdited
 MAX_MEDIA: Final = 4
 _MEDIA_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+_LANGUAGE_PATTERN: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
+
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """Those of ASCII but tabs and line ends. Those beyond ASCII are allowed: old tweets have them, from
 mistakes of encoding, and they do no harm."""
@@ -33,6 +35,9 @@ class CreatePost(Command, frozen=True):
     text: str
     reply_to: int | None = None
     media: tuple[str, ...] = ()
+    sensitive: bool | None = None
+    spoiler_text: str | None = None
+    language: str | None = None
 
 
 class Comment(Command, frozen=True):
@@ -41,13 +46,19 @@ class Comment(Command, frozen=True):
     post: int
     text: str
     media: tuple[str, ...] = ()
+    sensitive: bool | None = None
+    spoiler_text: str | None = None
+    language: str | None = None
 
 
 class EditPost(Command, frozen=True):
-    """Change the text of one's own post."""
+    """Change one's own post. What is None stays as it is."""
 
     post: int
     text: str
+    sensitive: bool | None = None
+    spoiler_text: str | None = None
+    language: str | None = None
 
 
 class DeletePost(Command, frozen=True):
@@ -63,14 +74,24 @@ class PostState(NamedTuple):
     text: str = ""
     reply_to: int | None = None
     deleted: bool = False
+    sensitive: bool = False
+    spoiler_text: str = ""
+    language: str = ""
+
+
+def _keep_warnings(state: PostState, event: PostCreated | PostEdited) -> PostState:
+    return state._replace(
+        sensitive=event.sensitive, spoiler_text=event.spoiler_text, language=event.language
+    )
 
 
 def _evolve(state: PostState, event: Event) -> PostState:
     match event:
-        case PostCreated(author=author, text=written, reply_to=reply_to):
-            return PostState(author, written, reply_to)
-        case PostEdited(text=written):
-            return state._replace(text=written)
+        case PostCreated():
+            state = PostState(event.author, event.text, event.reply_to)
+            return _keep_warnings(state, event)
+        case PostEdited():
+            return _keep_warnings(state._replace(text=event.text), event)
         case PostDeleted():
             return state._replace(deleted=True)
     return state
@@ -97,6 +118,11 @@ def _checked_text(written: str) -> str:
             "text-empty",
             f"nothing in the text can be seen; write 1 to {text.MAX_TEXT_LENGTH} characters",
         )
+    _check_normal(normal)
+    return normal
+
+
+def _check_normal(normal: str) -> None:
     _check_size(normal)
     length = text.text_length(normal)
     if length > text.MAX_TEXT_LENGTH:
@@ -107,7 +133,24 @@ def _checked_text(written: str) -> str:
         )
     if _CONTROL_CHARACTERS.search(normal):
         raise InvalidInput("text-invalid", "the text holds control characters; take them out")
+
+
+def _checked_spoiler_text(written: str) -> str:
+    """As a text is checked, but that there may be nothing in it."""
+    _check_size(written)
+    normal = text.normalise_text(written)
+    if text.is_invisible(normal):
+        return ""
+    _check_normal(normal)
     return normal
+
+
+def _checked_language(tag: str) -> str:
+    if tag and not _LANGUAGE_PATTERN.fullmatch(tag):
+        raise InvalidInput(
+            "language-invalid", "a language is a tag of BCP 47 like 'en' or 'pt-BR'; check it"
+        )
+    return tag
 
 
 def _checked_media(media: tuple[str, ...], context: CommandContext) -> tuple[Medium, ...]:
@@ -124,29 +167,31 @@ def _checked_media(media: tuple[str, ...], context: CommandContext) -> tuple[Med
 
 
 def _decide_new_post(
-    written: str,
+    command: CreatePost | Comment,
     reply_to: int | None,
-    media: tuple[str, ...],
     context: CommandContext,
     read_state: ReadState,
 ) -> Decision:
-    checked, shown = _checked_text(written), _checked_media(media, context)
+    checked, shown = _checked_text(command.text), _checked_media(command.media, context)
+    spoiler_text = _checked_spoiler_text(command.spoiler_text or "")
+    language = _checked_language(command.language or "")
     rules.require_active_actor(context, read_state)
     if reply_to is not None:
         rules.require_open_post(context, reply_to, read_state)
     found = text.find_entities(checked)
     created = PostCreated(
-        context.new_id, context.actor, checked, reply_to, found.hashtags, found.mentions, shown
-    )
+        context.new_id, context.actor, checked, reply_to, found.hashtags, found.mentions, shown,
+        bool(command.sensitive), spoiler_text, language,
+    )  # fmt: skip
     return (StreamWrite(streams.post_stream(context.new_id), (created,)),)
 
 
 def _decide_create(command: CreatePost, context: CommandContext, read_state: ReadState) -> Decision:
-    return _decide_new_post(command.text, command.reply_to, command.media, context, read_state)
+    return _decide_new_post(command, command.reply_to, context, read_state)
 
 
 def _decide_comment(command: Comment, context: CommandContext, read_state: ReadState) -> Decision:
-    return _decide_new_post(command.text, command.post, command.media, context, read_state)
+    return _decide_new_post(command, command.post, context, read_state)
 
 
 def _require_own_post(post: int, context: CommandContext, read_state: ReadState) -> PostState:
@@ -167,10 +212,26 @@ def _decide_edit(command: EditPost, context: CommandContext, read_state: ReadSta
     state = _require_own_post(command.post, context, read_state)
     if state.deleted:
         raise rules.post_not_found(command.post)
-    if checked == context.open_text(state.text):
+    before = (
+        context.open_text(state.text),
+        state.sensitive,
+        context.open_text(state.spoiler_text),
+        state.language,
+    )
+    _, sensitive, spoiler_text, language = before
+    if command.sensitive is not None:
+        sensitive = command.sensitive
+    if command.spoiler_text is not None:
+        spoiler_text = _checked_spoiler_text(command.spoiler_text)
+    if command.language is not None:
+        language = _checked_language(command.language)
+    if (checked, sensitive, spoiler_text, language) == before:
         return NO_EVENTS
     found = text.find_entities(checked)
-    edited = PostEdited(command.post, context.actor, checked, found.hashtags, found.mentions)
+    edited = PostEdited(
+        command.post, context.actor, checked, found.hashtags, found.mentions,
+        sensitive, spoiler_text, language,
+    )  # fmt: skip
     return (StreamWrite(streams.post_stream(command.post), (edited,)),)
 
 

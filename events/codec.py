@@ -26,8 +26,15 @@ def _without_pictures(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def _without_warnings(fields: dict[str, Any]) -> dict[str, Any]:
+    """Posts were neither sensitive nor of a known language: the fields' defaults say so."""
+    return fields
+
+
 UPCASTERS: Final[dict[tuple[str, int], Upcaster]] = {
     ("post-created", 1): _media_from_ids,
+    ("post-created", 2): _without_warnings,
+    ("post-edited", 1): _without_warnings,
     ("profile-changed", 1): _without_pictures,
 }
 

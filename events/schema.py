@@ -83,7 +83,9 @@ class PostCreated(Event, frozen=True):
     """A post, or a comment where `reply_to` names the post it answers. Stream: `post-<post>`.
 
     `hashtags` and `mentions` stand as written, without their marker, in order of appearance.
-    `media` are the images that it shows.
+    `media` are the images that it shows. `sensitive` asks readers' programs to cover them;
+    `spoiler_text` stands above the covered text, empty for none; `language` is a tag of BCP 47,
+    empty where it isn't known.
     """
 
     post: int
@@ -93,16 +95,22 @@ class PostCreated(Event, frozen=True):
     hashtags: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
     media: tuple[Medium, ...] = ()
+    sensitive: bool = False
+    spoiler_text: str = ""
+    language: str = ""
 
 
 class PostEdited(Event, frozen=True):
-    """The post's text and its entities from now on. Stream: `post-<post>`."""
+    """All that can be edited of a post, from now on. Stream: `post-<post>`."""
 
     post: int
     author: int
     text: str
     hashtags: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
+    sensitive: bool = False
+    spoiler_text: str = ""
+    language: str = ""
 
 
 class PostDeleted(Event, frozen=True):
@@ -228,8 +236,8 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     RegistrationAbandoned: ("registration-abandoned", 1),
     ProfileChanged: ("profile-changed", 2),
     UserDeleted: ("user-deleted", 1),
-    PostCreated: ("post-created", 2),
-    PostEdited: ("post-edited", 1),
+    PostCreated: ("post-created", 3),
+    PostEdited: ("post-edited", 2),
     PostDeleted: ("post-deleted", 1),
     PostLiked: ("post-liked", 1),
     PostUnliked: ("post-unliked", 1),

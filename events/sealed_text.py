@@ -34,8 +34,8 @@ from events.schema import (
 PERSONAL_FIELDS: Final[dict[type[Event], tuple[str, ...]]] = {
     UserRegistered: ("name", "bio"),
     ProfileChanged: ("name", "bio"),
-    PostCreated: ("text", "media"),
-    PostEdited: ("text",),
+    PostCreated: ("text", "spoiler_text", "media"),
+    PostEdited: ("text", "spoiler_text"),
 }
 """The fields whose texts are sealed: of media those that say what is seen. Ids, times, handles,
 hashtags and mentions are not."""

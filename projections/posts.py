@@ -39,7 +39,7 @@ class PostRow(NamedTuple):
 
     `hashtags` and `mentions` are JSON arrays of strings, `media` one of the event's objects;
     `edited` is the id of the newest edit, which has its time. A deleted post stays as a tombstone:
-    `deleted` is 1, its text is empty.
+    `deleted` is 1, its texts are empty.
     """
 
     post: int
@@ -51,6 +51,9 @@ class PostRow(NamedTuple):
     media: str
     edited: int | None = None
     deleted: int = 0
+    sensitive: int = 0
+    spoiler_text: str = ""
+    language: str = ""
 
 
 class CommentRow(NamedTuple):
@@ -109,7 +112,7 @@ class PostsProjection:
     """Keeps posts, comments, likes and retweets, and counts them."""
 
     name = "posts"
-    version = 1
+    version = 2
     event_types: tuple[type[Event], ...] = (
         PostLiked,
         PostUnliked,
@@ -203,7 +206,8 @@ def _create_post(event: PostCreated, view: BatchRows) -> None:
         _encode_names(event.mentions),
         _encode(event.media).decode() if event.media else "[]",
     )
-    view.put(POSTS, PostRow(event.post, event.author, event.text, event.reply_to, *lists))
+    row = PostRow(event.post, event.author, event.text, event.reply_to, *lists)
+    view.put(POSTS, _with_warnings(row, event))
     view.add(AUTHOR_POST_COUNTS, (event.author,), 1)
     if event.reply_to is not None:
         view.put(COMMENTS, CommentRow(event.reply_to, event.post))
@@ -214,9 +218,14 @@ def _edit_post(event: PostEdited, id: int, view: BatchRows) -> None:
     row = view.get(POSTS, (event.post,))
     if row is not None and not row.deleted:
         hashtags, mentions = _encode_names(event.hashtags), _encode_names(event.mentions)
-        view.put(
-            POSTS, row._replace(text=event.text, hashtags=hashtags, mentions=mentions, edited=id)
-        )
+        row = row._replace(text=event.text, hashtags=hashtags, mentions=mentions, edited=id)
+        view.put(POSTS, _with_warnings(row, event))
+
+
+def _with_warnings(row: PostRow, event: PostCreated | PostEdited) -> PostRow:
+    return row._replace(
+        sensitive=int(event.sensitive), spoiler_text=event.spoiler_text, language=event.language
+    )
 
 
 def _delete_post(row: PostRow | None, view: BatchRows) -> None:
@@ -248,6 +257,9 @@ class PostWithCounts(NamedTuple):
     likes: int
     retweets: int
     comments: int
+    sensitive: int = 0
+    spoiler_text: str = ""
+    language: str = ""
 
 
 class MarkingUser(NamedTuple):
@@ -263,7 +275,9 @@ async def read_posts(store: ReadStore, posts: Collection[int]) -> Mapping[int, P
     rows = await store.get_many(POSTS, keys)
     counts = await store.get_many(POST_COUNTS, keys)
     return {
-        row.post: PostWithCounts(*row[:8], *(counts[key][1:] if key in counts else (0, 0, 0)))
+        row.post: PostWithCounts(
+            *row[:8], *(counts[key][1:] if key in counts else (0, 0, 0)), *row[9:]
+        )
         for key, row in rows.items()
         if not row.deleted
     }

@@ -82,7 +82,9 @@ async def users_page(
 async def create_post(new: NewPost, commands: Commands, state: CurrentState) -> Response:
     """Post, or comment on the post `reply_to`."""
     reply_to = int(new.reply_to) if new.reply_to is not None else None
-    command = CreatePost(new.text, reply_to, tuple(new.media))
+    command = CreatePost(
+        new.text, reply_to, tuple(new.media), new.sensitive, new.spoiler_text, new.language
+    )
     return await _create(state, commands, command, new.media)
 
 
@@ -101,11 +103,16 @@ async def get_post(post: PostId, viewer: Viewer, state: CurrentState) -> Respons
     return json_response(rendered)
 
 
-@router.patch("/{id}", response_model=Done, responses=command_problems(404))
-async def edit_post(commands: Commands, post: PostId, edited: EditedPost) -> Response:
-    """Edit a post of one's own."""
-    outcome = await commands.run(EditPost(post, edited.text))
-    return json_response(Done(id=str(outcome.id)), headers=position_header(outcome))
+@router.patch("/{id}", response_model=Post, responses=command_problems(404))
+async def edit_post(
+    commands: Commands, post: PostId, edited: EditedPost, state: CurrentState
+) -> Response:
+    """Edit a post of one's own. Answers the post as it is now."""
+    outcome = await commands.run(
+        EditPost(post, edited.text, edited.sensitive, edited.spoiler_text, edited.language)
+    )
+    shown = await state.post_views.render_edited(outcome, commands.actor)
+    return json_response(shown, headers=position_header(outcome))
 
 
 @router.delete("/{id}", response_model=Done, responses=command_problems(404))
@@ -160,7 +167,9 @@ async def create_comment(
     commands: Commands, post: PostId, new: NewComment, state: CurrentState
 ) -> Response:
     """Comment on a post."""
-    command = Comment(post, new.text, tuple(new.media))
+    command = Comment(
+        post, new.text, tuple(new.media), new.sensitive, new.spoiler_text, new.language
+    )
     return await _create(state, commands, command, new.media)
 
 

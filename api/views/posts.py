@@ -40,6 +40,9 @@ CACHED_MARKS: Final = 400
 
 VIEW_WAIT_SECONDS: Final = 2.0
 
+POST_READ_VIEWS: Final = ("posts", "profiles")
+"""The views that one post is made from."""
+
 _UNIX_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC, unsaid: isoformat would append its offset
 
 _PLAIN_ENDING: Final = b"}"
@@ -173,6 +176,19 @@ class PostViews:
             author_json = _author_json(author, account.handle, name)
         return head + author_json + tail + _MARK_ENDINGS[False, False]
 
+    async def render_edited(self, outcome: CommandOutcome, viewer: int) -> bytes:
+        """A post as its author just edited it. Waits for the view; raises `StoreUnavailable`, when
+        it takes too long. The same request again is no second edit.
+        """
+        position = outcome.position
+        if not await self._ports.wait_for(POST_READ_VIEWS, position, VIEW_WAIT_SECONDS):
+            raise StoreUnavailable("the post is edited, and its view is behind; ask again")
+        self.apply_invalidations()
+        rendered = await self.render_post(outcome.id, viewer)
+        if rendered is None:  # deleted since
+            raise NotFound("post-not-found", f"there is no post {outcome.id}; check the id")
+        return rendered
+
     async def _creation_event(self, outcome: CommandOutcome) -> PostCreated:
         """The event that made a post; from the log where the request was a repeated one."""
         event: Event | None
@@ -272,7 +288,8 @@ def _pieces_from_row(post: PostWithCounts, open_text: OpenText, base_url: str) -
     return PostPieces(
         _post_head(post.post, open_text(post.text)),
         post.author,
-        f"{counts}{lists}{media}{_reply_field(post.reply_to)}{edited}".encode(),
+        f"{counts}{lists}{media}{_reply_field(post.reply_to)}{edited}".encode()
+        + _warning_fields(post.sensitive, open_text(post.spoiler_text), post.language),
     )
 
 
@@ -285,6 +302,7 @@ def _pieces_from_event(created: PostCreated, base_url: str) -> PostPieces:
         encode_json(media),
         _reply_field(created.reply_to).encode(),
     )
+    tail += _warning_fields(created.sensitive, created.spoiler_text, created.language)
     return PostPieces(_post_head(created.post, created.text), created.author, tail)
 
 
@@ -292,6 +310,14 @@ def _post_head(post: int, text: str) -> bytes:
     posted = rfc3339(time_ms(post)).encode()
     template = b'{"id":"%d","text":%s,"date_posted":"%s","posted_by":'
     return template % (post, encode_json(text), posted)
+
+
+def _warning_fields(sensitive: int, spoiler_text: str, language: str) -> bytes:
+    return (
+        (b',"sensitive":true' if sensitive else b"")
+        + (b',"spoiler_text":' + encode_json(spoiler_text) if spoiler_text else b"")
+        + (b',"language":' + encode_json(language) if language else b"")
+    )
 
 
 def _reply_field(post: int | None) -> str:

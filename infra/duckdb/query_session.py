@@ -295,4 +295,6 @@ def _column_sql(field: str, type: Any) -> str:
         return f"coalesce(nullif({ids}, []), {old_ids}) AS {field}"
     if field in ID_FIELDS or type is int:
         return f"TRY_CAST(data ->> '{field}' AS BIGINT) AS {field}"
+    if type is bool:
+        return f"TRY_CAST(data ->> '{field}' AS BOOLEAN) AS {field}"
     return f"data ->> '{field}' AS {field}"

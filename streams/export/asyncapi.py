@@ -137,6 +137,8 @@ def _field_schema(field: str, hint: Any) -> JsonObject:
             "type": "array",
             "items": {"type": "string"} if item is str else _data_schema(item),
         }
+    if hint is bool:
+        return {"type": "boolean"}
     return {"type": "integer" if hint is int else "string"}
 
 

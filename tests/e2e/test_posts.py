@@ -88,6 +88,21 @@ async def test_an_edited_post_says_when(world: ApiWorld) -> None:
     assert shown["date_posted"] == "2026-02-02T02:40:00.000Z"
 
 
+async def test_a_post_shows_its_warnings_and_an_edit_answers_the_post(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    warnings = {"sensitive": True, "spoiler_text": "the end", "language": "en"}
+    made = await ada.send_command("POST", "/v1/posts", {"text": "x", **warnings})
+    assert made.items() >= warnings.items()
+    path = f"/v1/posts/{made['id']}"
+    assert await ada.get_json(path) == made
+    edited = await ada.send_command("PATCH", path, {"text": "y", "spoiler_text": ""})
+    assert (edited["text"], edited["sensitive"], edited["language"]) == ("y", True, "en")
+    assert "spoiler_text" not in edited
+    assert await ada.get_json(path) == edited
+    stored = b"".join(event.data for event in world.log.read_all())
+    assert b"the end" not in stored
+
+
 async def test_a_deleted_post_is_gone_everywhere(
     world: ApiWorld, stranger: httpx.AsyncClient
 ) -> None:

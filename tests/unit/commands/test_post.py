@@ -132,6 +132,20 @@ def test_an_edit_to_the_same_text_makes_no_event() -> None:
     ANNA_POSTED.when(EditPost(POST, "cafe\u0301")).then_idempotent()
 
 
+def test_an_edit_keeps_the_warnings_that_it_does_not_name() -> None:
+    PEOPLE.when(CreatePost("x", sensitive=True, spoiler_text="e\u0301", language="en")).then(
+        PostCreated(NEW_ID, ANNA, "x", sensitive=True, spoiler_text="\xe9", language="en")
+    )
+    warned = PEOPLE.and_then(PostCreated(POST, ANNA, "x", None, (), (), (), True, "boo", "en"))
+    warned.when(EditPost(POST, "x")).then_nothing()
+    warned.when(EditPost(POST, "y")).then(PostEdited(POST, ANNA, "y", (), (), True, "boo", "en"))
+    warned.when(EditPost(POST, "x", False, "", "de")).then(
+        PostEdited(POST, ANNA, "x", language="de")
+    )
+    warned.when(EditPost(POST, "x", spoiler_text="a" * 281)).then_rejected("text-too-long")
+    PEOPLE.when(CreatePost("x", language="in English")).then_rejected("language-invalid")
+
+
 def test_a_deleted_post_is_not_edited() -> None:
     gone = ANNA_POSTED.and_then(PostDeleted(POST, ANNA))
     gone.when(EditPost(POST, "bye")).then_rejected("post-not-found", NotFound)

@@ -115,7 +115,13 @@ def test_what_is_absent_takes_no_room_and_comes_back() -> None:
     first = PostCreated(POST, A, "x")
     data = encode_event(first)[2]
     assert b"reply_to" not in data
-    assert EVENT_CODEC.decode("post-created", 2, data) == first
+    assert EVENT_CODEC.decode("post-created", 3, data) == first
+
+
+def test_posts_of_before_there_were_warnings_have_none() -> None:
+    old = b'{"post": "%d", "author": "%d", "text": "x"}' % (POST, A)
+    assert EVENT_CODEC.decode("post-created", 2, old) == PostCreated(POST, A, "x")
+    assert EVENT_CODEC.decode("post-edited", 1, old) == PostEdited(POST, A, "x")
 
 
 def test_what_is_known_of_an_image_comes_back() -> None:
