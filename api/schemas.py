@@ -1,11 +1,12 @@
-"""What goes in and out as JSON, each shape once: the models of request bodies and of responses.
+"""What goes in and out as JSON, each shape once: the models that several resources share. Those of
+one resource stand beside its routes.
 
 Ids are decimal strings, times RFC 3339 in UTC with milliseconds. Posts are rendered by
 `api.views.posts` without making these objects, which would cost more than everything else about a
 page; a test reads its bytes into `Post`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -132,11 +133,11 @@ class NewPost(NewComment):
 
 
 class EditedPost(ApiModel):
-    """The post's text from now on. What else is left out (or null) stays as it is; an empty
-    `spoiler_text` or `language` takes it away.
+    """What to change of a post; what is left out (or null) stays as it is. An empty `spoiler_text`
+    or `language` takes it away.
     """
 
-    text: Text
+    text: Text | None = None
     sensitive: Sensitive | None = None
     spoiler_text: SpoilerText | None = None
     language: Language | None = None
@@ -241,105 +242,6 @@ class Done(ApiModel):
     muted: bool | None = None
     dismissed: bool | None = None
     deleted: bool | None = None
-
-
-class RecommendationReason(ApiModel):
-    """Why something is recommended, as a kind and in words.
-
-    `users` are at most three of those whom the words speak of, `others` counts the rest. Of a
-    user, `followed_by` speaks of accounts that one follows, `co_followed` of those that are
-    followed together with it; a post is `liked_by` or `retweeted_by` accounts that one follows.
-    """
-
-    kind: Literal["followed_by", "co_followed", "popular", "liked_by", "retweeted_by"]
-    text: Annotated[str, Field(examples=["followed by @ada and 3 others you follow"])]
-    users: list[UserRef]
-    others: Count
-
-
-class UserRecommendation(ApiModel):
-    """A user to follow."""
-
-    user: User
-    reason: RecommendationReason
-
-
-class PostRecommendation(ApiModel):
-    """A post to read."""
-
-    post: Post
-    reason: RecommendationReason
-
-
-class TrendPeriod(ApiModel):
-    """How much a hashtag was used in the quarter of an hour from `since` on."""
-
-    since: Time
-    uses: Count
-    accounts: Count
-
-
-class Trend(ApiModel):
-    """A hashtag (folded) that is used more than usual.
-
-    `uses` counts posts and `accounts` different users of the last two hours, `history` has their
-    quarters, the oldest first.
-    """
-
-    tag: str
-    score: float
-    uses: Count
-    accounts: Count
-    history: list[TrendPeriod]
-
-
-class Behind(ApiModel):
-    """How many positions of the log a projection has not applied yet."""
-
-    lag: Count
-    ready: bool
-
-
-class Health(ApiModel):
-    """Whether the server can do its work, and how far each projection is behind the log.
-
-    `dead_letters` counts events that projections could not apply; their views lack these alone, so
-    it is a warning.
-    """
-
-    status: Literal["live", "ready", "not ready"]
-    projections: dict[str, Behind] | None = None
-    dead_letters: dict[str, Count] | None = None
-    detail: str | None = None
-
-
-class Rebuild(ApiModel):
-    """How far a rebuild is. `view` names the new view, `per_second` counts positions."""
-
-    state: Literal["loading", "comparing", "ready", "failed", "done", "cancelled"]
-    view: str
-    position: str
-    head: str
-    per_second: Count
-    seconds_left: float | None = None
-    problem: str | None = None
-    differences: list[str] | None = None
-
-
-class Projected(ApiModel):
-    """The state of a projection: `lag` positions of the log are not in its view yet.
-
-    `skips` are the positions of the events that an operator had it leave out.
-    """
-
-    name: str
-    version: Count
-    position: str
-    lag: Count
-    state: Literal["current", "behind", "paused", "outdated", "absent"]
-    dead_letters: Count
-    skips: list[str] | None = None
-    rebuild: Rebuild | None = None
 
 
 class Problem(ApiModel):

@@ -104,7 +104,7 @@ class _NewCommentData(_StrictStruct):
 
 class _EditPostData(_StrictStruct):
     post: Reference
-    text: str
+    text: str | None = None
     sensitive: bool | None = None
     spoiler_text: str | None = None
     language: str | None = None

@@ -55,7 +55,7 @@ class EditPost(Command, frozen=True):
     """Change one's own post. What is None stays as it is."""
 
     post: int
-    text: str
+    text: str | None = None
     sensitive: bool | None = None
     spoiler_text: str | None = None
     language: str | None = None
@@ -208,7 +208,7 @@ def _require_own_post(post: int, context: CommandContext, read_state: ReadState)
 
 
 def _decide_edit(command: EditPost, context: CommandContext, read_state: ReadState) -> Decision:
-    checked = _checked_text(command.text)
+    checked = None if command.text is None else _checked_text(command.text)
     state = _require_own_post(command.post, context, read_state)
     if state.deleted:
         raise rules.post_not_found(command.post)
@@ -218,18 +218,20 @@ def _decide_edit(command: EditPost, context: CommandContext, read_state: ReadSta
         context.open_text(state.spoiler_text),
         state.language,
     )
-    _, sensitive, spoiler_text, language = before
+    written, sensitive, spoiler_text, language = before
+    if checked is not None:
+        written = checked
     if command.sensitive is not None:
         sensitive = command.sensitive
     if command.spoiler_text is not None:
         spoiler_text = _checked_spoiler_text(command.spoiler_text)
     if command.language is not None:
         language = _checked_language(command.language)
-    if (checked, sensitive, spoiler_text, language) == before:
+    if (written, sensitive, spoiler_text, language) == before:
         return NO_EVENTS
-    found = text.find_entities(checked)
+    found = text.find_entities(written)
     edited = PostEdited(
-        command.post, context.actor, checked, found.hashtags, found.mentions,
+        command.post, context.actor, written, found.hashtags, found.mentions,
         sensitive, spoiler_text, language,
     )  # fmt: skip
     return (StreamWrite(streams.post_stream(command.post), (edited,)),)

@@ -27,7 +27,7 @@ from events.schema import (
 from projections.invalidation import Invalidation, InvalidationKind
 from projections.pages import PageRequest, read_page
 from projections.projection import BatchRows, RowRead
-from projections.store import BatchReads, Changes, KeyRange, ReadStore
+from projections.store import BatchReads, Changes, KeyRange, OldSchema, ReadStore
 from projections.tables import CounterTable, Key, Table
 
 BY_AUTHOR: Final = ("author",)
@@ -276,11 +276,19 @@ async def read_posts(store: ReadStore, posts: Collection[int]) -> Mapping[int, P
     counts = await store.get_many(POST_COUNTS, keys)
     return {
         row.post: PostWithCounts(
-            *row[:8], *(counts[key][1:] if key in counts else (0, 0, 0)), *row[9:]
+            *row[:8], *(counts[key][1:] if key in counts else (0, 0, 0)), *_warnings_of(row)
         )
         for key, row in rows.items()
         if not row.deleted
     }
+
+
+def _warnings_of(row: PostRow) -> tuple[int, str, str]:
+    """The last columns of a post; none where the view is of before there were any."""
+    try:
+        return row.sensitive, row.spoiler_text, row.language
+    except OldSchema:
+        return 0, "", ""
 
 
 async def list_comments(store: ReadStore, post: int, request: PageRequest) -> list[int]:

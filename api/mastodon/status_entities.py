@@ -31,10 +31,13 @@ _decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class StatusPieces(NamedTuple):
-    """A post: its author, its text as written, and the JSON behind the account, open at its end."""
+    """A post: its author, its texts as written, and the JSON behind the account, open at its
+    end.
+    """
 
     author: int
     text: str
+    spoiler_text: str
     reply_to: int | None
     media: Sequence[Medium]
     """With their alternative texts as written."""
@@ -158,14 +161,15 @@ class StatusEntities:
         base_url = self._ports.base_url
         text = self._ports.open_text(row.text)
         media = shown_media(row.media, self._ports.open_text)
+        spoiler_text = self._ports.open_text(row.spoiler_text)
         mentions = dict.fromkeys(name.lower() for name in _decode_names(row.mentions))
         tags = list(dict.fromkeys(map(fold_hashtag, _decode_names(row.hashtags))))
         rest: dict[str, Any] = {
             "content": content_html(text, users, base_url),
             "visibility": "public",
-            "sensitive": False,
-            "spoiler_text": "",
-            "language": None,
+            "sensitive": bool(row.sensitive or spoiler_text),
+            "spoiler_text": spoiler_text,
+            "language": row.language or None,
             "in_reply_to_id": str(row.reply_to) if row.reply_to is not None else None,
             "in_reply_to_account_id": str(answered) if answered is not None else None,
             "media_attachments": [media_attachment(one, base_url) for one in media],
@@ -190,4 +194,6 @@ class StatusEntities:
             "poll": None,
         }
         tail = b"," + encode_json(rest)[1:-1]
-        return StatusPieces(row.author, text, row.reply_to, media, frozenset(tags), tail)
+        return StatusPieces(
+            row.author, text, spoiler_text, row.reply_to, media, frozenset(tags), tail
+        )

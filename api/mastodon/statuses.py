@@ -46,6 +46,7 @@ class NewStatus(ClientParameters):
     visibility: OptionalText = None
     spoiler_text: OptionalText = None
     sensitive: Flag = None
+    language: OptionalText = None
     scheduled_at: OptionalText = None
     poll: Any = None
     quoted_status_id: OptionalText = None
@@ -55,11 +56,14 @@ class NewStatus(ClientParameters):
         """Raises `RequestRefused` (422) for what would be shown otherwise than it was meant."""
         if self.visibility not in (None, "public"):
             raise _unsupported(f"visibility {self.visibility[:20]!r}: posts here are public")
-        for name in ("scheduled_at", "poll", "quoted_status_id", "quote_id", "spoiler_text"):
+        for name in ("scheduled_at", "poll", "quoted_status_id", "quote_id"):
             if getattr(self, name):
                 raise _unsupported(f"`{name}` is not supported by this server")
-        if self.sensitive:
-            raise _unsupported("`sensitive` is not supported by this server")
+
+    @property
+    def language_tag(self) -> str | None:
+        """The language as a tag of BCP 47; some clients send a locale."""
+        return self.language and self.language.replace("_", "-")
 
 
 class StatusIds(ClientParameters):
@@ -83,8 +87,13 @@ async def post_status(
         parent = parse_decimal(new.in_reply_to_id)
         if not parent:
             raise RequestRefused(404, "post-not-found", "there is no such post to answer")
+    spoiler_text = new.spoiler_text
     text = without_own_domain(new.status, state.ports.base_url)
-    command = CreatePost(text, parent, tuple(new.media_ids))
+    if spoiler_text and not text.strip():  # a warning of nothing is the text, as in Mastodon
+        text, spoiler_text = spoiler_text, None
+    command = CreatePost(
+        text, parent, tuple(new.media_ids), new.sensitive, spoiler_text, new.language_tag
+    )
     outcome = await run_seen(state, commands, command, new.media_ids)
     return entity(await render_status(state, outcome.id, commands.actor))
 
@@ -116,9 +125,13 @@ async def edit_status(
     """Change one's own post; what is absent stays as it was."""
     new.refuse_unsupported()
     await _refuse_changed_media(state, post, new)
-    if "status" in new.model_fields_set:
+    given, text, spoiler_text = new.model_fields_set, None, None
+    if "status" in given:
         text = without_own_domain(new.status, state.ports.base_url)
-        await run_seen(state, commands, EditPost(post, text))
+    if "spoiler_text" in given:
+        spoiler_text = new.spoiler_text or ""
+    command = EditPost(post, text, new.sensitive, spoiler_text, new.language_tag)
+    await run_seen(state, commands, command)
     return entity(await render_status(state, post, commands.actor))
 
 
@@ -164,9 +177,10 @@ async def get_context(post: VisibleStatus, viewer: Viewer, state: CurrentState) 
 
 @router.get("/{id}/source")
 async def get_source(post: VisibleStatus, state: CurrentState) -> Response:
-    """The entity `StatusSource`: the text as written."""
+    """The entity `StatusSource`: the texts as written."""
     pieces = await state.statuses.pieces((post,))
-    return entity({"id": str(post), "text": pieces[post].text, "spoiler_text": ""})
+    one = pieces[post]
+    return entity({"id": str(post), "text": one.text, "spoiler_text": one.spoiler_text})
 
 
 @router.get("/{id}/history")
@@ -191,8 +205,8 @@ async def _versions(state: ApiState, post: int) -> Sequence[Mapping[str, Any]]:
             versions.append(
                 {
                     "content": await state.statuses.content(event.text),
-                    "spoiler_text": "",
-                    "sensitive": False,
+                    "spoiler_text": event.spoiler_text,
+                    "sensitive": event.sensitive or bool(event.spoiler_text),
                     "created_at": rfc3339(time_ms(stored.id)),
                     "media_attachments": [],
                     "emojis": [],

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
@@ -11,7 +11,7 @@ from api.http.errors import RequestRefused, problems
 from api.http.route import ApiRoute
 from api.http.streaming_response import EVENT_STREAM, StreamedResponse, server_sent_event
 from api.http.tokens import requires_scope
-from api.schemas import Projected, Rebuild
+from api.schemas import ApiModel, Count
 from api.state import ApiState, CurrentState
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS, projection_named
@@ -29,6 +29,36 @@ router = APIRouter(
     dependencies=[requires_scope(OPERATOR_SCOPE)],
     responses=problems(401, 403, 503),
 )
+
+
+class Rebuild(ApiModel):
+    """How far a rebuild is. `view` names the new view, `per_second` counts positions."""
+
+    state: Literal["loading", "comparing", "ready", "failed", "done", "cancelled"]
+    view: str
+    position: str
+    head: str
+    per_second: Count
+    seconds_left: float | None = None
+    problem: str | None = None
+    differences: list[str] | None = None
+
+
+class Projected(ApiModel):
+    """The state of a projection: `lag` positions of the log are not in its view yet.
+
+    `skips` are the positions of the events that an operator had it leave out.
+    """
+
+    name: str
+    version: Count
+    position: str
+    lag: Count
+    state: Literal["current", "behind", "paused", "outdated", "absent"]
+    dead_letters: Count
+    skips: list[str] | None = None
+    rebuild: Rebuild | None = None
+
 
 _PROGRESS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response, Security
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,7 +15,7 @@ from api.http.request import json_response
 from api.http.route import ApiRoute
 from api.http.tokens import require_scope, token_claims
 from api.ports import ProjectionLag
-from api.schemas import Behind, Health
+from api.schemas import ApiModel, Count
 from api.state import CurrentState
 from projections.store import StoreUnavailable
 from streams.rebuild.status import count_dead_letters
@@ -27,6 +27,27 @@ ANSWER_SECONDS: Final = 1.5
 """After which the server is not ready, whatever its stores have still to say."""
 
 router = APIRouter(route_class=ApiRoute, tags=["health"])
+
+
+class Behind(ApiModel):
+    """How many positions of the log a projection has not applied yet."""
+
+    lag: Count
+    ready: bool
+
+
+class Health(ApiModel):
+    """Whether the server can do its work, and how far each projection is behind the log.
+
+    `dead_letters` counts events that projections could not apply; their views lack these alone, so
+    it is a warning.
+    """
+
+    status: Literal["live", "ready", "not ready"]
+    projections: dict[str, Behind] | None = None
+    dead_letters: dict[str, Count] | None = None
+    detail: str | None = None
+
 
 _NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
     503: {"model": Health, "description": "Not ready; `detail` says why"}

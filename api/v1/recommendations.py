@@ -1,9 +1,10 @@
 """`/v1/recommendations`: users to follow and posts to read, each with the reason."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Response
+from pydantic import Field
 
 from api.accounts.access_tokens import USER_SCOPE
 from api.http.errors import problems
@@ -19,14 +20,7 @@ from api.http.request import (
 )
 from api.http.route import ApiRoute
 from api.http.tokens import Reader, requires_scope
-from api.schemas import (
-    Done,
-    PostRecommendation,
-    RecommendationReason,
-    UserRecommendation,
-    UserRef,
-    encode_json,
-)
+from api.schemas import ApiModel, Count, Done, Post, User, UserRef, encode_json
 from api.state import ApiState, CurrentState
 from api.v1.posts import POST_VIEWS
 from api.views.users import USER_VIEWS
@@ -39,6 +33,34 @@ MAX_NAMED: Final = 3
 """Users whom a reason names."""
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1/recommendations", tags=["recommendations"])
+
+
+class RecommendationReason(ApiModel):
+    """Why something is recommended, as a kind and in words.
+
+    `users` are at most three of those whom the words speak of, `others` counts the rest. Of a
+    user, `followed_by` speaks of accounts that one follows, `co_followed` of those that are
+    followed together with it; a post is `liked_by` or `retweeted_by` accounts that one follows.
+    """
+
+    kind: Literal["followed_by", "co_followed", "popular", "liked_by", "retweeted_by"]
+    text: Annotated[str, Field(examples=["followed by @ada and 3 others you follow"])]
+    users: list[UserRef]
+    others: Count
+
+
+class UserRecommendation(ApiModel):
+    """A user to follow."""
+
+    user: User
+    reason: RecommendationReason
+
+
+class PostRecommendation(ApiModel):
+    """A post to read."""
+
+    post: Post
+    reason: RecommendationReason
 
 
 @router.get(

@@ -8,9 +8,8 @@ from api.http.errors import problems
 from api.http.paging import LimitQuery
 from api.http.request import QUERY_PROBLEMS, AtTime, fresh_views
 from api.http.route import ApiRoute
-from api.schemas import Trend
 from api.state import CurrentState
-from api.views.trends import current_trends, trends_at
+from api.views.trends import Trend, current_trends, trends_at
 
 DEFAULT_TRENDS: Final = 10
 MAX_TRENDS: Final = 50

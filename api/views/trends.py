@@ -1,10 +1,32 @@
 """Trends as the API answers them."""
 
 from api.ports import Ports
-from api.schemas import Trend, TrendPeriod
+from api.schemas import ApiModel, Count, Time
 from api.views.posts import rfc3339
 from projections.store import ReadStore
 from projections.trending import find_trends
+
+
+class TrendPeriod(ApiModel):
+    """How much a hashtag was used in the quarter of an hour from `since` on."""
+
+    since: Time
+    uses: Count
+    accounts: Count
+
+
+class Trend(ApiModel):
+    """A hashtag (folded) that is used more than usual.
+
+    `uses` counts posts and `accounts` different users of the last two hours, `history` has their
+    quarters, the oldest first.
+    """
+
+    tag: str
+    score: float
+    uses: Count
+    accounts: Count
+    history: list[TrendPeriod]
 
 
 async def current_trends(ports: Ports, limit: int) -> list[Trend]:

@@ -92,7 +92,9 @@ _CURRENT_STATE_VIEWS: Final = {
                coalesce(e.text, c.text) AS text,
                coalesce(e.hashtags, c.hashtags) AS hashtags,
                coalesce(e.mentions, c.mentions) AS mentions,
-               c.media, e.edited,
+               c.media, e.edited, coalesce(e.sensitive, c.sensitive, false) AS sensitive,
+               coalesce(e.spoiler_text, c.spoiler_text, '') AS spoiler_text,
+               coalesce(e.language, c.language, '') AS language,
                coalesce(l.n, 0) AS likes, coalesce(r.n, 0) AS retweets,
                coalesce(a.n, 0) AS comments
         FROM post_created c
@@ -100,7 +102,10 @@ _CURRENT_STATE_VIEWS: Final = {
         JOIN users ON users.user = c.author
         LEFT JOIN (SELECT post, max_by(text, position) AS text,
                           max_by(hashtags, position) AS hashtags,
-                          max_by(mentions, position) AS mentions, max(time) AS edited
+                          max_by(mentions, position) AS mentions, max(time) AS edited,
+                          max_by(sensitive, position) AS sensitive,
+                          max_by(spoiler_text, position) AS spoiler_text,
+                          max_by(language, position) AS language
                    FROM post_edited GROUP BY post) e USING (post)
         LEFT JOIN (SELECT post, count(*) AS n FROM likes GROUP BY post) l USING (post)
         LEFT JOIN (SELECT post, count(*) AS n FROM retweets GROUP BY post) r USING (post)

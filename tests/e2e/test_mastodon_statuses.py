@@ -141,6 +141,25 @@ async def test_an_edit_keeps_what_was_before_and_says_when(world: ApiWorld) -> N
     assert source["text"] == "hello"
 
 
+async def test_a_warning_goes_with_the_post_and_its_versions(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    made = await post(ada, "he did it", spoiler_text="the end", language="pt_BR")
+    check_entity("Status", made)
+    assert (made["spoiler_text"], made["sensitive"]) == ("the end", True)
+    assert made["language"] == "pt-BR"
+    path = f"/api/v1/statuses/{made['id']}"
+    kept = (await ada.http.put(path, json={"status": "she did it"})).json()
+    assert (kept["spoiler_text"], kept["language"]) == ("the end", "pt-BR")
+    source = await get(ada, f"statuses/{made['id']}/source")
+    assert (source["text"], source["spoiler_text"]) == ("she did it", "the end")
+    lifted = (await ada.http.put(path, data={"spoiler_text": "", "sensitive": "false"})).json()
+    assert (lifted["content"], lifted["spoiler_text"]) == ("<p>she did it</p>", "")
+    assert not lifted["sensitive"]
+    history = await get(ada, f"statuses/{made['id']}/history")
+    assert [one["spoiler_text"] for one in history] == ["the end", "the end", ""]
+    assert (await post(ada, "", spoiler_text="only a warning"))["spoiler_text"] == ""
+
+
 async def test_deleting_answers_the_text_so_that_it_can_be_written_again(world: ApiWorld) -> None:
     ada = await register_user(world, "ada")
     made = await post(ada, "hello <b>")

@@ -7,7 +7,8 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from api.schemas import Post, Trend
+from api.schemas import Post
+from api.views.trends import Trend
 from tests.support.api_world import ApiWorld, SignedInUser, post_texts, register_user
 
 

@@ -71,7 +71,7 @@ def test_users_posts_and_their_counts_are_those_of_the_read_models(
             log,
             "SELECT user, handle, name, bio FROM users",
             "SELECT post, author, text, reply_to, hashtags, mentions, edited IS NOT NULL,"
-            " likes, retweets, comments FROM posts",
+            " likes, retweets, comments, sensitive, spoiler_text, language FROM posts",
         )
         assert users == Counter(tuple(row[:4]) for row in profiles)
         assert found == Counter(
@@ -79,6 +79,7 @@ def test_users_posts_and_their_counts_are_those_of_the_read_models(
                 post.post, post.author, post.text, post.reply_to,
                 tuple(json.loads(post.hashtags)), tuple(json.loads(post.mentions)),
                 post.edited is not None, post.likes, post.retweets, post.comments,
+                bool(post.sensitive), post.spoiler_text, post.language,
             )
             for post in posts
         )  # fmt: skip

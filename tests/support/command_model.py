@@ -78,7 +78,7 @@ class CommandModel:
                 if parent is not None:
                     facts.answers.add((id, parent))
                 return CHANGED
-            case EditPost(post=post, text=text):
+            case EditPost(post=post, text=str(text)):
                 if facts.authors.get(post) != actor or not 1 <= len(text) <= 280:
                     return REFUSED
                 if post in facts.deleted:

@@ -31,6 +31,8 @@ TEXTS = ("plain", "#cats and #Dogs", "#CATS @u1", "@u2 and @u3", "#birds #birds"
 # What a step asks for, given whom (another user) and which (a post) it is about.
 COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "post": lambda whom, which, text: post.CreatePost(text),
+    "post_covered": lambda whom, which, text: post.CreatePost(text, None, (), True, text, "en"),
+    "cover": lambda whom, which, text: post.EditPost(which, None, text != "x", text, "de"),
     "comment": lambda whom, which, text: post.Comment(which, text),
     "like": lambda whom, which, text: like.Like(which),
     "retweet": lambda whom, which, text: retweet.Retweet(which),

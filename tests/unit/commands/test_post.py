@@ -142,6 +142,10 @@ def test_an_edit_keeps_the_warnings_that_it_does_not_name() -> None:
     warned.when(EditPost(POST, "x", False, "", "de")).then(
         PostEdited(POST, ANNA, "x", language="de")
     )
+    warned.when(EditPost(POST, sensitive=False)).then(
+        PostEdited(POST, ANNA, "x", (), (), False, "boo", "en")
+    )
+    warned.when(EditPost(POST)).then_nothing()
     warned.when(EditPost(POST, "x", spoiler_text="a" * 281)).then_rejected("text-too-long")
     PEOPLE.when(CreatePost("x", language="in English")).then_rejected("language-invalid")
 

@@ -8,6 +8,7 @@ import pytest
 from events.envelope import RecordedEvent
 from infra.sqlite.old_schema_store import OldSchemaStore, open_any_version
 from infra.sqlite.read_store import AnyTable, SqliteReadStore
+from projections.posts import BY_AUTHOR, POST_COUNTS, POSTS, read_posts
 from projections.projection import BatchRows
 from projections.store import Changes, OldSchema, StoreError
 from projections.tables import CounterTable, Key, Table
@@ -129,3 +130,33 @@ def test_a_file_that_is_no_view_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.sqlite").touch()
     with pytest.raises(StoreError):
         open_any_version(tmp_path / "empty.sqlite", TablesOnlyProjection(NEW))
+
+
+class PostRowBeforeWarnings(NamedTuple):
+    """A post as views had it before posts could carry warnings."""
+
+    post: int
+    author: int
+    text: str
+    reply_to: int | None
+    hashtags: str
+    mentions: str
+    media: str
+    edited: int | None = None
+    deleted: int = 0
+
+
+async def test_posts_of_a_view_of_before_there_were_warnings_are_read_without(
+    tmp_path: Path,
+) -> None:
+    table = Table("posts", PostRowBeforeWarnings, key_size=1, indexes=(BY_AUTHOR,))
+    path, projection = tmp_path / "posts.sqlite", TablesOnlyProjection(table, POST_COUNTS)
+    store = SqliteReadStore.open(path, tables_with_dead_letters(projection))
+    row = PostRowBeforeWarnings(5, 7, "hello", None, "[]", "[]", "[]")
+    await store.apply(Changes(puts={table: {(5,): row}}), 0, 7)
+    await store.close()
+    old = open_any_version(path, TablesOnlyProjection(POSTS, POST_COUNTS))
+    assert isinstance(old, OldSchemaStore)
+    found = (await read_posts(old, [5]))[5]
+    assert (found.text, found.sensitive, found.spoiler_text, found.language) == ("hello", 0, "", "")
+    await old.close()
