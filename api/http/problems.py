@@ -45,6 +45,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "invalid-query": "A parameter of the query makes no sense.",
     "key-invalid": "An idempotency key is 1 to 200 printable characters.",
     "key-reused": "The idempotency key was used for something else. Choose a new one.",
+    "language-invalid": "A language is a tag of BCP 47, as `en` or `pt-BR`.",
     "line-invalid": "A line of a batch is no JSON object of the right form.",
     "line-too-long": "A line of a batch is longer than is allowed.",
     "malformed-form": "The body is no form as `multipart/form-data` has it.",
