@@ -67,6 +67,7 @@ from api.v1 import (
     recommendations,
     relations,
     search,
+    sessions,
     stream,
     timelines,
     trends,
@@ -84,8 +85,8 @@ IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
 """Where the body is an image."""
 
 RESOURCES: Final = (
-    accounts, posts, search, media, timelines, relations, notifications, trends, recommendations,
-    clicks, analytics, click_analytics, admin, bulk, events, stream, health,
+    sessions, accounts, posts, search, media, timelines, relations, notifications, trends,
+    recommendations, clicks, analytics, click_analytics, admin, bulk, events, stream, health,
 )  # fmt: skip
 
 MASTODON_FACE: Final = (

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from limits.storage import Storage
 
     from api.accounts.account_store import AccountStore
+    from api.accounts.token_store import TokenStore
     from api.media.media_records import MediaRecords
     from api.ports import WaitForPosition
     from api.search.search_index import SearchIndex
@@ -61,6 +62,10 @@ class Profile(Protocol):
 
     def open_accounts(self) -> AbstractContextManager["AccountStore"]:
         """The accounts, where all API processes reach them."""
+        ...
+
+    def open_tokens(self) -> AbstractContextManager["TokenStore"]:
+        """The access tokens, beside the accounts."""
         ...
 
     def open_media_records(self) -> AbstractContextManager["MediaRecords"]:

@@ -47,6 +47,7 @@ from infra.setting_checks import split_list
 from infra.settings import InvalidSetting, Settings
 
 if TYPE_CHECKING:
+    from api.accounts.access_tokens import AccessTokens
     from api.accounts.account_store import AccountStore
     from api.accounts.erasure import Erasure
     from api.accounts.request_limits import RequestLimits
@@ -107,14 +108,13 @@ def open_media_store(settings: Settings) -> "MediaStore":
 @asynccontextmanager
 async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     """The ports of one API process. Raises what opening its parts raises."""
-    from api.accounts.access_tokens import AccessTokens
     from api.http.position_waits import PositionWaits
     from api.ports import Ports
     from infra.embedded.time_travel import PointInTimeViews
     from infra.images.image_workers import ImageWorkers
 
     profile = choose_profile(settings)
-    with open_write_side(settings) as side:
+    with open_write_side(settings) as side, _open_access_tokens(settings) as tokens:
         async with (
             _following_the_log(settings, profile, side) as (media_store, search),
             open_click_intake(settings, side.log) as clicks,
@@ -139,7 +139,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 media_bytes=settings.media_bytes,
                 throttle=side.throttle,
                 request_limits=side.request_limits,
-                tokens=AccessTokens(signing_secret(settings), clock_ms),
+                tokens=tokens,
                 clock_ms=clock_ms,
                 new_id=side.new_id,
                 open_import_ids=side.open_import_ids,
@@ -162,6 +162,16 @@ def _metrics_of_all(settings: Settings) -> Callable[[], bytes] | None:
     from infra.process.shared_metrics import metrics_renderer
 
     return metrics_renderer(settings.metrics_folder)
+
+
+@contextmanager
+def _open_access_tokens(settings: Settings) -> Iterator["AccessTokens"]:
+    from api.accounts.access_tokens import AccessTokens
+    from api.accounts.signed_tokens import SignedTokens
+
+    signed = SignedTokens(signing_secret(settings))
+    with choose_profile(settings).open_tokens() as store:
+        yield AccessTokens(store, clock_ms, time.monotonic, signed)
 
 
 @asynccontextmanager

@@ -233,6 +233,30 @@ class AccountRegistrar:
         if await self._account_status(user) is not AccountStatus.ACTIVE:
             raise AccountDeleted("this account was deleted; register another one")
 
+    async def confirm_deletion(self, user: int, password: str | None, address: str) -> None:
+        """Ask for the password of an account that is to be deleted; it passes if it has none.
+
+        Raises `WrongCurrentPassword`, `TooManyTries`, `TooManyHashes`.
+        """
+        account = await self._ports.accounts.get(user)
+        if account is not None:
+            message = "to delete the account, sign in again or send its `password`"
+            await self._confirm_password(account, (password or "",), address, message)
+
+    async def _confirm_password(
+        self, account: AccountRecord, allowed: tuple[str, ...], address: str, message: str
+    ) -> None:
+        """Raises `WrongCurrentPassword` with the message unless one is the account's password."""
+        if account.password_hash is None:
+            return
+        lane = f"id {account.user}"
+        await self._throttle.count_try(lane, address)
+        known = HashCaller(lane, familiar=True)
+        matches = self._passwords.matches
+        if not any([await matches(account.password_hash, one, known) for one in allowed]):
+            raise WrongCurrentPassword(message)
+        await self._throttle.note_success(lane, address)
+
     async def change_credentials(self, user: int, patch: ProfilePatch, address: str) -> None:
         """Give an account another email address or password.
 
@@ -245,16 +269,10 @@ class AccountRegistrar:
         account = await self._ports.accounts.get(user)
         if account is None:
             account = AccountRecord(user, None, None, self._ports.clock_ms())
-        if account.password_hash is not None:
-            await self._throttle.count_try(f"id {user}", address)
-            # The new password is fine as well: then this request was done before.
-            allowed = (patch.current_password or "", patch.password or "")
-            known = HashCaller(f"id {user}", familiar=True)
-            matches = self._passwords.matches
-            if not any([await matches(account.password_hash, p, known) for p in allowed]):
-                message = "to change email or password, give the right `current_password`"
-                raise WrongCurrentPassword(message)
-            await self._throttle.note_success(f"id {user}", address)
+        # The new password is fine as well: then this request was done before.
+        allowed = (patch.current_password or "", patch.password or "")
+        message = "to change email or password, give the right `current_password`"
+        await self._confirm_password(account, allowed, address, message)
         if patch.email is not None:
             account = account._replace(email=_checked_email(patch.email))
         if patch.password is not None:

@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.accounts.access_tokens import USER_SCOPE
+from api.accounts.token_store import TokenClaims
 from api.clicks.click_intake import decode_batch
 from api.http.errors import EXPECTED_ERRORS, failure_response
 from api.http.paging import DEFAULT_LIMIT, MAX_POSTS, Page, page_address, page_request
@@ -71,9 +72,14 @@ class HotRequest:
         return await self._account_user(self._authorization(), USER_SCOPE)
 
     async def _account_user(self, header: bytes, scope: str | None) -> int:
-        user = read_token(self.state, header.decode("latin-1"), scope).user
-        await require_account(self.state, user)
+        user = (await self._claims(header, scope)).user
+        if user:
+            await require_account(self.state, user)
         return user
+
+    async def _claims(self, header: bytes, scope: str | None) -> TokenClaims:
+        method, path = self._scope["method"], self._scope["path"]
+        return await read_token(self.state, header.decode("latin-1"), scope, method, path)
 
     def _authorization(self) -> bytes:
         header = self._headers.get(b"authorization")
@@ -81,11 +87,10 @@ class HotRequest:
             raise NotPlain
         return header
 
-    def commander(self) -> Commander:
+    async def commander(self) -> Commander:
         """As the dependency `Commands`."""
         self.require_no_query()
-        header = self._authorization().decode("latin-1")
-        actor = read_token(self.state, header, USER_SCOPE).user
+        actor = (await self._claims(self._authorization(), USER_SCOPE)).user
         key = self._headers.get(b"idempotency-key")
         return Commander(self.state, actor, None if key is None else key.decode("latin-1"))
 
@@ -191,12 +196,12 @@ async def _get_post(request: HotRequest) -> Call:
 
 
 async def _create_post(request: HotRequest) -> Call:
-    commander = request.commander()
+    commander = await request.commander()
     return partial(posts.create_post, await request.read(NewPost), commander, request.state)
 
 
 async def _create_comment(request: HotRequest) -> Call:
-    post, commander = await request.post(), request.commander()
+    post, commander = await request.post(), await request.commander()
     new = await request.read(NewComment)
     return partial(posts.create_comment, commander, post, new, request.state)
 
@@ -218,7 +223,7 @@ def _change(
     create_command = relation.put if holds else relation.delete
 
     async def read_arguments(request: HotRequest) -> Call:
-        commander = request.commander()
+        commander = await request.commander()
         about = await subject(request)
         return partial(change_relation, create_command, relation.field, holds, about, commander)
 

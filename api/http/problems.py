@@ -68,6 +68,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "past-busy": "The views of that time are still being made. Try again after `Retry-After`.",
     "position-beyond-log": "The header `Starling-Position` names a position that the log has not.",
     "position-invalid": "This is no position of the log.",
+    "session-not-found": "There is no such session of one's own, or it was ended.",
     "post-not-found": "There is no such post, or it was deleted, or a block hides it.",
     "projection-not-found": "There is no projection of this name.",
     "projector-not-running": "No projector runs that could carry out the command. Start one.",

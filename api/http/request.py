@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final, NamedTuple
 from fastapi import Depends, Header, Path, Query, Response
 from pydantic import BaseModel
 
-from api.accounts.access_tokens import ANALYST_SCOPE, USER_SCOPE, TokenClaims
+from api.accounts.access_tokens import ANALYST_SCOPE, USER_SCOPE
+from api.accounts.token_store import TokenClaims
 from api.http.errors import RETRY_AFTER, RequestRefused, problems, token_missing, unauthorized
 from api.http.tokens import Actor, Viewer, require_account, require_scope, token_claims
 from api.state import ApiState, CurrentState

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Final
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
-from api.accounts.access_tokens import USER_SCOPE, TokenClaims
+from api.accounts.access_tokens import USER_SCOPE
+from api.accounts.app_scopes import covers_user_scope
 from api.accounts.errors import ExpiredToken, InvalidToken
+from api.accounts.token_store import TokenClaims
 from api.http.errors import RequestRefused, token_missing, unauthorized
 from api.state import ApiState, CurrentState
 
@@ -19,18 +21,31 @@ _BEARER: Final = HTTPBearer(
 """Documents where the token goes; `read_token` reads it, and says what is wrong with a header."""
 
 
-def read_token(state: ApiState, header: str, scope: str | None) -> TokenClaims:
-    """What the token of an `Authorization` header says.
+async def read_token(
+    state: ApiState, header: str, scope: str | None, method: str, path: str
+) -> TokenClaims:
+    """What the token of an `Authorization` header says; it allows the operation, if that needs a
+    scope.
 
-    Raises `RequestRefused` (401; 403 where it lacks the scope), `InvalidToken`, `ExpiredToken`.
+    Raises `RequestRefused` (401; 403 where it lacks the scope), `InvalidToken`, `ExpiredToken`,
+    `AccountsUnavailable`.
     """
     kind, _, token = header.partition(" ")
     if kind.lower() != "bearer":
         message = "the header must read 'Authorization: Bearer TOKEN'"
         raise unauthorized("token-invalid", message)
-    claims = state.ports.tokens.read_claims(token.strip().encode("latin-1"))
-    if scope is not None:
+    sent = token.strip().encode("latin-1")
+    claims = state.ports.tokens.cached_claims(sent)
+    if claims is None:
+        claims = await state.ports.tokens.read_claims(sent)
+    if scope is None:
+        return claims
+    if scope not in claims.scopes and not (
+        scope == USER_SCOPE and covers_user_scope(claims.scopes, method, path)
+    ):
         require_scope(claims, scope)
+    if not claims.user:
+        raise unauthorized("token-invalid", "this needs a token of a user, not of an app alone")
     return claims
 
 
@@ -43,7 +58,7 @@ def token_check(request: Request, state: ApiState, scope: str) -> Callable[[], A
 
     async def holds() -> bool:
         try:
-            read_token(state, header, scope)
+            await read_token(state, header, scope, request.method, request.url.path)
         except (RequestRefused, InvalidToken, ExpiredToken):
             return False
         return True
@@ -80,7 +95,7 @@ async def token_claims(
     header = request.headers.get("authorization")
     scope = scopes.scopes[0] if scopes.scopes else None
     if header is not None:
-        return read_token(state, header, scope)
+        return await read_token(state, header, scope, request.method, request.url.path)
     if scope is not None:
         raise token_missing()
     return None
@@ -89,7 +104,7 @@ async def token_claims(
 async def _optional_viewer(
     state: CurrentState, claims: Annotated[TokenClaims | None, Security(token_claims)]
 ) -> int:
-    if claims is None:
+    if claims is None or not claims.user:
         return 0
     await require_account(state, claims.user)
     return claims.user
@@ -98,6 +113,9 @@ async def _optional_viewer(
 async def _command_actor(claims: Annotated[TokenClaims, Security(token_claims)]) -> int:
     return claims.user
 
+
+CurrentToken = Annotated[TokenClaims, Security(token_claims, scopes=[USER_SCOPE])]
+"""The token of the signed-in user who asks."""
 
 Viewer = Annotated[int, Security(_optional_viewer)]
 """The signed-in user for whom the response is; 0 without a token."""

@@ -23,8 +23,18 @@ from api.http.request import (
     position_header,
 )
 from api.http.route import ApiRoute
-from api.http.tokens import Reader, Viewer, requires_scope
-from api.schemas import Done, NewUser, ProfilePatch, Registered, SignIn, Token, User
+from api.http.tokens import CurrentToken, Reader, Viewer, requires_scope
+from api.schemas import (
+    ApiModel,
+    Done,
+    GivenPassword,
+    NewUser,
+    ProfilePatch,
+    Registered,
+    SignIn,
+    Token,
+    User,
+)
 from api.state import ApiState, CurrentState
 from api.v1.posts import UserQuery, users_page
 from api.views.users import USER_VIEWS, no_such_user
@@ -56,8 +66,17 @@ async def _hash_caller(request: Request, address: NetworkAddress) -> HashCaller:
 Caller = Annotated[HashCaller, Depends(_hash_caller)]
 """The client, where a password has to be hashed for it."""
 
+RECENT_SIGN_IN_MS: Final = 15 * 60 * 1000
+"""So long after it, an account may be deleted without its password being sent again."""
+
 FRESH_USERS: Final = [fresh_views(*USER_VIEWS)]
 FRESH_LISTS: Final = [fresh_views(*USER_VIEWS, "timeline")]
+
+
+class AccountDeletion(ApiModel):
+    """The password, without which only a session of the last 15 minutes may delete the account."""
+
+    password: GivenPassword | None = None
 
 
 @router.post("/users", status_code=201, responses=command_problems(409, success=201))
@@ -76,7 +95,7 @@ async def register(
     await state.registrar.note_registration(new.handle, caller.lane)
     response.headers.update(position_header(outcome))
     user = await state.user_views.user_from_log(outcome.id)
-    token = state.ports.tokens.issue(outcome.id)
+    token = await state.ports.tokens.issue(outcome.id)
     return Registered(**user.model_dump() | {"email": new.email, "token": token})
 
 
@@ -84,7 +103,7 @@ async def register(
 async def sign_in(credentials: SignIn, state: CurrentState, caller: Caller) -> Token:
     """Sign in."""
     user = await state.registrar.sign_in(credentials, caller)
-    return Token(token=state.ports.tokens.issue(user, (USER_SCOPE,)), id=str(user))
+    return Token(token=await state.ports.tokens.issue(user), id=str(user))
 
 
 @router.get(
@@ -102,15 +121,18 @@ async def change_profile(
     patch: ProfilePatch,
     commands: Commands,
     state: CurrentState,
+    token: CurrentToken,
     address: NetworkAddress,
     response: Response,
 ) -> User:
-    """Change oneself; answers with what holds now."""
+    """Change oneself; answers with what holds now. Another password ends all other sessions."""
     command = ChangeProfile(
         patch.name, patch.bio, *(_picture_change(patch, name) for name in ("avatar", "header"))
     )
     checked_profile_change(command)  # before anything changes
     await state.registrar.change_credentials(commands.actor, patch, address)
+    if patch.password is not None:
+        await state.ports.tokens.end_sessions(commands.actor, keep=token.id)
     pictures = [id for id in (patch.avatar, patch.header) if id]
     outcome = await commands.run(command, pictures)
     response.headers.update(position_header(outcome))
@@ -127,11 +149,26 @@ def _picture_change(patch: ProfilePatch, field: str) -> str | None:
     return "" if given is None and field in patch.model_fields_set else given
 
 
-@router.delete("/users/me", response_model=Done, responses=command_problems())
-async def delete_account(commands: Commands, state: CurrentState) -> Response:
-    """Leave: the end of an account. What can be erased is erased."""
+@router.delete("/users/me", response_model=Done, responses=command_problems(429))
+async def delete_account(
+    commands: Commands,
+    state: CurrentState,
+    token: CurrentToken,
+    address: NetworkAddress,
+    deletion: AccountDeletion | None = None,
+) -> Response:
+    """Leave: the end of an account. What can be erased is erased.
+
+    Takes the `password`, unless the session began in the last 15 minutes.
+    """
+    password = deletion.password if deletion is not None else None
+    recent = token.made_ms > state.ports.clock_ms() - RECENT_SIGN_IN_MS
+    if password is not None or not recent:
+        await state.registrar.confirm_deletion(commands.actor, password, address)
     outcome = await commands.run(DeleteAccount())
     await state.ports.accounts.remove(commands.actor)
+    # The request may be sent again, if its answer got lost; its token is worthless for all else.
+    await state.ports.tokens.end_sessions(commands.actor, keep=token.id)
     return json_response(Done(id=str(outcome.id), deleted=True), headers=position_header(outcome))
 
 

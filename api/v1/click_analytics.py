@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Security
 
-from api.accounts.access_tokens import ANALYST_SCOPE, USER_SCOPE, TokenClaims
+from api.accounts.access_tokens import ANALYST_SCOPE, USER_SCOPE
+from api.accounts.token_store import TokenClaims
 from api.clicks.click_figures import describe_period, describe_post, describe_reach
 from api.http.errors import RequestRefused, problems, token_missing
 from api.http.request import QUERY_PROBLEMS, PostId, fresh_views, no_such_post

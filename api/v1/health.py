@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, HTTPException, Request, Response, Security
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.accounts.access_tokens import OPERATOR_SCOPE, TokenClaims
+from api.accounts.access_tokens import OPERATOR_SCOPE
+from api.accounts.token_store import TokenClaims
 from api.http.errors import EXPECTED_ERRORS, problems, translate_error, unauthorized
 from api.http.network_address import is_loopback
 from api.http.request import json_response

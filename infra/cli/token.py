@@ -1,4 +1,4 @@
-"""`starling token`: a token for a user, without a password."""
+"""`starling token`: a token for a user, without a password; or the end of all of theirs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,27 +32,35 @@ SCOPES = ("user", "import", "analyst", "operator")
     show_default=True,
     help="How long it is good for.",
 )
+@click.option("--revoke", is_flag=True, help="End all sessions of USER instead.")
 @data_option
-def token(user: str, scopes: tuple[str, ...], days: float, data: Path | None) -> None:
+def token(user: str, scopes: tuple[str, ...], days: float, revoke: bool, data: Path | None) -> None:
     """Print a token for USER, who is an id, an @handle or a handle.
 
     No password is needed: with the right to read the data folder comes that to act for its users.
+    With --revoke, all tokens of USER are refused within a second instead.
 
     Example: starling token @robin --scope user --scope import
     """
-    from typing import cast
+    import asyncio
+    import time
 
-    from api.accounts.access_tokens import AccessTokens, TokenScope
+    from api.accounts.access_tokens import AccessTokens
     from infra.log_of_record import open_log_for_questions
     from infra.process.clock import clock_ms
-    from infra.wiring import signing_secret
+    from infra.wiring import choose_profile
 
+    if revoke and scopes:
+        raise click.UsageError("--revoke ends sessions of all scopes: leave --scope out")
     settings = settings_of_existing_log(data=data)
     with open_log_for_questions(settings) as log:
         id = _active_user(log, user)
-    tokens = AccessTokens(signing_secret(settings), clock_ms)
-    chosen = cast("tuple[TokenScope, ...]", scopes or ("user",))
-    echo(tokens.issue(id, chosen, days))
+    with choose_profile(settings).open_tokens() as store:
+        tokens = AccessTokens(store, clock_ms, time.monotonic)
+        if revoke:
+            echo(str(asyncio.run(tokens.end_sessions(id))))
+        else:
+            echo(asyncio.run(tokens.issue(id, scopes or ("user",), days)))
 
 
 def _active_user(log: "EventLog", ref: str) -> int:

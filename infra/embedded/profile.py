@@ -15,6 +15,7 @@ from infra.profile import ReadSide, run_log_worker
 from infra.settings import Settings
 from infra.shared_memory.ring_reader import RingReader
 from infra.shared_memory.status_page import StatusPageReader
+from infra.sqlite.access_tokens import SqliteTokens
 from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.id_blocks import SqliteBlocks
 from infra.sqlite.leases import SqliteLeases
@@ -38,6 +39,11 @@ class EmbeddedProfile:
     def open_accounts(self) -> Iterator[SqliteAccounts]:
         with closing(SqliteAccounts(self._settings.accounts_file)) as accounts:
             yield accounts
+
+    @contextmanager
+    def open_tokens(self) -> Iterator[SqliteTokens]:
+        with closing(SqliteTokens(self._settings.accounts_file)) as tokens:
+            yield tokens
 
     @contextmanager
     def open_media_records(self) -> Iterator[SqliteMediaRecords]:

@@ -258,6 +258,24 @@ _MEDIA_TABLES: Final = (
 
 _CLICK_OPT_OUT_TABLES: Final = ("CREATE TABLE click_opt_outs (user INTEGER PRIMARY KEY) STRICT",)
 
+_TOKEN_TABLES: Final = (
+    # Times are Unix ms; user 0 is an app's own; `revoked` is the number of the revocation.
+    """
+    CREATE TABLE access_tokens (
+      id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, user INTEGER NOT NULL, app INTEGER,
+      scopes TEXT NOT NULL, made INTEGER NOT NULL, used INTEGER NOT NULL, expires INTEGER NOT NULL,
+      revoked INTEGER
+    ) STRICT
+    """,
+    "CREATE INDEX access_tokens_by_user ON access_tokens (user)",
+    "CREATE INDEX access_tokens_by_expiry ON access_tokens (expires)",
+    "CREATE INDEX revoked_tokens ON access_tokens (revoked) WHERE revoked IS NOT NULL",
+    # One row: the last revocation, and until when tokens of the former, signed kind are accepted.
+    "CREATE TABLE token_state (revocations INTEGER NOT NULL, signed_until INTEGER NOT NULL) STRICT",
+    "INSERT INTO token_state VALUES (0, (unixepoch() + 30 * 24 * 60 * 60) * 1000)",
+    "CREATE TABLE ended_signed_tokens (user INTEGER PRIMARY KEY) STRICT",
+)
+
 _CLICK_TABLES: Final = (
     # AUTOINCREMENT: the order is the one in which they came, also after the newest were removed.
     """
@@ -344,7 +362,11 @@ _CLICK_ORDERS: Final = (
 
 LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
 ACCOUNTS_SCHEMA: Final = FileSchema(
-    (_statements(_ACCOUNT_TABLES), _statements(_CLICK_OPT_OUT_TABLES))
+    (
+        _statements(_ACCOUNT_TABLES),
+        _statements(_CLICK_OPT_OUT_TABLES),
+        _statements(_TOKEN_TABLES),
+    )
 )
 LEASES_SCHEMA: Final = FileSchema((_statements(_LEASE_TABLES),))
 TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES), _identify_keys))

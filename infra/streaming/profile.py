@@ -15,6 +15,7 @@ from contextlib import (
 from events.ids.id_blocks import EVEN_TICKETS, ODD_TICKETS
 from events.log import EventLog
 from infra.in_memory.home_rings import InProcessRings
+from infra.mongodb.access_tokens import MongoTokens
 from infra.mongodb.accounts import MongoAccounts
 from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.connection import (
@@ -55,6 +56,14 @@ class StreamingProfile:
             closing(MongoAccounts(database)) as accounts,
         ):
             yield accounts
+
+    @contextmanager
+    def open_tokens(self) -> Iterator[MongoTokens]:
+        with (
+            open_blocking_database(self._settings.views, READ_SECONDS) as database,
+            closing(MongoTokens(database)) as tokens,
+        ):
+            yield tokens
 
     @contextmanager
     def open_media_records(self) -> Iterator[MongoMediaRecords]:

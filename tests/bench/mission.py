@@ -24,7 +24,6 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from api.accounts.access_tokens import AccessTokens
 from events import streams
 from events.ids.snowflake import compose_id
 from events.schema import Event, PostCreated, UserFollowed, UserRegistered
@@ -39,6 +38,7 @@ from tests.bench.open_loop import DueRequest
 from tests.bench.result import Result
 from tests.bench.server_processes import process_cpu, server_cpu
 from tests.support.mission_workload import START_MS, append_events
+from tests.support.signed_tokens import SignedTokenIssuer
 
 ACCOUNTS: Final = 2_000
 FOLLOWED: Final = 25
@@ -145,7 +145,7 @@ class MixWorld:
         settings.data.mkdir(parents=True)
         with open_log(settings) as log:
             asyncio.run(append_events(log, self._earlier_events()))
-        tokens = AccessTokens(signing_secret(settings), clock_ms)
+        tokens = SignedTokenIssuer(signing_secret(settings), clock_ms)
         self._tokens = [tokens.issue(person) for person in range(1, PEOPLE + 1)]
         self._headers = [(("Authorization", f"Bearer {token}"),) for token in self._tokens]
         self._kinds, self._weights = list(COMMANDS), list(accumulate(COMMANDS.values()))

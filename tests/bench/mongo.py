@@ -22,7 +22,6 @@ from pathlib import Path
 from random import Random
 from typing import cast
 
-from api.accounts.access_tokens import AccessTokens
 from events import streams
 from events.ids.snowflake import compose_id
 from events.schema import Event, PostCreated, UserFollowed, UserRegistered
@@ -38,6 +37,7 @@ from tests.bench.http import CONNECTIONS, SECONDS, TEXT, populate_home, running_
 from tests.bench.http_load import HttpRequest, measure_load, measure_once
 from tests.bench.result import Result
 from tests.support.mission_workload import START_MS, append_events
+from tests.support.signed_tokens import SignedTokenIssuer
 
 QUERIES_AT_ONCE = 16
 """Questions under way at once in the peer: more are no faster."""
@@ -79,7 +79,7 @@ def _first_reads(runs: int, driver: MongoDriver) -> tuple[list[float], list[floa
             folder, STARLING_VIEWS=server.address(), STARLING_MONGO_DRIVER=driver
         ) as port:
             _wait_until_projected(server.address(), settings)
-            tokens = AccessTokens(signing_secret(settings), clock_ms)
+            tokens = SignedTokenIssuer(signing_secret(settings), clock_ms)
             ours, bare = list[float](), list[float]()
             readers = iter(follows)
             for _ in range(runs + 1):

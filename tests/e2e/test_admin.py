@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.accounts.access_tokens import OPERATOR_SCOPE, AccessTokens
+from api.accounts.access_tokens import OPERATOR_SCOPE
 from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.sqlite.view_files import ViewFiles
@@ -16,6 +16,7 @@ from infra.wiring import signing_secret
 from projections.registry import ALL_PROJECTIONS
 from tests.support.data_folders import current_view_file, tamper_with_view
 from tests.support.server_processes import ServerProcesses, running_processes
+from tests.support.signed_tokens import SignedTokenIssuer
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def running(data: Settings) -> AsyncIterator[ServerProcesses]:
 
 @pytest.fixture
 async def operator(running: ServerProcesses, data: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    token = AccessTokens(signing_secret(data), clock_ms).issue(7, [OPERATOR_SCOPE])
+    token = SignedTokenIssuer(signing_secret(data), clock_ms).issue(7, [OPERATOR_SCOPE])
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
         base_url=running.url(), headers=headers, trust_env=False, timeout=60
@@ -64,7 +65,7 @@ async def test_an_operator_sees_the_status_of_the_projections(
         "name": "posts", "version": 1, "position": "6000", "lag": 0, "state": "current",
         "dead_letters": 0,
     }  # fmt: skip
-    token = AccessTokens(signing_secret(data), clock_ms).issue(7)
+    token = SignedTokenIssuer(signing_secret(data), clock_ms).issue(7)
     headers = {"Authorization": f"Bearer {token}"}
     assert (await operator.get("/v1/projections", headers=headers)).status_code == 403
 

@@ -54,7 +54,7 @@ async def test_dependencies_can_be_overridden_for_hot_operations_too(world: ApiW
     await world.project_all()
     stranger = world.new_client()
     assert (await stranger.get("/v1/timelines/home")).status_code == 401
-    claims = world.tokens.read_claims(ada.token.encode())
+    claims = await world.access_tokens.read_claims(ada.token.encode())
     world.app.dependency_overrides[token_claims] = lambda: claims
     assert (await stranger.get("/v1/timelines/home")).status_code == 200
     world.app.dependency_overrides.clear()

@@ -3,16 +3,19 @@
 import asyncio
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from api.accounts.access_tokens import AccessTokens
+from api.accounts.errors import InvalidToken
+from api.accounts.token_store import TokenClaims
 from commands.request import CommandRequest
 from commands.user import DeleteAccount, Register
 from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring import open_write_side, signing_secret
+from infra.wiring import choose_profile, open_write_side
 from tests.support.starling_program import starling
 
 
@@ -35,6 +38,12 @@ def wren(settings: Settings) -> int:
     return asyncio.run(register())
 
 
+def read_claims(settings: Settings, token: bytes) -> TokenClaims:
+    with choose_profile(settings).open_tokens() as store:
+        tokens = AccessTokens(store, clock_ms, time.monotonic)
+        return asyncio.run(tokens.read_claims(token.strip()))
+
+
 @pytest.mark.parametrize("ref", ["@wren", "wren", "@Wren", "id"])
 def test_a_token_is_for_the_user_and_has_the_scopes(
     ref: str, wren: int, settings: Settings
@@ -42,15 +51,18 @@ def test_a_token_is_for_the_user_and_has_the_scopes(
     who = str(wren) if ref == "id" else ref
     done = starling("token", who, "--scope", "import", "--scope", "user", "--data", settings.data)
     assert (done.returncode, done.stderr) == (0, b"")
-    claims = AccessTokens(signing_secret(settings), clock_ms).read_claims(done.stdout.strip())
+    claims = read_claims(settings, done.stdout)
     assert claims.user == wren
     assert claims.scopes == {"import", "user"}
 
 
-def test_a_token_is_signed_with_the_secret_of_the_settings(wren: int, settings: Settings) -> None:
-    secret = "a secret of the operator's"
-    done = starling("token", "wren", "--data", settings.data, STARLING_SECRET=secret)
-    assert AccessTokens(secret.encode(), clock_ms).read_claims(done.stdout.strip()).user == wren
+def test_an_operator_ends_the_sessions_of_a_user(wren: int, settings: Settings) -> None:
+    token = starling("token", "wren", "--data", settings.data).stdout
+    assert read_claims(settings, token).user == wren
+    done = starling("token", "wren", "--revoke", "--data", settings.data)
+    assert (done.returncode, done.stdout) == (0, b"1\n")
+    with pytest.raises(InvalidToken, match="revoked"):
+        read_claims(settings, token)
 
 
 @pytest.mark.usefixtures("wren")

@@ -15,7 +15,8 @@ async def test_signing_in_takes_the_handle_in_any_case_and_the_password(
         answer = await stranger.post("/v1/sessions", json=body)
         assert answer.status_code == 201
         assert answer.json()["id"] == ada.id
-        assert world.tokens.read_claims(answer.json()["token"].encode()).user == int(ada.id)
+        claims = await world.access_tokens.read_claims(answer.json()["token"].encode())
+        assert claims.user == int(ada.id)
 
 
 async def test_a_wrong_password_and_an_unknown_handle_look_alike(

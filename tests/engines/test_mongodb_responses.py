@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from api.accounts.access_tokens import AccessTokens
 from events.log import LOG_START, EventLog
 from events.schema import PostCreated, UserDeleted, UserRegistered
 from infra.dev.demo_world import import_demo_world
@@ -30,6 +29,7 @@ from tests.support.engines.mongodb_views import fresh_address, projection_rows, 
 from tests.support.fresh_projection import all_rows, fresh_views
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.running_server import running_server
+from tests.support.signed_tokens import SignedTokenIssuer
 from tests.support.soak import WHOLE, amount
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
@@ -115,7 +115,7 @@ def questions(log: EventLog) -> list[tuple[str, int]]:
 
 
 async def answers(
-    server: str, asked: list[tuple[str, int]], tokens: AccessTokens, position: int
+    server: str, asked: list[tuple[str, int]], tokens: SignedTokenIssuer, position: int
 ) -> dict[tuple[str, int], Any]:
     found = {}
     async with httpx.AsyncClient(base_url=server, trust_env=False, timeout=30) as client:
@@ -140,7 +140,7 @@ async def test_every_answer_about_the_demo_world_is_the_same(
     assert await import_demo_world(settings)
     with open_log(settings) as log:
         asked, position = questions(log), log.head()
-    tokens = AccessTokens(signing_secret(settings), clock_ms)
+    tokens = SignedTokenIssuer(signing_secret(settings), clock_ms)
     found = []
     for views in ("sqlite", fresh_address(mongodb)):
         with ExitStack() as stack:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from api.accounts.access_tokens import OPERATOR_SCOPE, AccessTokens
+from api.accounts.access_tokens import OPERATOR_SCOPE
 from events.schema import PostCreated, PostEdited
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer
@@ -28,6 +28,7 @@ from tests.support.engines.streaming_world import (
 from tests.support.fresh_projection import all_rows
 from tests.support.made_up_events import FIRST_ID
 from tests.support.server_processes import running_processes
+from tests.support.signed_tokens import SignedTokenIssuer
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(200)]
 
@@ -188,7 +189,7 @@ async def test_an_event_that_cannot_be_applied_becomes_a_dead_letter_stops_a_reb
 
 async def test_operators_do_the_same_over_http(world: StreamingWorld) -> None:
     view, path = await world.current_view("trending"), "/v1/projections/trending"
-    token = AccessTokens(signing_secret(world.settings), clock_ms).issue(7, [OPERATOR_SCOPE])
+    token = SignedTokenIssuer(signing_secret(world.settings), clock_ms).issue(7, [OPERATOR_SCOPE])
     async with running_processes(world.settings.data) as running:
         running.use_environment(world.stack.profile_environment())
         await running.start_api()

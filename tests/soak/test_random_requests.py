@@ -15,13 +15,13 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis.core.result import Ok
 
-from api.accounts.access_tokens import AccessTokens
 from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.wiring import signing_secret
 from tests.soak.test_mutated_files import world_lines
 from tests.support.mutations import LINE_MUTATIONS, ODD_VALUES, mutate
 from tests.support.running_server import running_server
+from tests.support.signed_tokens import SignedTokenIssuer
 from tests.support.soak import amount, seeds, time_is_over
 from tests.support.starling_program import starling
 
@@ -55,7 +55,7 @@ def attacked_server(data: Path, fast_path: str) -> Iterator[AttackedServer]:
     text = b"".join(json.dumps(line).encode() + b"\n" for line in lines) + world_lines()
     answers = starling("import", "-", "--data", data, stdin=text).stdout.splitlines()
     users = [int(json.loads(answer)["id"]) for answer in answers[:ACCOUNTS]]
-    issuer = AccessTokens(signing_secret(Settings(data=data)), clock_ms)
+    issuer = SignedTokenIssuer(signing_secret(Settings(data=data)), clock_ms)
     tokens = [issuer.issue(user, SCOPES) for user in users]
     quiet = {"STARLING_FAST_PATH": fast_path, "STARLING_LIMITS": "off"}
     with running_server(data, **quiet) as url:

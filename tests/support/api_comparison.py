@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeVar
 
 import httpx
 
-from api.accounts.access_tokens import AccessTokens
 from events.envelope import RecordedEvent
 from events.ids.snowflake import time_ms
 from events.schema import PostCreated, UserRegistered
@@ -16,6 +15,7 @@ from infra.entrypoints.api_server import create_app
 from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.wiring import signing_secret
+from tests.support.signed_tokens import SignedTokenIssuer
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class QueryResponse(NamedTuple):
 class InProcessServer:
     """An API process's application, asked without a socket."""
 
-    def __init__(self, http: httpx.AsyncClient, tokens: AccessTokens) -> None:
+    def __init__(self, http: httpx.AsyncClient, tokens: SignedTokenIssuer) -> None:
         self._http = http
         self._tokens = tokens
 
@@ -116,7 +116,7 @@ async def running_server(settings: Settings) -> AsyncIterator[InProcessServer]:
             async with asyncio.timeout(READY_SECONDS):
                 while (await http.get("/health/ready")).status_code != 200:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
-            yield InProcessServer(http, AccessTokens(signing_secret(settings), clock_ms))
+            yield InProcessServer(http, SignedTokenIssuer(signing_secret(settings), clock_ms))
 
 
 async def compare_servers(

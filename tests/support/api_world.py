@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.passwords import BoundedPasswordHasher
+from api.accounts.signed_tokens import SignedTokens
 from api.accounts.throttle import LoginThrottle
 from api.app import build_app
 from api.clicks.click_intake import ClickIntake
@@ -24,6 +25,7 @@ from events.ids.import_ids import ImportIdGenerator
 from events.schema import EVENT_TYPES
 from infra.encryption.text_cipher import TextCipher
 from infra.in_memory.read_store import MemoryReadStore
+from infra.sqlite.access_tokens import SqliteTokens
 from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.click_log import SqliteClickLog
 from infra.sqlite.media_records import SqliteMediaRecords
@@ -39,6 +41,7 @@ from tests.support.manual_clock import ManualClock
 from tests.support.media import ConverterInProcess, MediaInMemory
 from tests.support.no_rings import NoRings
 from tests.support.read_only_admin import ReadOnlyAdmin
+from tests.support.signed_tokens import SignedTokenIssuer
 from tests.support.sparse_log import SparseLog
 
 START_MS = 1_770_000_000_000
@@ -75,7 +78,8 @@ class ApiWorld:
         self.wait_for: WaitForPosition = self.project_and_compare
         """What waiting for views does; a test may put something else here."""
         new_id = SnowflakeGenerator(1, self.clock, self.clock.sleep, START_MS - 1).next_id
-        self.tokens = AccessTokens(b"the secret of a test", self.clock)
+        self.tokens = SignedTokenIssuer(b"the secret of a test", self.clock)
+        """Makes tokens at once; the API takes them for those of before tokens were stored."""
         self.admin = ReadOnlyAdmin(self.log, self)
         cipher = TextCipher(SqliteTextKeys(":memory:", self.log.identity))
         self.ports = Ports(
@@ -88,7 +92,6 @@ class ApiWorld:
             accounts=self.accounts,
             **self._ports_beside_the_log(cipher),
             throttle=LoginThrottle(SqliteRateLimits(":memory:")),
-            tokens=self.tokens,
             clock_ms=self.clock,
             new_id=new_id,
             open_import_ids=self.lease_import_ids,
@@ -109,13 +112,21 @@ class ApiWorld:
         # Clients of this process send no lifespan events.
         self.app.state.api = ApiState(self.ports)
 
+    def open_tokens(self) -> AccessTokens:
+        """The tokens, as one more process would have them."""
+        signed = SignedTokens(b"the secret of a test")
+        return AccessTokens(self.token_store, self.clock, self.clock.monotonic, signed)
+
     def _ports_beside_the_log(self, cipher: TextCipher) -> dict[str, Any]:
+        self.token_store = SqliteTokens(":memory:")
+        self.access_tokens = self.open_tokens()
         self.media_records = SqliteMediaRecords(":memory:")
         self.media_store = MediaInMemory()
         index = SqliteSearchIndex(":memory:")
         self.search = SearchFollower(self.log, index, cipher.open_text)
         self.click_log = SqliteClickLog(":memory:")
         return {
+            "tokens": self.access_tokens,
             "clicks": ClickIntake(self.click_log, b"the key of sessions", self.clock),
             "search": self.search,
             "media_store": self.media_store,

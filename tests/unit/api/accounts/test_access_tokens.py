@@ -1,61 +1,173 @@
-"""Signed tokens."""
+"""Access tokens, as one process knows them while others revoke."""
+
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from api.accounts.access_tokens import TOKEN_LIFE_DAYS, AccessTokens
-from api.accounts.errors import ExpiredToken, InvalidToken
+from api.accounts.access_tokens import (
+    STALE_SECONDS,
+    TOKEN_LIFE_DAYS,
+    TRUST_SECONDS,
+    USED_SECONDS,
+    AccessTokens,
+)
+from api.accounts.errors import AccountsUnavailable, ExpiredToken, InvalidToken
+from api.accounts.signed_tokens import SignedTokens
+from api.accounts.token_store import Revocations, TokenClaims
+from infra.sqlite.access_tokens import SqliteTokens
 from tests.support.manual_clock import ManualClock
+from tests.support.signed_tokens import SignedTokenIssuer
 
 SECRET = b"a secret of the tests"
-DAY_MS = 24 * 60 * 60 * 1000
 NOW = 1_700_000_000_000
+DAY_SECONDS = 24 * 60 * 60
 
 
-def test_a_token_says_who_and_what_for() -> None:
-    tokens = AccessTokens(SECRET, ManualClock(NOW))
-    claims = tokens.read_claims(tokens.issue(7, ("user", "import")).encode())
-    assert claims.user == 7
-    assert sorted(claims.scopes) == ["import", "user"]
+class CountingStore(SqliteTokens):
+    """Counts look-ups, and can be out of reach."""
+
+    found = 0
+    unreachable = False
+
+    async def find_token(self, digest: bytes) -> TokenClaims | None:
+        self.found += 1
+        return await super().find_token(digest)
+
+    async def revoked_after(self, number: int | None) -> Revocations:
+        if self.unreachable:
+            raise AccountsUnavailable("out of reach")
+        return await super().revoked_after(number)
+
+    async def note_use(self, ids: Sequence[int], now_ms: int) -> None:
+        await super().note_use(ids, now_ms)
 
 
-def test_a_token_is_good_in_another_process_with_the_same_secret() -> None:
-    token = AccessTokens(SECRET, ManualClock(NOW)).issue(7)
-    assert AccessTokens(SECRET, ManualClock(NOW)).read_claims(token.encode()).user == 7
+@pytest.fixture
+def store() -> Iterator[CountingStore]:
+    opened = CountingStore(":memory:")
+    yield opened
+    opened.close()
 
 
-def test_a_token_of_another_installation_is_refused() -> None:
-    token = AccessTokens(b"another long secret", ManualClock(NOW)).issue(7)
-    with pytest.raises(InvalidToken, match="not one of ours"):
-        AccessTokens(SECRET, ManualClock(NOW)).read_claims(token.encode())
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
 
 
-@pytest.mark.parametrize("place", [0, 10, -1])
-def test_a_token_with_one_byte_changed_is_refused(place: int) -> None:
-    tokens = AccessTokens(SECRET, ManualClock(NOW))
-    token = bytearray(tokens.issue(7).encode())
-    token[place] = ord("A") if token[place] != ord("A") else ord("E")
-    with pytest.raises(InvalidToken):
-        tokens.read_claims(bytes(token))
+def open_tokens(store: CountingStore, clock: ManualClock) -> AccessTokens:
+    return AccessTokens(store, clock, clock.monotonic, SignedTokens(SECRET))
 
 
-@pytest.mark.parametrize("token", [b"", b".", b"x", b"x.y", b"\xff\xfe.\xfd", b"a.b.c"])
-def test_what_is_no_token_is_refused(token: bytes) -> None:
-    with pytest.raises(InvalidToken):
-        AccessTokens(SECRET, ManualClock(NOW)).read_claims(token)
+async def test_a_token_says_who_and_what_for(store: CountingStore, clock: ManualClock) -> None:
+    tokens = open_tokens(store, clock)
+    token = await tokens.issue(7, ("user", "read:statuses"), app=3)
+    claims = await open_tokens(store, clock).read_claims(token.encode())
+    assert (claims.user, claims.app) == (7, 3)
+    assert claims.scopes == {"user", "read:statuses"}
+    assert len(token) == 43
 
 
-def test_a_token_expires_also_where_it_was_read_before() -> None:
-    clock = ManualClock(NOW)
-    tokens = AccessTokens(SECRET, clock)
-    token = tokens.issue(7).encode()
-    clock.ms += TOKEN_LIFE_DAYS * DAY_MS - 1
-    tokens.read_claims(token)
-    clock.ms += 1
+async def test_a_known_token_is_read_without_asking_the_store(
+    store: CountingStore, clock: ManualClock
+) -> None:
+    tokens = open_tokens(store, clock)
+    token = (await tokens.issue(7)).encode()
+    assert tokens.cached_claims(token) is None
+    claims = await tokens.read_claims(token)
+    assert tokens.cached_claims(token) is claims
+    assert store.found == 1
+
+
+async def test_a_revocation_elsewhere_holds_within_a_second(
+    store: CountingStore, clock: ManualClock
+) -> None:
+    here, there = open_tokens(store, clock), open_tokens(store, clock)
+    token, other = [(await here.issue(7)).encode() for _ in range(2)]
+    claims = await here.read_claims(token)
+    await here.read_claims(other)
+    await there.end_session(claims.id, 7)
+    clock.sleep(STALE_SECONDS)
+    assert here.cached_claims(token) is None
+    with pytest.raises(InvalidToken, match="revoked"):
+        await here.read_claims(token)
+    assert here.cached_claims(other) is not None
+
+
+async def test_a_revocation_holds_at_once_where_it_was_made(
+    store: CountingStore, clock: ManualClock
+) -> None:
+    tokens = open_tokens(store, clock)
+    token = (await tokens.issue(7)).encode()
+    await tokens.end_session((await tokens.read_claims(token)).id)
+    assert tokens.cached_claims(token) is None
+
+
+async def test_without_the_store_no_token_is_trusted_for_long(
+    store: CountingStore, clock: ManualClock
+) -> None:
+    tokens = open_tokens(store, clock)
+    token = (await tokens.issue(7)).encode()
+    await tokens.read_claims(token)
+    store.unreachable = True
+    clock.sleep(TRUST_SECONDS - 1)
+    assert (await tokens.read_claims(token)).user == 7
+    clock.sleep(1)
+    with pytest.raises(AccountsUnavailable):
+        await tokens.read_claims(token)
+    assert tokens.cached_claims(token) is None
+    store.unreachable = False
+    clock.sleep(1)
+    assert (await tokens.read_claims(token)).user == 7
+
+
+async def test_a_token_expires_also_where_it_was_read_before(
+    store: CountingStore, clock: ManualClock
+) -> None:
+    tokens = open_tokens(store, clock)
+    token = (await tokens.issue(7)).encode()
+    await tokens.read_claims(token)
+    clock.sleep(TOKEN_LIFE_DAYS * DAY_SECONDS)
     for _ in range(2):
+        assert tokens.cached_claims(token) is None
         with pytest.raises(ExpiredToken):
-            tokens.read_claims(token)
+            await tokens.read_claims(token)
 
 
-def test_a_short_secret_is_no_secret() -> None:
-    with pytest.raises(ValueError, match="16 bytes"):
-        AccessTokens(b"short", ManualClock(NOW))
+async def test_the_last_use_is_known_to_the_hour(store: CountingStore, clock: ManualClock) -> None:
+    tokens = open_tokens(store, clock)
+    token = (await tokens.issue(7)).encode()
+    await tokens.read_claims(token)
+    clock.sleep(USED_SECONDS + 1)
+    await tokens.read_claims(token)
+    used = clock()
+    await tokens.end_session(1)  # reads revocations, and stores uses
+    assert [one.used_ms for one in await tokens.list_sessions(7)] == [used]
+
+
+async def test_a_signed_token_is_good_once_more_and_can_be_revoked(
+    store: CountingStore, clock: ManualClock
+) -> None:
+    tokens = open_tokens(store, clock)
+    token = SignedTokenIssuer(SECRET, clock).issue(7, ("import",), days=2).encode()
+    claims = await tokens.read_claims(token)
+    assert claims.user == 7
+    assert claims.scopes == {"import"}
+    assert [one.id for one in await tokens.list_sessions(7)] == [claims.id]
+    await tokens.end_session(claims.id, 7)
+    with pytest.raises(InvalidToken):
+        await tokens.read_claims(token)
+
+
+async def test_a_signed_token_is_refused_after_the_cut_off(store: CountingStore) -> None:
+    late = ManualClock(4_000_000_000_000)
+    token = SignedTokenIssuer(SECRET, late).issue(7).encode()
+    with pytest.raises(InvalidToken, match="former kind"):
+        await open_tokens(store, late).read_claims(token)
+
+
+@pytest.mark.parametrize("token", [b"", b"x", b"\xff\xfe", b"a.b.c", b"A" * 43])
+async def test_what_is_no_token_is_refused(
+    token: bytes, store: CountingStore, clock: ManualClock
+) -> None:
+    with pytest.raises(InvalidToken):
+        await open_tokens(store, clock).read_claims(token)
