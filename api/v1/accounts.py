@@ -79,6 +79,9 @@ class AccountDeletion(ApiModel):
     password: GivenPassword | None = None
 
 
+NO_PASSWORD: Final = AccountDeletion()
+
+
 @router.post("/users", status_code=201, responses=command_problems(409, success=201))
 async def register(
     new: NewUser, state: CurrentState, response: Response, caller: Caller, key: KeyHeader = None
@@ -155,16 +158,15 @@ async def delete_account(
     state: CurrentState,
     token: CurrentToken,
     address: NetworkAddress,
-    deletion: AccountDeletion | None = None,
+    deletion: AccountDeletion = NO_PASSWORD,
 ) -> Response:
     """Leave: the end of an account. What can be erased is erased.
 
     Takes the `password`, unless the session began in the last 15 minutes.
     """
-    password = deletion.password if deletion is not None else None
     recent = token.made_ms > state.ports.clock_ms() - RECENT_SIGN_IN_MS
-    if password is not None or not recent:
-        await state.registrar.confirm_deletion(commands.actor, password, address)
+    if deletion.password is not None or not recent:
+        await state.registrar.confirm_deletion(commands.actor, deletion.password, address)
     outcome = await commands.run(DeleteAccount())
     await state.ports.accounts.remove(commands.actor)
     # The request may be sent again, if its answer got lost; its token is worthless for all else.

@@ -163,6 +163,7 @@ NO_VIEWS = (
     "/v1/media",
     "/v1/projections",
     "/v1/stream",
+    "/v1/users/me/sessions",
 )
 """Beginnings of addresses that show other things than views, or the views' own state."""
 
