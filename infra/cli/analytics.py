@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from infra.cli.errors import UserError
+from infra.cli.errors import UserError, missing_package
 from infra.cli.options import data_option, json_option, settings_of_existing_log
-from infra.cli.output import echo_json, print_table
+from infra.cli.output import echo, echo_json, print_table
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -40,6 +40,7 @@ _DAY: Final = click.DateTime(["%Y-%m-%d"])
 @click.option("--tag", help="Of hashtags: which one.")
 @click.option("--post", type=int, help="Of click-through and reach: the id of a post.")
 @click.option("--limit", type=click.IntRange(1), default=20, help="Of top-posts: how many.")
+@click.option("--plot", is_flag=True, help="Draw the figures instead of a table.")
 @data_option
 @json_option
 def analytics(
@@ -52,6 +53,7 @@ def analytics(
     tag: str | None,
     post: int | None,
     limit: int,
+    plot: bool,
     data: Path | None,
     as_json: bool,
 ) -> None:
@@ -62,13 +64,15 @@ def analytics(
     posts with one of the hashtags, and, from the clicks, click-through and dwell of a post, its
     reach (accounts that could see it, and who saw it), and the posts that were opened most often.
 
-    Example: starling analytics active-users --per week --zone Europe/Berlin
+    Example: starling analytics active-users --per week --zone Europe/Berlin --plot
     """
     import asyncio
 
     from api.v1.analytics import periods_between
     from infra.process.clock import clock_ms
 
+    if plot and as_json:
+        raise click.UsageError("one of --json and --plot")
     if name == "growth" and user is None:
         raise click.UsageError("growth of which account? Give --user")
     if name == "hashtags" and tag is None:
@@ -85,9 +89,20 @@ def analytics(
         rows = [asyncio.run(_ask_reach(settings, post or 0))]
     else:
         rows = asyncio.run(_ask(settings, name, spans, user or "", (tag or "").removeprefix("#")))
+    _show(name, rows, as_json, plot)
+
+
+def _show(name: str, rows: "Sequence[Any]", as_json: bool, plot: bool) -> None:
     if as_json:
         for row in rows:
             echo_json(json.dumps({key: _plain(value) for key, value in row._asdict().items()}))
+    elif plot and rows:
+        from infra.cli.plots import draw_rows
+
+        try:
+            echo(draw_rows(name, rows))
+        except ModuleNotFoundError as error:
+            raise missing_package(error, "plots") from error
     elif rows:
         cells = [[_plain(value, " ") for value in row] for row in rows]
         print_table(rows[0]._fields, cells)

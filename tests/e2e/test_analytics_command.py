@@ -33,6 +33,9 @@ def test_figures_are_tables_for_people_and_lines_of_json_for_programs(data: Sett
     assert months[0]["active"] > 0
     table = starling("analytics", "active-users", *MONTH, "--data", data.data)
     assert str(months[0]["active"]).encode() in table.stdout
+    plot = starling("analytics", "active-users", *MONTH, "--plot", "--data", data.data)
+    assert "returning" in plot.stdout.decode()
+    assert "█" in plot.stdout.decode()
 
 
 def test_clicks_are_asked_without_a_server(data: Settings, tmp_path: Path) -> None:
@@ -75,6 +78,7 @@ def test_what_is_missing_or_wrong_is_said(data: Settings, tmp_path: Path) -> Non
         ("hashtags",),
         ("click-through",),
         ("reach",),
+        ("funnel", "--plot", "--json"),
         ("active-users", "--zone", "Nowhere"),
     ):
         done = starling("analytics", *arguments, "--data", data.data)
@@ -84,5 +88,6 @@ def test_what_is_missing_or_wrong_is_said(data: Settings, tmp_path: Path) -> Non
             b"--user" in done.stderr
             or b"--post" in done.stderr
             or b"--tag" in done.stderr
+            or b"--plot" in done.stderr
             or b"zone" in done.stderr
         )

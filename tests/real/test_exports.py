@@ -11,8 +11,11 @@ import duckdb
 import polars as pl
 import pytest
 
+from infra.log_of_record import open_log_for_questions
+from infra.settings import Settings
 from tests.real import ldbc
 from tests.real.dataset_counts import LdbcCounts, ldbc_counts
+from tests.support.exported_figures import compare_figures
 from tests.support.requirements import skip_or_fail
 from tests.support.starling_program import starling
 
@@ -136,3 +139,8 @@ def test_sql_over_the_log_counts_the_same(data: Path, ldbc_totals: LdbcCounts) -
             "comments": ldbc_totals.comments,
         }
     ]
+
+
+async def test_every_figure_of_analytics_is_that_of_duckdb(data: Path, tmp_path: Path) -> None:
+    with open_log_for_questions(Settings(data=data)) as log:
+        await compare_figures(log, tmp_path)

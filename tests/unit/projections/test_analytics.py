@@ -2,16 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import closing
-from datetime import date, timedelta, timezone
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from events.codec import EVENT_CODEC
 from events.schema import (
     Event,
     PostCreated,
@@ -20,13 +17,9 @@ from events.schema import (
     UserRegistered,
     UserUnfollowed,
 )
-from infra.duckdb.parquet_copy import refresh_copy
-from infra.duckdb.query_session import QuerySession
-from infra.in_memory.read_store import MemoryReadStore
 from projections.analytics import (
     ACTIVE_QUARTERS,
     ActiveUsers,
-    AnalyticsProjection,
     Cohort,
     Funnel,
     GrowthOfAccount,
@@ -39,13 +32,12 @@ from projections.analytics import (
     split_periods,
 )
 from projections.store import ReadStore
-from streams.projecting.apply_batch import project_and_apply
+from tests.support.exported_figures import compare_figures
 from tests.support.projection_dsl import QueryResult, given, id_at
 from tests.support.random_logs import (
     COMMANDS,
     DELAYS_MS,
     FREQUENT_COMMANDS,
-    START_MS,
     log_of_steps,
 )
 
@@ -137,66 +129,11 @@ def test_growth_and_hashtags_are_counted_by_period() -> None:
     ]
 
 
-TAKEN = "('" + "', '".join(
-    ("post-created", "post-liked", "post-unliked", "post-retweeted", "post-unretweeted",
-     "user-followed", "user-unfollowed")
-) + "')"  # fmt: skip
-
-
-class ExportedLog:
-    """A random log, its view, and DuckDB over what was exported of it, by days of a zone that is
-    `minutes` ahead."""
-
-    def __init__(self, store: ReadStore, session: QuerySession, minutes: int) -> None:
-        self.store = store
-        self._session = session
-        self.day = f"(epoch_ms(time) // 60000 + {minutes}) // 1440"
-        first = EPOCH + timedelta(days=START_MS // 86_400_000 - 1)
-        self.spans = split_periods(
-            first, first + timedelta(days=900), "day", timezone(timedelta(minutes=minutes))
-        )
-
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows that DuckDB answers."""
-        return [tuple(row) for row in self._session.execute_query(sql).fetch_rows()]
-
-    async def compare_active_users(self) -> None:
-        found = await count_active_users(self.store, self.spans)
-        daily = {(one.since - EPOCH).days: one.active for one in found if one.active}
-        assert len(daily) > 10
-        counted = f"count(DISTINCT actor) FROM events WHERE type IN {TAKEN} GROUP BY 1"
-        assert daily == dict(self.ask(f"SELECT {self.day}, {counted}"))
-
-    async def compare_growth(self) -> None:
-        for (user,) in self.ask("SELECT user FROM events WHERE type = 'user-registered' LIMIT 3"):
-            found = await count_growth(self.store, user, self.spans)
-            changed = [one for one in found if one.gained or one.lost]
-            rows = self.ask(
-                f"SELECT {self.day}, count(*) FILTER (type = 'user-followed'), count(*) FILTER "
-                f"(type = 'user-unfollowed') FROM events WHERE followee = {user} GROUP BY 1"
-            )
-            assert [((one.since - EPOCH).days, *one[1:]) for one in changed] == sorted(rows)
-
-    async def compare_whole(self) -> None:
-        whole = self.spans[0]._replace(end=self.spans[-1].end)
-        steps = "(SELECT DISTINCT actor FROM events WHERE type = '{}')".format
-        signed = "FROM events WHERE type = 'user-registered'"
-        followed = f"{signed} AND user IN {steps('user-followed')}"
-        posted = f"{followed} AND user IN {steps('post-created')}"
-        liked = f"{posted} AND user IN {steps('post-liked')}"
-        counts = [self.ask(f"SELECT count(*) {p}")[0][0] for p in (signed, followed, posted, liked)]
-        assert await count_funnel(self.store, whole) == Funnel(*counts)
-        [uses] = await count_hashtag(self.store, "dogs", [whole])
-        tagged = "list_contains(list_transform(hashtags, lambda tag: lower(tag)), 'dogs')"
-        [(expected,)] = self.ask(f"SELECT count(*) FROM post_created WHERE {tagged}")
-        assert uses.posts == expected > 0
-
-
 @pytest.mark.parametrize("minutes", [0, 9 * 60, 345])
 def test_the_figures_are_those_of_duckdb_over_the_exported_log(
     tmp_path: Path, minutes: int
 ) -> None:
-    random, projection = Random(minutes), AnalyticsProjection()
+    random = Random(minutes)
     kinds = [*FREQUENT_COMMANDS * 3, *(name for name in COMMANDS if name != "delete_account")]
     steps = [
         (random.choice(kinds), random.randrange(12), random.randrange(30), random.choice(DELAYS_MS))
@@ -204,16 +141,6 @@ def test_the_figures_are_those_of_duckdb_over_the_exported_log(
     ]
 
     async def run() -> None:
-        log = await log_of_steps(steps, people=12)
-        events = [EVENT_CODEC.decode_stored(one) for one in log.read_all(limit=1_000_000)]
-        store = MemoryReadStore(projection.tables)
-        batch = [one for one in events if type(one.event) in projection.event_types]
-        await project_and_apply(projection, store, batch, 0, log.head())
-        rows = refresh_copy(log, tmp_path, lambda position, head: None)
-        with closing(QuerySession(rows, tmp_path)) as session:
-            exported = ExportedLog(store, session, minutes)
-            await exported.compare_active_users()
-            await exported.compare_growth()
-            await exported.compare_whole()
+        await compare_figures(await log_of_steps(steps, people=12), tmp_path, minutes)
 
     asyncio.run(run())
