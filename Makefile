@@ -27,15 +27,16 @@ dev: $(VENV)/.dev ## also what those who write projections and notebooks need: p
 	@echo "Try: $(BIN)/python -m pytest tests/unit/projections"
 
 test: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines $(VENV)/.eventstoredb ## run every test, or those in TESTS="..."
-	$(BIN)/python -m pytest -q -rs -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest -q -rs -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 soak: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines $(VENV)/.eventstoredb ## random requests, damaged files and kills in full (SOAK_MINUTES=30 bounds all but the kills)
 	SOAK=1 $(BIN)/python -m pytest -q -rs -s --timeout 7200 tests/soak/test_mutated_files.py \
 		tests/soak/test_random_requests.py tests/soak/test_damaged_folders.py \
 		tests/e2e/test_kill_under_load.py tests/e2e/test_stopped_processes.py \
 		tests/engines/test_up_command.py tests/engines/test_relay.py tests/engines/test_mongodb_faults.py \
-		tests/engines/test_mongodb_responses.py tests/engines/test_faust_over_mongodb.py tests/laws \
-		tests/conformance/test_log_processes.py
+		tests/engines/test_mongodb_responses.py tests/engines/test_profiles_agree.py \
+		tests/engines/test_faust_over_mongodb.py tests/laws \
+		tests/conformance/test_log_processes.py tests/real/test_imports.py
 
 check: $(VENV)/.test $(VENV)/.streaming $(VENV)/.eventstoredb ## format, lint, types and import contracts
 	$(BIN)/ruff format --check --quiet .

@@ -119,7 +119,7 @@ def test_a_reader_that_has_enough_is_no_error(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "few", "many"), [("jsonl", 20_000, 80_000), ("parquet", 60_000, 130_000)]
+    ("form", "few", "many"), [("jsonl", 10_000, 40_000), ("parquet", 60_000, 130_000)]
 )
 def test_memory_is_flat_however_long_the_log_is(
     form: str, few: int, many: int, tmp_path: Path

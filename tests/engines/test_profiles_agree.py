@@ -120,16 +120,16 @@ async def test_the_demo_world_is_the_same_in_both_profiles(
     assert await import_demo_world(settings)
     engines = {"kafka": kafka.address, "views": fresh_address(mongodb)}
     streaming = settings.model_copy(update=engines)
-    assert await same_everywhere(settings, streaming, most=120) > 1000
+    assert await same_everywhere(settings, streaming, most=amount(50, 120)) > 400
 
 
 @pytest.fixture
 def imported(settings: Settings, shared_data: Path) -> Settings:
-    """A data folder with the LDBC update stream, or its first fifth."""
+    """A data folder with the LDBC update stream, or its first tenth."""
     stream = shared_data / "ldbc-update-stream"
     if not stream.is_dir():
         skip_or_fail(f"the data set {stream}")
-    part = islice(ldbc.commands(stream), amount(6_000, 100_000))
+    part = islice(ldbc.commands(stream), amount(3_000, 100_000))
     lines = b"".join(json.dumps(line).encode() + b"\n" for line in part)
     assert starling("import", "-", "--data", settings.data, stdin=lines).returncode == 0
     return settings

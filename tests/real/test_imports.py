@@ -120,6 +120,7 @@ def graph(shared_data: Path) -> Path:
     return folder(shared_data, "follow-graph")
 
 
+@pytest.mark.skipif(not WHOLE, reason="make test imports it over HTTP, and exports what it made")
 async def test_the_update_stream_is_imported_by_the_program(
     stream: Path, lines: list[Line], tmp_path: Path
 ) -> None:
