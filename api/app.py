@@ -24,6 +24,7 @@ from api.http.middleware import (
     TrailingSlashes,
 )
 from api.http.openapi import describe_api
+from api.http.query_tokens import QueryTokenApp
 from api.http.security_headers import page_policy
 from api.http.uploads import FORM_BYTES
 from api.mastodon import (
@@ -37,6 +38,7 @@ from api.mastodon import (
     relationships,
     status_marks,
     statuses,
+    streaming,
 )
 from api.mastodon import (
     media as mastodon_media,
@@ -92,6 +94,7 @@ RESOURCES: Final = (
 MASTODON_FACE: Final = (
     instance, relationships, mastodon_search, mastodon_accounts, statuses, status_marks,
     mastodon_timelines, mastodon_notifications, mastodon_media, discoveries, empty_lists, pictures,
+    streaming,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""
 
@@ -118,7 +121,7 @@ def build_app(
 
     # Its own metrics and logs would read the environment at every request; ours are `api.http`'s.
     telemetry: TelemetryConfig = {"tracing": traces, "metrics": False, "logs": False}
-    app = FastAPI(
+    app = QueryTokenApp(
         title="Starling",
         version=version("starling-feed"),
         description=ABOUT,

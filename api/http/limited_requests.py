@@ -35,7 +35,7 @@ class LimitedRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
-        if scope["type"] != "http" or scope["path"].startswith(_UNLIMITED):
+        if scope["type"] == "lifespan" or scope["path"].startswith(_UNLIMITED):
             await self._app(scope, receive, send)
             return
         state: ApiState = scope["app"].state.api
@@ -62,7 +62,7 @@ class LimitedRequests:
 
 
 def _request_kind(scope: Scope) -> RequestKind:
-    if scope["method"] in _READS:
+    if scope["type"] == "websocket" or scope["method"] in _READS:
         return RequestKind.READ
     return _KINDS.get(scope["path"].rstrip("/"), RequestKind.WRITE)
 

@@ -49,12 +49,12 @@ async def read_token(
     return claims
 
 
-def token_check(request: Request, state: ApiState, scope: str) -> Callable[[], Awaitable[bool]]:
-    """What says whether a request's token still holds, while its response goes on.
+def token_check(state: ApiState, header: str, scope: str) -> Callable[[], Awaitable[bool]]:
+    """What says whether the token of an `Authorization` header still holds, while the response to
+    its request goes on.
 
     It raises `AccountError` where that can't be known.
     """
-    header = request.headers["authorization"]
 
     async def holds() -> bool:
         try:

@@ -103,11 +103,12 @@ class LiveHub:
             after = MessageId(self._visible_position(), LAST_ORDINAL)
         return LiveReader(user, profile.handle, context, live_format, after, allowed)
 
-    async def tell(self, reader: LiveReader) -> AsyncGenerator[bytes, None]:
-        """What a reader is told: first what it missed, then what happens, until it is ended."""
+    async def tell(self, reader: LiveReader) -> AsyncGenerator[list[bytes], None]:
+        """What a reader is told, in frames: first what it missed, then what happens, until it is
+        ended."""
         try:
-            async for frames in self._catch_up(reader):
-                yield frames
+            async for frame in self._catch_up(reader):
+                yield [frame]
             while frames := await reader.take():
                 yield frames
         except EXPECTED_ERRORS as error:
@@ -147,8 +148,8 @@ class LiveHub:
                     reader.context = await self._ports.home.viewer_context(reader.user)
                     self._index.add_reader(reader)
                     break
-            async for frames in self._replay(reader, until, alone):
-                yield frames
+            async for frame in self._replay(reader, until, alone):
+                yield frame
             reader.after = MessageId(until, LAST_ORDINAL)
             if not await reader.allowed():
                 reader.end(_TOKEN_ENDED)

@@ -54,7 +54,7 @@ class LiveFormat(Protocol):
         ...
 
     def heartbeat(self, through: MessageId) -> bytes:
-        """The sign of life of a quiet stream that has told everything up to here."""
+        """The sign of life of a quiet stream that has told everything up to here; may be empty."""
         ...
 
 
@@ -118,7 +118,7 @@ class LiveReader:
 
     def put(self, frame: bytes) -> None:
         """Give it a message; one too many ends it."""
-        if self.ended:
+        if self.ended or not frame:
             return
         if len(self._unsent) >= MAX_UNSENT:
             self.end(_TOO_SLOW)
@@ -134,14 +134,13 @@ class LiveReader:
             self._unsent.clear()
             self._wake()
 
-    async def take(self) -> bytes:
-        """All messages that wait, or the next one; empty once the reader is ended."""
+    async def take(self) -> list[bytes]:
+        """All messages that wait, or the next one; none once the reader is ended."""
         while not self._unsent and not self.ended:
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
-        chunk = b"".join(self._unsent)
-        self._unsent.clear()
-        return chunk
+        taken, self._unsent = self._unsent, []
+        return taken
 
     @property
     def has_unsent(self) -> bool:

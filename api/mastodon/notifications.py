@@ -64,7 +64,7 @@ async def list_notifications(
     found, scanned_to = await notifications_page(state, reader, page.wanted, wanted.kinds)
     shown = [one for one in found if wanted.account_id in (None, str(one.actor))]
     # The links come from all that were found, so a walk goes on past what is filtered out.
-    body = b"[" + b",".join(await _render(state, reader, shown)) + b"]"
+    body = b"[" + b",".join(await render_notifications(state, reader, shown)) + b"]"
     return json_response(body, headers=page.link_header([one.id for one in found], scanned_to))
 
 
@@ -98,7 +98,7 @@ async def get_notification(
     wanted = _parse_id(id)
     request = PageRequest(1, max_id=wanted + 1)
     found, _ = await notifications_page(state, reader, request, NOTIFICATION_KINDS)
-    rendered = await _render(state, reader, [one for one in found if one.id == wanted])
+    rendered = await render_notifications(state, reader, [one for one in found if one.id == wanted])
     if not rendered:
         raise _no_such_notification(id)
     return entity(rendered[0])
@@ -118,7 +118,9 @@ def _no_such_notification(id: str) -> RequestRefused:
     return RequestRefused(404, "not-found", f"there is no notification {id[:40]} (any more)")
 
 
-async def _render(state: ApiState, reader: int, found: Sequence[NotificationEntry]) -> list[bytes]:
+async def render_notifications(
+    state: ApiState, reader: int, found: Sequence[NotificationEntry]
+) -> list[bytes]:
     """Those of the notifications whose account and post are still there, each as JSON."""
     accounts = await state.statuses.accounts.render({one.actor for one in found})
     rendered = []

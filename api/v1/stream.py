@@ -91,7 +91,10 @@ async def stream_news(
     """
     after = await _parse_id(state, last_event_id) if last_event_id else None
     connected = await state.live.connect(
-        reader, NewsFormat(state), token_check(request, state, USER_SCOPE), after
+        reader,
+        NewsFormat(state),
+        token_check(state, request.headers["authorization"], USER_SCOPE),
+        after,
     )
     state.live.subscribe(connected, (), _NEWS)
     chunks = _news(state.live, connected)
@@ -122,9 +125,9 @@ def _no_such_id() -> RequestRefused:
 
 async def _news(hub: LiveHub, reader: LiveReader) -> AsyncGenerator[bytes, None]:
     yield b"retry: 1000\n\n"
-    async with aclosing(hub.tell(reader)) as chunks:
-        async for chunk in chunks:
-            yield chunk
+    async with aclosing(hub.tell(reader)) as told:
+        async for frames in told:
+            yield b"".join(frames)
     if reader.problem is not None:
         problem = translate_error(reader.problem).problem.model_dump_json().encode()
         yield b"event: problem\ndata: %s\n\n" % problem

@@ -29,6 +29,7 @@ from infra.entrypoints.open_connections import (
     close_overdue,
     divide_open_files,
 )
+from infra.entrypoints.websocket_protocol import MAX_MESSAGE_BYTES
 from infra.process.child_run import announce_ready, send_heartbeats
 from infra.process.logs import configure_logs
 from infra.process.memory import freeze_started_program
@@ -90,7 +91,10 @@ def build_server(app: object, limits: ConnectionLimits | None = None) -> "ApiSer
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI application, whatever its class
         http=partial(BoundedHttpProtocol, connections),  # type: ignore[arg-type]  # makes one
-        ws="none",
+        # Made by the HTTP protocol. A message's compression would cost each connection memory.
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
         backlog=files.backlog,
         proxy_headers=False,  # `create_app` knows which proxies are trusted
         log_config=None,  # `infra.process.logs` has configured them

@@ -1,7 +1,8 @@
 """HTTP/1.1 as an API process speaks it: uvicorn's protocol, with bounds on what clients may send.
 
 Uvicorn bounds neither the head of a request nor the time that one takes, and leaves out the body of
-a request that offers an upgrade, as Java's HttpClient does with each (`docs/adr/0046`).
+a request that offers an upgrade, as Java's HttpClient does with each (`docs/adr/0046`). WebSockets
+are the one upgrade that is taken.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from api.http.errors import ProblemResponse
 from api.http.network_address import counted_address
 from api.http.security_headers import SECURITY_HEADERS
 from infra.entrypoints.open_connections import BODY_BYTES_A_SECOND, OpenConnections
+from infra.entrypoints.websocket_protocol import BoundedWebSocketProtocol
 
 MAX_HEAD_BYTES: Final = 32 << 10
 MAX_HEADERS: Final = 100
@@ -101,7 +103,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._read_without_upgrade(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
+            if self._is_websocket():
+                self._become_websocket(rest)
+            else:
+                self._read_without_upgrade(rest)
             return
         except httptools.HttpParserError:
             if not self._stopped:
@@ -217,6 +223,28 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     @property
     def _is_answering(self) -> bool:
         return bool(self.cycle) and not self.cycle.response_complete
+
+    def _is_websocket(self) -> bool:
+        """Whether the request that offers an upgrade begins a WebSocket, with nothing before it
+        that is not answered yet."""
+        method = self.parser.get_method()
+        return method == b"GET" and self._get_upgrade() == b"websocket" and not self._is_answering
+
+    def _become_websocket(self, rest: bytes) -> None:
+        """Hand the connection over, with its place among the open ones."""
+        head = [b"GET ", self.url, b" HTTP/1.1\r\n"]
+        for name, value in self.headers:
+            head += [name, b": ", value, b"\r\n"]
+        head.append(b"\r\n")
+        self._stopped = True
+        self.connections.discard(self)
+        self._open_connections.discard(self)
+        successor = BoundedWebSocketProtocol(
+            self._open_connections, self.config, self.server_state, self.app_state
+        )
+        self.transport.set_protocol(successor)
+        successor.connection_made(self.transport)
+        successor.data_received(b"".join(head) + rest)
 
     def _read_without_upgrade(self, rest: bytes) -> None:
         """Read a request again as if it had offered no upgrade, which HTTP lets servers ignore.

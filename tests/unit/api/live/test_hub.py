@@ -23,7 +23,7 @@ NEWS = Topics(home=True, notifications=True)
 class Listener:
     """A reader, and the messages that come."""
 
-    def __init__(self, reader: LiveReader, chunks: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, reader: LiveReader, chunks: AsyncGenerator[list[bytes], None]) -> None:
         self.reader = reader
         self.chunks = chunks
         self.told: list[Told] = []
@@ -38,7 +38,7 @@ class Listener:
     async def next_message(self) -> Told:
         async with asyncio.timeout(10):
             while not self.waiting:
-                for one in parsed(await anext(self.chunks)):
+                for one in parsed(b"".join(await anext(self.chunks))):
                     self.last_id = one[1] or self.last_id
                     if one[0]:
                         self.waiting.append(one)
@@ -68,7 +68,7 @@ async def connected(
         listener = Listener(reader, chunks)
         if after is None:
             async with asyncio.timeout(10):
-                (_, listener.last_id, _), *listener.waiting = parsed(await anext(chunks))
+                (_, listener.last_id, _), *listener.waiting = parsed(b"".join(await anext(chunks)))
         yield listener
 
 
@@ -302,7 +302,7 @@ async def test_a_quiet_stream_has_signs_of_life_that_say_how_far_it_is(
         through = MessageId(world.log.head(), LAST_ORDINAL)
         async with asyncio.timeout(10):
             while reader.last_id != through:
-                [(_, reader.last_id, _)] = parsed(await anext(reader.chunks))
+                [(_, reader.last_id, _)] = parsed(b"".join(await anext(reader.chunks)))
 
 
 async def test_a_stream_says_where_it_goes_on_and_a_wrong_id_is_refused() -> None:

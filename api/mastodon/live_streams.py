@@ -1,0 +1,94 @@
+"""What the Mastodon API's streams are called, and how their messages are written."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from api.http.errors import RequestRefused
+from api.live.live_reader import LiveMessage, MessageId, Topics
+from api.live.live_update import LiveUpdate, UpdateKind
+from api.mastodon.notifications import render_notifications
+from api.schemas import encode_json
+from api.state import ApiState
+from api.views.notifications import shown_notifications
+from events.hashtags import fold_hashtag
+from projections.notifications import NotificationEntry
+from projections.timeline import UNDONE_RETWEETS, TimelineEntry
+
+_STREAMS: Final = {
+    "user": Topics(home=True, notifications=True),
+    "user:notification": Topics(notifications=True),
+    "public": Topics(public=True),
+    "public:local": Topics(public=True),
+    "public:remote": Topics(),
+    "direct": Topics(),
+}
+"""There is no other server, and no message to some alone: two of them are silent."""
+
+_TAGGED: Final = ("hashtag", "hashtag:local")
+
+
+def find_stream(name: str, tag: str) -> tuple[tuple[str, ...], Topics]:
+    """The label and the topics of a stream. Raises `RequestRefused` (400, 404)."""
+    if name in _STREAMS:
+        return (name,), _STREAMS[name]
+    if name not in _TAGGED:
+        raise RequestRefused(404, "not-found", "Unknown stream type")
+    folded = fold_hashtag(tag.removeprefix("#"))
+    if not folded:
+        raise RequestRefused(400, "invalid-query", "Missing tag name parameter")
+    return (name, tag), Topics(tag=folded)
+
+
+@dataclass(frozen=True, slots=True)
+class _StatusFormat:
+    """Messages with Mastodon's entities."""
+
+    state: ApiState
+
+    async def render_update(self, update: LiveUpdate) -> LiveMessage | None:
+        """A status without marks of a reader, or the bare id of one that is gone."""
+        if update.kind == UpdateKind.DELETE:
+            return LiveMessage("delete", b"%d" % update.post)
+        if update.kind == UpdateKind.UNRETWEET:
+            store = self.state.ports.views.current_store("timeline")
+            undone = await store.get(UNDONE_RETWEETS, (update.post, update.actor))
+            return LiveMessage("delete", b"%d" % undone.id) if undone is not None else None
+        entry = TimelineEntry(update.post, update.post)
+        if update.is_retweet:
+            entry = TimelineEntry(update.event, update.post, update.actor)
+        name = "status.update" if update.kind == UpdateKind.EDIT else "update"
+        statuses = await self.state.statuses.render([entry], 0)
+        return LiveMessage(name, statuses[0]) if statuses else None
+
+    async def render_notification(self, user: int, entry: NotificationEntry) -> LiveMessage | None:
+        """The entity `Notification`."""
+        shown = await shown_notifications(self.state, user, [entry])
+        found = await render_notifications(self.state, user, shown)
+        return LiveMessage("notification", found[0]) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFormat(_StatusFormat):
+    """Server-sent events: a `LiveFormat`, the same for all of a process."""
+
+    def frame(self, message: LiveMessage, label: tuple[str, ...], id: MessageId | None) -> bytes:
+        """An event; one line of data, and no id, for which clients have no use."""
+        return b"event: %s\ndata: %s\n\n" % (message.name.encode(), message.data)
+
+    def heartbeat(self, through: MessageId) -> bytes:
+        """A comment. An empty line behind it would be an event without a name to clients."""
+        return b":thump\n"
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFormat(_StatusFormat):
+    """Messages of a WebSocket: a `LiveFormat`, the same for all of a process."""
+
+    def frame(self, message: LiveMessage, label: tuple[str, ...], id: MessageId | None) -> bytes:
+        """A JSON object that names its stream; the payload is JSON in a string."""
+        payload = message.data.decode()
+        return encode_json({"stream": label, "event": message.name, "payload": payload})
+
+    def heartbeat(self, through: MessageId) -> bytes:
+        """None: the server pings its WebSockets."""
+        return b""

@@ -1,0 +1,149 @@
+"""Live streams: server-sent events, and many streams on one WebSocket."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
+
+from api.accounts.access_tokens import USER_SCOPE
+from api.http.errors import RequestRefused, token_missing
+from api.http.query_tokens import STREAMING_PATH
+from api.http.streaming_response import EVENT_STREAM, StreamedResponse
+from api.http.tokens import Reader, read_token, requires_scope, token_check
+from api.live.hub import LiveHub
+from api.live.live_reader import LiveReader
+from api.mastodon.live_streams import EventFormat, SocketFormat, find_stream
+from api.schemas import encode_json
+from api.state import ApiState, CurrentState
+
+MAX_STREAMS: Final = 100
+"""Streams of one WebSocket."""
+
+_POLICY_VIOLATION: Final = 1008
+_TRY_AGAIN: Final = 1013
+
+router = APIRouter(prefix=STREAMING_PATH, include_in_schema=False)
+
+
+class StreamRequest(msgspec.Struct):
+    """What a client asks on a WebSocket."""
+
+    type: str = ""
+    stream: str = ""
+    tag: str = ""
+
+
+_decode_request: Final = msgspec.json.Decoder(StreamRequest).decode
+
+
+@router.get("/health")
+async def health() -> Response:
+    """Whether there are streams."""
+    return Response("OK", media_type="text/plain")
+
+
+@router.get("/user", dependencies=[requires_scope(USER_SCOPE)])
+@router.get("/user/notification", dependencies=[requires_scope(USER_SCOPE)])
+@router.get("/public", dependencies=[requires_scope(USER_SCOPE)])
+@router.get("/public/local", dependencies=[requires_scope(USER_SCOPE)])
+@router.get("/public/remote", dependencies=[requires_scope(USER_SCOPE)])
+@router.get("/hashtag", dependencies=[requires_scope(USER_SCOPE)])
+@router.get("/hashtag/local", dependencies=[requires_scope(USER_SCOPE)])
+@router.get("/direct", dependencies=[requires_scope(USER_SCOPE)])
+async def stream_events(
+    request: Request, reader: Reader, state: CurrentState, tag: str = ""
+) -> Response:
+    """The stream that the address names, as server-sent events."""
+    name = request.url.path.removeprefix(f"{STREAMING_PATH}/").replace("/", ":")
+    label, topics = find_stream(name, tag)
+    allowed = token_check(state, request.headers["authorization"], USER_SCOPE)
+    connected = await state.live.connect(reader, EventFormat(state), allowed)
+    state.live.subscribe(connected, label, topics)
+    chunks = _events(state.live, connected)
+    return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
+
+
+async def _events(hub: LiveHub, reader: LiveReader) -> AsyncGenerator[bytes, None]:
+    yield b":)\n"
+    async with aclosing(hub.tell(reader)) as told:
+        async for frames in told:
+            yield b"".join(frames)
+
+
+@router.websocket("")
+async def stream_socket(socket: WebSocket) -> None:
+    """The streams that a client asks for, as it goes on; each message names its stream.
+
+    A token that stands in the place of the subprotocol is taken, and said back.
+    """
+    state: ApiState = socket.app.state.api
+    offered = socket.scope["subprotocols"]
+    header = socket.headers.get("authorization")
+    if header is None:
+        if not offered:
+            raise token_missing()
+        header = f"Bearer {offered[0]}"
+    claims = read_token(state, header, USER_SCOPE)
+    allowed = token_check(state, header, USER_SCOPE)
+    reader = await state.live.connect(claims.user, SocketFormat(state), allowed)
+    await socket.accept(subprotocol=offered[0] if offered else None)
+    if name := socket.query_params.get("stream"):
+        _change_streams(
+            state.live,
+            reader,
+            StreamRequest("subscribe", name, socket.query_params.get("tag", "")),
+        )
+    receiving = asyncio.create_task(_hear_requests(socket, state.live, reader))
+    try:
+        await _send_frames(socket, state.live, reader)
+    finally:
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+
+
+async def _send_frames(socket: WebSocket, hub: LiveHub, reader: LiveReader) -> None:
+    with suppress(WebSocketDisconnect):
+        async with aclosing(hub.tell(reader)) as told:
+            async for frames in told:
+                for frame in frames:
+                    await socket.send({"type": "websocket.send", "text": frame.decode()})
+        if (problem := reader.problem) is not None:
+            code = _POLICY_VIOLATION if problem.status_code < 500 else _TRY_AGAIN
+            await socket.close(code, problem.code)
+
+
+async def _hear_requests(socket: WebSocket, hub: LiveHub, reader: LiveReader) -> None:
+    """Until the client is gone."""
+    try:
+        while (message := await socket.receive())["type"] == "websocket.receive":
+            try:
+                request = _decode_request(message.get("text") or message.get("bytes") or b"")
+            except msgspec.DecodeError as error:
+                _refuse(reader, RequestRefused(400, "malformed-json", f"no such message: {error}"))
+            else:
+                _change_streams(hub, reader, request)
+    finally:
+        reader.end()
+
+
+def _change_streams(hub: LiveHub, reader: LiveReader, request: StreamRequest) -> None:
+    try:
+        label, topics = find_stream(request.stream, request.tag)
+        if request.type == "subscribe":
+            if len(reader.subscriptions) >= MAX_STREAMS:
+                message = f"a connection has {MAX_STREAMS} streams: unsubscribe from some"
+                raise RequestRefused(422, "invalid-query", message)
+            hub.subscribe(reader, label, topics)
+        elif request.type == "unsubscribe":
+            hub.unsubscribe(reader, label)
+        else:
+            raise RequestRefused(400, "invalid-query", "the type is subscribe or unsubscribe")
+    except RequestRefused as refusal:
+        _refuse(reader, refusal)
+
+
+def _refuse(reader: LiveReader, refusal: RequestRefused) -> None:
+    reader.put(encode_json({"error": refusal.detail, "status": refusal.status_code}))
