@@ -49,16 +49,18 @@ async def read_token(
     return claims
 
 
-def token_check(state: ApiState, header: str, scope: str) -> Callable[[], Awaitable[bool]]:
-    """What says whether the token of an `Authorization` header still holds, while the response to
-    its request goes on.
+def token_check(
+    state: ApiState, header: str, scope: str, path: str
+) -> Callable[[], Awaitable[bool]]:
+    """What says whether the token of an `Authorization` header still holds, while what was read
+    with it goes on.
 
     It raises `AccountError` where that can't be known.
     """
 
     async def holds() -> bool:
         try:
-            await read_token(state, header, scope, request.method, request.url.path)
+            await read_token(state, header, scope, "GET", path)
         except (RequestRefused, InvalidToken, ExpiredToken):
             return False
         return True

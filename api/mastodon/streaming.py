@@ -57,9 +57,10 @@ async def stream_events(
     request: Request, reader: Reader, state: CurrentState, tag: str = ""
 ) -> Response:
     """The stream that the address names, as server-sent events."""
-    name = request.url.path.removeprefix(f"{STREAMING_PATH}/").replace("/", ":")
+    path = request.url.path
+    name = path.removeprefix(f"{STREAMING_PATH}/").replace("/", ":")
     label, topics = find_stream(name, tag)
-    allowed = token_check(state, request.headers["authorization"], USER_SCOPE)
+    allowed = token_check(state, request.headers["authorization"], USER_SCOPE, path)
     connected = await state.live.connect(reader, EventFormat(state), allowed)
     state.live.subscribe(connected, label, topics)
     chunks = _events(state.live, connected)
@@ -86,8 +87,8 @@ async def stream_socket(socket: WebSocket) -> None:
         if not offered:
             raise token_missing()
         header = f"Bearer {offered[0]}"
-    claims = read_token(state, header, USER_SCOPE)
-    allowed = token_check(state, header, USER_SCOPE)
+    claims = await read_token(state, header, USER_SCOPE, "GET", STREAMING_PATH)
+    allowed = token_check(state, header, USER_SCOPE, STREAMING_PATH)
     reader = await state.live.connect(claims.user, SocketFormat(state), allowed)
     await socket.accept(subprotocol=offered[0] if offered else None)
     if name := socket.query_params.get("stream"):

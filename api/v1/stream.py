@@ -93,7 +93,7 @@ async def stream_news(
     connected = await state.live.connect(
         reader,
         NewsFormat(state),
-        token_check(state, request.headers["authorization"], USER_SCOPE),
+        token_check(state, request.headers["authorization"], USER_SCOPE, request.url.path),
         after,
     )
     state.live.subscribe(connected, (), _NEWS)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api.live import hub
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
 from tests.support.mastodon_schemas import check_entity
 
@@ -274,3 +275,26 @@ async def test_a_socket_is_closed_when_its_account_is_gone(three_users: Users) -
         assert answer.status_code == 200, answer.text
         closed = await socket.next_sent()
         assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
+
+
+async def test_streams_end_when_their_token_is_revoked(
+    three_users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "CHECK_SECONDS", 0.01)
+    world, ada, *_ = three_users
+    async with (
+        talking(world, ada, query_string=b"stream=user") as socket,
+        listening(world, ada, "user") as events,
+        connected(world, "http", "/v1/stream", ada) as news,
+    ):
+        await ada.send_command("DELETE", "/v1/users/me/sessions/current")
+        closed = await socket.next_sent()
+        assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
+        for stream in (events, news):
+            async with asyncio.timeout(10):
+                await stream.task
+        problem = b""
+        while not news.from_app.empty():
+            problem += news.from_app.get_nowait().get("body", b"")
+        assert b"event: problem\ndata: " in problem
+        assert b"/problems/token-invalid" in problem
