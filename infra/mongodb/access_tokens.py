@@ -6,45 +6,39 @@ number and marks its tokens in one transaction; two of them at once conflict on 
 process that read the numbers up to one has seen every revocation with a lower one.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pymongo import DESCENDING, ReadPreference, UpdateOne, WriteConcern
+from pymongo import DESCENDING, UpdateOne
 from pymongo.client_session import ClientSession
-from pymongo.errors import PyMongoError
-from pymongo.read_concern import ReadConcern
 
 from api.accounts.errors import AccountsUnavailable
 from api.accounts.token_store import Revocations, TokenClaims
 from infra.mongodb.async_database import BlockingDatabase
 from infra.mongodb.connection import READ_SECONDS
+from infra.mongodb.database_threads import DURABLE, DatabaseThreads
 
 _SIGNED_DAYS: Final = 30
 _THREADS: Final = 8
-_DURABLE: Final = WriteConcern(w="majority", j=True)
-_SNAPSHOT: Final = ReadConcern("snapshot")
 _STATE: Final = {"_id": "state"}
-
-T = TypeVar("T")
 
 
 class MongoTokens:
     """The `TokenStore` of one database; any number of processes may open it. `close` it."""
 
     def __init__(self, database: BlockingDatabase) -> None:
-        self._database = database
-        self._tokens = database.get_collection("access_tokens", write_concern=_DURABLE)
-        self._state = database.get_collection("token_state", write_concern=_DURABLE)
-        self._ended = database.get_collection("ended_signed_tokens", write_concern=_DURABLE)
-        self._threads = ThreadPoolExecutor(_THREADS, "mongo-tokens")
-        self._prepared = False
-        self._closed = False
+        self._tokens = database.get_collection("access_tokens", write_concern=DURABLE)
+        self._state = database.get_collection("token_state", write_concern=DURABLE)
+        self._ended = database.get_collection("ended_signed_tokens", write_concern=DURABLE)
+        self._threads = DatabaseThreads(
+            database, "the store of access tokens",
+            threads=_THREADS, seconds=READ_SECONDS, unavailable=AccountsUnavailable,
+            prepare=self._prepare,
+        )  # fmt: skip
 
     async def add_token(self, claims: TokenClaims) -> None:
-        await self._run_in_thread(lambda: self._tokens.insert_one(_document(claims)))
+        await self._threads.run(lambda: self._tokens.insert_one(_document(claims)))
 
     async def adopt_signed(self, claims: TokenClaims, now_ms: int) -> bool:
         def adopt(session: ClientSession) -> bool:
@@ -60,10 +54,10 @@ class MongoTokens:
             self._tokens.insert_one(_document(claims), session=session)
             return True
 
-        return await self._in_transaction(adopt)
+        return await self._threads.transact(adopt)
 
     async def find_token(self, digest: bytes) -> TokenClaims | None:
-        found = await self._run_in_thread(
+        found = await self._threads.run(
             lambda: self._tokens.find_one({"digest": digest, "revoked": None})
         )
         return None if found is None else _claims(found)
@@ -71,13 +65,13 @@ class MongoTokens:
     async def tokens_of(self, user: int, now_ms: int) -> Sequence[TokenClaims]:
         query = {"user": user, "revoked": None, "expires": {"$gt": now_ms}}
         order = [("made", DESCENDING), ("_id", DESCENDING)]
-        return await self._run_in_thread(
+        return await self._threads.run(
             lambda: [_claims(one) for one in self._tokens.find(query).sort(order)]
         )
 
     async def revoke_token(self, id: int, user: int | None = None) -> bool:
         query = {"_id": id} if user is None else {"_id": id, "user": user}
-        return await self._in_transaction(lambda session: self._revoke(query, session)) > 0
+        return await self._threads.transact(lambda session: self._revoke(query, session)) > 0
 
     async def revoke_tokens(
         self, user: int, *, keep: int | None = None, app: int | None = None
@@ -91,11 +85,11 @@ class MongoTokens:
                 self._ended.replace_one(one, one, upsert=True, session=session)
             return self._revoke(query, session)
 
-        return await self._in_transaction(revoke)
+        return await self._threads.transact(revoke)
 
     async def note_use(self, ids: Sequence[int], now_ms: int) -> None:
         updates = [UpdateOne({"_id": id}, {"$max": {"used": now_ms}}) for id in ids]
-        await self._run_in_thread(lambda: self._tokens.bulk_write(updates, ordered=False))
+        await self._threads.run(lambda: self._tokens.bulk_write(updates, ordered=False))
 
     async def revoked_after(self, number: int | None) -> Revocations:
         def find() -> Revocations:
@@ -106,12 +100,11 @@ class MongoTokens:
             found = self._tokens.find({"revoked": {"$gt": number}}, {"digest": 1})
             return Revocations(last, [one["digest"] for one in found])
 
-        return await self._run_in_thread(find)
+        return await self._threads.run(find)
 
     def close(self) -> None:
         """Refuse further calls. The connection stays open: its opener closes it."""
-        self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _revoke(self, query: dict[str, Any], session: ClientSession) -> int:
         state = self._state.find_one_and_update(
@@ -123,8 +116,6 @@ class MongoTokens:
         ).modified_count
 
     def _prepare(self) -> None:
-        if self._prepared:
-            return
         self._tokens.create_index("digest", unique=True)
         self._tokens.create_index("user")
         self._tokens.create_index("revoked")
@@ -134,28 +125,6 @@ class MongoTokens:
         self._state.update_one(_STATE, {"$setOnInsert": first}, upsert=True)
         if self._ended.find_one({}) is None:  # a transaction may not have to make it
             self._ended.create_index("_id")
-        self._prepared = True
-
-    async def _in_transaction(self, work: Callable[[ClientSession], T]) -> T:
-        def run() -> T:
-            with self._database.client.start_session() as session:
-                return session.with_transaction(work, _SNAPSHOT, _DURABLE, ReadPreference.PRIMARY)
-
-        return await self._run_in_thread(run)
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        if self._closed:
-            raise AccountsUnavailable("these tokens were closed")
-
-        def run_prepared() -> T:
-            self._prepare()
-            return work()
-
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, run_prepared)
-        except (PyMongoError, TimeoutError) as error:
-            raise AccountsUnavailable(f"MongoDB: {str(error) or 'no answer in time'}") from error
 
 
 def _document(claims: TokenClaims) -> dict[str, Any]:

@@ -8,34 +8,30 @@ Registration and sign-in hash a password in a thread, which takes a hundred time
 MongoDB; so threads ask it, too, and the accounts are independent of any event loop.
 """
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pymongo import WriteConcern
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError
 
 from api.accounts.account_store import AccountRecord
 from api.accounts.errors import AccountsUnavailable, EmailTaken
 from infra.mongodb.async_database import BlockingDatabase
 from infra.mongodb.connection import READ_SECONDS
+from infra.mongodb.database_threads import DURABLE, DatabaseThreads
 
 _THREADS: Final = 8
-_DURABLE: Final = WriteConcern(w="majority", j=True)
-
-T = TypeVar("T")
 
 
 class MongoAccounts:
     """The accounts of one database; any number of processes may open it. `close` it."""
 
     def __init__(self, database: BlockingDatabase) -> None:
-        self._accounts = database.get_collection("accounts", write_concern=_DURABLE)
-        self._opt_outs = database.get_collection("click_opt_outs", write_concern=_DURABLE)
-        self._threads = ThreadPoolExecutor(_THREADS, "mongo-accounts")
-        self._indexed = False
-        self._closed = False
+        self._accounts = database.get_collection("accounts", write_concern=DURABLE)
+        self._opt_outs = database.get_collection("click_opt_outs", write_concern=DURABLE)
+        self._threads = DatabaseThreads(
+            database, "the accounts",
+            threads=_THREADS, seconds=READ_SECONDS, unavailable=AccountsUnavailable,
+            prepare=self._make_index,
+        )  # fmt: skip
 
     async def get(self, user: int) -> AccountRecord | None:
         """The account of a user."""
@@ -47,24 +43,24 @@ class MongoAccounts:
 
     async def put(self, account: AccountRecord) -> None:
         """Add the account, or replace its user's. Raises `EmailTaken`."""
-        await self._run_in_thread(lambda: self._upsert_account(account))
+        await self._threads.run(lambda: self._upsert_account(account))
 
     async def replace_password_hash(self, user: int, outdated: str, renewed: str) -> None:
         """Store another hash of the same password."""
         changed = {"$set": {"password": renewed}}
-        await self._run_in_thread(
+        await self._threads.run(
             lambda: self._accounts.update_one({"_id": user, "password": outdated}, changed)
         )
 
     async def remove(self, user: int) -> None:
         """Erase the account of a user; no error where there is none."""
-        await self._run_in_thread(lambda: self._accounts.delete_one({"_id": user}))
+        await self._threads.run(lambda: self._accounts.delete_one({"_id": user}))
         await self.opt_out_of_clicks(user, False)
 
     async def opt_out_of_clicks(self, user: int, out: bool) -> None:
         """Remember whether a user doesn't want clicks to be recorded."""
         one = {"_id": user}
-        await self._run_in_thread(
+        await self._threads.run(
             lambda: (
                 self._opt_outs.replace_one(one, one, upsert=True)
                 if out
@@ -74,41 +70,32 @@ class MongoAccounts:
 
     async def opted_out_of_clicks(self, user: int) -> bool:
         """Whether a user doesn't want clicks to be recorded."""
-        return await self._run_in_thread(lambda: self._opt_outs.find_one({"_id": user})) is not None
+        return await self._threads.run(lambda: self._opt_outs.find_one({"_id": user})) is not None
 
     def close(self) -> None:
         """Refuse further calls. The connection stays open: its opener closes it."""
-        self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
+
+    def _make_index(self) -> None:
+        with_email = {"folded": {"$type": "string"}}
+        self._accounts.create_index("folded", unique=True, partialFilterExpression=with_email)
 
     def _upsert_account(self, account: AccountRecord) -> None:
-        if not self._indexed:
-            with_email = {"folded": {"$type": "string"}}
-            self._accounts.create_index("folded", unique=True, partialFilterExpression=with_email)
-            self._indexed = True
         changed: dict[str, Any] = {
             "email": account.email,
             "folded": account.email.casefold() if account.email is not None else None,
             "password": account.password_hash,
         }
         first = {"created": account.created_ms}
-        self._accounts.update_one(
-            {"_id": account.user}, {"$set": changed, "$setOnInsert": first}, upsert=True
-        )
+        try:
+            self._accounts.update_one(
+                {"_id": account.user}, {"$set": changed, "$setOnInsert": first}, upsert=True
+            )
+        except DuplicateKeyError as error:
+            raise EmailTaken("another account has this email address") from error
 
     async def _find_account(self, query: dict[str, Any]) -> AccountRecord | None:
-        found = await self._run_in_thread(lambda: self._accounts.find_one(query))
+        found = await self._threads.run(lambda: self._accounts.find_one(query))
         if found is None:
             return None
         return AccountRecord(found["_id"], found["email"], found["password"], found["created"])
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        if self._closed:
-            raise AccountsUnavailable("these accounts were closed")
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except DuplicateKeyError as error:
-            raise EmailTaken("another account has this email address") from error
-        except (PyMongoError, TimeoutError) as error:
-            raise AccountsUnavailable(f"MongoDB: {str(error) or 'no answer in time'}") from error

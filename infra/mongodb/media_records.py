@@ -6,22 +6,19 @@ same image for removal both write the image's document of `media_removals`, so o
 again and sees the other.
 """
 
-import asyncio
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 from msgspec.structs import asdict
-from pymongo import ASCENDING, ReadPreference, WriteConcern
+from pymongo import ASCENDING
 from pymongo.client_session import ClientSession
-from pymongo.errors import PyMongoError
-from pymongo.read_concern import ReadConcern
 
 from api.media.errors import MediaUnavailable, TooManyUploads
 from api.media.media_records import MediaChange, MediaHidden, MediaShown, OwnerLeft, Upload
 from events.schema import Medium
 from infra.mongodb.async_database import BlockingDatabase
 from infra.mongodb.connection import WRITE_SECONDS
+from infra.mongodb.database_threads import DatabaseThreads
 
 CLAIM_MS: Final = 60_000
 """How long a process may take to remove the files that it claimed."""
@@ -29,8 +26,6 @@ CLAIM_MS: Final = 60_000
 CLAIMED_AT_ONCE: Final = 100
 
 _THREADS: Final = 4
-_DURABLE: Final = WriteConcern(w="majority", j=True)
-_SNAPSHOT: Final = ReadConcern("snapshot")
 _INDEXES: Final = (
     ("media_uploads", ("id",)),
     ("media_uploads", ("owner",)),
@@ -39,8 +34,6 @@ _INDEXES: Final = (
     ("media_uses", ("owner",)),
     ("media_uses", ("subject",)),
 )
-
-T = TypeVar("T")
 
 
 class MongoMediaRecords:
@@ -52,8 +45,11 @@ class MongoMediaRecords:
         self._uses = database.get_collection("media_uses")
         self._removals = database.get_collection("media_removals")
         self._followed = database.get_collection("media_followed")
-        self._threads = ThreadPoolExecutor(_THREADS, "mongo-media")
-        self._indexed = False
+        self._threads = DatabaseThreads(
+            database, "the records of media",
+            threads=_THREADS, seconds=WRITE_SECONDS, unavailable=MediaUnavailable,
+            prepare=self._make_indexes,
+        )  # fmt: skip
 
     async def add_upload(self, upload: Upload, most: int) -> bool:
         id, owner = upload.medium.id, upload.owner
@@ -81,7 +77,7 @@ class MongoMediaRecords:
             self._uploads.replace_one(key, document, upsert=True, session=session)
             return True
 
-        return await self._change(insert)
+        return await self._threads.transact(insert)
 
     async def find_uploads(
         self, owner: int, ids: Collection[str], since_ms: int
@@ -91,7 +87,7 @@ class MongoMediaRecords:
             "uploaded": {"$gte": since_ms},
             "shown": False,
         }
-        found = await self._run_in_thread(lambda: list(self._uploads.find(query)))
+        found = await self._threads.run(lambda: list(self._uploads.find(query)))
         return [
             Upload(
                 owner,
@@ -103,12 +99,10 @@ class MongoMediaRecords:
 
     async def mark_shown(self, owner: int, ids: Collection[str]) -> None:
         query = {"_id": {"$in": [f"{owner}-{id}" for id in ids]}}
-        await self._run_in_thread(
-            lambda: self._uploads.update_many(query, {"$set": {"shown": True}})
-        )
+        await self._threads.run(lambda: self._uploads.update_many(query, {"$set": {"shown": True}}))
 
     async def followed_through(self) -> int:
-        return await self._run_in_thread(lambda: self._position(None))
+        return await self._threads.run(lambda: self._position(None))
 
     async def follow(self, changes: Sequence[MediaChange], after: int, through: int) -> bool:
         def apply_all(session: ClientSession) -> bool:
@@ -119,7 +113,7 @@ class MongoMediaRecords:
             self._set_position(through, session)
             return True
 
-        return await self._change(apply_all)
+        return await self._threads.transact(apply_all)
 
     async def restart(self) -> None:
         def forget_uses(session: ClientSession) -> None:
@@ -127,13 +121,13 @@ class MongoMediaRecords:
             self._uses.delete_many({}, session=session)
             self._set_position(0, session)
 
-        await self._change(forget_uses)
+        await self._threads.transact(forget_uses)
 
     async def expire_uploads(self, before_ms: int) -> None:
         def delete_old(session: ClientSession) -> None:
             self._delete(self._uploads, {"uploaded": {"$lt": before_ms}}, session)
 
-        await self._change(delete_old)
+        await self._threads.transact(delete_old)
 
     async def claim_unused(self, now_ms: int) -> Sequence[str]:
         def claim(session: ClientSession) -> list[str]:
@@ -151,15 +145,15 @@ class MongoMediaRecords:
             )
             return unused
 
-        return await self._change(claim)
+        return await self._threads.transact(claim)
 
     async def forget(self, ids: Collection[str]) -> None:
         gone = {"_id": {"$in": list(ids)}}
-        await self._run_in_thread(lambda: self._removals.delete_many(gone))
+        await self._threads.run(lambda: self._removals.delete_many(gone))
 
     def close(self) -> None:
         """Refuse further calls. The connection stays open: its opener closes it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _apply(self, change: MediaChange, session: ClientSession) -> None:
         match change:
@@ -199,23 +193,5 @@ class MongoMediaRecords:
         )
 
     def _make_indexes(self) -> None:
-        if not self._indexed:
-            for name, fields in _INDEXES:
-                self._database[name].create_index([(field, ASCENDING) for field in fields])
-            self._indexed = True
-
-    async def _change(self, work: Callable[[ClientSession], T]) -> T:
-        def change() -> T:
-            self._make_indexes()
-            with self._database.client.start_session() as session:
-                return session.with_transaction(work, _SNAPSHOT, _DURABLE, ReadPreference.PRIMARY)
-
-        return await self._run_in_thread(change)
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except (PyMongoError, TimeoutError, RuntimeError) as error:
-            message = f"the records of media in MongoDB: {str(error) or 'no answer in time'}"
-            raise MediaUnavailable(message) from error
+        for name, fields in _INDEXES:
+            self._database[name].create_index([(field, ASCENDING) for field in fields])

@@ -5,18 +5,14 @@ Words are arrays under an ordinary index, not a text index: that one would split
 rules of its own, and the answers would not be those of SQLite.
 """
 
-import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from secrets import token_hex
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pymongo import InsertOne, ReadPreference, UpdateOne, WriteConcern
+from pymongo import InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
-from pymongo.errors import PyMongoError
-from pymongo.read_concern import ReadConcern
 
 from api.search.search_index import (
     FollowedLog,
@@ -33,12 +29,11 @@ from api.search.search_index import (
 )
 from infra.mongodb.async_database import BlockingDatabase
 from infra.mongodb.connection import WRITE_SECONDS
+from infra.mongodb.database_threads import DatabaseThreads
 from projections.pages import PageRequest
 
 _THREADS: Final = 4
 _LAST_CHARACTER: Final = "\U0010ffff"
-_DURABLE: Final = WriteConcern(w="majority", j=True)
-_SNAPSHOT: Final = ReadConcern("snapshot")
 _INDEXES: Final = (
     ("search_posts", [("words", 1), ("_id", -1)]),
     ("search_posts", [("author", 1)]),
@@ -47,8 +42,6 @@ _INDEXES: Final = (
     ("search_tags", [("posts", 1)]),
     ("search_followed", [("position", 1)]),
 )
-
-T = TypeVar("T")
 
 
 class MongoSearchIndex:
@@ -60,11 +53,14 @@ class MongoSearchIndex:
         self._users = database.get_collection("search_users")
         self._tags = database.get_collection("search_tags")
         self._state = database.get_collection("search_followed")
-        self._threads = ThreadPoolExecutor(_THREADS, "mongo-search")
-        self._indexed = False
+        self._threads = DatabaseThreads(
+            database, "the index of words",
+            threads=_THREADS, seconds=WRITE_SECONDS, unavailable=SearchUnavailable,
+            prepare=self._make_indexes,
+        )  # fmt: skip
 
     async def read_followed(self) -> FollowedLog:
-        return await self._run_in_thread(lambda: self._followed(None))
+        return await self._threads.run(lambda: self._followed(None))
 
     async def restart(self, log: str, tokenizer: int) -> None:
         begun, emptying = FollowedLog(log, tokenizer, 0), FollowedLog(token_hex(16), 0, 0)
@@ -85,9 +81,9 @@ class MongoSearchIndex:
             for collection in (self._posts, self._users, self._tags):
                 collection.delete_many({})
 
-        if await self._change(stop):
-            await self._run_in_thread(empty_all)
-            await self._change(begin)
+        if await self._threads.transact(stop):
+            await self._threads.run(empty_all)
+            await self._threads.transact(begin)
 
     async def follow(self, changes: Sequence[SearchChange], after: int, through: int) -> bool:
         def apply_all(session: ClientSession) -> bool:
@@ -98,7 +94,7 @@ class MongoSearchIndex:
             _Batch(self._posts, self._users, self._tags, session).apply(changes)
             return True
 
-        return await self._change(apply_all)
+        return await self._threads.transact(apply_all)
 
     async def find_posts(self, words: Sequence[str], request: PageRequest) -> Sequence[FoundPost]:
         query = {"words": {"$all": list(words)}}
@@ -118,7 +114,7 @@ class MongoSearchIndex:
             found = self._users.find(_beginning("handle", prefix), {"_id": 1})
             return [one["_id"] for one in found.sort("handle", 1).limit(limit)]
 
-        return await self._run_in_thread(find)
+        return await self._threads.run(find)
 
     async def find_hashtags(self, prefix: str, limit: int) -> Sequence[TagUses]:
         def find() -> list[TagUses]:
@@ -126,14 +122,14 @@ class MongoSearchIndex:
             found = self._tags.find(query).sort([("posts", -1), ("_id", 1)]).limit(limit)
             return [TagUses(one["_id"], one["posts"]) for one in found]
 
-        return await self._run_in_thread(find)
+        return await self._threads.run(find)
 
     async def scrub(self) -> None:
         """MongoDB overwrites what was deleted in its own time."""
 
     def close(self) -> None:
         """Refuse further calls. The connection stays open: its opener closes it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def _find_page(
         self,
@@ -154,7 +150,7 @@ class MongoSearchIndex:
             found = collection.find(wanted, dict.fromkeys(fields, 1))
             return list(found.sort("_id", order).limit(request.limit))
 
-        rows = await self._run_in_thread(find)
+        rows = await self._threads.run(find)
         return rows[:: order * -1]
 
     def _followed(self, session: ClientSession | None) -> FollowedLog:
@@ -169,26 +165,8 @@ class MongoSearchIndex:
         )
 
     def _make_indexes(self) -> None:
-        if not self._indexed:
-            for name, keys in _INDEXES:
-                self._database.get_collection(name).create_index(keys)
-            self._indexed = True
-
-    async def _change(self, work: Callable[[ClientSession], T]) -> T:
-        def change() -> T:
-            self._make_indexes()
-            with self._database.client.start_session() as session:
-                return session.with_transaction(work, _SNAPSHOT, _DURABLE, ReadPreference.PRIMARY)
-
-        return await self._run_in_thread(change)
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except (PyMongoError, TimeoutError, RuntimeError) as error:
-            message = f"the index of words in MongoDB: {str(error) or 'no answer in time'}"
-            raise SearchUnavailable(message) from error
+        for name, keys in _INDEXES:
+            self._database.get_collection(name).create_index(keys)
 
 
 class _Batch:
