@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from api.accounts.account_store import AccountStore
     from api.accounts.token_store import TokenStore
+    from api.clicks.click_publisher import SharedClicks
     from api.media.media_records import MediaRecords
     from api.ports import WaitForPosition
     from api.search.search_index import SearchIndex
@@ -78,6 +79,10 @@ class Profile(Protocol):
 
     def open_rate_limits(self) -> AbstractContextManager["Storage"]:
         """What rate limits count, for all API processes together; connects when first used."""
+        ...
+
+    def open_shared_clicks(self) -> AbstractContextManager["SharedClicks | None"]:
+        """Where the clicks of all machines come together; None where one machine has them all."""
         ...
 
     def lease_store(self) -> "LeaseStore":

@@ -13,6 +13,7 @@ from contextlib import (
     asynccontextmanager,
     closing,
     contextmanager,
+    nullcontext,
 )
 from dataclasses import dataclass
 from functools import partial
@@ -194,14 +195,18 @@ async def _following_the_log(
 async def open_click_intake(settings: Settings, log: EventLog) -> AsyncIterator["ClickIntake"]:
     """Where clicks go, looked after while it is open. Raises `ClicksUnavailable`."""
     from api.clicks.click_intake import ClickIntake
+    from api.clicks.click_publisher import ClickPublisher
     from api.clicks.click_upkeep import ClickUpkeep
     from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog
 
     key = blake2b(signing_secret(settings), person=b"sessions").digest()
-    days, sample = settings.clicks_days, settings.clicks_sample
-    with closing(SqliteClickLog(settings.data / CLICKS_FILE)) as clicks:
-        async with ClickUpkeep(log, clicks, days, clock_ms).running():
-            yield ClickIntake(clicks, key, clock_ms, sample)
+    shared_clicks = choose_profile(settings).open_shared_clicks()
+    with closing(SqliteClickLog(settings.data / CLICKS_FILE)) as clicks, shared_clicks as shared:
+        upkeep = ClickUpkeep(log, clicks, settings.clicks_days, clock_ms).running()
+        publisher = ClickPublisher(clicks, shared.feed, key).running() if shared else nullcontext()
+        async with upkeep, publisher:
+            figures, sample = shared.figures if shared else clicks, settings.clicks_sample
+            yield ClickIntake(clicks, figures, key, clock_ms, sample)
 
 
 def _lag_reader(log: EventLog, read_side: ReadSide) -> "ReadLags":

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from api.clicks.click_log import Click, ClickKind, ClickLog
+from api.clicks.click_log import Click, ClickFigures, ClickKind, ClickLog
 from commands.errors import InvalidInput
 from events.ids.snowflake import parse_decimal
 
@@ -69,13 +69,14 @@ def decode_batch(body: bytes) -> list[ClickRecord]:
 
 @dataclass(frozen=True, slots=True)
 class ClickIntake:
-    """Takes batches into a log.
+    """Takes batches into a log, and has the figures that come of it.
 
     Of all sessions the share `sample` (0 to 1) is kept, always the same ones. With `key`,
     and not without, one can tell what the hash of a given name is.
     """
 
     log: ClickLog
+    figures: ClickFigures
     key: bytes
     clock_ms: Callable[[], int]
     sample: float = 1.0

@@ -57,8 +57,38 @@ class PostReads(NamedTuple):
     dwell_ms: int = 0
 
 
-class ClickLog(Protocol):
-    """Clicks in the order in which they came. Every method may raise `ClicksUnavailable`."""
+class ClickFigures(Protocol):
+    """What clicks say of posts. Every method may raise `ClicksUnavailable`."""
+
+    async def reads_of_post(self, post: int, quarters: Sequence[range]) -> Sequence[PostReads]:
+        """Of a post, in each range of quarters of an hour since 1970."""
+        ...
+
+    async def most_read_posts(self, quarters: range, most: int) -> Sequence[PostReads]:
+        """The posts that were opened most often in some quarters of an hour since 1970, the first
+        of them."""
+        ...
+
+    async def viewers_of_post(self, post: int) -> Estimate:
+        """How many saw a post: users who were signed in, and other sessions."""
+        ...
+
+
+class LoggedClicks(NamedTuple):
+    """Clicks of one log, with their numbers in it: all above `after` and up to `through`."""
+
+    source: str
+    """The log; no two have the same."""
+    after: int
+    through: int
+    clicks: Sequence[tuple[int, Click]]
+
+
+class ClickLog(ClickFigures, Protocol):
+    """Clicks of one machine in the order in which they came, and their figures.
+
+    Every method may raise `ClicksUnavailable`.
+    """
 
     async def append_clicks(self, clicks: Sequence[Click]) -> None:
         """Store all of a batch, or none. Durable on return. Raises `ClicksBusy`."""
@@ -78,17 +108,13 @@ class ClickLog(Protocol):
         Durable on return, with the position."""
         ...
 
-    async def reads_of_post(self, post: int, quarters: Sequence[range]) -> Sequence[PostReads]:
-        """Of a post, in each range of quarters of an hour since 1970."""
+    async def unpublished_clicks(self, most: int) -> LoggedClicks | None:
+        """The next clicks that were not published, at most so many. None where there are none, or
+        where another process of the machine publishes them, until that one ends."""
         ...
 
-    async def most_read_posts(self, quarters: range, most: int) -> Sequence[PostReads]:
-        """The posts that were opened most often in some quarters of an hour since 1970, the first
-        of them."""
-        ...
-
-    async def viewers_of_post(self, post: int) -> Estimate:
-        """How many saw a post: users who were signed in, and other sessions."""
+    async def note_published(self, through: int) -> None:
+        """Have `unpublished_clicks` go on behind this number. Durable on return."""
         ...
 
     def close(self) -> None:

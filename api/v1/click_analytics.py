@@ -94,7 +94,7 @@ OwnPost = Annotated[PostWithCounts, Depends(_post_with_figures)]
 async def post_reads(post: OwnPost, state: CurrentState, periods: Periods) -> list[ReadPeriod]:
     """How often a post was seen and opened in each period: for its author, and for analysts."""
     quarters = [range(span.first, span.end) for span in periods]
-    found = await state.ports.clicks.log.reads_of_post(post.post, quarters)
+    found = await state.ports.clicks.figures.reads_of_post(post.post, quarters)
     shown = [describe_period(span.day, reads) for span, reads in zip(periods, found, strict=True)]
     return [ReadPeriod(**one._asdict() | {"since": str(one.since)}) for one in shown]
 
@@ -109,7 +109,7 @@ async def post_reach(post: OwnPost, state: CurrentState) -> ReachOfPost:
     analysts."""
     store = state.ports.views.current_store
     reach = await count_reach(store("followers"), store("posts"), post.post, post.author)
-    viewers = await state.ports.clicks.log.viewers_of_post(post.post)
+    viewers = await state.ports.clicks.figures.viewers_of_post(post.post)
     return ReachOfPost(**describe_reach(reach, viewers)._asdict())
 
 
@@ -121,5 +121,5 @@ async def top_posts(
 ) -> list[MostReadPost]:
     """The posts that were opened most often, all periods together."""
     quarters = range(periods[0].first, periods[-1].end)
-    found = await state.ports.clicks.log.most_read_posts(quarters, limit)
+    found = await state.ports.clicks.figures.most_read_posts(quarters, limit)
     return [MostReadPost(**describe_post(reads)._asdict()) for reads in found]

@@ -1,7 +1,8 @@
 """`starling analytics`: figures of the view `analytics`, as tables or JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,7 @@ from infra.cli.options import data_option, json_option, settings_of_existing_log
 from infra.cli.output import echo, echo_json, print_table
 
 if TYPE_CHECKING:
+    from api.clicks.click_log import ClickFigures
     from infra.settings import Settings
     from projections.analytics import Period, Span
     from projections.store import ReadStore
@@ -84,7 +86,8 @@ def analytics(
     first, last = (None if day is None else day.date() for day in (since, to))
     spans = periods_between(first, last, length, zone, clock_ms())
     if name in ("click-through", "top-posts"):
-        rows = _ask_clicks(settings, spans, post if name == "click-through" else None, limit)
+        about = post if name == "click-through" else None
+        rows = asyncio.run(_ask_clicks(settings, spans, about, limit))
     elif name == "reach":
         rows = [asyncio.run(_ask_reach(settings, post or 0))]
     else:
@@ -137,16 +140,11 @@ async def _ask_reach(settings: "Settings", post: int) -> Any:
     """Raises `UserError`."""
     from api.clicks.click_figures import describe_reach
     from infra.log_of_record import open_log_for_questions
-    from infra.sqlite.click_log import CLICKS_FILE
-    from infra.sqlite.click_questions import count_viewers, open_clicks_for_questions
     from infra.wiring import choose_profile
     from projections.posts import read_posts
     from projections.reach import count_reach
 
-    with (
-        open_log_for_questions(settings) as log,
-        open_clicks_for_questions(settings.data / CLICKS_FILE) as clicks,
-    ):
+    with open_log_for_questions(settings) as log, _open_click_figures(settings) as clicks:
         async with choose_profile(settings).open_read_side(log) as read_side:
             posts = read_side.views.current_store("posts")
             row = (await read_posts(posts, [post])).get(post)
@@ -154,27 +152,37 @@ async def _ask_reach(settings: "Settings", post: int) -> Any:
                 raise UserError(f"there is no post {post} (any more)")
             followers = read_side.views.current_store("followers")
             reach = await count_reach(followers, posts, post, row.author)
-        return describe_reach(reach, count_viewers(clicks, post))
+        return describe_reach(reach, await clicks.viewers_of_post(post))
 
 
-def _ask_clicks(
+async def _ask_clicks(
     settings: "Settings", spans: "Sequence[Span]", post: int | None, limit: int
 ) -> list[Any]:
     """The periods of a post, or the posts that were opened most often."""
     from api.clicks.click_figures import describe_period, describe_post
-    from infra.sqlite.click_log import CLICKS_FILE
-    from infra.sqlite.click_questions import (
-        open_clicks_for_questions,
-        select_most_read,
-        select_reads,
-    )
 
-    with open_clicks_for_questions(settings.data / CLICKS_FILE) as clicks:
+    with _open_click_figures(settings) as clicks:
         if post is None:
             whole = range(spans[0].first, spans[-1].end)
-            return [describe_post(reads) for reads in select_most_read(clicks, whole, limit)]
-        found = select_reads(clicks, post, [range(span.first, span.end) for span in spans])
+            return [describe_post(reads) for reads in await clicks.most_read_posts(whole, limit)]
+        quarters = [range(span.first, span.end) for span in spans]
+        found = await clicks.reads_of_post(post, quarters)
         return [describe_period(s.day, reads) for s, reads in zip(spans, found, strict=True)]
+
+
+@contextmanager
+def _open_click_figures(settings: "Settings") -> "Iterator[ClickFigures]":
+    """Those of all machines, or of the data folder, which may be a copy that can't be written."""
+    from infra.sqlite.click_log import CLICKS_FILE
+    from infra.sqlite.click_questions import SqliteClickFigures, open_clicks_for_questions
+    from infra.wiring import choose_profile
+
+    with choose_profile(settings).open_shared_clicks() as shared:
+        if shared is not None:
+            yield shared.figures
+            return
+        with open_clicks_for_questions(settings.data / CLICKS_FILE) as connection:
+            yield SqliteClickFigures(connection)
 
 
 def _plain(value: Any, between: str | None = None) -> Any:

@@ -2,7 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    nullcontext,
+)
 
 from events.ids.id_blocks import EVEN_TICKETS, ODD_TICKETS
 from events.log import EventLog
@@ -59,6 +65,9 @@ class EmbeddedProfile:
     def open_rate_limits(self) -> Iterator[SqliteRateLimits]:
         with closing(SqliteRateLimits(self._settings.rate_limits_file)) as counts:
             yield counts
+
+    def open_shared_clicks(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def lease_store(self) -> SqliteLeases:
         return SqliteLeases(self._settings.leases_file)

@@ -23,20 +23,21 @@ REQUEST_SECONDS: Final = 10.0
 class FeedTopic:
     """A topic's name, and its properties for when it is created.
 
-    Events are kept for ever. More partitions let more workers project; their number can't change
-    later without publishing everything again.
+    Events are kept for ever, other records for `keep_ms`. More partitions let more workers project;
+    their number can't change later without publishing everything again.
     """
 
     name: str = "starling.events"
     partitions: int = 8
     replication: int = 1
+    keep_ms: int = -1
 
     @property
     def broker_config(self) -> dict[str, str]:
         """The topic's own configuration."""
         return {
             "cleanup.policy": "delete",
-            "retention.ms": "-1",
+            "retention.ms": str(self.keep_ms),
             "retention.bytes": "-1",
             "max.message.bytes": str(MAX_RECORD_BYTES),
             "min.insync.replicas": str(max(1, self.replication - 1)),

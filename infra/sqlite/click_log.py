@@ -17,8 +17,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from api.clicks.click_log import Click, ClicksBusy, ClicksUnavailable, PostReads
+from api.clicks.click_log import (
+    Click,
+    ClicksBusy,
+    ClicksUnavailable,
+    LoggedClicks,
+    PostReads,
+)
 from infra.process.file_faults import FileFault
+from infra.process.file_locks import FileLock
 from infra.sqlite.click_questions import (
     QUARTER_MS,
     select_most_read,
@@ -31,6 +38,9 @@ from projections.distinct_count import DistinctCount, Estimate
 
 CLICKS_FILE: Final = "clicks.sqlite"
 """In the data folder."""
+
+PUBLISHER_LOCK: Final = "clicks-publisher.lock"
+"""Beside it."""
 
 MOST_WAITING: Final = 20_000
 """Clicks that one process lets wait for the disk."""
@@ -95,6 +105,8 @@ class SqliteClickLog:
         self._closed = False
         self._thread: threading.Thread | None = None
         """Started with the first clicks."""
+        self._publisher: FileLock | None = None
+        """Held by the one process of several that publishes."""
         self._removed_in_wal = True
         """Whether the write-ahead log may hold what was removed; an earlier process's, at first."""
 
@@ -186,6 +198,38 @@ class SqliteClickLog:
     async def most_read_posts(self, quarters: range, most: int) -> Sequence[PostReads]:
         return await self._run_in_thread(lambda: select_most_read(self._other, quarters, most))
 
+    async def unpublished_clicks(self, most: int) -> LoggedClicks | None:
+        def select() -> LoggedClicks | None:
+            if not self._may_publish():
+                return None
+            query = "SELECT log, through FROM published"
+            source, after = self._other.execute(query).fetchone()
+            rows = self._other.execute(
+                "SELECT id, received, at, session, user, post, page, kind, dwell, referrer"
+                " FROM clicks WHERE id > ? ORDER BY id LIMIT ?",
+                (after, most),
+            ).fetchall()
+            clicks = [(number, Click(*values)) for number, *values in rows]
+            return LoggedClicks(source, after, clicks[-1][0], clicks) if clicks else None
+
+        return await self._run_in_thread(select)
+
+    async def note_published(self, through: int) -> None:
+        def update() -> None:
+            self._other.execute("UPDATE published SET through = ?", (through,))
+
+        await self._run_in_thread(update)
+
+    def _may_publish(self) -> bool:
+        if self._publisher is None and isinstance(self._path, Path):
+            try:
+                self._publisher = FileLock(self._path.with_name(PUBLISHER_LOCK))
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                raise ClicksUnavailable(f"{error}") from error
+        return True
+
     async def viewers_of_post(self, post: int) -> Estimate:
         viewers = DistinctCount()
         span = await self._run_in_thread(lambda: span_of_views(self._other, post))
@@ -204,6 +248,8 @@ class SqliteClickLog:
                 self._thread.join()
             self._other.close()
             self._writer.close()
+            if self._publisher is not None:
+                self._publisher.close()
 
     def _write_until_closed(self) -> None:
         while True:

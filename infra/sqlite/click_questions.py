@@ -38,6 +38,26 @@ def open_clicks_for_questions(path: Path) -> Iterator[sqlite3.Connection]:
         raise ClicksUnavailable(f"{path}: {error}") from error
 
 
+class SqliteClickFigures:
+    """`ClickFigures` of a file that is only read, for programs with nothing else to do."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def reads_of_post(self, post: int, quarters: Sequence[range]) -> Sequence[PostReads]:
+        return select_reads(self._connection, post, quarters)
+
+    async def most_read_posts(self, quarters: range, most: int) -> Sequence[PostReads]:
+        return select_most_read(self._connection, quarters, most)
+
+    async def viewers_of_post(self, post: int) -> Estimate:
+        viewers, span = DistinctCount(), span_of_views(self._connection, post)
+        while span:
+            page, span = select_viewers(self._connection, post, span)
+            viewers.add(page)
+        return viewers.estimate()
+
+
 def read_clicks(connection: sqlite3.Connection) -> Iterator[Sequence[tuple[Any, ...]]]:
     """All clicks in the order in which they came, some thousands at once: number, when it was, when
     it came (Unix ms), session, user, post, page, kind, ms of a dwell, referrer."""
@@ -59,15 +79,6 @@ def select_reads(
     )
     found = [connection.execute(query, (post, h.start, h.stop)).fetchone() for h in quarters]
     return [PostReads(post) if row is None else PostReads(*row) for row in found]
-
-
-def count_viewers(connection: sqlite3.Connection, post: int) -> Estimate:
-    """As `ClickLog.viewers_of_post`."""
-    viewers, span = DistinctCount(), span_of_views(connection, post)
-    while span:
-        page, span = select_viewers(connection, post, span)
-        viewers.add(page)
-    return viewers.estimate()
 
 
 def span_of_views(connection: sqlite3.Connection, post: int) -> range:

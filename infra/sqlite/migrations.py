@@ -360,6 +360,12 @@ _CLICK_ORDERS: Final = (
     "UPDATE clicks SET referrer = NULL WHERE referrer NOT GLOB '*[^0-9.]*' OR instr(referrer, ':')",
 )
 
+# How far it was published, where several machines have such logs; `log` is no other one's.
+_CLICK_FEED: Final = (
+    "CREATE TABLE published (log TEXT NOT NULL, through INTEGER NOT NULL) STRICT",
+    "INSERT INTO published VALUES (lower(hex(randomblob(16))), 0)",
+)
+
 LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
 ACCOUNTS_SCHEMA: Final = FileSchema(
     (
@@ -373,6 +379,6 @@ TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES), _identify_k
 ID_BLOCKS_SCHEMA: Final = FileSchema((_statements(_ID_BLOCK_TABLES),))
 MEDIA_SCHEMA: Final = FileSchema((_statements(_MEDIA_TABLES),))
 CLICKS_SCHEMA: Final = FileSchema(
-    (_statements(_CLICK_TABLES), _statements(_CLICK_QUARTERS), _statements(_CLICK_ORDERS))
+    tuple(map(_statements, (_CLICK_TABLES, _CLICK_QUARTERS, _CLICK_ORDERS, _CLICK_FEED)))
 )
 SEARCH_SCHEMA: Final = FileSchema((_statements(_SEARCH_TABLES),))

@@ -7,11 +7,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
+    AbstractContextManager,
     asynccontextmanager,
     closing,
     contextmanager,
 )
 
+from api.clicks.click_publisher import SharedClicks
 from events.ids.id_blocks import EVEN_TICKETS, ODD_TICKETS
 from events.log import EventLog
 from infra.in_memory.home_rings import InProcessRings
@@ -35,6 +37,7 @@ from infra.settings import Settings
 from infra.streaming.admin import StreamingAdmin
 from infra.streaming.log_watch import LogWatch
 from infra.streaming.rebuilds import StreamingRebuildBackend
+from infra.streaming.shared_clicks import open_shared_clicks
 from infra.streaming.worker import open_log_runner, run_faust_worker
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS
@@ -85,6 +88,9 @@ class StreamingProfile:
     def open_rate_limits(self) -> Iterator[MongoRateLimits]:
         with closing(MongoRateLimits(self._settings.views)) as counts:
             yield counts
+
+    def open_shared_clicks(self) -> AbstractContextManager[SharedClicks]:
+        return open_shared_clicks(self._settings)
 
     def lease_store(self) -> MongoLeases:
         return MongoLeases(self._settings.views)

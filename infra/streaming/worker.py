@@ -35,6 +35,7 @@ from infra.process.telemetry import begin_telemetry
 from infra.settings import Settings
 from infra.streaming.log_watch import FeedWatch
 from infra.streaming.rebuilds import StreamingRebuildBackend, announce_switched
+from infra.streaming.shared_clicks import start_click_projector
 from infra.streaming.worker_views import (
     WorkerViews,
     drop_retired_view,
@@ -239,6 +240,7 @@ def run_faust_worker(settings: Settings, servers: str, topic: str, lifeline: int
     views = partial(_worker_views_with_upgrades, settings, partitions, topic, lifeline)
     find_offset = offset_finder(servers, topic)
     with open_blocking_database(settings.views, WRITE_SECONDS) as database:
+        start_click_projector(settings, servers, database)
         watch = FeedWatch(database, topic, log)
         faust_app.run_worker(
             faust_app.build_app(servers, topic, worker_group(topic), views, find_offset, watch)

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from api.clicks.click_log import Click
+from events.codec import EVENT_CODEC
+from events.schema import EVENT_TYPES, PostCreated
+from infra.log_of_record import open_log_for_questions
 from infra.settings import Settings
 from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog
 from tests.support.data_folders import create_data_folder
@@ -59,10 +62,11 @@ def test_clicks_are_asked_without_a_server(data: Settings, tmp_path: Path) -> No
     assert json.loads(november) == {"since": "2023-11-01"} | figures
     assert json.loads(december)["click_through"] is None
     assert b"0.5" in starling(*asked).stdout
-    [found] = json.loads(
-        starling("sql", "SELECT post FROM posts LIMIT 1", "--json", "--data", copy).stdout
-    )
-    reach = starling("analytics", "reach", "--post", str(found["post"]), "--json", "--data", copy)
+    with open_log_for_questions(Settings(data=copy)) as log:
+        posts = log.read_all(types=[EVENT_TYPES[PostCreated][0]], limit=1)
+        [post] = [EVENT_CODEC.decode_stored(one).event for one in posts]
+    assert isinstance(post, PostCreated)
+    reach = starling("analytics", "reach", "--post", str(post.post), "--json", "--data", copy)
     assert json.loads(reach.stdout).keys() >= {"could_see", "by_author", "retweeters", "viewers"}
     gone = starling("analytics", "reach", "--post", "5", "--data", copy)
     assert (gone.returncode, b"no post 5" in gone.stderr) == (1, True)
@@ -77,7 +81,6 @@ def test_what_is_missing_or_wrong_is_said(data: Settings, tmp_path: Path) -> Non
         ("growth",),
         ("hashtags",),
         ("click-through",),
-        ("reach",),
         ("funnel", "--plot", "--json"),
         ("active-users", "--zone", "Nowhere"),
     ):

@@ -118,6 +118,24 @@ async def test_a_post_is_seen_by_its_writer_at_once_whichever_process_answers(
             for _ in range(2):
                 async with session.get("/v1/timelines/home?limit=1", headers=wait) as page:
                     assert [shown["id"] for shown in await page.json()] == [post["id"]]
+        await _check_clicks(session, post["id"], bearer)
+
+
+async def _check_clicks(session: aiohttp.ClientSession, post: str, bearer: dict[str, str]) -> None:
+    """Clicks that both API processes take are counted by a worker, by way of the topic."""
+    clicks = [{"session": f"s{number}", "kind": "view", "post": post} for number in range(5)]
+    for _ in range(4):
+        async with session.post("/v1/clicks", json={"clicks": clicks}) as taken:
+            assert (taken.status, await taken.json()) == (200, {"accepted": 5})
+    path, counted = f"/v1/analytics/posts/{post}", 0
+    async with asyncio.timeout(60):
+        while counted < 20:
+            await asyncio.sleep(0.3)
+            async with session.get(f"{path}?per=month", headers=bearer) as figures:
+                counted = sum(month["views"] for month in await figures.json())
+    assert counted == 20
+    async with session.get(f"{path}/reach", headers=bearer) as reach:
+        assert (await reach.json())["viewers"] == 5
 
 
 def test_other_commands_find_the_engines_by_the_data_folder(running_stack: RunningStack) -> None:

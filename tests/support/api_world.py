@@ -127,7 +127,9 @@ class ApiWorld:
         self.click_log = SqliteClickLog(":memory:")
         return {
             "tokens": self.access_tokens,
-            "clicks": ClickIntake(self.click_log, b"the key of sessions", self.clock),
+            "clicks": ClickIntake(
+                self.click_log, self.click_log, b"the key of sessions", self.clock
+            ),
             "search": self.search,
             "media_store": self.media_store,
             "media_records": self.media_records,

@@ -27,7 +27,7 @@ class ClicksInList:
 
 async def take(*records: dict[str, Any], sample: float = 1.0, key: bytes = b"k") -> list[Click]:
     log = ClicksInList()
-    intake = ClickIntake(log, key, lambda: NOW, sample)  # type: ignore[arg-type]
+    intake = ClickIntake(log, log, key, lambda: NOW, sample)  # type: ignore[arg-type]
     batch = decode_batch(msgspec.json.encode({"clicks": records}))
     assert await intake.take(batch, 7) == len(log.clicks)
     return log.clicks
