@@ -47,6 +47,9 @@ from api.mastodon import (
     notifications as mastodon_notifications,
 )
 from api.mastodon import (
+    personal_lists as mastodon_personal_lists,
+)
+from api.mastodon import (
     search as mastodon_search,
 )
 from api.mastodon import (
@@ -65,6 +68,7 @@ from api.v1 import (
     health,
     media,
     notifications,
+    personal_lists,
     posts,
     recommendations,
     relations,
@@ -87,14 +91,14 @@ IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
 """Where the body is an image."""
 
 RESOURCES: Final = (
-    sessions, accounts, posts, search, media, timelines, relations, notifications, trends,
-    recommendations, clicks, analytics, click_analytics, admin, bulk, events, stream, health,
+    sessions, personal_lists, accounts, posts, search, media, timelines, relations, notifications,
+    trends, recommendations, clicks, analytics, click_analytics, admin, bulk, events, stream, health,
 )  # fmt: skip
 
 MASTODON_FACE: Final = (
     instance, relationships, mastodon_search, mastodon_accounts, statuses, status_marks,
-    mastodon_timelines, mastodon_notifications, mastodon_media, discoveries, empty_lists, pictures,
-    streaming,
+    mastodon_timelines, mastodon_notifications, mastodon_personal_lists, mastodon_media,
+    discoveries, empty_lists, pictures, streaming,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""
 

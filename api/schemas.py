@@ -176,7 +176,8 @@ class Post(ApiModel):
     """A post. `retweeted_by` is the user whose retweet put it into a timeline.
 
     `sensitive`, `spoiler_text` and `language` are absent where the author set none.
-    `liked` and `retweeted` say what the signed-in reader did; they are absent for others.
+    `liked`, `retweeted` and `bookmarked` say what the signed-in reader did; they are absent for
+    others. `pinned` is there on pinned posts of one's own.
     """
 
     id: Id
@@ -197,11 +198,14 @@ class Post(ApiModel):
     retweeted_by: UserRef | None = None
     liked: bool | None = None
     retweeted: bool | None = None
+    bookmarked: bool | None = None
+    pinned: bool | None = None
 
 
 class User(ApiModel):
-    """A user. `avatar` and `header` are URLs of images, absent where there are none. `followed`: by
-    the signed-in reader. `email`: shown to oneself alone.
+    """A user. `avatar` and `header` are URLs of images, absent where there are none. `followed`,
+    `blocking`, `blocked_by` and `muting` tell the signed-in reader what holds between the two.
+    `email`: shown to oneself alone.
     """
 
     id: Id
@@ -215,6 +219,9 @@ class User(ApiModel):
     avatar: str | None = None
     header: str | None = None
     followed: bool | None = None
+    blocking: bool | None = None
+    blocked_by: bool | None = None
+    muting: bool | None = None
     email: str | None = None
 
 
@@ -237,6 +244,8 @@ class Done(ApiModel):
     id: Id
     liked: bool | None = None
     retweeted: bool | None = None
+    bookmarked: bool | None = None
+    pinned: bool | None = None
     followed: bool | None = None
     blocked: bool | None = None
     muted: bool | None = None

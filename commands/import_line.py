@@ -12,13 +12,16 @@ import msgspec
 
 from commands import idempotency
 from commands.block import Block, Mute, Unblock, Unmute
+from commands.bookmark import Bookmark, Unbookmark
 from commands.decider import NO_UPLOADS, Command
 from commands.dismissal import DismissRecommendation
 from commands.errors import InvalidInput
 from commands.filter_parser import checked_time
 from commands.follow import Follow, Unfollow
+from commands.followed_hashtag import FollowHashtag, UnfollowHashtag
 from commands.like import Like, Unlike
 from commands.notifications import DismissNotifications, ReadNotifications
+from commands.pin import Pin, Unpin
 from commands.post import Comment, CreatePost, DeletePost, EditPost
 from commands.references import ReferenceResolver
 from commands.registry import DECIDERS_BY_NAME
@@ -254,6 +257,12 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "mute": _for_user(Mute),
     "unmute": _for_user(Unmute),
     "dismiss_recommendation": _for_user(DismissRecommendation),
+    "bookmark": _for_post(Bookmark),
+    "unbookmark": _for_post(Unbookmark),
+    "pin": _for_post(Pin),
+    "unpin": _for_post(Unpin),
+    "follow_hashtag": (FollowHashtag, _use_as_command),
+    "unfollow_hashtag": (UnfollowHashtag, _use_as_command),
     "read_notifications": (ReadNotifications, _use_as_command),
     "dismiss_notifications": (DismissNotifications, _use_as_command),
 }

@@ -2,7 +2,19 @@
 
 from typing import Any, Final
 
-from commands import block, dismissal, follow, like, notifications, post, retweet, user
+from commands import (
+    block,
+    bookmark,
+    dismissal,
+    follow,
+    followed_hashtag,
+    like,
+    notifications,
+    pin,
+    post,
+    retweet,
+    user,
+)
 from commands.decider import Command, Decider
 
 DECIDERS_BY_NAME: Final[dict[str, Decider[Any]]] = {
@@ -24,6 +36,12 @@ DECIDERS_BY_NAME: Final[dict[str, Decider[Any]]] = {
     "mute": block.MUTE,
     "unmute": block.UNMUTE,
     "dismiss_recommendation": dismissal.DISMISS_RECOMMENDATION,
+    "bookmark": bookmark.BOOKMARK,
+    "unbookmark": bookmark.UNBOOKMARK,
+    "pin": pin.PIN,
+    "unpin": pin.UNPIN,
+    "follow_hashtag": followed_hashtag.FOLLOW_HASHTAG,
+    "unfollow_hashtag": followed_hashtag.UNFOLLOW_HASHTAG,
     "read_notifications": notifications.READ_NOTIFICATIONS,
     "dismiss_notifications": notifications.DISMISS_NOTIFICATIONS,
 }

@@ -212,6 +212,48 @@ class RecommendationDismissed(Event, frozen=True):
     dismissed: int
 
 
+class PostBookmarked(Event, frozen=True):
+    """`user` keeps `post` to read again. Stream: `bookmark-<post>-<user>`."""
+
+    post: int
+    user: int
+
+
+class PostUnbookmarked(Event, frozen=True):
+    """`user` no longer keeps `post`. Stream: `bookmark-<post>-<user>`."""
+
+    post: int
+    user: int
+
+
+class PostPinned(Event, frozen=True):
+    """`author` shows `post` at the top of the profile. Stream: `pins-<author>`."""
+
+    post: int
+    author: int
+
+
+class PostUnpinned(Event, frozen=True):
+    """`author` no longer shows `post` there. Stream: `pins-<author>`."""
+
+    post: int
+    author: int
+
+
+class HashtagFollowed(Event, frozen=True):
+    """`user` follows the folded hashtag `tag`. Stream: `hashtags-<user>`."""
+
+    user: int
+    tag: str
+
+
+class HashtagUnfollowed(Event, frozen=True):
+    """`user` no longer follows the folded hashtag `tag`. Stream: `hashtags-<user>`."""
+
+    user: int
+    tag: str
+
+
 class NotificationsRead(Event, frozen=True):
     """`user` has seen the notifications up to `through`. Stream: `notifications-<user>`."""
 
@@ -250,6 +292,12 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     UserMuted: ("user-muted", 1),
     UserUnmuted: ("user-unmuted", 1),
     RecommendationDismissed: ("recommendation-dismissed", 1),
+    PostBookmarked: ("post-bookmarked", 1),
+    PostUnbookmarked: ("post-unbookmarked", 1),
+    PostPinned: ("post-pinned", 1),
+    PostUnpinned: ("post-unpinned", 1),
+    HashtagFollowed: ("hashtag-followed", 1),
+    HashtagUnfollowed: ("hashtag-unfollowed", 1),
     NotificationsRead: ("notifications-read", 1),
     NotificationsDismissed: ("notifications-dismissed", 1),
 }

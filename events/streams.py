@@ -61,6 +61,21 @@ def dismissal_stream(user: int, dismissed: int) -> str:
     return f"dismissal-{user}-{dismissed}"
 
 
+def bookmark_stream(post: int, user: int) -> str:
+    """Whether `user` keeps `post`."""
+    return f"bookmark-{post}-{user}"
+
+
+def pins_stream(author: int) -> str:
+    """Which of their posts `author` pinned."""
+    return f"pins-{author}"
+
+
+def hashtags_stream(user: int) -> str:
+    """Which hashtags `user` follows."""
+    return f"hashtags-{user}"
+
+
 def notifications_stream(user: int) -> str:
     """What `user` read and dismissed of their notifications."""
     return f"notifications-{user}"

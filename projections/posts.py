@@ -32,6 +32,7 @@ from projections.tables import CounterTable, Key, Table
 
 BY_AUTHOR: Final = ("author",)
 BY_POST: Final = ("post", "id")
+BY_USER: Final = ("user", "id")
 
 
 class PostRow(NamedTuple):
@@ -95,7 +96,7 @@ class DeletedAccountRow(NamedTuple):
 
 POSTS: Final[Table[PostRow]] = Table("posts", PostRow, key_size=1, indexes=(BY_AUTHOR,))
 COMMENTS: Final[Table[CommentRow]] = Table("comments", CommentRow, key_size=2)
-LIKES: Final[Table[MarkRow]] = Table("likes", MarkRow, key_size=2, indexes=(BY_POST,))
+LIKES: Final[Table[MarkRow]] = Table("likes", MarkRow, key_size=2, indexes=(BY_POST, BY_USER))
 RETWEETS: Final[Table[MarkRow]] = Table("retweets", MarkRow, key_size=2, indexes=(BY_POST,))
 DELETED_ACCOUNTS: Final[Table[DeletedAccountRow]] = Table("gone", DeletedAccountRow, key_size=1)
 POST_COUNTS: Final[CounterTable[PostCounts]] = CounterTable("counts", PostCounts, key_size=1)
@@ -112,7 +113,7 @@ class PostsProjection:
     """Keeps posts, comments, likes and retweets, and counts them."""
 
     name = "posts"
-    version = 2
+    version = 3
     event_types: tuple[type[Event], ...] = (
         PostLiked,
         PostUnliked,
@@ -262,6 +263,13 @@ class PostWithCounts(NamedTuple):
     language: str = ""
 
 
+class LikedPost(NamedTuple):
+    """A post that a user likes; `id` is the event's, and the cursor of pages."""
+
+    id: int
+    post: int
+
+
 class MarkingUser(NamedTuple):
     """A user who liked or retweeted; `id` is the event's, and the cursor of pages."""
 
@@ -306,6 +314,12 @@ async def list_retweeters(store: ReadStore, post: int, request: PageRequest) -> 
     """The users who retweeted a post, the newest retweet first."""
     rows = await read_page(store, RETWEETS, (post,), request, index=BY_POST)
     return [MarkingUser(row.id, row.user) for row in rows]
+
+
+async def list_liked(store: ReadStore, user: int, request: PageRequest) -> list[LikedPost]:
+    """The posts that a user likes, the newest like first. Some may be deleted."""
+    rows = await read_page(store, LIKES, (user,), request, index=BY_USER)
+    return [LikedPost(row.id, row.post) for row in rows]
 
 
 async def count_authored_posts(store: ReadStore, users: Collection[int]) -> Mapping[int, int]:

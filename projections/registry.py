@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from projections import posts, profiles, timeline
+from projections import personal_lists, posts, profiles, timeline
 from projections.analytics import AnalyticsProjection
 from projections.followers import FollowersProjection
 from projections.invalidation import Invalidation
 from projections.notifications import NotificationsProjection
+from projections.personal_lists import PersonalListsProjection
 from projections.posts import PostsProjection
 from projections.profiles import ProfilesProjection
 from projections.projection import Projection
@@ -25,6 +26,7 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
     RecommendationsProjection(),
     AnalyticsProjection(),
     NotificationsProjection(),
+    PersonalListsProjection(),
 )
 """In no order that matters: no projection reads another's tables."""
 
@@ -48,6 +50,7 @@ def projection_named(name: str) -> Projection:
 INVALIDATIONS: Final[Mapping[str, Callable[[Changes], Iterable[Invalidation]]]] = {
     "profiles": profiles.find_invalidations,
     "posts": posts.find_invalidations,
+    "personal_lists": personal_lists.find_invalidations,
     "timeline": timeline.find_invalidations,
 }
 """By a projection's name, what API processes must drop from their caches after its changes."""

@@ -12,7 +12,7 @@ does stay: if other authors' events removed them, the order in which the events 
 arrive would decide which rows there are.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import nsmallest
 from typing import Any, Final, NamedTuple
 
@@ -275,6 +275,19 @@ async def find_trends(store: ReadStore, at_ms: int, limit: int) -> list[Trending
     observed = {row.tag: row.accounts for row in await store.scan(TAG_WINDOWS, (now,))}
     best = await _best_tags(store, now, observed, limit)
     return [await _load_trend(store, now, tag, -negative) for negative, tag in best]
+
+
+async def read_tag_uses(
+    store: ReadStore, at_ms: int, tags: Collection[str]
+) -> dict[str, list[TagUse]]:
+    """The uses of (folded) tags in the two hours before a time (Unix ms), the oldest first."""
+    now = at_ms // QUARTER_MS
+    quarters = range(now - WINDOW_QUARTERS + 1, now + 1)
+    rows = await store.get_many(TAG_USAGE, {(quarter, tag) for quarter in quarters for tag in tags})
+    found: dict[str, list[TagUse]] = {tag: [] for tag in tags}
+    for (quarter, tag), row in sorted(rows.items()):
+        found[tag].append(TagUse(quarter * QUARTER_MS, row.uses, row.accounts))
+    return found
 
 
 async def _best_tags(

@@ -13,12 +13,14 @@ from api.mastodon.client_pages import AccountsPage, StatusesPage
 from api.mastodon.client_request import AccountId, entity, render_account, run_seen
 from api.mastodon.instance import domain_of
 from api.mastodon.parameters import ClientParameters, Flag, Text, reads
+from api.mastodon.personal_lists import listed_statuses
 from api.mastodon.status_marks import accounts_page
 from api.mastodon.timelines import TimelineFilter, entries_page
 from api.state import ApiState, CurrentState
 from api.views.users import no_such_user
 from commands.user import ChangeProfile, checked_profile_change
 from projections import followers, timeline_lists
+from projections.personal_lists import list_pins
 from projections.profiles import find_by_handle
 from projections.timeline import EntryPage
 
@@ -162,8 +164,12 @@ async def account_statuses(
     wanted: Annotated[StatusesOfAccount, reads(StatusesOfAccount)],
 ) -> Response:
     """An account's posts and retweets; none where one of the two blocks the other."""
-    if wanted.pinned or user in await blocked_users(state, viewer):
+    if user in await blocked_users(state, viewer):
         return entity([])
+    if wanted.pinned:
+        lists = state.ports.views.current_store("personal_lists")
+        pins = await list_pins(lists, user, page.wanted)
+        return await listed_statuses(state, page, pins, viewer)
     store = state.ports.views.current_store("timeline")
     hidden = await hidden_users(state, viewer)
     entries: EntryPage = await timeline_lists.read_user_timeline(store, user, page.wanted, hidden)

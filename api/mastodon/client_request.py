@@ -25,7 +25,7 @@ from commands.request import CommandOutcome
 from events.ids.snowflake import parse_decimal
 from projections.timeline_lists import find_retweets
 
-SEEN_VIEWS: Final = ("timeline", "posts", "profiles", "followers")
+SEEN_VIEWS: Final = ("timeline", "posts", "profiles", "followers", "personal_lists")
 """The views that entities are made from."""
 
 

@@ -1,5 +1,6 @@
 """What a reader may find: hashtags that are used more than usual, and accounts to follow."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -26,11 +27,11 @@ def tag_entity(name: str, base_url: str, history: list[dict[str, str]]) -> dict[
     return {"id": name, "name": name, "url": hashtag_url(base_url, name), "history": history}
 
 
-def _history(trend: trending.TrendingTag, now_ms: int) -> list[dict[str, str]]:
+def tag_history(uses: Iterable[trending.TagUse], now_ms: int) -> list[dict[str, str]]:
     """The uses of seven days, today first; a day is named by its midnight in Unix seconds."""
     today = now_ms - now_ms % _DAY_MS
     days = {today - n * _DAY_MS: [0, 0] for n in range(_SHOWN_DAYS)}
-    for use in trend.history:
+    for use in uses:
         counted = days.get(use.since - use.since % _DAY_MS)
         if counted is not None:
             counted[0] += use.uses
@@ -51,7 +52,9 @@ async def trends(request: Request, state: CurrentState) -> Response:
     store = state.ports.views.current_store("trending")
     found = await trending.find_trends(store, now_ms, min(skipped, 50) + limit)
     base_url = state.ports.base_url
-    return entity([tag_entity(one.tag, base_url, _history(one, now_ms)) for one in found[skipped:]])
+    return entity(
+        [tag_entity(one.tag, base_url, tag_history(one.history, now_ms)) for one in found[skipped:]]
+    )
 
 
 async def _suggested(state: ApiState, reader: int, request: Request) -> list[bytes]:

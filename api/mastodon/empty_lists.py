@@ -15,7 +15,6 @@ OWN_LISTS: Final = (
     "v2/filters",
     "v1/conversations",
     "v1/follow_requests",
-    "v1/followed_tags",
     "v1/featured_tags",
     "v1/scheduled_statuses",
     "v1/domain_blocks",

@@ -4,7 +4,9 @@ A post is cut where other things go in: its account, the post that it retweets, 
 reader's own marks. A retweet is a wrapper: a status of its own id and account around the post.
 """
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from itertools import product
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,6 +25,7 @@ from events.schema import Medium
 from projections import posts, profiles
 from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind
+from projections.personal_lists import read_kept
 from projections.posts import POSTS, PostWithCounts
 
 CACHED_STATUSES: Final = 20_000
@@ -45,22 +48,18 @@ class StatusPieces(NamedTuple):
     tail: bytes
 
 
-def _marks(liked: bool, retweeted: bool) -> bytes:
+def _marks(liked: bool, retweeted: bool, bookmarked: bool) -> bytes:
     marks = {
         "favourited": liked,
         "reblogged": retweeted,
-        "bookmarked": False,
+        "bookmarked": bookmarked,
         "muted": False,
         "filtered": [],
     }
     return b"," + encode_json(marks)[1:]
 
 
-_MARK_ENDINGS: Final = {
-    (liked, retweeted): _marks(liked, retweeted)
-    for liked in (False, True)
-    for retweeted in (False, True)
-}
+_MARK_ENDINGS: Final = {marks: _marks(*marks) for marks in product((False, True), repeat=3)}
 
 
 class StatusEntities:
@@ -104,7 +103,7 @@ class StatusEntities:
         users.update(entry.retweeter for entry in entries if entry.retweeter is not None)
         accounts = await self.accounts.render(users)
         handles = await self.accounts.handles(users)
-        endings = await self._endings(viewer, ids)
+        endings = await self._endings(viewer, pieces)
         rendered = []
         for entry in entries:
             one = pieces.get(entry.post)
@@ -130,12 +129,23 @@ class StatusEntities:
         template = b'{"id":"%d","uri":"%s","url":"%s","created_at":"%s","account":'
         return template % (id, uri, url, when)
 
-    async def _endings(self, viewer: int, ids: Collection[int]) -> Mapping[int, bytes]:
+    async def _endings(
+        self, viewer: int, pieces: Mapping[int, StatusPieces]
+    ) -> Mapping[int, bytes]:
+        """The reader's marks. Only one's own posts say whether they are pinned."""
         if not viewer:
-            return dict.fromkeys(ids, b"}")
-        store = self._ports.views.current_store("posts")
-        marks = await posts.read_marks(store, [(viewer, id) for id in ids])
-        return {id: _MARK_ENDINGS[found] for (_, id), found in marks.items()}
+            return dict.fromkeys(pieces, b"}")
+        store, keys = self._ports.views.current_store, [(viewer, id) for id in pieces]
+        marks, kept = await asyncio.gather(
+            posts.read_marks(store("posts"), keys), read_kept(store("personal_lists"), keys)
+        )
+        endings = {}
+        for key in keys:
+            bookmarked, pinned = kept[key]
+            end = _MARK_ENDINGS[*marks[key], bookmarked]
+            own = pieces[key[1]].author == viewer
+            endings[key[1]] = b',"pinned":%s%s' % (encode_json(pinned), end) if own else end
+        return endings
 
     async def _fetch(self, ids: Collection[int]) -> Mapping[int, StatusPieces]:
         store = self._ports.views.current_store("posts")

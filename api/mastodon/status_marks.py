@@ -1,4 +1,4 @@
-"""Favourites and reblogs of a status, and who made them."""
+"""Favourites, reblogs, bookmarks and pins of a status, and who made the former two."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from api.http.tokens import Viewer
 from api.mastodon.client_pages import AccountsPage, ClientPage
 from api.mastodon.client_request import StatusId, VisibleStatus, entity, render_status, run_seen
 from api.state import ApiState, CurrentState
+from commands.bookmark import Bookmark, Unbookmark
 from commands.like import Like, Unlike
+from commands.pin import Pin, Unpin
 from commands.retweet import Retweet, Unretweet
 from projections import posts
 from projections.timeline import TimelineEntry
@@ -48,6 +50,34 @@ async def reblog(commands: Commands, post: StatusId, state: CurrentState) -> Res
 async def unreblog(commands: Commands, post: StatusId, state: CurrentState) -> Response:
     """Take a retweet back; the answer is the post."""
     await run_seen(state, commands, Unretweet(post))
+    return entity(await render_status(state, post, commands.actor))
+
+
+@router.post("/bookmark")
+async def bookmark(commands: Commands, post: StatusId, state: CurrentState) -> Response:
+    """Bookmark a post."""
+    await run_seen(state, commands, Bookmark(post))
+    return entity(await render_status(state, post, commands.actor))
+
+
+@router.post("/unbookmark")
+async def unbookmark(commands: Commands, post: StatusId, state: CurrentState) -> Response:
+    """Take a bookmark back."""
+    await run_seen(state, commands, Unbookmark(post))
+    return entity(await render_status(state, post, commands.actor))
+
+
+@router.post("/pin")
+async def pin(commands: Commands, post: StatusId, state: CurrentState) -> Response:
+    """Pin a post of one's own to the profile."""
+    await run_seen(state, commands, Pin(post))
+    return entity(await render_status(state, post, commands.actor))
+
+
+@router.post("/unpin")
+async def unpin(commands: Commands, post: StatusId, state: CurrentState) -> Response:
+    """Take a pin back."""
+    await run_seen(state, commands, Unpin(post))
     return entity(await render_status(state, post, commands.actor))
 
 

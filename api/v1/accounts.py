@@ -69,8 +69,7 @@ Caller = Annotated[HashCaller, Depends(_hash_caller)]
 RECENT_SIGN_IN_MS: Final = 15 * 60 * 1000
 """So long after it, an account may be deleted without its password being sent again."""
 
-FRESH_USERS: Final = [fresh_views(*USER_VIEWS)]
-FRESH_LISTS: Final = [fresh_views(*USER_VIEWS, "timeline")]
+FRESH_USERS: Final = [fresh_views(*USER_VIEWS, "timeline")]
 
 
 class AccountDeletion(ApiModel):
@@ -194,7 +193,7 @@ async def get_user(ref: UserReference, at: AtTime, viewer: Viewer, state: Curren
     "/users/{ref}/followers",
     response_model=list[User],
     responses=PAGE_RESPONSE | problems(404),
-    dependencies=FRESH_LISTS,
+    dependencies=FRESH_USERS,
 )
 async def list_followers(
     user: VisibleUser, page: UsersPage, viewer: Viewer, state: CurrentState
@@ -207,7 +206,7 @@ async def list_followers(
     "/users/{ref}/following",
     response_model=list[User],
     responses=PAGE_RESPONSE | problems(404),
-    dependencies=FRESH_LISTS,
+    dependencies=FRESH_USERS,
 )
 async def list_following(
     user: VisibleUser, page: UsersPage, viewer: Viewer, state: CurrentState

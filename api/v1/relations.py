@@ -21,9 +21,11 @@ from api.http.route import ApiRoute
 from api.schemas import Done
 from api.state import CurrentState
 from commands.block import Block, Mute, Unblock, Unmute
+from commands.bookmark import Bookmark, Unbookmark
 from commands.decider import Command
 from commands.follow import Follow, Unfollow
 from commands.like import Like, Unlike
+from commands.pin import Pin, Unpin
 from commands.retweet import Retweet, Unretweet
 
 SubjectFromPath = Callable[..., Awaitable[int]]
@@ -42,6 +44,11 @@ class Relation(NamedTuple):
 POST_RELATIONS: Final = (
     Relation("like", "liked", Like, Unlike),
     Relation("retweet", "retweeted", Retweet, Unretweet),
+)
+"""Those that carry the load."""
+OWN_POST_RELATIONS: Final = (
+    Relation("bookmark", "bookmarked", Bookmark, Unbookmark),
+    Relation("pin", "pinned", Pin, Unpin),
 )
 USER_RELATIONS: Final = (
     Relation("follow", "followed", Follow, Unfollow),
@@ -98,7 +105,7 @@ def _endpoint(
     return endpoint
 
 
-for _relation in POST_RELATIONS:
+for _relation in (*POST_RELATIONS, *OWN_POST_RELATIONS):
     _add_routes("/posts/{id}", post_from_path, _relation)
 for _relation in USER_RELATIONS:
     _add_routes("/users/{ref}", _user_from_path, _relation)

@@ -6,9 +6,11 @@ renders one piece again, and a page of twenty posts is a join of eighty. The inv
 projector publishes say which pieces to drop.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Final, NamedTuple, Protocol
 
 from api.ports import Ports
@@ -28,6 +30,7 @@ from events.sealed_text import OpenText, open_stored
 from projections import posts
 from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind
+from projections.personal_lists import read_kept
 from projections.posts import PostWithCounts, read_marks
 from projections.profiles import PROFILES
 from projections.store import StoreUnavailable
@@ -49,12 +52,11 @@ _PLAIN_ENDING: Final = b"}"
 """The end of a post for a request without a token."""
 
 _MARK_ENDINGS: Final = {
-    (liked, retweeted): b',"liked":%s,"retweeted":%s}'
-    % (encode_json(liked), encode_json(retweeted))
-    for liked in (False, True)
-    for retweeted in (False, True)
+    marks: b',"liked":%s,"retweeted":%s,"bookmarked":%s' % tuple(map(encode_json, marks[:3]))
+    + (b',"pinned":true}' if marks[3] else b"}")
+    for marks in product((False, True), repeat=4)
 }
-"""The end of a post for a reader who did or did not like and retweet it."""
+"""The end of a post for a reader who did or did not like, retweet, bookmark and pin it."""
 
 
 HearInvalidations = Callable[[Sequence[tuple[int, int]] | None], None]
@@ -174,7 +176,7 @@ class PostViews:
             account = await read_state(self._ports.log, streams.user_stream(author), USER_STATE)
             name = self._ports.open_text(account.name)
             author_json = _author_json(author, account.handle, name)
-        return head + author_json + tail + _MARK_ENDINGS[False, False]
+        return head + author_json + tail + _MARK_ENDINGS[False, False, False, False]
 
     async def render_edited(self, outcome: CommandOutcome, viewer: int) -> bytes:
         """A post as its author just edited it. Waits for the view; raises `StoreUnavailable`, when
@@ -271,8 +273,11 @@ class PostViews:
     async def _fetch_marked(
         self, keys: Collection[tuple[int, int]]
     ) -> Mapping[tuple[int, int], bytes]:
-        found = await read_marks(self._ports.views.current_store("posts"), keys)
-        return {key: _MARK_ENDINGS[marks] for key, marks in found.items()}
+        store = self._ports.views.current_store
+        found, kept = await asyncio.gather(
+            read_marks(store("posts"), keys), read_kept(store("personal_lists"), keys)
+        )
+        return {key: _MARK_ENDINGS[marks + kept[key]] for key, marks in found.items()}
 
 
 def _author_json(user: int, handle: str, name: str) -> bytes:

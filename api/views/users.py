@@ -16,6 +16,7 @@ from commands.user import USER_STATE
 from events import streams
 from events.ids.snowflake import time_ms
 from projections import followers, posts, profiles
+from projections.home.viewer import UserRelations, read_relations
 from projections.store import ReadStore
 
 USER_VIEWS: Final = ("profiles", "posts", "followers")
@@ -97,12 +98,16 @@ class UserViews:
         counts = await followers.count_follows(follows, users)
         authored = await posts.count_authored_posts(store("posts"), users)
         followed = await followers.followed_among(follows, viewer, users) if viewer else set()
+        relations: dict[int, UserRelations] = {}
+        if viewer and stores is None:
+            relations = await read_relations(store("timeline"), viewer, users)
         found: list[User] = []
         for user in users:
             row = rows.get(user)
             if row is None:
                 continue
             avatar, header = profiles.pictures_of(row)
+            apart = relations.get(user) if user != viewer else None
             their_followers, following = counts.get(user, (0, 0))
             found.append(
                 User(
@@ -117,6 +122,9 @@ class UserViews:
                     avatar=self._url(avatar),
                     header=self._url(header),
                     followed=user in followed if viewer and viewer != user else None,
+                    blocking=apart.blocking if apart else None,
+                    blocked_by=apart.blocked_by if apart else None,
+                    muting=apart.muting if apart else None,
                 )
             )
         return found

@@ -37,6 +37,12 @@ STREAM_OF_EVENT: Final[dict[type[schema.Event], Callable[[Any], str]]] = {
     schema.UserMuted: lambda e: streams.mute_stream(e.muter, e.muted),
     schema.UserUnmuted: lambda e: streams.mute_stream(e.muter, e.muted),
     schema.RecommendationDismissed: lambda e: streams.dismissal_stream(e.user, e.dismissed),
+    schema.PostBookmarked: lambda e: streams.bookmark_stream(e.post, e.user),
+    schema.PostUnbookmarked: lambda e: streams.bookmark_stream(e.post, e.user),
+    schema.PostPinned: lambda e: streams.pins_stream(e.author),
+    schema.PostUnpinned: lambda e: streams.pins_stream(e.author),
+    schema.HashtagFollowed: lambda e: streams.hashtags_stream(e.user),
+    schema.HashtagUnfollowed: lambda e: streams.hashtags_stream(e.user),
     schema.NotificationsRead: lambda e: streams.notifications_stream(e.user),
     schema.NotificationsDismissed: lambda e: streams.notifications_stream(e.user),
 }

@@ -37,6 +37,12 @@ def stream_of(event: Event) -> str:
             return streams.block_stream(event.blocker, event.blocked)
         case schema.UserMuted() | schema.UserUnmuted():
             return streams.mute_stream(event.muter, event.muted)
+        case schema.PostBookmarked() | schema.PostUnbookmarked():
+            return streams.bookmark_stream(event.post, event.user)
+        case schema.PostPinned() | schema.PostUnpinned():
+            return streams.pins_stream(event.author)
+        case schema.HashtagFollowed() | schema.HashtagUnfollowed():
+            return streams.hashtags_stream(event.user)
         case schema.NotificationsRead() | schema.NotificationsDismissed():
             return streams.notifications_stream(event.user)
         case schema.RecommendationDismissed():

@@ -10,7 +10,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from commands import block, dismissal, follow, like, notifications, post, retweet, user
+from commands import (
+    block,
+    bookmark,
+    dismissal,
+    follow,
+    followed_hashtag,
+    like,
+    notifications,
+    pin,
+    post,
+    retweet,
+    user,
+)
 from commands.decider import Command
 from commands.errors import CommandRejected
 from commands.handler import CommandHandler
@@ -47,6 +59,12 @@ COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "mute": lambda whom, which, text: block.Mute(whom),
     "unmute": lambda whom, which, text: block.Unmute(whom),
     "dismiss": lambda whom, which, text: dismissal.DismissRecommendation(whom),
+    "bookmark": lambda whom, which, text: bookmark.Bookmark(which),
+    "unbookmark": lambda whom, which, text: bookmark.Unbookmark(which),
+    "pin": lambda whom, which, text: pin.Pin(which),
+    "unpin": lambda whom, which, text: pin.Unpin(which),
+    "follow_hashtag": lambda whom, which, text: followed_hashtag.FollowHashtag(text.split()[0]),
+    "unfollow_hashtag": lambda whom, which, text: followed_hashtag.UnfollowHashtag(text.split()[0]),
     "read_notifications": lambda whom, which, text: notifications.ReadNotifications(
         notification_id(which)
     ),

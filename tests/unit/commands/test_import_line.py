@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 
-from commands import block, dismissal, follow, like, notifications, post, retweet, user
+from commands import (
+    block,
+    bookmark,
+    dismissal,
+    follow,
+    followed_hashtag,
+    like,
+    notifications,
+    pin,
+    post,
+    retweet,
+    user,
+)
 from commands.decider import Command
 from commands.errors import InvalidInput, NotFound
 from commands.import_line import (
@@ -80,6 +92,12 @@ async def test_every_command_can_be_given_by_a_line() -> None:
         "mute": (of_user, block.Mute(anna)),
         "unmute": ({"user": "key:a"}, block.Unmute(anna)),
         "dismiss_recommendation": (of_user, dismissal.DismissRecommendation(anna)),
+        "bookmark": (of_post, bookmark.Bookmark(hi)),
+        "unbookmark": (of_post, bookmark.Unbookmark(hi)),
+        "pin": (of_post, pin.Pin(hi)),
+        "unpin": (of_post, pin.Unpin(hi)),
+        "follow_hashtag": ({"tag": "x"}, followed_hashtag.FollowHashtag("x")),
+        "unfollow_hashtag": ({"tag": "x"}, followed_hashtag.UnfollowHashtag("x")),
         "read_notifications": ({"through": 7}, notifications.ReadNotifications(7)),
         "dismiss_notifications": (
             {"first": 0, "last": 7},

@@ -1,0 +1,128 @@
+"""What one keeps: bookmarks, favourites, blocks, mutes and followed hashtags."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Response
+
+from api.http.errors import RequestRefused
+from api.http.request import Commands, blocked_users, json_response
+from api.http.tokens import Reader, Viewer
+from api.mastodon.client_pages import AccountsPage, ClientPage, StatusesPage
+from api.mastodon.client_request import entity, run_seen
+from api.mastodon.discoveries import tag_entity, tag_history
+from api.schemas import encode_json
+from api.state import ApiState, CurrentState
+from api.views.posts import SinglePost
+from commands.errors import InvalidInput
+from commands.followed_hashtag import FollowHashtag, UnfollowHashtag, checked_hashtag
+from projections import personal_lists, posts, trending
+
+router = APIRouter(prefix="/api/v1", include_in_schema=False)
+
+_VIEWS: Final = ("personal_lists",)
+
+
+async def listed_statuses(
+    state: ApiState, page: ClientPage, rows: Sequence[tuple[int, int]], viewer: int
+) -> Response:
+    """A page of statuses; rows are (cursor, post)."""
+    blocked = await blocked_users(state, viewer)
+    shown = await state.post_views.exclude_authors([SinglePost(post) for _, post in rows], blocked)
+    body = await state.statuses.render_list(shown, viewer)
+    return json_response(body, headers=page.link_header([id for id, _ in rows]))
+
+
+@router.get("/bookmarks")
+async def bookmarks(page: StatusesPage, reader: Reader, state: CurrentState) -> Response:
+    """The statuses that one bookmarked, the newest bookmark first."""
+    store = state.ports.views.current_store("personal_lists")
+    rows = await personal_lists.list_bookmarks(store, reader, page.wanted)
+    return await listed_statuses(state, page, rows, reader)
+
+
+@router.get("/favourites")
+async def favourites(page: StatusesPage, reader: Reader, state: CurrentState) -> Response:
+    """The statuses that one likes, the newest like first."""
+    store = state.ports.views.current_store("posts")
+    rows = await posts.list_liked(store, reader, page.wanted)
+    return await listed_statuses(state, page, rows, reader)
+
+
+@router.get("/blocks")
+async def blocks(page: AccountsPage, reader: Reader, state: CurrentState) -> Response:
+    """Whom one blocks, the newest block first."""
+    store = state.ports.views.current_store("personal_lists")
+    return await _accounts(
+        state, page, await personal_lists.list_blocked(store, reader, page.wanted)
+    )
+
+
+@router.get("/mutes")
+async def mutes(page: AccountsPage, reader: Reader, state: CurrentState) -> Response:
+    """Whom one mutes, the newest mute first."""
+    store = state.ports.views.current_store("personal_lists")
+    return await _accounts(state, page, await personal_lists.list_muted(store, reader, page.wanted))
+
+
+async def _accounts(
+    state: ApiState, page: ClientPage, rows: Sequence[personal_lists.ListedItem]
+) -> Response:
+    body = await state.statuses.accounts.render_list([row.item for row in rows])
+    return json_response(body, headers=page.link_header([row.id for row in rows]))
+
+
+@router.get("/followed_tags")
+async def followed_tags(page: AccountsPage, reader: Reader, state: CurrentState) -> Response:
+    """The hashtags that one follows: entities `Tag`, the newest follow first."""
+    store = state.ports.views.current_store("personal_lists")
+    rows = await personal_lists.list_followed_hashtags(store, reader, page.wanted)
+    found = await _tags(state, {row.tag: True for row in rows})
+    return json_response(encode_json(found), headers=page.link_header([row.id for row in rows]))
+
+
+async def _tag_from_path(name: str) -> str:
+    try:
+        return checked_hashtag(name)
+    except InvalidInput as error:
+        raise RequestRefused(404, "not-found", "there is no such hashtag") from error
+
+
+async def _tags(state: ApiState, tags: Mapping[str, bool | None]) -> list[dict[str, Any]]:
+    """The entities `Tag`, with whether the reader follows them, unless it is None."""
+    now_ms, store = state.ports.clock_ms(), state.ports.views.current_store("trending")
+    uses = await trending.read_tag_uses(store, now_ms, tags)
+    base_url = state.ports.base_url
+    return [
+        tag_entity(tag, base_url, tag_history(uses[tag], now_ms))
+        | ({} if following is None else {"following": following})
+        for tag, following in tags.items()
+    ]
+
+
+TagName = Annotated[str, Path(alias="name")]
+
+
+@router.get("/tags/{name}")
+async def get_tag(name: TagName, viewer: Viewer, state: CurrentState) -> Response:
+    """A hashtag: the entity `Tag`."""
+    tag = await _tag_from_path(name)
+    store = state.ports.views.current_store("personal_lists")
+    following = await personal_lists.follows_hashtag(store, viewer, tag) if viewer else None
+    return entity((await _tags(state, {tag: following}))[0])
+
+
+@router.post("/tags/{name}/follow")
+async def follow_tag(name: TagName, commands: Commands, state: CurrentState) -> Response:
+    """Follow a hashtag: the entity `Tag` as it is then."""
+    tag = await _tag_from_path(name)
+    await run_seen(state, commands, FollowHashtag(tag), views=_VIEWS)
+    return entity((await _tags(state, {tag: True}))[0])
+
+
+@router.post("/tags/{name}/unfollow")
+async def unfollow_tag(name: TagName, commands: Commands, state: CurrentState) -> Response:
+    """Follow a hashtag no more: the entity `Tag` as it is then."""
+    tag = await _tag_from_path(name)
+    await run_seen(state, commands, UnfollowHashtag(tag), views=_VIEWS)
+    return entity((await _tags(state, {tag: False}))[0])

@@ -1,0 +1,218 @@
+"""What a user keeps in lists: bookmarks, pins, followed hashtags, blocks and mutes.
+
+Each row follows from its user's own events alone, and has the id of the event by which it began:
+lists come in that order. What became of posts and accounts since is looked up on read.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from events.envelope import RecordedEvent
+from events.schema import (
+    Event,
+    HashtagFollowed,
+    HashtagUnfollowed,
+    PostBookmarked,
+    PostPinned,
+    PostUnbookmarked,
+    PostUnpinned,
+    UserBlocked,
+    UserDeleted,
+    UserMuted,
+    UserUnblocked,
+    UserUnmuted,
+)
+from projections.invalidation import Invalidation, InvalidationKind
+from projections.pages import PageRequest, read_page
+from projections.projection import BatchRows, RowRead
+from projections.store import Changes, KeyRange, ReadStore, ViewAbsent
+from projections.tables import CounterTable, Table
+
+
+class BookmarkRow(NamedTuple):
+    """`user` keeps `post` since the event `id`."""
+
+    user: int
+    post: int
+    id: int
+
+
+class PinRow(NamedTuple):
+    """`author` pinned `post`."""
+
+    author: int
+    post: int
+    id: int
+
+
+class FollowedHashtagRow(NamedTuple):
+    """`user` follows the folded hashtag `tag`."""
+
+    user: int
+    tag: str
+    id: int
+
+
+class BlockedUserRow(NamedTuple):
+    """`blocker` blocks `blocked`."""
+
+    blocker: int
+    blocked: int
+    id: int
+
+
+class MutedUserRow(NamedTuple):
+    """`muter` mutes `muted`."""
+
+    muter: int
+    muted: int
+    id: int
+
+
+BOOKMARKS: Final[Table[BookmarkRow]] = Table("bookmarks", BookmarkRow, 2, (("user", "id"),))
+PINS: Final[Table[PinRow]] = Table("pins", PinRow, 2, (("author", "id"),))
+FOLLOWED_HASHTAGS: Final[Table[FollowedHashtagRow]] = Table(
+    "followed_hashtags", FollowedHashtagRow, 2, (("user", "id"),)
+)
+BLOCKED_USERS: Final[Table[BlockedUserRow]] = Table(
+    "blocked", BlockedUserRow, 2, (("blocker", "id"),)
+)
+MUTED_USERS: Final[Table[MutedUserRow]] = Table("muted", MutedUserRow, 2, (("muter", "id"),))
+
+_TABLES: Final[tuple[Table[Any], ...]] = (
+    BOOKMARKS, PINS, FOLLOWED_HASHTAGS, BLOCKED_USERS, MUTED_USERS,
+)  # fmt: skip
+
+
+class PersonalListsProjection:
+    """Keeps the lists."""
+
+    name = "personal_lists"
+    version = 1
+    event_types: tuple[type[Event], ...] = (
+        PostBookmarked,
+        PostUnbookmarked,
+        PostPinned,
+        PostUnpinned,
+        HashtagFollowed,
+        HashtagUnfollowed,
+        UserBlocked,
+        UserUnblocked,
+        UserMuted,
+        UserUnmuted,
+        UserDeleted,
+    )
+    tables: tuple[Table[Any] | CounterTable[Any], ...] = _TABLES
+
+    def rows_to_read(self, recorded: RecordedEvent) -> Iterator[RowRead | KeyRange]:
+        """Nothing, but all of a user's where the account ends."""
+        if isinstance(recorded.event, UserDeleted):
+            for table in _TABLES:
+                yield KeyRange(table, (recorded.event.user,))
+
+    def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
+        """Put or delete the row that the event is about."""
+        event, id = recorded.event, recorded.id
+        match event:
+            case PostBookmarked(post=post, user=user):
+                view.put(BOOKMARKS, BookmarkRow(user, post, id))
+            case PostUnbookmarked(post=post, user=user):
+                view.delete(BOOKMARKS, (user, post))
+            case PostPinned(post=post, author=author):
+                view.put(PINS, PinRow(author, post, id))
+            case PostUnpinned(post=post, author=author):
+                view.delete(PINS, (author, post))
+            case HashtagFollowed(user=user, tag=tag):
+                view.put(FOLLOWED_HASHTAGS, FollowedHashtagRow(user, tag, id))
+            case HashtagUnfollowed(user=user, tag=tag):
+                view.delete(FOLLOWED_HASHTAGS, (user, tag))
+            case UserBlocked(blocker=blocker, blocked=blocked):
+                view.put(BLOCKED_USERS, BlockedUserRow(blocker, blocked, id))
+            case UserUnblocked(blocker=blocker, blocked=blocked):
+                view.delete(BLOCKED_USERS, (blocker, blocked))
+            case UserMuted(muter=muter, muted=muted):
+                view.put(MUTED_USERS, MutedUserRow(muter, muted, id))
+            case UserUnmuted(muter=muter, muted=muted):
+                view.delete(MUTED_USERS, (muter, muted))
+            case UserDeleted(user=user):
+                for table in _TABLES:
+                    for row in view.rows_in_range(KeyRange(table, (user,))):
+                        view.delete(table, row[:2])
+
+
+class ListedItem(NamedTuple):
+    """What stands in a list: a post or a user; `id` is the cursor of pages."""
+
+    id: int
+    item: int
+
+
+class ListedHashtag(NamedTuple):
+    """A followed hashtag; `id` is the cursor of pages."""
+
+    id: int
+    tag: str
+
+
+async def list_bookmarks(store: ReadStore, user: int, request: PageRequest) -> list[ListedItem]:
+    """The posts that a user keeps, the newest bookmark first."""
+    return await _list(store, BOOKMARKS, user, request)
+
+
+async def list_pins(store: ReadStore, author: int, request: PageRequest) -> list[ListedItem]:
+    """The posts that an author pinned, the newest pin first."""
+    return await _list(store, PINS, author, request)
+
+
+async def list_blocked(store: ReadStore, blocker: int, request: PageRequest) -> list[ListedItem]:
+    """The users whom a user blocks, the newest block first."""
+    return await _list(store, BLOCKED_USERS, blocker, request)
+
+
+async def list_muted(store: ReadStore, muter: int, request: PageRequest) -> list[ListedItem]:
+    """The users whom a user mutes, the newest mute first."""
+    return await _list(store, MUTED_USERS, muter, request)
+
+
+async def list_followed_hashtags(
+    store: ReadStore, user: int, request: PageRequest
+) -> list[ListedHashtag]:
+    """The hashtags that a user follows, the newest follow first."""
+    rows = await read_page(store, FOLLOWED_HASHTAGS, (user,), request, index=("user", "id"))
+    return [ListedHashtag(row.id, row.tag) for row in rows]
+
+
+async def follows_hashtag(store: ReadStore, user: int, tag: str) -> bool:
+    """Whether a user follows a folded hashtag."""
+    return await store.get(FOLLOWED_HASHTAGS, (user, tag)) is not None
+
+
+async def _list(
+    store: ReadStore, table: Table[Any], user: int, request: PageRequest
+) -> list[ListedItem]:
+    rows = await read_page(store, table, (user,), request, index=table.indexes[0])
+    return [ListedItem(id, item) for _, item, id in rows]
+
+
+async def read_kept(
+    store: ReadStore, keys: Collection[tuple[int, int]]
+) -> Mapping[tuple[int, int], tuple[bool, bool]]:
+    """(bookmarked, pinned), for each (viewer, post); neither while the view is new and empty."""
+    try:
+        bookmarked, pinned = await asyncio.gather(
+            store.get_many(BOOKMARKS, keys), store.get_many(PINS, keys)
+        )
+    except ViewAbsent:
+        return dict.fromkeys(keys, (False, False))
+    return {key: (key in bookmarked, key in pinned) for key in keys}
+
+
+def find_invalidations(changes: Changes) -> Iterator[Invalidation]:
+    """What API processes must drop from their caches after these changes."""
+    users: set[int] = set()
+    for table in (BOOKMARKS, PINS):
+        users.update(user for user, _ in changes.puts.get(table, ()))
+        users.update(user for user, _ in changes.deletes.get(table, ()))
+    for user in users:
+        yield InvalidationKind.MARKS, user
