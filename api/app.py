@@ -92,7 +92,8 @@ IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
 
 RESOURCES: Final = (
     sessions, personal_lists, accounts, posts, search, media, timelines, relations, notifications,
-    trends, recommendations, clicks, analytics, click_analytics, admin, bulk, events, stream, health,
+    trends, recommendations, clicks, analytics, click_analytics, admin, bulk, events, stream,
+    health,
 )  # fmt: skip
 
 MASTODON_FACE: Final = (
