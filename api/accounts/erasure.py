@@ -9,30 +9,20 @@ nothing undone, and any number of processes may do the same at once.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
 
 from api.accounts.account_store import AccountStore
 from api.accounts.errors import AccountError
+from api.log_follower import LogFollower, repeating
 from events.codec import EVENT_CODEC
-from events.event_filter import SelectedEvents, read_pages
+from events.envelope import StoredEvent
 from events.log import LOG_START, EventLog, LogError, run_read
-from events.schema import EVENT_TYPES, PostDeleted, UserDeleted
+from events.schema import PostDeleted, UserDeleted
 from events.sealed_text import sealed_texts
 from events.streams import post_stream
 
-DELETIONS_PER_READ: Final = 1000
-
-FEW_EVENTS: Final = 10_000
-"""A checkpoint that is no further behind than this is only written where there was a deletion."""
-
-WAIT_SECONDS: Final = 1.0
-"""How often the log is asked for deletions."""
-
-RETRY_SECONDS: Final = 5.0
-
-_DELETIONS: Final = frozenset(EVENT_TYPES[kind][0] for kind in (UserDeleted, PostDeleted))
 _logger = logging.getLogger(__name__)
 
 
@@ -58,60 +48,47 @@ class Erasure:
         self._log = log
         self._accounts = accounts
         self._keys = keys
-        self._read_through: int | None = None
-        self._checkpoint = LOG_START
+        self._follower = LogFollower(log, self, (UserDeleted, PostDeleted))
 
     async def catch_up(self) -> None:
         """Carry out the deletions that the log holds by now. Raises `LogError`, `AccountError`."""
-        head = await run_read(self._log, self._log.head)
-        if self._read_through is None:
-            self._read_through = self._checkpoint = self._keys.erased_through()
-        if self._read_through > head:  # an older copy of the log was put in its place
-            self._read_through = self._checkpoint = LOG_START
-        pages = read_pages(
-            self._log, self._read_through, head, types=_DELETIONS, limit=DELETIONS_PER_READ
-        )
-        while (page := await asyncio.to_thread(next, pages, None)) is not None:
-            if page.events or self._is_far(page.through):
-                await self._erase(page)
-                self._checkpoint = page.through
-            self._read_through = page.through
+        await self._follower.catch_up()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Carry out deletions while the block runs: those of before it first."""
         await self.catch_up()
-        task = asyncio.create_task(self._follow())
-        try:
+        failing = "deletions can't be carried out now"
+        async with repeating(self.catch_up, (LogError, AccountError), _logger, failing):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
-    def _is_far(self, through: int) -> bool:
-        return self._log.features.estimate_events(self._checkpoint, through) > FEW_EVENTS
+    async def followed_through(self) -> int:
+        """The checkpoint beside the keys."""
+        return await asyncio.to_thread(self._keys.erased_through)
 
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(WAIT_SECONDS)
-            try:
-                await self.catch_up()
-            except (LogError, AccountError) as error:
-                _logger.error("deletions can't be carried out now: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
+    async def restart(self) -> None:
+        """Look for deletions from the start of the log."""
+        await asyncio.to_thread(self._keys.erase, (), (), LOG_START)
 
-    async def _erase(self, page: SelectedEvents) -> None:
+    def changes_of(self, events: list[StoredEvent]) -> list[UserDeleted | PostDeleted]:
+        """What was deleted."""
+        decoded = [EVENT_CODEC.decode(each.type, each.schema, each.data) for each in events]
+        return [event for event in decoded if isinstance(event, UserDeleted | PostDeleted)]
+
+    async def apply_changes(
+        self, changes: Sequence[UserDeleted | PostDeleted], after: int, through: int
+    ) -> bool:
+        """Destroy what belongs to it. It may be done twice, so `after` doesn't matter."""
         accounts, numbers = set[int](), set[int]()
-        for stored in page.events:
-            event = EVENT_CODEC.decode(stored.type, stored.schema, stored.data)
+        for event in changes:
             if isinstance(event, UserDeleted):
                 accounts.add(event.user)
-            elif isinstance(event, PostDeleted):
+            else:
                 versions = await run_read(self._log, self._log.read_stream, post_stream(event.post))
                 numbers.update(s.number for each in versions for s in sealed_texts(each.data))
         for user in accounts:
             if await self._accounts.get(user) is not None:
                 await self._accounts.remove(user)
         # Last, because the checkpoint goes with it.
-        await asyncio.to_thread(self._keys.erase, accounts, numbers, page.through)
+        await asyncio.to_thread(self._keys.erase, accounts, numbers, through)
+        return True

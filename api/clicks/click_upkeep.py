@@ -6,16 +6,17 @@ processes may do so at once, and one that is killed leaves nothing undone.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from api.clicks.click_intake import DAY_MS
 from api.clicks.click_log import ClickError, ClickLog
+from api.log_follower import LogFollower, repeating
 from events.codec import EVENT_CODEC
-from events.event_filter import read_pages
-from events.log import LOG_START, EventLog, LogError, run_read
-from events.schema import EVENT_TYPES, UserDeleted
+from events.envelope import StoredEvent
+from events.log import LOG_START, EventLog, LogError
+from events.schema import UserDeleted
 
 STEP: Final = 1000
 """Clicks that are removed at once: some ms of work."""
@@ -23,18 +24,9 @@ STEP: Final = 1000
 PAUSE_SECONDS: Final = 0.05
 """Between two steps, in which others write."""
 
-WAIT_SECONDS: Final = 2.0
-"""How often the log of events is asked."""
+SWEEP_WAITS: Final = 60
+"""After so many looks at the log, old clicks are looked for."""
 
-SWEEP_WAITS: Final = 30
-"""After so many of these, old clicks are looked for."""
-
-RETRY_SECONDS: Final = 5.0
-
-FEW_EVENTS: Final = 10_000
-"""A checkpoint that is no further behind than this is only written where there was a deletion."""
-
-_DELETIONS: Final = frozenset((EVENT_TYPES[UserDeleted][0],))
 _logger = logging.getLogger(__name__)
 
 
@@ -44,32 +36,15 @@ class ClickUpkeep:
     def __init__(
         self, log: EventLog, clicks: ClickLog, days: int, clock_ms: Callable[[], int]
     ) -> None:
-        self._log = log
         self._clicks = clicks
         self._kept_ms = days * DAY_MS
         self._clock_ms = clock_ms
-        self._read_through: int | None = None
-        self._checkpoint = LOG_START
+        self._follower = LogFollower(log, self, (UserDeleted,), STEP)
+        self._waits = 0
 
     async def catch_up(self) -> None:
         """Forget the accounts that were deleted by now. Raises `LogError`, `ClickError`."""
-        head = await run_read(self._log, self._log.head)
-        if self._read_through is None:
-            self._read_through = self._checkpoint = await self._clicks.followed_through()
-        if self._read_through > head:  # an older copy of the log was put in its place
-            self._read_through = self._checkpoint = LOG_START
-        pages = read_pages(self._log, self._read_through, head, types=_DELETIONS, limit=STEP)
-        while (page := await asyncio.to_thread(next, pages, None)) is not None:
-            deleted = [
-                EVENT_CODEC.decode(stored.type, stored.schema, stored.data)
-                for stored in page.events
-            ]
-            behind = self._log.features.estimate_events(self._checkpoint, page.through)
-            if deleted or behind > FEW_EVENTS:
-                users = {event.user for event in deleted if isinstance(event, UserDeleted)}
-                await self._clicks.forget_users(users, page.through)
-                self._checkpoint = page.through
-            self._read_through = page.through
+        await self._follower.catch_up()
 
     async def sweep(self) -> None:
         """Remove the clicks that are too old. Raises `ClickError`."""
@@ -82,23 +57,30 @@ class ClickUpkeep:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Do both while the block runs."""
-        task = asyncio.create_task(self._go_on())
-        try:
+        failing = "clicks can't be removed now"
+        async with repeating(self._catch_up_and_sweep, (LogError, ClickError), _logger, failing):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
-    async def _go_on(self) -> None:
-        waits = 0
-        while True:
-            try:
-                await self.catch_up()
-                if waits % SWEEP_WAITS == 0:
-                    await self.sweep()
-            except (LogError, ClickError) as error:
-                _logger.error("clicks can't be removed now: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-            waits += 1
-            await asyncio.sleep(WAIT_SECONDS)
+    async def followed_through(self) -> int:
+        """The checkpoint in the log of clicks."""
+        return await self._clicks.followed_through()
+
+    async def restart(self) -> None:
+        """Look for deletions from the start of the log."""
+        await self._clicks.forget_users((), LOG_START)
+
+    def changes_of(self, events: list[StoredEvent]) -> list[int]:
+        """The accounts that were deleted."""
+        decoded = [EVENT_CODEC.decode(each.type, each.schema, each.data) for each in events]
+        return [event.user for event in decoded if isinstance(event, UserDeleted)]
+
+    async def apply_changes(self, changes: Sequence[int], after: int, through: int) -> bool:
+        """Forget who clicked. It may be done twice, so `after` doesn't matter."""
+        await self._clicks.forget_users(set(changes), through)
+        return True
+
+    async def _catch_up_and_sweep(self) -> None:
+        await self.catch_up()
+        if self._waits % SWEEP_WAITS == 0:
+            await self.sweep()
+        self._waits += 1

@@ -6,12 +6,12 @@ is removed from the store, and so is what was uploaded and not shown within a da
 something else shows as well stays.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
+from api.log_follower import LogFollower, repeating
 from api.media.errors import MediaError
 from api.media.media_library import UNSHOWN_MS
 from api.media.media_records import (
@@ -24,31 +24,18 @@ from api.media.media_records import (
 from api.media.media_store import MediaStore, is_media_id, thumbnail_name
 from events.codec import EVENT_CODEC
 from events.envelope import StoredEvent
-from events.event_filter import read_pages
 from events.ids.snowflake import time_ms
-from events.log import LOG_START, EventLog, LogError, run_read
+from events.log import EventLog, LogError
 from events.schema import EVENT_TYPES, PostCreated, PostDeleted, ProfileChanged, UserDeleted
 from events.streams import post_stream
 
-EVENTS_PER_READ: Final = 1000
-
-FEW_EVENTS: Final = 10_000
-"""A checkpoint that is no further behind than this is only written where something changed."""
-
-WAIT_SECONDS: Final = 1.0
-"""How often the log is asked."""
-
 SWEEP_WAITS: Final = 60
-"""After so many of these, old uploads are looked for."""
-
-RETRY_SECONDS: Final = 5.0
+"""After so many looks at the log, old uploads are looked for."""
 
 GRACE_MS: Final = 3_600_000
 """How much older than `UNSHOWN_MS` an upload gets: a command may just be about to show it."""
 
-_TYPES: Final = frozenset(
-    EVENT_TYPES[kind][0] for kind in (PostCreated, PostDeleted, ProfileChanged, UserDeleted)
-)
+_KINDS: Final = (PostCreated, PostDeleted, ProfileChanged, UserDeleted)
 _POST_CREATED: Final = EVENT_TYPES[PostCreated][0]
 _NO_MEDIA: Final = b'"media":[]'
 _logger = logging.getLogger(__name__)
@@ -60,41 +47,22 @@ class MediaFollower:
     def __init__(
         self, log: EventLog, records: MediaRecords, store: MediaStore, clock_ms: Callable[[], int]
     ) -> None:
-        self._log = log
         self._records = records
         self._store = store
         self._clock_ms = clock_ms
-        self._checkpoint: int | None = None
-        """Of the records, as far as this process knows."""
-        self._read_through = LOG_START
+        self._follower = LogFollower(log, self, _KINDS)
+        self._waits = 0
+        self._may_be_unused = True
 
-    async def catch_up(self) -> bool:
-        """Have the uses follow the log as far as it is written by now; False where another process
-        is at it. Raises `LogError`, `MediaError`.
+    async def catch_up(self) -> None:
+        """Have the uses follow the log as far as it is written by now.
+
+        Raises `LogError`, `MediaError`.
         """
-        head = await run_read(self._log, self._log.head)
-        if self._checkpoint is None or self._checkpoint > head:
-            self._checkpoint = await self._records.followed_through()
-            if self._checkpoint > head:  # an older copy of the log was put in its place
-                await self._records.restart()
-                self._checkpoint = LOG_START
-            self._read_through = self._checkpoint
-        pages = read_pages(self._log, self._read_through, head, types=_TYPES, limit=EVENTS_PER_READ)
-        while (page := await asyncio.to_thread(next, pages, None)) is not None:
-            changes = [change for stored in page.events for change in _changes_of(stored)]
-            if changes or self._is_far(self._checkpoint, page.through):
-                if not await self._records.follow(changes, self._checkpoint, page.through):
-                    self._checkpoint = None
-                    return False
-                self._checkpoint = page.through
-            self._read_through = page.through
-        return True
-
-    def _is_far(self, after: int, through: int) -> bool:
-        return self._log.features.estimate_events(after, through) > FEW_EVENTS
+        await self._follower.catch_up()
 
     async def sweep(self) -> None:
-        """Remove what is unused. Only after `catch_up` was true: else the log may show it."""
+        """Remove what is unused. Only after `catch_up`: else the log may show it."""
         now_ms = self._clock_ms()
         await self._records.expire_uploads(now_ms - UNSHOWN_MS - GRACE_MS)
         while unused := await self._records.claim_unused(self._clock_ms()):
@@ -104,27 +72,33 @@ class MediaFollower:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follow while the block runs."""
-        task = asyncio.create_task(self._follow())
-        try:
+        failing = "images can't be removed now"
+        async with repeating(self._catch_up_and_sweep, (LogError, MediaError), _logger, failing):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
-    async def _follow(self) -> None:
-        waits = 0
-        while True:
-            try:
-                before = self._checkpoint
-                caught_up = await self.catch_up()
-                if caught_up and (self._checkpoint != before or waits % SWEEP_WAITS == 0):
-                    await self.sweep()
-            except (LogError, MediaError) as error:
-                _logger.error("images can't be removed now: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-            waits += 1
-            await asyncio.sleep(WAIT_SECONDS)
+    async def followed_through(self) -> int:
+        """The records' checkpoint."""
+        return await self._records.followed_through()
+
+    async def restart(self) -> None:
+        """Begin the uses anew."""
+        await self._records.restart()
+
+    def changes_of(self, events: list[StoredEvent]) -> list[MediaChange]:
+        """What is shown and hidden."""
+        return [change for stored in events for change in _changes_of(stored)]
+
+    async def apply_changes(self, changes: Sequence[MediaChange], after: int, through: int) -> bool:
+        """Change the records."""
+        self._may_be_unused = True
+        return await self._records.follow(changes, after, through)
+
+    async def _catch_up_and_sweep(self) -> None:
+        await self.catch_up()
+        if self._may_be_unused or self._waits % SWEEP_WAITS == 0:
+            await self.sweep()
+            self._may_be_unused = False
+        self._waits += 1
 
 
 def _changes_of(stored: StoredEvent) -> Iterator[MediaChange]:

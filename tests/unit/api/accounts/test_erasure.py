@@ -8,7 +8,7 @@ import pytest
 from api.accounts.account_store import AccountRecord
 from api.accounts.erasure import Erasure
 from events.log import LOG_START, AppendRequest, NewEvent, StreamAppend
-from events.schema import Event, PostCreated, PostDeleted, PostEdited, PostLiked, UserDeleted
+from events.schema import Event, PostCreated, PostDeleted, PostEdited, UserDeleted
 from events.sealed_text import SealedText
 from infra.in_memory.event_log import MemoryLog
 from infra.sqlite.accounts import SqliteAccounts
@@ -87,20 +87,6 @@ async def test_what_a_killed_process_left_is_done_by_the_next(accounts: SqliteAc
     del keys.erase
     await Erasure(log, accounts, keys).catch_up()
     assert keys.numbers == [10]
-
-
-async def test_the_checkpoint_moves_without_deletions_only_now_and_then(
-    accounts: SqliteAccounts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("api.accounts.erasure.FEW_EVENTS", 3)
-    log, keys = MemoryLog(), RecordedKeys()
-    erasure = Erasure(log, accounts, keys)
-    moved = []
-    for number in range(1, 9):
-        await append(log, f"like-1-{number}", PostLiked(1, number, ADA))
-        await erasure.catch_up()
-        moved.append(keys.position)
-    assert moved == [0, 0, 0, 4, 4, 4, 4, 8]
 
 
 async def test_an_older_copy_of_the_log_is_looked_through_again(accounts: SqliteAccounts) -> None:
