@@ -50,10 +50,10 @@ class ClickChunk(msgspec.Struct, frozen=True):
 
 
 class ClickFeed(Protocol):
-    """Where chunks go, for any thread."""
+    """Where chunks go."""
 
-    def publish(self, chunk: ClickChunk) -> None:
-        """Blocks until the chunk is durable. Raises `ClicksUnavailable`."""
+    async def publish(self, chunk: ClickChunk) -> None:
+        """Durable on return. Raises `ClicksUnavailable`."""
         ...
 
 
@@ -81,7 +81,7 @@ class ClickPublisher:
                 if c.post is not None
             ]
             chunk = ClickChunk(found.source, found.after, found.through, clicks)
-            await asyncio.to_thread(self.feed.publish, chunk)
+            await self.feed.publish(chunk)
             await self.log.note_published(found.through)
 
     def _viewer(self, click: Click) -> int:

@@ -5,6 +5,7 @@ order. The reader commits what was counted; records that come again are counted 
 counts them.
 """
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
@@ -50,7 +51,10 @@ class KafkaClickFeed:
         self._servers, self._topic = servers, topic
         self._producer: KafkaProducer | None = None
 
-    def publish(self, chunk: ClickChunk) -> None:
+    async def publish(self, chunk: ClickChunk) -> None:
+        await asyncio.to_thread(self._publish, chunk)
+
+    def _publish(self, chunk: ClickChunk) -> None:
         try:
             with raising_unavailable(f"the topic {self._topic.name} can't be written"):
                 if self._producer is None:

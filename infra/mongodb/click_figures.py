@@ -6,22 +6,19 @@ how far it reaches are one transaction, so that a chunk which comes again counts
 removes what is older than clicks are kept.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from bson import Int64
-from pymongo import ReadPreference, UpdateOne, WriteConcern
+from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
-from pymongo.errors import PyMongoError
-from pymongo.read_concern import ReadConcern
 
 from api.clicks.click_log import ClicksUnavailable, PostReads
 from api.clicks.click_publisher import ClickChunk, PostClick
 from infra.mongodb.async_database import BlockingDatabase
 from infra.mongodb.connection import WRITE_SECONDS
+from infra.mongodb.database_threads import DatabaseThreads
 from projections.distinct_count import Estimate
 
 QUARTER_MS: Final = 900_000
@@ -29,13 +26,9 @@ QUARTER_MS: Final = 900_000
 
 _DAY_MS: Final = 86_400_000
 _THREADS: Final = 2
-_DURABLE: Final = WriteConcern(w="majority", j=True)
-_SNAPSHOT: Final = ReadConcern("snapshot")
 _COUNTS: Final = ("views", "clicks", "dwells", "dwell_ms")
 _KIND_COUNTS: Final = {"view": "views", "click": "clicks", "dwell": "dwells"}
 _SUMS: Final = {name: {"$sum": f"${name}"} for name in _COUNTS}
-
-T = TypeVar("T")
 
 
 class MongoClickFigures:
@@ -44,15 +37,17 @@ class MongoClickFigures:
 
     def __init__(self, database: BlockingDatabase, days: int) -> None:
         """Figures are kept for so many days."""
-        self._database = database
         self._kept_ms = days * _DAY_MS
         self._posts = database.get_collection("click_posts")
         self._viewers = database.get_collection("click_viewers")
         self._logs = database.get_collection("click_logs")
-        self._threads = ThreadPoolExecutor(_THREADS, "mongo-clicks")
-        self._indexed = False
+        self._threads = DatabaseThreads(
+            database, "the figures of clicks",
+            threads=_THREADS, seconds=WRITE_SECONDS, unavailable=ClicksUnavailable,
+            prepare=self._make_indexes,
+        )  # fmt: skip
 
-    def publish(self, chunk: ClickChunk) -> None:
+    async def publish(self, chunk: ClickChunk) -> None:
         def count(session: ClientSession) -> None:
             log = self._logs.find_one({"_id": chunk.source}, session=session)
             through = 0 if log is None else log["through"]
@@ -70,12 +65,7 @@ class MongoClickFigures:
             if seen := [click for click in new if click.kind == "view"]:
                 self._viewers.bulk_write(self._sightings(seen), ordered=False, session=session)
 
-        try:
-            self._make_indexes()
-            with self._database.client.start_session() as session:
-                session.with_transaction(count, _SNAPSHOT, _DURABLE, ReadPreference.PRIMARY)
-        except PyMongoError as error:
-            raise _unavailable(error) from error
+        await self._threads.transact(count)
 
     async def reads_of_post(self, post: int, quarters: Sequence[range]) -> Sequence[PostReads]:
         def find() -> list[PostReads]:
@@ -89,7 +79,7 @@ class MongoClickFigures:
                 found.append(PostReads(post, *sums))
             return found
 
-        return await self._run_in_thread(find)
+        return await self._threads.run(find)
 
     async def most_read_posts(self, quarters: range, most: int) -> Sequence[PostReads]:
         stages: list[dict[str, Any]] = [
@@ -103,16 +93,16 @@ class MongoClickFigures:
             rows = self._posts.aggregate(stages)
             return [PostReads(row["_id"], *(row[name] for name in _COUNTS)) for row in rows]
 
-        return await self._run_in_thread(find)
+        return await self._threads.run(find)
 
     async def viewers_of_post(self, post: int) -> Estimate:
         return Estimate(
-            await self._run_in_thread(lambda: self._viewers.count_documents({"post": post}))
+            await self._threads.run(lambda: self._viewers.count_documents({"post": post}))
         )
 
     def close(self) -> None:
         """Refuse further calls. The connection stays open: its opener closes it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _additions(self, clicks: Sequence[PostClick]) -> list[UpdateOne]:
         counts: dict[tuple[int, int], dict[str, int]] = {}
@@ -158,22 +148,8 @@ class MongoClickFigures:
         return datetime.fromtimestamp((ms + self._kept_ms) / 1000, UTC)
 
     def _make_indexes(self) -> None:
-        if not self._indexed:
-            self._posts.create_index([("post", 1), ("quarter", 1)])
-            self._posts.create_index([("quarter", 1)])
-            self._viewers.create_index([("post", 1)])
-            for collection in (self._posts, self._viewers):
-                collection.create_index("expires", expireAfterSeconds=0)
-            self._indexed = True
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except (PyMongoError, TimeoutError, RuntimeError) as error:
-            raise _unavailable(error) from error
-
-
-def _unavailable(error: Exception) -> ClicksUnavailable:
-    problem = str(error) or "no answer in time"
-    return ClicksUnavailable(f"the figures of clicks in MongoDB: {problem}")
+        self._posts.create_index([("post", 1), ("quarter", 1)])
+        self._posts.create_index([("quarter", 1)])
+        self._viewers.create_index([("post", 1)])
+        for collection in (self._posts, self._viewers):
+            collection.create_index("expires", expireAfterSeconds=0)

@@ -1,5 +1,6 @@
 """The clicks of all machines, brought together in MongoDB, through a topic where there is Kafka."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +8,7 @@ from contextlib import closing, contextmanager
 from typing import Final
 
 from api.clicks.click_log import ClickError
-from api.clicks.click_publisher import SharedClicks
+from api.clicks.click_publisher import ClickChunk, SharedClicks
 from infra.mongodb.async_database import BlockingDatabase
 from infra.mongodb.click_figures import MongoClickFigures
 from infra.mongodb.connection import WRITE_SECONDS, open_blocking_database
@@ -54,10 +55,17 @@ def project_clicks(
 
     topic = topic_of_clicks(database.name, settings.clicks_days)
     wait = threading.Event()
-    with closing(MongoClickFigures(database, settings.clicks_days)) as figures:
+    with (
+        closing(MongoClickFigures(database, settings.clicks_days)) as figures,
+        asyncio.Runner() as runner,
+    ):
+
+        def count(chunk: ClickChunk) -> None:
+            runner.run(figures.publish(chunk))
+
         while not stopped():
             try:
-                follow_clicks(servers, topic, figures.publish, stopped)
+                follow_clicks(servers, topic, count, stopped)
             except (FeedUnavailable, ClickError) as error:
                 _logger.warning("clicks are counted later: %s", error)
                 wait.wait(RETRY_SECONDS)

@@ -35,7 +35,7 @@ class ChunksInList:
         self.chunks: list[ClickChunk] = []
         self.fails = False
 
-    def publish(self, chunk: ClickChunk) -> None:
+    async def publish(self, chunk: ClickChunk) -> None:
         self.chunks.append(chunk)
         if self.fails:
             raise ClicksUnavailable("no answer")
@@ -126,7 +126,7 @@ async def test_figures_are_those_of_all_machines_and_chunks_that_come_again_coun
         assert await figures.viewers_of_post(1) == Estimate(0)
         assert await figures.reads_of_post(1, DAYS) == [PostReads(1), PostReads(1)]
         for chunk in (*feed.chunks[:2], mixed, *whole_log):
-            figures.publish(chunk)
+            await figures.publish(chunk)
         for post in range(1, 6):
             assert await figures.reads_of_post(post, DAYS) == await whole.reads_of_post(post, DAYS)
             assert await figures.viewers_of_post(post) == await whole.viewers_of_post(post)
