@@ -30,6 +30,7 @@ SECTIONS = {
     "http": "Over HTTP",
     "clicks": "Clicks",
     "images": "Images",
+    "stream": "Live streams",
     "search": "Searching",
     "mission": "The mission's mix",
     "deliveries": "Home timelines",
