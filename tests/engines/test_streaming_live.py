@@ -16,7 +16,8 @@ from infra.settings import Settings
 from tests.support.engines.kafka_topics import fresh_topic
 from tests.support.engines.mongodb_views import fresh_address
 from tests.support.engines.streaming_stack import StreamingStack
-from tests.support.running_server import register_user, running_server, send_request
+from tests.support.running_server import register_user, send_request
+from tests.support.server_processes import running_processes
 from tests.support.starling_program import STARLING
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
@@ -35,12 +36,11 @@ async def next_post(lines: AsyncIterator[str]) -> str:
     raise AssertionError("the stream ended")
 
 
-async def rebuild(stack: StreamingStack) -> None:
+async def rebuild(stack: StreamingStack) -> int:
     process = await asyncio.create_subprocess_exec(
-        STARLING, "projections", "rebuild", "timeline", "posts", "--topic", stack.topic.name,
-        env=stack.profile_environment(),
-    )  # fmt: skip
-    assert await process.wait() == 0
+        STARLING, "projections", "rebuild", "timeline", "posts", env=stack.profile_environment()
+    )
+    return await process.wait()
 
 
 async def test_posts_are_told_once_whatever_is_rebuilt(
@@ -49,27 +49,28 @@ async def test_posts_are_told_once_whatever_is_rebuilt(
     settings = Settings(data=tmp_path / "data", kafka=kafka.address, views=fresh_address(mongodb))
     stack = StreamingStack(settings, fresh_topic(2))
     ensure_topic(kafka.address, stack.topic)
-    with (
-        running_server(settings.data, STARLING_VIEWS=settings.views) as server,
-        stack.running_relay(),
-        stack.running_worker(),
-    ):
-        ada = await register_user(server, "ada")
-        with open_log(settings) as log:
-            await stack.wait_until_projected(log.head())
-        headers = {"Authorization": f"Bearer {ada['token']}"}
-        async with (
-            httpx.AsyncClient(base_url=server, trust_env=False, timeout=60) as client,
-            client.stream("GET", "/v1/stream", headers=headers) as first,
-            client.stream("GET", "/v1/stream", headers=headers) as second,
-        ):
-            told = [stream.aiter_lines() for stream in (first, second)]
-            assert [await anext(lines) for lines in told] == ["retry: 1000"] * 2
-            for text in ("before", "after"):
-                answer = await send_request(
-                    server, "POST", "/v1/posts", ada["token"], json={"text": text}
-                )
-                post = answer.json()["id"]
-                assert [await next_post(lines) for lines in told] == [post] * 2
-                if text == "before":
-                    await rebuild(stack)
+    settings.make_data_folder()
+    async with running_processes(settings.data, listeners=2) as running:
+        running.use_environment(stack.profile_environment())
+        await running.start_api(0)
+        await running.start_api(1)
+        with stack.running_relay(), stack.running_worker():
+            ada = await register_user(running.url(), "ada")
+            with open_log(settings) as log:
+                await stack.wait_until_projected(log.head())
+            headers = {"Authorization": f"Bearer {ada['token']}"}
+            async with (
+                httpx.AsyncClient(trust_env=False, timeout=60) as client,
+                client.stream("GET", f"{running.url(0)}/v1/stream", headers=headers) as first,
+                client.stream("GET", f"{running.url(1)}/v1/stream", headers=headers) as second,
+            ):
+                told = [stream.aiter_lines() for stream in (first, second)]
+                assert [await anext(lines) for lines in told] == ["retry: 1000"] * 2
+                for text in ("before", "after"):
+                    answer = await send_request(
+                        running.url(), "POST", "/v1/posts", ada["token"], json={"text": text}
+                    )
+                    post = answer.json()["id"]
+                    assert [await next_post(lines) for lines in told] == [post] * 2
+                    if text == "before":
+                        assert await rebuild(stack) == 0
