@@ -51,5 +51,5 @@ def test_a_comment_invalidates_itself_and_its_post() -> None:
 
 
 def test_every_projection_with_cached_queries_declares_invalidations() -> None:
-    assert INVALIDATIONS.keys() == {"profiles", "posts", "timeline"}
+    assert INVALIDATIONS.keys() == {"personal_lists", "profiles", "posts", "timeline"}
     assert INVALIDATIONS.keys() <= {one.name for one in ALL_PROJECTIONS}
