@@ -21,7 +21,6 @@ from api.http.middleware import (
     BodyLimit,
     HeadRequests,
     ReportedRequests,
-    TrailingSlashes,
 )
 from api.http.openapi import describe_api
 from api.http.query_tokens import QueryTokenApp
@@ -55,6 +54,7 @@ from api.mastodon import (
 from api.mastodon import (
     timelines as mastodon_timelines,
 )
+from api.mastodon.client_addresses import ClientAddresses
 from api.ports import Ports
 from api.state import ApiState
 from api.v1 import (
@@ -157,7 +157,7 @@ def _middleware(fast_path: bool, traces: bool, media_bytes: int) -> list[Middlew
     return [
         Middleware(ReportedRequests),
         Middleware(HeadRequests),
-        Middleware(TrailingSlashes),
+        Middleware(ClientAddresses),
         Middleware(AnyOriginCors),
         Middleware(LimitedRequests),
         *([Middleware(FastPath, traces)] if fast_path else []),

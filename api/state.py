@@ -10,6 +10,7 @@ from api.http.metrics import RequestMetrics
 from api.http.request_log import RequestLog
 from api.http.streaming_response import OpenStreams
 from api.live.hub import LiveHub
+from api.mastodon.instance_figures import InstanceFigures
 from api.mastodon.status_entities import StatusEntities
 from api.media.media_library import MediaLibrary
 from api.ports import Ports
@@ -25,6 +26,7 @@ class ApiState:
         self.post_views = PostViews(ports)
         self.user_views = UserViews(ports)
         self.statuses = StatusEntities(ports)
+        self.instance_figures = InstanceFigures(ports)
         self.post_views.invalidation_listeners.append(self.statuses.hear_invalidations)
         self.media = MediaLibrary(
             ports.media_store, ports.media_records, ports.image_converter, ports.clock_ms

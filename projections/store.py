@@ -124,6 +124,10 @@ class ReadStore(Protocol):
         """
         ...
 
+    async def count_rows(self, table: Table[Any]) -> int:
+        """How many rows a table has. Cheaper than reading them, but not free."""
+        ...
+
     async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
         """Make the changes and move the partition from `after` to `position`, both or neither.
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from events.hashtags import fold_hashtag
 from projections.pages import PageRequest, read_page
-from projections.store import ReadStore
+from projections.store import BatchReads, IndexScans, ReadStore
 from projections.tables import Key, Table
 from projections.timeline import (
     BY_ACTOR,
@@ -77,6 +77,20 @@ async def read_hashtag_timeline(
     return await _read_visible(
         request, lambda chunk: _posts_chunk(store, HASHTAG_ENTRIES, prefix, BY_TAG, chunk, hidden)
     )
+
+
+async def find_newest_posts(store: ReadStore, users: Collection[int]) -> Mapping[int, int]:
+    """The newest post or comment of each of the users who has one."""
+    rows: list[list[Any]]
+    if isinstance(store, BatchReads):
+        scans = [IndexScans(POST_ENTRIES, (user,), BY_AUTHOR) for user in users]
+        rows = await store.merge_scans(scans, limit=1, descending=True)
+    else:
+        rows = [
+            await store.scan(POST_ENTRIES, (user,), index=BY_AUTHOR, limit=1, descending=True)
+            for user in users
+        ]
+    return {row.author: row.post for found in rows for row in found}
 
 
 async def _read_visible(request: PageRequest, read_chunk: _ReadChunk) -> EntryPage:

@@ -4,14 +4,12 @@
 may compare it. `detail` is for people and says what to do. Status codes live here and nowhere
 below.
 
-At the addresses of the Mastodon client API, errors are JSON objects with the field `error`, since
-its clients take no other media type.
+Addresses whose clients read errors in another form have a renderer of their own in the ASGI scope.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
@@ -51,6 +49,9 @@ FAILURE_KEY: Final = "starling.failure"
 """Of an ASGI scope: why a request failed, for the process's log, which may say more than clients
 learn.
 """
+
+ERROR_RENDERER_KEY: Final = "starling.error_renderer"
+"""Of an ASGI scope: makes responses of `ProblemResponse`s, where they are no problem documents."""
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
@@ -93,43 +94,17 @@ class ProblemResponse(NamedTuple):
             detail=self.detail,
         )
 
-    def response_at(self, path: str) -> Response:
-        """The response as clients of an address read one."""
-        if is_mastodon_path(path):
-            body = msgspec.json.encode({"error": self.mastodon_error})
-            return Response(body, self.status, self.headers, media_type="application/json")
-        return self.response
-
     @property
     def response(self) -> Response:
         """The response with the problem document."""
         body = self.problem.model_dump_json()
         return Response(body, self.status, self.headers, media_type=PROBLEM_MEDIA_TYPE)
 
-    @property
-    def mastodon_error(self) -> str:
-        """What is wrong, in the words that clients compare."""
-        if self.status == 401:
-            return "The access token is invalid"
-        known = _MASTODON_ERRORS.get(self.code, self.detail)
-        return f"Validation failed: {known}" if self.code.startswith("text-") else known
 
-
-_MASTODON_ERRORS: Final = {
-    "not-found": "Not Found",
-    "post-not-found": "Record not found",
-    "user-not-found": "Record not found",
-    "media-not-found": "Record not found",
-    "method-not-allowed": "Method Not Allowed",
-    "scope-missing": "This action is outside the authorized scopes",
-    "text-too-long": "Text character limit of 280 exceeded",
-    "text-empty": "Text can't be blank",
-}
-
-
-def is_mastodon_path(path: str) -> bool:
-    """Whether an address belongs to the Mastodon client API."""
-    return path.startswith(("/api/", "/oauth/"))
+def _render(found: ProblemResponse, scope: Scope) -> Response:
+    """The response as the clients of a request's address read one."""
+    render: Callable[[ProblemResponse], Response] | None = scope.get(ERROR_RENDERER_KEY)
+    return render(found) if render is not None else found.response
 
 
 def title_from_code(code: str) -> str:
@@ -315,7 +290,7 @@ INTERNAL_ERROR: Final = ProblemResponse(
 
 def failure_response(error: Exception, scope: Scope) -> Response:
     """The response to an error of `EXPECTED_ERRORS`; what failed is kept for the process's log."""
-    response = translate_error(error).response_at(scope["path"])
+    response = _render(translate_error(error), scope)
     if response.status_code >= 500:
         scope[FAILURE_KEY] = str(error) or type(error).__name__
     return response
@@ -342,12 +317,12 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return translate_validation_error(error.errors()).response_at(request.scope["path"])
+        return _render(translate_validation_error(error.errors()), request.scope)
 
     async def unexpected(request: Request, error: Exception) -> Response:
         # The framework raises the error again after this response, so that the server logs it.
         # Nor do the middleware see it.
-        response = INTERNAL_ERROR.response_at(request.scope["path"])
+        response = _render(INTERNAL_ERROR, request.scope)
         response.raw_headers += SECURITY_HEADERS
         response.headers["access-control-allow-origin"] = "*"
         return response

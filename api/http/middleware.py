@@ -1,4 +1,4 @@
-"""The ASGI middleware of the API: reports of requests, HEAD, slashes, CORS, the bound on bodies."""
+"""The ASGI middleware of the API: reports of requests, HEAD, CORS, the bound on bodies."""
 
 from collections.abc import Mapping
 from time import perf_counter
@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.errors import FAILURE_KEY, RequestRefused, is_mastodon_path
+from api.http.errors import FAILURE_KEY, RequestRefused
 from api.http.request_log import REQUEST_ID_HEADER, begin_request
 from api.http.security_headers import security_headers
 from api.state import ApiState
@@ -93,24 +93,6 @@ class HeadRequests:
 
         await self._app({**scope, "method": "GET"}, receive_once, send_head)
         await send({"type": "http.response.body", "body": b""})
-
-
-class TrailingSlashes:
-    """The ASGI middleware that takes the slash off the end of the Mastodon API's addresses.
-
-    Clients send it, and a redirect would turn a POST into a GET and drop its token.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        path = scope.get("path", "")
-        if path.endswith("/") and is_mastodon_path(path):
-            scope["path"] = path.rstrip("/")
-            scope["raw_path"] = scope["path"].encode()
-        await self._app(scope, receive, send)
 
 
 class AnyOriginCors:

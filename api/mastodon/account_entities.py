@@ -1,7 +1,7 @@
 """Accounts as Mastodon's entity `Account`: pieces of JSON that are rendered once.
 
-What an account says of itself is kept until its profile changes. The three counts change all the
-time and go in at each reading.
+What an account says of itself is kept until its profile changes. The counts and the day of the last
+post change all the time and go in at each reading.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,11 +15,16 @@ from api.views.cache import IdCache
 from api.views.media import image_url
 from api.views.posts import rfc3339
 from events.ids.snowflake import time_ms
-from projections import followers, posts
+from projections import followers, posts, timeline_lists
 from projections.batch_loader import BatchLoader
 from projections.profiles import PROFILES, ProfileRow, pictures_of
 
 CACHED_ACCOUNTS: Final = 20_000
+
+
+_COUNTS: Final = (
+    b',"followers_count":%d,"following_count":%d,"statuses_count":%d,"last_status_at":%s}'
+)
 
 
 class AccountPieces(NamedTuple):
@@ -36,6 +41,8 @@ class AccountEntities:
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
+        self._last_days: dict[int, tuple[int, str]] = {}
+        """By user: how many posts they had, and the day of the newest one."""
         self.cache = IdCache(CACHED_ACCOUNTS, BatchLoader(self._fetch))
 
     async def handles(self, users: Collection[int]) -> dict[int, str]:
@@ -54,16 +61,40 @@ class AccountEntities:
         store = self._ports.views.current_store
         follows = await followers.count_follows(store("followers"), there)
         authored = await posts.count_authored_posts(store("posts"), there)
+        days = await self._read_last_days(authored)
         rendered = {}
         for user in there:
             their_followers, following = follows.get(user, (0, 0))
-            counts = b',"followers_count":%d,"following_count":%d,"statuses_count":%d}' % (
+            rendered[user] = pieces[user].head + _COUNTS % (
                 max(0, their_followers),
                 max(0, following),
                 max(0, authored.get(user, 0)),
+                b'"%s"' % days[user].encode() if user in days else b"null",
             )
-            rendered[user] = pieces[user].head + counts
         return rendered
+
+    async def _read_last_days(self, authored: Mapping[int, int]) -> Mapping[int, str]:
+        """The day of the newest post of each user who has one.
+
+        It is read anew when the number of a user's posts has changed.
+        """
+        known = self._last_days
+        unknown = [
+            user
+            for user, count in authored.items()
+            if count > 0 and known.get(user, (0, ""))[0] != count
+        ]
+        if unknown:
+            if len(known) + len(unknown) > CACHED_ACCOUNTS:
+                known.clear()
+                unknown = [user for user, count in authored.items() if count > 0]
+            store = self._ports.views.current_store("timeline")
+            newest = await timeline_lists.find_newest_posts(store, unknown)
+            for user, post in newest.items():
+                known[user] = (authored[user], rfc3339(time_ms(post))[:10])
+        return {
+            user: known[user][1] for user, count in authored.items() if count > 0 and user in known
+        }
 
     async def render_list(self, users: Collection[int]) -> bytes:
         """Those of the accounts that there are, as an array in the order given."""
@@ -109,7 +140,6 @@ class AccountEntities:
             "noindex": False,
             "hide_collections": False,
             "created_at": rfc3339(time_ms(row.user)),
-            "last_status_at": None,
             "emojis": [],
             "fields": [],
         }

@@ -1,6 +1,6 @@
 """What a server says of itself: `instance` in both versions, and nodeinfo."""
 
-from importlib.metadata import version
+from importlib.metadata import metadata, version
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from api.mastodon.client_request import entity
 from api.mastodon.pictures import HEADER_PATH
 from api.media.media_library import MAX_ALT_LENGTH
+from api.media.media_store import MAX_PIXELS
 from api.ports import Ports
 from api.state import CurrentState
 from commands.post import MAX_MEDIA
@@ -22,7 +23,15 @@ API_VERSIONS: Final = {"mastodon": 1, "starling": 1}
 IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _TITLE: Final = "Starling"
 _ABOUT: Final = "A social feed."
-_SOURCE: Final = "https://github.com/starling/starling"
+_SOURCE: Final = next(
+    (
+        given.partition(", ")[2]
+        for given in metadata("starling-feed").get_all("Project-URL") or ()
+        if given.lower().startswith("source,")
+    ),
+    "",
+)
+"""Where the program's source is, if its distribution says so."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -50,7 +59,7 @@ def _configuration(ports: Ports) -> dict[str, Any]:
             "supported_mime_types": IMAGE_TYPES,
             "description_limit": MAX_ALT_LENGTH,
             "image_size_limit": ports.media_bytes,
-            "image_matrix_limit": 40_000_000,
+            "image_matrix_limit": MAX_PIXELS,
             "video_size_limit": 0,
             "video_frame_rate_limit": 0,
             "video_matrix_limit": 0,
@@ -68,6 +77,7 @@ def _configuration(ports: Ports) -> dict[str, Any]:
 async def instance_v1(state: CurrentState) -> Response:
     """The entity `V1::Instance`."""
     base_url = state.ports.base_url
+    figures = await state.instance_figures.read()
     return entity(
         {
             "uri": domain_of(base_url),
@@ -77,7 +87,11 @@ async def instance_v1(state: CurrentState) -> Response:
             "email": f"admin@{urlsplit(base_url).hostname}",
             "version": MASTODON_VERSION,
             "urls": {"streaming_api": streaming_url(base_url)},
-            "stats": {"user_count": 0, "status_count": 0, "domain_count": 0},
+            "stats": {
+                "user_count": figures.users,
+                "status_count": figures.posts,
+                "domain_count": 0,
+            },
             "thumbnail": base_url + HEADER_PATH,
             "languages": ["en"],
             "registrations": True,
@@ -94,6 +108,7 @@ async def instance_v1(state: CurrentState) -> Response:
 async def instance_v2(state: CurrentState) -> Response:
     """The entity `Instance`."""
     base_url = state.ports.base_url
+    figures = await state.instance_figures.read()
     more = {
         "urls": {"streaming": streaming_url(base_url)},
         "vapid": {"public_key": ""},
@@ -104,9 +119,9 @@ async def instance_v2(state: CurrentState) -> Response:
             "domain": domain_of(base_url),
             "title": _TITLE,
             "version": MASTODON_VERSION,
-            "source_url": _SOURCE,
+            "source_url": _SOURCE or base_url,
             "description": _ABOUT,
-            "usage": {"users": {"active_month": 0}},
+            "usage": {"users": {"active_month": figures.active_month}},
             "thumbnail": {"url": base_url + HEADER_PATH},
             "icon": [],
             "languages": ["en"],
@@ -129,6 +144,7 @@ async def nodeinfo_links(state: CurrentState) -> Response:
 @router.get("/nodeinfo/2.0")
 async def nodeinfo(state: CurrentState) -> Response:
     """What software this is. Clients look for the name of the one whose API is here."""
+    figures = await state.instance_figures.read()
     return entity(
         {
             "version": "2.0",
@@ -136,7 +152,10 @@ async def nodeinfo(state: CurrentState) -> Response:
             "protocols": [],
             "services": {"inbound": [], "outbound": []},
             "openRegistrations": True,
-            "usage": {"users": {}},
+            "usage": {
+                "users": {"total": figures.users, "activeMonth": figures.active_month},
+                "localPosts": figures.posts,
+            },
             "metadata": {"upstream": {"name": "mastodon"}},
         }
     )

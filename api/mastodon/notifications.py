@@ -15,7 +15,7 @@ from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.notifications import count_unread_notifications, notifications_page
-from api.views.posts import SinglePost, rfc3339
+from api.views.posts import rfc3339
 from commands.notifications import DismissNotifications
 from events.ids.snowflake import parse_decimal
 from projections.notifications import NOTIFICATION_KINDS, NotificationEntry, notification_ms
@@ -123,10 +123,10 @@ async def render_notifications(
 ) -> list[bytes]:
     """Those of the notifications whose account and post are still there, each as JSON."""
     accounts = await state.statuses.accounts.render({one.actor for one in found})
+    posts = await state.statuses.render_posts({one.post for one in found if one.post}, reader)
     rendered = []
     for one in found:
-        posts = await state.statuses.render((SinglePost(one.post),), reader) if one.post else []
-        if one.actor not in accounts or (one.post and not posts):
+        if one.actor not in accounts or (one.post and one.post not in posts):
             continue
         head: dict[str, Any] = {
             "id": str(one.id),
@@ -134,7 +134,7 @@ async def render_notifications(
             "created_at": rfc3339(notification_ms(one.id)),
             "group_key": f"ungrouped-{one.id}",
         }
-        status = b',"status":' + posts[0] if posts else b""
+        status = b',"status":' + posts[one.post] if one.post else b""
         account = b',"account":' + accounts[one.actor]
         rendered.append(encode_json(head)[:-1] + account + status + b"}")
     return rendered

@@ -14,6 +14,7 @@ from api.mastodon.client_request import entity
 from api.mastodon.discoveries import tag_entity
 from api.mastodon.instance import domain_of
 from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, reads
+from api.search.account_search import find_accounts
 from api.search.search_words import query_words
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
@@ -21,7 +22,6 @@ from events.hashtags import fold_hashtag
 from events.ids.snowflake import parse_decimal
 from projections.home.viewer import read_relations
 from projections.pages import PageRequest
-from projections.profiles import find_by_handle
 
 _MOST: Final = 40
 _MOST_SKIPPED: Final = 160
@@ -89,12 +89,11 @@ async def search_accounts(
 
 async def _find_users(state: ApiState, query: str, viewer: int, limit: int) -> list[int]:
     """Accounts, the one whose handle or address is the query first."""
-    called = await _user_at(state, query)
     words = [] if _is_address(query) else query_words(_local_name(state, query))
-    found = await state.ports.search.index.find_users(words, PageRequest(limit)) if words else []
+    handle = _handle_in(state, query)
+    found = await find_accounts(state.ports, handle, words, PageRequest(limit))
     blocked = await blocked_users(state, viewer)
-    users = dict.fromkeys([*([called] if called else []), *found])
-    return [user for user in users if user not in blocked][:limit]
+    return [user for user in found.users if user not in blocked][:limit]
 
 
 async def _find_posts(state: ApiState, query: str, viewer: int, limit: int) -> list[int]:
@@ -130,15 +129,12 @@ def _local_name(state: ApiState, query: str) -> str:
     return name if domain.lower() == domain_of(state.ports.base_url).lower() else query
 
 
-async def _user_at(state: ApiState, query: str) -> int | None:
-    """The account whose handle, or the address of whose page, is the query."""
+def _handle_in(state: ApiState, query: str) -> str:
+    """The handle that a query is, or whose page's address it is; empty for other addresses."""
+    if not _is_address(query):
+        return _local_name(state, query)
     page = f"{state.ports.base_url}/@"
-    if _is_address(query) and not query.startswith(page):
-        return None
-    handle = query.removeprefix(page) if _is_address(query) else _local_name(state, query)
-    store = state.ports.views.current_store("profiles")
-    row = await find_by_handle(store, handle.removeprefix("@").lower()) if handle else None
-    return row.user if row is not None else None
+    return query.removeprefix(page) if query.startswith(page) else ""
 
 
 def _post_at(state: ApiState, address: str) -> int | None:

@@ -17,7 +17,7 @@ from api.mastodon.media_entities import media_attachment, shown_media
 from api.ports import Ports
 from api.schemas import encode_json
 from api.views.cache import IdCache
-from api.views.posts import PageEntry, rfc3339
+from api.views.posts import PageEntry, SinglePost, rfc3339
 from commands.text import find_entities
 from events.hashtags import fold_hashtag
 from events.ids.snowflake import time_ms
@@ -97,6 +97,16 @@ class StatusEntities:
 
     async def render(self, entries: Sequence[PageEntry], viewer: int) -> list[bytes]:
         """The posts and retweets that there are, each as JSON."""
+        return [json for _, json in await self._render_entries(entries, viewer)]
+
+    async def render_posts(self, posts: Collection[int], viewer: int) -> dict[int, bytes]:
+        """Those of the posts that there are, as JSON."""
+        rendered = await self._render_entries([SinglePost(post) for post in posts], viewer)
+        return {entry.post: json for entry, json in rendered}
+
+    async def _render_entries(
+        self, entries: Sequence[PageEntry], viewer: int
+    ) -> list[tuple[PageEntry, bytes]]:
         ids = list(dict.fromkeys(entry.post for entry in entries))
         pieces = await self._cache.get(ids)
         users = {one.author for one in pieces.values()}
@@ -104,7 +114,7 @@ class StatusEntities:
         accounts = await self.accounts.render(users)
         handles = await self.accounts.handles(users)
         endings = await self._endings(viewer, pieces)
-        rendered = []
+        rendered: list[tuple[PageEntry, bytes]] = []
         for entry in entries:
             one = pieces.get(entry.post)
             if one is None or one.author not in accounts:
@@ -119,7 +129,7 @@ class StatusEntities:
                 head = self._head(id, entry.post, handles[one.author])
                 account = accounts[entry.retweeter]
                 status = head + account + b',"reblog":' + status + one.tail + end
-            rendered.append(status)
+            rendered.append((entry, status))
         return rendered
 
     def _head(self, id: int, post: int, handle: str) -> bytes:

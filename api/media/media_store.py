@@ -27,6 +27,9 @@ class ImageConverter(Protocol):
         ...
 
 
+MAX_PIXELS: Final = 40_000_000
+"""Of all frames of an image together: 160 MB while it is decoded."""
+
 THUMBNAIL_TYPE: Final = "image/webp"
 THUMBNAIL_SIDE: Final = 400
 """Pixels that a thumbnail is wide or high, at most."""

@@ -19,6 +19,7 @@ from api.http.request import (
 from api.http.route import ApiRoute
 from api.http.tokens import Viewer
 from api.schemas import ApiModel, Count, Post, User
+from api.search.account_search import find_accounts
 from api.search.search_words import query_words
 from api.state import ApiState, CurrentState
 from api.v1.posts import POST_VIEWS, posts_page
@@ -106,24 +107,11 @@ async def _find_posts(state: ApiState, query: str, page: Page, viewer: int) -> R
 
 
 async def _find_users(state: ApiState, query: str, page: Page, viewer: int) -> Response:
-    index = state.ports.search.index
-    found = await index.find_users(_words(query), page.request)
-    best = await _user_called(state, query)
-    users = [user for user in found if user != best]
-    if best and page.request.max_id is None and page.request.lower_bound is None:
-        users.insert(0, best)
+    users, cursors = await find_accounts(state.ports, query, _words(query), page.request)
     blocked = await blocked_users(state, viewer)
     visible = [user for user in users if user not in blocked][: page.request.limit]
     body = await state.user_views.render_page(visible, viewer)
-    return json_response(body, headers=page.link_header(found))
-
-
-async def _user_called(state: ApiState, query: str) -> int | None:
-    """The account whose handle is the query."""
-    handle = query.strip().removeprefix("@").lower()
-    first = await state.ports.search.index.complete_handle(handle, 1) if handle else ()
-    found = await state.user_views.get_users(first, 0)
-    return int(found[0].id) if found and found[0].handle == handle else None
+    return json_response(body, headers=page.link_header(cursors))
 
 
 async def _find_hashtags(state: ApiState, query: str, page: Page, viewer: int) -> Response:

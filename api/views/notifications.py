@@ -88,17 +88,14 @@ async def shown_notifications(
     edges = await state.ports.views.current_store("timeline").get_many(
         FOLLOW_GRAPH.edges, {(reader, one.actor) for one in found if one.kind == FOLLOW}
     )
-    shown: list[NotificationEntry] = []
-    for one in found:
-        if one.actor in hidden or not await state.post_views.is_active(one.actor):
-            continue
-        if one.kind == FOLLOW:
-            there = (reader, one.actor) in edges
-        else:
-            there = await state.post_views.post_exists(one.post)
-        if there:
-            shown.append(one)
-    return shown
+    active = await state.post_views.active_users({one.actor for one in found}) - hidden
+    posts = await state.post_views.render_posts({one.post for one in found if one.post}, 0)
+    return [
+        one
+        for one in found
+        if one.actor in active
+        and (one.post in posts if one.kind != FOLLOW else (reader, one.actor) in edges)
+    ]
 
 
 async def render_notifications(
@@ -107,10 +104,11 @@ async def render_notifications(
     """Notifications as a JSON array; those up to `read` are read."""
     users = await state.user_views.get_users(list({one.actor for one in found}), reader)
     by_id = {int(user.id): user for user in users}
+    posts = await state.post_views.render_posts({one.post for one in found if one.post}, reader)
     parts: list[bytes] = []
     for one in found:
         user = by_id.get(one.actor)
-        post = await state.post_views.render_post(one.post, reader) if one.post else None
+        post = posts.get(one.post)
         if user is None or (one.post and post is None):
             continue  # deleted just now
         head = {

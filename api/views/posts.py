@@ -139,12 +139,17 @@ class PostViews:
 
     async def is_active(self, user: int) -> bool:
         """Whether the views know a user whose account was not deleted."""
-        author = (await self._author_cache.get((user,))).get(user)
-        return author is not None and not author.deleted
+        return user in await self.active_users((user,))
+
+    async def active_users(self, users: Collection[int]) -> set[int]:
+        """Those of the users whom the views know and whose account was not deleted."""
+        authors = await self._author_cache.get(users)
+        return {user for user, author in authors.items() if not author.deleted}
 
     async def render_page(self, entries: Sequence[PageEntry], viewer: int) -> bytes:
         """The posts of a page as a JSON array; those deleted meanwhile are left out."""
-        return b"[" + b",".join(await self._render_entries(entries, viewer)) + b"]"
+        rendered = await self._render_entries(entries, viewer)
+        return b"[" + b",".join([json for _, json in rendered]) + b"]"
 
     async def post_exists(self, post: int) -> bool:
         """Whether there is such a post."""
@@ -159,8 +164,12 @@ class PostViews:
 
     async def render_post(self, post: int, viewer: int) -> bytes | None:
         """A post as JSON, or None where there is none."""
-        rendered = await self._render_entries((SinglePost(post),), viewer)
-        return rendered[0] if rendered else None
+        return (await self.render_posts((post,), viewer)).get(post)
+
+    async def render_posts(self, posts: Collection[int], viewer: int) -> dict[int, bytes]:
+        """Those of the posts that there are, as JSON."""
+        rendered = await self._render_entries([SinglePost(post) for post in posts], viewer)
+        return {entry.post: json for entry, json in rendered}
 
     async def render_created(self, outcome: CommandOutcome) -> bytes:
         """A post as it was when it was created: the views may not have it yet."""
@@ -206,7 +215,9 @@ class PostViews:
             raise NotFound("post-not-found", f"there is no post {outcome.id}; check the id")
         return event
 
-    async def _render_entries(self, entries: Sequence[PageEntry], viewer: int) -> list[bytes]:
+    async def _render_entries(
+        self, entries: Sequence[PageEntry], viewer: int
+    ) -> list[tuple[PageEntry, bytes]]:
         ids = [entry.post for entry in entries]
         pieces = await self._post_cache.get(ids)
         if len(pieces) < len(ids):
@@ -217,7 +228,7 @@ class PostViews:
         if len(authors) < len(users):
             authors |= await self._await_authors(users - authors.keys())
         marks = await self._marks_cache.get(viewer, ids) if viewer else None
-        rendered: list[bytes] = []
+        rendered: list[tuple[PageEntry, bytes]] = []
         for entry in entries:
             piece = pieces.get(entry.post)
             if piece is None or authors[piece.author].deleted:
@@ -225,7 +236,8 @@ class PostViews:
             end = _PLAIN_ENDING if marks is None else marks[entry.post]
             if entry.retweeter is not None:
                 end = b',"retweeted_by":' + authors[entry.retweeter].json + end
-            rendered.append(piece.head + authors[piece.author].json + piece.tail + end)
+            json = piece.head + authors[piece.author].json + piece.tail + end
+            rendered.append((entry, json))
         return rendered
 
     async def _await_posts(self, ids: Collection[int]) -> Mapping[int, PostPieces]:

@@ -17,10 +17,8 @@ import blurhash
 from PIL import GifImagePlugin, Image, ImageCms, ImageSequence, UnidentifiedImageError
 
 from api.media.errors import ImageRefused
-from api.media.media_store import THUMBNAIL_SIDE, ConvertedImage
+from api.media.media_store import MAX_PIXELS, THUMBNAIL_SIDE, ConvertedImage
 
-MAX_PIXELS: Final = 40_000_000
-"""Of all frames together: 160 MB while it is decoded."""
 MAX_SIDE: Final = 16_383
 """What WebP can have."""
 MAX_FRAMES: Final = 500

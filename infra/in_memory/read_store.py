@@ -147,6 +147,10 @@ class MemoryReadStore:
             found.reverse()
         return [memory_table.rows[place[-1]] for place in found[:limit]]
 
+    async def count_rows(self, table: Table[Any]) -> int:
+        self._require_open()
+        return len(self._memory_tables[table].rows)
+
     async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
         stored = await self.read_checkpoint(partition)
         if stored >= position:

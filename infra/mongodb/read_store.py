@@ -262,6 +262,11 @@ class MongoReadStore:
             found[document.pop(_PIPELINE_FIELD)].append(document)
         return found
 
+    async def count_rows(self, table: Table[Any]) -> int:
+        """How many rows a table has, as its collection's metadata say."""
+        collection = self._tables[table].collection
+        return int(await self._read_in_time(collection.estimated_document_count()))
+
     async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
         """Make the changes and move the position, in one transaction; see the port.
 

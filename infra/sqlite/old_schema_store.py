@@ -84,6 +84,10 @@ class OldSchemaStore(SqliteReadStore):
         )
         return self._readable_rows(table, rows)
 
+    async def count_rows(self, table: Table[Any]) -> int:
+        self._require_readable(table.name)
+        return await super().count_rows(table)
+
     def _readable_rows(self, table: Table[Row] | CounterTable[Row], rows: list[Row]) -> list[Row]:
         row_type = self._partial_row_types.get(table)
         return rows if row_type is None else [tuple.__new__(row_type, row) for row in rows]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from infra.sqlite.read_only_files import reading_address
-from infra.sqlite.table_statements import TableStatements
+from infra.sqlite.table_statements import TableStatements, quote_identifier
 from projections.store import Changes, StoreError, StoreUnavailable, WriterSuperseded
 from projections.tables import CounterTable, Key, Row, Table
 
@@ -160,6 +160,10 @@ class SqliteReadStore:
         )
         row_type, new_row = table.row_type, tuple.__new__
         return [new_row(row_type, row) for row in self._fetch_rows(sql, parameters)]
+
+    async def count_rows(self, table: Table[Any]) -> int:
+        sql = f"SELECT count(*) FROM {quote_identifier(table.name)}"
+        return int(self._fetch_rows(sql, ())[0][0])
 
     async def apply(self, changes: Changes, after: int, position: int, partition: int = 0) -> bool:
         try:

@@ -64,6 +64,13 @@ async def test_get_many_takes_any_number_of_keys(store: ReadStore, many: int) ->
     assert found == {(n,): Single(n) for n in range(many)}
 
 
+async def test_rows_are_counted(store: ReadStore) -> None:
+    assert await store.count_rows(SINGLES) == 0
+    await store.apply(put_changes(SINGLES, [Single(n) for n in range(5)]), 0, 1)
+    await store.apply(delete_changes(SINGLES, (0,), (1,)), 1, 2)
+    assert await store.count_rows(SINGLES) == 3
+
+
 async def test_a_put_replaces_the_row_with_its_key(store: ReadStore) -> None:
     await store.apply(put_changes(SINGLES, [Single(1, 7, "old"), Single(2, 7, "other")]), 0, 1)
     await store.apply(put_changes(SINGLES, [Single(1, None, "new")]), 1, 2)

@@ -101,6 +101,41 @@ async def test_a_server_describes_itself(stranger: httpx.AsyncClient) -> None:
     assert (await stranger.get(info)).json()["metadata"]["upstream"]["name"] == "mastodon"
 
 
+async def test_a_server_counts_what_there_is(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    for text in ("one", "two"):
+        await ada.create_post(text)
+    gone = await bob.create_post("three")
+    await bob.send_command("DELETE", f"/v1/posts/{gone}")
+    await bob.send_command("DELETE", "/v1/users/me")
+    found = await ada.get_json("/api/v1/instance")
+    assert found["stats"] == {"user_count": 1, "status_count": 2, "domain_count": 0}
+    usage = (await ada.get_json("/api/v2/instance"))["usage"]
+    assert usage == {"users": {"active_month": 2}}
+    await ada.create_post("four")
+    kept = await ada.get_json("/api/v1/instance")
+    assert kept["stats"]["status_count"] == 2
+    world.clock.sleep(600)
+    again = await ada.get_json("/nodeinfo/2.0")
+    assert again["usage"]["localPosts"] == 3
+
+
+async def test_an_account_says_when_it_posted_last(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    path = f"/api/v1/accounts/{ada.id}"
+    assert (await ada.get_json(path))["last_status_at"] is None
+    await ada.create_post("one")
+    first = (await ada.get_json(path))["last_status_at"]
+    assert re.fullmatch(r"2026-\d\d-\d\d", first)
+    world.clock.sleep(3 * 86_400)
+    second = await ada.create_post("two")
+    assert (await ada.get_json(path))["last_status_at"] > first
+    await ada.send_command("DELETE", f"/v1/posts/{second}")
+    found = await ada.get_json(path)
+    check_entity("Account", found)
+    assert found["last_status_at"] == first
+
+
 async def test_what_there_is_none_of_is_an_empty_list(world: ApiWorld) -> None:
     ada = await register_user(world, "ada")
     for path in ("v1/lists", "v2/filters", "v1/custom_emojis", "v1/conversations", "v1/trends"):
