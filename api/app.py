@@ -32,7 +32,9 @@ from api.mastodon import (
 from api.mastodon import (
     discoveries,
     empty_lists,
+    grouped_notifications,
     instance,
+    markers,
     pictures,
     relationships,
     status_marks,
@@ -98,7 +100,8 @@ RESOURCES: Final = (
 
 MASTODON_FACE: Final = (
     instance, relationships, mastodon_search, mastodon_accounts, statuses, status_marks,
-    mastodon_timelines, mastodon_notifications, mastodon_personal_lists, mastodon_media,
+    mastodon_timelines, grouped_notifications, mastodon_notifications, markers,
+    mastodon_personal_lists, mastodon_media,
     discoveries, empty_lists, pictures, streaming,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""

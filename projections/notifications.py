@@ -136,6 +136,11 @@ def notification_ms(id: int) -> int:
     return id // _SEQUENCES + EPOCH_MS
 
 
+def first_notification_at(ms: int) -> int:
+    """The least id that a notification of that time (Unix ms), or of later, can have."""
+    return (ms - EPOCH_MS) * _SEQUENCES
+
+
 class NotificationsProjection:
     """Keeps what users are notified of, and what of it they read and dismissed."""
 

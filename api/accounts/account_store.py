@@ -5,6 +5,7 @@ its user; a user without one (imported, say) can't sign in. API processes and `s
 write accounts; the adapters are in `infra.sqlite` and `infra.mongodb`.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 
@@ -15,6 +16,16 @@ class AccountRecord(NamedTuple):
     email: str | None
     password_hash: str | None
     created_ms: int
+
+
+class TimelineMarker(NamedTuple):
+    """How far a user read a timeline, by the id of an entry."""
+
+    last_read: int
+    version: int
+    """How often it was moved."""
+    updated_ms: int
+    """When it was moved last, in Unix ms."""
 
 
 class AccountStore(Protocol):
@@ -50,6 +61,18 @@ class AccountStore(Protocol):
 
     async def opted_out_of_clicks(self, user: int) -> bool:
         """Whether a user doesn't want clicks to be recorded."""
+        ...
+
+    async def read_markers(self, user: int) -> Mapping[str, TimelineMarker]:
+        """How far a user read each timeline, by the names that `move_marker` was given."""
+        ...
+
+    async def move_marker(
+        self, user: int, timeline: str, last_read: int, now_ms: int
+    ) -> TimelineMarker:
+        """Remember how far a user read a timeline; `remove` forgets it. Of two processes that move
+        one at once, the later one's holds, and both have counted. Durable on return.
+        """
         ...
 
     def close(self) -> None:

@@ -5,19 +5,23 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from api.http.request import Commands
-from api.http.tokens import Reader
+from api.http.request import Commands, hidden_users
+from api.http.tokens import Reader, Viewer
 from api.mastodon.client_pages import clamped_limit
 from api.mastodon.client_request import AccountSubject, entity, run_seen
 from api.mastodon.content import hashtag_url
 from api.state import ApiState, CurrentState
+from api.views.posts import SinglePost
 from commands.dismissal import DismissRecommendation
 from events.ids.snowflake import parse_decimal
 from projections import trending
 from projections.recommended_users import recommend_users
+from projections.trending_posts import find_trending_posts
 
 _DAY_MS: Final = 86_400_000
 _SHOWN_DAYS: Final = 7
+_MOST_TRENDING: Final = 200
+_MOST_SKIPPED: Final = 160
 
 router = APIRouter(prefix="/api", include_in_schema=False)
 
@@ -55,6 +59,20 @@ async def trends(request: Request, state: CurrentState) -> Response:
     return entity(
         [tag_entity(one.tag, base_url, tag_history(one.history, now_ms)) for one in found[skipped:]]
     )
+
+
+@router.get("/v1/trends/statuses")
+async def trending_statuses(request: Request, viewer: Viewer, state: CurrentState) -> Response:
+    """Posts that many favourite and reblog just now."""
+    limit = clamped_limit(request.query_params.get("limit"), 20, 40)
+    skipped = min(parse_decimal(request.query_params.get("offset", "")) or 0, _MOST_SKIPPED)
+    store = state.ports.views.current_store
+    now_ms = state.ports.clock_ms()
+    found = await find_trending_posts(store("timeline"), store("posts"), now_ms, _MOST_TRENDING)
+    hidden = await hidden_users(state, viewer)
+    entries = [SinglePost(post) for post in found]
+    shown = await state.post_views.exclude_authors(entries, hidden)
+    return entity(await state.statuses.render_list(shown[skipped : skipped + limit], viewer))
 
 
 async def _suggested(state: ApiState, reader: int, request: Request) -> list[bytes]:

@@ -19,6 +19,7 @@ OWN_LISTS: Final = (
     "v1/scheduled_statuses",
     "v1/domain_blocks",
     "v1/endorsements",
+    "v1/timelines/link",
 )
 """Lists of a signed-in user."""
 

@@ -16,9 +16,9 @@ from commands.post import MAX_MEDIA
 from commands.text import LINK_LENGTH, MAX_TEXT_LENGTH
 
 PROGRAM_VERSION: Final = version("starling-feed")
-MASTODON_VERSION: Final = f"4.2.0 (compatible; Starling {PROGRAM_VERSION})"
+MASTODON_VERSION: Final = f"4.3.0 (compatible; Starling {PROGRAM_VERSION})"
 """The version of Mastodon whose client API is here: clients leave out what is newer."""
-API_VERSIONS: Final = {"mastodon": 1, "starling": 1}
+API_VERSIONS: Final = {"mastodon": 2, "starling": 1}
 
 IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _TITLE: Final = "Starling"

@@ -18,16 +18,23 @@ from api.views.notifications import count_unread_notifications, notifications_pa
 from api.views.posts import rfc3339
 from commands.notifications import DismissNotifications
 from events.ids.snowflake import parse_decimal
-from projections.notifications import NOTIFICATION_KINDS, NotificationEntry, notification_ms
+from projections.notifications import (
+    MENTION,
+    NOTIFICATION_KINDS,
+    NotificationEntry,
+    notification_ms,
+)
 from projections.pages import PageRequest
 
-_TYPES: Final = {
+NOTIFICATION_TYPES: Final = {
     "mention": "mention",
     "like": "favourite",
     "retweet": "reblog",
     "follow": "follow",
 }
 """Mastodon's names of our kinds."""
+GROUP_MS: Final = 12 * 3_600_000
+"""Notifications of a kind, of the same post, within this long, are a group."""
 _VIEWS: Final = ("notifications",)
 
 router = APIRouter(prefix="/api/v1/notifications", include_in_schema=False)
@@ -46,8 +53,8 @@ class WantedNotifications(ClientParameters):
         return [
             kind
             for kind in NOTIFICATION_KINDS
-            if (not self.types or _TYPES[kind] in self.types)
-            and _TYPES[kind] not in self.exclude_types
+            if (not self.types or NOTIFICATION_TYPES[kind] in self.types)
+            and NOTIFICATION_TYPES[kind] not in self.exclude_types
         ]
 
 
@@ -118,6 +125,14 @@ def _no_such_notification(id: str) -> RequestRefused:
     return RequestRefused(404, "not-found", f"there is no notification {id[:40]} (any more)")
 
 
+def group_key(one: NotificationEntry) -> str:
+    """What notifications of one group have in common. A mention stands for itself."""
+    if one.kind == MENTION:
+        return f"ungrouped-{one.id}"
+    name, bucket = NOTIFICATION_TYPES[one.kind], notification_ms(one.id) // GROUP_MS
+    return f"{name}-{one.post}-{bucket}" if one.post else f"{name}-{bucket}"
+
+
 async def render_notifications(
     state: ApiState, reader: int, found: Sequence[NotificationEntry]
 ) -> list[bytes]:
@@ -130,9 +145,9 @@ async def render_notifications(
             continue
         head: dict[str, Any] = {
             "id": str(one.id),
-            "type": _TYPES[one.kind],
+            "type": NOTIFICATION_TYPES[one.kind],
             "created_at": rfc3339(notification_ms(one.id)),
-            "group_key": f"ungrouped-{one.id}",
+            "group_key": group_key(one),
         }
         status = b',"status":' + posts[one.post] if one.post else b""
         account = b',"account":' + accounts[one.actor]

@@ -8,11 +8,13 @@ Registration and sign-in hash a password in a thread, which takes a hundred time
 MongoDB; so threads ask it, too, and the accounts are independent of any event loop.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from api.accounts.account_store import AccountRecord
+from api.accounts.account_store import AccountRecord, TimelineMarker
 from api.accounts.errors import AccountsUnavailable, EmailTaken
 from infra.mongodb.async_database import BlockingDatabase
 from infra.mongodb.connection import READ_SECONDS
@@ -27,6 +29,7 @@ class MongoAccounts:
     def __init__(self, database: BlockingDatabase) -> None:
         self._accounts = database.get_collection("accounts", write_concern=DURABLE)
         self._opt_outs = database.get_collection("click_opt_outs", write_concern=DURABLE)
+        self._markers = database.get_collection("timeline_markers", write_concern=DURABLE)
         self._threads = DatabaseThreads(
             database, "the accounts",
             threads=_THREADS, seconds=READ_SECONDS, unavailable=AccountsUnavailable,
@@ -56,6 +59,7 @@ class MongoAccounts:
         """Erase the account of a user; no error where there is none."""
         await self._threads.run(lambda: self._accounts.delete_one({"_id": user}))
         await self.opt_out_of_clicks(user, False)
+        await self._threads.run(lambda: self._markers.delete_one({"_id": user}))
 
     async def opt_out_of_clicks(self, user: int, out: bool) -> None:
         """Remember whether a user doesn't want clicks to be recorded."""
@@ -71,6 +75,31 @@ class MongoAccounts:
     async def opted_out_of_clicks(self, user: int) -> bool:
         """Whether a user doesn't want clicks to be recorded."""
         return await self._threads.run(lambda: self._opt_outs.find_one({"_id": user})) is not None
+
+    async def read_markers(self, user: int) -> Mapping[str, TimelineMarker]:
+        """How far a user read each timeline."""
+        found = await self._threads.run(lambda: self._markers.find_one({"_id": user})) or {}
+        return {
+            name: TimelineMarker(marker["last_read"], marker["version"], marker["updated"])
+            for name, marker in found.items()
+            if name != "_id"
+        }
+
+    async def move_marker(
+        self, user: int, timeline: str, last_read: int, now_ms: int
+    ) -> TimelineMarker:
+        """Remember how far a user read a timeline."""
+        change = {
+            "$set": {f"{timeline}.last_read": last_read, f"{timeline}.updated": now_ms},
+            "$inc": {f"{timeline}.version": 1},
+        }
+        found = await self._threads.run(
+            lambda: self._markers.find_one_and_update(
+                {"_id": user}, change, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        )
+        assert found is not None  # it was put, if it was not there
+        return TimelineMarker(last_read, found[timeline]["version"], now_ms)
 
     def close(self) -> None:
         """Refuse further calls. The connection stays open: its opener closes it."""

@@ -9,11 +9,11 @@ account would be gone.
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from api.accounts.account_store import AccountRecord
+from api.accounts.account_store import AccountRecord, TimelineMarker
 from api.accounts.errors import AccountsUnavailable, EmailTaken
 from infra.process.file_faults import FileFault
 from infra.sqlite.migrations import ACCOUNTS_SCHEMA
@@ -78,6 +78,7 @@ class SqliteAccounts:
         def erase_row() -> None:
             self._db.execute("DELETE FROM accounts WHERE user = ?", (user,))
             self._db.execute("DELETE FROM click_opt_outs WHERE user = ?", (user,))
+            self._db.execute("DELETE FROM timeline_markers WHERE user = ?", (user,))
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
         await self._run_in_thread(erase_row)
@@ -95,6 +96,24 @@ class SqliteAccounts:
         return await self._run_in_thread(
             lambda: self._db.execute(find, (user,)).fetchone() is not None
         )
+
+    async def read_markers(self, user: int) -> Mapping[str, TimelineMarker]:
+        find = "SELECT timeline, last_read, version, updated FROM timeline_markers WHERE user = ?"
+        rows = await self._run_in_thread(lambda: self._db.execute(find, (user,)).fetchall())
+        return {timeline: TimelineMarker(*marker) for timeline, *marker in rows}
+
+    async def move_marker(
+        self, user: int, timeline: str, last_read: int, now_ms: int
+    ) -> TimelineMarker:
+        def upsert_row() -> Any:
+            return self._db.execute(
+                "INSERT INTO timeline_markers VALUES (?, ?, ?, 1, ?) ON CONFLICT DO UPDATE SET"
+                " last_read = excluded.last_read, version = version + 1, updated = excluded.updated"
+                " RETURNING last_read, version, updated",
+                (user, timeline, last_read, now_ms),
+            ).fetchone()
+
+        return TimelineMarker(*await self._run_in_thread(upsert_row))
 
     def close(self) -> None:
         with self._lock:

@@ -276,6 +276,16 @@ _TOKEN_TABLES: Final = (
     "CREATE TABLE ended_signed_tokens (user INTEGER PRIMARY KEY) STRICT",
 )
 
+_MARKER_TABLES: Final = (
+    """
+    CREATE TABLE timeline_markers (
+      user INTEGER NOT NULL, timeline TEXT NOT NULL, last_read INTEGER NOT NULL,
+      version INTEGER NOT NULL, updated INTEGER NOT NULL, -- Unix ms
+      PRIMARY KEY (user, timeline)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
 _CLICK_TABLES: Final = (
     # AUTOINCREMENT: the order is the one in which they came, also after the newest were removed.
     """
@@ -372,6 +382,7 @@ ACCOUNTS_SCHEMA: Final = FileSchema(
         _statements(_ACCOUNT_TABLES),
         _statements(_CLICK_OPT_OUT_TABLES),
         _statements(_TOKEN_TABLES),
+        _statements(_MARKER_TABLES),
     )
 )
 LEASES_SCHEMA: Final = FileSchema((_statements(_LEASE_TABLES),))

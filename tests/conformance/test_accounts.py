@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.accounts.account_store import AccountRecord, AccountStore
+from api.accounts.account_store import AccountRecord, AccountStore, TimelineMarker
 from api.accounts.errors import AccountsUnavailable, EmailTaken
 from infra.sqlite.accounts import SqliteAccounts
 
@@ -69,6 +69,21 @@ async def test_an_opt_out_of_clicks_is_remembered_until_the_account_is_erased(
     assert not await accounts.opted_out_of_clicks(2)
     await accounts.remove(1)
     assert not await accounts.opted_out_of_clicks(1)
+
+
+async def test_markers_count_how_often_they_were_moved_and_go_with_the_account(
+    accounts: AccountStore,
+) -> None:
+    assert await accounts.read_markers(1) == {}
+    assert await accounts.move_marker(1, "home", 2**62, 5) == TimelineMarker(2**62, 1, 5)
+    await accounts.move_marker(1, "notifications", 9, 6)
+    await accounts.move_marker(2, "home", 8, 6)
+    assert await accounts.move_marker(1, "home", 7, 9) == TimelineMarker(7, 2, 9)
+    there = {"home": TimelineMarker(7, 2, 9), "notifications": TimelineMarker(9, 1, 6)}
+    assert await accounts.read_markers(1) == there
+    await accounts.remove(1)
+    assert await accounts.read_markers(1) == {}
+    assert len(await accounts.read_markers(2)) == 1
 
 
 async def test_an_email_belongs_to_one_account_in_any_case(accounts: AccountStore) -> None:

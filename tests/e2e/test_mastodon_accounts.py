@@ -96,7 +96,7 @@ async def test_a_server_describes_itself(stranger: httpx.AsyncClient) -> None:
     check_entity("V1Instance", first)
     check_entity("Instance", second)
     assert (first["uri"], first["urls"]["streaming_api"]) == ("test", "ws://test")
-    assert re.match(r"4\.2\.0 \(compatible; Starling ", second["version"])
+    assert re.match(r"4\.3\.0 \(compatible; Starling ", second["version"])
     info = (await stranger.get("/.well-known/nodeinfo")).json()["links"][0]["href"]
     assert (await stranger.get(info)).json()["metadata"]["upstream"]["name"] == "mastodon"
 
