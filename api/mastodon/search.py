@@ -88,12 +88,14 @@ async def search_accounts(
 
 
 async def _find_users(state: ApiState, query: str, viewer: int, limit: int) -> list[int]:
-    """Accounts, the one whose handle or address is the query first."""
+    """Accounts, the one whose handle or address is the query first, though it be blocked: clients
+    look it up so in order to end the block.
+    """
     words = [] if _is_address(query) else query_words(_local_name(state, query))
     handle = _handle_in(state, query)
     found = await find_accounts(state.ports, handle, words, PageRequest(limit))
     blocked = await blocked_users(state, viewer)
-    return [user for user in found.users if user not in blocked][:limit]
+    return [user for user in found.users if user == found.called or user not in blocked][:limit]
 
 
 async def _find_posts(state: ApiState, query: str, viewer: int, limit: int) -> list[int]:

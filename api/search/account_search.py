@@ -9,10 +9,13 @@ from projections.profiles import find_by_handle
 
 
 class FoundAccounts(NamedTuple):
-    """A page of accounts; `cursors` are those of the index, which leads on to the next page."""
+    """A page of accounts; `cursors` are those of the index, which leads on to the next page, and
+    `called` is the account with the handle.
+    """
 
     users: Sequence[int]
     cursors: Sequence[int]
+    called: int | None = None
 
 
 async def find_accounts(
@@ -31,4 +34,4 @@ async def find_accounts(
     users = [user for user in cursors if user != best.user]
     if request.max_id is None and request.lower_bound is None:
         users.insert(0, best.user)
-    return FoundAccounts(users, cursors)
+    return FoundAccounts(users, cursors, best.user)

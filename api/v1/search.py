@@ -107,11 +107,11 @@ async def _find_posts(state: ApiState, query: str, page: Page, viewer: int) -> R
 
 
 async def _find_users(state: ApiState, query: str, page: Page, viewer: int) -> Response:
-    users, cursors = await find_accounts(state.ports, query, _words(query), page.request)
+    found = await find_accounts(state.ports, query, _words(query), page.request)
     blocked = await blocked_users(state, viewer)
-    visible = [user for user in users if user not in blocked][: page.request.limit]
+    visible = [user for user in found.users if user not in blocked][: page.request.limit]
     body = await state.user_views.render_page(visible, viewer)
-    return json_response(body, headers=page.link_header(cursors))
+    return json_response(body, headers=page.link_header(found.cursors))
 
 
 async def _find_hashtags(state: ApiState, query: str, page: Page, viewer: int) -> Response:

@@ -1,0 +1,165 @@
+"""Mastodon.py, the client library, on a server with two API processes."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from mastodon import Mastodon, MastodonAPIError, MastodonNotFoundError, MastodonUnauthorizedError
+
+from tests.support.mastodon_people import mastodon_server, sign_up, write_posts
+from tests.support.media import image_bytes
+
+POSTS = 155
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with mastodon_server(tmp_path_factory.mktemp("mastodon_py")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def signed_in(server: str) -> Any:
+    """Signs a new account in."""
+
+    def sign_in(handle: str) -> Any:
+        person = sign_up(server, handle)
+        return Mastodon(
+            access_token=person.token, api_base_url=server, ratelimit_method="throw", lang="en"
+        )
+
+    return sign_in
+
+
+def ids(found: Any) -> list[str]:
+    return [str(one.id) for one in found]
+
+
+def test_a_server_and_an_account_are_known(server: str, signed_in: Any) -> None:
+    ada = signed_in("ada_1")
+    assert ada.retrieve_mastodon_version()
+    assert ada.verify_minimum_version("4.3.0")
+    assert ada.instance().configuration.statuses.max_characters == 280
+    me = ada.account_verify_credentials()
+    assert (me.acct, me.display_name, me.source.privacy) == ("ada_1", "ada_1", "public")
+    changed = ada.account_update_credentials(
+        display_name="Ada L.", note="I write", avatar=image_bytes(1), avatar_mime_type="image/png"
+    )
+    assert (changed.display_name, changed.source.note) == ("Ada L.", "I write")
+    assert changed.avatar.startswith(f"{server}/v1/media/")
+    assert ada.account_lookup("@ada_1").id == me.id
+    wrong = Mastodon(access_token="x", api_base_url=server)
+    with pytest.raises(MastodonUnauthorizedError):
+        wrong.account_verify_credentials()
+
+
+def test_a_post_is_written_answered_changed_and_written_anew(signed_in: Any) -> None:
+    ada, bob = signed_in("ada_2"), signed_in("bob_2")
+    medium = ada.media_post(image_bytes(2), "image/png", description="An owl", focus=(0.0, 0.5))
+    post = ada.status_post("hello #snow", media_ids=[medium], idempotency_key="once")
+    assert ada.status_post("hello #snow", media_ids=[medium], idempotency_key="once").id == post.id
+    assert [one.description for one in post.media_attachments] == ["An owl"]
+    answer = bob.status_reply(post, "hello you")
+    assert answer.in_reply_to_id == post.id
+    context = ada.status_context(post)
+    assert (ids(context.ancestors), ids(context.descendants)) == ([], ids([answer]))
+    edited = ada.status_update(post, "hello #ice", media_ids=[medium])
+    assert edited.edited_at is not None
+    assert ["snow" in one.content for one in ada.status_history(post)] == [True, False]
+    assert ada.status_source(post).text == "hello #ice"
+    deleted = ada.status_delete(post)
+    with pytest.raises(MastodonNotFoundError):
+        bob.status(post)
+    again = ada.status_post(deleted.text, media_ids=deleted.media_attachments)
+    assert ids(again.media_attachments) == ids([medium])
+
+
+def test_a_post_is_favourited_and_boosted(signed_in: Any) -> None:
+    ada, bob = signed_in("ada_3"), signed_in("bob_3")
+    post = ada.status_post("look")
+    assert bob.status_favourite(post).favourites_count == 1
+    boost = bob.status_reblog(post)
+    assert (boost.reblog.id, boost.reblog.reblogs_count) == (post.id, 1)
+    assert [one.acct for one in ada.status_favourited_by(post)] == ["bob_3"]
+    assert [one.acct for one in ada.status_reblogged_by(post)] == ["bob_3"]
+    assert post.id in [one.id for one in ada.trending_statuses()]
+    assert ada.trending_tags() == []
+    assert not bob.status_unreblog(post).reblogged
+    assert not bob.status_unfavourite(post).favourited
+    tomorrow = post.created_at + timedelta(days=1)
+    for refused in ({"visibility": "private"}, {"scheduled_at": tomorrow}):
+        with pytest.raises(MastodonAPIError):
+            ada.status_post("psst", **refused)
+
+
+def test_relationships_are_what_was_done_last(signed_in: Any) -> None:
+    ada, bob = signed_in("ada_4"), signed_in("bob_4")
+    id = bob.me().id
+    assert ada.account_follow(id).following
+    assert [one.acct for one in bob.account_followers(id)] == ["ada_4"]
+    assert ada.account_mute(id).muting
+    assert not ada.account_unmute(id).muting
+    assert ada.account_block(id).blocking
+    assert ada.account_relationships([id])[0].blocking
+    assert not ada.account_unblock(id).blocking
+    assert not ada.account_unfollow(id).following
+
+
+def test_notifications_are_listed_grouped_and_dismissed(signed_in: Any) -> None:
+    ada, bob, cy = [signed_in(f"{name}_5") for name in ("ada", "bob", "cy")]
+    post = ada.status_post("look")
+    for friend in (bob, cy):
+        friend.status_favourite(post)
+    bob.status_post("hi @ada_5")
+    found = ada.notifications()
+    assert [one.type for one in found] == ["mention", "favourite", "favourite"]
+    assert found[1].status.id == post.id
+    assert ada.notifications(id=found[0].id).account.acct == "bob_5"
+    assert ada.notifications_unread_count().count == 3
+    groups = ada.grouped_notifications().notification_groups
+    assert [(one.type, one.notifications_count) for one in groups] == [
+        ("mention", 1),
+        ("favourite", 2),
+    ]
+    assert ada.notifications_policy().for_not_following == "accept"
+    ada.markers_set("notifications", found[0].id)
+    assert str(ada.markers_get("notifications").notifications.last_read_id) == str(found[0].id)
+    assert ada.notifications_unread_count().count == 0
+    ada.dismiss_grouped_notification(groups[1].group_key)
+    assert [one.type for one in ada.notifications()] == ["mention"]
+    ada.notifications_clear()
+    assert ada.notifications() == []
+
+
+def test_searches_find_people_posts_and_hashtags(server: str, signed_in: Any) -> None:
+    ada = signed_in("ada_6")
+    post = ada.status_post("a quokka in #australia")
+    found = ada.search_v2("@ada_6", resolve=True)
+    assert [one.acct for one in found.accounts] == ["ada_6"]
+    by_address = ada.search_v2(post.url, resolve=True)
+    assert ids(by_address.statuses) == ids([post])
+    assert ada.account_search("ada_6")[0].acct == "ada_6"
+
+
+def test_a_timeline_is_walked_in_all_directions(server: str, signed_in: Any) -> None:
+    person = sign_up(server, "ada_7")
+    client: Any = Mastodon(access_token=person.token, api_base_url=server, ratelimit_method="throw")
+    written = sorted(write_posts(person, POSTS), key=int, reverse=True)
+    last = client.status_post("the last one")
+    wanted = [str(last.id), *written]
+    whole = client.fetch_remaining(client.timeline_home(limit=40))
+    assert ids(whole) == wanted
+    assert ids(client.fetch_remaining(client.account_statuses(person.id, limit=40))) == wanted
+    page = client.timeline_home(max_id=wanted[100], limit=10)
+    assert ids(page) == wanted[101:111]
+    assert ids(client.fetch_previous(page)) == wanted[91:101]
+    assert ids(client.fetch_next(page)) == wanted[111:121]
+    assert ids(client.timeline_home(min_id=wanted[50], limit=5)) == wanted[45:50]
+    assert ids(client.timeline_home(since_id=wanted[50], limit=5)) == wanted[:5]
+    upwards: list[str] = []
+    page = client.timeline_home(min_id="1", limit=40)
+    while page:
+        upwards = ids(page) + upwards
+        page = client.fetch_previous(page)
+    assert upwards == wanted

@@ -1,0 +1,55 @@
+"""People with tokens on a running server, for clients of the Mastodon API that are not ours."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from tests.support.running_server import PASSWORD, running_server
+
+
+class SignedInPerson(NamedTuple):
+    """An account, and a token of it."""
+
+    server: str
+    handle: str
+    id: str
+    token: str
+
+
+@contextmanager
+def mastodon_server(data: Path) -> Iterator[str]:
+    """The address of a server with two API processes. Clients ask it without a proxy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        with running_server(data, STARLING_LIMITS="off") as server:
+            yield server
+
+
+def sign_up(server: str, handle: str) -> SignedInPerson:
+    """Register an account."""
+    body = {"handle": handle, "name": handle, "email": f"{handle}@x.org", "password": PASSWORD}
+    answer = httpx.post(f"{server}/v1/users", json=body, trust_env=False, timeout=60)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return SignedInPerson(server, handle, made["id"], made["token"])
+
+
+def write_posts(person: SignedInPerson, count: int) -> list[str]:
+    """Texts that someone posted, several at a time; the views may not have them yet."""
+    headers = {"Authorization": f"Bearer {person.token}"}
+    with httpx.Client(headers=headers, trust_env=False, timeout=60) as client:
+
+        def post(number: int) -> str:
+            text = f"post number {number}"
+            answer = client.post(f"{person.server}/v1/posts", json={"text": text})
+            assert answer.status_code == 201, answer.text
+            made: str = answer.json()["id"]
+            return made
+
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(post, range(count)))
