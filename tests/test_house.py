@@ -58,6 +58,9 @@ SMALL_MODULES = {
     "infra/eventstoredb/open_log.py": "only what opens such a log needs its package",
     "infra/entrypoints/whole_files.py": "what a start demands of the log and the accounts alone",
     "infra/mongodb/rate_limits.py": "the counterpart of infra/sqlite/rate_limits.py",
+    "projections/trending_posts.py": "a question to two read models, as recommended_posts is",
+    "api/mastodon/client_addresses.py": "the middleware that knows whose addresses they are",
+    "api/mastodon/instance_figures.py": "what is counted, apart from what is said of it",
 }
 """Those that stand by themselves, with the reason."""
 
