@@ -79,7 +79,9 @@ from api.v1 import (
     stream,
     timelines,
     trends,
+    webhooks,
 )
+from api.webhooks.dispatcher import WebhookDispatcher
 
 ABOUT: Final = (
     "A social feed: commands in, events in a log, timelines out. Ids are strings, times RFC 3339 "
@@ -94,8 +96,8 @@ IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
 
 RESOURCES: Final = (
     sessions, personal_lists, accounts, posts, search, media, timelines, relations, notifications,
-    trends, recommendations, clicks, analytics, click_analytics, admin, bulk, events, stream,
-    health,
+    webhooks, trends, recommendations, clicks, analytics, click_analytics, admin, bulk, events,
+    stream, health,
 )  # fmt: skip
 
 MASTODON_FACE: Final = (
@@ -124,8 +126,9 @@ def build_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_ports() as ports:
-            app.state.api = ApiState(ports)
-            yield
+            app.state.api = state = ApiState(ports)
+            async with WebhookDispatcher(state).dispatching():
+                yield
 
     # Its own metrics and logs would read the environment at every request; ours are `api.http`'s.
     telemetry: TelemetryConfig = {"tracing": traces, "metrics": False, "logs": False}

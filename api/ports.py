@@ -14,6 +14,7 @@ from api.clicks.click_intake import ClickIntake
 from api.media.media_records import MediaRecords
 from api.media.media_store import ImageConverter, MediaStore
 from api.search.search_follower import SearchFollower
+from api.webhooks.webhook_store import WebhookPorts
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
 from events.log import EventLog, estimate_events
@@ -112,6 +113,7 @@ class Ports:
     image_converter: ImageConverter
     clicks: ClickIntake
     search: SearchFollower
+    webhooks: WebhookPorts
     throttle: LoginThrottle
     tokens: AccessTokens
     clock_ms: Callable[[], int]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from api.media.media_records import MediaRecords
     from api.ports import WaitForPosition
     from api.search.search_index import SearchIndex
+    from api.webhooks.webhook_store import WebhookStore
     from events.ids.id_blocks import BlockSource
     from infra.ids.machine_lease import LeaseStore
     from projections.home.home_timeline import HomeTimeline
@@ -75,6 +76,10 @@ class Profile(Protocol):
 
     def open_search_index(self) -> AbstractContextManager["SearchIndex"]:
         """The words of posts and accounts, where all API processes reach them."""
+        ...
+
+    def open_webhooks(self) -> AbstractContextManager["WebhookStore"]:
+        """The webhooks and their queue, where all API processes reach them."""
         ...
 
     def open_rate_limits(self) -> AbstractContextManager["Storage"]:

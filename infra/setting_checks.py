@@ -13,6 +13,23 @@ from streams.feed.kafka_address import InvalidKafkaAddress, KafkaAddress
 
 MIN_SECRET_LENGTH: Final = 16
 
+EXPECTED_VALUES: Final = {
+    "port": "a whole number, 0-65535",
+    **dict.fromkeys(("workers", "image_workers"), "a whole number, 1-64"),
+    **dict.fromkeys(("fast_path", "limits", "access_log", "webhooks_loopback"), "on or off"),
+    "mongo_driver": "motor or pymongo",
+    "ids": "snowflake, tickets or global",
+    "log_format": "console or json",
+    **dict.fromkeys(("connections", "connections_per_address"), "a whole number, 1-1000000"),
+    **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds"), "seconds, at most 3600"),
+    "media_bytes": "a whole number, 1000-100000000",
+    "clicks_days": "a whole number, 1-3650",
+    "clicks_sample": "a number from 0 to 1",
+    "metrics": "local, open or off",
+    "metrics_port": "a whole number, 1-65535",
+}
+"""What a value must be, where pydantic's own words name neither the setting nor its range well."""
+
 
 def setting_error(text: str) -> PydanticCustomError:
     """An error whose text may hold braces. It never repeats an address, which may hold a password,

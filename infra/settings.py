@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.setting_checks import (
+    EXPECTED_VALUES,
     check_base_url,
     check_id_server,
     check_kafka,
@@ -41,23 +42,6 @@ _FROM_FILES: Final = ("secret", "log", "views", "kafka", "tickets", "id_server_p
 
 _WILDCARD_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 """A host that stands for every interface, and what reaches it from this machine."""
-
-_EXPECTED: Final = {
-    "port": "a whole number, 0-65535",
-    **dict.fromkeys(("workers", "image_workers"), "a whole number, 1-64"),
-    **dict.fromkeys(("fast_path", "limits", "access_log"), "on or off"),
-    "mongo_driver": "motor or pymongo",
-    "ids": "snowflake, tickets or global",
-    "log_format": "console or json",
-    **dict.fromkeys(("connections", "connections_per_address"), "a whole number, 1-1000000"),
-    **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds"), "seconds, at most 3600"),
-    "media_bytes": "a whole number, 1000-100000000",
-    "clicks_days": "a whole number, 1-3650",
-    "clicks_sample": "a number from 0 to 1",
-    "metrics": "local, open or off",
-    "metrics_port": "a whole number, 1-65535",
-}
-"""What a value must be, where pydantic's own words name neither the setting nor its range well."""
 
 
 def show_metrics_folder(folder: Path) -> None:
@@ -170,6 +154,8 @@ class Settings(BaseSettings):
     """How long the body of a request may take, and a second more for each 8 KiB that came."""
     idle_seconds: float = Field(default=20.0, gt=0, le=3600)
     """How long a connection may stay open between two requests."""
+    webhooks_loopback: bool = False
+    """Whether webhooks may name addresses of this machine, and plain http there: for tests."""
     log_format: Literal["console", "json"] = "console"
     """How processes write their log lines."""
     access_log: bool = False
@@ -380,8 +366,8 @@ def _describe(error: ValidationError) -> str:
     if not first["loc"]:
         return first["msg"]
     name = str(first["loc"][0])
-    if name in _EXPECTED:
-        return f"{_variable(name)} must be {_EXPECTED[name]}, not {first['input']!r}"
+    if name in EXPECTED_VALUES:
+        return f"{_variable(name)} must be {EXPECTED_VALUES[name]}, not {first['input']!r}"
     return f"{_variable(name)} {first['msg']}"
 
 

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from api.media.media_store import MediaStore
     from api.ports import Ports, ReadLags
     from api.search.search_follower import SearchFollower
+    from api.webhooks.webhook_store import WebhookPorts
     from streams.rebuild.admin import ProjectionAdmin
 
 
@@ -113,11 +114,12 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     from api.ports import Ports
     from infra.embedded.time_travel import PointInTimeViews
     from infra.images.image_workers import ImageWorkers
+    from infra.process.shared_metrics import metrics_renderer
 
     profile = choose_profile(settings)
     with open_write_side(settings) as side, _open_access_tokens(settings) as tokens:
         async with (
-            _following_the_log(settings, profile, side) as (media_store, search),
+            _following_the_log(settings, profile, side) as (media_store, search, webhooks),
             open_click_intake(settings, side.log) as clicks,
             aclosing(ImageWorkers(settings.image_workers)) as image_converter,
             profile.open_read_side(side.log) as read_side,
@@ -137,13 +139,13 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 image_converter=image_converter,
                 clicks=clicks,
                 search=search,
+                webhooks=webhooks,
                 media_bytes=settings.media_bytes,
                 throttle=side.throttle,
                 request_limits=side.request_limits,
                 tokens=tokens,
                 clock_ms=clock_ms,
-                new_id=side.new_id,
-                open_import_ids=side.open_import_ids,
+                new_id=side.new_id, open_import_ids=side.open_import_ids,
                 invalidations=read_side.invalidations,
                 wait_for=PositionWaits(read_side.views.known_position, read_side.wait_for),
                 projection_lags=_lag_reader(side.log, read_side),
@@ -153,16 +155,9 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 open_text=side.open_text,
                 access_log=settings.access_log,
                 metrics_audience=settings.metrics,
-                render_shared_metrics=_metrics_of_all(settings),
+                render_shared_metrics=metrics_renderer(settings.metrics_folder),
                 base_url=settings.base_url,
-            )
-
-
-def _metrics_of_all(settings: Settings) -> Callable[[], bytes] | None:
-    """What renders the figures of all processes, where they are shared."""
-    from infra.process.shared_metrics import metrics_renderer
-
-    return metrics_renderer(settings.metrics_folder)
+            )  # fmt: skip
 
 
 @contextmanager
@@ -178,17 +173,20 @@ def _open_access_tokens(settings: Settings) -> Iterator["AccessTokens"]:
 @asynccontextmanager
 async def _following_the_log(
     settings: Settings, profile: Profile, side: "WriteSide"
-) -> AsyncIterator[tuple["MediaStore", "SearchFollower"]]:
+) -> AsyncIterator[tuple["MediaStore", "SearchFollower", "WebhookPorts"]]:
     """What was deleted is removed, and words are indexed, while it is open."""
     from api.media.media_follower import MediaFollower
     from api.search.search_follower import SearchFollower
+    from api.webhooks.webhook_store import WebhookPorts
+    from infra.http_client.endpoint_client import EndpointClient
 
-    store = open_media_store(settings)
+    store, loopback = open_media_store(settings), settings.webhooks_loopback
     media = MediaFollower(side.log, side.media_records, store, clock_ms)
-    with profile.open_search_index() as index:
+    with profile.open_search_index() as index, profile.open_webhooks() as webhooks:
         search = SearchFollower(side.log, index, side.open_text)
         async with side.erasure.running(), media.running(), search.running():
-            yield store, search
+            endpoints = EndpointClient(loopback)
+            yield store, search, WebhookPorts(webhooks, endpoints.post, loopback)
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from api.media import errors as media
 from api.media.errors import MediaError
 from api.ports import TimeTravelBusy
 from api.schemas import Problem
+from api.webhooks.webhook_store import WebhooksUnavailable
 from commands.errors import (
     CommandRejected,
     InvalidInput,
@@ -228,6 +229,7 @@ def _translate_media_error(error: MediaError) -> ProblemResponse:
 
 _UNAVAILABLE_TEXTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (LogError, "the log of events can't take or give anything"),
+    (WebhooksUnavailable, "the webhooks can't be reached"),
     (StoreError, "the read models can't be read"),
     (SnowflakeError, "no ids can be made"),
     (accounts.AccountsUnavailable, "the accounts can't be reached"),

@@ -28,6 +28,8 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "contended": "Others changed the same thing again and again. Try again.",
     "credentials-wrong": "Handle and password do not belong together.",
     "data-invalid": "The data of a line of a batch do not fit its command.",
+    "delivery-not-found": "There is no such delivery of this webhook (any more).",
+    "delivery-pending": "The delivery is still to be sent. Only what is done can be replayed.",
     "disconnected": "The client ended the connection before its request was complete.",
     "email-invalid": "This is no email address.",
     "email-taken": "Another account has this email address.",
@@ -100,6 +102,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "too-many-requests": "More requests than a limit on rates allows. Wait for `Retry-After`.",
     "too-many-tries": "Too many wrong passwords. Try again after `Retry-After`.",
     "too-many-uploads": "An account has many images that nothing shows. Show some, or wait a day.",
+    "too-many-webhooks": "The account has as many webhooks as it may have. Remove one.",
     "too-slow": "A request took too long to arrive, or a live stream to be read. Send it again.",
     "type-unknown": "There are no events of this type.",
     "unavailable": "Something that the server needs does not answer. Try again.",
@@ -107,6 +110,8 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "user-not-found": "There is no such user.",
     "view-rebuilding": "What is asked is new, and its read model is being made from the log.",
     "views-behind": "The read models have not seen that position yet. Try again.",
+    "webhook-invalid": "This address can't be sent to: webhooks need a public https:// one.",
+    "webhook-not-found": "There is no such webhook (any more).",
 }
 
 

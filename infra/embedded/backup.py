@@ -1,9 +1,9 @@
 """A copy of what a data folder can't make again, made while processes work on it, and verified.
 
-That is the log, the accounts, the secret, the media in the data folder with their records, and what
-operators paused and skipped. All else is made from the log. The log is copied before the accounts:
-so every user in the copy who could sign in still can, and an account that was deleted in between is
-erased there.
+That is the log, the accounts, the secret, the media in the data folder with their records, the
+webhooks, and what operators paused and skipped. All else is made from the log. The log is copied
+before the accounts: so every user in the copy who could sign in still can, and an account that was
+deleted in between is erased there.
 
 The keys that texts are sealed under go into a file of their own, outside of the backup's folder and
 after the log: the newest copy of them opens every backup, and none of what was erased since. Older
@@ -43,7 +43,7 @@ _STAGING: Final = ".unfinished"
 _LOCK: Final = "lock"
 _LOG: Final = "log.sqlite"
 _MEDIA_RECORDS: Final = "media.sqlite"
-_DATABASES: Final = (_LOG, "accounts.sqlite", _MEDIA_RECORDS)
+_DATABASES: Final = (_LOG, "accounts.sqlite", _MEDIA_RECORDS, "webhooks.sqlite")
 """In the order in which they are copied."""
 _TEXT_KEYS: Final = "text-keys.sqlite"
 _FILES: Final = ("secret", "views/controls.json")

@@ -28,6 +28,7 @@ from infra.sqlite.leases import SqliteLeases
 from infra.sqlite.media_records import SqliteMediaRecords
 from infra.sqlite.rate_limits import SqliteRateLimits
 from infra.sqlite.search_index import SEARCH_FILE, SqliteSearchIndex
+from infra.sqlite.webhooks import WEBHOOKS_FILE, SqliteWebhooks
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS
 from streams.rebuild.admin import AdminCommand, AdminResult
@@ -60,6 +61,11 @@ class EmbeddedProfile:
     def open_search_index(self) -> Iterator[SqliteSearchIndex]:
         with closing(SqliteSearchIndex(self._settings.data / SEARCH_FILE)) as index:
             yield index
+
+    @contextmanager
+    def open_webhooks(self) -> Iterator[SqliteWebhooks]:
+        with closing(SqliteWebhooks(self._settings.data / WEBHOOKS_FILE)) as webhooks:
+            yield webhooks
 
     @contextmanager
     def open_rate_limits(self) -> Iterator[SqliteRateLimits]:

@@ -94,7 +94,9 @@ def _read_version(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
-def _statements(statements: Sequence[str]) -> MigrationStep:
+def sql_step(statements: Sequence[str]) -> MigrationStep:
+    """The step that executes SQL."""
+
     def execute_all(connection: sqlite3.Connection) -> None:
         for statement in statements:
             connection.execute(statement)
@@ -376,20 +378,20 @@ _CLICK_FEED: Final = (
     "INSERT INTO published VALUES (lower(hex(randomblob(16))), 0)",
 )
 
-LOG_SCHEMA: Final = FileSchema((_statements(_LOG_TABLES), _identify_log))
+LOG_SCHEMA: Final = FileSchema((sql_step(_LOG_TABLES), _identify_log))
 ACCOUNTS_SCHEMA: Final = FileSchema(
     (
-        _statements(_ACCOUNT_TABLES),
-        _statements(_CLICK_OPT_OUT_TABLES),
-        _statements(_TOKEN_TABLES),
-        _statements(_MARKER_TABLES),
+        sql_step(_ACCOUNT_TABLES),
+        sql_step(_CLICK_OPT_OUT_TABLES),
+        sql_step(_TOKEN_TABLES),
+        sql_step(_MARKER_TABLES),
     )
 )
-LEASES_SCHEMA: Final = FileSchema((_statements(_LEASE_TABLES),))
-TEXT_KEYS_SCHEMA: Final = FileSchema((_statements(_TEXT_KEY_TABLES), _identify_keys))
-ID_BLOCKS_SCHEMA: Final = FileSchema((_statements(_ID_BLOCK_TABLES),))
-MEDIA_SCHEMA: Final = FileSchema((_statements(_MEDIA_TABLES),))
+LEASES_SCHEMA: Final = FileSchema((sql_step(_LEASE_TABLES),))
+TEXT_KEYS_SCHEMA: Final = FileSchema((sql_step(_TEXT_KEY_TABLES), _identify_keys))
+ID_BLOCKS_SCHEMA: Final = FileSchema((sql_step(_ID_BLOCK_TABLES),))
+MEDIA_SCHEMA: Final = FileSchema((sql_step(_MEDIA_TABLES),))
 CLICKS_SCHEMA: Final = FileSchema(
-    tuple(map(_statements, (_CLICK_TABLES, _CLICK_QUARTERS, _CLICK_ORDERS, _CLICK_FEED)))
+    tuple(map(sql_step, (_CLICK_TABLES, _CLICK_QUARTERS, _CLICK_ORDERS, _CLICK_FEED)))
 )
-SEARCH_SCHEMA: Final = FileSchema((_statements(_SEARCH_TABLES),))
+SEARCH_SCHEMA: Final = FileSchema((sql_step(_SEARCH_TABLES),))

@@ -32,6 +32,7 @@ from infra.mongodb.leases import MongoLeases
 from infra.mongodb.media_records import MongoMediaRecords
 from infra.mongodb.rate_limits import MongoRateLimits
 from infra.mongodb.search_index import MongoSearchIndex
+from infra.mongodb.webhooks import MongoWebhooks
 from infra.profile import ReadSide, WorkerSignals, run_log_worker
 from infra.settings import Settings
 from infra.streaming.admin import StreamingAdmin
@@ -83,6 +84,14 @@ class StreamingProfile:
             closing(MongoSearchIndex(database)) as index,
         ):
             yield index
+
+    @contextmanager
+    def open_webhooks(self) -> Iterator[MongoWebhooks]:
+        with (
+            open_blocking_database(self._settings.views, WRITE_SECONDS) as database,
+            closing(MongoWebhooks(database)) as webhooks,
+        ):
+            yield webhooks
 
     @contextmanager
     def open_rate_limits(self) -> Iterator[MongoRateLimits]:

@@ -164,6 +164,7 @@ NO_VIEWS = (
     "/v1/projections",
     "/v1/stream",
     "/v1/users/me/sessions",
+    "/v1/users/me/webhooks",
 )
 """Beginnings of addresses that show other things than views, or the views' own state."""
 

@@ -17,6 +17,7 @@ from api.clicks.click_intake import ClickIntake
 from api.ports import MetricsAudience, Ports, ProjectionLag, TimeTravelBusy, WaitForPosition
 from api.search.search_follower import SearchFollower
 from api.state import ApiState
+from api.webhooks.webhook_store import WebhookPorts
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
 from events.codec import EVENT_CODEC
@@ -24,6 +25,7 @@ from events.ids.generator import SnowflakeGenerator
 from events.ids.import_ids import ImportIdGenerator
 from events.schema import EVENT_TYPES
 from infra.encryption.text_cipher import TextCipher
+from infra.http_client.endpoint_client import EndpointClient
 from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.access_tokens import SqliteTokens
 from infra.sqlite.accounts import SqliteAccounts
@@ -32,6 +34,7 @@ from infra.sqlite.media_records import SqliteMediaRecords
 from infra.sqlite.rate_limits import SqliteRateLimits
 from infra.sqlite.search_index import SqliteSearchIndex
 from infra.sqlite.text_keys import SqliteTextKeys
+from infra.sqlite.webhooks import SqliteWebhooks
 from projections.home.home_timeline import HomeTimeline
 from projections.registry import ALL_PROJECTIONS, INVALIDATIONS
 from streams.projecting.apply_batch import project_and_apply
@@ -131,6 +134,7 @@ class ApiWorld:
                 self.click_log, self.click_log, b"the key of sessions", self.clock
             ),
             "search": self.search,
+            "webhooks": WebhookPorts(SqliteWebhooks(":memory:"), EndpointClient(True).post, True),
             "media_store": self.media_store,
             "media_records": self.media_records,
             "image_converter": ConverterInProcess(),

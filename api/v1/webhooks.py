@@ -1,0 +1,217 @@
+"""`/v1/users/me/webhooks`: addresses that are told what happens in one's world."""
+
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Path, Response
+from pydantic import Field, TypeAdapter
+
+from api.http.errors import problems
+from api.http.paging import PAGE_RESPONSE, UsersPage
+from api.http.request import json_response
+from api.http.route import ApiRoute
+from api.http.tokens import Actor, Reader, require_account
+from api.schemas import ApiModel, Count, Id
+from api.state import ApiState, CurrentState
+from api.views.posts import rfc3339
+from api.webhooks import webhook_store
+from api.webhooks.endpoint_address import MAX_URL, check_endpoint
+from api.webhooks.webhook_message import new_secret
+from commands.errors import NotFound, StateConflict
+from events.ids.snowflake import time_ms
+from events.log import run_read
+from projections.pages import PageRequest
+
+MOST_WEBHOOKS: Final = 10
+"""Of an account."""
+
+router = APIRouter(route_class=ApiRoute, prefix="/v1/users/me/webhooks", tags=["webhooks"])
+
+EventType = Literal[
+    "post.created", "post.edited", "post.deleted", "post.retweeted", "notification.mention",
+    "notification.like", "notification.retweet", "notification.follow",
+]  # fmt: skip
+EndpointUrl = Annotated[
+    str, Field(max_length=MAX_URL, examples=["https://example.org/starling"], pattern="^https?://")
+]
+EventTypes = Annotated[
+    list[EventType],
+    Field(min_length=1, max_length=16, examples=[["post.created", "notification.mention"]]),
+]
+Number = Annotated[str, Path(json_schema_extra={"pattern": "^[0-9]{1,19}$"})]
+_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = problems(401, 403, 404, 422, 503)
+
+
+class NewWebhook(ApiModel):
+    """An address, and the types of events that it is told of."""
+
+    url: EndpointUrl
+    types: EventTypes
+
+
+class WebhookPatch(ApiModel):
+    """What to change of a webhook; what is left out (or null) stays as it is."""
+
+    url: EndpointUrl | None = None
+    types: EventTypes | None = None
+
+
+class ShownWebhook(ApiModel):
+    """A webhook. Its secret is in the answer to `POST` alone."""
+
+    id: Id
+    url: EndpointUrl
+    types: list[EventType]
+    created_at: str
+    secret: Annotated[str | None, Field(description="what signs messages; shown once")] = None
+
+
+class ShownDelivery(ApiModel):
+    """What was sent, or is to be: `webhook_id` is the header of that name in every try."""
+
+    id: Annotated[str, Field(examples=["17"])]
+    webhook_id: Annotated[str, Field(examples=["1790012345678901248-0"])]
+    type: EventType
+    state: Literal["pending", "delivered", "skipped", "failed"]
+    attempts: Count
+    queued_at: str
+    tried_at: str | None = None
+    status: Annotated[int | None, Field(description="what the endpoint answered last")] = None
+    problem: Annotated[str | None, Field(description="why the last try failed")] = None
+
+
+_WEBHOOKS: Final = TypeAdapter(list[ShownWebhook])
+_DELIVERIES: Final = TypeAdapter(list[ShownDelivery])
+
+
+@router.post(
+    "", status_code=201, response_model=ShownWebhook, responses=problems(401, 403, 409, 422, 503)
+)
+async def subscribe_webhook(new: NewWebhook, actor: Actor, state: CurrentState) -> Response:
+    """Have an address told of types of events from now on."""
+    await require_account(state, actor)
+    ports = state.ports
+    check_endpoint(new.url, ports.webhooks.loopback)
+    since = await run_read(ports.log, ports.log.head)
+    webhook = webhook_store.Webhook(
+        ports.new_id(), actor, new.url, frozenset[str](new.types), since
+    )
+    secret = new_secret()
+    if not await ports.webhooks.store.subscribe(webhook, secret, MOST_WEBHOOKS):
+        raise StateConflict(
+            "too-many-webhooks", f"you have {MOST_WEBHOOKS} webhooks: remove one first"
+        )
+    return json_response(_shown(webhook, secret), 201)
+
+
+@router.get("", response_model=list[ShownWebhook], responses=problems(401, 403, 503))
+async def list_webhooks(reader: Reader, state: CurrentState) -> Response:
+    """One's webhooks, the oldest first."""
+    found = await state.ports.webhooks.store.webhooks_of(reader)
+    return json_response(_WEBHOOKS.dump_json(list(map(_shown, found)), exclude_none=True))
+
+
+@router.get("/{id:digits}", response_model=ShownWebhook, responses=_PROBLEMS)
+async def get_webhook(id: Number, reader: Reader, state: CurrentState) -> Response:
+    """A webhook."""
+    return json_response(_shown(await _find_webhook(state, reader, id)))
+
+
+@router.patch("/{id:digits}", response_model=ShownWebhook, responses=_PROBLEMS)
+async def change_webhook(
+    id: Number, patch: WebhookPatch, actor: Actor, state: CurrentState
+) -> Response:
+    """Give a webhook another address or other types. What waits is sent to the new address."""
+    webhook = await _find_webhook(state, actor, id)
+    if patch.url is not None:
+        check_endpoint(patch.url, state.ports.webhooks.loopback)
+        webhook = webhook._replace(url=patch.url)
+    if patch.types is not None:
+        webhook = webhook._replace(types=frozenset[str](patch.types))
+    if not await state.ports.webhooks.store.resubscribe(webhook):
+        raise _no_such_webhook(id)
+    return json_response(_shown(webhook))
+
+
+@router.delete("/{id:digits}", status_code=204, response_class=Response, responses=_PROBLEMS)
+async def unsubscribe_webhook(id: Number, actor: Actor, state: CurrentState) -> Response:
+    """Remove a webhook; what waits is not sent any more."""
+    webhook = await _find_webhook(state, actor, id)
+    if not await state.ports.webhooks.store.unsubscribe(actor, webhook.id):
+        raise _no_such_webhook(id)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{id:digits}/deliveries",
+    response_model=list[ShownDelivery],
+    responses=PAGE_RESPONSE | problems(403, 404),
+)
+async def list_deliveries(
+    id: Number, page: UsersPage, reader: Reader, state: CurrentState
+) -> Response:
+    """What was sent to a webhook in the last seven days, and what waits, newest first."""
+    webhook = await _find_webhook(state, reader, id)
+    found = await state.ports.webhooks.store.list_deliveries(webhook.id, page.request)
+    body = _DELIVERIES.dump_json(list(map(_shown_delivery, found)), exclude_none=True)
+    return json_response(body, headers=page.link_header([one.number for one in found]))
+
+
+@router.post(
+    "/{id:digits}/deliveries/{number:digits}/replay",
+    status_code=202,
+    response_model=ShownDelivery,
+    responses=problems(401, 403, 404, 409, 422, 503),
+)
+async def replay_delivery(
+    id: Number, number: Number, actor: Actor, state: CurrentState
+) -> Response:
+    """Send something once more, behind all that waits, with the same `webhook-id`."""
+    webhook = await _find_webhook(state, actor, id)
+    store, wanted = state.ports.webhooks.store, min(int(number), (1 << 63) - 1)
+    again = await store.replay(webhook.id, wanted, state.ports.clock_ms())
+    if again is None:
+        around = PageRequest(1, max_id=wanted + 1, since_id=wanted - 1)
+        if wanted < (1 << 63) - 1 and await store.list_deliveries(webhook.id, around):
+            raise StateConflict("delivery-pending", "it is still to be sent: wait for that")
+        raise NotFound("delivery-not-found", f"there is no delivery {number} (any more)")
+    return json_response(_shown_delivery(again), 202)
+
+
+async def _find_webhook(state: ApiState, user: int, id: str) -> webhook_store.Webhook:
+    for webhook in await state.ports.webhooks.store.webhooks_of(user):
+        if str(webhook.id) == id:
+            return webhook
+    raise _no_such_webhook(id)
+
+
+def _no_such_webhook(id: str) -> NotFound:
+    return NotFound("webhook-not-found", f"you have no webhook {id[:40]} (any more); check the id")
+
+
+def _shown(webhook: webhook_store.Webhook, secret: str | None = None) -> ShownWebhook:
+    return ShownWebhook.model_validate(
+        {
+            "id": str(webhook.id),
+            "url": webhook.url,
+            "types": sorted(webhook.types),
+            "created_at": rfc3339(time_ms(webhook.id)),
+            "secret": secret,
+        }
+    )
+
+
+def _shown_delivery(delivery: webhook_store.WebhookDelivery) -> ShownDelivery:
+    tried = rfc3339(delivery.tried_ms) if delivery.tried_ms else None
+    return ShownDelivery.model_validate(
+        {
+            "id": str(delivery.number),
+            "webhook_id": delivery.message_id,
+            "type": delivery.type,
+            "state": str(delivery.state),
+            "attempts": delivery.attempts,
+            "queued_at": rfc3339(delivery.queued_ms),
+            "tried_at": tried,
+            "status": delivery.status or None,
+            "problem": delivery.problem or None,
+        }
+    )

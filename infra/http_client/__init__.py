@@ -1,0 +1,1 @@
+"""Requests that Starling itself makes over HTTP."""

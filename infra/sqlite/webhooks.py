@@ -1,0 +1,332 @@
+"""Webhooks and their queue in a SQLite file of their own, `webhooks.sqlite`, beside the accounts.
+
+Every change is one immediate transaction, so API processes never claim the same webhook, and the
+queue never says more or less than the position beside it. What is removed is overwritten: secrets.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from api.webhooks.webhook_store import (
+    ClaimedDelivery,
+    DeliveryState,
+    FollowedPosition,
+    NewDelivery,
+    SubscribedWebhooks,
+    Webhook,
+    WebhookDelivery,
+    WebhooksUnavailable,
+)
+from infra.process.file_faults import FileFault
+from infra.sqlite.migrations import FileSchema, sql_step
+from projections.pages import PageRequest
+
+WEBHOOKS_FILE: Final = "webhooks.sqlite"
+"""In the data folder."""
+
+_PRAGMAS: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA secure_delete = ON;
+PRAGMA busy_timeout = 5000;
+"""
+_TABLES: Final = (
+    # Times are Unix ms. `secret` signs, so it can't be kept as a hash.
+    """
+    CREATE TABLE webhooks (
+      id INTEGER PRIMARY KEY, user INTEGER NOT NULL, url TEXT NOT NULL, types TEXT NOT NULL,
+      since INTEGER NOT NULL, secret TEXT NOT NULL,
+      next INTEGER NOT NULL DEFAULT 0, -- when it may be sent to again
+      claimed INTEGER NOT NULL DEFAULT 0 -- until when a process sends to it
+    ) STRICT
+    """,
+    "CREATE INDEX webhooks_by_user ON webhooks (user)",
+    # AUTOINCREMENT: numbers are never given twice.
+    """
+    CREATE TABLE deliveries (
+      number INTEGER PRIMARY KEY AUTOINCREMENT, webhook INTEGER NOT NULL, type TEXT NOT NULL,
+      position INTEGER NOT NULL, event INTEGER NOT NULL, ordinal INTEGER NOT NULL,
+      actor INTEGER NOT NULL, post INTEGER NOT NULL, queued_ms INTEGER NOT NULL,
+      state TEXT NOT NULL DEFAULT 'pending', attempts INTEGER NOT NULL DEFAULT 0,
+      tried_ms INTEGER NOT NULL DEFAULT 0, status INTEGER NOT NULL DEFAULT 0,
+      problem TEXT NOT NULL DEFAULT ''
+    ) STRICT
+    """,
+    "CREATE INDEX deliveries_by_webhook ON deliveries (webhook, number)",
+    "CREATE INDEX deliveries_that_wait ON deliveries (webhook, number) WHERE state = 'pending'",
+    "CREATE INDEX deliveries_by_time ON deliveries (queued_ms)",
+    """
+    CREATE TABLE followed (
+      log TEXT NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL
+    ) STRICT
+    """,
+    "INSERT INTO followed VALUES ('', 0, 0)",
+)
+WEBHOOKS_SCHEMA: Final = FileSchema((sql_step(_TABLES),))
+
+_WEBHOOK: Final = "id, user, url, types, since"
+_QUEUED: Final = "webhook, type, position, event, ordinal, actor, post, queued_ms"
+_DELIVERY: Final = f"number, {_QUEUED}, state, attempts, tried_ms, status, problem"
+_PENDING: Final = "state = 'pending'"
+
+T = TypeVar("T")
+
+
+class SqliteWebhooks:
+    """The `WebhookStore` of one data folder; several processes may open the same file."""
+
+    def __init__(self, path: Path | str) -> None:
+        """`:memory:` keeps them in memory. Raises `WebhooksUnavailable`."""
+        self._lock = threading.Lock()
+        self._fault = FileFault(path)
+        try:
+            self._db = WEBHOOKS_SCHEMA.open_private(path, _PRAGMAS)
+        except (sqlite3.Error, OSError) as error:
+            raise WebhooksUnavailable(f"{path}: {error}") from error
+
+    async def subscribe(self, webhook: Webhook, secret: str, most: int) -> bool:
+        def insert() -> bool:
+            [(count,)] = self._select("count(*) FROM webhooks WHERE user = ?", webhook.user)
+            if count >= most:
+                return False
+            id, user, url, types, since = webhook
+            self._db.execute(
+                f"INSERT INTO webhooks ({_WEBHOOK}, secret) VALUES (?, ?, ?, ?, ?, ?)",
+                (id, user, url, _joined(types), since, secret),
+            )
+            self._raise_generation()
+            return True
+
+        return await self._change(insert)
+
+    async def webhooks_of(self, user: int) -> Sequence[Webhook]:
+        def select() -> list[Webhook]:
+            rows = self._select(f"{_WEBHOOK} FROM webhooks WHERE user = ? ORDER BY id", user)
+            return list(map(_webhook_of, rows))
+
+        return await self._run_in_thread(select)
+
+    async def resubscribe(self, webhook: Webhook) -> bool:
+        def update() -> bool:
+            changed = self._db.execute(
+                "UPDATE webhooks SET url = ?, types = ?, next = 0 WHERE id = ? AND user = ?",
+                (webhook.url, _joined(webhook.types), webhook.id, webhook.user),
+            ).rowcount
+            if changed:
+                self._raise_generation()
+            return bool(changed)
+
+        return await self._change(update)
+
+    async def unsubscribe(self, user: int, webhook: int | None = None) -> bool:
+        def delete() -> bool:
+            rows = self._select(
+                "id FROM webhooks WHERE user = ?1 AND id = coalesce(?2, id)", user, webhook
+            )
+            self._db.executemany("DELETE FROM deliveries WHERE webhook = ?", rows)
+            self._db.executemany("DELETE FROM webhooks WHERE id = ?", rows)
+            if rows:
+                self._raise_generation()
+            return bool(rows)
+
+        return await self._change(delete)
+
+    async def all_webhooks(self) -> SubscribedWebhooks:
+        def select() -> SubscribedWebhooks:
+            # The number first: what changes in between is found by the next look.
+            [(generation,)] = self._select("generation FROM followed")
+            rows = self._select(f"{_WEBHOOK} FROM webhooks ORDER BY id")
+            return SubscribedWebhooks(generation, list(map(_webhook_of, rows)))
+
+        return await self._run_in_thread(select)
+
+    async def followed_position(self) -> FollowedPosition:
+        def select() -> FollowedPosition:
+            [row] = self._select("log, position FROM followed")
+            return FollowedPosition(*row)
+
+        return await self._run_in_thread(select)
+
+    async def follow_from(self, position: FollowedPosition) -> None:
+        def update() -> None:
+            self._db.execute("UPDATE followed SET log = ?, position = ?", position)
+            self._db.execute("UPDATE webhooks SET since = min(since, ?)", (position.position,))
+            self._raise_generation()
+
+        await self._change(update)
+
+    async def enqueue(
+        self,
+        deliveries: Sequence[NewDelivery],
+        after: int,
+        through: int,
+        generation: int,
+        now_ms: int,
+    ) -> bool:
+        def insert() -> bool:
+            if self._select("position, generation FROM followed") != [(after, generation)]:
+                return False
+            self._db.executemany(
+                f"INSERT INTO deliveries ({_QUEUED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(*delivery, now_ms) for delivery in deliveries],
+            )
+            self._db.execute("UPDATE followed SET position = ?", (through,))
+            return True
+
+        return await self._change(insert)
+
+    async def claim_due(self, now_ms: int, until_ms: int, limit: int) -> Sequence[ClaimedDelivery]:
+        due = (
+            "webhooks WHERE next <= ?1 AND claimed <= ?1 AND EXISTS (SELECT 1 FROM deliveries"
+            f" WHERE webhook = webhooks.id AND {_PENDING}) LIMIT ?2"
+        )
+
+        def claim() -> list[ClaimedDelivery]:
+            claimed = []
+            for *columns, secret in self._select(f"{_WEBHOOK}, secret FROM {due}", now_ms, limit):
+                webhook = _webhook_of(columns)
+                [row] = self._select(
+                    f"{_DELIVERY} FROM deliveries WHERE webhook = ? AND {_PENDING}"
+                    " ORDER BY number LIMIT 1",
+                    webhook.id,
+                )
+                self._db.execute(
+                    "UPDATE webhooks SET claimed = ? WHERE id = ?", (until_ms, webhook.id)
+                )
+                claimed.append(ClaimedDelivery(webhook, secret, _delivery_of(row)))
+            return claimed
+
+        if not await self._run_in_thread(lambda: self._select(f"1 FROM {due}", now_ms, 1)):
+            return []
+        return await self._change(claim)
+
+    async def extend_claim(self, webhook: int, claimed_until_ms: int, until_ms: int) -> bool:
+        def update() -> bool:
+            changed = self._db.execute(
+                "UPDATE webhooks SET claimed = ? WHERE id = ? AND claimed = ?",
+                (until_ms, webhook, claimed_until_ms),
+            )
+            return changed.rowcount > 0
+
+        return await self._change(update)
+
+    async def settle(self, tried: WebhookDelivery, next_ms: int, give_up_before_ms: int) -> None:
+        def update() -> None:
+            changed = self._db.execute(
+                "UPDATE deliveries SET state = ?, attempts = ?, tried_ms = ?, status = ?,"
+                f" problem = ? WHERE number = ? AND {_PENDING}",
+                (
+                    tried.state, tried.attempts, tried.tried_ms, tried.status, tried.problem,
+                    tried.number,
+                ),
+            ).rowcount  # fmt: skip
+            if not changed:
+                return
+            if tried.state == DeliveryState.PENDING:
+                self._db.execute(
+                    "UPDATE deliveries SET state = 'failed'"
+                    f" WHERE webhook = ? AND {_PENDING} AND queued_ms < ?",
+                    (tried.webhook, give_up_before_ms),
+                )
+            self._db.execute(
+                "UPDATE webhooks SET next = ?, claimed = 0 WHERE id = ?", (next_ms, tried.webhook)
+            )
+
+        await self._change(update)
+
+    async def list_deliveries(
+        self, webhook: int, request: PageRequest
+    ) -> Sequence[WebhookDelivery]:
+        order = "ASC" if request.counts_from_oldest else "DESC"
+
+        def select() -> list[WebhookDelivery]:
+            rows = self._select(
+                f"{_DELIVERY} FROM deliveries WHERE webhook = ?1 AND number > ?2"
+                f" AND (?3 IS NULL OR number < ?3) ORDER BY number {order} LIMIT ?4",
+                webhook, request.lower_bound or 0, request.max_id, request.limit,
+            )  # fmt: skip
+            return sorted(map(_delivery_of, rows), key=lambda one: -one.number)
+
+        return await self._run_in_thread(select)
+
+    async def replay(self, webhook: int, number: int, now_ms: int) -> WebhookDelivery | None:
+        def insert() -> WebhookDelivery | None:
+            again = self._db.execute(
+                f"INSERT INTO deliveries ({_QUEUED}) SELECT {_QUEUED.replace('queued_ms', '?')}"
+                f" FROM deliveries WHERE webhook = ? AND number = ? AND NOT {_PENDING}"
+                f" RETURNING {_DELIVERY}",
+                (now_ms, webhook, number),
+            ).fetchall()
+            return _delivery_of(again[0]) if again else None
+
+        return await self._change(insert)
+
+    async def forget_deliveries(self, before_ms: int) -> None:
+        def delete() -> None:
+            self._db.execute(
+                f"DELETE FROM deliveries WHERE queued_ms < ? AND NOT {_PENDING}", (before_ms,)
+            )
+
+        await self._change(delete)
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _raise_generation(self) -> None:
+        self._db.execute("UPDATE followed SET generation = generation + 1")
+
+    def _select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._db.execute(f"SELECT {query}", values).fetchall()
+
+    async def _change(self, work: Callable[[], T]) -> T:
+        def change() -> T:
+            with self._transaction():
+                return work()
+
+        return await self._run_in_thread(change)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+        """In a thread, because a commit waits for the disk."""
+
+        def run_locked() -> T:
+            with self._lock:
+                return work()
+
+        try:
+            done = await asyncio.to_thread(run_locked)
+        except sqlite3.Error as error:
+            self._fault.enter(error)
+            raise WebhooksUnavailable(f"the webhooks: {error}") from error
+        self._fault.clear()
+        return done
+
+
+def _joined(types: frozenset[str]) -> str:
+    return " ".join(sorted(types))
+
+
+def _webhook_of(row: Sequence[Any]) -> Webhook:
+    id, user, url, types, since = row
+    return Webhook(id, user, url, frozenset(types.split()), since)
+
+
+def _delivery_of(row: Sequence[Any]) -> WebhookDelivery:
+    values = dict(zip(_DELIVERY.split(", "), row, strict=True))
+    return WebhookDelivery(**{**values, "state": DeliveryState(values["state"])})

@@ -1,0 +1,1 @@
+"""Requests of our own over HTTP."""
