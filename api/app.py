@@ -34,6 +34,7 @@ from api.mastodon import (
     empty_lists,
     grouped_notifications,
     instance,
+    lists,
     markers,
     pictures,
     relationships,
@@ -103,7 +104,7 @@ RESOURCES: Final = (
 MASTODON_FACE: Final = (
     instance, relationships, mastodon_search, mastodon_accounts, statuses, status_marks,
     mastodon_timelines, grouped_notifications, mastodon_notifications, markers,
-    mastodon_personal_lists, mastodon_media,
+    mastodon_personal_lists, mastodon_media, lists,
     discoveries, empty_lists, pictures, streaming,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""

@@ -20,6 +20,7 @@ from commands.filter_parser import checked_time
 from commands.follow import Follow, Unfollow
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag
 from commands.like import Like, Unlike
+from commands.lists import AddListMember, ChangeList, CreateList, DeleteList, RemoveListMember
 from commands.notifications import DismissNotifications, ReadNotifications
 from commands.pin import Pin, Unpin
 from commands.post import Comment, CreatePost, DeletePost, EditPost
@@ -118,6 +119,21 @@ class _PostTargetData(_StrictStruct):
 
 
 class _UserTargetData(_StrictStruct):
+    user: Reference
+
+
+class _ChangeListData(_StrictStruct):
+    list: Reference
+    title: str | None = None
+    replies_policy: str | None = None
+
+
+class _ListTargetData(_StrictStruct):
+    list: Reference
+
+
+class _ListMemberData(_StrictStruct):
+    list: Reference
     user: Reference
 
 
@@ -230,6 +246,20 @@ def _build_edit(data: _EditPostData, references: ReferenceResolver) -> Command:
     return EditPost(post, data.text, data.sensitive, data.spoiler_text, data.language)
 
 
+def _build_list_change(data: _ChangeListData, references: ReferenceResolver) -> Command:
+    return ChangeList(references.list_id(str(data.list)), data.title, data.replies_policy)
+
+
+def _build_list_deletion(data: _ListTargetData, references: ReferenceResolver) -> Command:
+    return DeleteList(references.list_id(str(data.list)))
+
+
+def _for_member(command: Callable[[int, int], Command]) -> tuple[type[Any], BuildCommand]:
+    return _ListMemberData, lambda data, references: command(
+        references.list_id(str(data.list)), references.user_id(str(data.user))
+    )
+
+
 def _for_post(command: Callable[[int], Command]) -> tuple[type[Any], BuildCommand]:
     return _PostTargetData, lambda data, references: command(references.post_id(str(data.post)))
 
@@ -265,6 +295,11 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "unfollow_hashtag": (UnfollowHashtag, _use_as_command),
     "read_notifications": (ReadNotifications, _use_as_command),
     "dismiss_notifications": (DismissNotifications, _use_as_command),
+    "create_list": (CreateList, _use_as_command),
+    "change_list": (_ChangeListData, _build_list_change),
+    "delete_list": (_ListTargetData, _build_list_deletion),
+    "add_list_member": _for_member(AddListMember),
+    "remove_list_member": _for_member(RemoveListMember),
 }
 """Command name -> (the shape of `data`, how it becomes the command)."""
 

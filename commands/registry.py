@@ -9,6 +9,7 @@ from commands import (
     follow,
     followed_hashtag,
     like,
+    lists,
     notifications,
     pin,
     post,
@@ -44,6 +45,11 @@ DECIDERS_BY_NAME: Final[dict[str, Decider[Any]]] = {
     "unfollow_hashtag": followed_hashtag.UNFOLLOW_HASHTAG,
     "read_notifications": notifications.READ_NOTIFICATIONS,
     "dismiss_notifications": notifications.DISMISS_NOTIFICATIONS,
+    "create_list": lists.CREATE_LIST,
+    "change_list": lists.CHANGE_LIST,
+    "delete_list": lists.DELETE_LIST,
+    "add_list_member": lists.ADD_LIST_MEMBER,
+    "remove_list_member": lists.REMOVE_LIST_MEMBER,
 }
 
 DECIDERS_BY_COMMAND: Final[dict[type[Command], Decider[Any]]] = {

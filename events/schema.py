@@ -272,6 +272,42 @@ class NotificationsDismissed(Event, frozen=True):
     last: int
 
 
+class ListChanged(Event, frozen=True):
+    """All values of a list of `user`'s from now on; the first makes it. Stream: `list-<list>`.
+
+    `replies_policy` says which answers it shows: `followed` (to accounts that the user follows),
+    `list` (to its members) or `none`.
+    """
+
+    list: int
+    user: int
+    title: str
+    replies_policy: str = "list"
+
+
+class ListDeleted(Event, frozen=True):
+    """`user` deleted the list. Stream: `list-<list>`."""
+
+    list: int
+    user: int
+
+
+class ListMemberAdded(Event, frozen=True):
+    """`user` put `member` on the list. Stream: `list-<list>`."""
+
+    list: int
+    user: int
+    member: int
+
+
+class ListMemberRemoved(Event, frozen=True):
+    """`user` took `member` off the list. Stream: `list-<list>`."""
+
+    list: int
+    user: int
+    member: int
+
+
 EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     HandleClaimed: ("handle-claimed", 1),
     UserRegistered: ("user-registered", 1),
@@ -300,13 +336,17 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     HashtagUnfollowed: ("hashtag-unfollowed", 1),
     NotificationsRead: ("notifications-read", 1),
     NotificationsDismissed: ("notifications-dismissed", 1),
+    ListChanged: ("list-changed", 1),
+    ListDeleted: ("list-deleted", 1),
+    ListMemberAdded: ("list-member-added", 1),
+    ListMemberRemoved: ("list-member-removed", 1),
 }
 """The stored name and the current version of every event type."""
 
 ID_FIELDS: Final = frozenset(
     {
         "user", "post", "author", "reply_to", "followee", "follower", "blocker", "blocked", "muter",
-        "muted", "dismissed",
+        "muted", "dismissed", "list", "member",
     }
 )  # fmt: skip
 """Fields that hold Snowflake ids, whatever the event."""

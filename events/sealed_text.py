@@ -25,6 +25,7 @@ from events.event_filter import EventBatchSource, EventFilter, SelectedEvents, S
 from events.schema import (
     EVENT_TYPES,
     Event,
+    ListChanged,
     PostCreated,
     PostEdited,
     ProfileChanged,
@@ -36,6 +37,7 @@ PERSONAL_FIELDS: Final[dict[type[Event], tuple[str, ...]]] = {
     ProfileChanged: ("name", "bio"),
     PostCreated: ("text", "spoiler_text", "media"),
     PostEdited: ("text", "spoiler_text"),
+    ListChanged: ("title",),
 }
 """The fields whose texts are sealed: of media those that say what is seen. Ids, times, handles,
 hashtags and mentions are not."""
@@ -99,7 +101,7 @@ def as_written(text: str) -> str:
 def owner_of_texts(event: Event) -> int:
     """The user whose texts an event of `PERSONAL_FIELDS` holds."""
     match event:
-        case UserRegistered() | ProfileChanged():
+        case UserRegistered() | ProfileChanged() | ListChanged():
             return event.user
         case PostCreated() | PostEdited():
             return event.author

@@ -81,6 +81,11 @@ def notifications_stream(user: int) -> str:
     return f"notifications-{user}"
 
 
+def list_stream(id: int) -> str:
+    """A list of accounts and who is on it."""
+    return f"list-{id}"
+
+
 def owner_of(stored: StoredEvent | RecordedEvent) -> int:
     """The user by whom this event is partitioned.
 

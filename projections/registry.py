@@ -7,6 +7,7 @@ from projections import personal_lists, posts, profiles, timeline
 from projections.analytics import AnalyticsProjection
 from projections.followers import FollowersProjection
 from projections.invalidation import Invalidation
+from projections.lists import ListsProjection
 from projections.notifications import NotificationsProjection
 from projections.personal_lists import PersonalListsProjection
 from projections.posts import PostsProjection
@@ -25,6 +26,7 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
     TrendingProjection(),
     RecommendationsProjection(),
     AnalyticsProjection(),
+    ListsProjection(),
     NotificationsProjection(),
     PersonalListsProjection(),
 )

@@ -128,7 +128,7 @@ async def _posts_chunk(
     if table is POST_ENTRIES:
         authors = {row.post: row.author for row in rows}
     else:
-        authors = await _read_authors(store, [row.post for row in rows])
+        authors = await read_authors(store, [row.post for row in rows])
     visible = [
         TimelineEntry(row.post, row.post)
         for row in rows
@@ -143,7 +143,7 @@ async def _user_chunk(
     """A user's posts and retweets. One's own post stands where it was posted, retweeted or not."""
     posts = await read_page(store, POST_ENTRIES, (user,), request, index=BY_AUTHOR)
     retweets = await read_page(store, RETWEET_ENTRIES, (user,), request, index=BY_ACTOR)
-    authors = await _read_authors(store, [row.post for row in retweets])
+    authors = await read_authors(store, [row.post for row in retweets])
     entries = [TimelineEntry(row.post, row.post) for row in posts] + [
         TimelineEntry(row.id, row.post, user)
         for row in retweets
@@ -170,7 +170,7 @@ def _end_of(ids: Sequence[int], request: PageRequest) -> int | None:
     return ids[0 if request.counts_from_oldest else -1]
 
 
-async def _read_authors(store: ReadStore, posts: Collection[int]) -> dict[int, int]:
+async def read_authors(store: ReadStore, posts: Collection[int]) -> dict[int, int]:
     """The authors of those of the posts that are there."""
     rows = await store.get_many(POST_ENTRIES, {(post,) for post in posts}) if posts else {}
     return {row.post: row.author for row in rows.values()}

@@ -58,6 +58,7 @@ SMALL_MODULES = {
     "infra/eventstoredb/open_log.py": "only what opens such a log needs its package",
     "infra/entrypoints/whole_files.py": "what a start demands of the log and the accounts alone",
     "infra/mongodb/rate_limits.py": "the counterpart of infra/sqlite/rate_limits.py",
+    "projections/list_timeline.py": "the timeline of lists; the rest of them is another read model",
     "projections/trending_posts.py": "a question to two read models, as recommended_posts is",
     "api/mastodon/client_addresses.py": "the middleware that knows whose addresses they are",
     "api/mastodon/instance_figures.py": "what is counted, apart from what is said of it",

@@ -45,6 +45,10 @@ STREAM_OF_EVENT: Final[dict[type[schema.Event], Callable[[Any], str]]] = {
     schema.HashtagUnfollowed: lambda e: streams.hashtags_stream(e.user),
     schema.NotificationsRead: lambda e: streams.notifications_stream(e.user),
     schema.NotificationsDismissed: lambda e: streams.notifications_stream(e.user),
+    schema.ListChanged: lambda e: streams.list_stream(e.list),
+    schema.ListDeleted: lambda e: streams.list_stream(e.list),
+    schema.ListMemberAdded: lambda e: streams.list_stream(e.list),
+    schema.ListMemberRemoved: lambda e: streams.list_stream(e.list),
 }
 """The stream in which each event belongs."""
 

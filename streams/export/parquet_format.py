@@ -27,7 +27,7 @@ from events.schema import EVENT_TYPES
 
 ID_COLUMNS: Final = (
     "user", "post", "author", "reply_to", "followee", "follower", "blocker", "blocked", "muter",
-    "muted", "dismissed",
+    "muted", "dismissed", "list", "member",
 )  # fmt: skip
 TEXT_COLUMNS: Final = ("handle", "text")
 

@@ -46,6 +46,8 @@ REFERENCES: Final[dict[type[schema.Event], Callable[[Any], tuple[str, ...]]]] = 
     schema.HashtagFollowed: lambda e: (streams.user_stream(e.user),),
     schema.NotificationsRead: lambda e: (streams.user_stream(e.user),),
     schema.NotificationsDismissed: lambda e: (streams.user_stream(e.user),),
+    schema.ListChanged: lambda e: (streams.user_stream(e.user),),
+    schema.ListMemberAdded: lambda e: (streams.user_stream(e.member),),
 }
 """The other streams that must exist before an event. Later events of a stream have the first one's,
 and views can show nothing where these are missing."""

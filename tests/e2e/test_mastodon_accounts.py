@@ -138,7 +138,13 @@ async def test_an_account_says_when_it_posted_last(world: ApiWorld) -> None:
 
 async def test_what_there_is_none_of_is_an_empty_list(world: ApiWorld) -> None:
     ada = await register_user(world, "ada")
-    for path in ("v1/lists", "v2/filters", "v1/custom_emojis", "v1/conversations", "v1/trends"):
+    for path in (
+        "v1/followed_tags",
+        "v2/filters",
+        "v1/custom_emojis",
+        "v1/conversations",
+        "v1/trends",
+    ):
         assert await ada.get_json(f"/api/{path}") == []
     check_entity("Preferences", await ada.get_json("/api/v1/preferences"))
 

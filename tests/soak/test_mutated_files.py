@@ -48,6 +48,8 @@ def world_lines() -> bytes:
         {"command": "unfollow_hashtag", "as": "@ada", "data": {"tag": "dogs"}},
         {"command": "read_notifications", "as": "@ada", "data": {"through": 7}},
         {"command": "dismiss_notifications", "as": "@ada", "data": {"first": 0, "last": 7}},
+        {"command": "create_list", "as": "@ada", "key": "l1", "data": {"title": "Friends"}},
+        {"command": "add_list_member", "as": "@ada", "data": {"list": "key:l1", "user": "@bob"}},
         {"command": "block", "as": "@ada", "data": {"user": "@bob"}},
         {"command": "unblock", "as": "@ada", "data": {"user": "@bob"}},
         {"command": "delete_post", "as": "@bob", "data": {"post": "key:c"}},

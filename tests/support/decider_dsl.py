@@ -43,6 +43,13 @@ def stream_of(event: Event) -> str:
             return streams.pins_stream(event.author)
         case schema.HashtagFollowed() | schema.HashtagUnfollowed():
             return streams.hashtags_stream(event.user)
+        case (
+            schema.ListChanged()
+            | schema.ListDeleted()
+            | schema.ListMemberAdded()
+            | schema.ListMemberRemoved()
+        ):
+            return streams.list_stream(event.list)
         case schema.NotificationsRead() | schema.NotificationsDismissed():
             return streams.notifications_stream(event.user)
         case schema.RecommendationDismissed():

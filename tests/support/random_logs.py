@@ -17,6 +17,7 @@ from commands import (
     follow,
     followed_hashtag,
     like,
+    lists,
     notifications,
     pin,
     post,
@@ -71,6 +72,11 @@ COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "dismiss_notifications": lambda whom, which, text: notifications.DismissNotifications(
         notification_id(which) if text == "plain" else 0, notification_id(which)
     ),
+    "create_list": lambda whom, which, text: lists.CreateList(text),
+    "change_list": lambda whom, which, text: lists.ChangeList(which, text, "none"),
+    "delete_list": lambda whom, which, text: lists.DeleteList(which),
+    "add_list_member": lambda whom, which, text: lists.AddListMember(which, whom),
+    "remove_list_member": lambda whom, which, text: lists.RemoveListMember(which, whom),
     "change_profile": lambda whom, which, text: user.ChangeProfile(text, text),
     "delete_account": lambda whom, which, text: user.DeleteAccount(),
 }
@@ -118,7 +124,7 @@ async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> SparseL
     for number in range(people):
         register = user.Register(f"u{number}", f"User {number}")
         users.append((await handler.handle(CommandRequest(register, 0))).id)
-    posts = [0]
+    posts, lists_made = [0], [0]
     done: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
     for name, who, what, later in steps:
         clock[0] += later
@@ -126,6 +132,8 @@ async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> SparseL
         before = done[name.removeprefix("un"), actor] if name.startswith("un") else ()
         if before:
             about = before[what % len(before)]
+        if name.endswith(("_list", "_list_member")):
+            about = (about[0], lists_made[-1 - what % len(lists_made)])
         command = COMMANDS[name](*about, TEXTS[what % len(TEXTS)])
         try:
             outcome = await handler.handle(CommandRequest(command, users[actor]))
@@ -134,6 +142,8 @@ async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> SparseL
         done[name, actor].append(about)
         if isinstance(command, post.CreatePost | post.Comment):
             posts.append(outcome.id)
+        if isinstance(command, lists.CreateList):
+            lists_made.append(outcome.id)
     return log
 
 

@@ -13,6 +13,7 @@ from commands import (
     follow,
     followed_hashtag,
     like,
+    lists,
     notifications,
     pin,
     post,
@@ -103,6 +104,14 @@ async def test_every_command_can_be_given_by_a_line() -> None:
             {"first": 0, "last": 7},
             notifications.DismissNotifications(0, 7),
         ),
+        "create_list": ({"title": "Friends"}, lists.CreateList("Friends")),
+        "change_list": (
+            {"list": "5", "replies_policy": "none"},
+            lists.ChangeList(5, None, "none"),
+        ),
+        "delete_list": ({"list": 5}, lists.DeleteList(5)),
+        "add_list_member": ({"list": 5, "user": "7"}, lists.AddListMember(5, 7)),
+        "remove_list_member": ({"list": 5, "user": "7"}, lists.RemoveListMember(5, 7)),
     }
     assert expected.keys() == DECIDERS_BY_NAME.keys()
     for name, (data, command) in expected.items():

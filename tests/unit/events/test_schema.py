@@ -16,6 +16,10 @@ from events.schema import (
     HandleClaimed,
     HashtagFollowed,
     HashtagUnfollowed,
+    ListChanged,
+    ListDeleted,
+    ListMemberAdded,
+    ListMemberRemoved,
     Medium,
     NotificationsDismissed,
     NotificationsRead,
@@ -80,6 +84,10 @@ EXAMPLES: Final[tuple[Event, ...]] = (
     HashtagFollowed(A, "łódź"),
     HashtagUnfollowed(A, "łódź"),
     NotificationsRead(A, 2_000_000_000_000_000),
+    ListChanged(POST, A, 'Friends & "family" 🐦', "followed"),
+    ListDeleted(POST, A),
+    ListMemberAdded(POST, A, B),
+    ListMemberRemoved(POST, A, B),
     NotificationsDismissed(A, 0, 2_000_000_000_000_000),
 )
 

@@ -1,0 +1,218 @@
+"""Lists: accounts whose posts one reads apart."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field
+
+from api.http.errors import RequestRefused
+from api.http.request import Commander, Commands, json_response
+from api.http.tokens import Reader
+from api.mastodon.client_pages import AccountsPage, StatusesPage
+from api.mastodon.client_request import AccountId, await_views, entity, run_seen
+from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
+from api.state import ApiState, CurrentState
+from commands.decider import Command
+from commands.errors import NotFound
+from commands.lists import AddListMember, ChangeList, CreateList, DeleteList, RemoveListMember
+from events.ids.snowflake import parse_decimal
+from projections import lists
+from projections.list_timeline import read_list_timeline
+from projections.lists import ListRow
+from projections.timeline import EntryPage
+
+_VIEWS = ("lists",)
+
+router = APIRouter(prefix="/api/v1", include_in_schema=False)
+
+
+class ListValues(ClientParameters):
+    """What a list is called, and which answers it shows. `exclusive` is not kept."""
+
+    title: OptionalText = None
+    replies_policy: OptionalText = None
+
+
+class NewMembers(ClientParameters):
+    """The accounts to put on a list, or to take off it."""
+
+    account_ids: Texts = Field(default_factory=list)
+
+    @property
+    def users(self) -> Sequence[int]:
+        """Their ids; 0 for what is no id."""
+        return [parse_decimal(text) or 0 for text in self.account_ids]
+
+
+async def _own_list(id: Annotated[str, Path()], reader: Reader, state: CurrentState) -> ListRow:
+    """The reader's list in the address. Raises `NotFound`."""
+    return await _find_list(state, reader, parse_decimal(id) or 0)
+
+
+async def _find_list(state: ApiState, reader: int, id: int) -> ListRow:
+    row = await lists.find_list(state.ports.views.current_store("lists"), reader, id)
+    if row is None:
+        raise NotFound("list-not-found", f"you have no list {id} (any more); check the id")
+    return row
+
+
+def _entity(state: ApiState, row: ListRow) -> dict[str, Any]:
+    return {
+        "id": str(row.list),
+        "title": state.ports.open_text(row.title),
+        "replies_policy": row.replies_policy,
+        "exclusive": False,
+    }
+
+
+@router.get("/lists")
+async def get_lists(reader: Reader, state: CurrentState) -> Response:
+    """One's lists: entities `List`."""
+    found = await lists.read_lists(state.ports.views.current_store("lists"), reader)
+    return entity([_entity(state, row) for row in found])
+
+
+@router.post("/lists")
+async def create_list(
+    commands: Commands, state: CurrentState, new: Annotated[ListValues, reads(ListValues)]
+) -> Response:
+    """Make a list."""
+    command = CreateList(new.title or "", new.replies_policy or "list")
+    outcome = await run_seen(state, commands, command, views=_VIEWS)
+    return entity(_entity(state, await _find_list(state, commands.actor, outcome.id)))
+
+
+@router.get("/lists/{id}")
+async def get_list(id: Annotated[str, Path()], reader: Reader, state: CurrentState) -> Response:
+    """One of one's lists."""
+    return entity(_entity(state, await _own_list(id, reader, state)))
+
+
+@router.put("/lists/{id}")
+async def change_list(
+    commands: Commands,
+    id: Annotated[str, Path()],
+    state: CurrentState,
+    new: Annotated[ListValues, reads(ListValues)],
+) -> Response:
+    """Change a list; what is absent stays as it was."""
+    command = ChangeList(parse_decimal(id) or 0, new.title, new.replies_policy)
+    await run_seen(state, commands, command, views=_VIEWS)
+    return entity(_entity(state, await _find_list(state, commands.actor, command.list)))
+
+
+@router.delete("/lists/{id}")
+async def delete_list(
+    commands: Commands, id: Annotated[str, Path()], state: CurrentState
+) -> Response:
+    """Delete a list."""
+    await run_seen(state, commands, DeleteList(parse_decimal(id) or 0), views=_VIEWS)
+    return entity({})
+
+
+@router.get("/lists/{id}/accounts")
+async def list_members(
+    id: Annotated[str, Path()],
+    request: Request,
+    page: AccountsPage,
+    reader: Reader,
+    state: CurrentState,
+) -> Response:
+    """Who is on a list, put there last first; with `limit=0` all."""
+    row = await _own_list(id, reader, state)
+    members = await lists.read_members(state.ports.views.current_store("lists"), reader, row.list)
+    if request.query_params.get("limit") == "0":
+        return entity(await state.statuses.accounts.render_list([one.member for one in members]))
+    shown = lists.page_of_members(members, page.wanted)
+    body = await state.statuses.accounts.render_list([one.member for one in shown])
+    return json_response(body, headers=page.link_header([one.id for one in shown]))
+
+
+@router.post("/lists/{id}/accounts")
+async def add_members(
+    commands: Commands,
+    id: Annotated[str, Path()],
+    state: CurrentState,
+    new: Annotated[NewMembers, reads(NewMembers)],
+) -> Response:
+    """Put accounts that one follows on a list."""
+    following = (await state.ports.home.viewer_context(commands.actor)).following
+    if not following.issuperset(new.users):
+        raise RequestRefused(404, "user-not-found", "a list has accounts that you follow")
+    wanted = parse_decimal(id) or 0
+    await _run_each(state, commands, [AddListMember(wanted, user) for user in new.users])
+    return entity({})
+
+
+@router.delete("/lists/{id}/accounts")
+async def remove_members(
+    commands: Commands,
+    id: Annotated[str, Path()],
+    state: CurrentState,
+    gone: Annotated[NewMembers, reads(NewMembers)],
+) -> Response:
+    """Take accounts off a list."""
+    wanted = parse_decimal(id) or 0
+    await _run_each(state, commands, [RemoveListMember(wanted, user) for user in gone.users])
+    return entity({})
+
+
+async def _run_each(state: ApiState, commands: Commander, wanted: Sequence[Command]) -> None:
+    # An idempotency key is for one command, and these are several that may be given twice.
+    each = Commander(state, commands.actor, None)
+    outcomes = [await each.run(command) for command in wanted]
+    if outcomes:
+        await await_views(state, outcomes[-1], _VIEWS)
+
+
+@router.get("/accounts/{id}/lists")
+async def lists_with_account(user: AccountId, reader: Reader, state: CurrentState) -> Response:
+    """Those of one's lists that an account is on."""
+    store = state.ports.views.current_store("lists")
+    return entity([_entity(state, row) for row in await lists.lists_with(store, reader, user)])
+
+
+@router.get("/timelines/list/{id}")
+async def list_timeline(
+    id: Annotated[str, Path()], page: StatusesPage, reader: Reader, state: CurrentState
+) -> Response:
+    """What the accounts on a list post and reblog, as long as one follows them."""
+    row = await _own_list(id, reader, state)
+    views = state.ports.views
+    context = await state.ports.home.viewer_context(reader)
+    members = {
+        one.member
+        for one in await lists.read_members(views.current_store("lists"), reader, row.list)
+    } & (context.following | {reader})
+    entries = await read_list_timeline(
+        views.current_store("timeline"), members, page.wanted, context.hidden
+    )
+    answered = {
+        "none": frozenset[int](),
+        "list": frozenset(members),
+        "followed": context.following | {reader},
+    }[row.replies_policy]
+    shown = await _without_answers(state, entries, answered)
+    body = await state.statuses.render_list(shown, reader)
+    ids = [entry.id for entry in entries]
+    return json_response(body, headers=page.link_header(ids, entries.scanned_to))
+
+
+async def _without_answers(
+    state: ApiState, entries: EntryPage, answered: frozenset[int]
+) -> EntryPage:
+    """The entries without answers to other accounts than these. Retweets stay."""
+    pieces = await state.statuses.pieces([entry.post for entry in entries])
+    parents = {one.reply_to for one in pieces.values() if one.reply_to is not None}
+    authors = {post: one.author for post, one in (await state.statuses.pieces(parents)).items()}
+    return EntryPage(
+        entry
+        for entry in entries
+        if entry.post in pieces
+        and (
+            entry.retweeter is not None
+            or (parent := pieces[entry.post].reply_to) is None
+            or authors.get(parent, 0) in answered
+        )
+    )
