@@ -9,6 +9,7 @@ from aiohttp import web
 from api.webhooks.dispatcher import DAY_MS, WebhookDispatcher
 from api.webhooks.webhook_store import FollowedPosition
 from tests.support.api_world import PASSWORD, ApiWorld, SignedInUser, register_user
+from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import WebhookReceiver
 
 EVERYTHING = [
@@ -224,3 +225,13 @@ async def test_rebuilt_views_tell_nothing(world: WebhookWorld) -> None:
     for name in world.stores:
         world.positions[name] = 0
     assert await world.dispatch() == []
+
+
+async def test_two_processes_send_each_message_once_and_in_order(world: WebhookWorld) -> None:
+    await world.subscribe("post.created")
+    posts = [await world.bob.create_post(f"{number}") for number in range(12)]
+    await world.project_all()
+    other = WebhookDispatcher(world.app.state.api)
+    async with world.dispatcher.dispatching(), other.dispatching():
+        await wait_until(lambda: len(world.receiver.messages) >= len(posts))
+    assert [one.json["data"]["post"]["id"] for one in world.receiver.messages] == posts
