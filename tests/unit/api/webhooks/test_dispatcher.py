@@ -116,6 +116,16 @@ async def test_an_endpoint_hears_of_its_types_alone(world: WebhookWorld) -> None
     assert await world.types() == ["notification.mention"]
 
 
+async def test_a_webhook_hears_of_nothing_that_was_before_it(world: WebhookWorld) -> None:
+    first = await world.subscribe("post.created")
+    await world.bob.create_post("before")
+    second = await world.subscribe("post.created")
+    await world.bob.create_post("after")
+    assert await world.types() == ["post.created"] * 3
+    assert len(await world.states(first)) == 2
+    assert len(await world.states(second)) == 1
+
+
 async def test_blocks_mutes_and_deletions_hold_when_it_is_sent(world: WebhookWorld) -> None:
     webhook = await world.subscribe()
     await world.bob.create_post("not seen")
