@@ -140,7 +140,8 @@ class WebhookStore(Protocol):
         ...
 
     async def follow_from(self, position: FollowedPosition) -> None:
-        """Look through another log from here on. Webhooks hear of all that it holds behind."""
+        """Look through a log from here on. Where it was another one before, webhooks hear of all
+        that this one holds behind, whatever they were subscribed at."""
         ...
 
     async def enqueue(

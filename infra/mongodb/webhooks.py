@@ -113,9 +113,11 @@ class MongoWebhooks:
 
     async def follow_from(self, position: FollowedPosition) -> None:
         def update(session: ClientSession) -> None:
+            if self._state(session)["log"]:
+                lowered = {"$min": {"since": position.position}}
+                self._webhooks.update_many({}, lowered, session=session)
             self._raise_generation(session)
             self._followed.update_one(_LOG, {"$set": position._asdict()}, session=session)
-            self._webhooks.update_many({}, {"$min": {"since": position.position}}, session=session)
 
         await self._threads.transact(update)
 

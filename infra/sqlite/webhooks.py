@@ -154,8 +154,12 @@ class SqliteWebhooks:
 
     async def follow_from(self, position: FollowedPosition) -> None:
         def update() -> None:
+            self._db.execute(
+                "UPDATE webhooks SET since = min(since, ?)"
+                " WHERE EXISTS (SELECT 1 FROM followed WHERE log <> '')",
+                (position.position,),
+            )
             self._db.execute("UPDATE followed SET log = ?, position = ?", position)
-            self._db.execute("UPDATE webhooks SET since = min(since, ?)", (position.position,))
             self._raise_generation()
 
         await self._change(update)

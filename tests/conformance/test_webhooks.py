@@ -214,6 +214,8 @@ async def test_a_webhook_that_is_removed_leaves_nothing(open_store: Open) -> Non
 
 async def test_another_log_is_followed_from_where_its_follower_says(store: WebhookStore) -> None:
     await store.subscribe(webhook(since=500), "s", 5)
+    await store.follow_from(FollowedPosition(LOG, 10))
+    assert (await store.all_webhooks()).webhooks == [webhook(since=500)]
     await store.follow_from(FollowedPosition("cd" * 16, 20))
     assert await store.followed_position() == FollowedPosition("cd" * 16, 20)
     assert (await store.all_webhooks()).webhooks == [webhook(since=20)]
