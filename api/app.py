@@ -30,6 +30,9 @@ from api.mastodon import (
     accounts as mastodon_accounts,
 )
 from api.mastodon import (
+    apps as mastodon_apps,
+)
+from api.mastodon import (
     discoveries,
     empty_lists,
     grouped_notifications,
@@ -58,12 +61,14 @@ from api.mastodon import (
     timelines as mastodon_timelines,
 )
 from api.mastodon.client_addresses import ClientAddresses
+from api.oauth import authorization, token_routes
 from api.ports import Ports
 from api.state import ApiState
 from api.v1 import (
     accounts,
     admin,
     analytics,
+    apps,
     bulk,
     click_analytics,
     clicks,
@@ -96,16 +101,16 @@ IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
 """Where the body is an image."""
 
 RESOURCES: Final = (
-    sessions, personal_lists, accounts, posts, search, media, timelines, relations, notifications,
-    webhooks, trends, recommendations, clicks, analytics, click_analytics, admin, bulk, events,
-    stream, health,
+    sessions, apps, personal_lists, accounts, posts, search, media, timelines, relations,
+    notifications, webhooks, trends, recommendations, clicks, analytics, click_analytics, admin,
+    bulk, events, stream, health,
 )  # fmt: skip
 
 MASTODON_FACE: Final = (
-    instance, relationships, mastodon_search, mastodon_accounts, statuses, status_marks,
-    mastodon_timelines, grouped_notifications, mastodon_notifications, markers,
-    mastodon_personal_lists, mastodon_media, lists,
-    discoveries, empty_lists, pictures, streaming,
+    authorization, token_routes, mastodon_apps, instance, relationships, mastodon_search,
+    mastodon_accounts, statuses, status_marks, mastodon_timelines, grouped_notifications,
+    mastodon_notifications, markers, mastodon_personal_lists, mastodon_media, lists, discoveries,
+    empty_lists, pictures, streaming,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""
 

@@ -13,6 +13,7 @@ from api.accounts.throttle import LoginThrottle
 from api.clicks.click_intake import ClickIntake
 from api.media.media_records import MediaRecords
 from api.media.media_store import ImageConverter, MediaStore
+from api.oauth.app_store import AppStore
 from api.search.search_follower import SearchFollower
 from api.webhooks.webhook_store import WebhookPorts
 from commands.handler import CommandHandler
@@ -116,6 +117,7 @@ class Ports:
     webhooks: WebhookPorts
     throttle: LoginThrottle
     tokens: AccessTokens
+    apps: AppStore
     clock_ms: Callable[[], int]
     new_id: Callable[[], int]
     open_import_ids: Callable[[], AbstractContextManager[Callable[[int], int]]]

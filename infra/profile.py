@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from api.accounts.token_store import TokenStore
     from api.clicks.click_publisher import SharedClicks
     from api.media.media_records import MediaRecords
+    from api.oauth.app_store import AppStore
     from api.ports import WaitForPosition
     from api.search.search_index import SearchIndex
     from api.webhooks.webhook_store import WebhookStore
@@ -68,6 +69,10 @@ class Profile(Protocol):
 
     def open_tokens(self) -> AbstractContextManager["TokenStore"]:
         """The access tokens, beside the accounts."""
+        ...
+
+    def open_apps(self) -> AbstractContextManager["AppStore"]:
+        """Apps and their codes, beside the access tokens."""
         ...
 
     def open_media_records(self) -> AbstractContextManager["MediaRecords"]:

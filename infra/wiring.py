@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from api.clicks.click_intake import ClickIntake
     from api.media.media_records import MediaRecords
     from api.media.media_store import MediaStore
+    from api.oauth.app_store import AppStore
     from api.ports import Ports, ReadLags
     from api.search.search_follower import SearchFollower
     from api.webhooks.webhook_store import WebhookPorts
@@ -117,7 +118,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     from infra.process.shared_metrics import metrics_renderer
 
     profile = choose_profile(settings)
-    with open_write_side(settings) as side, _open_access_tokens(settings) as tokens:
+    with open_write_side(settings) as side, _open_tokens_and_apps(settings) as (tokens, apps):
         async with (
             _following_the_log(settings, profile, side) as (media_store, search, webhooks),
             open_click_intake(settings, side.log) as clicks,
@@ -143,7 +144,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 media_bytes=settings.media_bytes,
                 throttle=side.throttle,
                 request_limits=side.request_limits,
-                tokens=tokens,
+                tokens=tokens, apps=apps,
                 clock_ms=clock_ms,
                 new_id=side.new_id, open_import_ids=side.open_import_ids,
                 invalidations=read_side.invalidations,
@@ -161,13 +162,14 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
 
 
 @contextmanager
-def _open_access_tokens(settings: Settings) -> Iterator["AccessTokens"]:
+def _open_tokens_and_apps(settings: Settings) -> Iterator[tuple["AccessTokens", "AppStore"]]:
     from api.accounts.access_tokens import AccessTokens
     from api.accounts.signed_tokens import SignedTokens
 
     signed = SignedTokens(signing_secret(settings))
-    with choose_profile(settings).open_tokens() as store:
-        yield AccessTokens(store, clock_ms, time.monotonic, signed)
+    profile = choose_profile(settings)
+    with profile.open_tokens() as store, profile.open_apps() as apps:
+        yield AccessTokens(store, clock_ms, time.monotonic, signed), apps
 
 
 @asynccontextmanager

@@ -1,68 +1,132 @@
-"""What the scopes of apps allow in `/v1`.
+"""The scopes of apps, and what they allow in both APIs.
 
-`user` allows all that its user may do. Apps of the Mastodon world ask for `read`, `write`, `follow`
-and `push`, or for a part of them such as `read:statuses`. An operation of `/v1` that needs `user`
-is open to a token whose scopes cover what it is about; what is not listed here (deleting the
-account, its sessions) needs `user` itself.
+`user` allows all that its user may do. Apps ask for `read`, `write`, `follow`, `push`, `profile`,
+or for a part such as `read:statuses`. An operation that needs `user` is open to a token whose
+scopes cover what it is about; what is not listed here (deleting the account, its sessions and
+apps) needs `user` itself.
 """
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 FOLLOW_SCOPES: Final = frozenset({"follows", "blocks", "mutes"})
 """The parts of `read` and `write` that `follow` covers."""
 
+READ_PARTS: Final = (
+    "accounts", "blocks", "bookmarks", "favourites", "filters", "follows", "lists", "mutes",
+    "notifications", "search", "statuses",
+)  # fmt: skip
+WRITE_PARTS: Final = (
+    "accounts", "blocks", "bookmarks", "conversations", "favourites", "filters", "follows", "lists",
+    "media", "mutes", "notifications", "reports", "statuses",
+)  # fmt: skip
+
+APP_SCOPES: Final = (
+    "profile", "read", *(f"read:{part}" for part in READ_PARTS),
+    "write", *(f"write:{part}" for part in WRITE_PARTS), "follow", "push",
+)  # fmt: skip
+"""All that apps may ask for."""
+
 _BY_LAST: Final = {
-    "like": "favourites",
-    "likes": "favourites",
-    "bookmark": "bookmarks",
-    "bookmarks": "bookmarks",
-    "follow": "follows",
-    "followers": "accounts",
-    "following": "accounts",
-    "block": "blocks",
-    "blocks": "blocks",
-    "mute": "mutes",
-    "mutes": "mutes",
-    "pin": "accounts",
-}
-_BY_FIRST: Final = {
-    "posts": "statuses",
-    "timelines": "statuses",
-    "hashtags": "statuses",
-    "media": "media",
-    "notifications": "notifications",
-    "search": "search",
-    "trends": "statuses",
-    "recommendations": "accounts",
-    "stream": "statuses",
-}
+    "like": "favourites", "likes": "favourites", "favourite": "favourites",
+    "unfavourite": "favourites", "favourites": "favourites",
+    "bookmark": "bookmarks", "unbookmark": "bookmarks", "bookmarks": "bookmarks",
+    "follow": "follows", "unfollow": "follows", "relationships": "follows",
+    "remove_from_followers": "follows", "familiar_followers": "follows",
+    "followers": "accounts", "following": "accounts", "favourited_by": "accounts",
+    "reblogged_by": "accounts", "pin": "accounts", "unpin": "accounts",
+    "block": "blocks", "unblock": "blocks", "blocks": "blocks",
+    "mute": "mutes", "unmute": "mutes", "mutes": "mutes", "followed-hashtags": "follows",
+}  # fmt: skip
+"""What an operation is about by the last segment of its address, behind an id or alone."""
+
+_V1: Final = {
+    "posts": "statuses", "timelines": "statuses", "hashtags": "statuses", "media": "media",
+    "notifications": "notifications", "search": "search", "trends": "statuses",
+    "recommendations": "accounts", "stream": "statuses", "clicks": "statuses",
+}  # fmt: skip
+"""The same by the first segment, of `/v1`."""
+_MASTODON: Final = {
+    "accounts": "accounts", "profile": "accounts", "preferences": "accounts",
+    "suggestions": "accounts", "endorsements": "accounts", "featured_tags": "accounts",
+    "directory": "accounts", "statuses": "statuses", "trends": "statuses",
+    "markers": "statuses", "scheduled_statuses": "statuses", "streaming": "statuses",
+    "polls": "statuses", "conversations": "statuses", "tags": "follows", "followed_tags": "follows",
+    "follow_requests": "follows", "domain_blocks": "blocks", "lists": "lists",
+    "filters": "filters", "media": "media", "notifications": "notifications", "search": "search",
+    "reports": "reports",
+}  # fmt: skip
+"""And of the Mastodon API."""
 _READS: Final = frozenset({"GET", "HEAD"})
+_OWN_PROFILE: Final = ("/api/v1/accounts/verify_credentials", "/oauth/userinfo")
+_FIRST_UNIT: Final = 2
+"""Segments of an address with an id in it, such as `posts/1`."""
 
 
-def covers_user_scope(scopes: AbstractSet[str], method: str, path: str) -> bool:
-    """Whether scopes of an app allow an operation of `/v1` that needs the scope `user`."""
-    about = _part(method, path)
-    if about is None:
-        return False
-    verb = "read" if method in _READS else "write"
+def covers_scope(granted: AbstractSet[str], wanted: str) -> bool:
+    """Whether scopes allow what one scope does."""
+    verb, _, part = wanted.partition(":")
     return (
-        verb in scopes
-        or f"{verb}:{about}" in scopes
-        or (about in FOLLOW_SCOPES and "follow" in scopes)
+        wanted in granted
+        or verb in granted
+        or (part in FOLLOW_SCOPES and "follow" in granted)
+        or (wanted == "profile" and not granted.isdisjoint(("read", "read:accounts")))
     )
 
 
-def _part(method: str, path: str) -> str | None:
-    """What an operation is about, as scopes name it; None where no scope of apps opens it."""
-    segments = path.strip("/").split("/")[1:]
+def known_scopes(scopes: Iterable[str]) -> bool:
+    """Whether all of some scopes are ones that apps may ask for."""
+    return set(scopes) <= set(APP_SCOPES)
+
+
+def covers_user_scope(scopes: AbstractSet[str], method: str, path: str) -> bool:
+    """Whether scopes of an app allow an operation that needs the scope `user`."""
+    wanted = wanted_scope(method, path)
+    return wanted is not None and covers_scope(scopes, wanted)
+
+
+def wanted_scope(method: str, path: str) -> str | None:
+    """The scope that an operation asks of an app; None where no scope of apps opens it."""
+    if path in _OWN_PROFILE:
+        return "profile"
+    segments = path.strip("/").split("/")
+    if segments[0] == "api":
+        about = _mastodon_part(segments[2:])
+    else:
+        about = _v1_part(method, segments[1:])
+    if about is None:
+        return None
+    # One's own uploads are looked at by what writes them.
+    verb = "read" if method in _READS and about != "media" else "write"
+    return f"{verb}:{about}"
+
+
+def _v1_part(method: str, segments: list[str]) -> str | None:
     if not segments:
         return None
-    last = segments[-1]
-    if segments[0] == "users":
-        if len(segments) == 2:
+    first, last = segments[0], segments[-1]
+    if first == "users":
+        if len(segments) == _FIRST_UNIT:
             return "accounts" if method in _READS or method == "PATCH" else None
-        return _BY_LAST.get(last, "statuses" if last == "posts" else None)
-    if len(segments) > 2 and last in _BY_LAST:
+        if len(segments) > _FIRST_UNIT + 1:
+            return None
+        return _BY_LAST.get(last, "statuses" if last in ("posts", "pins") else None)
+    if len(segments) > _FIRST_UNIT and last in _BY_LAST:
         return _BY_LAST[last]
-    return _BY_FIRST.get(segments[0])
+    return _V1.get(first)
+
+
+def _mastodon_part(segments: list[str]) -> str | None:
+    if not segments:
+        return None
+    first, last = segments[0], segments[-1]
+    if first == "timelines":
+        return "lists" if "list" in segments else "statuses"
+    if len(segments) != _FIRST_UNIT and last in _BY_LAST:
+        return _BY_LAST[last]
+    if first == "accounts" and last in ("relationships", "familiar_followers"):
+        return "follows"
+    if first == "accounts" and len(segments) > _FIRST_UNIT and last in ("statuses", "lists"):
+        return last
+    return _MASTODON.get(first)

@@ -194,16 +194,34 @@ class AccountRegistrar:
         except InvalidInput:
             raise _wrong_credentials() from None  # no account has it: nothing to count or compare
         familiar = await self._throttle.count_try(handle, caller.lane)
-        user = await self._user_by_handle(handle)
-        account = await self._ports.accounts.get(user)
-        password_hash = account.password_hash if account is not None else None
+        account = await self._ports.accounts.get(await self._user_by_handle(handle))
         caller = caller._replace(familiar=familiar)
-        if not await self._passwords.matches(password_hash, sign_in.password, caller):
+        return await self._check_password(account, handle, sign_in.password, caller)
+
+    async def sign_in_by_name(self, name: str, password: str, caller: HashCaller) -> int:
+        """As `sign_in`, by handle or email address."""
+        if "@" not in name[1:]:
+            return await self.sign_in(SignIn(handle=name[:64], password=password[:200]), caller)
+        email = name.casefold()
+        familiar = await self._throttle.count_try(email, caller.lane)
+        account = await self._ports.accounts.find_by_email(email)
+        if account is not None:
+            status = await self._account_status(account.user)
+            account = account if status is AccountStatus.ACTIVE else None
+        caller = caller._replace(familiar=familiar)
+        return await self._check_password(account, email, password[:200], caller)
+
+    async def _check_password(
+        self, account: AccountRecord | None, name: str, password: str, caller: HashCaller
+    ) -> int:
+        password_hash = account.password_hash if account is not None else None
+        matches = await self._passwords.matches(password_hash, password, caller)
+        if account is None or password_hash is None or not matches:
             raise _wrong_credentials()
-        await self._throttle.note_success(handle, caller.lane)
-        if password_hash is not None and self._passwords.is_outdated(password_hash):
-            await self._renew_hash(user, password_hash, sign_in.password)
-        return user
+        await self._throttle.note_success(name, caller.lane)
+        if self._passwords.is_outdated(password_hash):
+            await self._renew_hash(account.user, password_hash, password)
+        return account.user
 
     async def note_registration(self, handle: str, address: str) -> None:
         """Know a new account at the address that it was registered from."""

@@ -64,7 +64,8 @@ class TokenStore(Protocol):
         self, user: int, *, keep: int | None = None, app: int | None = None
     ) -> int:
         """Revoke the tokens of a user but `keep`; with `app` those of this app alone. Returns how
-        many. Without `app`, signed tokens that were never seen are refused as well.
+        many. Codes that the user gave to apps, or to this one, are removed in the same step.
+        Without `app`, signed tokens that were never seen are refused as well.
         """
         ...
 

@@ -19,6 +19,8 @@ EXPOSED_HEADERS: Final = (
 )  # fmt: skip
 """What pages of other origins may read of a response."""
 
+_OWN_PAGE: Final = "/oauth/authorize"
+"""Where a user is asked for a password: no page of another origin reads that."""
 _ORIGIN_HEADER: Final = b"origin"
 _VARY_HEADER: Final = (b"vary", b"Origin")
 """So that no cache between gives a page a response that was made for another origin."""
@@ -116,7 +118,7 @@ class AnyOriginCors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] == _OWN_PAGE:
             await self._app(scope, receive, send)
             return
         for name, _ in scope["headers"]:

@@ -7,7 +7,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
 from api.accounts.access_tokens import USER_SCOPE
-from api.accounts.app_scopes import covers_user_scope
+from api.accounts.app_scopes import covers_scope, covers_user_scope, wanted_scope
 from api.accounts.errors import ExpiredToken, InvalidToken
 from api.accounts.token_store import TokenClaims
 from api.http.errors import RequestRefused, token_missing, unauthorized
@@ -39,14 +39,25 @@ async def read_token(
     if claims is None:
         claims = await state.ports.tokens.read_claims(sent)
     if scope is None:
+        _require_app_scope(claims, method, path)
         return claims
     if scope not in claims.scopes and not (
         scope == USER_SCOPE and covers_user_scope(claims.scopes, method, path)
     ):
         require_scope(claims, scope)
     if not claims.user:
-        raise unauthorized("token-invalid", "this needs a token of a user, not of an app alone")
+        message = "this needs a token of a user, not of an app alone"
+        raise RequestRefused(422, "user-required", message)
     return claims
+
+
+def _require_app_scope(claims: TokenClaims, method: str, path: str) -> None:
+    """Refuse what an app's scopes don't open to it, though it is open to strangers: the answer
+    would be that to its user. Raises `RequestRefused` (403).
+    """
+    wanted = wanted_scope(method, path) if claims.app is not None else None
+    if wanted is not None and not covers_scope(claims.scopes, wanted):
+        require_scope(claims, wanted)
 
 
 def token_check(

@@ -20,6 +20,7 @@ _ERRORS: Final = {
     "media-not-found": "Record not found",
     "method-not-allowed": "Method Not Allowed",
     "scope-missing": "This action is outside the authorized scopes",
+    "user-required": "This method requires an authenticated user",
     "text-too-long": "Text character limit of 280 exceeded",
     "text-empty": "Text can't be blank",
 }

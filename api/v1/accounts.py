@@ -1,13 +1,12 @@
 """`/v1/users` and `/v1/sessions`: registration, sign-in, profiles, and who follows whom."""
 
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 
 from api.accounts.access_tokens import USER_SCOPE
-from api.accounts.hashing_queue import HashCaller
+from api.http.callers import Caller, NetworkAddress
 from api.http.errors import problems
-from api.http.network_address import counted_address
 from api.http.paging import PAGE_RESPONSE, Page, UsersPage
 from api.http.request import (
     QUERY_PROBLEMS,
@@ -46,25 +45,6 @@ from projections import followers
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["accounts"])
 
-
-async def _network_address(request: Request) -> str:
-    return counted_address(request.client.host) if request.client else ""
-
-
-NetworkAddress = Annotated[str, Depends(_network_address)]
-"""The network address that the request came from, as limits count it; empty where unknown."""
-
-
-async def _hash_caller(request: Request, address: NetworkAddress) -> HashCaller:
-    async def disconnected() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    return HashCaller(address, disconnected=disconnected)
-
-
-Caller = Annotated[HashCaller, Depends(_hash_caller)]
-"""The client, where a password has to be hashed for it."""
 
 RECENT_SIGN_IN_MS: Final = 15 * 60 * 1000
 """So long after it, an account may be deleted without its password being sent again."""

@@ -26,6 +26,7 @@ from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.id_blocks import SqliteBlocks
 from infra.sqlite.leases import SqliteLeases
 from infra.sqlite.media_records import SqliteMediaRecords
+from infra.sqlite.oauth_apps import SqliteApps
 from infra.sqlite.rate_limits import SqliteRateLimits
 from infra.sqlite.search_index import SEARCH_FILE, SqliteSearchIndex
 from infra.sqlite.webhooks import WEBHOOKS_FILE, SqliteWebhooks
@@ -51,6 +52,11 @@ class EmbeddedProfile:
     def open_tokens(self) -> Iterator[SqliteTokens]:
         with closing(SqliteTokens(self._settings.accounts_file)) as tokens:
             yield tokens
+
+    @contextmanager
+    def open_apps(self) -> Iterator[SqliteApps]:
+        with closing(SqliteApps(self._settings.accounts_file)) as apps:
+            yield apps
 
     @contextmanager
     def open_media_records(self) -> Iterator[SqliteMediaRecords]:

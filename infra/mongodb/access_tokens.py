@@ -31,6 +31,7 @@ class MongoTokens:
         self._tokens = database.get_collection("access_tokens", write_concern=DURABLE)
         self._state = database.get_collection("token_state", write_concern=DURABLE)
         self._ended = database.get_collection("ended_signed_tokens", write_concern=DURABLE)
+        self._codes = database.get_collection("app_codes", write_concern=DURABLE)
         self._threads = DatabaseThreads(
             database, "the store of access tokens",
             threads=_THREADS, seconds=READ_SECONDS, unavailable=AccountsUnavailable,
@@ -83,6 +84,8 @@ class MongoTokens:
             else:
                 one = {"_id": user}
                 self._ended.replace_one(one, one, upsert=True, session=session)
+            codes = {"user": user} if app is None else {"user": user, "app": app}
+            self._codes.delete_many(codes, session=session)
             return self._revoke(query, session)
 
         return await self._threads.transact(revoke)

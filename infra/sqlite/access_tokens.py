@@ -83,7 +83,9 @@ class SqliteTokens:
     ) -> int:
         def revoke() -> int:
             if app is not None:
+                self._db.execute("DELETE FROM app_codes WHERE user = ? AND app = ?", (user, app))
                 return self._revoke("user = ? AND id IS NOT ? AND app = ?", user, keep, app)
+            self._db.execute("DELETE FROM app_codes WHERE user = ?", (user,))
             self._db.execute("INSERT OR IGNORE INTO ended_signed_tokens VALUES (?)", (user,))
             return self._revoke("user = ? AND id IS NOT ?", user, keep)
 

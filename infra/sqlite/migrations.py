@@ -17,6 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from infra.sqlite.account_tables import (
+    ACCOUNT_TABLES,
+    APP_TABLES,
+    CLICK_OPT_OUT_TABLES,
+    MARKER_TABLES,
+    TOKEN_TABLES,
+)
+
 MigrationStep = Callable[[sqlite3.Connection], None]
 
 
@@ -178,18 +186,6 @@ _LOG_TABLES: Final = (
     ),
 )
 
-_ACCOUNT_TABLES: Final = (
-    """
-    CREATE TABLE IF NOT EXISTS accounts (
-      user INTEGER PRIMARY KEY,
-      email TEXT,
-      folded TEXT UNIQUE,
-      password TEXT,
-      created INTEGER NOT NULL
-    )
-    """,
-)
-
 _LEASE_TABLES: Final = (
     """
     CREATE TABLE IF NOT EXISTS machine_leases (
@@ -256,36 +252,6 @@ _MEDIA_TABLES: Final = (
     """,
     "CREATE TABLE followed (position INTEGER NOT NULL) STRICT",
     "INSERT INTO followed VALUES (0)",
-)
-
-_CLICK_OPT_OUT_TABLES: Final = ("CREATE TABLE click_opt_outs (user INTEGER PRIMARY KEY) STRICT",)
-
-_TOKEN_TABLES: Final = (
-    # Times are Unix ms; user 0 is an app's own; `revoked` is the number of the revocation.
-    """
-    CREATE TABLE access_tokens (
-      id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, user INTEGER NOT NULL, app INTEGER,
-      scopes TEXT NOT NULL, made INTEGER NOT NULL, used INTEGER NOT NULL, expires INTEGER NOT NULL,
-      revoked INTEGER
-    ) STRICT
-    """,
-    "CREATE INDEX access_tokens_by_user ON access_tokens (user)",
-    "CREATE INDEX access_tokens_by_expiry ON access_tokens (expires)",
-    "CREATE INDEX revoked_tokens ON access_tokens (revoked) WHERE revoked IS NOT NULL",
-    # One row: the last revocation, and until when tokens of the former, signed kind are accepted.
-    "CREATE TABLE token_state (revocations INTEGER NOT NULL, signed_until INTEGER NOT NULL) STRICT",
-    "INSERT INTO token_state VALUES (0, (unixepoch() + 30 * 24 * 60 * 60) * 1000)",
-    "CREATE TABLE ended_signed_tokens (user INTEGER PRIMARY KEY) STRICT",
-)
-
-_MARKER_TABLES: Final = (
-    """
-    CREATE TABLE timeline_markers (
-      user INTEGER NOT NULL, timeline TEXT NOT NULL, last_read INTEGER NOT NULL,
-      version INTEGER NOT NULL, updated INTEGER NOT NULL, -- Unix ms
-      PRIMARY KEY (user, timeline)
-    ) STRICT, WITHOUT ROWID
-    """,
 )
 
 _CLICK_TABLES: Final = (
@@ -381,10 +347,11 @@ _CLICK_FEED: Final = (
 LOG_SCHEMA: Final = FileSchema((sql_step(_LOG_TABLES), _identify_log))
 ACCOUNTS_SCHEMA: Final = FileSchema(
     (
-        sql_step(_ACCOUNT_TABLES),
-        sql_step(_CLICK_OPT_OUT_TABLES),
-        sql_step(_TOKEN_TABLES),
-        sql_step(_MARKER_TABLES),
+        sql_step(ACCOUNT_TABLES),
+        sql_step(CLICK_OPT_OUT_TABLES),
+        sql_step(TOKEN_TABLES),
+        sql_step(MARKER_TABLES),
+        sql_step(APP_TABLES),
     )
 )
 LEASES_SCHEMA: Final = FileSchema((sql_step(_LEASE_TABLES),))

@@ -30,6 +30,7 @@ from infra.mongodb.current_views import MongoViews
 from infra.mongodb.id_blocks import MongoBlocks
 from infra.mongodb.leases import MongoLeases
 from infra.mongodb.media_records import MongoMediaRecords
+from infra.mongodb.oauth_apps import MongoApps
 from infra.mongodb.rate_limits import MongoRateLimits
 from infra.mongodb.search_index import MongoSearchIndex
 from infra.mongodb.webhooks import MongoWebhooks
@@ -68,6 +69,14 @@ class StreamingProfile:
             closing(MongoTokens(database)) as tokens,
         ):
             yield tokens
+
+    @contextmanager
+    def open_apps(self) -> Iterator[MongoApps]:
+        with (
+            open_blocking_database(self._settings.views, READ_SECONDS) as database,
+            closing(MongoApps(database)) as apps,
+        ):
+            yield apps
 
     @contextmanager
     def open_media_records(self) -> Iterator[MongoMediaRecords]:

@@ -179,7 +179,7 @@ def test_the_page_on_clients_lists_every_address(world: ApiWorld) -> None:
         (method, route.path)
         for route in routes
         if isinstance(route, APIRoute)
-        and route.path.startswith(("/api/", "/nodeinfo", "/.well-known"))
+        and route.path.startswith(("/api/", "/oauth", "/nodeinfo", "/.well-known"))
         for method in route.methods or ()
     }
     assert listed == there

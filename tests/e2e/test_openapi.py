@@ -163,6 +163,7 @@ NO_VIEWS = (
     "/v1/media",
     "/v1/projections",
     "/v1/stream",
+    "/v1/users/me/apps",
     "/v1/users/me/sessions",
     "/v1/users/me/webhooks",
 )

@@ -31,6 +31,7 @@ from infra.sqlite.access_tokens import SqliteTokens
 from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.click_log import SqliteClickLog
 from infra.sqlite.media_records import SqliteMediaRecords
+from infra.sqlite.oauth_apps import SqliteApps
 from infra.sqlite.rate_limits import SqliteRateLimits
 from infra.sqlite.search_index import SqliteSearchIndex
 from infra.sqlite.text_keys import SqliteTextKeys
@@ -130,6 +131,7 @@ class ApiWorld:
         self.click_log = SqliteClickLog(":memory:")
         return {
             "tokens": self.access_tokens,
+            "apps": SqliteApps(":memory:"),
             "clicks": ClickIntake(
                 self.click_log, self.click_log, b"the key of sessions", self.clock
             ),

@@ -1,8 +1,8 @@
-"""What the scopes of apps allow in `/v1`."""
+"""What the scopes of apps allow in both APIs."""
 
 import pytest
 
-from api.accounts.app_scopes import covers_user_scope
+from api.accounts.app_scopes import covers_scope, covers_user_scope
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,50 @@ from api.accounts.app_scopes import covers_user_scope
         ("write", "DELETE", "/v1/users/me", False),
         ("write", "DELETE", "/v1/users/me/sessions/7", False),
         ("read", "GET", "/v1/users/me/sessions", False),
+        ("write", "DELETE", "/v1/users/me/apps/7", False),
+        ("write", "DELETE", "/v1/users/me/sessions/likes", False),
         ("write", "POST", "/v1/webhooks", False),
+        ("read:accounts", "GET", "/api/v1/accounts/verify_credentials", True),
+        ("profile", "GET", "/api/v1/accounts/verify_credentials", True),
+        ("profile", "GET", "/oauth/userinfo", True),
+        ("profile", "GET", "/api/v1/accounts/7", False),
+        ("read:statuses", "GET", "/api/v1/accounts/7/statuses", True),
+        ("read:accounts", "GET", "/api/v1/accounts/7/statuses", False),
+        ("read:follows", "GET", "/api/v1/accounts/relationships", True),
+        ("follow", "POST", "/api/v1/accounts/7/unmute", True),
+        ("follow", "GET", "/api/v1/blocks", True),
+        ("write:statuses", "POST", "/api/v1/statuses/7/reblog", True),
+        ("write:statuses", "POST", "/api/v1/statuses/7/favourite", False),
+        ("write:bookmarks", "POST", "/api/v1/statuses/7/bookmark", True),
+        ("write:statuses", "PUT", "/api/v1/statuses/7", True),
+        ("read:statuses", "PUT", "/api/v1/statuses/7", False),
+        ("write:media", "POST", "/api/v2/media", True),
+        ("write:media", "GET", "/api/v1/media/7", True),
+        ("read:search", "GET", "/api/v2/search", True),
+        ("read:lists", "GET", "/api/v1/timelines/list/7", True),
+        ("read:statuses", "GET", "/api/v1/timelines/tag/follow", True),
+        ("write", "POST", "/api/v1/push/subscription", False),
     ],
 )
 def test_a_scope_allows_what_it_names_and_no_more(
     scope: str, method: str, path: str, allowed: bool
 ) -> None:
     assert covers_user_scope({scope}, method, path) is allowed
+
+
+@pytest.mark.parametrize(
+    ("granted", "wanted", "covered"),
+    [
+        ("read", "read:statuses", True),
+        ("read:statuses", "read", False),
+        ("follow", "write:blocks", True),
+        ("write", "follow", False),
+        ("read", "profile", True),
+        ("profile", "read:accounts", False),
+        ("read write", "push", False),
+    ],
+)
+def test_an_app_may_be_given_parts_of_what_it_registered_for(
+    granted: str, wanted: str, covered: bool
+) -> None:
+    assert covers_scope(frozenset(granted.split()), wanted) is covered

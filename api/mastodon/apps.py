@@ -1,0 +1,93 @@
+"""Apps: their registration, and what one is told of itself."""
+
+from secrets import token_urlsafe
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import Field
+
+from api.accounts.token_store import TokenClaims
+from api.http.errors import RequestRefused, token_missing
+from api.http.tokens import token_claims
+from api.mastodon.client_request import entity
+from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
+from api.oauth.app_store import AppRecord, secret_digest
+from api.oauth.client_parameters import checked_scopes
+from api.oauth.grants import DEFAULT_SCOPE
+from api.oauth.redirect_addresses import checked_addresses
+from api.state import CurrentState
+
+MAX_NAME_LENGTH: Final = 60
+MAX_WEBSITE_LENGTH: Final = 2000
+
+router = APIRouter(prefix="/api/v1/apps", include_in_schema=False)
+
+
+class NewApp(ClientParameters):
+    """An app to register."""
+
+    client_name: OptionalText = None
+    redirect_uris: Texts = Field(default_factory=list)
+    scopes: Texts = Field(default_factory=list)
+    website: OptionalText = None
+
+
+@router.post("")
+async def register_app(state: CurrentState, new: Annotated[NewApp, reads(NewApp)]) -> Response:
+    """Register an app: the entity `CredentialApplication`, with its secret."""
+    secret = token_urlsafe(32)
+    app = AppRecord(
+        state.ports.new_id(),
+        secret_digest(secret),
+        _checked_name(new.client_name),
+        _checked_website(new.website),
+        checked_addresses(" ".join(new.redirect_uris)),
+        checked_scopes(" ".join(new.scopes) or DEFAULT_SCOPE),
+        state.ports.clock_ms(),
+    )
+    await state.ports.apps.add_app(app)
+    more = {"client_id": str(app.id), "client_secret": secret, "client_secret_expires_at": 0}
+    return entity(_application(app) | more)
+
+
+@router.get("/verify_credentials")
+async def verify_app(
+    state: CurrentState, claims: Annotated[TokenClaims | None, Depends(token_claims)]
+) -> Response:
+    """The app of the token: the entity `Application`."""
+    if claims is None:
+        raise token_missing()
+    if claims.app is None:
+        raise RequestRefused(404, "app-not-found", "the token is of no app")
+    return entity(_application((await state.ports.apps.find_apps((claims.app,)))[claims.app]))
+
+
+def _application(app: AppRecord) -> dict[str, Any]:
+    return {
+        "id": str(app.id),
+        "name": app.name,
+        "website": app.website,
+        "scopes": sorted(app.scopes),
+        "redirect_uri": "\n".join(app.redirect_uris),
+        "redirect_uris": app.redirect_uris,
+        "vapid_key": "",
+    }
+
+
+def _checked_name(name: str | None) -> str:
+    # Without what writes backwards or can't be seen: users are asked by this name.
+    shown = "".join(one for one in name or "" if one.isprintable()).strip()
+    if not 0 < len(shown) <= MAX_NAME_LENGTH:
+        message = f"Validation failed: Application name must have 1 to {MAX_NAME_LENGTH} characters"
+        raise RequestRefused(422, "invalid-body", message)
+    return shown
+
+
+def _checked_website(website: str | None) -> str | None:
+    if website is None:
+        return None
+    fit = website.isprintable() and len(website) <= MAX_WEBSITE_LENGTH
+    if not fit or not website.startswith(("https://", "http://")):
+        message = "Validation failed: Application website must be a valid URL"
+        raise RequestRefused(422, "invalid-body", message)
+    return website

@@ -1,0 +1,148 @@
+"""`/oauth/token`, `/oauth/revoke`, `/oauth/userinfo`, and what the server says of itself."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+
+from api.accounts.access_tokens import TOKEN_LIFE_DAYS
+from api.accounts.app_scopes import APP_SCOPES
+from api.accounts.errors import ExpiredToken, InvalidToken, WrongCredentials
+from api.http.callers import Caller
+from api.http.request import json_response
+from api.http.tokens import Reader
+from api.oauth.app_store import AppRecord, secret_digest
+from api.oauth.client_parameters import find_app, read_credentials
+from api.oauth.consent_page import CONSENT_PATH
+from api.oauth.grants import (
+    AUTH_METHODS,
+    GRANT_TYPES,
+    ClientRequest,
+    Grant,
+    OAuthAnswer,
+    OAuthServer,
+)
+from api.schemas import encode_json
+from api.state import ApiState, CurrentState
+
+APP_TOKEN_DAYS: Final = 3650
+"""How long a user's token of an app is good: clients don't know how to get another one."""
+
+_USED_CODE: Final = {
+    "error": "invalid_grant",
+    "error_description": "The code is unknown, was used, has expired, or is of another app",
+}
+_WRONG_PASSWORD: Final = {
+    "error": "invalid_grant",
+    "error_description": "No account has this username and this password",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.post("/oauth/token")
+async def create_token(request: Request, state: CurrentState, caller: Caller) -> Response:
+    """A token for a code, for a password, or for the app alone."""
+    parameters = await read_credentials(request)
+    app = await find_app(state.ports.apps, parameters)
+    code = None
+    if app is not None and "code" in parameters:
+        code = await state.ports.apps.find_code(secret_digest(parameters["code"]))
+        if code is not None and code.expires_ms <= state.ports.clock_ms():
+            code = None
+    server = OAuthServer(app, code)
+    answer: OAuthAnswer = server.create_token_response(ClientRequest("POST", parameters))
+    if answer.status != 200 or server.granted is None or app is None:
+        return _json(answer.body, answer.status)
+    try:
+        token = await _issue(state, app, server.granted, caller)
+    except WrongCredentials:
+        return _json(_WRONG_PASSWORD, 400)
+    if token is None:
+        return _json(_USED_CODE, 400)
+    return _json(answer.body | token)
+
+
+async def _issue(
+    state: ApiState, app: AppRecord, granted: Grant, caller: Caller
+) -> dict[str, Any] | None:
+    """What makes the response whole; None where the code was used before."""
+    ports, scopes = state.ports, granted.scope.split()
+    made = {"created_at": ports.clock_ms() // 1000}
+    if granted.password is not None:
+        user = await state.registrar.sign_in_by_name(*granted.password, caller)
+    elif granted.code is not None:
+        user = granted.code.user
+        if not await ports.apps.spend_code(granted.code.digest):
+            # Sent twice: one of the two may have been a thief.
+            await ports.tokens.end_sessions(user, app=app.id)
+            return None
+    else:
+        alone = await ports.tokens.issue(0, scopes, app=app.id)
+        return made | {"access_token": alone, "expires_in": TOKEN_LIFE_DAYS * 24 * 60 * 60}
+    token = await ports.tokens.issue(user, scopes, APP_TOKEN_DAYS, app.id)
+    if granted.code is not None and await ports.apps.find_code(granted.code.digest) is None:
+        # The user's sessions were ended in between.
+        await ports.tokens.end_sessions(user, app=app.id)
+        return None
+    return made | {"access_token": token}
+
+
+@router.post("/oauth/revoke")
+async def revoke_token(request: Request, state: CurrentState) -> Response:
+    """End a token of the app that gives it back."""
+    parameters = await read_credentials(request)
+    app = await find_app(state.ports.apps, parameters)
+    server = OAuthServer(app)
+    answer: OAuthAnswer = server.create_endpoint_response(
+        "revocation", ClientRequest("POST", parameters)
+    )
+    if server.revoked is not None and app is not None:
+        try:
+            claims = await state.ports.tokens.read_claims(server.revoked.encode())
+        except (InvalidToken, ExpiredToken):
+            return _json({})
+        if claims.app != app.id:
+            return _json({"error": "unauthorized_client"}, 403)
+        await state.ports.tokens.end_session(claims.id)
+    return _json(answer.body, answer.status)
+
+
+@router.get("/oauth/userinfo")
+async def user_info(reader: Reader, state: CurrentState) -> Response:
+    """Who is signed in, as OpenID Connect names it."""
+    base_url, user = state.ports.base_url, await state.user_views.user_from_log(reader)
+    profile = f"{base_url}/@{user.handle}"
+    return _json(
+        {
+            "iss": base_url, "sub": profile, "name": user.name or user.handle,
+            "preferred_username": user.handle, "profile": profile,
+        }
+    )  # fmt: skip
+
+
+@router.get("/.well-known/oauth-authorization-server")
+async def server_metadata(state: CurrentState) -> Response:
+    """What this server knows of OAuth (RFC 8414)."""
+    base_url = state.ports.base_url
+    return _json(
+        {
+            "issuer": base_url,
+            "authorization_endpoint": base_url + CONSENT_PATH,
+            "token_endpoint": f"{base_url}/oauth/token",
+            "revocation_endpoint": f"{base_url}/oauth/revoke",
+            "userinfo_endpoint": f"{base_url}/oauth/userinfo",
+            "app_registration_endpoint": f"{base_url}/api/v1/apps",
+            "scopes_supported": APP_SCOPES,
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": GRANT_TYPES,
+            "token_endpoint_auth_methods_supported": AUTH_METHODS,
+            "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
+            "code_challenge_methods_supported": ["S256"],
+            "service_documentation": f"{base_url}/docs",
+        }
+    )
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    return json_response(encode_json(body), status)
