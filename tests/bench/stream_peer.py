@@ -52,8 +52,8 @@ def main() -> None:
     """Serve until killed."""
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
-    server = build_server(build(), ConnectionLimits(per_address=4000))
     with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+        server = build_server(build(), ConnectionLimits(per_address=4000))
         runner.run(server.serve(sockets=[listener]))
 
 
