@@ -75,6 +75,7 @@ from api.v1 import (
     events,
     health,
     media,
+    moderation,
     notifications,
     personal_lists,
     posts,
@@ -101,9 +102,9 @@ IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
 """Where the body is an image."""
 
 RESOURCES: Final = (
-    sessions, apps, personal_lists, accounts, posts, search, media, timelines, relations,
-    notifications, webhooks, trends, recommendations, clicks, analytics, click_analytics, admin,
-    bulk, events, stream, health,
+    sessions, apps, personal_lists, moderation, accounts, posts, search, media, timelines,
+    relations, notifications, webhooks, trends, recommendations, clicks, analytics,
+    click_analytics, admin, bulk, events, stream, health,
 )  # fmt: skip
 
 MASTODON_FACE: Final = (

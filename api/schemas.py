@@ -251,6 +251,7 @@ class Done(ApiModel):
     muted: bool | None = None
     dismissed: bool | None = None
     deleted: bool | None = None
+    suspended: bool | None = None
 
 
 class Problem(ApiModel):

@@ -21,6 +21,7 @@ from commands.follow import Follow, Unfollow
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag
 from commands.like import Like, Unlike
 from commands.lists import AddListMember, ChangeList, CreateList, DeleteList, RemoveListMember
+from commands.moderation import RemovePost, SuspendAccount, UnsuspendAccount
 from commands.notifications import DismissNotifications, ReadNotifications
 from commands.pin import Pin, Unpin
 from commands.post import Comment, CreatePost, DeletePost, EditPost
@@ -135,6 +136,16 @@ class _ListTargetData(_StrictStruct):
 class _ListMemberData(_StrictStruct):
     list: Reference
     user: Reference
+
+
+class _RemovalData(_StrictStruct):
+    post: Reference
+    reason: str
+
+
+class _SuspensionData(_StrictStruct):
+    user: Reference
+    reason: str
 
 
 def parse_import_line(line: bytes) -> ImportLine:
@@ -268,6 +279,16 @@ def _for_user(command: Callable[[int], Command]) -> tuple[type[Any], BuildComman
     return _UserTargetData, lambda data, references: command(references.user_id(str(data.user)))
 
 
+def _build_removal(data: _RemovalData, references: ReferenceResolver) -> Command:
+    return RemovePost(references.post_id(str(data.post)), data.reason)
+
+
+def _for_moderated(command: Callable[[int, str], Command]) -> tuple[type[Any], BuildCommand]:
+    return _SuspensionData, lambda data, references: command(
+        references.user_id(str(data.user)), data.reason
+    )
+
+
 _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "register": (_RegistrationData, _build_registration),
     "change_profile": (ChangeProfile, _use_as_command),
@@ -293,6 +314,9 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "unpin": _for_post(Unpin),
     "follow_hashtag": (FollowHashtag, _use_as_command),
     "unfollow_hashtag": (UnfollowHashtag, _use_as_command),
+    "remove_post": (_RemovalData, _build_removal),
+    "suspend_account": _for_moderated(SuspendAccount),
+    "unsuspend_account": _for_moderated(UnsuspendAccount),
     "read_notifications": (ReadNotifications, _use_as_command),
     "dismiss_notifications": (DismissNotifications, _use_as_command),
     "create_list": (CreateList, _use_as_command),

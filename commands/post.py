@@ -17,7 +17,7 @@ from commands.decider import (
 )
 from commands.errors import InvalidInput, NotAllowed
 from events import streams
-from events.schema import Event, Medium, PostCreated, PostDeleted, PostEdited
+from events.schema import Event, Medium, PostCreated, PostDeleted, PostEdited, PostRemoved
 
 MAX_MEDIA: Final = 4
 _MEDIA_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -74,6 +74,8 @@ class PostState(NamedTuple):
     text: str = ""
     reply_to: int | None = None
     deleted: bool = False
+    removed: bool = False
+    """By an operator; its author may delete it still, so that its texts are erased."""
     sensitive: bool = False
     spoiler_text: str = ""
     language: str = ""
@@ -92,8 +94,10 @@ def _evolve(state: PostState, event: Event) -> PostState:
             return _keep_warnings(state, event)
         case PostEdited():
             return _keep_warnings(state._replace(text=event.text), event)
+        case PostRemoved():
+            return state._replace(deleted=True, removed=True)
         case PostDeleted():
-            return state._replace(deleted=True)
+            return state._replace(deleted=True, removed=False)
     return state
 
 
@@ -239,7 +243,7 @@ def _decide_edit(command: EditPost, context: CommandContext, read_state: ReadSta
 
 def _decide_delete(command: DeletePost, context: CommandContext, read_state: ReadState) -> Decision:
     state = _require_own_post(command.post, context, read_state)
-    if state.deleted:
+    if state.deleted and not state.removed:
         return NO_EVENTS
     deleted = PostDeleted(command.post, context.actor, state.reply_to)
     return (StreamWrite(streams.post_stream(command.post), (deleted,)),)

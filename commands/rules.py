@@ -12,6 +12,8 @@ from commands.decider import Aggregate, CommandContext, ReadState
 from commands.errors import InvalidInput, NotAllowed, NotFound
 from events import streams
 from events.schema import (
+    AccountSuspended,
+    AccountUnsuspended,
     Event,
     HandleClaimed,
     Medium,
@@ -30,11 +32,14 @@ class AccountStatus(Enum):
     UNKNOWN = 0
     ACTIVE = 1
     DELETED = 2
+    SUSPENDED = 3
 
 
 def _evolve_account_status(state: AccountStatus, event: Event) -> AccountStatus:
-    if isinstance(event, UserRegistered):
+    if isinstance(event, UserRegistered | AccountUnsuspended):
         return AccountStatus.ACTIVE
+    if isinstance(event, AccountSuspended):
+        return AccountStatus.SUSPENDED
     if isinstance(event, UserDeleted):
         return AccountStatus.DELETED
     return state
@@ -44,6 +49,12 @@ ACCOUNT_STATUS = Aggregate(AccountStatus.UNKNOWN, _evolve_account_status)
 """Of a stream `user-<id>`."""
 
 
+SUSPENSION_REASON = Aggregate(
+    "", lambda reason, event: event.reason if isinstance(event, AccountSuspended) else reason
+)
+"""Of a stream `user-<id>`: why the account was suspended last."""
+
+
 HANDLE_HOLDER = Aggregate(
     0, lambda user, event: event.user if isinstance(event, HandleClaimed) else user
 )
@@ -51,17 +62,18 @@ HANDLE_HOLDER = Aggregate(
 
 
 class PostStatus(NamedTuple):
-    """Who wrote a post (0: it doesn't exist), and whether it was deleted."""
+    """Who wrote a post (0: it doesn't exist), whether it was deleted, and what it answers."""
 
     author: int = 0
     deleted: bool = False
+    reply_to: int | None = None
 
 
 def _evolve_post_status(state: PostStatus, event: Event) -> PostStatus:
     if isinstance(event, PostCreated):
-        return PostStatus(event.author)
+        return PostStatus(event.author, reply_to=event.reply_to)
     if isinstance(event, PostDeleted):
-        return PostStatus(state.author, deleted=True)
+        return state._replace(deleted=True)
     return state
 
 
@@ -93,6 +105,9 @@ def require_active_actor(context: CommandContext, read_state: ReadState) -> None
     status = read_state(streams.user_stream(context.actor), ACCOUNT_STATUS)
     if status is AccountStatus.DELETED:
         raise NotAllowed("account-deleted", "this account was deleted; register another one")
+    if status is AccountStatus.SUSPENDED:
+        reason = read_state(streams.user_stream(context.actor), SUSPENSION_REASON)
+        raise account_suspended(reason)
     if status is AccountStatus.UNKNOWN:
         raise NotAllowed(
             "account-unknown", f"there is no account {context.actor}; register or sign in again"
@@ -102,13 +117,13 @@ def require_active_actor(context: CommandContext, read_state: ReadState) -> None
 def require_active_user(user: int, read_state: ReadState) -> None:
     """The user exists and is not deleted."""
     if read_state(streams.user_stream(user), ACCOUNT_STATUS) is not AccountStatus.ACTIVE:
-        raise _user_not_found(user)
+        raise user_not_found(user)
 
 
 def require_known_user(user: int, read_state: ReadState) -> None:
     """The user exists, perhaps deleted: taking something back is allowed after that."""
     if read_state(streams.user_stream(user), ACCOUNT_STATUS) is AccountStatus.UNKNOWN:
-        raise _user_not_found(user)
+        raise user_not_found(user)
 
 
 def require_author(post: int, read_state: ReadState) -> int:
@@ -124,7 +139,7 @@ def require_open_post(context: CommandContext, post: int, read_state: ReadState)
 
     The post and its author exist, and neither of author and actor blocks the other.
     """
-    author, deleted = read_state(streams.post_stream(post), POST_STATUS)
+    author, deleted, _ = read_state(streams.post_stream(post), POST_STATUS)
     if not author or deleted:
         raise post_not_found(post)
     if author != context.actor:
@@ -168,8 +183,14 @@ def require_upload(id: str, context: CommandContext) -> Medium:
     return upload
 
 
-def _user_not_found(user: int) -> NotFound:
+def user_not_found(user: int) -> NotFound:
+    """The error for a user without an account (any more)."""
     return NotFound("user-not-found", f"there is no user {user} (any more); check the id")
+
+
+def account_suspended(reason: str) -> NotAllowed:
+    """The error of what a suspended account asks for."""
+    return NotAllowed("account-suspended", f"this account is suspended: {reason}")
 
 
 def post_not_found(post: int) -> NotFound:

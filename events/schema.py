@@ -63,6 +63,20 @@ class UserDeleted(Event, frozen=True):
     handle: str
 
 
+class AccountSuspended(Event, frozen=True):
+    """An operator, the actor, suspended the account, for a reason. Stream: `user-<user>`."""
+
+    user: int
+    reason: str
+
+
+class AccountUnsuspended(Event, frozen=True):
+    """An operator, the actor, ended the suspension, for a reason. Stream: `user-<user>`."""
+
+    user: int
+    reason: str
+
+
 class Medium(msgspec.Struct, frozen=True):
     """An image that a post shows; its bytes are in the media store, never in the log.
 
@@ -119,6 +133,15 @@ class PostDeleted(Event, frozen=True):
     post: int
     author: int
     reply_to: int | None = None
+
+
+class PostRemoved(PostDeleted, frozen=True):
+    """An operator, the actor, removed the post, for a reason. Stream: `post-<post>`.
+
+    What follows from a deletion follows from it, too.
+    """
+
+    reason: str = ""
 
 
 class PostLiked(Event, frozen=True):
@@ -317,6 +340,9 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     PostCreated: ("post-created", 3),
     PostEdited: ("post-edited", 2),
     PostDeleted: ("post-deleted", 1),
+    PostRemoved: ("post-removed", 1),
+    AccountSuspended: ("account-suspended", 1),
+    AccountUnsuspended: ("account-unsuspended", 1),
     PostLiked: ("post-liked", 1),
     PostUnliked: ("post-unliked", 1),
     PostRetweeted: ("post-retweeted", 1),

@@ -11,9 +11,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from events.codec import EVENT_CODEC
 from events.envelope import RecordedEvent, StoredEvent
+from events.schema import EVENT_TYPES, AccountSuspended, AccountUnsuspended, Event, PostRemoved
 
 _HASH_MULTIPLIER: Final = 0x9E3779B97F4A7C15  # 2^64 / the golden ratio, odd
+
+MODERATION_EVENTS: Final = (PostRemoved, AccountSuspended, AccountUnsuspended)
+_MODERATION_TYPES: Final = frozenset(EVENT_TYPES[kind][0] for kind in MODERATION_EVENTS)
 
 
 def user_stream(user: int) -> str:
@@ -91,10 +96,21 @@ def owner_of(stored: StoredEvent | RecordedEvent) -> int:
 
     It is the actor, except for follows: they belong to the followee, so that an author's posts and
     the changes of their followers keep their order, and a fan-out sees the followers of that time.
+    What a moderator does belongs to the user to whom it is done.
     """
     if stored.stream.startswith("follow-"):
         return int(stored.stream.split("-", 2)[1])
+    if isinstance(stored, StoredEvent):
+        if stored.type in _MODERATION_TYPES:
+            return _moderated_user(EVENT_CODEC.decode_stored(stored).event)
+    elif isinstance(stored.event, MODERATION_EVENTS):
+        return _moderated_user(stored.event)
     return stored.actor
+
+
+def _moderated_user(event: Event) -> int:
+    user: int = event.author if isinstance(event, PostRemoved) else event.user  # type: ignore[attr-defined]
+    return user
 
 
 def partitions_of_owners(owners: Sequence[int], partitions: int) -> NDArray[np.int64]:

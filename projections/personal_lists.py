@@ -1,4 +1,5 @@
-"""What a user keeps in lists: bookmarks, pins, followed hashtags, blocks and mutes.
+"""What a user keeps in lists: bookmarks, pins, followed hashtags, blocks and mutes; and what
+operators did to the user's posts and account.
 
 Each row follows from its user's own events alone, and has the id of the event by which it began:
 lists come in that order. What became of posts and accounts since is looked up on read.
@@ -10,11 +11,15 @@ from typing import Any, Final, NamedTuple
 
 from events.envelope import RecordedEvent
 from events.schema import (
+    EVENT_TYPES,
+    AccountSuspended,
+    AccountUnsuspended,
     Event,
     HashtagFollowed,
     HashtagUnfollowed,
     PostBookmarked,
     PostPinned,
+    PostRemoved,
     PostUnbookmarked,
     PostUnpinned,
     UserBlocked,
@@ -70,6 +75,17 @@ class MutedUserRow(NamedTuple):
     id: int
 
 
+class ModerationRow(NamedTuple):
+    """An operator did, by the event `id`, what `kind` (a stored name) says, to a post or (0) to the
+    account of `user`."""
+
+    user: int
+    id: int
+    kind: str
+    post: int
+    reason: str
+
+
 BOOKMARKS: Final[Table[BookmarkRow]] = Table("bookmarks", BookmarkRow, 2, (("user", "id"),))
 PINS: Final[Table[PinRow]] = Table("pins", PinRow, 2, (("author", "id"),))
 FOLLOWED_HASHTAGS: Final[Table[FollowedHashtagRow]] = Table(
@@ -79,9 +95,10 @@ BLOCKED_USERS: Final[Table[BlockedUserRow]] = Table(
     "blocked", BlockedUserRow, 2, (("blocker", "id"),)
 )
 MUTED_USERS: Final[Table[MutedUserRow]] = Table("muted", MutedUserRow, 2, (("muter", "id"),))
+MODERATION_ACTS: Final[Table[ModerationRow]] = Table("moderation", ModerationRow, 2)
 
 _TABLES: Final[tuple[Table[Any], ...]] = (
-    BOOKMARKS, PINS, FOLLOWED_HASHTAGS, BLOCKED_USERS, MUTED_USERS,
+    BOOKMARKS, PINS, FOLLOWED_HASHTAGS, BLOCKED_USERS, MUTED_USERS, MODERATION_ACTS,
 )  # fmt: skip
 
 
@@ -89,7 +106,7 @@ class PersonalListsProjection:
     """Keeps the lists."""
 
     name = "personal_lists"
-    version = 1
+    version = 2
     event_types: tuple[type[Event], ...] = (
         PostBookmarked,
         PostUnbookmarked,
@@ -101,6 +118,9 @@ class PersonalListsProjection:
         UserUnblocked,
         UserMuted,
         UserUnmuted,
+        PostRemoved,
+        AccountSuspended,
+        AccountUnsuspended,
         UserDeleted,
     )
     tables: tuple[Table[Any] | CounterTable[Any], ...] = _TABLES
@@ -135,10 +155,16 @@ class PersonalListsProjection:
                 view.put(MUTED_USERS, MutedUserRow(muter, muted, id))
             case UserUnmuted(muter=muter, muted=muted):
                 view.delete(MUTED_USERS, (muter, muted))
+            case PostRemoved(author=author, post=post, reason=reason):
+                row = ModerationRow(author, id, EVENT_TYPES[type(event)][0], post, reason)
+                view.put(MODERATION_ACTS, row)
+            case AccountSuspended() | AccountUnsuspended():
+                kind = EVENT_TYPES[type(event)][0]
+                view.put(MODERATION_ACTS, ModerationRow(event.user, id, kind, 0, event.reason))
             case UserDeleted(user=user):
                 for table in _TABLES:
-                    for row in view.rows_in_range(KeyRange(table, (user,))):
-                        view.delete(table, row[:2])
+                    for ended in view.rows_in_range(KeyRange(table, (user,))):
+                        view.delete(table, ended[:2])
 
 
 class ListedItem(NamedTuple):
@@ -181,6 +207,13 @@ async def list_followed_hashtags(
     """The hashtags that a user follows, the newest follow first."""
     rows = await read_page(store, FOLLOWED_HASHTAGS, (user,), request, index=("user", "id"))
     return [ListedHashtag(row.id, row.tag) for row in rows]
+
+
+async def list_moderation_acts(
+    store: ReadStore, user: int, request: PageRequest
+) -> list[ModerationRow]:
+    """What operators did to a user's posts and account, the newest first."""
+    return await read_page(store, MODERATION_ACTS, (user,), request)
 
 
 async def follows_hashtag(store: ReadStore, user: int, tag: str) -> bool:

@@ -19,6 +19,7 @@ from events.schema import (
     PostDeleted,
     PostEdited,
     PostLiked,
+    PostRemoved,
     PostRetweeted,
     PostUnliked,
     PostUnretweeted,
@@ -122,6 +123,7 @@ class PostsProjection:
         PostUnretweeted,
         PostEdited,
         PostDeleted,
+        PostRemoved,
         UserDeleted,
     )
     tables: tuple[Table[Any] | CounterTable[Any], ...] = (

@@ -7,7 +7,14 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from events.envelope import RecordedEvent
-from events.schema import Event, ProfileChanged, UserDeleted, UserRegistered
+from events.schema import (
+    AccountSuspended,
+    AccountUnsuspended,
+    Event,
+    ProfileChanged,
+    UserDeleted,
+    UserRegistered,
+)
 from projections.invalidation import Invalidation, InvalidationKind
 from projections.projection import BatchRows, RowRead
 from projections.store import Changes, KeyRange, OldSchema, ReadStore
@@ -18,7 +25,7 @@ class ProfileRow(NamedTuple):
     """An account, registered at the time inside the id `user`.
 
     `avatar` and `header` are ids of images, empty for none. A deleted account stays as a tombstone:
-    `deleted` is 1, and of the rest only the handle is left.
+    `deleted` is 1, and of the rest only the handle is left. A suspended one has all its values.
     """
 
     user: int
@@ -28,6 +35,7 @@ class ProfileRow(NamedTuple):
     deleted: int = 0
     avatar: str = ""
     header: str = ""
+    suspended: int = 0
 
 
 class HandleRow(NamedTuple):
@@ -45,14 +53,23 @@ class ProfilesProjection:
     """Keeps profiles and handles."""
 
     name = "profiles"
-    version = 2
-    event_types: tuple[type[Event], ...] = (UserRegistered, ProfileChanged, UserDeleted)
+    version = 3
+    event_types: tuple[type[Event], ...] = (
+        UserRegistered,
+        ProfileChanged,
+        AccountSuspended,
+        AccountUnsuspended,
+        UserDeleted,
+    )
     tables: tuple[Table[Any] | CounterTable[Any], ...] = (PROFILES, HANDLES)
 
     def rows_to_read(self, recorded: RecordedEvent) -> Iterator[RowRead | KeyRange]:
         """The profile that the event is about."""
         event = recorded.event
-        if isinstance(event, UserRegistered | ProfileChanged | UserDeleted):
+        if isinstance(
+            event,
+            UserRegistered | ProfileChanged | AccountSuspended | AccountUnsuspended | UserDeleted,
+        ):
             yield RowRead(PROFILES, (event.user,))
 
     def project(self, recorded: RecordedEvent, view: BatchRows) -> None:
@@ -65,10 +82,15 @@ class ProfilesProjection:
         elif isinstance(event, ProfileChanged):
             row = view.get(PROFILES, (event.user,))
             if row is not None and not row.deleted:
-                changed = ProfileRow(
-                    row.user, row.handle, event.name, event.bio, 0, event.avatar, event.header
+                changed = row._replace(
+                    name=event.name, bio=event.bio, avatar=event.avatar, header=event.header
                 )
                 view.put(PROFILES, changed)
+        elif isinstance(event, AccountSuspended | AccountUnsuspended):
+            row = view.get(PROFILES, (event.user,))
+            if row is not None and not row.deleted:
+                suspended = int(isinstance(event, AccountSuspended))
+                view.put(PROFILES, row._replace(suspended=suspended))
         elif isinstance(event, UserDeleted):
             row = view.get(PROFILES, (event.user,))
             if row is not None:
@@ -76,9 +98,17 @@ class ProfilesProjection:
 
 
 async def read_profiles(store: ReadStore, users: Collection[int]) -> Mapping[int, ProfileRow]:
-    """The profiles of those users; deleted accounts and unknown ids are absent."""
+    """The profiles of those users; deleted and suspended accounts and unknown ids are absent."""
     rows = await store.get_many(PROFILES, {(user,) for user in users})
-    return {row.user: row for row in rows.values() if not row.deleted}
+    return {row.user: row for row in rows.values() if not row.deleted and not is_suspended(row)}
+
+
+def is_suspended(row: ProfileRow) -> bool:
+    """Whether an account is suspended; none is where the view is of before there were any."""
+    try:
+        return bool(row.suspended)
+    except OldSchema:
+        return False
 
 
 def pictures_of(row: ProfileRow) -> tuple[str, str]:

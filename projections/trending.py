@@ -21,7 +21,7 @@ import msgspec
 from events.envelope import RecordedEvent
 from events.hashtags import fold_hashtag
 from events.ids.snowflake import first_id_at, time_ms
-from events.schema import Event, PostCreated, PostDeleted, PostEdited, UserDeleted
+from events.schema import Event, PostCreated, PostDeleted, PostEdited, PostRemoved, UserDeleted
 from projections.projection import BatchRows, RowRead
 from projections.store import KeyRange, ReadStore
 from projections.tables import CounterTable, Table
@@ -121,7 +121,13 @@ class TrendingProjection:
 
     name = "trending"
     version = 1
-    event_types: tuple[type[Event], ...] = (PostCreated, PostEdited, PostDeleted, UserDeleted)
+    event_types: tuple[type[Event], ...] = (
+        PostCreated,
+        PostEdited,
+        PostDeleted,
+        PostRemoved,
+        UserDeleted,
+    )
     tables: tuple[Table[Any] | CounterTable[Any], ...] = (
         TAGGED_POSTS,
         USER_TAG_USES,

@@ -29,7 +29,12 @@ from commands.handler import CommandHandler
 from commands.import_line import Credentials
 from commands.references import ReferenceResolver
 from commands.request import CommandOutcome, CommandRequest
-from commands.rules import ACCOUNT_STATUS, AccountStatus
+from commands.rules import (
+    ACCOUNT_STATUS,
+    SUSPENSION_REASON,
+    AccountStatus,
+    account_suspended,
+)
 from commands.stream_reader import read_state
 from commands.user import fold_handle
 from events import streams
@@ -207,7 +212,8 @@ class AccountRegistrar:
         account = await self._ports.accounts.find_by_email(email)
         if account is not None:
             status = await self._account_status(account.user)
-            account = account if status is AccountStatus.ACTIVE else None
+            can_sign_in = status in (AccountStatus.ACTIVE, AccountStatus.SUSPENDED)
+            account = account if can_sign_in else None
         caller = caller._replace(familiar=familiar)
         return await self._check_password(account, email, password[:200], caller)
 
@@ -219,9 +225,17 @@ class AccountRegistrar:
         if account is None or password_hash is None or not matches:
             raise _wrong_credentials()
         await self._throttle.note_success(name, caller.lane)
+        await self._require_unsuspended(account.user)
         if self._passwords.is_outdated(password_hash):
             await self._renew_hash(account.user, password_hash, password)
         return account.user
+
+    async def _require_unsuspended(self, user: int) -> None:
+        """Raises `NotAllowed`, with the reason."""
+        if await self._account_status(user) is AccountStatus.SUSPENDED:
+            stream = streams.user_stream(user)
+            reason = await read_state(self._ports.log, stream, SUSPENSION_REASON)
+            raise account_suspended(reason)
 
     async def note_registration(self, handle: str, address: str) -> None:
         """Know a new account at the address that it was registered from."""
@@ -241,7 +255,8 @@ class AccountRegistrar:
             user = await self._ports.references.find_user(f"@{handle}")
         except NotFound:
             return 0
-        return user if await self._account_status(user) is AccountStatus.ACTIVE else 0
+        status = await self._account_status(user)
+        return user if status in (AccountStatus.ACTIVE, AccountStatus.SUSPENDED) else 0
 
     async def _account_status(self, user: int) -> AccountStatus:
         return await read_state(self._ports.log, streams.user_stream(user), ACCOUNT_STATUS)

@@ -12,6 +12,7 @@ from api.schemas import ProblemMeaning
 PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "account-deleted": "The account was deleted. It can do nothing any more.",
     "account-gone": "The token is of an account that was deleted.",
+    "account-suspended": "An operator suspended the account; the detail says why.",
     "account-unknown": "The token is of an account that there never was.",
     "alt-invalid": "An alternative text holds control characters.",
     "alt-too-long": "An alternative text is longer than is allowed.",
@@ -80,6 +81,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "projector-not-running": "No projector runs that could carry out the command. Start one.",
     "projector-refused": "The projector could not carry out the command; `detail` says why.",
     "query-empty": "The query of a search has no word.",
+    "reason-invalid": "An operator gives a reason, of 500 characters at most.",
     "reference-invalid": "This refers to nothing: an id, `@handle` or `key:KEY` is expected.",
     "scope-missing": "The token does not allow this; another scope is needed.",
     "self-block": "A user can not block themselves.",
@@ -93,6 +95,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "list-not-found": "The user has no such list (any more).",
     "notification-invalid": "There can be no notification with that id.",
     "self-dismissal": "A user is never recommended to themselves.",
+    "self-suspension": "An operator does not suspend their own account.",
     "stream-failed": "A live stream broke on our side. Resume it with `Last-Event-ID`.",
     "text-empty": "Nothing in a text can be seen: it is empty, blank or of invisible characters.",
     "text-invalid": "A text holds control characters other than tabs and ends of lines.",

@@ -6,12 +6,15 @@ from typing import Annotated, Any, Final
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
-from api.accounts.access_tokens import USER_SCOPE
+from api.accounts.access_tokens import OPERATOR_SCOPE, USER_SCOPE
 from api.accounts.app_scopes import covers_scope, covers_user_scope, wanted_scope
 from api.accounts.errors import ExpiredToken, InvalidToken
 from api.accounts.token_store import TokenClaims
 from api.http.errors import RequestRefused, token_missing, unauthorized
 from api.state import ApiState, CurrentState
+from commands.rules import SUSPENSION_REASON, account_suspended
+from commands.stream_reader import read_state
+from events.streams import user_stream
 
 _BEARER: Final = HTTPBearer(
     scheme_name="token",
@@ -93,9 +96,16 @@ def require_scope(claims: TokenClaims, *scopes: str) -> None:
 
 
 async def require_account(state: ApiState, user: int) -> None:
-    """Refuse the tokens of a deleted account. Raises `RequestRefused` (401)."""
+    """Refuse the tokens of a deleted account, and of a suspended one. Raises `RequestRefused` (401)
+    and `NotAllowed`.
+    """
+    if await state.post_views.is_active(user):
+        return
     if await state.post_views.is_deleted(user):
         raise unauthorized("account-gone", "the account was deleted: its tokens are worthless")
+    if await state.post_views.is_suspended(user):
+        stream = user_stream(user)
+        raise account_suspended(await read_state(state.ports.log, stream, SUSPENSION_REASON))
 
 
 async def token_claims(
@@ -140,6 +150,10 @@ Actor = Annotated[int, Security(_command_actor, scopes=[USER_SCOPE])]
 """The signed-in user who gives a command, which learns from the log itself whether the account was
 deleted.
 """
+
+
+Operator = Annotated[int, Security(_command_actor, scopes=[OPERATOR_SCOPE])]
+"""The operator who gives a command."""
 
 
 def requires_scope(scope: str) -> Any:

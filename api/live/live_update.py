@@ -11,6 +11,7 @@ from events.schema import (
     PostDeleted,
     PostEdited,
     PostLiked,
+    PostRemoved,
     PostRetweeted,
     PostUnretweeted,
     UserBlocked,
@@ -30,8 +31,8 @@ _USER_FIELDS: Final = ("followee", "follower", "blocker", "blocked", "muter", "m
 LIVE_TYPES: Final = tuple(
     EVENT_TYPES[kind][0]
     for kind in (
-        PostCreated, PostEdited, PostDeleted, PostLiked, PostRetweeted, PostUnretweeted,
-        UserDeleted, *RELATION_EVENTS,
+        PostCreated, PostEdited, PostDeleted, PostRemoved, PostLiked, PostRetweeted,
+        PostUnretweeted, UserDeleted, *RELATION_EVENTS,
     )
 )  # fmt: skip
 """The stored names of the events that readers hear of, or that change what they hear."""

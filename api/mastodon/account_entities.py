@@ -17,7 +17,7 @@ from api.views.posts import rfc3339
 from events.ids.snowflake import time_ms
 from projections import followers, posts, timeline_lists
 from projections.batch_loader import BatchLoader
-from projections.profiles import PROFILES, ProfileRow, pictures_of
+from projections.profiles import PROFILES, ProfileRow, is_suspended, pictures_of
 
 CACHED_ACCOUNTS: Final = 20_000
 
@@ -107,7 +107,7 @@ class AccountEntities:
         return {row.user: self._pieces(row) for row in rows.values()}
 
     def _pieces(self, row: ProfileRow) -> AccountPieces:
-        if row.deleted:
+        if row.deleted or is_suspended(row):
             return AccountPieces(row.handle, b"", "", deleted=True)
         bio = self._ports.open_text(row.bio)
         static = self._static(row, self._ports.open_text(row.name), bio)

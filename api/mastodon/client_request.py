@@ -70,7 +70,8 @@ async def _status_from_path(id: Annotated[str, Path()], state: CurrentState) -> 
 async def _visible_status(
     post: Annotated[int, Depends(_status_from_path)], viewer: Viewer, state: CurrentState
 ) -> int:
-    if post not in await state.statuses.pieces((post,)):
+    found = (await state.statuses.pieces((post,))).get(post)
+    if found is None or await state.post_views.is_suspended(found.author):
         raise no_such_post(post)
     await require_unblocked(state, post, viewer)
     return post

@@ -26,7 +26,14 @@ from events.codec import EVENT_CODEC
 from events.envelope import StoredEvent
 from events.ids.snowflake import time_ms
 from events.log import EventLog, LogError
-from events.schema import EVENT_TYPES, PostCreated, PostDeleted, ProfileChanged, UserDeleted
+from events.schema import (
+    EVENT_TYPES,
+    PostCreated,
+    PostDeleted,
+    PostRemoved,
+    ProfileChanged,
+    UserDeleted,
+)
 from events.streams import post_stream
 
 SWEEP_WAITS: Final = 60
@@ -35,7 +42,7 @@ SWEEP_WAITS: Final = 60
 GRACE_MS: Final = 3_600_000
 """How much older than `UNSHOWN_MS` an upload gets: a command may just be about to show it."""
 
-_KINDS: Final = (PostCreated, PostDeleted, ProfileChanged, UserDeleted)
+_KINDS: Final = (PostCreated, PostDeleted, PostRemoved, ProfileChanged, UserDeleted)
 _POST_CREATED: Final = EVENT_TYPES[PostCreated][0]
 _NO_MEDIA: Final = b'"media":[]'
 _logger = logging.getLogger(__name__)

@@ -36,6 +36,7 @@ from events.schema import (
     PostCreated,
     PostDeleted,
     PostEdited,
+    PostRemoved,
     ProfileChanged,
     UserDeleted,
     UserRegistered,
@@ -48,7 +49,7 @@ SCRUB_SECONDS: Final = 3600.0
 """The longest that words of deleted texts may stay on the disk."""
 
 _KINDS: Final = (
-    PostCreated, PostEdited, PostDeleted, UserRegistered, ProfileChanged, UserDeleted,
+    PostCreated, PostEdited, PostDeleted, PostRemoved, UserRegistered, ProfileChanged, UserDeleted,
 )  # fmt: skip
 _logger = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind
 from projections.personal_lists import read_kept
 from projections.posts import PostWithCounts, read_marks
-from projections.profiles import PROFILES
+from projections.profiles import PROFILES, is_suspended
 from projections.store import StoreUnavailable
 
 CACHED_POSTS: Final = 20_000
@@ -93,10 +93,13 @@ class PostPieces(NamedTuple):
 
 
 class RenderedAuthor(NamedTuple):
-    """A rendered author; deleted ones are cached, too, so that they are not looked up again."""
+    """A rendered author; deleted and suspended ones are cached, too, so that they are not looked up
+    again. Both are hidden.
+    """
 
     json: bytes
     deleted: bool
+    hidden: bool
 
 
 class PostViews:
@@ -138,13 +141,18 @@ class PostViews:
         return author is not None and author.deleted
 
     async def is_active(self, user: int) -> bool:
-        """Whether the views know a user whose account was not deleted."""
+        """Whether the views know a user whose account was neither deleted nor suspended."""
         return user in await self.active_users((user,))
 
     async def active_users(self, users: Collection[int]) -> set[int]:
-        """Those of the users whom the views know and whose account was not deleted."""
+        """Those of the users whom the views know, and who are neither deleted nor suspended."""
         authors = await self._author_cache.get(users)
-        return {user for user, author in authors.items() if not author.deleted}
+        return {user for user, author in authors.items() if not author.hidden}
+
+    async def is_suspended(self, user: int) -> bool:
+        """Whether the account of a user is suspended."""
+        author = (await self._author_cache.get((user,))).get(user)
+        return author is not None and author.hidden and not author.deleted
 
     async def render_page(self, entries: Sequence[PageEntry], viewer: int) -> bytes:
         """The posts of a page as a JSON array; those deleted meanwhile are left out."""
@@ -231,10 +239,12 @@ class PostViews:
         rendered: list[tuple[PageEntry, bytes]] = []
         for entry in entries:
             piece = pieces.get(entry.post)
-            if piece is None or authors[piece.author].deleted:
+            if piece is None or authors[piece.author].hidden:
                 continue
             end = _PLAIN_ENDING if marks is None else marks[entry.post]
             if entry.retweeter is not None:
+                if authors[entry.retweeter].hidden:
+                    continue
                 end = b',"retweeted_by":' + authors[entry.retweeter].json + end
             json = piece.head + authors[piece.author].json + piece.tail + end
             rendered.append((entry, json))
@@ -274,6 +284,7 @@ class PostViews:
             row.user: RenderedAuthor(
                 _author_json(row.user, row.handle, self._ports.open_text(row.name)),
                 bool(row.deleted),
+                bool(row.deleted) or is_suspended(row),
             )
             for row in found.values()
         }

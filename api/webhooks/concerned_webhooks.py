@@ -17,6 +17,7 @@ from events.schema import (
     PostDeleted,
     PostEdited,
     PostLiked,
+    PostRemoved,
     PostRetweeted,
     UserDeleted,
     UserFollowed,
@@ -44,7 +45,8 @@ CONCERNED_VIEWS: Final = ("notifications", "posts", "profiles", "timeline")
 STORED_TYPES: Final = frozenset(
     EVENT_TYPES[kind][0]
     for kind in (
-        PostCreated, PostEdited, PostDeleted, PostLiked, PostRetweeted, UserFollowed, UserDeleted,
+        PostCreated, PostEdited, PostDeleted, PostRemoved, PostLiked, PostRetweeted, UserFollowed,
+        UserDeleted,
     )
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from infra.cli.errors import as_user_error
 from infra.cli.events import events, replay, restore
 from infra.cli.ids import ids
 from infra.cli.import_commands import demo, import_commands
+from infra.cli.moderation import moderate
 from infra.cli.projections import projections
 from infra.cli.serve import serve, work
 from infra.cli.simulate import simulate
@@ -82,6 +83,7 @@ COMMANDS = (
     serve,
     simulate,
     sql,
+    moderate,
     token,
     up,
     work,

@@ -51,6 +51,7 @@ _CURRENT_STATE_VIEWS: Final = {
         SELECT post, author, reply_to
         FROM post_created
         ANTI JOIN post_deleted USING (post)
+        ANTI JOIN post_removed USING (post)
         SEMI JOIN users ON users.user = post_created.author
     """,
     "likes": """

@@ -25,7 +25,7 @@ def stream_of(event: Event) -> str:
     match event:
         case schema.HandleClaimed():
             return streams.handle_stream(event.handle)
-        case schema.PostCreated() | schema.PostEdited() | schema.PostDeleted():
+        case schema.PostCreated() | schema.PostEdited() | schema.PostDeleted():  # or removed
             return streams.post_stream(event.post)
         case schema.PostLiked() | schema.PostUnliked():
             return streams.like_stream(event.post, event.user)
@@ -59,6 +59,8 @@ def stream_of(event: Event) -> str:
             | schema.RegistrationAbandoned()
             | schema.ProfileChanged()
             | schema.UserDeleted()
+            | schema.AccountSuspended()
+            | schema.AccountUnsuspended()
         ):
             return streams.user_stream(event.user)
     raise AssertionError(f"no stream is known for {event}")

@@ -18,6 +18,7 @@ from commands import (
     followed_hashtag,
     like,
     lists,
+    moderation,
     notifications,
     pin,
     post,
@@ -66,6 +67,9 @@ COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "unpin": lambda whom, which, text: pin.Unpin(which),
     "follow_hashtag": lambda whom, which, text: followed_hashtag.FollowHashtag(text.split()[0]),
     "unfollow_hashtag": lambda whom, which, text: followed_hashtag.UnfollowHashtag(text.split()[0]),
+    "remove_post": lambda whom, which, text: moderation.RemovePost(which, text),
+    "suspend": lambda whom, which, text: moderation.SuspendAccount(whom, text),
+    "unsuspend": lambda whom, which, text: moderation.UnsuspendAccount(whom, text),
     "read_notifications": lambda whom, which, text: notifications.ReadNotifications(
         notification_id(which)
     ),

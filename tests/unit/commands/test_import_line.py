@@ -14,6 +14,7 @@ from commands import (
     followed_hashtag,
     like,
     lists,
+    moderation,
     notifications,
     pin,
     post,
@@ -70,7 +71,7 @@ async def world() -> tuple[MemoryLog, int, int]:
 
 async def test_every_command_can_be_given_by_a_line() -> None:
     log, anna, hi = await world()
-    of_post, of_user = {"post": "key:p"}, {"user": "@Anna"}
+    of_post, of_user, few = {"post": "key:p"}, {"user": "@Anna"}, {"first": 0, "last": 7}
     expected: dict[str, tuple[dict[str, Any] | None, Command]] = {
         "register": ({**ANNA, "bio": "b"}, user.Register("anna", "Anna", "b")),
         "change_profile": ({"bio": "new"}, user.ChangeProfile(bio="new")),
@@ -99,11 +100,11 @@ async def test_every_command_can_be_given_by_a_line() -> None:
         "unpin": (of_post, pin.Unpin(hi)),
         "follow_hashtag": ({"tag": "x"}, followed_hashtag.FollowHashtag("x")),
         "unfollow_hashtag": ({"tag": "x"}, followed_hashtag.UnfollowHashtag("x")),
+        "remove_post": ({**of_post, "reason": "r"}, moderation.RemovePost(hi, "r")),
+        "suspend_account": ({**of_user, "reason": "r"}, moderation.SuspendAccount(anna, "r")),
+        "unsuspend_account": ({**of_user, "reason": "r"}, moderation.UnsuspendAccount(anna, "r")),
         "read_notifications": ({"through": 7}, notifications.ReadNotifications(7)),
-        "dismiss_notifications": (
-            {"first": 0, "last": 7},
-            notifications.DismissNotifications(0, 7),
-        ),
+        "dismiss_notifications": (few, notifications.DismissNotifications(0, 7)),
         "create_list": ({"title": "Friends"}, lists.CreateList("Friends")),
         "change_list": (
             {"list": "5", "replies_policy": "none"},
