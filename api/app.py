@@ -69,6 +69,7 @@ from api.v1 import (
     admin,
     analytics,
     apps,
+    archive,
     bulk,
     click_analytics,
     clicks,
@@ -102,7 +103,7 @@ IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
 """Where the body is an image."""
 
 RESOURCES: Final = (
-    sessions, apps, personal_lists, moderation, accounts, posts, search, media, timelines,
+    sessions, apps, archive, personal_lists, moderation, accounts, posts, search, media, timelines,
     relations, notifications, webhooks, trends, recommendations, clicks, analytics,
     click_analytics, admin, bulk, events, stream, health,
 )  # fmt: skip

@@ -79,6 +79,22 @@ async def read_hashtag_timeline(
     )
 
 
+async def list_own_posts(
+    store: ReadStore, author: int, request: PageRequest
+) -> list[TimelineEntry]:
+    """The posts and comments of an author, the newest first."""
+    rows = await read_page(store, POST_ENTRIES, (author,), request, index=BY_AUTHOR)
+    return [TimelineEntry(row.post, row.post) for row in rows]
+
+
+async def list_own_retweets(
+    store: ReadStore, user: int, request: PageRequest
+) -> list[TimelineEntry]:
+    """All that a user retweets, own posts too, the newest retweet first. Some may be deleted."""
+    rows = await read_page(store, RETWEET_ENTRIES, (user,), request, index=BY_ACTOR)
+    return [TimelineEntry(row.id, row.post, user) for row in rows]
+
+
 async def find_newest_posts(store: ReadStore, users: Collection[int]) -> Mapping[int, int]:
     """The newest post or comment of each of the users who has one."""
     rows: list[list[Any]]

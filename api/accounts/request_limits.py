@@ -39,6 +39,7 @@ class RequestKind(Enum):
     SIGN_IN = "sign-ins"
     SIGN_UP = "sign-ups"
     APP = "apps"
+    EXPORT = "exports"
 
 
 DEFAULT_RATES: Final[Mapping[RequestKind, str]] = {
@@ -47,6 +48,7 @@ DEFAULT_RATES: Final[Mapping[RequestKind, str]] = {
     RequestKind.SIGN_IN: "30000 per 5 minutes",
     RequestKind.SIGN_UP: "30000 per 5 minutes",
     RequestKind.APP: "3000 per 5 minutes",
+    RequestKind.EXPORT: "300 per 5 minutes",
 }
 """Far more than people and their programs send; they stop a program that has gone wild."""
 

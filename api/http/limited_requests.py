@@ -16,6 +16,7 @@ _KINDS: Final = {
     "/v1/users": RequestKind.SIGN_UP,
     "/api/v1/accounts": RequestKind.SIGN_UP,
     "/api/v1/apps": RequestKind.APP,
+    "/v1/users/me/export": RequestKind.EXPORT,
 }
 """The addresses whose POST has a limit of its own."""
 

@@ -188,6 +188,7 @@ POST /v1/sessions
 GET /v1/users/me
 PATCH /v1/users/me
 DELETE /v1/users/me
+POST /v1/users/me/export
 GET /v1/users/{ref}
 POST /v1/posts
 GET /v1/posts/{id}
