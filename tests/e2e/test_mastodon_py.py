@@ -1,14 +1,24 @@
 """Mastodon.py, the client library, on a server with two API processes."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
+from queue import Queue
 from typing import Any
 
 import pytest
-from mastodon import Mastodon, MastodonAPIError, MastodonNotFoundError, MastodonUnauthorizedError
+from mastodon import (
+    Mastodon,
+    MastodonAPIError,
+    MastodonIllegalArgumentError,
+    MastodonNotFoundError,
+    MastodonUnauthorizedError,
+    StreamListener,
+)
 
-from tests.support.mastodon_people import mastodon_server, sign_up, write_posts
+from tests.support.mastodon_people import allow_app, mastodon_server, sign_up, write_posts
 from tests.support.media import image_bytes
+from tests.support.running_server import PASSWORD
 
 POSTS = 155
 
@@ -52,6 +62,70 @@ def test_a_server_and_an_account_are_known(server: str, signed_in: Any) -> None:
     wrong = Mastodon(access_token="x", api_base_url=server)
     with pytest.raises(MastodonUnauthorizedError):
         wrong.account_verify_credentials()
+
+
+def registered_app(server: str, **options: Any) -> Any:
+    """The client of a new app that is signed in by no account yet."""
+    id, secret = Mastodon.create_app("a phone", api_base_url=server)
+    return Mastodon(client_id=id, client_secret=secret, api_base_url=server, **options)
+
+
+def test_an_app_is_signed_in_by_a_code_and_signed_out(server: str) -> None:
+    sign_up(server, "ada_8")
+    client = registered_app(server)
+    code = allow_app(client.auth_request_url(allow_http=True), "ada_8")
+    assert client.log_in(code=code, allow_http=True)
+    assert client.app_verify_credentials().name == "a phone"
+    assert client.me().acct == "ada_8"
+    assert client.status_post("from a phone").account.acct == "ada_8"
+    client.revoke_access_token(allow_http=True)
+    with pytest.raises((MastodonUnauthorizedError, MastodonAPIError)):
+        client.me()
+
+
+def test_an_app_is_signed_in_by_a_password_and_gets_no_more_than_it_asked_for(server: str) -> None:
+    sign_up(server, "ada_9")
+    client = registered_app(server)
+    with pytest.raises(MastodonIllegalArgumentError):
+        client.log_in("ada_9@x.org", "a guess", allow_http=True)
+    assert client.log_in("ada_9@x.org", PASSWORD, scopes=["read"], allow_http=True)
+    assert client.me().acct == "ada_9"
+    with pytest.raises(MastodonAPIError, match="scope"):
+        client.status_post("it may only read")
+
+
+class Heard(StreamListener):
+    """What a stream said, in a queue."""
+
+    def __init__(self) -> None:
+        self.updates: Queue[Any] = Queue()
+
+    def on_update(self, status: Any) -> None:
+        self.updates.put(("update", status.content))
+
+    def on_status_update(self, status: Any) -> None:
+        self.updates.put(("edit", status.content))
+
+    def on_delete(self, status_id: Any) -> None:
+        self.updates.put(("delete", str(status_id)))
+
+    def on_notification(self, notification: Any) -> None:
+        self.updates.put((notification.type, notification.account.acct))
+
+
+def test_a_stream_says_what_happens(signed_in: Any) -> None:
+    ada, bob = signed_in("ada_10"), signed_in("bob_10")
+    ada.account_follow(bob.me().id)
+    heard = Heard()
+    assert ada.stream_healthy()
+    with closing(ada.stream_user(heard, run_async=True)):
+        post = bob.status_post("news for @ada_10")
+        both = {heard.updates.get(timeout=30)[0] for _ in range(2)}
+        assert both == {"update", "mention"}
+        bob.status_update(post, "better news")
+        assert heard.updates.get(timeout=30) == ("edit", "<p>better news</p>")
+        bob.status_delete(post)
+        assert heard.updates.get(timeout=30) == ("delete", str(post.id))
 
 
 def test_a_post_is_written_answered_changed_and_written_anew(signed_in: Any) -> None:

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from toot import App, User
 from toot.cli import Context, TootObj, cli
 
-from tests.support.mastodon_people import SignedInPerson, mastodon_server, sign_up
+from tests.support.mastodon_people import SignedInPerson, allow_app, mastodon_server, sign_up
 from tests.support.media import image_bytes
+from tests.support.running_server import PASSWORD
 
 Toot = Callable[..., Any]
 """Runs a command of toot as a person: what it printed, as JSON where that was asked for."""
@@ -50,6 +51,28 @@ def wait_for(found: Callable[[], Any]) -> Any:
     while not (answer := found()) and time.monotonic() < deadline:
         time.sleep(0.2)
     return answer
+
+
+def test_a_person_signs_in_by_password_and_by_code(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_up(server, "ada_0")
+    by_password = ["--instance", server, "--email", "ada_0@x.org", "--password", PASSWORD]
+    done = CliRunner().invoke(cli.commands["login_cli"], by_password)
+    assert (done.exit_code, "Successfully logged in" in done.output) == (0, True), done.output
+    shown = CliRunner().invoke(cli.commands["whoami"], ["--json"], obj=TootObj())
+    assert json.loads(shown.stdout)["acct"] == "ada_0"
+
+    sign_up(server, "bob_0")
+    addresses = list[str]()
+    monkeypatch.setattr("webbrowser.open", addresses.append)
+    monkeypatch.setattr("click.prompt", lambda asked, **_: (
+        allow_app(addresses[0], "bob_0") if asked == "Authorization code" else "y"
+    ))  # fmt: skip
+    done = CliRunner().invoke(cli.commands["login"], ["--instance", server])
+    assert (done.exit_code, "Successfully logged in" in done.output) == (0, True), done.output
+    shown = CliRunner().invoke(cli.commands["whoami"], ["--json"], obj=TootObj())
+    assert json.loads(shown.stdout)["acct"] == "bob_0"
 
 
 def test_a_person_and_a_server_are_shown(server: str) -> None:

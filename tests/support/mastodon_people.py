@@ -1,5 +1,7 @@
 """People with tokens on a running server, for clients of the Mastodon API that are not ours."""
 
+import html
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,6 +39,20 @@ def sign_up(server: str, handle: str) -> SignedInPerson:
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
     return SignedInPerson(server, handle, made["id"], made["token"])
+
+
+def allow_app(address: str, handle: str) -> str:
+    """The code that the consent page at an address shows to a person who allows what it asks."""
+    with httpx.Client(trust_env=False, timeout=60) as browser:
+        page = browser.get(address)
+        assert page.status_code == 200, page.text
+        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page.text)
+        filled = {"username": handle, "password": PASSWORD, "decision": "allow"}
+        form = {name: html.unescape(value) for name, value in hidden} | filled
+        answer = browser.post(page.url.copy_with(query=None), data=form)
+    found = re.search(r'<code id="code">([^<]+)</code>', answer.text)
+    assert found is not None, answer.text
+    return found[1]
 
 
 def write_posts(person: SignedInPerson, count: int) -> list[str]:
