@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -11,7 +11,9 @@ from infra.cli.errors import UserError
 from infra.cli.options import json_option
 from infra.cli.output import echo, echo_json, print_table
 from infra.simulation.capacity import CapacityPlan, Community, plan_capacity
-from infra.simulation.measured_figures import InvalidFigures, MeasuredFigures, read_figures
+
+if TYPE_CHECKING:
+    from infra.simulation.measured_figures import MeasuredFigures
 
 _HELP: Final = {
     "users": "Accounts.",
@@ -70,6 +72,8 @@ def capacity(file: Path | None, as_json: bool, **asked: Any) -> None:
 
     Example: starling capacity --users 100000 --daily-users 40000 --posters 5000
     """
+    from infra.simulation.measured_figures import InvalidFigures, read_figures
+
     community = Community(**asked)
     if not community.posters <= community.daily_users <= community.users:
         raise click.BadParameter("there must be as many users as daily users, and these as posters")
@@ -92,7 +96,7 @@ def capacity(file: Path | None, as_json: bool, **asked: Any) -> None:
         )
 
 
-def _rows(plan: CapacityPlan, one: MeasuredFigures) -> list[tuple[str, str, str]]:
+def _rows(plan: CapacityPlan, one: "MeasuredFigures") -> list[tuple[str, str, str]]:
     return [
         ("events a day", f"{plan.events_a_day:,.0f}", ""),
         ("events a second", f"{plan.events:,.0f}", ""),

@@ -7,9 +7,10 @@ bytes of an event those of `docs/operations.md`.
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from infra.simulation.measured_figures import MeasuredFigures
+if TYPE_CHECKING:
+    from infra.simulation.measured_figures import MeasuredFigures
 
 SECONDS_A_DAY: Final = 86_400
 KB: Final = 1_000
@@ -104,7 +105,7 @@ class CapacityPlan:
     """Profiles and a day's images, as the notes add them up."""
 
 
-def plan_capacity(community: Community, measured: MeasuredFigures) -> CapacityPlan:
+def plan_capacity(community: Community, measured: "MeasuredFigures") -> CapacityPlan:
     """The plan for a community, of processes as they were measured."""
     each = community.likes_each + community.comments_each + community.retweets_each
     posts = community.posters * community.posts_each
