@@ -1,7 +1,7 @@
 """The API, assembled: ports in, a FastAPI application out."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from importlib import resources
 from importlib.metadata import version
 from typing import Final
@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
 
+from api.accounts.recovery import LINK_PAGE
 from api.http import problems
 from api.http.errors import add_error_handlers
 from api.http.fast_path import FastPath
@@ -81,6 +82,7 @@ from api.v1 import (
     personal_lists,
     posts,
     recommendations,
+    recovery,
     relations,
     search,
     sessions,
@@ -103,8 +105,8 @@ IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
 """Where the body is an image."""
 
 RESOURCES: Final = (
-    sessions, apps, archive, personal_lists, moderation, accounts, posts, search, media, timelines,
-    relations, notifications, webhooks, trends, recommendations, clicks, analytics,
+    sessions, recovery, apps, archive, personal_lists, moderation, accounts, posts, search, media,
+    timelines, relations, notifications, webhooks, trends, recommendations, clicks, analytics,
     click_analytics, admin, bulk, events, stream, health,
 )  # fmt: skip
 
@@ -135,7 +137,7 @@ def build_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_ports() as ports:
             app.state.api = state = ApiState(ports)
-            async with WebhookDispatcher(state).dispatching():
+            async with aclosing(state.recovery), WebhookDispatcher(state).dispatching():
                 yield
 
     # Its own metrics and logs would read the environment at every request; ours are `api.http`'s.
@@ -189,6 +191,13 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def show_page() -> Response:
         return Response(index, headers=index_headers, media_type="text/html")
+
+    links = (resources.files("api") / "web" / "account.html").read_text(encoding="utf-8")
+    links_headers = page_policy(links)
+
+    @app.get(LINK_PAGE, include_in_schema=False)
+    async def show_link_page() -> Response:
+        return Response(links, headers=links_headers, media_type="text/html")
 
     @app.get("/docs", include_in_schema=False)
     async def show_docs(request: Request) -> Response:

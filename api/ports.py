@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.account_store import AccountStore
 from api.accounts.passwords import BoundedPasswordHasher
+from api.accounts.recovery import RecoveryMail
 from api.accounts.request_limits import RequestLimits
 from api.accounts.throttle import LoginThrottle
 from api.clicks.click_intake import ClickIntake
@@ -116,6 +117,7 @@ class Ports:
     search: SearchFollower
     webhooks: WebhookPorts
     throttle: LoginThrottle
+    recovery_mail: RecoveryMail
     tokens: AccessTokens
     apps: AppStore
     clock_ms: Callable[[], int]

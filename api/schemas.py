@@ -205,7 +205,7 @@ class Post(ApiModel):
 class User(ApiModel):
     """A user. `avatar` and `header` are URLs of images, absent where there are none. `followed`,
     `blocking`, `blocked_by` and `muting` tell the signed-in reader what holds between the two.
-    `email`: shown to oneself alone.
+    `email` and whether it is verified: shown to oneself alone.
     """
 
     id: Id
@@ -223,6 +223,7 @@ class User(ApiModel):
     blocked_by: bool | None = None
     muting: bool | None = None
     email: str | None = None
+    email_verified: bool | None = None
 
 
 class Registered(User):

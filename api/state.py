@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.accounts.recovery import AccountRecovery
 from api.accounts.registration import AccountRegistrar
 from api.bulk.command_importer import CommandImporter
 from api.http.metrics import RequestMetrics
@@ -32,6 +33,7 @@ class ApiState:
             ports.media_store, ports.media_records, ports.image_converter, ports.clock_ms
         )
         self.registrar = AccountRegistrar(ports, ports.passwords)
+        self.recovery = AccountRecovery(ports, ports.passwords)
         self.importer = CommandImporter(
             ports.log,
             ports.handler,

@@ -3,6 +3,7 @@
 Each check gives the value, or raises pydantic's error with a text that says what would do.
 """
 
+from email.utils import parseaddr
 from ipaddress import ip_network
 from typing import Final
 from urllib.parse import urlsplit
@@ -69,6 +70,23 @@ def check_kafka(value: str | None) -> str | None:
             KafkaAddress.parse(value)
     except InvalidKafkaAddress as error:
         raise setting_error(str(error)) from None
+    return value
+
+
+def check_smtp(value: str | None) -> str | None:
+    """An address of a mail server."""
+    parts = urlsplit(value or "smtp://localhost")
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise setting_error("must be an address that begins with smtp:// or smtps://")
+    if parts.query not in ("", "tls=false", "tls=true") or parts.path not in ("", "/"):
+        raise setting_error("may end in ?tls=false, and in nothing else after its host and port")
+    return value
+
+
+def check_mail_from(value: str | None) -> str | None:
+    """One email address, perhaps with a name."""
+    if value is not None and (not value.isprintable() or "@" not in parseaddr(value)[1]):
+        raise setting_error("must be an address such as 'Starling <starling@example.org>'")
     return value
 
 

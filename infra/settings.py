@@ -20,10 +20,12 @@ from infra.setting_checks import (
     check_id_server,
     check_kafka,
     check_log,
+    check_mail_from,
     check_media,
     check_networks,
     check_rates,
     check_secret,
+    check_smtp,
     check_tickets,
     check_views,
     setting_error,
@@ -37,7 +39,7 @@ ENV_FILE: Final = ".env"
 MongoDriver = Literal["motor", "pymongo"]
 WayToMakeIds = Literal["snowflake", "tickets", "global"]
 
-_FROM_FILES: Final = ("secret", "log", "views", "kafka", "tickets", "id_server_password")
+_FROM_FILES: Final = ("secret", "log", "views", "kafka", "tickets", "id_server_password", "smtp")
 """Settings that a file may hold: `STARLING_..._FILE` names it."""
 
 _WILDCARD_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -154,6 +156,12 @@ class Settings(BaseSettings):
     """How long the body of a request may take, and a second more for each 8 KiB that came."""
     idle_seconds: float = Field(default=20.0, gt=0, le=3600)
     """How long a connection may stay open between two requests."""
+    smtp: Annotated[str | None, AfterValidator(check_smtp)] = Field(default=None, repr=False)
+    """The mail server: `smtp://user:password@host:587` or `smtps://...`; None for no mail."""
+    smtp_file: Path | None = None
+    """A file that holds `smtp`."""
+    mail_from: Annotated[str | None, AfterValidator(check_mail_from)] = None
+    """The sender of mails."""
     webhooks_loopback: bool = False
     """Whether webhooks may name addresses of this machine, and plain http there: for tests."""
     log_format: Literal["console", "json"] = "console"

@@ -116,6 +116,7 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
     from infra.embedded.time_travel import PointInTimeViews
     from infra.images.image_workers import ImageWorkers
     from infra.process.shared_metrics import metrics_renderer
+    from infra.recovery_mail import open_recovery_mail
 
     profile = choose_profile(settings)
     with open_write_side(settings) as side, _open_tokens_and_apps(settings) as (tokens, apps):
@@ -135,14 +136,13 @@ async def open_api_ports(settings: Settings) -> AsyncIterator["Ports"]:
                 time_travel=past,
                 home=read_side.home,
                 accounts=side.accounts,
-                media_store=media_store,
-                media_records=side.media_records,
-                image_converter=image_converter,
-                clicks=clicks,
+                media_store=media_store, media_records=side.media_records,
+                image_converter=image_converter, clicks=clicks,
                 search=search,
                 webhooks=webhooks,
                 media_bytes=settings.media_bytes,
                 throttle=side.throttle,
+                recovery_mail=open_recovery_mail(settings, signing_secret(settings)),
                 request_limits=side.request_limits,
                 tokens=tokens, apps=apps,
                 clock_ms=clock_ms,

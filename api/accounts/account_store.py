@@ -16,6 +16,8 @@ class AccountRecord(NamedTuple):
     email: str | None
     password_hash: str | None
     created_ms: int
+    email_verified: bool = False
+    """Whether a link that was sent to `email` came back."""
 
 
 class TimelineMarker(NamedTuple):
@@ -43,9 +45,15 @@ class AccountStore(Protocol):
         """Add the account, or replace its user's. Durable on return. Raises `EmailTaken`."""
         ...
 
-    async def replace_password_hash(self, user: int, outdated: str, renewed: str) -> None:
-        """Store another hash of the same password, unless the account has got another one by now
-        or is gone. Durable on return.
+    async def replace_password_hash(self, user: int, outdated: str | None, renewed: str) -> bool:
+        """Store another hash. False where the account has not the outdated one (any more), or is
+        gone. Durable on return.
+        """
+        ...
+
+    async def mark_email_verified(self, user: int, email: str) -> bool:
+        """Remember that this address is the user's. False where the account has another one, or is
+        gone. Durable on return.
         """
         ...
 

@@ -19,6 +19,9 @@ class AccountError(Exception):
       AccountUnknown        the log has no such account
       InvalidToken          an access token that is forged, mangled or of another version
         ExpiredToken        an access token that was good
+      LinkInvalid           a link was used, is too old, or is not whole
+      MailNotSetUp          this server sends no mail
+      MailBusy              too many mails wait to be sent; try again
       AccountsUnavailable   the account store can't be read or written; try again
     """
 
@@ -65,6 +68,29 @@ class InvalidToken(AccountError):
 
 class ExpiredToken(InvalidToken):
     """An access token whose time is over."""
+
+
+class LinkInvalid(AccountError):
+    """A link that resets a password or verifies an address is not good (any more)."""
+
+    def __init__(self) -> None:
+        super().__init__("this link was used, is too old or is not whole: ask for another one")
+
+
+class MailNotSetUp(AccountError):
+    """This server sends no mail."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server sends no mail: its operator can give you a link (`starling account-link`)"
+        )
+
+
+class MailBusy(AccountError):
+    """Too many mails wait to be sent."""
+
+    def __init__(self) -> None:
+        super().__init__("too many mails wait to be sent: try again in a minute")
 
 
 class AccountsUnavailable(AccountError):

@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from api.accounts.hashing_queue import ANY_CALLER, HashCaller, HashingQueue
+from commands.errors import InvalidInput
 
 MAX_CONCURRENT: Final = max(1, (os.cpu_count() or 1) // 2)
 
@@ -95,3 +96,10 @@ def _most_common() -> frozenset[str]:
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
     return frozenset(FREQUENCY_LISTS["passwords"])
+
+
+def require_uncommon(password: str | None) -> None:
+    """Raises `InvalidInput` where a password is one of those that are tried first."""
+    if password is not None and is_common(password):
+        message = "this password is one of those that are tried first; choose another"
+        raise InvalidInput("password-common", message)

@@ -21,7 +21,7 @@ from api.accounts.errors import (
     WrongCurrentPassword,
 )
 from api.accounts.hashing_queue import ANY_CALLER, HashCaller
-from api.accounts.passwords import BoundedPasswordHasher, is_common
+from api.accounts.passwords import BoundedPasswordHasher, require_uncommon
 from api.accounts.throttle import LoginThrottle
 from api.schemas import Password, ProfilePatch, SignIn
 from commands.errors import CommandRejected, InvalidInput, NotFound, StateConflict
@@ -90,7 +90,7 @@ class AccountRegistrar:
         email, password = _checked_credentials(credentials)
         if await self._is_repeated(request):
             return await self._repeat_registration(request, credentials, caller)
-        _require_uncommon(password)
+        require_uncommon(password)
         password_hash = await self._hash_or_none(password, caller)
         ids = request.id_source or self._ports.new_id
         user = ids()
@@ -307,9 +307,11 @@ class AccountRegistrar:
         message = "to change email or password, give the right `current_password`"
         await self._confirm_password(account, allowed, address, message)
         if patch.email is not None:
-            account = account._replace(email=_checked_email(patch.email))
+            email = _checked_email(patch.email)
+            same = email == account.email and account.email_verified
+            account = account._replace(email=email, email_verified=same)
         if patch.password is not None:
-            _require_uncommon(patch.password)
+            require_uncommon(patch.password)
             hashed = await self._passwords.hash(
                 patch.password, HashCaller(f"id {user}", familiar=True)
             )
@@ -335,13 +337,6 @@ def _checked_credentials(credentials: Credentials) -> tuple[str | None, str | No
         message = "a password has 8 to 200 characters; choose another"
         raise InvalidInput("password-invalid", message) from None
     return email, password
-
-
-def _require_uncommon(password: str | None) -> None:
-    """Raises `InvalidInput`."""
-    if password is not None and is_common(password):
-        message = "this password is one of those that are tried first; choose another"
-        raise InvalidInput("password-common", message)
 
 
 def _checked_email(email: str | None) -> str | None:

@@ -207,6 +207,12 @@ def _translate_account_error(error: AccountError) -> ProblemResponse:
             return ProblemResponse(401, "account-deleted", str(error), ASK_FOR_TOKEN)
         case accounts.AccountUnknown():
             return ProblemResponse(401, "account-unknown", str(error), ASK_FOR_TOKEN)
+        case accounts.LinkInvalid():
+            return ProblemResponse(403, "link-invalid", str(error))
+        case accounts.MailNotSetUp():
+            return ProblemResponse(409, "mail-not-set-up", str(error))
+        case accounts.MailBusy():
+            return ProblemResponse(503, "mail-busy", str(error), {"retry-after": "60"})
         case accounts.ExpiredToken():
             return ProblemResponse(401, "token-expired", str(error), ASK_FOR_TOKEN)
         case accounts.InvalidToken():

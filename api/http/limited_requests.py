@@ -11,6 +11,9 @@ from api.state import ApiState
 
 _KINDS: Final = {
     "/v1/sessions": RequestKind.SIGN_IN,
+    "/v1/password-resets": RequestKind.SIGN_IN,
+    "/v1/password-resets/confirm": RequestKind.SIGN_IN,
+    "/v1/email-verifications/confirm": RequestKind.SIGN_IN,
     "/oauth/token": RequestKind.SIGN_IN,
     "/oauth/authorize": RequestKind.SIGN_IN,
     "/v1/users": RequestKind.SIGN_UP,

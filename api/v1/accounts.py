@@ -78,7 +78,9 @@ async def register(
     response.headers.update(position_header(outcome))
     user = await state.user_views.user_from_log(outcome.id)
     token = await state.ports.tokens.issue(outcome.id)
-    return Registered(**user.model_dump() | {"email": new.email, "token": token})
+    return Registered(
+        **user.model_dump() | {"email": new.email, "email_verified": False, "token": token}
+    )
 
 
 @router.post("/sessions", status_code=201, responses=problems(401, 422, 429, 503))
@@ -206,5 +208,6 @@ async def _follows_page(
 async def _own_user(state: ApiState, user: int) -> User:
     found = await state.user_views.get_own_user(user)
     account = await state.ports.accounts.get(user)
-    found.email = account.email if account is not None else None
+    if account is not None and account.email is not None:
+        found.email, found.email_verified = account.email, account.email_verified
     return found

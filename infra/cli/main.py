@@ -4,6 +4,7 @@ import os
 
 import click
 
+from infra.cli.account_link import account_link
 from infra.cli.analytics import analytics
 from infra.cli.backup import backup, restore_backup
 from infra.cli.capacity import capacity
@@ -65,6 +66,7 @@ def main(context: click.Context) -> None:
 
 
 COMMANDS = (
+    account_link,
     analytics,
     backup,
     capacity,

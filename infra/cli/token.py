@@ -54,7 +54,7 @@ def token(user: str, scopes: tuple[str, ...], days: float, revoke: bool, data: P
         raise click.UsageError("--revoke ends sessions of all scopes: leave --scope out")
     settings = settings_of_existing_log(data=data)
     with open_log_for_questions(settings) as log:
-        id = _active_user(log, user)
+        id = active_user(log, user)
     with choose_profile(settings).open_tokens() as store:
         tokens = AccessTokens(store, clock_ms, time.monotonic)
         if revoke:
@@ -63,7 +63,7 @@ def token(user: str, scopes: tuple[str, ...], days: float, revoke: bool, data: P
             echo(asyncio.run(tokens.issue(id, scopes or ("user",), days)))
 
 
-def _active_user(log: "EventLog", ref: str) -> int:
+def active_user(log: "EventLog", ref: str) -> int:
     """The id of a user who has an account now. Raises `CommandRejected`, `UserError`."""
     from commands import rules
     from commands.references import ReferenceResolver

@@ -48,12 +48,13 @@ class MongoAccounts:
         """Add the account, or replace its user's. Raises `EmailTaken`."""
         await self._threads.run(lambda: self._upsert_account(account))
 
-    async def replace_password_hash(self, user: int, outdated: str, renewed: str) -> None:
-        """Store another hash of the same password."""
-        changed = {"$set": {"password": renewed}}
-        await self._threads.run(
-            lambda: self._accounts.update_one({"_id": user, "password": outdated}, changed)
-        )
+    async def replace_password_hash(self, user: int, outdated: str | None, renewed: str) -> bool:
+        """Store another hash. False where the account has not the outdated one (any more)."""
+        return await self._change_one({"_id": user, "password": outdated}, {"password": renewed})
+
+    async def mark_email_verified(self, user: int, email: str) -> bool:
+        """Remember that this address is the user's. False where the account has another one."""
+        return await self._change_one({"_id": user, "email": email}, {"verified": True})
 
     async def remove(self, user: int) -> None:
         """Erase the account of a user; no error where there is none."""
@@ -114,6 +115,7 @@ class MongoAccounts:
             "email": account.email,
             "folded": account.email.casefold() if account.email is not None else None,
             "password": account.password_hash,
+            "verified": account.email_verified,
         }
         first = {"created": account.created_ms}
         try:
@@ -123,8 +125,15 @@ class MongoAccounts:
         except DuplicateKeyError as error:
             raise EmailTaken("another account has this email address") from error
 
+    async def _change_one(self, query: dict[str, Any], change: dict[str, Any]) -> bool:
+        done = await self._threads.run(lambda: self._accounts.update_one(query, {"$set": change}))
+        return done.matched_count == 1
+
     async def _find_account(self, query: dict[str, Any]) -> AccountRecord | None:
         found = await self._threads.run(lambda: self._accounts.find_one(query))
         if found is None:
             return None
-        return AccountRecord(found["_id"], found["email"], found["password"], found["created"])
+        return AccountRecord(
+            found["_id"], found["email"], found["password"], found["created"],
+            found.get("verified", False),  # accounts of before have no such field
+        )  # fmt: skip

@@ -54,10 +54,19 @@ class SqliteAccounts:
 
         def upsert_row() -> None:
             self._db.execute(
-                "INSERT INTO accounts (user, email, folded, password, created) VALUES (?,?,?,?,?)"
+                "INSERT INTO accounts (user, email, folded, password, created, verified)"
+                " VALUES (?,?,?,?,?,?)"
                 " ON CONFLICT (user) DO UPDATE SET email = excluded.email,"
-                " folded = excluded.folded, password = excluded.password",
-                (account.user, account.email, folded, account.password_hash, account.created_ms),
+                " folded = excluded.folded, password = excluded.password,"
+                " verified = excluded.verified",
+                (
+                    account.user,
+                    account.email,
+                    folded,
+                    account.password_hash,
+                    account.created_ms,
+                    account.email_verified,
+                ),
             )
 
         try:
@@ -65,14 +74,13 @@ class SqliteAccounts:
         except sqlite3.IntegrityError as error:
             raise EmailTaken(str(error)) from error
 
-    async def replace_password_hash(self, user: int, outdated: str, renewed: str) -> None:
-        def replace_matching() -> None:
-            self._db.execute(
-                "UPDATE accounts SET password = ? WHERE user = ? AND password = ?",
-                (renewed, user, outdated),
-            )
+    async def replace_password_hash(self, user: int, outdated: str | None, renewed: str) -> bool:
+        return await self._change_one(
+            "password = ? WHERE user = ? AND password IS ?", renewed, user, outdated
+        )
 
-        await self._run_in_thread(replace_matching)
+    async def mark_email_verified(self, user: int, email: str) -> bool:
+        return await self._change_one("verified = 1 WHERE user = ? AND email = ?", user, email)
 
     async def remove(self, user: int) -> None:
         def erase_row() -> None:
@@ -119,11 +127,18 @@ class SqliteAccounts:
         with self._lock:
             self._db.close()
 
+    async def _change_one(self, change: str, *values: object) -> bool:
+        update = f"UPDATE accounts SET {change}"
+        return await self._run_in_thread(lambda: self._db.execute(update, values).rowcount == 1)
+
     def _select_account(self, where: str, value: object) -> AccountRecord | None:
         row = self._db.execute(
-            f"SELECT user, email, password, created FROM accounts WHERE {where}", (value,)
+            f"SELECT user, email, password, created, verified FROM accounts WHERE {where}", (value,)
         ).fetchone()
-        return AccountRecord(*row) if row is not None else None
+        if row is None:
+            return None
+        *fields, verified = row
+        return AccountRecord(*fields, email_verified=bool(verified))
 
     async def _run_in_thread(self, work: Callable[[], T]) -> T:
         """In a thread, because a commit waits for the disk."""

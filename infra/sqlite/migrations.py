@@ -352,6 +352,7 @@ ACCOUNTS_SCHEMA: Final = FileSchema(
         sql_step(TOKEN_TABLES),
         sql_step(MARKER_TABLES),
         sql_step(APP_TABLES),
+        sql_step(("ALTER TABLE accounts ADD COLUMN verified INTEGER NOT NULL DEFAULT 0",)),
     )
 )
 LEASES_SCHEMA: Final = FileSchema((sql_step(_LEASE_TABLES),))

@@ -127,6 +127,32 @@ async def test_a_hash_is_replaced_where_it_is_still_the_same(accounts: AccountSt
     assert await accounts.get(1) == ADA._replace(password_hash="$argon2id$renewed")
 
 
+async def test_replacing_a_hash_says_whether_it_was_still_the_same(accounts: AccountStore) -> None:
+    await accounts.put(ADA)
+    assert await accounts.replace_password_hash(1, "$argon2id$ada", "$argon2id$renewed")
+    assert not await accounts.replace_password_hash(1, "$argon2id$ada", "$argon2id$other")
+    await accounts.put(AccountRecord(2, "bob@example.org", None, 0))
+    assert await accounts.replace_password_hash(2, None, "$argon2id$bob")
+    assert not await accounts.replace_password_hash(2, None, "$argon2id$other")
+    assert not await accounts.replace_password_hash(3, None, "$argon2id$other")
+
+
+async def test_an_email_address_is_verified_until_the_account_is_put_without(
+    accounts: AccountStore,
+) -> None:
+    await accounts.put(ADA)
+    assert not await accounts.mark_email_verified(1, "another@example.org")
+    assert not await accounts.mark_email_verified(2, "Ada@Example.org")
+    assert await accounts.get(1) == ADA
+    assert await accounts.mark_email_verified(1, "Ada@Example.org")
+    verified = ADA._replace(email_verified=True)
+    assert await accounts.get(1) == verified
+    await accounts.put(verified._replace(password_hash="$argon2id$new"))
+    assert (await accounts.get(1) or ADA).email_verified
+    await accounts.put(ADA)
+    assert await accounts.get(1) == ADA
+
+
 async def test_no_hash_comes_back_after_its_account_was_erased(accounts: AccountStore) -> None:
     await accounts.replace_password_hash(1, "$argon2id$ada", "$argon2id$renewed")
     assert await accounts.get(1) is None

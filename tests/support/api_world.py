@@ -9,7 +9,10 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from api.accounts.access_tokens import AccessTokens
+from api.accounts.link_tokens import LinkTokens
+from api.accounts.mail_queue import DeliverMail
 from api.accounts.passwords import BoundedPasswordHasher
+from api.accounts.recovery import RecoveryMail
 from api.accounts.signed_tokens import SignedTokens
 from api.accounts.throttle import LoginThrottle
 from api.app import build_app
@@ -66,7 +69,11 @@ class ApiWorld:
     """
 
     def __init__(
-        self, *, fast_path: bool = True, metrics_audience: MetricsAudience = "local"
+        self,
+        *,
+        fast_path: bool = True,
+        metrics_audience: MetricsAudience = "local",
+        deliver_mail: DeliverMail | None = None,
     ) -> None:
         self.clock = ManualClock(START_MS)
         self.log = SparseLog()
@@ -95,6 +102,7 @@ class ApiWorld:
             home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
             accounts=self.accounts,
             **self._ports_beside_the_log(cipher),
+            recovery_mail=RecoveryMail(LinkTokens(b"a secret", self.clock), deliver_mail),
             throttle=LoginThrottle(SqliteRateLimits(":memory:")),
             clock_ms=self.clock,
             new_id=new_id,
