@@ -51,6 +51,8 @@ SMALL_MODULES = {
     "api/v1/trends.py": "one file a resource",
     "api/mastodon/empty_lists.py": "one file a resource",
     "api/http/openapi.py": "what FastAPI's document lacks, a concern of its own",
+    "infra/cli/account_link.py": "one file a command of the program",
+    "infra/recovery_mail.py": "what makes mails of settings, apart from the rest that is chosen",
     "infra/cli/serve.py": "one file a command of the program",
     "infra/dev/stack_supervisor.py": "the main module of a process",
     "infra/eventstoredb/client_package.py": "what has to be done before its import",

@@ -137,8 +137,8 @@ class SqliteAccounts:
         ).fetchone()
         if row is None:
             return None
-        *fields, verified = row
-        return AccountRecord(*fields, email_verified=bool(verified))
+        user, email, password, created, verified = row
+        return AccountRecord(user, email, password, created, bool(verified))
 
     async def _run_in_thread(self, work: Callable[[], T]) -> T:
         """In a thread, because a commit waits for the disk."""

@@ -69,12 +69,9 @@ class ApiWorld:
     """
 
     def __init__(
-        self,
-        *,
-        fast_path: bool = True,
-        metrics_audience: MetricsAudience = "local",
+        self, *, fast_path: bool = True, metrics_audience: MetricsAudience = "local",
         deliver_mail: DeliverMail | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.clock = ManualClock(START_MS)
         self.log = SparseLog()
         self.accounts = SqliteAccounts(":memory:")
@@ -101,8 +98,7 @@ class ApiWorld:
             time_travel=self,
             home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
             accounts=self.accounts,
-            **self._ports_beside_the_log(cipher),
-            recovery_mail=RecoveryMail(LinkTokens(b"a secret", self.clock), deliver_mail),
+            **self._ports_beside_the_log(cipher, deliver_mail),
             throttle=LoginThrottle(SqliteRateLimits(":memory:")),
             clock_ms=self.clock,
             new_id=new_id,
@@ -129,7 +125,9 @@ class ApiWorld:
         signed = SignedTokens(b"the secret of a test")
         return AccessTokens(self.token_store, self.clock, self.clock.monotonic, signed)
 
-    def _ports_beside_the_log(self, cipher: TextCipher) -> dict[str, Any]:
+    def _ports_beside_the_log(
+        self, cipher: TextCipher, deliver_mail: DeliverMail | None
+    ) -> dict[str, Any]:
         self.token_store = SqliteTokens(":memory:")
         self.access_tokens = self.open_tokens()
         self.media_records = SqliteMediaRecords(":memory:")
@@ -145,6 +143,7 @@ class ApiWorld:
             ),
             "search": self.search,
             "webhooks": WebhookPorts(SqliteWebhooks(":memory:"), EndpointClient(True).post, True),
+            "recovery_mail": RecoveryMail(LinkTokens(b"a secret", self.clock), deliver_mail),
             "media_store": self.media_store,
             "media_records": self.media_records,
             "image_converter": ConverterInProcess(),
