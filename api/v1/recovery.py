@@ -9,12 +9,12 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
+from api.http.callers import Caller, NetworkAddress
 from api.http.errors import problems
 from api.http.route import ApiRoute
 from api.http.tokens import CurrentToken
 from api.schemas import ApiModel, Email, Password
 from api.state import CurrentState
-from api.v1.accounts import Caller, NetworkAddress
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["accounts"])
 
