@@ -28,6 +28,8 @@ SECTIONS = {
     "appends": "The log",
     "eventstoredb": "The log in EventStoreDB",
     "http": "Over HTTP",
+    "mastodon": "The Mastodon API",
+    "tokens": "Access tokens",
     "clicks": "Clicks",
     "images": "Images",
     "stream": "Live streams",

@@ -1,7 +1,8 @@
 """The peer of the HTTP rows: FastAPI as its documentation teaches it, on Starling's HTTP server.
 
 `python -m tests.bench.fastapi_peer PAGE` prints its port. `POST /post` takes the body of a post as
-a pydantic model and answers an id; `GET /page` answers the bytes of the file PAGE.
+a pydantic model and answers an id; `GET /page` answers the bytes of the file PAGE, and `GET /bare`
+sends them without any framework.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from infra.entrypoints.api_server import build_server
 
@@ -36,6 +38,15 @@ def build(page: bytes) -> FastAPI:
     async def get() -> Response:
         return Response(page, media_type="application/json")
 
+    async def send_page(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(page)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": page})
+
+    app.mount("/bare", send_page)
     return app
 
 
