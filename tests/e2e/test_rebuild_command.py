@@ -25,6 +25,7 @@ from tests.support.data_folders import (
     project_log,
     read_table,
     tamper_with_view,
+    view_file_name,
     view_file_names,
 )
 from tests.support.starling_program import STARLING, starling, starling_environment
@@ -101,8 +102,8 @@ def test_a_comparison_of_equal_views_switches(data: Settings) -> None:
     done = rebuild(data, "posts", "trending", "--verify")
     assert done.returncode == 0, output_text(done)
     assert view_file_names(data) ^ before == {
-        "posts-1.sqlite", "posts-1-2.sqlite", "trending-1.sqlite", "trending-1-2.sqlite",
-    }  # fmt: skip
+        view_file_name(name, number) for name in ("posts", "trending") for number in (1, 2)
+    }
 
 
 def test_a_difference_is_printed_and_leaves_everything_as_it_was(data: Settings) -> None:
@@ -130,7 +131,7 @@ def test_a_killed_rebuild_is_resumed(data: Settings, builder: subprocess.Popen[b
     builder.wait()
     left = record(data)
     assert left is not None
-    assert current_view_file(data, "posts").name == "posts-1.sqlite"
+    assert current_view_file(data, "posts").name == view_file_name("posts")
     live = read_table(current_view_file(data, "posts"), "likes")
     done = rebuild(data, "posts")
     assert done.returncode == 0, output_text(done)
@@ -150,7 +151,7 @@ def test_after_a_restart_of_the_machine_it_begins_anew(
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     path.write_text(path.read_text().replace(boot, "another boot"))
     assert rebuild(data, "posts").returncode == 0
-    assert current_view_file(data, "posts").name == "posts-1-3.sqlite"
+    assert current_view_file(data, "posts").name == view_file_name("posts", 3)
     assert not (data.views_folder / left.store).exists()
 
 
@@ -283,4 +284,4 @@ def test_only_what_is_parked_or_stopped_a_rebuild_can_be_skipped_and_only_a_skip
 def test_names_are_checked(data: Settings) -> None:
     assert "name the projections to rebuild" in output_text(rebuild(data))
     assert "there are profiles, posts" in output_text(rebuild(data, "postings"))
-    assert os.path.basename(current_view_file(data, "posts")) == "posts-1.sqlite"
+    assert os.path.basename(current_view_file(data, "posts")) == view_file_name("posts")

@@ -34,7 +34,12 @@ from projections.store import Changes
 from projections.timeline import POST_ENTRIES
 from streams.rebuild.admin import AdminCommand
 from streams.rebuild.rebuild import load_view
-from tests.support.data_folders import create_data_folder, current_view_file, rebuild_views
+from tests.support.data_folders import (
+    create_data_folder,
+    current_view_file,
+    rebuild_views,
+    view_file_name,
+)
 from tests.support.fresh_projection import wait_until_caught_up
 from tests.support.waiting import never_sleep
 
@@ -142,7 +147,7 @@ async def test_listeners_are_notified_of_live_batches_and_never_of_a_rebuild(
             assert changed_rows == [1]
             assert (await projector.admin.execute(AdminCommand("switch", "posts"))).done
             assert changed_rows == [1, 1], "of what the live view had not seen yet, once"
-            assert current_view_file(settings, "posts").name == "posts-1-2.sqlite"
+            assert current_view_file(settings, "posts").name == view_file_name("posts", 2)
             await handler.handle(CommandRequest(CreatePost(text="three"), actor=ada))
             await projector.runner.catch_up()
             assert changed_rows == [1, 1, 1]
@@ -161,7 +166,7 @@ async def test_a_paused_view_is_switched_when_it_is_resumed(tmp_path: Path) -> N
             assert not reply.done
             assert "is paused" in reply.text
             await projector.run_maintenance()
-            assert current_view_file(settings, "profiles").name == "profiles-2.sqlite"
+            assert current_view_file(settings, "profiles").name == view_file_name("profiles")
             await projector.admin.execute(AdminCommand("resume", "profiles"))
             await projector.run_maintenance()
-            assert current_view_file(settings, "profiles").name == "profiles-2-2.sqlite"
+            assert current_view_file(settings, "profiles").name == view_file_name("profiles", 2)

@@ -17,6 +17,7 @@ from tests.support.data_folders import (
     current_view_file,
     patched_environment,
     tamper_with_view,
+    view_file_name,
     view_file_names,
 )
 from tests.support.starling_program import STARLING, starling_environment
@@ -73,7 +74,7 @@ def test_a_projector_killed_during_a_switch_finishes_it_when_it_starts_again(
                 await projector.run_maintenance()
 
     asyncio.run(start_again())
-    assert current_view_file(data, "timeline").name == "timeline-2-2.sqlite"
-    assert "timeline-2.sqlite" not in view_file_names(data)
+    assert current_view_file(data, "timeline").name == view_file_name("timeline", 2)
+    assert view_file_name("timeline") not in view_file_names(data)
     assert ViewFiles(data.views_folder).read_record("timeline") is None
     asyncio.run(check_views(data, tmp_path))

@@ -21,7 +21,7 @@ from infra.sqlite.read_store import SqliteReadStore
 from infra.sqlite.view_files import ViewFiles, version_of_file
 from projections import posts
 from projections.projection import Projection
-from projections.registry import ALL_PROJECTIONS
+from projections.registry import ALL_PROJECTIONS, projection_named
 from projections.store import ReadStore
 from streams.projecting.dead_letters import tables_with_dead_letters
 from tests.support.data_folders import (
@@ -33,6 +33,7 @@ from tests.support.data_folders import (
     project_log,
     rebuild_views,
     tamper_with_view,
+    view_file_name,
     view_file_names,
 )
 from tests.support.fresh_projection import wait_until_caught_up
@@ -126,7 +127,7 @@ async def test_readers_never_see_less_while_a_rebuild_runs(data: Settings) -> No
         for number in (2, 3):
             outcomes = await rebuild_views(data, log, "posts", verify=number == 3)
             assert outcomes["posts"].done, outcomes
-            assert current_view_file(data, "posts").name == f"posts-1-{number}.sqlite"
+            assert current_view_file(data, "posts").name == view_file_name("posts", number)
         done.set()
         await asyncio.gather(*others)
         stop.set()
@@ -152,7 +153,7 @@ async def test_a_first_view_that_is_being_rebuilt_is_left_to_its_rebuild(tmp_pat
 
 BUMPED = """
 from projections.profiles import ProfilesProjection
-ProfilesProjection.version = 3
+ProfilesProjection.version += 1
 project = ProfilesProjection.project
 def louder(self, recorded, view):
     project(self, recorded, view)
@@ -181,8 +182,11 @@ async def test_a_newer_version_is_rebuilt_in_the_background_while_the_old_one_se
                     assert answer.status_code == 200, answer.text
                     shown = answer.json()["name"]
             assert shown == "USER 7"
-    assert version_of_file(current_view_file(data, "profiles").name) == 3
-    assert "profiles-2.sqlite" not in view_file_names(data)
+    assert (
+        version_of_file(current_view_file(data, "profiles").name)
+        == projection_named("profiles").version + 1
+    )
+    assert view_file_name("profiles") not in view_file_names(data)
 
 
 async def test_a_rebuild_whose_projector_was_killed_is_resumed_by_the_next(

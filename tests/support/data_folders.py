@@ -13,6 +13,7 @@ from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.view_files import ViewFiles
 from infra.wiring import choose_profile
+from projections.registry import projection_named
 from streams.rebuild.admin import AdminCommand
 from streams.rebuild.jobs import RebuildJobs, RebuildOutcome
 from tests.support.fresh_projection import all_rows, fresh_views, open_live_views
@@ -75,6 +76,12 @@ def current_view_file(settings: Settings, projection: str) -> Path:
     path = ViewFiles(settings.views_folder).current_path(projection)
     assert path is not None
     return path
+
+
+def view_file_name(projection: str, number: int = 1) -> str:
+    """What the file of a projection's present version is called; `number` counts its rebuilds."""
+    name = f"{projection}-{projection_named(projection).version}"
+    return f"{name}.sqlite" if number == 1 else f"{name}-{number}.sqlite"
 
 
 def tamper_with_view(path: Path, statement: str) -> None:
