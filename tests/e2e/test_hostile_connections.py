@@ -135,8 +135,8 @@ def test_hundreds_of_idle_and_slow_connections_are_closed_and_slow_nothing_down(
 def test_idle_connections_do_not_keep_others_out_of_a_process_that_may_open_few_files(
     tmp_path: Path,
 ) -> None:
-    # Some 60 are its stores'.
-    with serving(tmp_path / "data", files=96) as server, ExitStack() as stack:
+    # Some 84 are its stores'.
+    with serving(tmp_path / "data", files=120) as server, ExitStack() as stack:
         for _ in range(60):
             stack.enter_context(server.connect())
         server.assert_quick()
