@@ -18,7 +18,10 @@ from events.schema import EVENT_TYPES, AccountSuspended, AccountUnsuspended, Eve
 _HASH_MULTIPLIER: Final = 0x9E3779B97F4A7C15  # 2^64 / the golden ratio, odd
 
 MODERATION_EVENTS: Final = (PostRemoved, AccountSuspended, AccountUnsuspended)
-_MODERATION_TYPES: Final = frozenset(EVENT_TYPES[kind][0] for kind in MODERATION_EVENTS)
+MODERATED_USERS: Final = {
+    EVENT_TYPES[kind][0]: "author" if kind is PostRemoved else "user" for kind in MODERATION_EVENTS
+}
+"""By the type of what a moderator does: the field that says to which user."""
 
 
 def user_stream(user: int) -> str:
@@ -101,15 +104,15 @@ def owner_of(stored: StoredEvent | RecordedEvent) -> int:
     if stored.stream.startswith("follow-"):
         return int(stored.stream.split("-", 2)[1])
     if isinstance(stored, StoredEvent):
-        if stored.type in _MODERATION_TYPES:
-            return _moderated_user(EVENT_CODEC.decode_stored(stored).event)
+        if (field := MODERATED_USERS.get(stored.type)) is not None:
+            return _moderated_user(EVENT_CODEC.decode_stored(stored).event, field)
     elif isinstance(stored.event, MODERATION_EVENTS):
-        return _moderated_user(stored.event)
+        return _moderated_user(stored.event, MODERATED_USERS[EVENT_TYPES[type(stored.event)][0]])
     return stored.actor
 
 
-def _moderated_user(event: Event) -> int:
-    user: int = event.author if isinstance(event, PostRemoved) else event.user  # type: ignore[attr-defined]
+def _moderated_user(event: Event, field: str) -> int:
+    user: int = getattr(event, field)
     return user
 
 

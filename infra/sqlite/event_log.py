@@ -33,6 +33,7 @@ from events.log import (
     LogFeatures,
     LogUnavailable,
 )
+from events.streams import MODERATED_USERS
 from infra.process.notifications import ProcessNotifier
 from infra.sqlite.log_schema import log_unavailable, open_for_reading, open_read_only
 from infra.sqlite.log_writer import EncodedAppend, EventRow, GroupCommitWriter
@@ -55,14 +56,19 @@ _SELECT_LINES: Final = f"""
     FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?
 """
 """(position, id, the line from behind its time to its line feed)."""
+_MODERATED: Final = " ".join(
+    f"WHEN type = '{type}' THEN CAST(json_extract(CAST(data AS TEXT), '$.{field}') AS INTEGER)"
+    for type, field in MODERATED_USERS.items()
+)
 _SELECT_OWNED_LINES: Final = f"""
     SELECT id,
       CASE WHEN stream >= 'follow-' AND stream < 'follow.' THEN CAST(substr(stream, 8) AS INTEGER)
-      ELSE actor END,
+      {_MODERATED} ELSE actor END,
       CAST(printf('{_LINE_FORMAT}', {_FIELDS}, data) AS BLOB)
     FROM events WHERE position > ? ORDER BY position LIMIT ?
 """
-"""(id, owner, the line from behind its time). A cast ends at the next dash."""
+"""(id, the owner as `events.streams.owner_of`, the line from behind its time). A cast of a stream
+ends at the next dash."""
 _LINES_PER_FETCH: Final = 250
 """Rows at a time: the memory of their tuples is at hand for the next ones."""
 

@@ -24,7 +24,7 @@ from events.log import (
     WrongVersion,
     holds_event,
 )
-from events.schema import UserFollowed
+from events.schema import AccountSuspended, AccountUnsuspended, Event, PostRemoved, UserFollowed
 from tests.support.log_adapters import (
     ACTOR,
     FIRST_ID,
@@ -73,6 +73,14 @@ async def test_owned_lines_are_those_of_the_events(log: EventLog) -> None:
             streams.follow_stream(7 + number, ACTOR), 0, (NewEvent(FIRST_ID + 50 + number, follow),)
         )
         await log.append(AppendRequest((write,), ACTOR, 0, correlation=FIRST_ID))
+    moderation: tuple[tuple[str, Event], ...] = (
+        ("post-99", PostRemoved(99, 20, reason='"spam"')),
+        ("user-21", AccountSuspended(21, "spam")),
+        ("user-22", AccountUnsuspended(22, "a mistake")),
+    )
+    for number, (stream, event) in enumerate(moderation):
+        write = StreamAppend(stream, 0, (NewEvent(FIRST_ID + 60 + number, event),))
+        await log.append(AppendRequest((write,), ACTOR, 0, correlation=FIRST_ID))
     for after in [LOG_START, *(event.position for event in log.read_all())]:
         for limit in (1, 3, 100):
             found = log.read_owned_lines(after, limit=limit)
@@ -82,7 +90,7 @@ async def test_owned_lines_are_those_of_the_events(log: EventLog) -> None:
             assert [found.position_at(n) for n in range(len(events))] == [
                 e.position for e in events
             ]
-    assert set(log.read_owned_lines().owners) == {ACTOR, 7, 8, 9}
+    assert set(log.read_owned_lines().owners) == {ACTOR, 7, 8, 9, 20, 21, 22}
 
 
 def numbers(
