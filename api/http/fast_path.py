@@ -30,15 +30,19 @@ from api.http.errors import EXPECTED_ERRORS, failure_response
 from api.http.paging import DEFAULT_LIMIT, MAX_POSTS, Page, page_address, page_request
 from api.http.request import Commander, check_user_reference, parse_post_id
 from api.http.tokens import read_token, require_account
+from api.mastodon import timelines as mastodon_timelines
+from api.mastodon.client_pages import MOST_STATUSES, USUAL_STATUSES, ClientPage, cursor_from
 from api.schemas import NewComment, NewPost
 from api.state import ApiState
 from api.v1 import clicks, posts, timelines
 from api.v1.relations import POST_RELATIONS, USER_RELATIONS, Relation, change_relation
+from projections.pages import PageRequest
 
 BODY_LIMIT: Final = 64 << 10
 """Bytes of a body that is read here; the framework reads longer ones, up to its own limit."""
 
-_PAGE_PARAMETERS: Final = frozenset({"limit", "max_id", "since_id", "min_id"})
+_CURSORS: Final = ("max_id", "since_id", "min_id")
+_PAGE_PARAMETERS: Final = frozenset({"limit", *_CURSORS})
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -101,20 +105,34 @@ class HotRequest:
 
     def page(self) -> Page:
         """As the dependency `PostsPage`."""
-        wanted = page_request(MAX_POSTS, DEFAULT_LIMIT, None, None, None)
-        if text := self._scope["query_string"].decode("latin-1"):
-            pairs = parse_qsl(text, keep_blank_values=True)
-            query = dict(pairs)
-            if len(query) < len(pairs) or not query.keys() <= _PAGE_PARAMETERS:
-                raise NotPlain
-            if not all(v.isascii() and v.isdigit() and len(v) < 20 for v in query.values()):
-                raise NotPlain
-            limit = int(query.get("limit", DEFAULT_LIMIT))
-            if limit < 1:
-                raise NotPlain
-            ids = (query.get(name) for name in ("max_id", "since_id", "min_id"))
-            wanted = page_request(MAX_POSTS, limit, *ids)
+        query = self._page_query()
+        limit = int(query.get("limit", DEFAULT_LIMIT))
+        if limit < 1:
+            raise NotPlain
+        ids = (query.get(name) for name in _CURSORS)
+        wanted = page_request(MAX_POSTS, limit, *ids)
         return Page(wanted, page_address(self.state.ports.base_url, self._scope))
+
+    def client_page(self) -> ClientPage:
+        """As the dependency `StatusesPage` of the Mastodon API."""
+        query = self._page_query()
+        limit = min(max(int(query.get("limit", USUAL_STATUSES)), 1), MOST_STATUSES)
+        ids = (cursor_from(query.get(name)) for name in _CURSORS)
+        address = page_address(self.state.ports.base_url, self._scope)
+        return ClientPage(PageRequest(limit, *ids), address, list(query.items()))
+
+    def _page_query(self) -> dict[str, str]:
+        """The parameters of a page, which are numbers and there once."""
+        text = self._scope["query_string"].decode("latin-1")
+        if not text:
+            return {}
+        pairs = parse_qsl(text, keep_blank_values=True)
+        query = dict(pairs)
+        if len(query) < len(pairs) or not query.keys() <= _PAGE_PARAMETERS:
+            raise NotPlain
+        if not all(v.isascii() and v.isdigit() and len(v) < 20 for v in query.values()):
+            raise NotPlain
+        return query
 
     async def post(self) -> int:
         """As the dependency `PostId`."""
@@ -179,6 +197,11 @@ async def _home(request: HotRequest) -> Call:
     return partial(timelines.home_timeline, request.page(), await request.reader(), request.state)
 
 
+async def _mastodon_home(request: HotRequest) -> Call:
+    page, reader = request.client_page(), await request.reader()
+    return partial(mastodon_timelines.home, page, reader, request.state)
+
+
 async def _public(request: HotRequest) -> Call:
     return partial(timelines.public_timeline, request.page(), await request.viewer(), request.state)
 
@@ -232,6 +255,7 @@ def _change(
 
 _BY_ADDRESS: Final[dict[tuple[str, str], Operation]] = {
     ("GET", "/v1/timelines/home"): _home,
+    ("GET", "/api/v1/timelines/home"): _mastodon_home,
     ("GET", "/v1/timelines/public"): _public,
     ("POST", "/v1/posts"): _create_post,
     ("POST", "/v1/clicks"): _record_clicks,
@@ -303,7 +327,7 @@ class FastPath:
 def _split_address(method: str, path: str) -> tuple[tuple[str, str], str]:
     """Method and path as in `_BY_ADDRESS`, and the segment that stands for the `{name}`."""
     segments = path.split("/")
-    if len(segments) < 4 or segments[2] == "timelines":
+    if len(segments) < 4 or "timelines" in segments[2:4]:
         return (method, path), ""
     name = _PARAMETERS.get(segments[2], "")
     subject, segments[3] = segments[3], name

@@ -1,10 +1,12 @@
 """Accounts as Mastodon's entity `Account`: pieces of JSON that are rendered once.
 
 What an account says of itself is kept until its profile changes. The counts and the day of the last
-post change all the time and go in at each reading.
+post change all the time. They go in at each reading; in pages of statuses, where an account stands
+at each post, they may be `COUNTS_SECONDS` old.
 """
 
 from collections.abc import Collection, Mapping
+from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from api.mastodon.content import content_html, profile_url
@@ -21,6 +23,8 @@ from projections.profiles import PROFILES, ProfileRow, is_suspended, pictures_of
 
 CACHED_ACCOUNTS: Final = 20_000
 
+COUNTS_SECONDS: Final = 5.0
+"""How old the counts beside a post may be."""
 
 _COUNTS: Final = (
     b',"followers_count":%d,"following_count":%d,"statuses_count":%d,"last_status_at":%s}'
@@ -43,20 +47,32 @@ class AccountEntities:
         self._ports = ports
         self._last_days: dict[int, tuple[int, str]] = {}
         """By user: how many posts they had, and the day of the newest one."""
-        self.cache = IdCache(CACHED_ACCOUNTS, BatchLoader(self._fetch))
+        self._cache = IdCache(CACHED_ACCOUNTS, BatchLoader(self._fetch))
+        self._recent: dict[int, tuple[bytes, float]] = {}
+        """By user: the account as JSON, and until when its counts may be shown."""
+
+    def invalidate(self, user: int) -> None:
+        """Drop what a user's profile says."""
+        self._cache.invalidate(user)
+        self._recent.pop(user, None)
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._cache.clear()
+        self._recent.clear()
 
     async def handles(self, users: Collection[int]) -> dict[int, str]:
         """The handles of those of the users that have an account."""
-        pieces = await self.cache.get(users)
+        pieces = await self._cache.get(users)
         return {user: one.handle for user, one in pieces.items() if not one.deleted}
 
     async def bio(self, user: int) -> str:
         """What an account says of itself, as written."""
-        return (await self.cache.get((user,)))[user].bio
+        return (await self._cache.get((user,)))[user].bio
 
     async def render(self, users: Collection[int]) -> dict[int, bytes]:
         """Those of the accounts that there are, as JSON."""
-        pieces = await self.cache.get(users)
+        pieces = await self._cache.get(users)
         there = [user for user, one in pieces.items() if not one.deleted]
         store = self._ports.views.current_store
         follows = await followers.count_follows(store("followers"), there)
@@ -72,6 +88,25 @@ class AccountEntities:
                 b'"%s"' % days[user].encode() if user in days else b"null",
             )
         return rendered
+
+    async def render_recent(self, users: Collection[int]) -> dict[int, bytes]:
+        """Those of the accounts that there are, with counts of the last `COUNTS_SECONDS`."""
+        now = monotonic()
+        found, missing = {}, []
+        for user in users:
+            json, until = self._recent.get(user, (b"", now))
+            if until > now:
+                found[user] = json
+            else:
+                missing.append(user)
+        if missing:
+            rendered = await self.render(missing)
+            if len(self._recent) + len(rendered) > CACHED_ACCOUNTS:
+                self._recent.clear()
+            until = now + COUNTS_SECONDS
+            self._recent.update({user: (json, until) for user, json in rendered.items()})
+            found.update(rendered)
+        return found
 
     async def _read_last_days(self, authored: Mapping[int, int]) -> Mapping[int, str]:
         """The day of the newest post of each user who has one.

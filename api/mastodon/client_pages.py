@@ -79,5 +79,8 @@ def clamped_limit(text: str | None, usual: int, most: int) -> int:
     return min(max(wanted, 1), most) if wanted is not None else usual
 
 
-StatusesPage = Annotated[ClientPage, Depends(ClientPageQuery(20, 40))]
+USUAL_STATUSES: Final = 20
+MOST_STATUSES: Final = 40
+
+StatusesPage = Annotated[ClientPage, Depends(ClientPageQuery(USUAL_STATUSES, MOST_STATUSES))]
 AccountsPage = Annotated[ClientPage, Depends(ClientPageQuery(40, 80))]

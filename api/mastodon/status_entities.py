@@ -5,7 +5,7 @@ reader's own marks. A retweet is a wrapper: a status of its own id and account a
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import product
 from typing import Any, Final, NamedTuple
 
@@ -16,8 +16,8 @@ from api.mastodon.content import content_html, hashtag_url, post_url, profile_ur
 from api.mastodon.media_entities import media_attachment, shown_media
 from api.ports import Ports
 from api.schemas import encode_json
-from api.views.cache import IdCache
-from api.views.posts import PageEntry, SinglePost, rfc3339
+from api.views.cache import IdCache, PerViewerCache
+from api.views.posts import CACHED_MARKS, CACHED_VIEWERS, PageEntry, SinglePost, rfc3339
 from commands.text import find_entities
 from events.hashtags import fold_hashtag
 from events.ids.snowflake import time_ms
@@ -34,18 +34,28 @@ _decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class StatusPieces(NamedTuple):
-    """A post: its author, its texts as written, and the JSON behind the account, open at its
-    end.
+    """A post: its author, its texts as written, and the JSON before the account and behind it, open
+    at its end.
     """
 
     author: int
+    handle: str
+    """Of the author; handles never change."""
     text: str
     spoiler_text: str
     reply_to: int | None
     media: Sequence[Medium]
     """With their alternative texts as written."""
     tags: frozenset[str]
+    head: bytes
     tail: bytes
+
+
+class ReaderMarks(NamedTuple):
+    """The end of a post's JSON for one reader; another one, where the reader wrote it."""
+
+    others: bytes
+    own: bytes
 
 
 def _marks(liked: bool, retweeted: bool, bookmarked: bool) -> bytes:
@@ -59,7 +69,13 @@ def _marks(liked: bool, retweeted: bool, bookmarked: bool) -> bytes:
     return b"," + encode_json(marks)[1:]
 
 
-_MARK_ENDINGS: Final = {marks: _marks(*marks) for marks in product((False, True), repeat=3)}
+def _reader_marks(liked: bool, retweeted: bool, bookmarked: bool, pinned: bool) -> ReaderMarks:
+    """Only one's own posts say whether they are pinned."""
+    end = _marks(liked, retweeted, bookmarked)
+    return ReaderMarks(end, b',"pinned":%s%s' % (encode_json(pinned), end))
+
+
+_MARK_ENDINGS: Final = {marks: _reader_marks(*marks) for marks in product((False, True), repeat=4)}
 
 
 class StatusEntities:
@@ -69,18 +85,22 @@ class StatusEntities:
         self._ports = ports
         self.accounts = AccountEntities(ports)
         self._cache = IdCache(CACHED_STATUSES, BatchLoader(self._fetch))
+        self._marks_cache = PerViewerCache(CACHED_VIEWERS, CACHED_MARKS, self._fetch_marks)
 
     def hear_invalidations(self, changes: Sequence[tuple[int, int]] | None) -> None:
         """Drop what changed; None is everything."""
         if changes is None:
             self._cache.clear()
-            self.accounts.cache.clear()
+            self._marks_cache.clear()
+            self.accounts.clear()
             return
         for kind, id in changes:
             if kind == InvalidationKind.POST:
                 self._cache.invalidate(id)
             elif kind == InvalidationKind.PROFILE:
-                self.accounts.cache.invalidate(id)
+                self.accounts.invalidate(id)
+            elif kind == InvalidationKind.MARKS:
+                self._marks_cache.invalidate(id)
 
     async def pieces(self, posts: Collection[int]) -> dict[int, StatusPieces]:
         """Those of the posts that there are."""
@@ -92,41 +112,48 @@ class StatusEntities:
         return content_html(text, users, self._ports.base_url)
 
     async def render_list(self, entries: Sequence[PageEntry], viewer: int) -> bytes:
-        """The posts and retweets of a page as an array; those deleted meanwhile are left out."""
-        return b"[" + b",".join(await self.render(entries, viewer)) + b"]"
+        """The posts and retweets of a page as an array; those deleted meanwhile are left out. The
+        counts of accounts are recent ones.
+        """
+        rendered = await self._render_entries(entries, viewer, self.accounts.render_recent)
+        return b"[" + b",".join([json for _, json in rendered]) + b"]"
 
     async def render(self, entries: Sequence[PageEntry], viewer: int) -> list[bytes]:
         """The posts and retweets that there are, each as JSON."""
-        return [json for _, json in await self._render_entries(entries, viewer)]
+        rendered = await self._render_entries(entries, viewer, self.accounts.render)
+        return [json for _, json in rendered]
 
     async def render_posts(self, posts: Collection[int], viewer: int) -> dict[int, bytes]:
         """Those of the posts that there are, as JSON."""
-        rendered = await self._render_entries([SinglePost(post) for post in posts], viewer)
+        entries = [SinglePost(post) for post in posts]
+        rendered = await self._render_entries(entries, viewer, self.accounts.render)
         return {entry.post: json for entry, json in rendered}
 
     async def _render_entries(
-        self, entries: Sequence[PageEntry], viewer: int
+        self,
+        entries: Sequence[PageEntry],
+        viewer: int,
+        render_accounts: Callable[[Collection[int]], Awaitable[Mapping[int, bytes]]],
     ) -> list[tuple[PageEntry, bytes]]:
         ids = list(dict.fromkeys(entry.post for entry in entries))
         pieces = await self._cache.get(ids)
         users = {one.author for one in pieces.values()}
         users.update(entry.retweeter for entry in entries if entry.retweeter is not None)
-        accounts = await self.accounts.render(users)
-        handles = await self.accounts.handles(users)
-        endings = await self._endings(viewer, pieces)
+        accounts = await render_accounts(users)
+        marks = await self._marks_cache.get(viewer, pieces) if viewer else None
         rendered: list[tuple[PageEntry, bytes]] = []
         for entry in entries:
             one = pieces.get(entry.post)
             if one is None or one.author not in accounts:
                 continue
-            end = endings[entry.post]
-            head = self._head(entry.post, entry.post, handles[one.author])
-            status = head + accounts[one.author] + b',"reblog":null' + one.tail + end
+            end = b"}"
+            if marks is not None:
+                end = marks[entry.post].own if one.author == viewer else marks[entry.post].others
+            status = one.head + accounts[one.author] + b',"reblog":null' + one.tail + end
             if entry.retweeter is not None:
                 if entry.retweeter not in accounts:
                     continue
-                id = getattr(entry, "id", entry.post)
-                head = self._head(id, entry.post, handles[one.author])
+                head = self._head(getattr(entry, "id", entry.post), entry.post, one.handle)
                 account = accounts[entry.retweeter]
                 status = head + account + b',"reblog":' + status + one.tail + end
             rendered.append((entry, status))
@@ -139,23 +166,12 @@ class StatusEntities:
         template = b'{"id":"%d","uri":"%s","url":"%s","created_at":"%s","account":'
         return template % (id, uri, url, when)
 
-    async def _endings(
-        self, viewer: int, pieces: Mapping[int, StatusPieces]
-    ) -> Mapping[int, bytes]:
-        """The reader's marks. Only one's own posts say whether they are pinned."""
-        if not viewer:
-            return dict.fromkeys(pieces, b"}")
-        store, keys = self._ports.views.current_store, [(viewer, id) for id in pieces]
+    async def _fetch_marks(self, viewer: int, ids: Collection[int]) -> Mapping[int, ReaderMarks]:
+        store, keys = self._ports.views.current_store, [(viewer, id) for id in ids]
         marks, kept = await asyncio.gather(
             posts.read_marks(store("posts"), keys), read_kept(store("personal_lists"), keys)
         )
-        endings = {}
-        for key in keys:
-            bookmarked, pinned = kept[key]
-            end = _MARK_ENDINGS[*marks[key], bookmarked]
-            own = pieces[key[1]].author == viewer
-            endings[key[1]] = b',"pinned":%s%s' % (encode_json(pinned), end) if own else end
-        return endings
+        return {key[1]: _MARK_ENDINGS[*marks[key], *kept[key]] for key in keys}
 
     async def _fetch(self, ids: Collection[int]) -> Mapping[int, StatusPieces]:
         store = self._ports.views.current_store("posts")
@@ -165,9 +181,13 @@ class StatusEntities:
         authors = {row.post: row.author for row in answered.values()}
         names = {n.lower() for row in rows.values() for n in _decode_names(row.mentions)}
         mentioned = await self._find_handles(names)
+        handles = await self.accounts.handles({row.author for row in rows.values()})
         return {
-            row.post: self._pieces(row, mentioned, authors.get(row.reply_to or 0))
+            row.post: self._pieces(
+                row, handles[row.author], mentioned, authors.get(row.reply_to or 0)
+            )
             for row in rows.values()
+            if row.author in handles
         }
 
     async def _find_handles(self, names: Collection[str]) -> dict[str, int]:
@@ -176,7 +196,11 @@ class StatusEntities:
         return {row.handle: row.user for row in found if row is not None}
 
     def _pieces(
-        self, row: PostWithCounts, users: Mapping[str, int], answered: int | None
+        self,
+        row: PostWithCounts,
+        handle: str,
+        users: Mapping[str, int],
+        answered: int | None,
     ) -> StatusPieces:
         base_url = self._ports.base_url
         text = self._ports.open_text(row.text)
@@ -214,6 +238,7 @@ class StatusEntities:
             "poll": None,
         }
         tail = b"," + encode_json(rest)[1:-1]
+        head = self._head(row.post, row.post, handle)
         return StatusPieces(
-            row.author, text, spoiler_text, row.reply_to, media, frozenset(tags), tail
+            row.author, handle, text, spoiler_text, row.reply_to, media, frozenset(tags), head, tail
         )

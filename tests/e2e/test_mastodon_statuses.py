@@ -10,7 +10,7 @@ import pytest
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
 from tests.support.mastodon_schemas import check_entity
 
-# No operation of this face has a fast path.
+# One operation of this face has a fast path; laws compare its answers with the framework's.
 pytestmark = pytest.mark.parametrize("world", [False], ids=["framework"], indirect=True)
 
 

@@ -15,7 +15,14 @@ UNIQUE_HEADERS = ("x-request-id",)
 IDS = ("POST", "OTHER", "1", "0", "x", "@ada", "99999999999999999999", "%2F", "-1", "01")
 PATHS = st.one_of(
     st.sampled_from(
-        ["/v1/timelines/home", "/v1/timelines/public", "/v1/posts", "/v1/posts/", "/v1/clicks"]
+        [
+            "/v1/timelines/home",
+            "/v1/timelines/public",
+            "/v1/posts",
+            "/v1/posts/",
+            "/v1/clicks",
+            "/api/v1/timelines/home",
+        ]
     ),
     st.builds("/v1/posts/{}".format, st.sampled_from(IDS)),
     st.builds(
@@ -139,6 +146,7 @@ async def test_the_fast_path_answers_what_it_is_there_for(monkeypatch: Any) -> N
     text = b'{"text": "x"}'
     for method, path, status in (
         ("GET", "/v1/timelines/home", 200), ("GET", "/v1/timelines/public", 200),
+        ("GET", "/api/v1/timelines/home", 200),
         ("GET", "/v1/hashtags/sea/posts", 200), ("GET", "/v1/posts/POST", 200),
         ("POST", "/v1/posts", 201), ("POST", "/v1/posts/POST/comments", 201),
         ("PUT", "/v1/posts/POST/like", 200), ("DELETE", "/v1/posts/POST/like", 200),
