@@ -18,10 +18,11 @@ from tests.support.data_folders import (
 )
 
 
-@pytest.fixture(params=[True, False], ids=["fast-path", "framework"])
+@pytest.fixture
 def world(request: pytest.FixtureRequest) -> ApiWorld:
-    """Every test that uses it runs twice: hot operations answered by the fast path, and not."""
-    return ApiWorld(fast_path=request.param)
+    """The API with its fast path. Modules about what that answers run each test without it, too
+    (`tests.support.api_world.WITH_AND_WITHOUT_FAST_PATH`)."""
+    return ApiWorld(fast_path=getattr(request, "param", True))
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import pytest
 
 from api.clicks.click_log import Click
 from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog
-from tests.support.api_world import ApiWorld, register_user
+from tests.support.api_world import WITH_AND_WITHOUT_FAST_PATH, ApiWorld, register_user
 from tests.support.running_server import serving_process
 from tests.support.waiting import wait_until
+
 
 VIEW = {"session": "s", "kind": "view", "post": "5"}
 
@@ -38,6 +39,7 @@ async def send(client: httpx.AsyncClient, *clicks: Any, **headers: str) -> httpx
     return await client.post("/v1/clicks", json={"clicks": clicks}, headers=named)
 
 
+@WITH_AND_WITHOUT_FAST_PATH
 async def test_strangers_and_users_send_clicks(
     world: ApiWorld, stranger: httpx.AsyncClient, stored: list[Click]
 ) -> None:
@@ -49,6 +51,7 @@ async def test_strangers_and_users_send_clicks(
 
 
 @pytest.mark.parametrize("header", ["DNT", "Sec_GPC"])
+@WITH_AND_WITHOUT_FAST_PATH
 async def test_nothing_is_stored_of_those_who_ask_not_to_be_tracked(
     stranger: httpx.AsyncClient, stored: list[Click], header: str
 ) -> None:
@@ -69,6 +72,7 @@ async def test_a_user_opts_out_and_in_again(world: ApiWorld, stored: list[Click]
     assert b"click" not in b"".join(event.data for event in world.log.read_all())
 
 
+@WITH_AND_WITHOUT_FAST_PATH
 async def test_bad_batches_store_nothing_and_name_the_record(
     stranger: httpx.AsyncClient, stored: list[Click]
 ) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from infra.in_memory.read_store import MemoryReadStore
 from projections.store import StoreUnavailable
-from tests.support.api_world import ApiWorld, post_texts, register_user
+from tests.support.api_world import WITH_AND_WITHOUT_FAST_PATH, ApiWorld, post_texts, register_user
+
+pytestmark = WITH_AND_WITHOUT_FAST_PATH
 
 
 async def test_a_query_with_a_commands_position_sees_its_effect(world: ApiWorld) -> None:

@@ -12,9 +12,6 @@ from tests.support.api_world import ApiWorld, register_user
 from tests.support.mastodon_schemas import check_entity
 from tests.support.requirements import REPOSITORY
 
-# No operation of this face has a fast path.
-pytestmark = pytest.mark.parametrize("world", [False], ids=["framework"], indirect=True)
-
 
 async def test_an_account_has_all_that_strict_clients_need(world: ApiWorld) -> None:
     ada = await register_user(world, "ada")

@@ -7,9 +7,6 @@ import pytest
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
 from tests.support.mastodon_schemas import check_entity
 
-# No operation of this face has a fast path.
-pytestmark = pytest.mark.parametrize("world", [False], ids=["framework"], indirect=True)
-
 
 @pytest.fixture
 async def ada(world: ApiWorld) -> SignedInUser:

@@ -10,9 +10,6 @@ from tests.support.api_world import ApiWorld, SignedInUser, register_user
 from tests.support.mastodon_schemas import check_entity
 from tests.support.media import draw_image, encode, image_bytes
 
-# No operation of this face has a fast path.
-pytestmark = pytest.mark.parametrize("world", [False], ids=["framework"], indirect=True)
-
 
 @pytest.fixture
 async def ada(world: ApiWorld) -> SignedInUser:

@@ -8,9 +8,6 @@ import pytest
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
 from tests.support.mastodon_schemas import check_entity
 
-# No operation of this face has a fast path.
-pytestmark = pytest.mark.parametrize("world", [False], ids=["framework"], indirect=True)
-
 
 async def get(user: SignedInUser, path: str, **query: Any) -> Any:
     return await user.get_json(f"/api/{path}", **query)

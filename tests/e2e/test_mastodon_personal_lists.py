@@ -1,13 +1,8 @@
 """Bookmarks, pins, favourites, blocks, mutes and followed tags of Mastodon's clients."""
 
-import pytest
-
 from tests.e2e.test_mastodon_statuses import act, get, ids, post
 from tests.support.api_world import ApiWorld, register_user
 from tests.support.mastodon_schemas import check_entity
-
-# No operation of this face has a fast path.
-pytestmark = pytest.mark.parametrize("world", [False], ids=["framework"], indirect=True)
 
 
 async def test_bookmarks_and_favourites_are_paged_in_the_order_of_the_act(world: ApiWorld) -> None:

@@ -10,9 +10,6 @@ import pytest
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
 from tests.support.mastodon_schemas import check_entity
 
-# One operation of this face has a fast path; laws compare its answers with the framework's.
-pytestmark = pytest.mark.parametrize("world", [False], ids=["framework"], indirect=True)
-
 
 async def post(user: SignedInUser, text: str, **more: Any) -> dict[str, Any]:
     answer = await user.http.post("/api/v1/statuses", data={"status": text, **more})

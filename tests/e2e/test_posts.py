@@ -4,7 +4,9 @@ import httpx
 import pytest
 
 from api.schemas import Post
-from tests.support.api_world import ApiWorld, post_texts, register_user
+from tests.support.api_world import WITH_AND_WITHOUT_FAST_PATH, ApiWorld, post_texts, register_user
+
+pytestmark = WITH_AND_WITHOUT_FAST_PATH
 
 
 async def test_a_new_post_is_answered_as_it_will_look(world: ApiWorld) -> None:

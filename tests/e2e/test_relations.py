@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.support.api_world import ApiWorld, post_texts, register_user
+from tests.support.api_world import WITH_AND_WITHOUT_FAST_PATH, ApiWorld, post_texts, register_user
+
+pytestmark = WITH_AND_WITHOUT_FAST_PATH
 
 TO_POST = ["like", "retweet"]
 TO_USER = ["follow", "block", "mute"]

@@ -9,7 +9,15 @@ from pydantic import TypeAdapter
 
 from api.schemas import Post
 from api.views.trends import Trend
-from tests.support.api_world import ApiWorld, SignedInUser, post_texts, register_user
+from tests.support.api_world import (
+    WITH_AND_WITHOUT_FAST_PATH,
+    ApiWorld,
+    SignedInUser,
+    post_texts,
+    register_user,
+)
+
+pytestmark = WITH_AND_WITHOUT_FAST_PATH
 
 
 def link(answer: httpx.Response, rel: str) -> str | None:

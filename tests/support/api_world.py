@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import httpx
+import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
@@ -60,6 +61,13 @@ PASSWORD = "correct horse"
 async def no_outdated_views() -> Mapping[str, int]:
     """The views are of the program that made them."""
     return {}
+
+WITH_AND_WITHOUT_FAST_PATH = pytest.mark.parametrize(
+    "world", [True, False], ids=["fast-path", "framework"], indirect=True
+)
+"""For tests with the fixture `world`: hot operations answered by the fast path, and by the
+framework. Laws compare the two on random requests as well."""
+
 
 
 class ApiWorld:
