@@ -16,7 +16,6 @@ from tests.support.api_world import WITH_AND_WITHOUT_FAST_PATH, ApiWorld, regist
 from tests.support.running_server import serving_process
 from tests.support.waiting import wait_until
 
-
 VIEW = {"session": "s", "kind": "view", "post": "5"}
 
 
