@@ -39,7 +39,7 @@ from tests.support.starling_program import starling_environment
 if TYPE_CHECKING:
     from tests.standins.event_store_node import EventStoreProcess
 
-ROUNDS = {"sqlite": amount(6, 60), "eventstoredb": amount(4, 60)}
+ROUNDS = {"sqlite": amount(4, 60), "eventstoredb": amount(3, 60)}
 """Kills, over all victims."""
 ANSWERS_BETWEEN = 50
 """Answers that people get between two kills, at least: otherwise nothing would be under way."""

@@ -33,7 +33,7 @@ from tests.support.engines.mongodb_views import fresh_address
 from tests.support.engines.streaming_stack import StreamingStack
 from tests.support.fresh_projection import all_rows, open_live_views, wait_until_caught_up
 from tests.support.requirements import skip_or_fail
-from tests.support.soak import amount
+from tests.support.soak import WHOLE, amount
 from tests.support.starling_program import starling
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
@@ -114,13 +114,14 @@ def viewers(history: Sequence[RecordedEvent]) -> list[int | None]:
     return [None, by_count[-1], by_count[0]]
 
 
+@pytest.mark.skipif(not WHOLE, reason="make test compares the LDBC stream, and the demo's rows")
 async def test_the_demo_world_is_the_same_in_both_profiles(
     kafka: KafkaBroker, mongodb: MongoServer, settings: Settings
 ) -> None:
     assert await import_demo_world(settings)
     engines = {"kafka": kafka.address, "views": fresh_address(mongodb)}
     streaming = settings.model_copy(update=engines)
-    assert await same_everywhere(settings, streaming, most=amount(50, 120)) > 400
+    assert await same_everywhere(settings, streaming, most=120) > 1000
 
 
 @pytest.fixture

@@ -62,12 +62,12 @@ async def no_outdated_views() -> Mapping[str, int]:
     """The views are of the program that made them."""
     return {}
 
+
 WITH_AND_WITHOUT_FAST_PATH = pytest.mark.parametrize(
     "world", [True, False], ids=["fast-path", "framework"], indirect=True
 )
 """For tests with the fixture `world`: hot operations answered by the fast path, and by the
 framework. Laws compare the two on random requests as well."""
-
 
 
 class ApiWorld:

@@ -133,11 +133,13 @@ async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> SparseL
     for name, who, what, later in steps:
         clock[0] += later
         actor, about = who % people, (users[what % people], posts[-1 - what % len(posts)])
-        before = done[name.removeprefix("un"), actor] if name.startswith("un") else ()
-        if before:
-            about = before[what % len(before)]
         if name.endswith(("_list", "_list_member")):
             about = (about[0], lists_made[-1 - what % len(lists_made)])
+        # Of what they did, they undo something.
+        undone = {"remove_list_member": "add_list_member"}.get(name, name.removeprefix("un"))
+        before = done[undone, actor] if undone != name else ()
+        if before:
+            about = before[what % len(before)]
         command = COMMANDS[name](*about, TEXTS[what % len(TEXTS)])
         try:
             outcome = await handler.handle(CommandRequest(command, users[actor]))
