@@ -4,28 +4,16 @@ A revocation takes the next number in the transaction that marks its tokens, so 
 the numbers up to one has seen every revocation with a lower one.
 """
 
-import asyncio
-import sqlite3
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from api.accounts.errors import AccountsUnavailable
 from api.accounts.token_store import Revocations, TokenClaims
-from infra.process.file_faults import FileFault
+from infra.sqlite.locked_connection import CHECKPOINTED_PRAGMAS, LockedConnection
 from infra.sqlite.migrations import ACCOUNTS_SCHEMA
 
-_PRAGMAS: Final = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA secure_delete = ON;
-PRAGMA busy_timeout = 5000;
-PRAGMA wal_autocheckpoint = 1;
-"""
 _COLUMNS: Final = "id, digest, user, app, scopes, made, used, expires"
-
-T = TypeVar("T")
 
 
 class SqliteTokens:
@@ -33,19 +21,17 @@ class SqliteTokens:
 
     def __init__(self, path: Path | str) -> None:
         """`:memory:` keeps them in memory. Raises `AccountsUnavailable`."""
-        self._lock = threading.Lock()
-        self._fault = FileFault(path)
-        try:
-            self._db = ACCOUNTS_SCHEMA.open_private(path, _PRAGMAS)
-        except (sqlite3.Error, OSError) as error:
-            raise AccountsUnavailable(f"{path}: {error}") from error
+        self._connection = LockedConnection(
+            path, ACCOUNTS_SCHEMA, CHECKPOINTED_PRAGMAS, AccountsUnavailable
+        )
+        self._db = self._connection.db
 
     async def add_token(self, claims: TokenClaims) -> None:
         def insert() -> None:
             self._db.execute("DELETE FROM access_tokens WHERE expires <= ?", (claims.made_ms,))
             self._insert(claims, "INSERT")
 
-        await self._in_transaction(insert)
+        await self._connection.transact(insert)
 
     async def adopt_signed(self, claims: TokenClaims, now_ms: int) -> bool:
         def adopt() -> bool:
@@ -61,22 +47,22 @@ class SqliteTokens:
             ).fetchone()
             return found is not None and found[0] is None
 
-        return await self._in_transaction(adopt)
+        return await self._connection.transact(adopt)
 
     async def find_token(self, digest: bytes) -> TokenClaims | None:
-        found = await self._run_in_thread(
+        found = await self._connection.run(
             lambda: self._select("digest = ? AND revoked IS NULL", digest)
         )
         return found[0] if found else None
 
     async def tokens_of(self, user: int, now_ms: int) -> Sequence[TokenClaims]:
         where = "user = ? AND expires > ? AND revoked IS NULL ORDER BY made DESC, id DESC"
-        return await self._run_in_thread(lambda: self._select(where, user, now_ms))
+        return await self._connection.run(lambda: self._select(where, user, now_ms))
 
     async def revoke_token(self, id: int, user: int | None = None) -> bool:
         where = "id = ?" if user is None else "id = ? AND user = ?"
         values = (id,) if user is None else (id, user)
-        return await self._in_transaction(lambda: self._revoke(where, *values)) > 0
+        return await self._connection.transact(lambda: self._revoke(where, *values)) > 0
 
     async def revoke_tokens(
         self, user: int, *, keep: int | None = None, app: int | None = None
@@ -89,12 +75,12 @@ class SqliteTokens:
             self._db.execute("INSERT OR IGNORE INTO ended_signed_tokens VALUES (?)", (user,))
             return self._revoke("user = ? AND id IS NOT ?", user, keep)
 
-        return await self._in_transaction(revoke)
+        return await self._connection.transact(revoke)
 
     async def note_use(self, ids: Sequence[int], now_ms: int) -> None:
         rows = [(now_ms, id) for id in ids]
         update = "UPDATE access_tokens SET used = max(used, ?) WHERE id = ?"
-        await self._in_transaction(lambda: self._db.executemany(update, rows))
+        await self._connection.transact(lambda: self._db.executemany(update, rows))
 
     async def revoked_after(self, number: int | None) -> Revocations:
         def select() -> Revocations:
@@ -107,11 +93,10 @@ class SqliteTokens:
             ).fetchall()
             return Revocations(last, [digest for (digest,) in rows])
 
-        return await self._run_in_thread(select)
+        return await self._connection.run(select)
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._connection.close()
 
     def _insert(self, claims: TokenClaims, verb: str) -> None:
         self._db.execute(
@@ -133,32 +118,3 @@ class SqliteTokens:
             f" WHERE revoked IS NULL AND {where}",
             values,
         ).rowcount
-
-    async def _in_transaction(self, work: Callable[[], T]) -> T:
-        def run() -> T:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                done = work()
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            return done
-
-        return await self._run_in_thread(run)
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        """In a thread, because a commit waits for the disk."""
-
-        def run_locked() -> T:
-            with self._lock:
-                return work()
-
-        try:
-            done = await asyncio.to_thread(run_locked)
-        except sqlite3.Error as error:
-            self._fault.enter(error)
-            raise AccountsUnavailable(str(error)) from error
-        self._fault.clear()
-        return done

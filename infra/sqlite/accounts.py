@@ -6,27 +6,15 @@ write is moved into the file at once: SQLite doesn't notice where a write-ahead 
 account would be gone.
 """
 
-import asyncio
 import sqlite3
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from api.accounts.account_store import AccountRecord, TimelineMarker
 from api.accounts.errors import AccountsUnavailable, EmailTaken
-from infra.process.file_faults import FileFault
+from infra.sqlite.locked_connection import CHECKPOINTED_PRAGMAS, LockedConnection
 from infra.sqlite.migrations import ACCOUNTS_SCHEMA
-
-_PRAGMAS = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA secure_delete = ON;
-PRAGMA busy_timeout = 5000;
-PRAGMA wal_autocheckpoint = 1;
-"""
-
-T = TypeVar("T")
 
 
 class SqliteAccounts:
@@ -34,18 +22,16 @@ class SqliteAccounts:
 
     def __init__(self, path: Path | str) -> None:
         """`:memory:` keeps them in memory. Raises `AccountsUnavailable`."""
-        self._lock = threading.Lock()
-        self._fault = FileFault(path)
-        try:
-            self._db = ACCOUNTS_SCHEMA.open_private(path, _PRAGMAS)
-        except (sqlite3.Error, OSError) as error:
-            raise AccountsUnavailable(f"{path}: {error}") from error
+        self._connection = LockedConnection(
+            path, ACCOUNTS_SCHEMA, CHECKPOINTED_PRAGMAS, AccountsUnavailable
+        )
+        self._db = self._connection.db
 
     async def get(self, user: int) -> AccountRecord | None:
-        return await self._run_in_thread(lambda: self._select_account("user = ?", user))
+        return await self._connection.run(lambda: self._select_account("user = ?", user))
 
     async def find_by_email(self, email: str) -> AccountRecord | None:
-        return await self._run_in_thread(
+        return await self._connection.run(
             lambda: self._select_account("folded = ?", email.casefold())
         )
 
@@ -53,26 +39,26 @@ class SqliteAccounts:
         folded = account.email.casefold() if account.email is not None else None
 
         def upsert_row() -> None:
-            self._db.execute(
-                "INSERT INTO accounts (user, email, folded, password, created, verified)"
-                " VALUES (?,?,?,?,?,?)"
-                " ON CONFLICT (user) DO UPDATE SET email = excluded.email,"
-                " folded = excluded.folded, password = excluded.password,"
-                " verified = excluded.verified",
-                (
-                    account.user,
-                    account.email,
-                    folded,
-                    account.password_hash,
-                    account.created_ms,
-                    account.email_verified,
-                ),
-            )
+            try:
+                self._db.execute(
+                    "INSERT INTO accounts (user, email, folded, password, created, verified)"
+                    " VALUES (?,?,?,?,?,?)"
+                    " ON CONFLICT (user) DO UPDATE SET email = excluded.email,"
+                    " folded = excluded.folded, password = excluded.password,"
+                    " verified = excluded.verified",
+                    (
+                        account.user,
+                        account.email,
+                        folded,
+                        account.password_hash,
+                        account.created_ms,
+                        account.email_verified,
+                    ),
+                )
+            except sqlite3.IntegrityError as error:
+                raise EmailTaken(str(error)) from error
 
-        try:
-            await self._run_in_thread(upsert_row)
-        except sqlite3.IntegrityError as error:
-            raise EmailTaken(str(error)) from error
+        await self._connection.run(upsert_row)
 
     async def replace_password_hash(self, user: int, outdated: str | None, renewed: str) -> bool:
         return await self._change_one(
@@ -89,7 +75,7 @@ class SqliteAccounts:
             self._db.execute("DELETE FROM timeline_markers WHERE user = ?", (user,))
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-        await self._run_in_thread(erase_row)
+        await self._connection.run(erase_row)
 
     async def opt_out_of_clicks(self, user: int, out: bool) -> None:
         change = (
@@ -97,17 +83,17 @@ class SqliteAccounts:
             if out
             else "DELETE FROM click_opt_outs WHERE user = ?"
         )
-        await self._run_in_thread(lambda: self._db.execute(change, (user,)))
+        await self._connection.run(lambda: self._db.execute(change, (user,)))
 
     async def opted_out_of_clicks(self, user: int) -> bool:
         find = "SELECT 1 FROM click_opt_outs WHERE user = ?"
-        return await self._run_in_thread(
+        return await self._connection.run(
             lambda: self._db.execute(find, (user,)).fetchone() is not None
         )
 
     async def read_markers(self, user: int) -> Mapping[str, TimelineMarker]:
         find = "SELECT timeline, last_read, version, updated FROM timeline_markers WHERE user = ?"
-        rows = await self._run_in_thread(lambda: self._db.execute(find, (user,)).fetchall())
+        rows = await self._connection.run(lambda: self._db.execute(find, (user,)).fetchall())
         return {timeline: TimelineMarker(*marker) for timeline, *marker in rows}
 
     async def move_marker(
@@ -121,15 +107,14 @@ class SqliteAccounts:
                 (user, timeline, last_read, now_ms),
             ).fetchone()
 
-        return TimelineMarker(*await self._run_in_thread(upsert_row))
+        return TimelineMarker(*await self._connection.run(upsert_row))
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._connection.close()
 
     async def _change_one(self, change: str, *values: object) -> bool:
         update = f"UPDATE accounts SET {change}"
-        return await self._run_in_thread(lambda: self._db.execute(update, values).rowcount == 1)
+        return await self._connection.run(lambda: self._db.execute(update, values).rowcount == 1)
 
     def _select_account(self, where: str, value: object) -> AccountRecord | None:
         row = self._db.execute(
@@ -139,20 +124,3 @@ class SqliteAccounts:
             return None
         user, email, password, created, verified = row
         return AccountRecord(user, email, password, created, bool(verified))
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        """In a thread, because a commit waits for the disk."""
-
-        def run_locked() -> T:
-            with self._lock:
-                return work()
-
-        try:
-            done = await asyncio.to_thread(run_locked)
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.Error as error:
-            self._fault.enter(error)
-            raise AccountsUnavailable(str(error)) from error
-        self._fault.clear()
-        return done

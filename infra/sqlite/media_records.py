@@ -5,18 +5,14 @@ uploads the same image never pass one another. Alternative texts are personal: w
 overwritten.
 """
 
-import asyncio
-import sqlite3
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from api.media.errors import MediaUnavailable, TooManyUploads
 from api.media.media_records import MediaChange, MediaHidden, MediaShown, OwnerLeft, Upload
 from events.schema import Medium
-from infra.process.file_faults import FileFault
+from infra.sqlite.locked_connection import CHECKPOINTED_PRAGMAS, LockedConnection
 from infra.sqlite.migrations import MEDIA_SCHEMA
 
 CLAIM_MS: Final = 60_000
@@ -24,19 +20,10 @@ CLAIM_MS: Final = 60_000
 
 CLAIMED_AT_ONCE: Final = 100
 
-_PRAGMAS: Final = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA secure_delete = ON;
-PRAGMA busy_timeout = 5000;
-PRAGMA wal_autocheckpoint = 1;
-"""
 _IS_UNUSED: Final = (
     "NOT EXISTS (SELECT 1 FROM uses WHERE uses.id = removals.id) AND "
     "NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.id = removals.id)"
 )
-
-T = TypeVar("T")
 
 
 class SqliteMediaRecords:
@@ -44,12 +31,10 @@ class SqliteMediaRecords:
 
     def __init__(self, path: Path | str) -> None:
         """`:memory:` keeps them in memory. Raises `MediaUnavailable`."""
-        self._lock = threading.Lock()
-        self._fault = FileFault(path)
-        try:
-            self._db = MEDIA_SCHEMA.open_private(path, _PRAGMAS)
-        except (sqlite3.Error, OSError) as error:
-            raise MediaUnavailable(f"{path}: {error}") from error
+        self._connection = LockedConnection(
+            path, MEDIA_SCHEMA, CHECKPOINTED_PRAGMAS, MediaUnavailable, "the records of media: "
+        )
+        self._db = self._connection.db
 
     async def add_upload(self, upload: Upload, most: int) -> bool:
         def insert() -> bool:
@@ -70,7 +55,7 @@ class SqliteMediaRecords:
             )
             return True
 
-        return await self._change(insert)
+        return await self._connection.transact(insert)
 
     async def find_uploads(
         self, owner: int, ids: Collection[str], since_ms: int
@@ -86,7 +71,7 @@ class SqliteMediaRecords:
             ]
             return [Upload(owner, Medium(*row[:6]), row[6]) for row in rows if row is not None]
 
-        return await self._run_in_thread(select)
+        return await self._connection.run(select)
 
     async def mark_shown(self, owner: int, ids: Collection[str]) -> None:
         def update() -> None:
@@ -95,10 +80,10 @@ class SqliteMediaRecords:
                 [(owner, id) for id in ids],
             )
 
-        await self._change(update)
+        await self._connection.transact(update)
 
     async def followed_through(self) -> int:
-        return await self._run_in_thread(self._followed_through)
+        return await self._connection.run(self._followed_through)
 
     async def follow(self, changes: Sequence[MediaChange], after: int, through: int) -> bool:
         def apply_all() -> bool:
@@ -109,7 +94,7 @@ class SqliteMediaRecords:
             self._db.execute("UPDATE followed SET position = ?", (through,))
             return True
 
-        return await self._change(apply_all, erases=True)
+        return await self._connection.transact(apply_all, erases=True)
 
     async def restart(self) -> None:
         def forget_uses() -> None:
@@ -117,14 +102,16 @@ class SqliteMediaRecords:
             self._db.execute("DELETE FROM uses")
             self._db.execute("UPDATE followed SET position = 0")
 
-        await self._change(forget_uses)
+        await self._connection.transact(forget_uses)
 
     async def expire_uploads(self, before_ms: int) -> None:
         def delete_old() -> None:
             self._delete_uploads("uploaded < ?", (before_ms,))
 
-        if await self._run_in_thread(lambda: self._exists("uploads WHERE uploaded < ?", before_ms)):
-            await self._change(delete_old, erases=True)
+        if await self._connection.run(
+            lambda: self._exists("uploads WHERE uploaded < ?", before_ms)
+        ):
+            await self._connection.transact(delete_old, erases=True)
 
     async def claim_unused(self, now_ms: int) -> Sequence[str]:
         def claim() -> list[str]:
@@ -136,19 +123,18 @@ class SqliteMediaRecords:
             )
             return [id for (id,) in rows.fetchall()]
 
-        if not await self._run_in_thread(lambda: self._exists("removals")):
+        if not await self._connection.run(lambda: self._exists("removals")):
             return []
-        return await self._change(claim)
+        return await self._connection.transact(claim)
 
     async def forget(self, ids: Collection[str]) -> None:
         def delete_rows() -> None:
             self._db.executemany("DELETE FROM removals WHERE id = ?", [(id,) for id in ids])
 
-        await self._change(delete_rows)
+        await self._connection.transact(delete_rows)
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._connection.close()
 
     def _apply(self, change: MediaChange) -> None:
         match change:
@@ -180,42 +166,6 @@ class SqliteMediaRecords:
 
     def _exists(self, where: str, *values: object) -> bool:
         return self._db.execute(f"SELECT 1 FROM {where} LIMIT 1", values).fetchone() is not None
-
-    async def _change(self, work: Callable[[], T], *, erases: bool = False) -> T:
-        def change() -> T:
-            with self._transaction():
-                done = work()
-            if erases:
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            return done
-
-        return await self._run_in_thread(change)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        """In a thread, because a commit waits for the disk."""
-
-        def run_locked() -> T:
-            with self._lock:
-                return work()
-
-        try:
-            done = await asyncio.to_thread(run_locked)
-        except sqlite3.Error as error:
-            self._fault.enter(error)
-            raise MediaUnavailable(f"the records of media: {error}") from error
-        self._fault.clear()
-        return done
 
 
 def _columns(medium: Medium) -> Iterable[object]:

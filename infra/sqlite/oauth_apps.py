@@ -1,27 +1,15 @@
 """Apps and their authorization codes in the accounts' SQLite file, `accounts.sqlite`."""
 
-import asyncio
-import sqlite3
-import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from api.accounts.errors import AccountsUnavailable
 from api.oauth.app_store import AppRecord, CodeRecord
-from infra.process.file_faults import FileFault
+from infra.sqlite.locked_connection import CHECKPOINTED_PRAGMAS, LockedConnection
 from infra.sqlite.migrations import ACCOUNTS_SCHEMA
 
-_PRAGMAS: Final = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA secure_delete = ON;
-PRAGMA busy_timeout = 5000;
-PRAGMA wal_autocheckpoint = 1;
-"""
 _CODE: Final = "digest, app, user, redirect_uri, scope, challenge, expires"
-
-T = TypeVar("T")
 
 
 class SqliteApps:
@@ -29,19 +17,17 @@ class SqliteApps:
 
     def __init__(self, path: Path | str) -> None:
         """`:memory:` keeps them in memory. Raises `AccountsUnavailable`."""
-        self._lock = threading.Lock()
-        self._fault = FileFault(path)
-        try:
-            self._db = ACCOUNTS_SCHEMA.open_private(path, _PRAGMAS)
-        except (sqlite3.Error, OSError) as error:
-            raise AccountsUnavailable(f"{path}: {error}") from error
+        self._connection = LockedConnection(
+            path, ACCOUNTS_SCHEMA, CHECKPOINTED_PRAGMAS, AccountsUnavailable
+        )
+        self._db = self._connection.db
 
     async def add_app(self, app: AppRecord) -> None:
         values = app._replace(
             redirect_uris="\n".join(app.redirect_uris),  # type: ignore[arg-type]
             scopes=" ".join(sorted(app.scopes)),  # type: ignore[arg-type]
         )
-        await self._run_in_thread(
+        await self._connection.run(
             lambda: self._db.execute("INSERT INTO apps VALUES (?,?,?,?,?,?,?)", values)
         )
 
@@ -58,39 +44,23 @@ class SqliteApps:
                 for id, secret, name, website, uris, scopes, made in rows.fetchall()
             }  # fmt: skip
 
-        return await self._run_in_thread(select)
+        return await self._connection.run(select)
 
     async def add_code(self, code: CodeRecord, now_ms: int) -> None:
         def insert() -> None:
             self._db.execute("DELETE FROM app_codes WHERE expires <= ?", (now_ms,))
             self._db.execute(f"INSERT INTO app_codes ({_CODE}) VALUES (?,?,?,?,?,?,?)", code)
 
-        await self._run_in_thread(insert)
+        await self._connection.run(insert)
 
     async def find_code(self, digest: bytes) -> CodeRecord | None:
         select = f"SELECT {_CODE} FROM app_codes WHERE digest = ?"
-        row = await self._run_in_thread(lambda: self._db.execute(select, (digest,)).fetchone())
+        row = await self._connection.run(lambda: self._db.execute(select, (digest,)).fetchone())
         return None if row is None else CodeRecord(*row)
 
     async def spend_code(self, digest: bytes) -> bool:
         update = "UPDATE app_codes SET spent = 1 WHERE digest = ? AND spent = 0"
-        return await self._run_in_thread(lambda: self._db.execute(update, (digest,)).rowcount == 1)
+        return await self._connection.run(lambda: self._db.execute(update, (digest,)).rowcount == 1)
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        """In a thread, because a commit waits for the disk."""
-
-        def run_locked() -> T:
-            with self._lock:
-                return work()
-
-        try:
-            done = await asyncio.to_thread(run_locked)
-        except sqlite3.Error as error:
-            self._fault.enter(error)
-            raise AccountsUnavailable(str(error)) from error
-        self._fault.clear()
-        return done
+        self._connection.close()

@@ -4,13 +4,9 @@ Every change is one immediate transaction, so API processes never claim the same
 queue never says more or less than the position beside it. What is removed is overwritten: secrets.
 """
 
-import asyncio
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from api.webhooks.webhook_store import (
     ClaimedDelivery,
@@ -22,19 +18,13 @@ from api.webhooks.webhook_store import (
     WebhookDelivery,
     WebhooksUnavailable,
 )
-from infra.process.file_faults import FileFault
+from infra.sqlite.locked_connection import ERASING_PRAGMAS, LockedConnection
 from infra.sqlite.migrations import FileSchema, sql_step
 from projections.pages import PageRequest
 
 WEBHOOKS_FILE: Final = "webhooks.sqlite"
 """In the data folder."""
 
-_PRAGMAS: Final = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA secure_delete = ON;
-PRAGMA busy_timeout = 5000;
-"""
 _TABLES: Final = (
     # Times are Unix ms. `secret` signs, so it can't be kept as a hash.
     """
@@ -74,20 +64,16 @@ _QUEUED: Final = "webhook, type, position, event, ordinal, actor, post, queued_m
 _DELIVERY: Final = f"number, {_QUEUED}, state, attempts, tried_ms, status, problem"
 _PENDING: Final = "state = 'pending'"
 
-T = TypeVar("T")
-
 
 class SqliteWebhooks:
     """The `WebhookStore` of one data folder; several processes may open the same file."""
 
     def __init__(self, path: Path | str) -> None:
         """`:memory:` keeps them in memory. Raises `WebhooksUnavailable`."""
-        self._lock = threading.Lock()
-        self._fault = FileFault(path)
-        try:
-            self._db = WEBHOOKS_SCHEMA.open_private(path, _PRAGMAS)
-        except (sqlite3.Error, OSError) as error:
-            raise WebhooksUnavailable(f"{path}: {error}") from error
+        self._connection = LockedConnection(
+            path, WEBHOOKS_SCHEMA, ERASING_PRAGMAS, WebhooksUnavailable, "the webhooks: "
+        )
+        self._db = self._connection.db
 
     async def subscribe(self, webhook: Webhook, secret: str, most: int) -> bool:
         def insert() -> bool:
@@ -102,14 +88,14 @@ class SqliteWebhooks:
             self._raise_generation()
             return True
 
-        return await self._change(insert)
+        return await self._connection.transact(insert)
 
     async def webhooks_of(self, user: int) -> Sequence[Webhook]:
         def select() -> list[Webhook]:
             rows = self._select(f"{_WEBHOOK} FROM webhooks WHERE user = ? ORDER BY id", user)
             return list(map(_webhook_of, rows))
 
-        return await self._run_in_thread(select)
+        return await self._connection.run(select)
 
     async def resubscribe(self, webhook: Webhook) -> bool:
         def update() -> bool:
@@ -121,7 +107,7 @@ class SqliteWebhooks:
                 self._raise_generation()
             return bool(changed)
 
-        return await self._change(update)
+        return await self._connection.transact(update)
 
     async def unsubscribe(self, user: int, webhook: int | None = None) -> bool:
         def delete() -> bool:
@@ -134,7 +120,7 @@ class SqliteWebhooks:
                 self._raise_generation()
             return bool(rows)
 
-        return await self._change(delete)
+        return await self._connection.transact(delete)
 
     async def all_webhooks(self) -> SubscribedWebhooks:
         def select() -> SubscribedWebhooks:
@@ -143,14 +129,14 @@ class SqliteWebhooks:
             rows = self._select(f"{_WEBHOOK} FROM webhooks ORDER BY id")
             return SubscribedWebhooks(generation, list(map(_webhook_of, rows)))
 
-        return await self._run_in_thread(select)
+        return await self._connection.run(select)
 
     async def followed_position(self) -> FollowedPosition:
         def select() -> FollowedPosition:
             [row] = self._select("log, position FROM followed")
             return FollowedPosition(*row)
 
-        return await self._run_in_thread(select)
+        return await self._connection.run(select)
 
     async def follow_from(self, position: FollowedPosition) -> None:
         def update() -> None:
@@ -162,7 +148,7 @@ class SqliteWebhooks:
             self._db.execute("UPDATE followed SET log = ?, position = ?", position)
             self._raise_generation()
 
-        await self._change(update)
+        await self._connection.transact(update)
 
     async def enqueue(
         self,
@@ -182,7 +168,7 @@ class SqliteWebhooks:
             self._db.execute("UPDATE followed SET position = ?", (through,))
             return True
 
-        return await self._change(insert)
+        return await self._connection.transact(insert)
 
     async def claim_due(self, now_ms: int, until_ms: int, limit: int) -> Sequence[ClaimedDelivery]:
         due = (
@@ -205,9 +191,9 @@ class SqliteWebhooks:
                 claimed.append(ClaimedDelivery(webhook, secret, _delivery_of(row)))
             return claimed
 
-        if not await self._run_in_thread(lambda: self._select(f"1 FROM {due}", now_ms, 1)):
+        if not await self._connection.run(lambda: self._select(f"1 FROM {due}", now_ms, 1)):
             return []
-        return await self._change(claim)
+        return await self._connection.transact(claim)
 
     async def extend_claim(self, webhook: int, claimed_until_ms: int, until_ms: int) -> bool:
         def update() -> bool:
@@ -217,7 +203,7 @@ class SqliteWebhooks:
             )
             return changed.rowcount > 0
 
-        return await self._change(update)
+        return await self._connection.transact(update)
 
     async def settle(self, tried: WebhookDelivery, next_ms: int, give_up_before_ms: int) -> None:
         def update() -> None:
@@ -241,7 +227,7 @@ class SqliteWebhooks:
                 "UPDATE webhooks SET next = ?, claimed = 0 WHERE id = ?", (next_ms, tried.webhook)
             )
 
-        await self._change(update)
+        await self._connection.transact(update)
 
     async def list_deliveries(
         self, webhook: int, request: PageRequest
@@ -256,7 +242,7 @@ class SqliteWebhooks:
             )  # fmt: skip
             return sorted(map(_delivery_of, rows), key=lambda one: -one.number)
 
-        return await self._run_in_thread(select)
+        return await self._connection.run(select)
 
     async def replay(self, webhook: int, number: int, now_ms: int) -> WebhookDelivery | None:
         def insert() -> WebhookDelivery | None:
@@ -268,7 +254,7 @@ class SqliteWebhooks:
             ).fetchall()
             return _delivery_of(again[0]) if again else None
 
-        return await self._change(insert)
+        return await self._connection.transact(insert)
 
     async def forget_deliveries(self, before_ms: int) -> None:
         def delete() -> None:
@@ -276,50 +262,16 @@ class SqliteWebhooks:
                 f"DELETE FROM deliveries WHERE queued_ms < ? AND NOT {_PENDING}", (before_ms,)
             )
 
-        await self._change(delete)
+        await self._connection.transact(delete)
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._connection.close()
 
     def _raise_generation(self) -> None:
         self._db.execute("UPDATE followed SET generation = generation + 1")
 
     def _select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return self._db.execute(f"SELECT {query}", values).fetchall()
-
-    async def _change(self, work: Callable[[], T]) -> T:
-        def change() -> T:
-            with self._transaction():
-                return work()
-
-        return await self._run_in_thread(change)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        """In a thread, because a commit waits for the disk."""
-
-        def run_locked() -> T:
-            with self._lock:
-                return work()
-
-        try:
-            done = await asyncio.to_thread(run_locked)
-        except sqlite3.Error as error:
-            self._fault.enter(error)
-            raise WebhooksUnavailable(f"the webhooks: {error}") from error
-        self._fault.clear()
-        return done
 
 
 def _joined(types: frozenset[str]) -> str:
