@@ -1,6 +1,7 @@
 """Favourites, reblogs, bookmarks and pins of a status, and who made the former two."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
@@ -10,6 +11,7 @@ from api.mastodon.client_pages import AccountsPage, ClientPage
 from api.mastodon.client_request import StatusId, VisibleStatus, entity, render_status, run_seen
 from api.state import ApiState, CurrentState
 from commands.bookmark import Bookmark, Unbookmark
+from commands.decider import Command
 from commands.like import Like, Unlike
 from commands.pin import Pin, Unpin
 from commands.retweet import Retweet, Unretweet
@@ -19,19 +21,30 @@ from projections.timeline_lists import find_retweet_by
 
 router = APIRouter(prefix="/api/v1/statuses/{id}", include_in_schema=False)
 
+_ACTIONS: Final[Mapping[str, Callable[[int], Command]]] = {
+    "favourite": Like,
+    "unfavourite": Unlike,
+    "unreblog": Unretweet,
+    "bookmark": Bookmark,
+    "unbookmark": Unbookmark,
+    "pin": Pin,
+    "unpin": Unpin,
+}
+"""What is done to a status by its last segment; the answer is the post as it is then."""
 
-@router.post("/favourite")
-async def favourite(commands: Commands, post: StatusId, state: CurrentState) -> Response:
-    """Like a post."""
-    await run_seen(state, commands, Like(post))
-    return entity(await render_status(state, post, commands.actor))
+
+def _endpoint(create_command: Callable[[int], Command]) -> Callable[..., Awaitable[Response]]:
+    async def endpoint(commands: Commands, post: StatusId, state: CurrentState) -> Response:
+        await run_seen(state, commands, create_command(post))
+        return entity(await render_status(state, post, commands.actor))
+
+    return endpoint
 
 
-@router.post("/unfavourite")
-async def unfavourite(commands: Commands, post: StatusId, state: CurrentState) -> Response:
-    """Take a like back."""
-    await run_seen(state, commands, Unlike(post))
-    return entity(await render_status(state, post, commands.actor))
+for _action, _command in _ACTIONS.items():
+    router.add_api_route(
+        f"/{_action}", _endpoint(_command), methods=["POST"], name=f"{_action}_status"
+    )
 
 
 @router.post("/reblog")
@@ -44,41 +57,6 @@ async def reblog(commands: Commands, post: StatusId, state: CurrentState) -> Res
         return entity(await render_status(state, post, commands.actor))
     wrapper = TimelineEntry(id, post, commands.actor)
     return entity((await state.statuses.render((wrapper,), commands.actor))[0])
-
-
-@router.post("/unreblog")
-async def unreblog(commands: Commands, post: StatusId, state: CurrentState) -> Response:
-    """Take a retweet back; the answer is the post."""
-    await run_seen(state, commands, Unretweet(post))
-    return entity(await render_status(state, post, commands.actor))
-
-
-@router.post("/bookmark")
-async def bookmark(commands: Commands, post: StatusId, state: CurrentState) -> Response:
-    """Bookmark a post."""
-    await run_seen(state, commands, Bookmark(post))
-    return entity(await render_status(state, post, commands.actor))
-
-
-@router.post("/unbookmark")
-async def unbookmark(commands: Commands, post: StatusId, state: CurrentState) -> Response:
-    """Take a bookmark back."""
-    await run_seen(state, commands, Unbookmark(post))
-    return entity(await render_status(state, post, commands.actor))
-
-
-@router.post("/pin")
-async def pin(commands: Commands, post: StatusId, state: CurrentState) -> Response:
-    """Pin a post of one's own to the profile."""
-    await run_seen(state, commands, Pin(post))
-    return entity(await render_status(state, post, commands.actor))
-
-
-@router.post("/unpin")
-async def unpin(commands: Commands, post: StatusId, state: CurrentState) -> Response:
-    """Take a pin back."""
-    await run_seen(state, commands, Unpin(post))
-    return entity(await render_status(state, post, commands.actor))
 
 
 @router.get("/favourited_by")
