@@ -1,6 +1,6 @@
 """What routes ask of a request: dependencies for ids in addresses, fresh views and commands."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import Depends, Header, Path, Query, Response
@@ -11,7 +11,7 @@ from api.accounts.token_store import TokenClaims
 from api.http.errors import RETRY_AFTER, RequestRefused, problems, token_missing, unauthorized
 from api.http.tokens import Actor, Viewer, require_account, require_scope, token_claims
 from api.state import ApiState, CurrentState
-from api.views.posts import SinglePost
+from api.views.posts import PageEntry, SinglePost
 from api.views.users import no_such_user
 from commands import idempotency
 from commands.decider import Command
@@ -136,6 +136,13 @@ async def blocked_users(state: ApiState, viewer: int) -> frozenset[int]:
 async def hidden_users(state: ApiState, viewer: int) -> frozenset[int]:
     """Users whose posts the reader doesn't see in lists: blocked, blocking and muted ones."""
     return (await state.ports.home.viewer_context(viewer)).hidden if viewer else frozenset()
+
+
+async def unblocked_posts(state: ApiState, ids: Iterable[int], viewer: int) -> Sequence[PageEntry]:
+    """Those of the posts that there are and whose authors neither block the reader nor are blocked
+    by the reader."""
+    blocked = await blocked_users(state, viewer)
+    return await state.post_views.exclude_authors([SinglePost(id) for id in ids], blocked)
 
 
 async def require_unblocked(state: ApiState, post: int, viewer: int) -> None:

@@ -6,14 +6,13 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Response
 
 from api.http.errors import RequestRefused
-from api.http.request import Commands, blocked_users, json_response
+from api.http.request import Commands, json_response, unblocked_posts
 from api.http.tokens import Reader, Viewer
 from api.mastodon.client_pages import AccountsPage, ClientPage, StatusesPage
 from api.mastodon.client_request import entity, run_seen
 from api.mastodon.discoveries import tag_entity, tag_history
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
-from api.views.posts import SinglePost
 from commands.errors import InvalidInput
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag, checked_hashtag
 from projections import personal_lists, posts, trending
@@ -27,8 +26,7 @@ async def listed_statuses(
     state: ApiState, page: ClientPage, rows: Sequence[tuple[int, int]], viewer: int
 ) -> Response:
     """A page of statuses; rows are (cursor, post)."""
-    blocked = await blocked_users(state, viewer)
-    shown = await state.post_views.exclude_authors([SinglePost(post) for _, post in rows], blocked)
+    shown = await unblocked_posts(state, [post for _, post in rows], viewer)
     body = await state.statuses.render_list(shown, viewer)
     return json_response(body, headers=page.link_header([id for id, _ in rows]))
 

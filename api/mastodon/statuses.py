@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api.http.errors import RequestRefused
-from api.http.request import Commands, blocked_users, hidden_users
+from api.http.request import Commands, hidden_users, unblocked_posts
 from api.http.tokens import Viewer
 from api.mastodon.client_request import (
     StatusId,
@@ -104,8 +104,7 @@ async def get_statuses(
 ) -> Response:
     """Those of some statuses that there are."""
     ids = [id for text in wanted.id[:_MOST_AT_ONCE] if (id := parse_decimal(text))]
-    blocked = await blocked_users(state, viewer)
-    shown = await state.post_views.exclude_authors([SinglePost(id) for id in ids], blocked)
+    shown = await unblocked_posts(state, ids, viewer)
     return entity(await state.statuses.render_list(shown, viewer))
 
 

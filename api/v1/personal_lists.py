@@ -12,11 +12,11 @@ from api.http.paging import PAGE_RESPONSE, Page, PostsPage, UsersPage
 from api.http.request import (
     Commands,
     VisibleUser,
-    blocked_users,
     command_problems,
     fresh_views,
     json_response,
     position_header,
+    unblocked_posts,
 )
 from api.http.route import ApiRoute
 from api.http.tokens import Reader, Viewer, requires_scope
@@ -24,7 +24,6 @@ from api.schemas import ApiModel, Done, Post, User
 from api.state import ApiState, CurrentState
 from api.v1.posts import POST_VIEWS, posts_page
 from api.v1.timelines import MAX_TAG
-from api.views.posts import SinglePost
 from api.views.users import USER_VIEWS
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag
 from projections import personal_lists, posts
@@ -51,10 +50,7 @@ async def _listed_posts(
 ) -> Response:
     """A page of posts; rows are (cursor, post). Deleted ones are left out, and those of users who
     block the reader or whom the reader blocks."""
-    blocked = await blocked_users(state, viewer)
-    visible = await state.post_views.exclude_authors(
-        [SinglePost(post) for _, post in rows], blocked
-    )
+    visible = await unblocked_posts(state, [post for _, post in rows], viewer)
     return await posts_page(state, page, visible, [id for id, _ in rows], viewer)
 
 
