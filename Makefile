@@ -9,6 +9,9 @@ INSTALL = @requirements/install $(BIN)/python
 INSTALL_PROGRAM = @$(BIN)/python -m pip --disable-pip-version-check --quiet install \
 	--no-deps --no-build-isolation --no-index -e .
 
+# Processes start by the hundred in tests: without caches of bytecode each takes twice the time.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Two installs into one .venv must never overlap, whatever -j says.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:

@@ -82,7 +82,7 @@ async def test_a_killed_rebuild_is_resumed(world: StreamingWorld) -> None:
 
 
 async def test_a_cancelled_rebuild_leaves_no_trace(world: StreamingWorld) -> None:
-    before, groups = await world.view_collections(), world.consumer_groups()
+    before, groups = await world.view_collections(), world.rebuild_groups()
     process = world.start_program("projections", "rebuild", "profiles", **world.slow_rebuild_env)
     await world.wait_for_rebuild_rows("profiles")
     said = await world.run_program("projections", "rebuild", "profiles", "--cancel")
@@ -96,7 +96,7 @@ async def test_a_cancelled_rebuild_leaves_no_trace(world: StreamingWorld) -> Non
     await asyncio.to_thread(process.communicate)
     assert process.returncode == 1
     assert await world.view_collections() == before
-    assert world.consumer_groups() == groups
+    assert world.rebuild_groups() == groups
     status = await world.run_for_json("projections", "status", "profiles")
     assert status[0]["rebuild"] == ""
 

@@ -139,11 +139,12 @@ class StreamingWorld:
                         return found.store
                 await asyncio.sleep(0.05)
 
-    def consumer_groups(self) -> set[str]:
-        """The consumer groups of this stack's broker."""
+    def rebuild_groups(self) -> set[str]:
+        """The consumer groups of rebuilds at this stack's broker."""
         admin = KafkaAdminClient(bootstrap_servers=[self.settings.kafka or ""])
         try:
-            return {str(group) for group in admin.list_groups()}
+            groups = {group["group_id"] for group in admin.list_groups()}
+            return {group for group in groups if group.startswith("starling-rebuild-")}
         finally:
             admin.close()
 
