@@ -42,9 +42,11 @@ from api.mastodon import (
     markers,
     pictures,
     relationships,
+    sign_up,
     status_marks,
     statuses,
     streaming,
+    web_finger,
 )
 from api.mastodon import (
     media as mastodon_media,
@@ -111,10 +113,10 @@ RESOURCES: Final = (
 )  # fmt: skip
 
 MASTODON_FACE: Final = (
-    authorization, token_routes, mastodon_apps, instance, relationships, mastodon_search,
+    authorization, token_routes, mastodon_apps, instance, sign_up, relationships, mastodon_search,
     mastodon_accounts, statuses, status_marks, mastodon_timelines, grouped_notifications,
     mastodon_notifications, markers, mastodon_personal_lists, mastodon_media, lists, discoveries,
-    empty_lists, pictures, streaming,
+    empty_lists, pictures, streaming, web_finger,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""
 

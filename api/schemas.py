@@ -6,7 +6,7 @@ Ids are decimal strings, times RFC 3339 in UTC with milliseconds. Posts are rend
 page; a test reads its bytes into `Post`.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,8 +23,13 @@ Time = Annotated[
 ]
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$", examples=["2026-02-03"])]
 Count = Annotated[int, Field(ge=0)]
-Password = Annotated[str, Field(min_length=8, max_length=200, examples=["correct horse"])]
-GivenPassword = Annotated[str, Field(max_length=200, examples=["correct horse"])]
+SHORTEST_PASSWORD: Final = 8
+LONGEST_PASSWORD: Final = 200
+Password = Annotated[
+    str,
+    Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD, examples=["correct horse"]),
+]
+GivenPassword = Annotated[str, Field(max_length=LONGEST_PASSWORD, examples=["correct horse"])]
 """One to compare with; whether it could be set plays no part."""
 Email = Annotated[
     str,
@@ -248,6 +253,7 @@ class Done(ApiModel):
     bookmarked: bool | None = None
     pinned: bool | None = None
     followed: bool | None = None
+    followed_by: bool | None = None
     blocked: bool | None = None
     muted: bool | None = None
     dismissed: bool | None = None

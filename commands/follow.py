@@ -35,6 +35,12 @@ class Unfollow(Command, frozen=True):
     user: int
 
 
+class RemoveFollower(Command, frozen=True):
+    """Have `user` no longer follow the actor. Other than a block, it keeps no follow away."""
+
+    user: int
+
+
 NOT_FOLLOWED: Final = -1
 """In place of a count of blocks."""
 
@@ -60,14 +66,30 @@ def _decide_follow(command: Follow, context: CommandContext, read_state: ReadSta
 
 
 def _decide_unfollow(command: Unfollow, context: CommandContext, read_state: ReadState) -> Decision:
+    return _end_follow(command.user, command.user, context.actor, context, read_state)
+
+
+def _decide_removal(
+    command: RemoveFollower, context: CommandContext, read_state: ReadState
+) -> Decision:
+    return _end_follow(command.user, context.actor, command.user, context, read_state)
+
+
+def _end_follow(
+    other: int, followee: int, follower: int, context: CommandContext, read_state: ReadState
+) -> Decision:
+    """The end of a follow between the actor and another user, whichever of them asks for it."""
     rules.require_active_actor(context, read_state)
-    rules.require_known_user(command.user, read_state)
-    own_block, their_block = rules.blocks_between(context, command.user, read_state)
-    stream = streams.follow_stream(command.user, context.actor)
+    rules.require_known_user(other, read_state)
+    own_block, their_block = rules.blocks_between(context, other, read_state)
+    stream = streams.follow_stream(followee, follower)
     if read_state(stream, FOLLOWED_SINCE_BLOCKS) != own_block.block_count + their_block.block_count:
         return NO_EVENTS
-    return (StreamWrite(stream, (UserUnfollowed(command.user, context.actor),)),)
+    return (StreamWrite(stream, (UserUnfollowed(followee, follower),)),)
 
 
 FOLLOW: Final[Decider[Follow]] = Decider(Follow, _decide_follow, subject_id=subject_user)
 UNFOLLOW: Final[Decider[Unfollow]] = Decider(Unfollow, _decide_unfollow, subject_id=subject_user)
+REMOVE_FOLLOWER: Final[Decider[RemoveFollower]] = Decider(
+    RemoveFollower, _decide_removal, subject_id=subject_user
+)

@@ -17,7 +17,7 @@ from commands.decider import NO_UPLOADS, Command
 from commands.dismissal import DismissRecommendation
 from commands.errors import InvalidInput
 from commands.filter_parser import checked_time
-from commands.follow import Follow, Unfollow
+from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag
 from commands.like import Like, Unlike
 from commands.lists import AddListMember, ChangeList, CreateList, DeleteList, RemoveListMember
@@ -303,6 +303,7 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "unretweet": _for_post(Unretweet),
     "follow": _for_user(Follow),
     "unfollow": _for_user(Unfollow),
+    "remove_follower": _for_user(RemoveFollower),
     "block": _for_user(Block),
     "unblock": _for_user(Unblock),
     "mute": _for_user(Mute),

@@ -33,6 +33,7 @@ DECIDERS_BY_NAME: Final[dict[str, Decider[Any]]] = {
     "unretweet": retweet.UNRETWEET,
     "follow": follow.FOLLOW,
     "unfollow": follow.UNFOLLOW,
+    "remove_follower": follow.REMOVE_FOLLOWER,
     "block": block.BLOCK,
     "unblock": block.UNBLOCK,
     "mute": block.MUTE,

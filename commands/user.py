@@ -33,7 +33,9 @@ from events.schema import (
 
 MAX_NAME_LENGTH: Final = 50
 MAX_BIO_LENGTH: Final = 500
-_HANDLE_PATTERN: Final = re.compile(r"[a-z0-9_]{2,30}")
+MIN_HANDLE_LENGTH: Final = 2
+MAX_HANDLE_LENGTH: Final = 30
+_HANDLE_PATTERN: Final = re.compile(rf"[a-z0-9_]{{{MIN_HANDLE_LENGTH},{MAX_HANDLE_LENGTH}}}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BIDI_CONTROL: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Unicode's property of that name. A name stands within lines of others, and would turn them."""

@@ -190,7 +190,10 @@ class UserFollowed(Event, frozen=True):
 
 
 class UserUnfollowed(Event, frozen=True):
-    """`follower` no longer follows `followee`. Stream: `follow-<followee>-<follower>`."""
+    """`follower` no longer follows `followee`. Stream: `follow-<followee>-<follower>`.
+
+    Either of the two did it: the follower, or the followee, who removed the follower.
+    """
 
     followee: int
     follower: int

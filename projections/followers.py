@@ -78,3 +78,9 @@ async def followed_among(store: ReadStore, follower: int, users: Collection[int]
     """Which of the users `follower` follows."""
     rows = await store.get_many(FOLLOW_GRAPH.edges, {(user, follower) for user in users})
     return {followee for followee, _ in rows}
+
+
+async def followers_among(store: ReadStore, followee: int, users: Collection[int]) -> list[int]:
+    """Which of the users follow `followee`, the newest follow first."""
+    edges = await store.get_many(FOLLOW_GRAPH.edges, {(followee, user) for user in users})
+    return [edge.follower for edge in sorted(edges.values(), key=lambda e: e.id, reverse=True)]

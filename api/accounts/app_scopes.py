@@ -110,7 +110,7 @@ def _v1_part(method: str, segments: list[str]) -> str | None:
         if len(segments) == _FIRST_UNIT:
             return "accounts" if method in _READS or method == "PATCH" else None
         if len(segments) > _FIRST_UNIT + 1:
-            return None
+            return "follows" if segments[_FIRST_UNIT] == "followers" else None
         return _BY_LAST.get(last, "statuses" if last in ("posts", "pins") else None)
     if len(segments) > _FIRST_UNIT and last in _BY_LAST:
         return _BY_LAST[last]

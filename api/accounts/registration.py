@@ -24,6 +24,7 @@ from api.accounts.hashing_queue import ANY_CALLER, HashCaller
 from api.accounts.passwords import BoundedPasswordHasher, require_uncommon
 from api.accounts.throttle import LoginThrottle
 from api.schemas import Password, ProfilePatch, SignIn
+from commands import idempotency
 from commands.errors import CommandRejected, InvalidInput, NotFound, StateConflict
 from commands.handler import CommandHandler
 from commands.import_line import Credentials
@@ -36,7 +37,7 @@ from commands.rules import (
     account_suspended,
 )
 from commands.stream_reader import read_state
-from commands.user import fold_handle
+from commands.user import Register, fold_handle
 from events import streams
 from events.log import EventLog, run_read
 
@@ -120,6 +121,20 @@ class AccountRegistrar:
         elif await self._ports.accounts.get(user) is None:
             # The same request, sent at the same time, took it for an orphan before the append.
             await self._store_account(account, password)
+        return outcome
+
+    async def sign_up(
+        self, command: Register, credentials: Credentials, caller: HashCaller, key: str | None
+    ) -> CommandOutcome:
+        """`register_account` over HTTP, once for each `Idempotency-Key`; the account is known at
+        the address that it was registered from.
+        """
+        named = idempotency.key_for_registration(key, command) if key is not None else None
+        request = CommandRequest(command, 0, named)
+        outcome = await self.register_account(request, credentials, caller)
+        with suppress(AccountsUnavailable):  # it is registered; its first sign-in makes up for it
+            handle = fold_handle(command.handle)
+            await self._throttle.note_success(handle, caller.lane, counted=False)
         return outcome
 
     async def _is_repeated(self, request: CommandRequest) -> bool:
@@ -237,11 +252,6 @@ class AccountRegistrar:
             reason = await read_state(self._ports.log, stream, SUSPENSION_REASON)
             raise account_suspended(reason)
 
-    async def note_registration(self, handle: str, address: str) -> None:
-        """Know a new account at the address that it was registered from."""
-        with suppress(AccountsUnavailable):  # it is registered; its first sign-in makes up for it
-            await self._throttle.note_success(fold_handle(handle), address, counted=False)
-
     async def _renew_hash(self, user: int, outdated: str, password: str) -> None:
         try:
             renewed = await self._passwords.hash(password, HashCaller(f"id {user}", familiar=True))
@@ -307,7 +317,7 @@ class AccountRegistrar:
         message = "to change email or password, give the right `current_password`"
         await self._confirm_password(account, allowed, address, message)
         if patch.email is not None:
-            email = _checked_email(patch.email)
+            email = checked_email(patch.email)
             same = email == account.email and account.email_verified
             account = account._replace(email=email, email_verified=same)
         if patch.password is not None:
@@ -330,7 +340,7 @@ def _wrong_credentials() -> WrongCredentials:
 
 def _checked_credentials(credentials: Credentials) -> tuple[str | None, str | None]:
     """Email and password of a new account. Raises `InvalidInput`."""
-    email = _checked_email(credentials.email)
+    email = checked_email(credentials.email)
     try:
         password = _PASSWORD.validate_python(credentials.password)
     except ValidationError:
@@ -339,7 +349,7 @@ def _checked_credentials(credentials: Credentials) -> tuple[str | None, str | No
     return email, password
 
 
-def _checked_email(email: str | None) -> str | None:
+def checked_email(email: str | None) -> str | None:
     """An email address, as it is. Raises `InvalidInput`."""
     if email is None or (len(email) <= MAX_EMAIL_LENGTH and _EMAIL.fullmatch(email)):
         return email

@@ -110,6 +110,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "time-out-of-range": "Ids can not hold this time.",
     "token-expired": "The token is too old. Sign in again.",
     "token-invalid": "This is no token of this server.",
+    "app-required": "This needs a token of an app alone, as `client_credentials` gives one.",
     "user-required": "This needs a token of a user, not one of an app alone.",
     "token-missing": "This needs a token: sign in and send `Authorization: Bearer TOKEN`.",
     "too-many-connections": "The server has no place for another connection. Close some.",

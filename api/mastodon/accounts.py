@@ -14,6 +14,7 @@ from api.mastodon.client_request import AccountId, entity, render_account, run_s
 from api.mastodon.instance import domain_of
 from api.mastodon.parameters import ClientParameters, Flag, Text, reads
 from api.mastodon.personal_lists import listed_statuses
+from api.mastodon.relationships import AccountIds
 from api.mastodon.status_marks import accounts_page
 from api.mastodon.timelines import TimelineFilter, entries_page
 from api.state import ApiState, CurrentState
@@ -21,7 +22,7 @@ from api.views.users import no_such_user
 from commands.user import ChangeProfile, checked_profile_change
 from projections import followers, timeline_lists
 from projections.personal_lists import list_pins
-from projections.profiles import find_by_handle
+from projections.profiles import ProfileRow, find_by_handle
 from projections.timeline import EntryPage
 
 router = APIRouter(prefix="/api/v1", include_in_schema=False)
@@ -75,9 +76,20 @@ def _has_text(given: Any) -> str:
 
 
 class AccountAddress(ClientParameters):
-    """The account that is looked up: `bob`, `@bob` or `bob@our.domain`."""
+    """The account that is looked up."""
 
     acct: Text = ""
+
+
+async def find_account(state: ApiState, acct: str) -> ProfileRow:
+    """The account that `bob`, `@bob` or `bob@our.domain` means. Raises `NotFound`."""
+    handle, _, domain = acct.strip().removeprefix("@").lower().partition("@")
+    row = None
+    if handle and domain in ("", domain_of(state.ports.base_url).lower()):
+        row = await find_by_handle(state.ports.views.current_store("profiles"), handle)
+    if row is None:
+        raise no_such_user(0)
+    return row
 
 
 class StatusesOfAccount(TimelineFilter):
@@ -140,13 +152,16 @@ async def lookup(
     state: CurrentState, wanted: Annotated[AccountAddress, reads(AccountAddress)]
 ) -> Response:
     """The account of a handle."""
-    handle, _, domain = wanted.acct.strip().removeprefix("@").lower().partition("@")
-    row = None
-    if handle and domain in ("", domain_of(state.ports.base_url).lower()):
-        row = await find_by_handle(state.ports.views.current_store("profiles"), handle)
-    if row is None:
-        raise no_such_user(0)
+    row = await find_account(state, wanted.acct)
     return entity(await render_account(state, row.user))
+
+
+@router.get("/accounts")
+async def list_accounts(
+    state: CurrentState, wanted: Annotated[AccountIds, reads(AccountIds)]
+) -> Response:
+    """Those of some accounts that there are."""
+    return entity(await state.statuses.accounts.render_list(wanted.users))
 
 
 @router.get("/accounts/{id}")

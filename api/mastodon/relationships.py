@@ -13,15 +13,20 @@ from api.mastodon.parameters import ClientParameters, Texts, reads
 from api.state import ApiState, CurrentState
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
-from commands.follow import Follow, Unfollow
+from commands.follow import Follow, RemoveFollower, Unfollow
 from events.ids.snowflake import parse_decimal
+from projections import followers
 from projections.home.viewer import read_relations
 
 _MOST_AT_ONCE: Final = 80
+_MOST_FAMILIAR: Final = 20
+"""Accounts whose followers are compared with whom one follows, in one request."""
+_SHOWN_FAMILIAR: Final = 40
 
 _ACTIONS: Final[dict[str, Callable[[int], Command]]] = {
     "follow": Follow,
     "unfollow": Unfollow,
+    "remove_from_followers": RemoveFollower,
     "block": Block,
     "unblock": Unblock,
     "mute": Mute,
@@ -35,6 +40,12 @@ class AccountIds(ClientParameters):
     """The accounts that are asked for."""
 
     id: Texts = Field(default_factory=list)
+
+    @property
+    def users(self) -> list[int]:
+        """Their ids, each once, in the order given; what is no id is left out."""
+        parsed = map(parse_decimal, self.id[:_MOST_AT_ONCE])
+        return list(dict.fromkeys(user for user in parsed if user))
 
 
 async def render_relationships(
@@ -58,7 +69,7 @@ async def render_relationships(
             "endorsed": False,
             "note": "",
         }
-        for user in dict.fromkeys(users)
+        for user in users
         if user in there
     ]
 
@@ -68,8 +79,24 @@ async def relationships(
     reader: Reader, state: CurrentState, wanted: Annotated[AccountIds, reads(AccountIds)]
 ) -> Response:
     """What holds between oneself and some accounts."""
-    ids = [id for text in wanted.id[:_MOST_AT_ONCE] if (id := parse_decimal(text))]
-    return entity(await render_relationships(state, reader, ids))
+    return entity(await render_relationships(state, reader, wanted.users))
+
+
+@router.get("/familiar_followers")
+async def familiar_followers(
+    reader: Reader, state: CurrentState, wanted: Annotated[AccountIds, reads(AccountIds)]
+) -> Response:
+    """Of some accounts' followers those whom one follows: entities `FamiliarFollowers`."""
+    following = (await state.ports.home.viewer_context(reader)).following
+    asked = wanted.users[:_MOST_FAMILIAR]
+    there = await state.statuses.accounts.handles(asked)
+    store = state.ports.views.current_store("followers")
+    found = []
+    for user in (one for one in asked if one in there):
+        known = await followers.followers_among(store, user, following)
+        accounts = await state.statuses.accounts.render_list(known[:_SHOWN_FAMILIAR])
+        found.append(b'{"id":"%d","accounts":%s}' % (user, accounts))
+    return entity(b"[" + b",".join(found) + b"]")
 
 
 def _endpoint(create_command: Callable[[int], Command]) -> Callable[..., Awaitable[Response]]:

@@ -37,9 +37,7 @@ from api.schemas import (
 from api.state import ApiState, CurrentState
 from api.v1.posts import UserQuery, users_page
 from api.views.users import USER_VIEWS, no_such_user
-from commands import idempotency
 from commands.import_line import Credentials
-from commands.request import CommandRequest
 from commands.user import ChangeProfile, DeleteAccount, Register, checked_profile_change
 from projections import followers
 
@@ -67,14 +65,8 @@ async def register(
 ) -> Registered:
     """Register, and sign in at once."""
     command = Register(new.handle, new.name, new.bio)
-    request = CommandRequest(
-        command,
-        0,
-        idempotency.key_for_registration(key, command) if key is not None else None,
-    )
     credentials = Credentials(new.email, new.password)
-    outcome = await state.registrar.register_account(request, credentials, caller)
-    await state.registrar.note_registration(new.handle, caller.lane)
+    outcome = await state.registrar.sign_up(command, credentials, caller, key)
     response.headers.update(position_header(outcome))
     user = await state.user_views.user_from_log(outcome.id)
     token = await state.ports.tokens.issue(outcome.id)

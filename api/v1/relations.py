@@ -23,7 +23,7 @@ from api.state import CurrentState
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.bookmark import Bookmark, Unbookmark
 from commands.decider import Command
-from commands.follow import Follow, Unfollow
+from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.like import Like, Unlike
 from commands.pin import Pin, Unpin
 from commands.retweet import Retweet, Unretweet
@@ -109,3 +109,16 @@ for _relation in (*POST_RELATIONS, *OWN_POST_RELATIONS):
     _add_routes("/posts/{id}", post_from_path, _relation)
 for _relation in USER_RELATIONS:
     _add_routes("/users/{ref}", _user_from_path, _relation)
+
+
+@router.delete(
+    "/users/me/followers/{ref}",
+    response_model=Done,
+    responses=command_problems(404),
+    tags=["users"],
+)
+async def remove_follower(
+    commands: Commands, user: Annotated[int, Depends(_user_from_path)]
+) -> Response:
+    """Have a user no longer follow oneself. The user may follow again: a block keeps away."""
+    return await change_relation(RemoveFollower, "followed_by", False, user, commands)

@@ -75,6 +75,58 @@ async def test_relationships_come_in_the_order_asked_for(world: ApiWorld) -> Non
     assert listed[0]["following_count"] == 1
 
 
+async def test_a_follower_is_removed_and_may_follow_again(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    await bob.http.post(f"/api/v1/accounts/{ada.id}/follow")
+    answer = await ada.http.post(f"/api/v1/accounts/{bob.id}/remove_from_followers")
+    assert answer.status_code == 200
+    check_entity("Relationship", answer.json())
+    assert answer.json()["followed_by"] is False
+    assert await ada.get_json(f"/api/v1/accounts/{ada.id}/followers") == []
+    again = await bob.http.post(f"/api/v1/accounts/{ada.id}/follow")
+    assert again.json()["following"] is True
+
+
+async def test_some_accounts_come_in_the_order_asked_for(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    found = await ada.get_json("/api/v1/accounts", **{"id[]": [bob.id, "17", "x", ada.id, bob.id]})
+    for one in found:
+        check_entity("Account", one)
+    assert [one["acct"] for one in found] == ["bob", "ada"]
+    assert await ada.get_json("/api/v1/accounts") == []
+
+
+async def test_familiar_followers_are_those_whom_one_follows(world: ApiWorld) -> None:
+    ada, bob, cy, dee = [await register_user(world, name) for name in ("ada", "bob", "cy", "dee")]
+    for follower, followed in ((ada, bob), (ada, cy), (cy, dee), (bob, dee), (dee, ada)):
+        await follower.http.post(f"/api/v1/accounts/{followed.id}/follow")
+    wanted = {"id[]": [dee.id, "17", bob.id]}
+    found = await ada.get_json("/api/v1/accounts/familiar_followers", **wanted)
+    for one in found:
+        check_entity("FamiliarFollowers", one)
+    assert [(one["id"], [a["acct"] for a in one["accounts"]]) for one in found] == [
+        (dee.id, ["bob", "cy"]),
+        (bob.id, []),
+    ]
+
+
+@pytest.mark.parametrize("resource", ["acct:bob@test", "acct:BOB@TEST", "http://test/@bob"])
+async def test_an_address_leads_to_an_account(
+    world: ApiWorld, stranger: httpx.AsyncClient, resource: str
+) -> None:
+    await register_user(world, "bob")
+    await world.project_all()
+    meta = await stranger.get("/.well-known/host-meta", headers={"Host": "evil.example"})
+    template = re.search(r'template="([^"]+)"', meta.text)
+    assert template is not None
+    found = await stranger.get(template[1].replace("{uri}", resource))
+    assert found.headers["content-type"] == "application/jrd+json"
+    assert found.json()["subject"] == "acct:bob@test"
+    for unknown in ("acct:bob@other.example", "acct:cy@test", "mailto:x"):
+        answer = await stranger.get("/.well-known/webfinger", params={"resource": unknown})
+        assert answer.status_code == 404
+
+
 async def test_an_account_shows_its_statuses(world: ApiWorld) -> None:
     ada = await register_user(world, "ada")
     first = (await ada.http.post("/api/v1/statuses", json={"status": "one"})).json()

@@ -137,3 +137,19 @@ async def test_lists_of_a_user_that_does_not_exist_are_not_found(
     for ref in ("12345", "@missing", ada.id, "@ada"):
         answer = await bob.http.get(f"/v1/users/{ref}{path}")
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/user-not-found")
+
+
+async def test_a_removed_follower_follows_no_more_and_may_again(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    await bob.send_command("PUT", "/v1/users/@ada/follow")
+    await ada.create_post("for those who follow")
+    head = world.log.head()
+    for _ in range(2):
+        removed = await ada.send_command("DELETE", "/v1/users/me/followers/@bob")
+        assert removed == {"id": bob.id, "followed_by": False}
+    [stored] = world.log.read_all(head)
+    assert (stored.type, stored.actor) == ("user-unfollowed", int(ada.id))
+    assert await ada.get_json("/v1/users/@ada/followers") == []
+    assert await bob.get_json("/v1/timelines/home") == []
+    await bob.send_command("PUT", "/v1/users/@ada/follow")
+    assert post_texts(await bob.get_json("/v1/timelines/home")) == ["for those who follow"]

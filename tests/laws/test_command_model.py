@@ -47,6 +47,7 @@ MAKERS: dict[str, Callable[[int, int, int], Command]] = {
     "unretweet": lambda p, u, n: retweet.Unretweet(p),
     "follow": lambda p, u, n: follow.Follow(u),
     "unfollow": lambda p, u, n: follow.Unfollow(u),
+    "remove_follower": lambda p, u, n: follow.RemoveFollower(u),
     "block": lambda p, u, n: block.Block(u),
     "unblock": lambda p, u, n: block.Unblock(u),
     "mute": lambda p, u, n: block.Mute(u),

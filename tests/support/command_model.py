@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
-from commands.follow import Follow, Unfollow
+from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.like import Like, Unlike
 from commands.post import Comment, CreatePost, DeletePost, EditPost
 from commands.retweet import Retweet, Unretweet
@@ -120,6 +120,12 @@ class CommandModel:
                     REFUSED
                     if self._not_addressable(user, actor)
                     else _add_pair(facts.mutes, (actor, user))
+                )
+            case RemoveFollower(user=user):
+                return (
+                    REFUSED
+                    if user not in facts.names
+                    else _remove_pair(facts.follows, (user, actor))
                 )
             case Unfollow(user=user):
                 pairs = facts.follows

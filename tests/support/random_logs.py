@@ -54,6 +54,7 @@ COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "unlike": lambda whom, which, text: like.Unlike(which),
     "unretweet": lambda whom, which, text: retweet.Unretweet(which),
     "unfollow": lambda whom, which, text: follow.Unfollow(whom),
+    "remove_follower": lambda whom, which, text: follow.RemoveFollower(whom),
     "edit_post": lambda whom, which, text: post.EditPost(which, text),
     "delete_post": lambda whom, which, text: post.DeletePost(which),
     "block": lambda whom, which, text: block.Block(whom),

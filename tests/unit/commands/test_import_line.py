@@ -89,6 +89,7 @@ async def test_every_command_can_be_given_by_a_line() -> None:
         "unretweet": (of_post, retweet.Unretweet(hi)),
         "follow": (of_user, follow.Follow(anna)),
         "unfollow": (of_user, follow.Unfollow(anna)),
+        "remove_follower": (of_user, follow.RemoveFollower(anna)),
         "block": (of_user, block.Block(anna)),
         "unblock": (of_user, block.Unblock(anna)),
         "mute": (of_user, block.Mute(anna)),

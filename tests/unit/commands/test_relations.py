@@ -7,7 +7,7 @@ import pytest
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
 from commands.errors import InvalidInput, NotAllowed, NotFound
-from commands.follow import Follow, Unfollow
+from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.like import Like, Unlike
 from commands.post import Comment, CreatePost, DeletePost, EditPost
 from commands.retweet import Retweet, Unretweet
@@ -206,3 +206,12 @@ def test_a_deleted_account_can_do_nothing(command: Command) -> None:
 @pytest.mark.parametrize("command", EVERYTHING)
 def test_an_actor_without_an_account_can_do_nothing(command: Command) -> None:
     NO_HISTORY.when(command).then_rejected("account-unknown", NotAllowed)
+
+
+def test_a_follower_is_removed_once_and_only_while_following() -> None:
+    followed = BEN_POSTED.and_then(schema.UserFollowed(ANNA, BEN))
+    followed.when(RemoveFollower(BEN)).then(schema.UserUnfollowed(ANNA, BEN))
+    followed.when(RemoveFollower(BEN)).then_idempotent()
+    BEN_POSTED.when(RemoveFollower(BEN)).then_nothing()
+    blocked = followed.and_then(schema.UserBlocked(BEN, ANNA))
+    blocked.when(RemoveFollower(BEN)).then_nothing()

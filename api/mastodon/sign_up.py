@@ -1,0 +1,156 @@
+"""Signing up over an app: the token of a new user, or what is wrong with each field."""
+
+from typing import Annotated, Final, NamedTuple
+
+from fastapi import APIRouter, Depends, Response
+
+from api.accounts.errors import EmailTaken
+from api.accounts.passwords import require_uncommon
+from api.accounts.registration import checked_email
+from api.accounts.token_store import TokenClaims
+from api.http.callers import Caller
+from api.http.errors import RequestRefused, token_missing
+from api.http.request import KeyHeader, json_response
+from api.http.tokens import token_claims
+from api.mastodon.client_request import await_views, entity
+from api.mastodon.parameters import ClientParameters, Flag, OptionalText, reads
+from api.oauth.token_routes import APP_TOKEN_DAYS
+from api.schemas import LONGEST_PASSWORD, SHORTEST_PASSWORD, encode_json
+from api.state import CurrentState
+from commands.errors import InvalidInput, StateConflict
+from commands.import_line import Credentials
+from commands.user import MAX_HANDLE_LENGTH, MIN_HANDLE_LENGTH, Register, fold_handle
+
+router = APIRouter(prefix="/api/v1", include_in_schema=False)
+
+_NAMES: Final = {"agreement": "Service agreement"}
+"""What a field is called in a sentence, if not by its name."""
+
+
+class NewAccount(ClientParameters):
+    """A new account. `locale` and `reason` are sent, too: no mail is translated, and no operator
+    has to agree.
+    """
+
+    username: OptionalText = None
+    email: OptionalText = None
+    password: OptionalText = None
+    agreement: Flag = None
+
+
+class FieldProblem(NamedTuple):
+    """What is wrong with a field: a code that clients know, and how a sentence about it goes on."""
+
+    error: str
+    description: str
+
+
+_BLANK: Final = FieldProblem("ERR_BLANK", "can't be blank")
+_TAKEN: Final = FieldProblem("ERR_TAKEN", "has already been taken")
+_NOT_ACCEPTED: Final = FieldProblem("ERR_ACCEPTED", "must be accepted")
+
+
+@router.post("/accounts")
+async def sign_up(
+    state: CurrentState,
+    caller: Caller,
+    claims: Annotated[TokenClaims | None, Depends(token_claims)],
+    new: Annotated[NewAccount, reads(NewAccount)],
+    key: KeyHeader = None,
+) -> Response:
+    """Sign up, with a token of an app alone: the entity `Token` of the new user for that app."""
+    if claims is None:
+        raise token_missing()
+    if claims.app is None or claims.user:
+        message = "This method requires a token of an app alone (client_credentials)"
+        raise RequestRefused(403, "app-required", message)
+    if found := field_problems(new):
+        return _refusal(found)
+    command = Register(new.username or "", new.username or "")
+    credentials = Credentials(new.email, new.password)
+    try:
+        outcome = await state.registrar.sign_up(command, credentials, caller, key)
+    except EmailTaken:
+        return _refusal({"email": _TAKEN})
+    except StateConflict as error:
+        if error.code != "handle-taken":
+            raise
+        return _refusal({"username": _TAKEN})
+    await await_views(state, outcome)
+    ports = state.ports
+    scopes = (await ports.apps.find_apps((claims.app,)))[claims.app].scopes
+    token = await ports.tokens.issue(outcome.id, scopes, APP_TOKEN_DAYS, claims.app)
+    return entity(
+        {
+            "access_token": token,
+            "token_type": "Bearer",
+            "scope": " ".join(sorted(scopes)),
+            "created_at": ports.clock_ms() // 1000,
+        }
+    )
+
+
+def field_problems(new: NewAccount) -> dict[str, FieldProblem]:
+    """What is wrong with the fields of a new account, by their names."""
+    found = {
+        "username": _username_problem(new.username),
+        "email": _email_problem(new.email),
+        "password": _password_problem(new.password),
+        "agreement": None if new.agreement else _NOT_ACCEPTED,
+    }
+    return {name: problem for name, problem in found.items() if problem is not None}
+
+
+def _username_problem(username: str | None) -> FieldProblem | None:
+    if username is None:
+        return _BLANK
+    try:
+        fold_handle(username)
+    except InvalidInput as error:
+        return _wrong_length(username, MIN_HANDLE_LENGTH, MAX_HANDLE_LENGTH) or _invalid(error)
+    return None
+
+
+def _email_problem(email: str | None) -> FieldProblem | None:
+    if email is None:
+        return _BLANK
+    try:
+        checked_email(email)
+    except InvalidInput as error:
+        return _invalid(error)
+    return None
+
+
+def _password_problem(password: str | None) -> FieldProblem | None:
+    if password is None:
+        return _BLANK
+    if wrong_length := _wrong_length(password, SHORTEST_PASSWORD, LONGEST_PASSWORD):
+        return wrong_length
+    try:
+        require_uncommon(password)
+    except InvalidInput as error:
+        return _invalid(error)
+    return None
+
+
+def _wrong_length(text: str, least: int, most: int) -> FieldProblem | None:
+    if len(text) < least:
+        return FieldProblem("ERR_TOO_SHORT", f"is too short (minimum is {least} characters)")
+    if len(text) > most:
+        return FieldProblem("ERR_TOO_LONG", f"is too long (maximum is {most} characters)")
+    return None
+
+
+def _invalid(error: InvalidInput) -> FieldProblem:
+    return FieldProblem("ERR_INVALID", f"is invalid: {error}")
+
+
+def _refusal(found: dict[str, FieldProblem]) -> Response:
+    sentences = [
+        f"{_NAMES.get(name, name.capitalize())} {one.description}" for name, one in found.items()
+    ]
+    body = {
+        "error": f"Validation failed: {', '.join(sentences)}",
+        "details": {name: [one._asdict()] for name, one in found.items()},
+    }
+    return json_response(encode_json(body), 422)

@@ -1,0 +1,56 @@
+"""Where an account is, by its address `bob@our.domain`: WebFinger (RFC 7033), and where that is
+(RFC 6415)."""
+
+from typing import Annotated, Final
+from xml.sax.saxutils import quoteattr
+
+from fastapi import APIRouter, Query, Response
+
+from api.http.request import json_response
+from api.mastodon.accounts import find_account
+from api.mastodon.content import profile_url
+from api.mastodon.instance import domain_of
+from api.schemas import encode_json
+from api.state import CurrentState
+from api.views.users import no_such_user
+
+router = APIRouter(prefix="/.well-known", include_in_schema=False)
+
+_FINGER_PATH: Final = "/.well-known/webfinger"
+_HOST_META: Final = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<XRD xmlns="http://docs.oasis-open.org/ns/xri/xrd-1.0">
+  <Link rel="lrdd" template={template}/>
+</XRD>
+"""
+_PROFILE_PAGE: Final = "http://webfinger.net/rel/profile-page"
+
+
+@router.get("/host-meta")
+async def host_meta(state: CurrentState) -> Response:
+    """Where WebFinger is."""
+    template = quoteattr(f"{state.ports.base_url}{_FINGER_PATH}?resource={{uri}}")
+    return Response(_HOST_META.format(template=template), media_type="application/xrd+xml")
+
+
+@router.get("/webfinger")
+async def web_finger(
+    state: CurrentState, resource: Annotated[str, Query(max_length=2000)]
+) -> Response:
+    """The account of an address `acct:bob@our.domain`, or of its page."""
+    base_url = state.ports.base_url
+    scheme, _, address = resource.partition(":")
+    if scheme.lower() != "acct":
+        address = resource.removeprefix(profile_url(base_url, ""))
+        if address == resource:
+            raise no_such_user(0)
+    row = await find_account(state, address)
+    url = profile_url(base_url, row.handle)
+    found = {
+        "subject": f"acct:{row.handle}@{domain_of(base_url)}",
+        "aliases": [url],
+        "links": [{"rel": _PROFILE_PAGE, "type": "text/html", "href": url}],
+    }
+    response = json_response(encode_json(found))
+    response.headers["content-type"] = "application/jrd+json"
+    return response
