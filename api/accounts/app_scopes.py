@@ -3,7 +3,7 @@
 `user` allows all that its user may do. Apps ask for `read`, `write`, `follow`, `push`, `profile`,
 or for a part such as `read:statuses`. An operation that needs `user` is open to a token whose
 scopes cover what it is about; what is not listed here (deleting the account, its sessions and
-apps) needs `user` itself.
+apps) needs `user` itself. `push` opens webhooks, which read no more than the other scopes allow.
 """
 
 from collections.abc import Iterable
@@ -59,6 +59,7 @@ _MASTODON: Final = {
 }  # fmt: skip
 """And of the Mastodon API."""
 _READS: Final = frozenset({"GET", "HEAD"})
+_WEBHOOKS: Final = ["users", "me", "webhooks"]
 _OWN_PROFILE: Final = ("/api/v1/accounts/verify_credentials", "/oauth/userinfo")
 _FIRST_UNIT: Final = 2
 """Segments of an address with an id in it, such as `posts/1`."""
@@ -91,6 +92,8 @@ def wanted_scope(method: str, path: str) -> str | None:
     if path in _OWN_PROFILE:
         return "profile"
     segments = path.strip("/").split("/")
+    if segments[1:4] == _WEBHOOKS:
+        return "push"
     if segments[0] == "api":
         about = _mastodon_part(segments[2:])
     else:

@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from api.ports import ProjectionLag, ReadLags
+from api.webhooks.webhook_store import WaitingDeliveries
 
 BUCKET_BOUNDS: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
@@ -63,12 +64,19 @@ class RequestMetrics:
         child[0]()
         child[1](seconds)
 
-    async def render_text(self, dead_letters: Mapping[str, int] | None) -> bytes:
-        """Everything, as Prometheus reads it; `dead_letters` counts them by projection, None where
-        the views can't be asked.
+    async def render_text(
+        self,
+        dead_letters: Mapping[str, int] | None,
+        waiting: WaitingDeliveries | None,
+        now_ms: int,
+    ) -> bytes:
+        """Everything, as Prometheus reads it; `dead_letters` counts them by projection. None stands
+        for what can't be asked now.
         """
         registry = CollectorRegistry()
         registry.register(_LagCollector(await self._read_lags(), dead_letters))
+        if waiting is not None:
+            registry.register(_WaitingCollector(waiting, now_ms))
         requests = await asyncio.to_thread(self._render_requests)
         return requests + generate_latest(registry)
 
@@ -106,3 +114,21 @@ class _LagCollector(Collector):
         yield lags
         yield letters
         yield partitions
+
+
+class _WaitingCollector(Collector):
+    def __init__(self, waiting: WaitingDeliveries, now_ms: int) -> None:
+        self._waiting, self._now_ms = waiting, now_ms
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        count, oldest_ms = self._waiting
+        yield GaugeMetricFamily(
+            "starling_webhook_deliveries_waiting", "Deliveries to webhooks that wait.", count
+        )
+        seconds = 0.0 if oldest_ms is None else max(0, self._now_ms - oldest_ms) / 1000
+        yield GaugeMetricFamily(
+            "starling_webhook_lag_seconds", "How long the oldest of them has waited.", seconds
+        )

@@ -125,8 +125,10 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "user-not-found": "There is no such user.",
     "view-rebuilding": "What is asked is new, and its read model is being made from the log.",
     "views-behind": "The read models have not seen that position yet. Try again.",
+    "webhook-ended": "The webhook's endpoint said that it is gone. `PATCH` begins it anew.",
     "webhook-invalid": "This address can't be sent to: webhooks need a public https:// one.",
     "webhook-not-found": "There is no such webhook (any more).",
+    "webhook-of-app": "The webhook is an app's. The app alone changes it; you may remove it.",
 }
 
 

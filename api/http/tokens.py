@@ -42,7 +42,9 @@ async def read_token(
     if claims is None:
         claims = await state.ports.tokens.read_claims(sent)
     if scope is None:
-        _require_app_scope(claims, method, path)
+        # It is open to strangers, but the answer would be that to the app's user.
+        if claims.app is not None and (wanted := wanted_scope(method, path)) is not None:
+            require_app_scope(claims, wanted)
         return claims
     if scope not in claims.scopes and not (
         scope == USER_SCOPE and covers_user_scope(claims.scopes, method, path)
@@ -54,12 +56,9 @@ async def read_token(
     return claims
 
 
-def _require_app_scope(claims: TokenClaims, method: str, path: str) -> None:
-    """Refuse what an app's scopes don't open to it, though it is open to strangers: the answer
-    would be that to its user. Raises `RequestRefused` (403).
-    """
-    wanted = wanted_scope(method, path) if claims.app is not None else None
-    if wanted is not None and not covers_scope(claims.scopes, wanted):
+def require_app_scope(claims: TokenClaims, wanted: str) -> None:
+    """Refuse an app's token whose scopes don't cover this one. Raises `RequestRefused` (403)."""
+    if claims.app is not None and not covers_scope(claims.scopes, wanted):
         require_scope(claims, wanted)
 
 

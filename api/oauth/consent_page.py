@@ -43,7 +43,7 @@ _WHOLE: Final = {
     "read": "See everything that you see: posts, people, notifications, bookmarks, blocks",
     "write": "Act for you: post, delete, like, follow, block, change your profile",
     "follow": "See and change whom you follow, block and mute",
-    "push": "Be told of your notifications",
+    "push": "Be sent what is new for you, of what it may see",
 }
 _EXACT: Final = {
     "read:search": "Search for you",

@@ -18,6 +18,7 @@ from api.http.tokens import require_scope, token_claims
 from api.ports import ProjectionLag
 from api.schemas import ApiModel, Count
 from api.state import CurrentState
+from api.webhooks.webhook_store import WaitingDeliveries, WebhooksUnavailable
 from projections.store import StoreUnavailable
 from streams.rebuild.status import count_dead_letters
 
@@ -134,7 +135,10 @@ async def render_metrics(
     dead_letters: Mapping[str, int] | None = None  # unknown where the views don't answer
     with suppress(StoreUnavailable):
         dead_letters = await count_dead_letters(state.ports.views)
-    text = await state.metrics.render_text(dead_letters)
+    waiting: WaitingDeliveries | None = None
+    with suppress(WebhooksUnavailable):
+        waiting = await state.ports.webhooks.store.waiting_deliveries()
+    text = await state.metrics.render_text(dead_letters, waiting, state.ports.clock_ms())
     return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
 

@@ -1,22 +1,28 @@
-"""`/v1/users/me/webhooks`: addresses that are told what happens in one's world."""
+"""`/v1/users/me/webhooks`: addresses that are told what happens in one's world.
 
+An app sees and changes the webhooks that are its own; its user sees all, and may remove all.
+"""
+
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Response
 from pydantic import Field, TypeAdapter
 
+from api.accounts.token_store import TokenClaims
 from api.http.errors import problems
 from api.http.paging import PAGE_RESPONSE, UsersPage
 from api.http.request import json_response
 from api.http.route import ApiRoute
-from api.http.tokens import Actor, Reader, require_account
+from api.http.tokens import CurrentToken, require_account
 from api.schemas import ApiModel, Count, Id
 from api.state import ApiState, CurrentState
 from api.views.posts import rfc3339
 from api.webhooks import webhook_store
+from api.webhooks.app_grants import require_types, standing_webhooks
 from api.webhooks.endpoint_address import MAX_URL, check_endpoint
 from api.webhooks.webhook_message import new_secret
-from commands.errors import NotFound, StateConflict
+from commands.errors import NotAllowed, NotFound, StateConflict
 from events.ids.snowflake import time_ms
 from events.log import run_read
 from projections.pages import PageRequest
@@ -55,13 +61,27 @@ class WebhookPatch(ApiModel):
     types: EventTypes | None = None
 
 
+class WebhookApp(ApiModel):
+    """The app that a webhook is of."""
+
+    id: Id
+    name: str
+
+
 class ShownWebhook(ApiModel):
-    """A webhook. Its secret is in the answer to `POST` alone."""
+    """A webhook. Its secret is in the answer to `POST` alone.
+
+    One whose endpoint said that it is gone has ended, with `ended_at` and `reason`.
+    """
 
     id: Id
     url: EndpointUrl
     types: list[EventType]
     created_at: str
+    app: WebhookApp | None = None
+    state: Literal["active", "ended"]
+    ended_at: str | None = None
+    reason: str | None = None
     secret: Annotated[str | None, Field(description="what signs messages; shown once")] = None
 
 
@@ -86,57 +106,71 @@ _DELIVERIES: Final = TypeAdapter(list[ShownDelivery])
 @router.post(
     "", status_code=201, response_model=ShownWebhook, responses=problems(401, 403, 409, 422, 503)
 )
-async def subscribe_webhook(new: NewWebhook, actor: Actor, state: CurrentState) -> Response:
-    """Have an address told of types of events from now on."""
-    await require_account(state, actor)
+async def subscribe_webhook(new: NewWebhook, token: CurrentToken, state: CurrentState) -> Response:
+    """Have an address told of types of events from now on; an app of those that its scopes read."""
+    await _webhooks_of(state, token)
+    require_types(token, new.types)
     ports = state.ports
     check_endpoint(new.url, ports.webhooks.loopback)
     since = await run_read(ports.log, ports.log.head)
     webhook = webhook_store.Webhook(
-        ports.new_id(), actor, new.url, frozenset[str](new.types), since
-    )
+        ports.new_id(), token.user, new.url, frozenset[str](new.types), since, token.app,
+        None if token.app is None else token.id,
+    )  # fmt: skip
     secret = new_secret()
     if not await ports.webhooks.store.subscribe(webhook, secret, MOST_WEBHOOKS):
         raise StateConflict(
             "too-many-webhooks", f"you have {MOST_WEBHOOKS} webhooks: remove one first"
         )
-    return json_response(_shown(webhook, secret), 201)
+    [shown] = await _shown(state, [webhook], secret)
+    return json_response(shown, 201)
 
 
 @router.get("", response_model=list[ShownWebhook], responses=problems(401, 403, 503))
-async def list_webhooks(reader: Reader, state: CurrentState) -> Response:
-    """One's webhooks, the oldest first."""
-    found = await state.ports.webhooks.store.webhooks_of(reader)
-    return json_response(_WEBHOOKS.dump_json(list(map(_shown, found)), exclude_none=True))
+async def list_webhooks(token: CurrentToken, state: CurrentState) -> Response:
+    """One's webhooks, also those of apps, the oldest first; an app is shown its own."""
+    shown = await _shown(state, await _webhooks_of(state, token))
+    return json_response(_WEBHOOKS.dump_json(shown, exclude_none=True))
 
 
 @router.get("/{id:digits}", response_model=ShownWebhook, responses=_PROBLEMS)
-async def get_webhook(id: Number, reader: Reader, state: CurrentState) -> Response:
+async def get_webhook(id: Number, token: CurrentToken, state: CurrentState) -> Response:
     """A webhook."""
-    return json_response(_shown(await _find_webhook(state, reader, id)))
+    [shown] = await _shown(state, [await _find_webhook(state, token, id)])
+    return json_response(shown)
 
 
 @router.patch("/{id:digits}", response_model=ShownWebhook, responses=_PROBLEMS)
 async def change_webhook(
-    id: Number, patch: WebhookPatch, actor: Actor, state: CurrentState
+    id: Number, patch: WebhookPatch, token: CurrentToken, state: CurrentState
 ) -> Response:
-    """Give a webhook another address or other types. What waits is sent to the new address."""
-    webhook = await _find_webhook(state, actor, id)
+    """Give a webhook another address or other types. What waits is sent to the new address. One
+    that has ended goes on with what happens from now on."""
+    webhook, ports = await _find_webhook(state, token, id), state.ports
+    if webhook.app != token.app:
+        raise NotAllowed("webhook-of-app", "it is an app's: change it there, or remove it")
     if patch.url is not None:
-        check_endpoint(patch.url, state.ports.webhooks.loopback)
+        check_endpoint(patch.url, ports.webhooks.loopback)
         webhook = webhook._replace(url=patch.url)
     if patch.types is not None:
         webhook = webhook._replace(types=frozenset[str](patch.types))
-    if not await state.ports.webhooks.store.resubscribe(webhook):
+    require_types(token, webhook.types)
+    if webhook.app is not None:
+        webhook = webhook._replace(token=token.id)
+    if webhook.ended_ms:
+        since = await run_read(ports.log, ports.log.head)
+        webhook = webhook._replace(since=since, ended_ms=0, reason="")
+    if not await ports.webhooks.store.resubscribe(webhook):
         raise _no_such_webhook(id)
-    return json_response(_shown(webhook))
+    [shown] = await _shown(state, [webhook])
+    return json_response(shown)
 
 
 @router.delete("/{id:digits}", status_code=204, response_class=Response, responses=_PROBLEMS)
-async def unsubscribe_webhook(id: Number, actor: Actor, state: CurrentState) -> Response:
+async def unsubscribe_webhook(id: Number, token: CurrentToken, state: CurrentState) -> Response:
     """Remove a webhook; what waits is not sent any more."""
-    webhook = await _find_webhook(state, actor, id)
-    if not await state.ports.webhooks.store.unsubscribe(actor, webhook.id):
+    webhook = await _find_webhook(state, token, id)
+    if not await state.ports.webhooks.store.unsubscribe(token.user, webhook.id):
         raise _no_such_webhook(id)
     return Response(status_code=204)
 
@@ -147,10 +181,10 @@ async def unsubscribe_webhook(id: Number, actor: Actor, state: CurrentState) -> 
     responses=PAGE_RESPONSE | problems(403, 404),
 )
 async def list_deliveries(
-    id: Number, page: UsersPage, reader: Reader, state: CurrentState
+    id: Number, page: UsersPage, token: CurrentToken, state: CurrentState
 ) -> Response:
     """What was sent to a webhook in the last seven days, and what waits, newest first."""
-    webhook = await _find_webhook(state, reader, id)
+    webhook = await _find_webhook(state, token, id)
     found = await state.ports.webhooks.store.list_deliveries(webhook.id, page.request)
     body = _DELIVERIES.dump_json(list(map(_shown_delivery, found)), exclude_none=True)
     return json_response(body, headers=page.link_header([one.number for one in found]))
@@ -163,10 +197,12 @@ async def list_deliveries(
     responses=problems(401, 403, 404, 409, 422, 503),
 )
 async def replay_delivery(
-    id: Number, number: Number, actor: Actor, state: CurrentState
+    id: Number, number: Number, token: CurrentToken, state: CurrentState
 ) -> Response:
     """Send something once more, behind all that waits, with the same `webhook-id`."""
-    webhook = await _find_webhook(state, actor, id)
+    webhook = await _find_webhook(state, token, id)
+    if webhook.ended_ms:
+        raise StateConflict("webhook-ended", "its endpoint is gone: begin it anew with PATCH first")
     store, wanted = state.ports.webhooks.store, min(int(number), (1 << 63) - 1)
     again = await store.replay(webhook.id, wanted, state.ports.clock_ms())
     if again is None:
@@ -177,8 +213,16 @@ async def replay_delivery(
     return json_response(_shown_delivery(again), 202)
 
 
-async def _find_webhook(state: ApiState, user: int, id: str) -> webhook_store.Webhook:
-    for webhook in await state.ports.webhooks.store.webhooks_of(user):
+async def _webhooks_of(state: ApiState, token: TokenClaims) -> list[webhook_store.Webhook]:
+    """Those that a token may see, once the account may use it."""
+    await require_account(state, token.user)
+    found = await state.ports.webhooks.store.webhooks_of(token.user)
+    standing = await standing_webhooks(state.ports, found)
+    return [one for one in standing if token.app in (None, one.app)]
+
+
+async def _find_webhook(state: ApiState, token: TokenClaims, id: str) -> webhook_store.Webhook:
+    for webhook in await _webhooks_of(state, token):
         if str(webhook.id) == id:
             return webhook
     raise _no_such_webhook(id)
@@ -188,16 +232,26 @@ def _no_such_webhook(id: str) -> NotFound:
     return NotFound("webhook-not-found", f"you have no webhook {id[:40]} (any more); check the id")
 
 
-def _shown(webhook: webhook_store.Webhook, secret: str | None = None) -> ShownWebhook:
-    return ShownWebhook.model_validate(
-        {
-            "id": str(webhook.id),
-            "url": webhook.url,
-            "types": sorted(webhook.types),
-            "created_at": rfc3339(time_ms(webhook.id)),
+async def _shown(
+    state: ApiState, webhooks: Sequence[webhook_store.Webhook], secret: str | None = None
+) -> list[ShownWebhook]:
+    apps = await state.ports.apps.find_apps({one.app for one in webhooks if one.app is not None})
+    shown = []
+    for one in webhooks:
+        app = apps.get(one.app) if one.app is not None else None
+        values = {
+            "id": str(one.id),
+            "url": one.url,
+            "types": sorted(one.types),
+            "created_at": rfc3339(time_ms(one.id)),
+            "app": None if app is None else WebhookApp(id=str(app.id), name=app.name),
+            "state": "ended" if one.ended_ms else "active",
+            "ended_at": rfc3339(one.ended_ms) if one.ended_ms else None,
+            "reason": one.reason or None,
             "secret": secret,
         }
-    )
+        shown.append(ShownWebhook.model_validate(values))
+    return shown
 
 
 def _shown_delivery(delivery: webhook_store.WebhookDelivery) -> ShownDelivery:

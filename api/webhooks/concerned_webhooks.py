@@ -69,7 +69,7 @@ class ConcernedWebhooks:
 
     def __init__(self, ports: Ports, webhooks: Sequence[Webhook]) -> None:
         self._ports = ports
-        self._by_user = by_user(webhooks)
+        self._by_user = by_user([one for one in webhooks if not one.ended_ms])
         self._handles: dict[str, int] = {}
 
     async def open(self) -> None:

@@ -17,7 +17,14 @@ from typing import Final
 
 from api.http.errors import EXPECTED_ERRORS
 from api.state import ApiState
+from api.webhooks.app_grants import standing_webhooks
 from api.webhooks.concerned_webhooks import CONCERNED_VIEWS, STORED_TYPES, ConcernedWebhooks
+from api.webhooks.delivery_metrics import (
+    WebhookEnding,
+    count_ended,
+    count_failed,
+    count_tried,
+)
 from api.webhooks.webhook_message import headers_of, render_message
 from api.webhooks.webhook_store import (
     ClaimedDelivery,
@@ -48,7 +55,8 @@ FIRST_DELAY_MS: Final = 1_000
 LONGEST_DELAY_MS: Final = 3_600_000
 KEPT_MS: Final = 7 * DAY_MS
 """How long it is shown what became of a delivery."""
-_SWEEP_SECONDS: Final = 3600.0
+_SWEEP_SECONDS: Final = 60.0
+_GONE: Final = 410
 _VIEW_WAIT_SECONDS: Final = 2.0
 
 _logger = logging.getLogger(__name__)
@@ -161,18 +169,28 @@ class WebhookDispatcher:
             held = await self._store.extend_claim(webhook, before, until_ms)
 
     async def _send(self, claimed: ClaimedDelivery) -> None:
-        delivery = claimed.delivery
+        delivery, webhook = claimed.delivery, claimed.webhook
+        if not await standing_webhooks(self._ports, [webhook]):
+            return
         reached = await self._ports.wait_for(CONCERNED_VIEWS, delivery.position, _VIEW_WAIT_SECONDS)
         if not reached:  # another process saw it first; here it is seen in a moment
             await self._settle(delivery, self._ports.clock_ms() + FIRST_DELAY_MS)
             return
-        body = await render_message(self._state, claimed.webhook.user, delivery)
+        body = await render_message(self._state, webhook.user, delivery)
         if body is None:
             await self._settle(replace(delivery, state=DeliveryState.SKIPPED), 0)
+            count_tried(DeliveryState.SKIPPED)
             return
         tried = await self._try(claimed, body)
+        if tried.status == _GONE:
+            gone = replace(tried, state=DeliveryState.FAILED)
+            if failed := await self._store.end_webhook(webhook, gone, tried.tried_ms):
+                count_failed(failed)
+                count_ended(WebhookEnding.GONE)
+                return
         delay = retry_delay_ms(tried.attempts) if tried.state == DeliveryState.PENDING else 0
         await self._settle(tried, tried.tried_ms + delay if delay else 0)
+        count_tried(tried.state)
 
     async def _try(self, claimed: ClaimedDelivery, body: bytes) -> WebhookDelivery:
         now = self._ports.clock_ms()
@@ -193,8 +211,8 @@ class WebhookDispatcher:
         return replace(tried, status=status, problem=f"it answered {status}")
 
     async def _settle(self, tried: WebhookDelivery, next_ms: int) -> None:
-        give_up_before_ms = self._ports.clock_ms() - DAY_MS
-        await self._store.settle(tried, next_ms, give_up_before_ms if tried.problem else 0)
+        give_up_before_ms = self._ports.clock_ms() - DAY_MS if tried.problem else 0
+        count_failed(await self._store.settle(tried, next_ms, give_up_before_ms))
 
     async def _fill_for_ever(self) -> None:
         while True:
@@ -224,6 +242,7 @@ class WebhookDispatcher:
     async def _sweep_for_ever(self) -> None:
         while True:
             await self._store.forget_deliveries(self._ports.clock_ms() - KEPT_MS)
+            await standing_webhooks(self._ports, (await self._store.all_webhooks()).webhooks)
             await asyncio.sleep(_SWEEP_SECONDS)
 
     async def _go_on(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -31,11 +31,11 @@ class DeliveryState(StrEnum):
     SKIPPED = "skipped"
     """Nothing was sent: what it is about was deleted, or is hidden from the user by now."""
     FAILED = "failed"
-    """The endpoint did not take it for a day."""
+    """The endpoint did not take it for a day, or is gone."""
 
 
 class Webhook(NamedTuple):
-    """An address that a user subscribed to types of events."""
+    """An address that a user, or an app of a user's, subscribed to types of events."""
 
     id: int
     user: int
@@ -43,6 +43,14 @@ class Webhook(NamedTuple):
     types: frozenset[str]
     since: int
     """The position of the log behind which it hears of events."""
+    app: int | None = None
+    """The app that it is of; None for one of the user's own."""
+    token: int | None = None
+    """The id of the app's token that made it or changed it last, and with which it ends."""
+    ended_ms: int = 0
+    """When its endpoint said that it is gone (Unix ms); 0 for never."""
+    reason: str = ""
+    """Why it has ended."""
 
 
 class NewDelivery(NamedTuple):
@@ -109,6 +117,13 @@ class SubscribedWebhooks(NamedTuple):
     webhooks: Sequence[Webhook]
 
 
+class WaitingDeliveries(NamedTuple):
+    """How many deliveries wait, of all webhooks, and since when the oldest does (Unix ms)."""
+
+    number: int
+    oldest_ms: int | None
+
+
 class WebhookStore(Protocol):
     """Webhooks and their queue. Every method may raise `WebhooksUnavailable`; a change is durable
     on return. Users see their own webhooks alone: those of others are as if they weren't there."""
@@ -122,13 +137,22 @@ class WebhookStore(Protocol):
         ...
 
     async def resubscribe(self, webhook: Webhook) -> bool:
-        """Give a webhook of its user's another address and other types. What waits is sent to the
-        new address, at once. False where it isn't there."""
+        """Give a webhook of its user's another address, other types and another token of its app.
+        What waits is sent to the new address, at once; one that had ended goes on behind the
+        position `since`, which others keep. False where it isn't there."""
         ...
 
-    async def unsubscribe(self, user: int, webhook: int | None = None) -> bool:
-        """Remove a webhook of a user's, or all of them, with their deliveries; False where there
-        was none."""
+    async def unsubscribe(
+        self, user: int, webhook: int | None = None, token: int | None = None
+    ) -> bool:
+        """Remove a webhook of a user's, or all of them, with their deliveries; with `token` only
+        what ends with that one. False where there was none."""
+        ...
+
+    async def end_webhook(self, webhook: Webhook, tried: WebhookDelivery, now_ms: int) -> int:
+        """The endpoint is gone, as `tried` says, which has failed with all that waits; nothing is
+        sent there any more. How many have failed; 0, and nothing is changed, where the delivery is
+        not pending, or the webhook is gone or has another address by now."""
         ...
 
     async def all_webhooks(self) -> SubscribedWebhooks:
@@ -168,11 +192,11 @@ class WebhookStore(Protocol):
         """Have a claim last longer; False where it is not this one any more."""
         ...
 
-    async def settle(self, tried: WebhookDelivery, next_ms: int, give_up_before_ms: int) -> None:
+    async def settle(self, tried: WebhookDelivery, next_ms: int, give_up_before_ms: int) -> int:
         """Record what a try came to, and let the webhook be claimed again from `next_ms` on.
 
-        Where it is still pending, all that was queued before `give_up_before_ms` has failed.
-        Nothing where the delivery is not pending or its webhook is gone.
+        Where it is still pending, all that was queued before `give_up_before_ms` has failed;
+        returns how many. Nothing where the delivery is not pending or its webhook is gone.
         """
         ...
 
@@ -188,6 +212,10 @@ class WebhookStore(Protocol):
 
     async def forget_deliveries(self, before_ms: int) -> None:
         """Remove what was done before."""
+        ...
+
+    async def waiting_deliveries(self) -> WaitingDeliveries:
+        """Those of all webhooks."""
         ...
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from api.webhooks.webhook_store import (
     FollowedPosition,
     NewDelivery,
     SubscribedWebhooks,
+    WaitingDeliveries,
     Webhook,
     WebhookDelivery,
     WebhooksUnavailable,
@@ -38,6 +39,7 @@ _INDEXES: Final = (
     ("webhook_deliveries", ("webhook", "_id")),
     ("webhook_deliveries", ("webhook", "state", "_id")),
     ("webhook_deliveries", ("queued_ms",)),
+    ("webhook_deliveries", ("state", "queued_ms")),
 )
 
 
@@ -76,15 +78,25 @@ class MongoWebhooks:
     async def resubscribe(self, webhook: Webhook) -> bool:
         def update(session: ClientSession) -> bool:
             self._raise_generation(session)
-            values = {"url": webhook.url, "types": sorted(webhook.types), "next": 0}
             query = {"_id": webhook.id, "user": webhook.user}
-            done = self._webhooks.update_one(query, {"$set": values}, session=session)
-            return bool(done.matched_count)
+            found = self._webhooks.find_one(query, session=session)
+            if found is None:
+                return False
+            values = {
+                "url": webhook.url, "types": sorted(webhook.types), "token": webhook.token,
+                "next": 0, "ended_ms": 0, "reason": "",
+                "since": webhook.since if found.get("ended_ms") else found["since"],
+            }  # fmt: skip
+            self._webhooks.update_one(query, {"$set": values}, session=session)
+            return True
 
         return await self._threads.transact(update)
 
-    async def unsubscribe(self, user: int, webhook: int | None = None) -> bool:
-        query = {"user": user} if webhook is None else {"user": user, "_id": webhook}
+    async def unsubscribe(
+        self, user: int, webhook: int | None = None, token: int | None = None
+    ) -> bool:
+        named = {"user": user, "_id": webhook, "token": token}
+        query = {name: value for name, value in named.items() if value is not None}
 
         def delete(session: ClientSession) -> bool:
             ids = self._webhooks.distinct("_id", query, session=session)
@@ -95,6 +107,20 @@ class MongoWebhooks:
             return bool(ids)
 
         return await self._threads.transact(delete)
+
+    async def end_webhook(self, webhook: Webhook, tried: WebhookDelivery, now_ms: int) -> int:
+        query = {"_id": webhook.id, "url": webhook.url}
+        ending = {"ended_ms": now_ms, "reason": tried.problem, "claimed": 0}
+
+        def end(session: ClientSession) -> int:
+            there = self._webhooks.find_one(query, session=session)
+            if there is None or not self._record(tried, session):
+                return 0
+            self._raise_generation(session)
+            self._webhooks.update_one(query, {"$set": ending}, session=session)
+            return 1 + self._fail_waiting({"webhook": webhook.id}, session)
+
+        return await self._threads.transact(end)
 
     async def all_webhooks(self) -> SubscribedWebhooks:
         def find() -> SubscribedWebhooks:
@@ -141,7 +167,8 @@ class MongoWebhooks:
         return await self._threads.transact(insert)
 
     async def claim_due(self, now_ms: int, until_ms: int, limit: int) -> Sequence[ClaimedDelivery]:
-        due = {"waiting": True, "next": {"$lte": now_ms}, "claimed": {"$lte": now_ms}}
+        reached = {"$lte": now_ms}
+        due = {"waiting": True, "next": reached, "claimed": reached, "ended_ms": {"$in": (0, None)}}
 
         def claim(session: ClientSession) -> list[ClaimedDelivery]:
             claimed = []
@@ -167,29 +194,17 @@ class MongoWebhooks:
         done = await self._threads.run(lambda: self._webhooks.update_one(query, values))
         return bool(done.matched_count)
 
-    async def settle(self, tried: WebhookDelivery, next_ms: int, give_up_before_ms: int) -> None:
-        outcome = {
-            "state": str(tried.state), "attempts": tried.attempts, "tried_ms": tried.tried_ms,
-            "status": tried.status, "problem": tried.problem,
-        }  # fmt: skip
+    async def settle(self, tried: WebhookDelivery, next_ms: int, give_up_before_ms: int) -> int:
+        values = {"$set": {"next": next_ms, "claimed": 0}}
+        old = {"webhook": tried.webhook, "queued_ms": {"$lt": give_up_before_ms}}
 
-        def update(session: ClientSession) -> None:
-            query = {"_id": tried.number, **_PENDING}
-            done = self._deliveries.update_one(query, {"$set": outcome}, session=session)
-            if not done.matched_count:
-                return
-            if tried.state == DeliveryState.PENDING:
-                old = {
-                    "webhook": tried.webhook,
-                    **_PENDING,
-                    "queued_ms": {"$lt": give_up_before_ms},
-                }
-                failed = {"$set": {"state": str(DeliveryState.FAILED)}}
-                self._deliveries.update_many(old, failed, session=session)
-            values = {"next": next_ms, "claimed": 0}
-            self._webhooks.update_one({"_id": tried.webhook}, {"$set": values}, session=session)
+        def update(session: ClientSession) -> int:
+            if not self._record(tried, session):
+                return 0
+            self._webhooks.update_one({"_id": tried.webhook}, values, session=session)
+            return self._fail_waiting(old, session) if tried.state == DeliveryState.PENDING else 0
 
-        await self._threads.transact(update)
+        return await self._threads.transact(update)
 
     async def list_deliveries(
         self, webhook: int, request: PageRequest
@@ -226,6 +241,14 @@ class MongoWebhooks:
         old = {"queued_ms": {"$lt": before_ms}, "state": {"$ne": _PENDING["state"]}}
         await self._threads.run(lambda: self._deliveries.delete_many(old))
 
+    async def waiting_deliveries(self) -> WaitingDeliveries:
+        def find() -> WaitingDeliveries:
+            count = self._deliveries.count_documents(_PENDING)
+            oldest = self._deliveries.find_one(_PENDING, sort=[("queued_ms", ASCENDING)])
+            return WaitingDeliveries(count, oldest["queued_ms"] if oldest is not None else None)
+
+        return await self._threads.run(find)
+
     def close(self) -> None:
         """Refuse further calls. The connection stays open: its opener closes it."""
         self._threads.close()
@@ -244,6 +267,21 @@ class MongoWebhooks:
                 {"_id": {"$in": ids}}, {"$set": {"waiting": True}}, session=session
             )
         return numbered
+
+    def _record(self, tried: WebhookDelivery, session: ClientSession) -> bool:
+        """What a try came to; False where the delivery is not pending any more."""
+        outcome = {
+            "state": str(tried.state), "attempts": tried.attempts, "tried_ms": tried.tried_ms,
+            "status": tried.status, "problem": tried.problem,
+        }  # fmt: skip
+        query = {"_id": tried.number, **_PENDING}
+        done = self._deliveries.update_one(query, {"$set": outcome}, session=session)
+        return bool(done.matched_count)
+
+    def _fail_waiting(self, query: dict[str, Any], session: ClientSession) -> int:
+        failed = {"$set": {"state": str(DeliveryState.FAILED)}}
+        done = self._deliveries.update_many({**query, **_PENDING}, failed, session=session)
+        return done.modified_count
 
     def _find_webhooks(self, query: dict[str, Any]) -> list[Webhook]:
         return list(map(_webhook_of, self._webhooks.find(query, sort=[("_id", ASCENDING)])))
@@ -265,9 +303,8 @@ class MongoWebhooks:
 
 
 def _webhook_of(found: dict[str, Any]) -> Webhook:
-    return Webhook(
-        found["_id"], found["user"], found["url"], frozenset(found["types"]), found["since"]
-    )
+    values = {name: found[name] for name in Webhook._fields if name in found}
+    return Webhook(**{**values, "types": frozenset(found["types"])})
 
 
 def _document_of(delivery: WebhookDelivery) -> dict[str, Any]:

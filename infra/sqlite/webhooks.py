@@ -14,6 +14,7 @@ from api.webhooks.webhook_store import (
     FollowedPosition,
     NewDelivery,
     SubscribedWebhooks,
+    WaitingDeliveries,
     Webhook,
     WebhookDelivery,
     WebhooksUnavailable,
@@ -57,9 +58,16 @@ _TABLES: Final = (
     """,
     "INSERT INTO followed VALUES ('', 0, 0)",
 )
-WEBHOOKS_SCHEMA: Final = FileSchema((sql_step(_TABLES),))
+_APPS_AND_ENDINGS: Final = (
+    "ALTER TABLE webhooks ADD COLUMN app INTEGER",
+    "ALTER TABLE webhooks ADD COLUMN token INTEGER",
+    "ALTER TABLE webhooks ADD COLUMN ended INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE webhooks ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX deliveries_by_wait ON deliveries (queued_ms) WHERE state = 'pending'",
+)
+WEBHOOKS_SCHEMA: Final = FileSchema((sql_step(_TABLES), sql_step(_APPS_AND_ENDINGS)))
 
-_WEBHOOK: Final = "id, user, url, types, since"
+_WEBHOOK: Final = "id, user, url, types, since, app, token, ended, reason"
 _QUEUED: Final = "webhook, type, position, event, ordinal, actor, post, queued_ms"
 _DELIVERY: Final = f"number, {_QUEUED}, state, attempts, tried_ms, status, problem"
 _PENDING: Final = "state = 'pending'"
@@ -80,10 +88,10 @@ class SqliteWebhooks:
             [(count,)] = self._select("count(*) FROM webhooks WHERE user = ?", webhook.user)
             if count >= most:
                 return False
-            id, user, url, types, since = webhook
+            id, user, url, types, *rest = webhook
             self._db.execute(
-                f"INSERT INTO webhooks ({_WEBHOOK}, secret) VALUES (?, ?, ?, ?, ?, ?)",
-                (id, user, url, _joined(types), since, secret),
+                f"INSERT INTO webhooks ({_WEBHOOK}, secret) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (id, user, url, _joined(types), *rest, secret),
             )
             self._raise_generation()
             return True
@@ -100,20 +108,28 @@ class SqliteWebhooks:
     async def resubscribe(self, webhook: Webhook) -> bool:
         def update() -> bool:
             changed = self._db.execute(
-                "UPDATE webhooks SET url = ?, types = ?, next = 0 WHERE id = ? AND user = ?",
-                (webhook.url, _joined(webhook.types), webhook.id, webhook.user),
-            ).rowcount
+                "UPDATE webhooks SET url = ?, types = ?, token = ?, next = 0,"
+                " since = iif(ended, ?, since), ended = 0, reason = '' WHERE id = ? AND user = ?",
+                (
+                    webhook.url, _joined(webhook.types), webhook.token, webhook.since, webhook.id,
+                    webhook.user,
+                ),
+            ).rowcount  # fmt: skip
             if changed:
                 self._raise_generation()
             return bool(changed)
 
         return await self._connection.transact(update)
 
-    async def unsubscribe(self, user: int, webhook: int | None = None) -> bool:
+    async def unsubscribe(
+        self, user: int, webhook: int | None = None, token: int | None = None
+    ) -> bool:
         def delete() -> bool:
             rows = self._select(
-                "id FROM webhooks WHERE user = ?1 AND id = coalesce(?2, id)", user, webhook
-            )
+                "id FROM webhooks WHERE user = ?1 AND id = coalesce(?2, id)"
+                " AND (?3 IS NULL OR token = ?3)",
+                user, webhook, token,
+            )  # fmt: skip
             self._db.executemany("DELETE FROM deliveries WHERE webhook = ?", rows)
             self._db.executemany("DELETE FROM webhooks WHERE id = ?", rows)
             if rows:
@@ -121,6 +137,23 @@ class SqliteWebhooks:
             return bool(rows)
 
         return await self._connection.transact(delete)
+
+    async def end_webhook(self, webhook: Webhook, tried: WebhookDelivery, now_ms: int) -> int:
+        def end() -> int:
+            there = self._select(
+                "1 FROM webhooks WHERE id = ? AND url = ?", webhook.id, webhook.url
+            )
+            if not there or not self._record(tried):
+                return 0
+            others = self._fail_waiting(webhook.id)
+            self._db.execute(
+                "UPDATE webhooks SET ended = ?, reason = ?, claimed = 0 WHERE id = ?",
+                (now_ms, tried.problem, webhook.id),
+            )
+            self._raise_generation()
+            return 1 + others
+
+        return await self._connection.transact(end)
 
     async def all_webhooks(self) -> SubscribedWebhooks:
         def select() -> SubscribedWebhooks:
@@ -172,8 +205,8 @@ class SqliteWebhooks:
 
     async def claim_due(self, now_ms: int, until_ms: int, limit: int) -> Sequence[ClaimedDelivery]:
         due = (
-            "webhooks WHERE next <= ?1 AND claimed <= ?1 AND EXISTS (SELECT 1 FROM deliveries"
-            f" WHERE webhook = webhooks.id AND {_PENDING}) LIMIT ?2"
+            "webhooks WHERE next <= ?1 AND claimed <= ?1 AND NOT ended AND EXISTS"
+            f" (SELECT 1 FROM deliveries WHERE webhook = webhooks.id AND {_PENDING}) LIMIT ?2"
         )
 
         def claim() -> list[ClaimedDelivery]:
@@ -205,29 +238,17 @@ class SqliteWebhooks:
 
         return await self._connection.transact(update)
 
-    async def settle(self, tried: WebhookDelivery, next_ms: int, give_up_before_ms: int) -> None:
-        def update() -> None:
-            changed = self._db.execute(
-                "UPDATE deliveries SET state = ?, attempts = ?, tried_ms = ?, status = ?,"
-                f" problem = ? WHERE number = ? AND {_PENDING}",
-                (
-                    tried.state, tried.attempts, tried.tried_ms, tried.status, tried.problem,
-                    tried.number,
-                ),
-            ).rowcount  # fmt: skip
-            if not changed:
-                return
-            if tried.state == DeliveryState.PENDING:
-                self._db.execute(
-                    "UPDATE deliveries SET state = 'failed'"
-                    f" WHERE webhook = ? AND {_PENDING} AND queued_ms < ?",
-                    (tried.webhook, give_up_before_ms),
-                )
+    async def settle(self, tried: WebhookDelivery, next_ms: int, give_up_before_ms: int) -> int:
+        def update() -> int:
+            if not self._record(tried):
+                return 0
             self._db.execute(
                 "UPDATE webhooks SET next = ?, claimed = 0 WHERE id = ?", (next_ms, tried.webhook)
             )
+            pending = tried.state == DeliveryState.PENDING
+            return self._fail_waiting(tried.webhook, give_up_before_ms) if pending else 0
 
-        await self._connection.transact(update)
+        return await self._connection.transact(update)
 
     async def list_deliveries(
         self, webhook: int, request: PageRequest
@@ -264,8 +285,32 @@ class SqliteWebhooks:
 
         await self._connection.transact(delete)
 
+    async def waiting_deliveries(self) -> WaitingDeliveries:
+        def select() -> WaitingDeliveries:
+            [row] = self._select(f"count(*), min(queued_ms) FROM deliveries WHERE {_PENDING}")
+            return WaitingDeliveries(*row)
+
+        return await self._connection.run(select)
+
     def close(self) -> None:
         self._connection.close()
+
+    def _record(self, tried: WebhookDelivery) -> bool:
+        """What a try came to; False where the delivery is not pending any more."""
+        columns = ("state", "attempts", "tried_ms", "status", "problem", "number")
+        changed = self._db.execute(
+            "UPDATE deliveries SET state = ?, attempts = ?, tried_ms = ?, status = ?,"
+            f" problem = ? WHERE number = ? AND {_PENDING}",
+            [getattr(tried, column) for column in columns],
+        )
+        return changed.rowcount > 0
+
+    def _fail_waiting(self, webhook: int, before_ms: int | None = None) -> int:
+        return self._db.execute(
+            f"UPDATE deliveries SET state = 'failed' WHERE webhook = ?1 AND {_PENDING}"
+            " AND (?2 IS NULL OR queued_ms < ?2)",
+            (webhook, before_ms),
+        ).rowcount
 
     def _raise_generation(self) -> None:
         self._db.execute("UPDATE followed SET generation = generation + 1")
@@ -279,8 +324,8 @@ def _joined(types: frozenset[str]) -> str:
 
 
 def _webhook_of(row: Sequence[Any]) -> Webhook:
-    id, user, url, types, since = row
-    return Webhook(id, user, url, frozenset(types.split()), since)
+    id, user, url, types, *rest = row
+    return Webhook(id, user, url, frozenset(types.split()), *rest)
 
 
 def _delivery_of(row: Sequence[Any]) -> WebhookDelivery:

@@ -11,12 +11,15 @@ from api.webhooks.webhook_store import (
     DeliveryState,
     FollowedPosition,
     NewDelivery,
+    WaitingDeliveries,
     Webhook,
     WebhookDelivery,
     WebhookStore,
     WebhooksUnavailable,
 )
-from infra.sqlite.webhooks import SqliteWebhooks
+from infra.sqlite.locked_connection import ERASING_PRAGMAS
+from infra.sqlite.migrations import FileSchema
+from infra.sqlite.webhooks import WEBHOOKS_SCHEMA, SqliteWebhooks
 from projections.pages import PageRequest
 
 ADA, BOB = 7, 8
@@ -163,6 +166,59 @@ async def test_a_delivery_that_is_done_lets_the_next_one_go(store: WebhookStore)
     assert await listed(store) == []
 
 
+async def test_webhooks_of_apps_go_with_their_token(store: WebhookStore) -> None:
+    of_app = webhook(2)._replace(app=70, token=700)
+    assert await store.subscribe(webhook(1), "s", 5)
+    assert await store.subscribe(of_app, "s", 5)
+    assert await store.webhooks_of(ADA) == [webhook(1), of_app]
+    changed = of_app._replace(token=701)
+    assert await store.resubscribe(changed)
+    assert not await store.unsubscribe(ADA, 2, 700)
+    assert (await store.all_webhooks()).webhooks == [webhook(1), changed]
+    assert await store.unsubscribe(ADA, 2, 701)
+    assert await store.webhooks_of(ADA) == [webhook(1)]
+
+
+async def test_an_endpoint_that_is_gone_ends_its_webhook_until_it_begins_anew(
+    store: WebhookStore,
+) -> None:
+    await store.subscribe(webhook(), "s", 5)
+    await store.subscribe(webhook(2, BOB), "s", 5)
+    await fill(store, 12, 13, 14)
+    await fill(store, 15, webhook=2)
+    [head, other] = sorted(await due(store), key=lambda one: one.number)
+    gone = replace(head, state=DeliveryState.FAILED, attempts=1, status=410, problem="it is gone")
+    # What was tried is another address than it has by now.
+    assert not await store.end_webhook(webhook(url="https://b.org/"), gone, NOW + 5)
+    generation = (await store.all_webhooks()).generation
+    assert await store.end_webhook(webhook(), gone, NOW + 5) == 3
+    assert await store.end_webhook(webhook(), gone, NOW + 6) == 0
+    ended = webhook()._replace(ended_ms=NOW + 5, reason="it is gone")
+    assert (await store.all_webhooks()).webhooks == [ended, webhook(2, BOB)]
+    assert not await store.enqueue([news(16)], 15, 16, generation, NOW)
+    assert {state for _, state in await listed(store)} == {DeliveryState.FAILED}
+    assert (await store.list_deliveries(1, PageRequest()))[-1] == gone
+    assert await store.replay(1, head.number, NOW) is not None
+    assert [one.webhook for one in await due(store, LATER)] == [2]
+    assert other.webhook == 2
+    assert await store.resubscribe(webhook(since=40))
+    assert await store.webhooks_of(ADA) == [webhook(since=40)]
+    assert await store.resubscribe(webhook(since=90))
+    assert await store.webhooks_of(ADA) == [webhook(since=40)]
+    assert {one.position for one in await due(store, LATER)} == {12, 15}
+
+
+async def test_it_is_known_how_many_deliveries_wait_and_since_when(store: WebhookStore) -> None:
+    assert await store.waiting_deliveries() == WaitingDeliveries(0, None)
+    await store.subscribe(webhook(), "s", 5)
+    await fill(store, 12, 13)
+    [head] = await due(store)
+    await store.settle(replace(head, state=DeliveryState.DELIVERED), 0, 0)
+    again = await store.replay(1, head.number, LATER)
+    assert again is not None
+    assert await store.waiting_deliveries() == WaitingDeliveries(2, NOW)
+
+
 async def test_a_failed_try_is_repeated_before_the_next_delivery_and_given_up_in_the_end(
     store: WebhookStore,
 ) -> None:
@@ -170,13 +226,13 @@ async def test_a_failed_try_is_repeated_before_the_next_delivery_and_given_up_in
     await fill(store, 12, 13)
     [head] = await due(store)
     tried = replace(head, attempts=1, tried_ms=NOW, status=500, problem="it answered 500")
-    await store.settle(tried, NOW + 1000, NOW - 5)
+    assert await store.settle(tried, NOW + 1000, NOW - 5) == 0
     assert await due(store, NOW + 999) == []
     assert await due(store, NOW + 1000, NOW) == [tried]
     # Another address is tried at once.
     assert await store.resubscribe(webhook(url="https://b.org/"))
     assert await due(store) == [tried]
-    await store.settle(replace(tried, attempts=2), LATER, NOW + 1)
+    assert await store.settle(replace(tried, attempts=2), LATER, NOW + 1) == 2
     assert await listed(store) == [(13, DeliveryState.FAILED), (12, DeliveryState.FAILED)]
     assert await due(store, LATER) == []
 
@@ -219,6 +275,18 @@ async def test_another_log_is_followed_from_where_its_follower_says(store: Webho
     await store.follow_from(FollowedPosition("cd" * 16, 20))
     assert await store.followed_position() == FollowedPosition("cd" * 16, 20)
     assert (await store.all_webhooks()).webhooks == [webhook(since=20)]
+
+
+async def test_a_file_of_before_apps_had_webhooks_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "webhooks.sqlite"
+    first = FileSchema(WEBHOOKS_SCHEMA.steps[:1]).open_private(path, ERASING_PRAGMAS)
+    first.execute(
+        "INSERT INTO webhooks VALUES (1, 7, 'https://a.org/', 'post.created', 10, 's', 0, 0)"
+    )
+    first.close()
+    store = SqliteWebhooks(path)
+    assert await store.webhooks_of(ADA) == [webhook()]
+    store.close()
 
 
 async def test_files_that_are_none_are_said(tmp_path: Path) -> None:

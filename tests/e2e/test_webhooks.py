@@ -2,12 +2,89 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.support.api_world import ApiWorld, register_user
+from api.oauth.app_store import AppRecord
+from tests.support.api_world import ApiWorld, SignedInUser, register_user
 
 ADDRESS = "/v1/users/me/webhooks"
 HOOK = {"url": "https://example.org/hook", "types": ["post.created"]}
+
+
+async def let_in(world: ApiWorld, user: SignedInUser, app: int, scopes: str) -> httpx.AsyncClient:
+    """An app, with a token of the user's."""
+    record = AppRecord(app, b"", f"App {app}", None, (), frozenset(scopes.split()), 0)
+    if app not in await world.ports.apps.find_apps([app]):
+        await world.ports.apps.add_app(record)
+    return world.new_client(await world.ports.tokens.issue(int(user.id), scopes.split(), app=app))
+
+
+async def test_an_app_sees_its_own_webhooks_and_the_user_sees_all_with_its_name() -> None:
+    world = ApiWorld()
+    ada = await register_user(world, "ada")
+    own = await ada.send_command("POST", ADDRESS, HOOK)
+    phone, other = [await let_in(world, ada, app, "read push") for app in (70, 80)]
+    made = (await phone.post(ADDRESS, json=HOOK)).json()
+    assert made["app"] == {"id": "70", "name": "App 70"}
+    shown = {name: value for name, value in made.items() if name != "secret"}
+    assert (await phone.get(ADDRESS)).json() == [shown]
+    assert (await (await let_in(world, ada, 70, "push")).get(ADDRESS)).json() == [shown]
+    assert (await other.get(ADDRESS)).json() == []
+    assert [one["id"] for one in await ada.get_json(ADDRESS)] == [own["id"], made["id"]]
+    for client, id in ((phone, own["id"]), (other, made["id"])):
+        for method in ("GET", "PATCH", "DELETE"):
+            answer = await client.request(method, f"{ADDRESS}/{id}", json={})
+            assert answer.status_code == 404, method
+    refused = await ada.http.patch(f"{ADDRESS}/{made['id']}", json={"types": ["post.edited"]})
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/webhook-of-app")
+    assert (await ada.http.delete(f"{ADDRESS}/{made['id']}")).status_code == 204
+
+
+async def test_an_app_hears_of_what_its_scopes_read() -> None:
+    world = ApiWorld()
+    ada = await register_user(world, "ada")
+    for scopes, types, allowed in (
+        ("read write follow", ["post.created"], False),
+        ("push", ["post.created"], False),
+        ("push read:notifications", ["post.created"], False),
+        ("push read:notifications", ["notification.like"], True),
+        ("push read:statuses", ["post.created", "notification.like"], False),
+        ("push read:statuses", ["post.created"], True),
+        ("push read", ["post.created", "notification.like"], True),
+    ):
+        client = await let_in(world, ada, 70, scopes)
+        answer = await client.post(ADDRESS, json=HOOK | {"types": types})
+        assert answer.status_code == (201 if allowed else 403), scopes
+    changed = await (await let_in(world, ada, 70, "push read:statuses")).patch(
+        f"{ADDRESS}/{answer.json()['id']}", json={}
+    )
+    assert (changed.status_code, changed.json()["type"]) == (403, "/problems/scope-missing")
+
+
+async def test_the_webhooks_of_an_app_end_with_its_token() -> None:
+    world = ApiWorld()
+    ada = await register_user(world, "ada")
+    first, second = [await let_in(world, ada, 70, "read push") for _ in range(2)]
+    for client in (first, second):
+        made = (await client.post(ADDRESS, json=HOOK)).json()
+    kept = (await second.post(ADDRESS, json=HOOK)).json()
+    third = await let_in(world, ada, 70, "read push")
+    assert (await third.patch(f"{ADDRESS}/{kept['id']}", json={})).status_code == 200
+    sessions = await ada.get_json("/v1/users/me/sessions")
+    by_last = [one["id"] for one in sessions if one.get("app") == "70"]
+    assert len(by_last) == 3
+    assert len((await world.ports.webhooks.store.all_webhooks()).webhooks) == 3
+    await world.ports.tokens.end_session(
+        (await world.ports.tokens.read_claims(second.headers["authorization"][7:].encode())).id
+    )
+    listed = [one["id"] for one in await ada.get_json(ADDRESS)]
+    assert made["id"] not in listed
+    assert kept["id"] in listed
+    assert len(listed) == 2
+    await ada.send_command("DELETE", "/v1/users/me/apps/70")
+    assert await ada.get_json(ADDRESS) == []
+    assert (await world.ports.webhooks.store.all_webhooks()).webhooks == []
 
 
 async def test_a_webhook_is_its_users_and_its_secret_is_shown_once() -> None:

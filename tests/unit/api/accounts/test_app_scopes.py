@@ -32,7 +32,10 @@ from api.accounts.app_scopes import covers_scope, covers_user_scope
         ("read", "GET", "/v1/users/me/sessions", False),
         ("write", "DELETE", "/v1/users/me/apps/7", False),
         ("write", "DELETE", "/v1/users/me/sessions/likes", False),
-        ("write", "POST", "/v1/webhooks", False),
+        ("read write follow", "POST", "/v1/users/me/webhooks", False),
+        ("push", "POST", "/v1/users/me/webhooks", True),
+        ("push", "GET", "/v1/users/me/webhooks/7/deliveries", True),
+        ("push", "GET", "/v1/users/me", False),
         ("read:accounts", "GET", "/api/v1/accounts/verify_credentials", True),
         ("profile", "GET", "/api/v1/accounts/verify_credentials", True),
         ("profile", "GET", "/oauth/userinfo", True),
@@ -58,7 +61,7 @@ from api.accounts.app_scopes import covers_scope, covers_user_scope
 def test_a_scope_allows_what_it_names_and_no_more(
     scope: str, method: str, path: str, allowed: bool
 ) -> None:
-    assert covers_user_scope({scope}, method, path) is allowed
+    assert covers_user_scope(set(scope.split()), method, path) is allowed
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from api.webhooks.dispatcher import DAY_MS, WebhookDispatcher
 from api.webhooks.webhook_store import FollowedPosition
@@ -16,6 +17,17 @@ EVERYTHING = [
     "post.created", "post.edited", "post.deleted", "post.retweeted", "notification.mention",
     "notification.like", "notification.retweet", "notification.follow",
 ]  # fmt: skip
+
+
+def counted_as(outcome: str) -> float:
+    """Tries of deliveries that this process counted."""
+    labels = {"outcome": outcome}
+    return REGISTRY.get_sample_value("starling_webhook_deliveries_total", labels) or 0.0
+
+
+def counted(reason: str) -> float:
+    """Webhooks that ended, as this process counted them."""
+    return REGISTRY.get_sample_value("starling_webhooks_ended_total", {"reason": reason}) or 0.0
 
 
 class WebhookWorld(ApiWorld):
@@ -201,6 +213,72 @@ async def test_after_a_day_without_success_a_delivery_has_failed_and_can_be_repl
     texts = [data["post"]["text"] for _, data in await world.dispatch()]
     assert texts == ["two", "one"]
     assert world.receiver.messages[-1].id == one["webhook_id"]
+
+
+async def test_an_endpoint_that_is_gone_ends_its_webhook_and_a_patch_begins_it_anew(
+    world: WebhookWorld,
+) -> None:
+    webhook = await world.subscribe("post.created")
+    address = f"/v1/users/me/webhooks/{webhook['id']}"
+    world.receiver.answer = lambda _: web.Response(status=410)
+    for text in ("one", "two"):
+        await world.bob.create_post(text)
+    before = counted("gone"), counted_as("failed")
+    assert await world.types() == ["post.created"]
+    assert (counted("gone"), counted_as("failed")) == (before[0] + 1, before[1] + 2)
+    shown = await world.ada.get_json(address)
+    assert (shown["state"], shown["reason"]) == ("ended", "it answered 410")
+    assert shown["ended_at"]
+    assert {state for _, state in await world.states(webhook)} == {"failed"}
+    world.receiver.answer = lambda _: web.Response()
+    await world.bob.create_post("three")
+    world.clock.sleep(3600)
+    assert await world.dispatch() == []
+    [*_, one] = await world.ada.get_json(f"{address}/deliveries")
+    replay = f"{address}/deliveries/{one['id']}/replay"
+    refused = await world.ada.http.post(replay)
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/webhook-ended")
+    anew = await world.ada.send_command("PATCH", address, {})
+    assert anew["state"] == "active"
+    assert "reason" not in anew
+    assert (await world.ada.http.post(replay)).status_code == 202
+    await world.bob.create_post("four")
+    told = await world.dispatch()
+    assert [data["post"]["text"] for _, data in told] == ["one", "four"]
+
+
+async def test_nothing_is_sent_to_an_app_whose_token_has_ended(world: WebhookWorld) -> None:
+    tokens, store = world.ports.tokens, world.ports.webhooks.store
+    token = await tokens.issue(int(world.ada.id), ["read", "push"], app=70)
+    body = {"url": world.receiver.url, "types": ["post.created"]}
+    async with world.new_client(token) as app:
+        assert (await app.post("/v1/users/me/webhooks", json=body)).status_code == 201
+    await world.bob.create_post("one")
+    assert await world.types() == ["post.created"]
+    await world.bob.create_post("two")
+    await world.project_all()
+    while await world.dispatcher.fill_queue():
+        pass
+    before = counted("revoked")
+    await world.ada.send_command("DELETE", "/v1/users/me/apps/70")
+    assert await world.dispatch() == []
+    assert (await store.all_webhooks()).webhooks == []
+    assert counted("revoked") == before + 1
+
+
+async def test_tries_are_counted_by_what_came_of_them(world: WebhookWorld) -> None:
+    await world.subscribe("post.created")
+    before = {outcome: counted_as(outcome) for outcome in ("delivered", "skipped", "retried")}
+    world.receiver.answer = lambda number: web.Response(status=500 if not number else 204)
+    await world.bob.create_post("one")
+    deleted = await world.bob.create_post("two")
+    await world.dispatch()
+    await world.bob.send_command("DELETE", f"/v1/posts/{deleted}")
+    world.clock.sleep(1)
+    await world.dispatch()
+    assert {outcome: counted_as(outcome) - count for outcome, count in before.items()} == {
+        "delivered": 1, "skipped": 1, "retried": 1,
+    }  # fmt: skip
 
 
 async def test_a_deleted_account_has_no_webhooks_any_more(world: WebhookWorld) -> None:
