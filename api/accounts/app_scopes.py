@@ -59,7 +59,7 @@ _MASTODON: Final = {
 }  # fmt: skip
 """And of the Mastodon API."""
 _READS: Final = frozenset({"GET", "HEAD"})
-_WEBHOOKS: Final = ["users", "me", "webhooks"]
+_WEBHOOKS: Final = ["v1", "webhooks"]
 _OWN_PROFILE: Final = ("/api/v1/accounts/verify_credentials", "/oauth/userinfo")
 _FIRST_UNIT: Final = 2
 """Segments of an address with an id in it, such as `posts/1`."""
@@ -92,7 +92,7 @@ def wanted_scope(method: str, path: str) -> str | None:
     if path in _OWN_PROFILE:
         return "profile"
     segments = path.strip("/").split("/")
-    if segments[1:4] == _WEBHOOKS:
+    if segments[:2] == _WEBHOOKS:
         return "push"
     if segments[0] == "api":
         about = _mastodon_part(segments[2:])

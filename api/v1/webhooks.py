@@ -1,4 +1,4 @@
-"""`/v1/users/me/webhooks`: addresses that are told what happens in one's world.
+"""`/v1/webhooks`: addresses that are told what happens in one's world.
 
 An app sees and changes the webhooks that are its own; its user sees all, and may remove all.
 """
@@ -30,7 +30,7 @@ from projections.pages import PageRequest
 MOST_WEBHOOKS: Final = 10
 """Of an account."""
 
-router = APIRouter(route_class=ApiRoute, prefix="/v1/users/me/webhooks", tags=["webhooks"])
+router = APIRouter(route_class=ApiRoute, prefix="/v1/webhooks", tags=["webhooks"])
 
 EventType = Literal[
     "post.created", "post.edited", "post.deleted", "post.retweeted", "notification.mention",

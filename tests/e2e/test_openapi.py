@@ -165,7 +165,7 @@ NO_VIEWS = (
     "/v1/stream",
     "/v1/users/me/apps",
     "/v1/users/me/sessions",
-    "/v1/users/me/webhooks",
+    "/v1/webhooks",
 )
 """Beginnings of addresses that show other things than views, or the views' own state."""
 
@@ -196,10 +196,15 @@ PATCH /v1/posts/{id}
 DELETE /v1/posts/{id}
 GET /v1/posts/{id}/comments
 POST /v1/posts/{id}/comments
+GET /v1/posts/{id}/thread
 PUT /v1/posts/{id}/like
 DELETE /v1/posts/{id}/like
 PUT /v1/posts/{id}/retweet
 DELETE /v1/posts/{id}/retweet
+PUT /v1/posts/{id}/bookmark
+DELETE /v1/posts/{id}/bookmark
+PUT /v1/posts/{id}/pin
+DELETE /v1/posts/{id}/pin
 GET /v1/posts/{id}/likes
 GET /v1/posts/{id}/retweets
 PUT /v1/users/{ref}/follow
@@ -211,6 +216,12 @@ DELETE /v1/users/{ref}/mute
 GET /v1/users/{ref}/posts
 GET /v1/users/{ref}/followers
 GET /v1/users/{ref}/following
+GET /v1/users/me/bookmarks
+GET /v1/users/me/likes
+GET /v1/users/me/blocks
+GET /v1/users/me/mutes
+GET /v1/users/me/sessions
+GET /v1/users/me/apps
 GET /v1/timelines/home
 GET /v1/timelines/public
 GET /v1/hashtags/{tag}/posts
@@ -218,13 +229,28 @@ GET /v1/trends
 GET /v1/recommendations/users
 DELETE /v1/recommendations/users/{ref}
 GET /v1/recommendations/posts
+POST /v1/media
+GET /v1/media/{id}
+POST /v1/clicks
 GET /v1/analytics/active-users
 GET /v1/analytics/retention
 GET /v1/analytics/funnel
 GET /v1/analytics/growth
 GET /v1/analytics/hashtags/{tag}
+GET /v1/analytics/posts/{id}
 POST /v1/commands
 GET /v1/events
+GET /v1/projections
+POST /v1/projections/{name}/rebuild
+POST /v1/projections/{name}/pause
+POST /v1/projections/{name}/resume
+GET /v1/stream
+GET /v1/notifications
+POST /v1/notifications/read
+GET /v1/search
+POST /v1/webhooks
+GET /v1/webhooks/{id}
+DELETE /v1/webhooks/{id}
 GET /health/live
 GET /health/ready
 GET /metrics"""

@@ -8,7 +8,7 @@ import pytest
 from api.oauth.app_store import AppRecord
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
 
-ADDRESS = "/v1/users/me/webhooks"
+ADDRESS = "/v1/webhooks"
 HOOK = {"url": "https://example.org/hook", "types": ["post.created"]}
 
 

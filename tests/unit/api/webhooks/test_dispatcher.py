@@ -49,7 +49,7 @@ class WebhookWorld(ApiWorld):
 
     async def subscribe(self, *types: str) -> dict[str, Any]:
         body = {"url": self.receiver.url, "types": types or EVERYTHING}
-        made: dict[str, Any] = await self.ada.send_command("POST", "/v1/users/me/webhooks", body)
+        made: dict[str, Any] = await self.ada.send_command("POST", "/v1/webhooks", body)
         return made
 
     async def dispatch(self) -> list[tuple[str, Any]]:
@@ -68,7 +68,7 @@ class WebhookWorld(ApiWorld):
 
     async def states(self, webhook: dict[str, Any]) -> list[tuple[str, str]]:
         """Type and state of each delivery, the oldest first."""
-        shown = await self.ada.get_json(f"/v1/users/me/webhooks/{webhook['id']}/deliveries")
+        shown = await self.ada.get_json(f"/v1/webhooks/{webhook['id']}/deliveries")
         return [(one["type"], one["state"]) for one in reversed(shown)]
 
 
@@ -121,7 +121,7 @@ async def test_an_endpoint_hears_of_its_types_alone(world: WebhookWorld) -> None
     await world.bob.send_command("PUT", f"/v1/posts/{own}/like")
     await world.bob.create_post("@ada")
     assert await world.types() == ["notification.like"]
-    address = f"/v1/users/me/webhooks/{webhook['id']}"
+    address = f"/v1/webhooks/{webhook['id']}"
     await world.ada.send_command("PATCH", address, {"types": ["notification.mention"]})
     await world.cat.send_command("PUT", f"/v1/posts/{own}/like")
     await world.bob.create_post("@ada again")
@@ -174,7 +174,7 @@ async def test_what_fails_is_tried_again_before_anything_newer_and_no_sooner(
     world.receiver.answer = lambda number: web.Response(status=500 if number < 2 else 204)
     first, second = await world.bob.create_post("one"), await world.bob.create_post("two")
     assert [data["post"]["id"] for _, data in await world.dispatch()] == [first]
-    address = f"/v1/users/me/webhooks/{webhook['id']}/deliveries"
+    address = f"/v1/webhooks/{webhook['id']}/deliveries"
     [_, shown] = await world.ada.get_json(address)
     assert (shown["state"], shown["attempts"], shown["status"], shown["problem"]) == (
         "pending", 1, 500, "it answered 500",
@@ -202,7 +202,7 @@ async def test_after_a_day_without_success_a_delivery_has_failed_and_can_be_repl
     await world.bob.create_post("two")
     assert await world.types() == ["post.created"]
     assert await world.states(webhook) == [("post.created", "failed"), ("post.created", "pending")]
-    address = f"/v1/users/me/webhooks/{webhook['id']}/deliveries"
+    address = f"/v1/webhooks/{webhook['id']}/deliveries"
     two, one = await world.ada.get_json(address)
     world.receiver.answer = lambda _: web.Response()
     refused = await world.ada.http.post(f"{address}/{two['id']}/replay")
@@ -219,7 +219,7 @@ async def test_an_endpoint_that_is_gone_ends_its_webhook_and_a_patch_begins_it_a
     world: WebhookWorld,
 ) -> None:
     webhook = await world.subscribe("post.created")
-    address = f"/v1/users/me/webhooks/{webhook['id']}"
+    address = f"/v1/webhooks/{webhook['id']}"
     world.receiver.answer = lambda _: web.Response(status=410)
     for text in ("one", "two"):
         await world.bob.create_post(text)
@@ -252,7 +252,7 @@ async def test_nothing_is_sent_to_an_app_whose_token_has_ended(world: WebhookWor
     token = await tokens.issue(int(world.ada.id), ["read", "push"], app=70)
     body = {"url": world.receiver.url, "types": ["post.created"]}
     async with world.new_client(token) as app:
-        assert (await app.post("/v1/users/me/webhooks", json=body)).status_code == 201
+        assert (await app.post("/v1/webhooks", json=body)).status_code == 201
     await world.bob.create_post("one")
     assert await world.types() == ["post.created"]
     await world.bob.create_post("two")
