@@ -61,7 +61,7 @@ def backup(folder: Path, keys: Path | None, data: Path | None) -> None:
     if settings.accounts_file.name not in made.files:
         echo_line(
             "there are no accounts in the data folder; where they are in MongoDB, back them up "
-            "with `mongodump` (docs/operations.md)"
+            "with `mongodump` (docs/streaming.md)"
         )
 
 

@@ -91,8 +91,8 @@ def capacity(file: Path | None, as_json: bool, **asked: Any) -> None:
     print_table(("what", "amount", "one of ours was measured at"), _rows(plan, measured))
     if community == Community():
         echo(
-            f"Profiles and a day's images are {_bytes(plan.notes_sum)} (10 million x 100 kB + 12 "
-            "million x 200 kB); the notes' own sum, 34 GB, is a hundredth of that."
+            f"Profiles and a day's images are {_bytes(plan.mission_sum)} (10 million x 100 kB + 12 "
+            "million x 200 kB); the mission's own sum, 34 GB, is a hundredth of that."
         )
 
 

@@ -129,7 +129,7 @@ def _file_size(file: BinaryIO) -> int | None:
     show_default=True,
     help="The same seed and time make the same world.",
 )
-@click.option("--at", metavar="TIME", help="When the world's week ends.  [default: now]")
+@click.option("--at", metavar="TIME", help="When the world's two weeks end.  [default: now]")
 def demo(seed: int, at: str | None) -> None:
     """Print the demo world of `starling serve --demo`, a line of `starling import` each.
 

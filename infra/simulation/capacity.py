@@ -2,7 +2,7 @@
 
 Arithmetic on numbers that are given or were measured, nothing more; `docs/capacity.md` explains
 each line. Rates and times are what `make bench` measured (`infra.simulation.measured_figures`),
-bytes of an event those of `docs/operations.md`.
+bytes of an event those of `docs/streaming.md`.
 """
 
 import math
@@ -101,8 +101,8 @@ class CapacityPlan:
     shards: int
     machines: int
     """For API processes and images; those of the shards and of Kafka come on top."""
-    notes_sum: float
-    """Profiles and a day's images, as the notes add them up."""
+    mission_sum: float
+    """Profiles and a day's images, as the mission adds them up."""
 
 
 def plan_capacity(community: Community, measured: "MeasuredFigures") -> CapacityPlan:
@@ -150,7 +150,7 @@ def plan_capacity(community: Community, measured: "MeasuredFigures") -> Capacity
         partitions=workers * PARTITIONS_A_WORKER,
         shards=_shards(community, views_a_day),
         machines=max(1, math.ceil((api_cores + image_cores) / (community.cores * BUSY_SHARE))),
-        notes_sum=community.users * community.profile_kb * KB
+        mission_sum=community.users * community.profile_kb * KB
         + posts * community.image_share * community.image_kb * KB,
     )
 

@@ -22,7 +22,7 @@ def test_the_missions_own_numbers_give_its_own_load() -> None:
     assert (round(plan.events), round(plan.peak_events)) == (856, 3426)
     assert (round(plan.reads), round(plan.peak_reads)) == (1157, 4630)
     assert plan.partitions == 32
-    assert plan.notes_sum == pytest.approx(3.4e12)
+    assert plan.mission_sum == pytest.approx(3.4e12)
     assert plan.images_a_day - 12e6 * 15_000 == pytest.approx(2.4e12)
 
 
@@ -51,12 +51,12 @@ def test_twice_the_people_ask_for_twice_as_much_and_never_for_fewer_machines() -
     )
 
 
-def test_the_command_prints_the_plan_and_corrects_the_sum_of_the_notes() -> None:
+def test_the_command_prints_the_plan_and_corrects_the_sum_of_the_mission() -> None:
     said = CliRunner().invoke(main, ["capacity"]).output
     assert "74,000,000" in said
     assert "3.4 TB (10 million x 100 kB" in said
     small = ["capacity", "--users", "1000", "--daily-users", "500", "--posters", "50"]
-    assert "notes" not in CliRunner().invoke(main, small).output
+    assert "mission" not in CliRunner().invoke(main, small).output
     told = json.loads(CliRunner().invoke(main, [*small, "--json"]).output)
     assert told["asked"]["posters"] == 50
     assert told["plan"]["partitions"] == 32
