@@ -21,12 +21,10 @@ from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag
 from commands.like import Like, Unlike
 from commands.lists import AddListMember, ChangeList, CreateList, DeleteList, RemoveListMember
-from commands.moderation import RemovePost, SuspendAccount, UnsuspendAccount
 from commands.notifications import DismissNotifications, ReadNotifications
 from commands.pin import Pin, Unpin
 from commands.post import Comment, CreatePost, DeletePost, EditPost
 from commands.references import ReferenceResolver
-from commands.registry import DECIDERS_BY_NAME
 from commands.request import CommandRequest
 from commands.retweet import Retweet, Unretweet
 from commands.user import ChangeProfile, DeleteAccount, Register
@@ -138,26 +136,16 @@ class _ListMemberData(_StrictStruct):
     user: Reference
 
 
-class _RemovalData(_StrictStruct):
-    post: Reference
-    reason: str
-
-
-class _SuspensionData(_StrictStruct):
-    user: Reference
-    reason: str
-
-
 def parse_import_line(line: bytes) -> ImportLine:
     """A line, its data not yet decoded. Raises `InvalidInput`, naming the field that is wrong."""
     try:
         parsed = _line_decoder.decode(line.removeprefix(BYTE_ORDER_MARK))
     except UNREADABLE_JSON as error:
         raise InvalidInput("line-invalid", f"not a line of a command: {error}") from None
-    if parsed.command not in DECIDERS_BY_NAME:
+    if parsed.command not in _BUILDERS:
         raise InvalidInput(
             "command-unknown",
-            f"no command {parsed.command!r}; there are {', '.join(DECIDERS_BY_NAME)}",
+            f"no command {parsed.command!r}; there are {', '.join(_BUILDERS)}",
         )
     return parsed
 
@@ -279,16 +267,6 @@ def _for_user(command: Callable[[int], Command]) -> tuple[type[Any], BuildComman
     return _UserTargetData, lambda data, references: command(references.user_id(str(data.user)))
 
 
-def _build_removal(data: _RemovalData, references: ReferenceResolver) -> Command:
-    return RemovePost(references.post_id(str(data.post)), data.reason)
-
-
-def _for_moderated(command: Callable[[int, str], Command]) -> tuple[type[Any], BuildCommand]:
-    return _SuspensionData, lambda data, references: command(
-        references.user_id(str(data.user)), data.reason
-    )
-
-
 _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "register": (_RegistrationData, _build_registration),
     "change_profile": (ChangeProfile, _use_as_command),
@@ -315,9 +293,6 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "unpin": _for_post(Unpin),
     "follow_hashtag": (FollowHashtag, _use_as_command),
     "unfollow_hashtag": (UnfollowHashtag, _use_as_command),
-    "remove_post": (_RemovalData, _build_removal),
-    "suspend_account": _for_moderated(SuspendAccount),
-    "unsuspend_account": _for_moderated(UnsuspendAccount),
     "read_notifications": (ReadNotifications, _use_as_command),
     "dismiss_notifications": (DismissNotifications, _use_as_command),
     "create_list": (CreateList, _use_as_command),
@@ -326,7 +301,11 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "add_list_member": _for_member(AddListMember),
     "remove_list_member": _for_member(RemoveListMember),
 }
-"""Command name -> (the shape of `data`, how it becomes the command)."""
+"""Command name -> (the shape of `data`, how it becomes the command).
+
+Moderation is not among them: a line says in whose name it is, and no line can say that this user is
+an operator.
+"""
 
 _line_decoder = msgspec.json.Decoder(ImportLine)
 _data_decoders = {

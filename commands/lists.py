@@ -89,9 +89,7 @@ LIST_STATE = Aggregate(ListState(), _evolve)
 
 
 def _checked_title(written: str) -> str:
-    title = written.strip()
-    if len(title) <= 4 * MAX_TITLE_LENGTH:
-        title = text.normalise_text(title).strip()
+    title = text.normalise_bounded(written, MAX_TITLE_LENGTH)
     if text.is_invisible(title):
         raise InvalidInput(
             "title-empty",

@@ -184,15 +184,15 @@ def require_upload(id: str, context: CommandContext) -> Medium:
 
 
 def user_not_found(user: int) -> NotFound:
-    """The error for a user without an account (any more)."""
+    """The refusal of a user without an account (any more)."""
     return NotFound("user-not-found", f"there is no user {user} (any more); check the id")
 
 
 def account_suspended(reason: str) -> NotAllowed:
-    """The error of what a suspended account asks for."""
+    """The refusal of what a suspended account asks for."""
     return NotAllowed("account-suspended", f"this account is suspended: {reason}")
 
 
-def post_not_found(post: int) -> NotFound:
-    """The error for a post that doesn't exist or was deleted."""
+def post_not_found(post: int | str) -> NotFound:
+    """The refusal of a post that doesn't exist, was deleted, or is hidden from its reader."""
     return NotFound("post-not-found", f"there is no post {post} (any more); check the id")

@@ -119,6 +119,14 @@ def normalise_text(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def normalise_bounded(text: str, most: int) -> str:
+    """In NFC and without white space around it, if it can have `most` characters then; a longer one
+    keeps its characters. Four characters become one at most.
+    """
+    text = text.strip()
+    return normalise_text(text).strip() if len(text) <= 4 * most else text
+
+
 def text_length(text: str) -> int:
     """How many characters the text counts after NFC: grapheme clusters, and 23 for each link.
 

@@ -108,17 +108,8 @@ def fold_handle(handle: str) -> str:
     return folded
 
 
-def _normalise_bounded(written: str, most: int) -> str:
-    """In NFC, without white space around, if it can have `most` characters then; else as it is.
-
-    Four characters become one at most.
-    """
-    written = written.strip()
-    return text.normalise_text(written).strip() if len(written) <= 4 * most else written
-
-
 def _checked_name(name: str) -> str:
-    name = _normalise_bounded(name, MAX_NAME_LENGTH)
+    name = text.normalise_bounded(name, MAX_NAME_LENGTH)
     if text.is_invisible(name):
         raise InvalidInput(
             "name-empty", "nothing in the name can be seen; give one of 1 to 50 characters"
@@ -137,7 +128,7 @@ def _checked_name(name: str) -> str:
 
 
 def _checked_bio(bio: str) -> str:
-    bio = _normalise_bounded(bio, MAX_BIO_LENGTH)
+    bio = text.normalise_bounded(bio, MAX_BIO_LENGTH)
     if len(bio) > MAX_BIO_LENGTH:
         raise InvalidInput(
             "bio-too-long", f"the bio has {len(bio)} characters; shorten it to {MAX_BIO_LENGTH}"

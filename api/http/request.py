@@ -12,12 +12,12 @@ from api.http.errors import RETRY_AFTER, RequestRefused, problems, token_missing
 from api.http.tokens import Actor, Viewer, require_account, require_scope, token_claims
 from api.state import ApiState, CurrentState
 from api.views.posts import PageEntry, SinglePost
-from api.views.users import no_such_user
 from commands import idempotency
 from commands.decider import Command
-from commands.errors import InvalidInput, NotAllowed, NotFound
+from commands.errors import InvalidInput, NotAllowed
 from commands.filter_parser import checked_time
 from commands.request import CommandOutcome, CommandRequest
+from commands.rules import post_not_found, user_not_found
 from events.ids.snowflake import parse_decimal
 from events.log import run_read
 
@@ -46,7 +46,7 @@ def parse_post_id(text: str) -> int:
     """The id of a post in an address. Raises `NotFound` for a text that is no id."""
     post = parse_decimal(text)
     if not post:
-        raise no_such_post(text)
+        raise post_not_found(text)
     return post
 
 
@@ -120,11 +120,6 @@ UserReference = Annotated[str, Depends(user_ref_from_path)]
 AtTime = Annotated[PastTime | None, Depends(time_from_query)]
 
 
-def no_such_post(ref: str | int) -> NotFound:
-    """The refusal of a post that does not exist, or that the reader can't see."""
-    return NotFound("post-not-found", f"there is no post {ref} (any more); check the id")
-
-
 # ---- what a reader sees ----
 
 
@@ -151,21 +146,21 @@ async def require_unblocked(state: ApiState, post: int, viewer: int) -> None:
     """
     blocked = await blocked_users(state, viewer)
     if blocked and not await state.post_views.exclude_authors([SinglePost(post)], blocked):
-        raise no_such_post(post)
+        raise post_not_found(post)
 
 
 async def _visible_user(state: CurrentState, ref: UserReference) -> int:
     """The user in the address. Raises `NotFound` where there is no account (any more)."""
     user = await state.user_views.resolve(ref)
     if not await state.post_views.is_active(user):
-        raise no_such_user(user)
+        raise user_not_found(user)
     return user
 
 
 async def _visible_post(state: CurrentState, post: PostId, viewer: Viewer) -> int:
     """The post in the address. Raises `NotFound` where the reader can't see it."""
     if not await state.post_views.post_exists(post):
-        raise no_such_post(post)
+        raise post_not_found(post)
     await require_unblocked(state, post, viewer)
     return post
 

@@ -18,7 +18,7 @@ from api.mastodon.relationships import AccountIds
 from api.mastodon.status_marks import accounts_page
 from api.mastodon.timelines import TimelineFilter, entries_page
 from api.state import ApiState, CurrentState
-from api.views.users import no_such_user
+from commands.rules import user_not_found
 from commands.user import ChangeProfile, checked_profile_change
 from projections import followers, timeline_lists
 from projections.personal_lists import list_pins
@@ -88,7 +88,7 @@ async def find_account(state: ApiState, acct: str) -> ProfileRow:
     if handle and domain in ("", domain_of(state.ports.base_url).lower()):
         row = await find_by_handle(state.ports.views.current_store("profiles"), handle)
     if row is None:
-        raise no_such_user(0)
+        raise user_not_found(0)
     return row
 
 

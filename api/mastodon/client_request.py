@@ -8,20 +8,14 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Response
 
-from api.http.request import (
-    POSITION_WAIT_SECONDS,
-    Commander,
-    json_response,
-    no_such_post,
-    require_unblocked,
-)
+from api.http.request import POSITION_WAIT_SECONDS, Commander, json_response, require_unblocked
 from api.http.tokens import Viewer
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
-from api.views.users import no_such_user
 from commands.decider import Command
 from commands.request import CommandOutcome
+from commands.rules import post_not_found, user_not_found
 from events.ids.snowflake import parse_decimal
 from projections.timeline_lists import find_retweets
 
@@ -59,7 +53,7 @@ async def _status_from_path(id: Annotated[str, Path()], state: CurrentState) -> 
     """The post of a status; the id of a retweet stands for what is retweeted."""
     status = parse_decimal(id)
     if not status:
-        raise no_such_post(id[:40])
+        raise post_not_found(id[:40])
     if status not in await state.statuses.pieces((status,)):
         store = state.ports.views.current_store("timeline")
         retweet = (await find_retweets(store, (status,))).get(status)
@@ -72,7 +66,7 @@ async def _visible_status(
 ) -> int:
     found = (await state.statuses.pieces((post,))).get(post)
     if found is None or await state.post_views.is_suspended(found.author):
-        raise no_such_post(post)
+        raise post_not_found(post)
     await require_unblocked(state, post, viewer)
     return post
 
@@ -80,13 +74,13 @@ async def _visible_status(
 async def _account_from_path(id: Annotated[str, Path()], state: CurrentState) -> int:
     user = parse_decimal(id)
     if not user or user not in await state.statuses.accounts.handles((user,)):
-        raise no_such_user(user or 0)
+        raise user_not_found(user or 0)
     return user
 
 
 async def _account_to_change(id: Annotated[str, Path()], state: CurrentState) -> int:
     if not parse_decimal(id):
-        raise no_such_user(0)
+        raise user_not_found(0)
     return await state.ports.references.find_user(id)
 
 
@@ -104,7 +98,7 @@ async def render_status(state: ApiState, post: int, viewer: int) -> bytes:
     """A post as an entity. Raises `NotFound`."""
     rendered = await state.statuses.render((SinglePost(post),), viewer)
     if not rendered:
-        raise no_such_post(post)
+        raise post_not_found(post)
     return rendered[0]
 
 
@@ -112,5 +106,5 @@ async def render_account(state: ApiState, user: int) -> bytes:
     """An account as an entity. Raises `NotFound`."""
     rendered = await state.statuses.accounts.render((user,))
     if user not in rendered:
-        raise no_such_user(user)
+        raise user_not_found(user)
     return rendered[user]

@@ -12,7 +12,7 @@ from api.mastodon.content import profile_url
 from api.mastodon.instance import domain_of
 from api.schemas import encode_json
 from api.state import CurrentState
-from api.views.users import no_such_user
+from commands.rules import user_not_found
 
 router = APIRouter(prefix="/.well-known", include_in_schema=False)
 
@@ -43,7 +43,7 @@ async def web_finger(
     if scheme.lower() != "acct":
         address = resource.removeprefix(profile_url(base_url, ""))
         if address == resource:
-            raise no_such_user(0)
+            raise user_not_found(0)
     row = await find_account(state, address)
     url = profile_url(base_url, row.handle)
     found = {

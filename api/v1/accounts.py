@@ -36,8 +36,9 @@ from api.schemas import (
 )
 from api.state import ApiState, CurrentState
 from api.v1.posts import UserQuery, users_page
-from api.views.users import USER_VIEWS, no_such_user
+from api.views.users import USER_VIEWS
 from commands.import_line import Credentials
+from commands.rules import user_not_found
 from commands.user import ChangeProfile, DeleteAccount, Register, checked_profile_change
 from projections import followers
 
@@ -157,7 +158,7 @@ async def get_user(ref: UserReference, at: AtTime, viewer: Viewer, state: Curren
     )
     user = await state.user_views.resolve(ref, stores)
     if stores is not None and await state.post_views.is_deleted(user):
-        raise no_such_user(user)  # what is erased is not shown as it was either
+        raise user_not_found(user)  # what is erased is not shown as it was either
     if user == viewer and stores is None:
         return await _own_user(state, user)
     return await state.user_views.get_user(user, viewer, stores)

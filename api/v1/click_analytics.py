@@ -11,12 +11,13 @@ from api.accounts.access_tokens import ANALYST_SCOPE, USER_SCOPE
 from api.accounts.token_store import TokenClaims
 from api.clicks.click_figures import describe_period, describe_post, describe_reach
 from api.http.errors import RequestRefused, problems, token_missing
-from api.http.request import QUERY_PROBLEMS, PostId, fresh_views, no_such_post
+from api.http.request import QUERY_PROBLEMS, PostId, fresh_views
 from api.http.route import ApiRoute
 from api.http.tokens import require_account, require_scope, requires_scope, token_claims
 from api.schemas import ApiModel, Count, Day, Id
 from api.state import CurrentState
 from api.v1.analytics import Periods
+from commands.rules import post_not_found
 from projections.posts import PostWithCounts, read_posts
 from projections.reach import count_reach
 
@@ -78,10 +79,10 @@ async def _post_with_figures(
     require_scope(claims, USER_SCOPE, ANALYST_SCOPE)
     await require_account(state, claims.user)
     if not await state.post_views.post_exists(post):
-        raise no_such_post(post)
+        raise post_not_found(post)
     found = (await read_posts(state.ports.views.current_store("posts"), [post])).get(post)
     if found is None:
-        raise no_such_post(post)
+        raise post_not_found(post)
     if ANALYST_SCOPE not in claims.scopes and found.author != claims.user:
         raise RequestRefused(403, "not-author", "these figures are for the author of the post")
     return found

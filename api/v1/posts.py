@@ -18,7 +18,6 @@ from api.http.request import (
     fresh_views,
     hidden_users,
     json_response,
-    no_such_post,
     position_header,
     require_unblocked,
 )
@@ -30,6 +29,7 @@ from api.views.posts import PageEntry, SinglePost
 from api.views.users import USER_VIEWS
 from commands.decider import Command
 from commands.post import Comment, CreatePost, DeletePost, EditPost
+from commands.rules import post_not_found
 from projections import posts
 from projections.pages import PageRequest
 from projections.post_thread import read_thread
@@ -98,7 +98,7 @@ async def get_post(post: PostId, viewer: Viewer, state: CurrentState) -> Respons
     """A post."""
     rendered = await state.post_views.render_post(post, viewer)
     if rendered is None:
-        raise no_such_post(post)
+        raise post_not_found(post)
     await require_unblocked(state, post, viewer)
     return json_response(rendered)
 

@@ -17,8 +17,8 @@ from api.ports import Ports
 from api.schemas import encode_json
 from api.views.cache import IdCache, PerViewerCache
 from api.views.media import image_of, media_json
-from commands.errors import NotFound
 from commands.request import CommandOutcome
+from commands.rules import post_not_found
 from commands.stream_reader import read_state
 from commands.user import USER_STATE
 from events import streams
@@ -205,7 +205,7 @@ class PostViews:
         self.apply_invalidations()
         rendered = await self.render_post(outcome.id, viewer)
         if rendered is None:  # deleted since
-            raise NotFound("post-not-found", f"there is no post {outcome.id}; check the id")
+            raise post_not_found(outcome.id)
         return rendered
 
     async def _creation_event(self, outcome: CommandOutcome) -> PostCreated:
@@ -220,7 +220,7 @@ class PostViews:
                 stored = open_stored(stored, self._ports.open_text)
             event = EVENT_CODEC.decode(stored.type, stored.schema, stored.data) if stored else None
         if not isinstance(event, PostCreated) or event.post != outcome.id:
-            raise NotFound("post-not-found", f"there is no post {outcome.id}; check the id")
+            raise post_not_found(outcome.id)
         return event
 
     async def _render_entries(

@@ -11,6 +11,7 @@ from api.schemas import User
 from api.views.media import image_url
 from api.views.posts import rfc3339
 from commands.errors import NotFound
+from commands.rules import user_not_found
 from commands.stream_reader import read_state
 from commands.user import USER_STATE
 from events import streams
@@ -50,7 +51,7 @@ class UserViews:
         """A user. Raises `NotFound`."""
         found = await self.get_users((user,), viewer, stores)
         if not found:
-            raise no_such_user(user)
+            raise user_not_found(user)
         return found[0]
 
     async def get_own_user(self, user: int) -> User:
@@ -128,8 +129,3 @@ class UserViews:
                 )
             )
         return found
-
-
-def no_such_user(user: int) -> NotFound:
-    """The refusal of a user without an account (any more)."""
-    return NotFound("user-not-found", f"there is no user {user} (any more); check the id")
