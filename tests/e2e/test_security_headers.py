@@ -67,7 +67,9 @@ async def test_a_page_may_run_what_stands_in_it_and_comes_from_here(
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in policy[f"{kind}-src"]
     assert not re.search(r"<[^>]+\s(on\w+|style)=", answer.text), "the policy forbids these"
-    for kind, file in re.findall(r'<(script|link)[^>]+(?:src|href)="(?!data:)([^"]+)"', answer.text):
+    for kind, file in re.findall(
+        r'<(script|link)[^>]+(?:src|href)="(?!data:)([^"]+)"', answer.text
+    ):
         assert file.startswith("/docs/assets/")
         served = await stranger.get(file)
         assert served.status_code == 200

@@ -48,9 +48,7 @@ async def test_no_event_is_lost_and_the_order_is_kept_when_the_process_that_send
         await running.start_projector()
         async with signed_up(running.url(), "ada") as ada:
             receiver.delay = 0.03
-            hook = await send(
-                ada, "/v1/webhooks", url=receiver.url, types=["post.created"]
-            )
+            hook = await send(ada, "/v1/webhooks", url=receiver.url, types=["post.created"])
             posts = [(await send(ada, "/v1/posts", text=f"{n}"))["id"] for n in range(POSTS // 2)]
             await wait_until(lambda: len(receiver.messages) >= 3)
             receiver.delay = 1.0  # so that it is killed while an endpoint takes its time
