@@ -1,4 +1,4 @@
-"""The ports of the API, in one bundle; `infra.wiring` fills it for an API process."""
+"""The ports of the API, in one bundle; `infra/wiring/api_ports.py` fills it for an API process."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -94,6 +94,34 @@ class TimeTravel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class MediaPorts:
+    """What images need of the outside."""
+
+    store: MediaStore
+    records: MediaRecords
+    converter: ImageConverter
+    max_bytes: int = 5 << 20
+    """Bytes of an image that are taken at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPorts:
+    """What the health of the process and its figures are told from."""
+
+    projection_lags: ReadLags
+    outdated_views: Callable[[], Awaitable[Mapping[str, int]]]
+    """Views that have tables of another version of the program, and the positions they stay at."""
+    log_problem: Callable[[], str | None] = lambda: None
+    """Why the views can't be those of the log; None while nothing is known of it."""
+    ready_within: int = 10_000
+    """Events of the log that a projection may be behind while the server calls itself ready."""
+    metrics_audience: MetricsAudience = "local"
+    """Who may read `/metrics` without a token of an operator."""
+    render_shared_metrics: Callable[[], bytes] | None = None
+    """The figures of all processes on the data folder; None where this one counts alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """What an API process needs.
 
@@ -110,9 +138,7 @@ class Ports:
     time_travel: TimeTravel
     home: HomeTimeline
     accounts: AccountStore
-    media_store: MediaStore
-    media_records: MediaRecords
-    image_converter: ImageConverter
+    media: MediaPorts
     clicks: ClickIntake
     search: SearchFollower
     webhooks: WebhookPorts
@@ -125,26 +151,14 @@ class Ports:
     open_import_ids: Callable[[], AbstractContextManager[Callable[[int], int]]]
     invalidations: Callable[[], Sequence[tuple[int, int]] | None]
     wait_for: WaitForPosition
-    projection_lags: ReadLags
-    outdated_views: Callable[[], Awaitable[Mapping[str, int]]]
-    """Views that have tables of another version of the program, and the positions they stay at."""
+    health: HealthPorts
     admin: ProjectionAdmin
-    log_problem: Callable[[], str | None] = lambda: None
-    """Why the views can't be those of the log; None while nothing is known of it."""
     open_text: OpenText = as_written
     """Opens the texts that the log and the views hold, for what is shown to clients."""
     base_url: str = "http://127.0.0.1:8000"
     """Where clients reach the server; every absolute URL begins with it."""
     request_limits: RequestLimits | None = None
     """Counts requests against the limits on rates; None where there are none."""
-    ready_within: int = 10_000
-    """Events of the log that a projection may be behind while the server calls itself ready."""
     access_log: bool = False
     """Whether each request gets a line in the process's log."""
-    metrics_audience: MetricsAudience = "local"
-    """Who may read `/metrics` without a token of an operator."""
-    render_shared_metrics: Callable[[], bytes] | None = None
-    """The figures of all processes on the data folder; None where this one counts alone."""
-    media_bytes: int = 5 << 20
-    """Bytes of an image that are taken at most."""
     passwords: BoundedPasswordHasher = field(default_factory=BoundedPasswordHasher)

@@ -29,9 +29,8 @@ class ApiState:
         self.statuses = StatusEntities(ports)
         self.instance_figures = InstanceFigures(ports)
         self.post_views.invalidation_listeners.append(self.statuses.hear_invalidations)
-        self.media = MediaLibrary(
-            ports.media_store, ports.media_records, ports.image_converter, ports.clock_ms
-        )
+        media = ports.media
+        self.media = MediaLibrary(media.store, media.records, media.converter, ports.clock_ms)
         self.registrar = AccountRegistrar(ports, ports.passwords)
         self.recovery = AccountRecovery(ports, ports.passwords)
         self.importer = CommandImporter(
@@ -43,7 +42,8 @@ class ApiState:
             ports.clock_ms,
             self.media,
         )
-        self.metrics = RequestMetrics(ports.projection_lags, ports.render_shared_metrics)
+        health = ports.health
+        self.metrics = RequestMetrics(health.projection_lags, health.render_shared_metrics)
         self.request_log = RequestLog(ports.access_log)
         self.open_streams = OpenStreams()
         self.live = LiveHub(ports, self.post_views)

@@ -1,8 +1,8 @@
 """What a profile is: the adapters, the runner and the administration that belong together.
 
-`infra.wiring` chooses one from the settings: `infra.embedded.profile` (SQLite and shared memory on
-one machine) or `infra.streaming.profile` (MongoDB, with Kafka and Faust workers). Neither knows the
-other, and no code above asks which one it has.
+`infra.wiring.profile_choice` chooses one from the settings: `infra.embedded.profile` (SQLite and
+shared memory on one machine) or `infra.streaming.profile` (MongoDB, with Kafka and Faust workers).
+Neither knows the other, and no code above asks which one it has.
 """
 
 import asyncio

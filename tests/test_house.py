@@ -53,7 +53,6 @@ SMALL_MODULES = {
     "api/mastodon/web_finger.py": "a protocol of its own, beside the Mastodon API",
     "api/http/openapi.py": "what FastAPI's document lacks, a concern of its own",
     "infra/cli/account_link.py": "one file a command of the program",
-    "infra/recovery_mail.py": "what makes mails of settings, apart from the rest that is chosen",
     "infra/cli/serve.py": "one file a command of the program",
     "infra/dev/stack_supervisor.py": "the main module of a process",
     "infra/eventstoredb/client_package.py": "what has to be done before its import",
@@ -81,7 +80,7 @@ needs_the_program = pytest.mark.skipif(
     not (REPOSITORY / "infra" / "cli" / "main.py").exists(), reason="the program does not exist yet"
 )
 needs_the_assembly = pytest.mark.skipif(
-    not (REPOSITORY / "infra" / "wiring.py").exists(),
+    not (REPOSITORY / "infra" / "wiring").is_dir(),
     reason="nothing assembles the modules yet",
 )
 

@@ -124,7 +124,7 @@ async def _upload_picture(state: ApiState, user: int, part: str, file: object) -
     """The id of an image that was sent; None where there is none."""
     if file is None or file in ("", b""):
         return None
-    content = checked_upload(part, file, state.ports.media_bytes)
+    content = checked_upload(part, file, state.ports.media.max_bytes)
     return (await state.media.upload(user, content, "")).id
 
 

@@ -58,7 +58,7 @@ def _configuration(ports: Ports) -> dict[str, Any]:
         "media_attachments": {
             "supported_mime_types": IMAGE_TYPES,
             "description_limit": MAX_ALT_LENGTH,
-            "image_size_limit": ports.media_bytes,
+            "image_size_limit": ports.media.max_bytes,
             "image_matrix_limit": MAX_PIXELS,
             "video_size_limit": 0,
             "video_frame_rate_limit": 0,

@@ -34,7 +34,7 @@ async def upload_media(request: Request, actor: Actor, state: CurrentState) -> R
     # Before the body is read: strangers can't have it parsed.
     await require_account(state, actor)
     new = await read_as(request, NewMedium)
-    content = checked_upload("file", new.file, state.ports.media_bytes)
+    content = checked_upload("file", new.file, state.ports.media.max_bytes)
     medium = await state.media.upload(actor, content, new.description)
     return entity(media_attachment(medium, state.ports.base_url))
 

@@ -72,12 +72,12 @@ async def check_readiness(state: CurrentState) -> Response:
     """Whether the views keep up: 200 while the log answers and each view is kept near its head."""
     ports = state.ports
     try:
-        lags = await ports.projection_lags()
+        lags = await ports.health.projection_lags()
         for lag in lags:
             ports.views.current_store(lag.projection)
         async with asyncio.timeout(ANSWER_SECONDS):
             dead_letters = await count_dead_letters(ports.views)
-            outdated = await ports.outdated_views()
+            outdated = await ports.health.outdated_views()
             paused = await ports.admin.paused_projections()
     except TimeoutError:
         detail = f"the views did not answer within {ANSWER_SECONDS:g} s"
@@ -85,7 +85,7 @@ async def check_readiness(state: CurrentState) -> Response:
     except EXPECTED_ERRORS as error:
         detail = str(error) or translate_error(error).detail
         return json_response(Health(status="not ready", detail=detail), 503)
-    bound = ports.ready_within
+    bound = ports.health.ready_within
     stuck = [lag for lag in lags if lag.projection not in outdated and _is_stuck(lag)]
     late = [lag for lag in lags if lag.events_behind > bound]
     behind = {
@@ -95,7 +95,7 @@ async def check_readiness(state: CurrentState) -> Response:
     health = Health(status="ready", projections=behind, dead_letters=dict(dead_letters) or None)
     complaints = [
         *_write_complaints(ports.log.write_problem()),
-        *_other_log_complaints(lags, ports.log_problem()),
+        *_other_log_complaints(lags, ports.health.log_problem()),
         *_lag_complaints(late, bound),
         *_stuck_complaints(stuck),
     ]
@@ -123,7 +123,7 @@ async def render_metrics(
     claims: Annotated[TokenClaims | None, Security(token_claims)],
 ) -> Response:
     """Figures for Prometheus: to this machine, and to tokens with the scope `operator`."""
-    audience = state.ports.metrics_audience
+    audience = state.ports.health.metrics_audience
     if audience == "off":
         raise HTTPException(404)
     local = request.client is not None and is_loopback(request.client.host)

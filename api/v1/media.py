@@ -76,7 +76,7 @@ async def upload_image(request: Request, actor: Actor, state: CurrentState) -> I
     """Upload an image, to show it in a post or a profile within a day."""
     # Before the body is read: strangers can't have it parsed.
     await require_account(state, actor)
-    content, alt = await _read_form(request, state.ports.media_bytes)
+    content, alt = await _read_form(request, state.ports.media.max_bytes)
     medium = await state.media.upload(actor, content, alt)
     return image_of(medium, state.ports.base_url)
 

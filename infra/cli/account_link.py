@@ -30,7 +30,8 @@ def account_link(user: str, verify_email: bool, data: Path | None) -> None:
     from api.accounts.recovery import reset_link, verification_link
     from infra.log_of_record import open_log_for_questions
     from infra.process.clock import clock_ms
-    from infra.wiring import choose_profile, signing_secret
+    from infra.wiring.profile_choice import choose_profile
+    from infra.wiring.signing_secret import signing_secret
 
     settings = settings_of_existing_log(data=data)
     with open_log_for_questions(settings) as log:

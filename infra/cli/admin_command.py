@@ -25,7 +25,7 @@ def use_admin(
     """
     import asyncio
 
-    from infra.wiring import open_admin
+    from infra.wiring.profile_choice import open_admin
     from streams.rebuild.admin import AdminRefused, FeedMissing
     from streams.rebuild.rebuild_record import RebuildInProgress
 

@@ -117,7 +117,7 @@ async def _ask(
     """The rows of an answer, all of one type."""
     from commands.references import ReferenceResolver
     from infra.log_of_record import open_log_for_questions
-    from infra.wiring import choose_profile
+    from infra.wiring.profile_choice import choose_profile
     from projections import analytics as queries
 
     with open_log_for_questions(settings) as log:
@@ -140,7 +140,7 @@ async def _ask_reach(settings: "Settings", post: int) -> Any:
     """Raises `UserError`."""
     from api.clicks.click_figures import describe_reach
     from infra.log_of_record import open_log_for_questions
-    from infra.wiring import choose_profile
+    from infra.wiring.profile_choice import choose_profile
     from projections.posts import read_posts
     from projections.reach import count_reach
 
@@ -175,7 +175,7 @@ def _open_click_figures(settings: "Settings") -> "Iterator[ClickFigures]":
     """Those of all machines, or of the data folder, which may be a copy that can't be written."""
     from infra.sqlite.click_log import CLICKS_FILE
     from infra.sqlite.click_questions import SqliteClickFigures, open_clicks_for_questions
-    from infra.wiring import choose_profile
+    from infra.wiring.profile_choice import choose_profile
 
     with choose_profile(settings).open_shared_clicks() as shared:
         if shared is not None:

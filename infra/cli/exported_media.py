@@ -41,7 +41,7 @@ def export_media(
     """Copy the images that the selected events up to a position show, as far as they are still kept
     and the folder lacks them; how many those were. Raises `UserError`.
     """
-    from infra.wiring import open_media_store
+    from infra.wiring.media_store import open_media_store
 
     store, copies = open_media_store(settings), MediaFolder(folder)
 
@@ -79,7 +79,7 @@ def _ids_shown(log: EventLog, selection: EventFilter, through: int) -> Iterator[
 def restore_media(settings: Settings, folder: Path) -> int:
     """Put the images of an export into the store; how many those were. Raises `UserError`."""
     from infra.images.image_workers import ImageWorkers
-    from infra.wiring import open_media_store
+    from infra.wiring.media_store import open_media_store
 
     store = open_media_store(settings)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -25,7 +25,7 @@ def print_new_ids(count: int, data: Path | None) -> None:
     Example: starling ids next --count 3
     """
     from infra.log_of_record import open_log
-    from infra.wiring import open_live_ids
+    from infra.wiring.id_sources import open_live_ids
 
     settings = settings_with_options(data=data)
     settings.make_data_folder()

@@ -46,7 +46,7 @@ async def _import_file(settings: "Settings", file: BinaryIO) -> int:
     from api.bulk.command_importer import WINDOW_LINES, CommandImporter
     from api.media.media_library import OwnUploads
     from infra.cli.progress import progress_bar
-    from infra.wiring import open_write_side
+    from infra.wiring.write_side import open_write_side
 
     with open_write_side(settings) as side, progress_bar() as progress:
         registrar = AccountRegistrar(side, BoundedPasswordHasher())

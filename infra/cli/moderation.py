@@ -82,7 +82,7 @@ def _run(data: Path | None, operator: str, command: "Command") -> None:
 
     from commands.errors import NotAllowed
     from commands.request import CommandRequest
-    from infra.wiring import open_write_side
+    from infra.wiring.write_side import open_write_side
 
     actor = _find_user(data, operator)
     with open_write_side(settings_of_existing_log(data=data)) as side:

@@ -215,7 +215,7 @@ def _run_rebuilds(settings: "Settings", names: list[str], verify: bool, jobs: in
     import os
 
     from infra.cli.progress import ProgressBar, progress_bar
-    from infra.wiring import choose_profile
+    from infra.wiring.profile_choice import choose_profile
     from streams.rebuild.admin import AdminCommand
     from streams.rebuild.jobs import RebuildJobs, RebuildOutcome
 

@@ -131,7 +131,7 @@ async def _print_past_tables(
     from infra.cli.progress import progress_bar
     from infra.embedded.time_travel import build_point_in_time, open_built_view
     from infra.sqlite.snapshots import ViewSnapshots
-    from infra.wiring import choose_profile
+    from infra.wiring.profile_choice import choose_profile
 
     async with choose_profile(settings).open_admin(log, standalone=True) as admin:
         skips = await admin.skipped_positions(projection.name)

@@ -44,7 +44,7 @@ def work(lifeline: int | None, topic: str, metrics_port: int | None, data: Path 
 
     Example: starling work --data /srv/starling
     """
-    from infra.wiring import choose_profile
+    from infra.wiring.profile_choice import choose_profile
 
     chosen = process_settings("worker", data=data, metrics_port=metrics_port)
     choose_profile(chosen).run_worker(topic, lifeline)

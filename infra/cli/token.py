@@ -48,7 +48,7 @@ def token(user: str, scopes: tuple[str, ...], days: float, revoke: bool, data: P
     from api.accounts.access_tokens import AccessTokens
     from infra.log_of_record import open_log_for_questions
     from infra.process.clock import clock_ms
-    from infra.wiring import choose_profile
+    from infra.wiring.profile_choice import choose_profile
 
     if revoke and scopes:
         raise click.UsageError("--revoke ends sessions of all scopes: leave --scope out")

@@ -117,7 +117,7 @@ async def import_demo_world(settings: "Settings") -> str | None:
     from api.accounts.registration import AccountRegistrar
     from api.bulk.command_importer import WINDOW_LINES, CommandImporter
     from events.log import LOG_START
-    from infra.wiring import open_write_side
+    from infra.wiring.write_side import open_write_side
 
     with open_write_side(settings) as side:
         if side.log.head() > LOG_START:

@@ -15,7 +15,7 @@ from typing import Final
 from events.ids.snowflake import SnowflakeError
 from infra.log_of_record import open_log
 from infra.settings import from_environment
-from infra.wiring import open_live_ids
+from infra.wiring.id_sources import open_live_ids
 
 _IDS_A_WRITE: Final = 256
 _RETRY_SECONDS: Final = 0.005

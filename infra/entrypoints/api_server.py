@@ -38,7 +38,7 @@ from infra.process.supervisor import watch_lifeline
 from infra.process.telemetry import begin_telemetry
 from infra.process.tracing import finish_tracing
 from infra.settings import Settings, from_environment
-from infra.wiring import open_api_ports
+from infra.wiring.api_ports import open_api_ports
 from streams.event_traces import traces_are_on
 
 GRACE_SECONDS = 5

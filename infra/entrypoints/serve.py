@@ -13,7 +13,9 @@ from infra.process.child_run import ChildProcess
 from infra.process.shared_metrics import forget_ended_processes
 from infra.process.supervisor import Supervisor, open_listener
 from infra.settings import Settings
-from infra.wiring import choose_profile, open_write_side, signing_secret
+from infra.wiring.profile_choice import choose_profile
+from infra.wiring.signing_secret import signing_secret
+from infra.wiring.write_side import open_write_side
 
 _SIGN_OF_LIFE_SECONDS: Final = 5.0
 """While the server starts, it says so often what it waits for."""

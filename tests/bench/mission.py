@@ -30,7 +30,7 @@ from events.schema import Event, PostCreated, UserFollowed, UserRegistered
 from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring import signing_secret
+from infra.wiring.signing_secret import signing_secret
 from tests.bench import open_loop
 from tests.bench.http import JSON, TEXT, running_peer, running_starling, send_request
 from tests.bench.http_load import HttpRequest

@@ -32,7 +32,7 @@ from infra.mongodb.connection import READ_SECONDS, open_database
 from infra.mongodb.view_registry import ViewRegistry
 from infra.process.clock import clock_ms
 from infra.settings import MongoDriver, Settings
-from infra.wiring import signing_secret
+from infra.wiring.signing_secret import signing_secret
 from tests.bench.http import CONNECTIONS, SECONDS, TEXT, populate_home, running_starling
 from tests.bench.http_load import HttpRequest, measure_load, measure_once
 from tests.bench.result import Result

@@ -23,7 +23,8 @@ from infra.cli.main import main
 from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.smtp.mail_delivery import mail_delivery
-from infra.wiring import open_write_side, signing_secret
+from infra.wiring.signing_secret import signing_secret
+from infra.wiring.write_side import open_write_side
 from tests.support.api_world import PASSWORD, ApiWorld, SignedInUser, register_user
 
 RENEWED = "battery staple"

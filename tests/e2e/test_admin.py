@@ -12,7 +12,7 @@ from api.accounts.access_tokens import OPERATOR_SCOPE
 from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.sqlite.view_files import ViewFiles
-from infra.wiring import signing_secret
+from infra.wiring.signing_secret import signing_secret
 from projections.registry import ALL_PROJECTIONS, projection_named
 from tests.support.data_folders import current_view_file, tamper_with_view, view_file_name
 from tests.support.server_processes import ServerProcesses, running_processes

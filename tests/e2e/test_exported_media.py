@@ -17,7 +17,8 @@ from infra.cli.main import main
 from infra.files.media_folder import MediaFolder
 from infra.images.image_workers import ImageWorkers
 from infra.settings import Settings
-from infra.wiring import open_media_store, open_write_side
+from infra.wiring.media_store import open_media_store
+from infra.wiring.write_side import open_write_side
 from tests.support.media import image_bytes
 
 

@@ -110,14 +110,14 @@ async def test_the_server_is_ready_while_its_views_keep_up(
 ) -> None:
     ada = await register_user(world, "ada")
     await world.project_all()
-    for number in range(world.ports.ready_within // 2):
+    for number in range(world.ports.health.ready_within // 2):
         await ada.create_post(str(number))
     answer = await stranger.get("/health/ready")
     assert answer.status_code == 200
     seen = answer.json()["projections"]["posts"]
     assert seen["ready"]
-    assert 1 <= seen["lag"] <= world.ports.ready_within
-    for number in range(2 * world.ports.ready_within):
+    assert 1 <= seen["lag"] <= world.ports.health.ready_within
+    for number in range(2 * world.ports.health.ready_within):
         await ada.create_post(f"too many: {number}")
     answer = await stranger.get("/health/ready")
     assert (answer.status_code, answer.json()["status"]) == (503, "not ready")

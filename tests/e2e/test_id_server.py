@@ -14,7 +14,7 @@ from infra.ids.id_server_client import IdServerClient
 from infra.log_of_record import open_log
 from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring import open_live_ids
+from infra.wiring.id_sources import open_live_ids
 from tests.support.asgi_servers import unused_port
 from tests.support.starling_program import STARLING, starling, starling_environment
 

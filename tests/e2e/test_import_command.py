@@ -15,7 +15,7 @@ from events.ids.snowflake import time_ms
 from events.log import EventLog
 from infra.log_of_record import open_log
 from infra.settings import Settings
-from infra.wiring import open_write_side
+from infra.wiring.write_side import open_write_side
 from tests.support.starling_program import STARLING, starling, starling_environment
 
 Line = dict[str, Any]

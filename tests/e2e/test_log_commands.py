@@ -15,7 +15,8 @@ from commands.request import CommandRequest
 from commands.user import DeleteAccount, Register
 from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring import choose_profile, open_write_side
+from infra.wiring.profile_choice import choose_profile
+from infra.wiring.write_side import open_write_side
 from tests.support.starling_program import starling
 
 

@@ -121,7 +121,7 @@ async def test_what_is_no_upload_is_refused(ada: SignedInUser, stranger: httpx.A
     assert problem_of(await send_image(ada, b"")) == (422, "image-invalid")
     assert problem_of(await send_image(ada, image_bytes(), "x" * 1501)) == (422, "alt-too-long")
     assert problem_of(await send_image(ada, image_bytes(), "x\x00")) == (422, "alt-invalid")
-    limit = ada.world.ports.media_bytes
+    limit = ada.world.ports.media.max_bytes
     assert problem_of(await send_image(ada, bytes(limit + 1))) == (413, "body-too-large")
     assert problem_of(await send_image(ada, bytes(limit + FORM_BYTES))) == (413, "body-too-large")
     assert problem_of(await stranger.get("/v1/media/nope")) == (404, "media-not-found")

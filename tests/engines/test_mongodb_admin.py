@@ -11,7 +11,7 @@ from infra.dev.mongodb_server import MongoServer
 from infra.log_of_record import open_log
 from infra.settings import MongoDriver, Settings
 from infra.streaming.worker import open_log_runner
-from infra.wiring import open_admin
+from infra.wiring.profile_choice import open_admin
 from projections.registry import projection_named
 from projections.store import StoreUnavailable
 from streams.rebuild.admin import AdminCommand, AdminRefused, AdminVerb, FeedMissing

@@ -21,7 +21,7 @@ from infra.process.clock import clock_ms
 from infra.settings import Settings
 from infra.streaming.worker import open_log_runner
 from infra.streaming.worker_views import open_stores
-from infra.wiring import signing_secret
+from infra.wiring.signing_secret import signing_secret
 from projections.store import ReadStore
 from streams.projecting.apply_batch import project_and_apply
 from tests.support.acknowledged_writes import all_events

@@ -16,7 +16,7 @@ from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer
 from infra.mongodb.view_registry import view_name
 from infra.process.clock import clock_ms
-from infra.wiring import signing_secret
+from infra.wiring.signing_secret import signing_secret
 from projections.posts import POSTS
 from projections.registry import projection_named
 from tests.support.engines.mongodb_views import fresh_address

@@ -17,7 +17,7 @@ from schemathesis.core.result import Ok
 
 from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring import signing_secret
+from infra.wiring.signing_secret import signing_secret
 from tests.soak.test_mutated_files import world_lines
 from tests.support.mutations import LINE_MUTATIONS, ODD_VALUES, mutate
 from tests.support.running_server import running_server

@@ -14,7 +14,7 @@ from events.schema import PostCreated, UserRegistered
 from infra.entrypoints.api_server import create_app
 from infra.process.clock import clock_ms
 from infra.settings import Settings
-from infra.wiring import signing_secret
+from infra.wiring.signing_secret import signing_secret
 from tests.support.signed_tokens import SignedTokenIssuer
 
 T = TypeVar("T")

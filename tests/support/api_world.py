@@ -18,7 +18,15 @@ from api.accounts.signed_tokens import SignedTokens
 from api.accounts.throttle import LoginThrottle
 from api.app import build_app
 from api.clicks.click_intake import ClickIntake
-from api.ports import MetricsAudience, Ports, ProjectionLag, TimeTravelBusy, WaitForPosition
+from api.ports import (
+    HealthPorts,
+    MediaPorts,
+    MetricsAudience,
+    Ports,
+    ProjectionLag,
+    TimeTravelBusy,
+    WaitForPosition,
+)
 from api.search.search_follower import SearchFollower
 from api.state import ApiState
 from api.webhooks.webhook_store import WebhookPorts
@@ -106,22 +114,15 @@ class ApiWorld:
             time_travel=self,
             home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
             accounts=self.accounts,
-            **self._ports_beside_the_log(cipher, deliver_mail),
+            **self._ports_beside_the_log(cipher, deliver_mail, metrics_audience),
             clock_ms=self.clock,
             new_id=new_id,
             open_import_ids=self.lease_import_ids,
             invalidations=self.take_invalidations,
             wait_for=lambda names, position, timeout: self.wait_for(names, position, timeout),
-            projection_lags=self.projection_lags,
-            outdated_views=no_outdated_views,
             admin=self.admin,
             open_text=cipher.open_text,
             base_url="http://test",
-            metrics_audience=metrics_audience,
-            ready_within=10,
-            passwords=BoundedPasswordHasher(
-                PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-            ),
         )
         self.app: FastAPI = build_app(lambda: nullcontext(self.ports), fast_path=fast_path)
         # Clients of this process send no lifespan events.
@@ -133,7 +134,10 @@ class ApiWorld:
         return AccessTokens(self.token_store, self.clock, self.clock.monotonic, signed)
 
     def _ports_beside_the_log(
-        self, cipher: TextCipher, deliver_mail: DeliverMail | None
+        self,
+        cipher: TextCipher,
+        deliver_mail: DeliverMail | None,
+        metrics_audience: MetricsAudience,
     ) -> dict[str, Any]:
         self.token_store = SqliteTokens(":memory:")
         self.access_tokens = self.open_tokens()
@@ -152,9 +156,16 @@ class ApiWorld:
             "webhooks": WebhookPorts(SqliteWebhooks(":memory:"), EndpointClient(True).post, True),
             "throttle": LoginThrottle(SqliteRateLimits(":memory:")),
             "recovery_mail": RecoveryMail(LinkTokens(b"a secret", self.clock), deliver_mail),
-            "media_store": self.media_store,
-            "media_records": self.media_records,
-            "image_converter": ConverterInProcess(),
+            "media": MediaPorts(self.media_store, self.media_records, ConverterInProcess()),
+            "health": HealthPorts(
+                self.projection_lags,
+                no_outdated_views,
+                ready_within=10,
+                metrics_audience=metrics_audience,
+            ),
+            "passwords": BoundedPasswordHasher(
+                PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+            ),
         }
 
     def current_store(self, projection: str) -> MemoryReadStore:

@@ -12,7 +12,7 @@ from infra.embedded.projector import open_projector
 from infra.log_of_record import open_log
 from infra.settings import Settings
 from infra.sqlite.view_files import ViewFiles
-from infra.wiring import choose_profile
+from infra.wiring.profile_choice import choose_profile
 from projections.registry import projection_named
 from streams.rebuild.admin import AdminCommand
 from streams.rebuild.jobs import RebuildJobs, RebuildOutcome

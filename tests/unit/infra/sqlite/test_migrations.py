@@ -18,7 +18,7 @@ from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.event_log import SqliteLog
 from infra.sqlite.leases import SqliteLeases
 from infra.sqlite.migrations import LOG_SCHEMA, FileSchema
-from infra.wiring import open_write_side
+from infra.wiring.write_side import open_write_side
 from tests.support.log_adapters import FIRST_ID, post_append
 
 OLDEST_LOG = f"""

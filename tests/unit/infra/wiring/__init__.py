@@ -1,0 +1,1 @@
+"""What infra.wiring puts together, opened on a real data folder."""
