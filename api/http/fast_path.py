@@ -13,7 +13,6 @@ switches it off.
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
-from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Response
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -116,22 +115,24 @@ class HotRequest:
     def client_page(self) -> ClientPage:
         """As the dependency `StatusesPage` of the Mastodon API."""
         query = self._page_query()
-        limit = min(max(int(query.get("limit", USUAL_STATUSES)), 1), MOST_STATUSES)
+        asked = query.get("limit")
+        limit = USUAL_STATUSES if asked is None else min(max(int(asked), 1), MOST_STATUSES)
         ids = (cursor_from(query.get(name)) for name in _CURSORS)
         address = page_address(self.state.ports.base_url, self._scope)
-        return ClientPage(PageRequest(limit, *ids), address, list(query.items()))
+        rest = "" if asked is None else f"limit={asked}"
+        return ClientPage(PageRequest(limit, *ids), address, rest)
 
     def _page_query(self) -> dict[str, str]:
         """The parameters of a page, which are numbers and there once."""
+        query: dict[str, str] = {}
         text = self._scope["query_string"].decode("latin-1")
-        if not text:
-            return {}
-        pairs = parse_qsl(text, keep_blank_values=True)
-        query = dict(pairs)
-        if len(query) < len(pairs) or not query.keys() <= _PAGE_PARAMETERS:
-            raise NotPlain
-        if not all(v.isascii() and v.isdigit() and len(v) < 20 for v in query.values()):
-            raise NotPlain
+        for pair in text.split("&") if text else ():
+            name, _, value = pair.partition("=")
+            if name not in _PAGE_PARAMETERS or name in query:
+                raise NotPlain
+            if not (value.isascii() and value.isdigit() and len(value) < 20):
+                raise NotPlain
+            query[name] = value
         return query
 
     async def post(self) -> int:

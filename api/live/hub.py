@@ -51,6 +51,7 @@ TREND_SECONDS: Final = 30.0
 TRENDS: Final = 10
 
 _BATCH: Final = 500
+_READERS_A_TURN: Final = 20
 _WAIT_SECONDS: Final = 15.0
 _PAUSE_SECONDS: Final = 0.05
 
@@ -270,12 +271,16 @@ class LiveHub:
             if self._index.hearing_trends() and time() >= look_at:
                 await self._tell_trends()
                 look_at = time() + TREND_SECONDS
-            await asyncio.sleep(CHECK_SECONDS)
-            for reader in list(self._index):
-                if not await self._is_allowed(reader):
-                    reader.end(_TOKEN_ENDED)
-                elif not reader.has_unsent and time() - reader.last_put >= HEARTBEAT:
-                    self._put_heartbeat(reader)
+            readers = list(self._index)
+            # A few at a time: messages would wait for a look at thousands.
+            turns = max(1, -(-len(readers) // _READERS_A_TURN))
+            for turn in range(turns):
+                await asyncio.sleep(CHECK_SECONDS / turns)
+                for reader in readers[turn::turns]:
+                    if not await self._is_allowed(reader):
+                        reader.end(_TOKEN_ENDED)
+                    elif not reader.has_unsent and time() - reader.last_put >= HEARTBEAT:
+                        self._put_heartbeat(reader)
 
     async def _is_allowed(self, reader: LiveReader) -> bool:
         try:

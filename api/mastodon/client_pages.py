@@ -18,10 +18,11 @@ _CURSORS: Final = ("max_id", "since_id", "min_id")
 class ClientPage:
     """The page that a request wants, and what the links to the pages beside it begin with."""
 
-    def __init__(self, wanted: PageRequest, address: str, query: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, wanted: PageRequest, address: str, query: str) -> None:
+        """`query` is that of the request, encoded and without the cursors."""
         self.wanted = wanted
         self._address = address
-        self._query = [pair for pair in query if pair[0] not in _CURSORS]
+        self._query = f"{query}&" if query else ""
 
     def link_header(self, ids: Sequence[int], scanned_to: int | None = None) -> dict[str, str]:
         """The `Link` header of a page whose entries have these ids, newest first.
@@ -43,8 +44,7 @@ class ClientPage:
         return {"link": ", ".join(links)} if links else {}
 
     def _link(self, relation: str, cursor: str, id: int) -> str:
-        query = urlencode([*self._query, (cursor, str(id))])
-        return f'<{self._address}?{query}>; rel="{relation}"'
+        return f'<{self._address}?{self._query}{cursor}={id}>; rel="{relation}"'
 
 
 def cursor_from(text: str | None) -> int | None:
@@ -70,7 +70,8 @@ class ClientPageQuery:
         bounds = (cursor_from(query.get(name)) for name in _CURSORS)
         limit = clamped_limit(query.get("limit"), self._usual, self._most)
         address = page_address(state.ports.base_url, request.scope)
-        return ClientPage(PageRequest(limit, *bounds), address, query.multi_items())
+        rest = urlencode([pair for pair in query.multi_items() if pair[0] not in _CURSORS])
+        return ClientPage(PageRequest(limit, *bounds), address, rest)
 
 
 def clamped_limit(text: str | None, usual: int, most: int) -> int:

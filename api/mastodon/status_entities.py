@@ -30,6 +30,8 @@ from projections.posts import POSTS, PostWithCounts
 
 CACHED_STATUSES: Final = 20_000
 
+_NO_REBLOG: Final = b',"reblog":null'
+
 _decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -149,7 +151,7 @@ class StatusEntities:
             end = b"}"
             if marks is not None:
                 end = marks[entry.post].own if one.author == viewer else marks[entry.post].others
-            status = one.head + accounts[one.author] + b',"reblog":null' + one.tail + end
+            status = b"".join((one.head, accounts[one.author], _NO_REBLOG, one.tail, end))
             if entry.retweeter is not None:
                 if entry.retweeter not in accounts:
                     continue
