@@ -12,8 +12,9 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from events.envelope import StoredEvent
 from events.event_filter import SelectedEvents, read_pages
+from events.event_types import EVENT_TYPES
 from events.log import LOG_START, EventLog, run_read
-from events.schema import EVENT_TYPES, Event
+from events.schema import Event
 
 FEW_EVENTS: Final = 10_000
 """A checkpoint that is no further behind than this is only written where something changed."""

@@ -15,6 +15,7 @@ from api.mastodon.instance_figures import InstanceFigures
 from api.mastodon.status_entities import StatusEntities
 from api.media.media_library import MediaLibrary
 from api.ports import Ports
+from api.views.muted_conversations import MutedConversations
 from api.views.posts import PostViews
 from api.views.users import UserViews
 
@@ -26,9 +27,13 @@ class ApiState:
         self.ports = ports
         self.post_views = PostViews(ports)
         self.user_views = UserViews(ports)
-        self.statuses = StatusEntities(ports)
+        self.muted_conversations = MutedConversations(ports)
+        self.statuses = StatusEntities(ports, self.muted_conversations)
         self.instance_figures = InstanceFigures(ports)
-        self.post_views.invalidation_listeners.append(self.statuses.hear_invalidations)
+        self.post_views.invalidation_listeners += (
+            self.muted_conversations.hear_invalidations,
+            self.statuses.hear_invalidations,
+        )
         media = ports.media
         self.media = MediaLibrary(media.store, media.records, media.converter, ports.clock_ms)
         self.registrar = AccountRegistrar(ports, ports.passwords)

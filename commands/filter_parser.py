@@ -6,9 +6,9 @@ from typing import Final
 from commands.errors import InvalidInput
 from commands.references import ReferenceResolver
 from events.event_filter import EventFilter
+from events.event_types import EVENT_TYPES
 from events.ids.snowflake import LAST_ID, first_id_at, parse_decimal
 from events.log import LOG_START
-from events.schema import EVENT_TYPES
 from events.times import InvalidTime, parse_time
 
 _EVENT_TYPE_NAMES: Final = tuple(sorted(name for name, _ in EVENT_TYPES.values()))

@@ -21,6 +21,7 @@ from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag
 from commands.like import Like, Unlike
 from commands.lists import AddListMember, ChangeList, CreateList, DeleteList, RemoveListMember
+from commands.muted_conversation import MuteConversation, UnmuteConversation
 from commands.notifications import DismissNotifications, ReadNotifications
 from commands.pin import Pin, Unpin
 from commands.post import Comment, CreatePost, DeletePost, EditPost
@@ -293,6 +294,8 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "unpin": _for_post(Unpin),
     "follow_hashtag": (FollowHashtag, _use_as_command),
     "unfollow_hashtag": (UnfollowHashtag, _use_as_command),
+    "mute_conversation": _for_post(MuteConversation),
+    "unmute_conversation": _for_post(UnmuteConversation),
     "read_notifications": (ReadNotifications, _use_as_command),
     "dismiss_notifications": (DismissNotifications, _use_as_command),
     "create_list": (CreateList, _use_as_command),

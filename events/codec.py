@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from events.envelope import RecordedEvent, StoredEvent
-from events.schema import EVENT_TYPES, ID_FIELDS, Event
+from events.event_types import EVENT_TYPES, ID_FIELDS
+from events.schema import Event
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 

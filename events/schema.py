@@ -1,13 +1,10 @@
-"""What can happen, with the names and versions under which the log stores it.
+"""What can happen.
 
-An event is a frozen struct of plain values. Its Python name may change; its stored name may not.
-Fields named in `ID_FIELDS` are Snowflake ids: `int` here, decimal strings in JSON, because a
-reader in another language may not have 64-bit integers.
+An event is a frozen struct of plain values. The names and versions under which the log stores it,
+and which of its fields are ids, `events.event_types` says.
 
 Time is not a field: an event happened at the time inside its id (see `events.envelope`).
 """
-
-from typing import Final
 
 import msgspec
 
@@ -280,6 +277,23 @@ class HashtagUnfollowed(Event, frozen=True):
     tag: str
 
 
+class ConversationMuted(Event, frozen=True):
+    """`user` wants no notifications of `post` and of what answers it, directly or not.
+
+    Stream: `conversation-<post>-<user>`.
+    """
+
+    post: int
+    user: int
+
+
+class ConversationUnmuted(Event, frozen=True):
+    """`user` wants them again. Stream: `conversation-<post>-<user>`."""
+
+    post: int
+    user: int
+
+
 class NotificationsRead(Event, frozen=True):
     """`user` has seen the notifications up to `through`. Stream: `notifications-<user>`."""
 
@@ -332,50 +346,3 @@ class ListMemberRemoved(Event, frozen=True):
     list: int
     user: int
     member: int
-
-
-EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
-    HandleClaimed: ("handle-claimed", 1),
-    UserRegistered: ("user-registered", 1),
-    RegistrationAbandoned: ("registration-abandoned", 1),
-    ProfileChanged: ("profile-changed", 2),
-    UserDeleted: ("user-deleted", 1),
-    PostCreated: ("post-created", 3),
-    PostEdited: ("post-edited", 2),
-    PostDeleted: ("post-deleted", 1),
-    PostRemoved: ("post-removed", 1),
-    AccountSuspended: ("account-suspended", 1),
-    AccountUnsuspended: ("account-unsuspended", 1),
-    PostLiked: ("post-liked", 1),
-    PostUnliked: ("post-unliked", 1),
-    PostRetweeted: ("post-retweeted", 1),
-    PostUnretweeted: ("post-unretweeted", 1),
-    UserFollowed: ("user-followed", 1),
-    UserUnfollowed: ("user-unfollowed", 1),
-    UserBlocked: ("user-blocked", 1),
-    UserUnblocked: ("user-unblocked", 1),
-    UserMuted: ("user-muted", 1),
-    UserUnmuted: ("user-unmuted", 1),
-    RecommendationDismissed: ("recommendation-dismissed", 1),
-    PostBookmarked: ("post-bookmarked", 1),
-    PostUnbookmarked: ("post-unbookmarked", 1),
-    PostPinned: ("post-pinned", 1),
-    PostUnpinned: ("post-unpinned", 1),
-    HashtagFollowed: ("hashtag-followed", 1),
-    HashtagUnfollowed: ("hashtag-unfollowed", 1),
-    NotificationsRead: ("notifications-read", 1),
-    NotificationsDismissed: ("notifications-dismissed", 1),
-    ListChanged: ("list-changed", 1),
-    ListDeleted: ("list-deleted", 1),
-    ListMemberAdded: ("list-member-added", 1),
-    ListMemberRemoved: ("list-member-removed", 1),
-}
-"""The stored name and the current version of every event type."""
-
-ID_FIELDS: Final = frozenset(
-    {
-        "user", "post", "author", "reply_to", "followee", "follower", "blocker", "blocked", "muter",
-        "muted", "dismissed", "list", "member",
-    }
-)  # fmt: skip
-"""Fields that hold Snowflake ids, whatever the event."""

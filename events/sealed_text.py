@@ -22,8 +22,8 @@ from msgspec.structs import replace
 
 from events.envelope import StoredEvent
 from events.event_filter import EventBatchSource, EventFilter, SelectedEvents, SelectedLines
+from events.event_types import EVENT_TYPES
 from events.schema import (
-    EVENT_TYPES,
     Event,
     ListChanged,
     PostCreated,

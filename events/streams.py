@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from events.codec import EVENT_CODEC
 from events.envelope import RecordedEvent, StoredEvent
-from events.schema import EVENT_TYPES, AccountSuspended, AccountUnsuspended, Event, PostRemoved
+from events.event_types import EVENT_TYPES
+from events.schema import AccountSuspended, AccountUnsuspended, Event, PostRemoved
 
 _HASH_MULTIPLIER: Final = 0x9E3779B97F4A7C15  # 2^64 / the golden ratio, odd
 
@@ -82,6 +83,11 @@ def pins_stream(author: int) -> str:
 def hashtags_stream(user: int) -> str:
     """Which hashtags `user` follows."""
     return f"hashtags-{user}"
+
+
+def conversation_stream(post: int, user: int) -> str:
+    """Whether `user` mutes the conversation that `post` begins."""
+    return f"conversation-{post}-{user}"
 
 
 def notifications_stream(user: int) -> str:

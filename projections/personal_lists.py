@@ -1,5 +1,5 @@
-"""What a user keeps in lists: bookmarks, pins, followed hashtags, blocks and mutes; and what
-operators did to the user's posts and account.
+"""What a user keeps in lists: bookmarks, pins, followed hashtags, blocks and mutes, also of
+conversations; and what operators did to the user's posts and account.
 
 Each row follows from its user's own events alone, and has the id of the event by which it began:
 lists come in that order. What became of posts and accounts since is looked up on read.
@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from events.envelope import RecordedEvent
+from events.event_types import EVENT_TYPES
 from events.schema import (
-    EVENT_TYPES,
     AccountSuspended,
     AccountUnsuspended,
+    ConversationMuted,
+    ConversationUnmuted,
     Event,
     HashtagFollowed,
     HashtagUnfollowed,
@@ -31,7 +33,7 @@ from events.schema import (
 from projections.invalidation import Invalidation, InvalidationKind
 from projections.pages import PageRequest, read_page
 from projections.projection import BatchRows, RowRead
-from projections.store import Changes, KeyRange, ReadStore, ViewAbsent
+from projections.store import Changes, KeyRange, OldSchema, ReadStore, ViewAbsent
 from projections.tables import CounterTable, Table
 
 
@@ -75,6 +77,14 @@ class MutedUserRow(NamedTuple):
     id: int
 
 
+class MutedConversationRow(NamedTuple):
+    """`user` wants no notifications of `post` and of what answers it."""
+
+    user: int
+    post: int
+    id: int
+
+
 class ModerationRow(NamedTuple):
     """An operator did, by the event `id`, what `kind` (a stored name) says, to a post or (0) to the
     account of `user`."""
@@ -95,10 +105,14 @@ BLOCKED_USERS: Final[Table[BlockedUserRow]] = Table(
     "blocked", BlockedUserRow, 2, (("blocker", "id"),)
 )
 MUTED_USERS: Final[Table[MutedUserRow]] = Table("muted", MutedUserRow, 2, (("muter", "id"),))
+MUTED_CONVERSATIONS: Final[Table[MutedConversationRow]] = Table(
+    "muted_conversations", MutedConversationRow, 2, (("user", "id"),)
+)
 MODERATION_ACTS: Final[Table[ModerationRow]] = Table("moderation", ModerationRow, 2)
 
 _TABLES: Final[tuple[Table[Any], ...]] = (
-    BOOKMARKS, PINS, FOLLOWED_HASHTAGS, BLOCKED_USERS, MUTED_USERS, MODERATION_ACTS,
+    BOOKMARKS, PINS, FOLLOWED_HASHTAGS, BLOCKED_USERS, MUTED_USERS, MUTED_CONVERSATIONS,
+    MODERATION_ACTS,
 )  # fmt: skip
 
 
@@ -106,7 +120,7 @@ class PersonalListsProjection:
     """Keeps the lists."""
 
     name = "personal_lists"
-    version = 2
+    version = 3
     event_types: tuple[type[Event], ...] = (
         PostBookmarked,
         PostUnbookmarked,
@@ -118,6 +132,8 @@ class PersonalListsProjection:
         UserUnblocked,
         UserMuted,
         UserUnmuted,
+        ConversationMuted,
+        ConversationUnmuted,
         PostRemoved,
         AccountSuspended,
         AccountUnsuspended,
@@ -155,6 +171,10 @@ class PersonalListsProjection:
                 view.put(MUTED_USERS, MutedUserRow(muter, muted, id))
             case UserUnmuted(muter=muter, muted=muted):
                 view.delete(MUTED_USERS, (muter, muted))
+            case ConversationMuted(post=post, user=user):
+                view.put(MUTED_CONVERSATIONS, MutedConversationRow(user, post, id))
+            case ConversationUnmuted(post=post, user=user):
+                view.delete(MUTED_CONVERSATIONS, (user, post))
             case PostRemoved(author=author, post=post, reason=reason):
                 row = ModerationRow(author, id, EVENT_TYPES[type(event)][0], post, reason)
                 view.put(MODERATION_ACTS, row)
@@ -201,6 +221,13 @@ async def list_muted(store: ReadStore, muter: int, request: PageRequest) -> list
     return await _list(store, MUTED_USERS, muter, request)
 
 
+async def list_muted_conversations(
+    store: ReadStore, user: int, request: PageRequest
+) -> list[ListedItem]:
+    """The posts below which a user wants no notifications, the newest mute first."""
+    return await _list(store, MUTED_CONVERSATIONS, user, request)
+
+
 async def list_followed_hashtags(
     store: ReadStore, user: int, request: PageRequest
 ) -> list[ListedHashtag]:
@@ -241,10 +268,24 @@ async def read_kept(
     return {key: (key in bookmarked, key in pinned) for key in keys}
 
 
+async def mutes_conversations(store: ReadStore, user: int) -> bool:
+    """Whether a user mutes any conversation; not while the view can't say."""
+    try:
+        return bool(await store.scan(MUTED_CONVERSATIONS, (user,), limit=1))
+    except (ViewAbsent, OldSchema):
+        return False
+
+
+async def find_muted(store: ReadStore, user: int, posts: Collection[int]) -> set[int]:
+    """Those of the posts at which a user mutes a conversation."""
+    found = await store.get_many(MUTED_CONVERSATIONS, {(user, post) for post in posts})
+    return {post for _, post in found}
+
+
 def find_invalidations(changes: Changes) -> Iterator[Invalidation]:
     """What API processes must drop from their caches after these changes."""
     users: set[int] = set()
-    for table in (BOOKMARKS, PINS):
+    for table in (BOOKMARKS, PINS, MUTED_CONVERSATIONS):
         users.update(user for user, _ in changes.puts.get(table, ()))
         users.update(user for user, _ in changes.deletes.get(table, ()))
     for user in users:

@@ -17,6 +17,7 @@ from api.mastodon.media_entities import media_attachment, shown_media
 from api.ports import Ports
 from api.schemas import encode_json
 from api.views.cache import IdCache, PerViewerCache
+from api.views.muted_conversations import MutedConversations
 from api.views.posts import CACHED_MARKS, CACHED_VIEWERS, PageEntry, SinglePost, rfc3339
 from commands.text import find_entities
 from events.hashtags import fold_hashtag
@@ -60,31 +61,34 @@ class ReaderMarks(NamedTuple):
     own: bytes
 
 
-def _marks(liked: bool, retweeted: bool, bookmarked: bool) -> bytes:
+def _marks(liked: bool, retweeted: bool, bookmarked: bool, muted: bool) -> bytes:
     marks = {
         "favourited": liked,
         "reblogged": retweeted,
         "bookmarked": bookmarked,
-        "muted": False,
+        "muted": muted,
         "filtered": [],
     }
     return b"," + encode_json(marks)[1:]
 
 
-def _reader_marks(liked: bool, retweeted: bool, bookmarked: bool, pinned: bool) -> ReaderMarks:
+def _reader_marks(
+    liked: bool, retweeted: bool, bookmarked: bool, pinned: bool, muted: bool
+) -> ReaderMarks:
     """Only one's own posts say whether they are pinned."""
-    end = _marks(liked, retweeted, bookmarked)
+    end = _marks(liked, retweeted, bookmarked, muted)
     return ReaderMarks(end, b',"pinned":%s%s' % (encode_json(pinned), end))
 
 
-_MARK_ENDINGS: Final = {marks: _reader_marks(*marks) for marks in product((False, True), repeat=4)}
+_MARK_ENDINGS: Final = {marks: _reader_marks(*marks) for marks in product((False, True), repeat=5)}
 
 
 class StatusEntities:
     """Renders posts and retweets for readers."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, muted_conversations: MutedConversations) -> None:
         self._ports = ports
+        self._muted_conversations = muted_conversations
         self.accounts = AccountEntities(ports)
         self._cache = IdCache(CACHED_STATUSES, BatchLoader(self._fetch))
         self._marks_cache = PerViewerCache(CACHED_VIEWERS, CACHED_MARKS, self._fetch_marks)
@@ -170,10 +174,12 @@ class StatusEntities:
 
     async def _fetch_marks(self, viewer: int, ids: Collection[int]) -> Mapping[int, ReaderMarks]:
         store, keys = self._ports.views.current_store, [(viewer, id) for id in ids]
-        marks, kept = await asyncio.gather(
-            posts.read_marks(store("posts"), keys), read_kept(store("personal_lists"), keys)
+        marks, kept, muted = await asyncio.gather(
+            posts.read_marks(store("posts"), keys),
+            read_kept(store("personal_lists"), keys),
+            self._muted_conversations.muted_among(viewer, ids),
         )
-        return {key[1]: _MARK_ENDINGS[*marks[key], *kept[key]] for key in keys}
+        return {key[1]: _MARK_ENDINGS[*marks[key], *kept[key], key[1] in muted] for key in keys}
 
     async def _fetch(self, ids: Collection[int]) -> Mapping[int, StatusPieces]:
         store = self._ports.views.current_store("posts")

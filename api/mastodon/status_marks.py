@@ -1,11 +1,11 @@
-"""Favourites, reblogs, bookmarks and pins of a status, and who made the former two."""
+"""Favourites, reblogs, bookmarks and pins of a status, who made the former two, and its mutes."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
-from api.http.request import Commands, blocked_users, json_response
+from api.http.request import Commander, Commands, blocked_users, json_response
 from api.http.tokens import Viewer
 from api.mastodon.client_pages import AccountsPage, ClientPage
 from api.mastodon.client_request import StatusId, VisibleStatus, entity, render_status, run_seen
@@ -13,6 +13,7 @@ from api.state import ApiState, CurrentState
 from commands.bookmark import Bookmark, Unbookmark
 from commands.decider import Command
 from commands.like import Like, Unlike
+from commands.muted_conversation import MuteConversation, UnmuteConversation
 from commands.pin import Pin, Unpin
 from commands.retweet import Retweet, Unretweet
 from projections import posts
@@ -57,6 +58,28 @@ async def reblog(commands: Commands, post: StatusId, state: CurrentState) -> Res
         return entity(await render_status(state, post, commands.actor))
     wrapper = TimelineEntry(id, post, commands.actor)
     return entity((await state.statuses.render((wrapper,), commands.actor))[0])
+
+
+@router.post("/mute")
+async def mute_conversation(
+    commands: Commands, post: VisibleStatus, state: CurrentState
+) -> Response:
+    """Have no notifications of the thread that a post is in."""
+    first = await state.muted_conversations.first_post(post)
+    await run_seen(state, commands, MuteConversation(first))
+    return entity(await render_status(state, post, commands.actor))
+
+
+@router.post("/unmute")
+async def unmute_conversation(
+    commands: Commands, post: VisibleStatus, state: CurrentState
+) -> Response:
+    """Have notifications of the thread that a post is in again."""
+    # An idempotency key is for one command; a thread may be muted at several of its posts.
+    each = Commander(state, commands.actor, None)
+    for muted in await state.muted_conversations.mutes_of(commands.actor, post):
+        await run_seen(state, each, UnmuteConversation(muted))
+    return entity(await render_status(state, post, commands.actor))
 
 
 @router.get("/favourited_by")

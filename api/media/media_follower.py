@@ -24,16 +24,10 @@ from api.media.media_records import (
 from api.media.media_store import MediaStore, is_media_id, thumbnail_name
 from events.codec import EVENT_CODEC
 from events.envelope import StoredEvent
+from events.event_types import EVENT_TYPES
 from events.ids.snowflake import time_ms
 from events.log import EventLog, LogError
-from events.schema import (
-    EVENT_TYPES,
-    PostCreated,
-    PostDeleted,
-    PostRemoved,
-    ProfileChanged,
-    UserDeleted,
-)
+from events.schema import PostCreated, PostDeleted, PostRemoved, ProfileChanged, UserDeleted
 from events.streams import post_stream
 
 SWEEP_WAITS: Final = 60

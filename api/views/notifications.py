@@ -83,17 +83,22 @@ async def count_unread_notifications(state: ApiState, reader: int) -> int:
 async def shown_notifications(
     state: ApiState, reader: int, found: Sequence[NotificationEntry]
 ) -> list[NotificationEntry]:
-    """Those of people who are not hidden from the reader, about what was not deleted or undone."""
+    """Those of people who are not hidden from the reader, about what was not deleted or undone, and
+    of no conversation that the reader mutes.
+    """
     hidden = (await state.ports.home.viewer_context(reader)).hidden
     edges = await state.ports.views.current_store("timeline").get_many(
         FOLLOW_GRAPH.edges, {(reader, one.actor) for one in found if one.kind == FOLLOW}
     )
     active = await state.post_views.active_users({one.actor for one in found}) - hidden
-    posts = await state.post_views.render_posts({one.post for one in found if one.post}, 0)
+    about = {one.post for one in found if one.post}
+    posts = await state.post_views.render_posts(about, 0)
+    muted = await state.muted_conversations.muted_among(reader, about)
     return [
         one
         for one in found
         if one.actor in active
+        and one.post not in muted
         and (one.post in posts if one.kind != FOLLOW else (reader, one.actor) in edges)
     ]
 

@@ -53,6 +53,7 @@ following.jsonl          whom @{handle} follows
 followers.jsonl          who follows @{handle}
 blocks.jsonl             whom @{handle} blocks
 mutes.jsonl              ... mutes
+muted-conversations.jsonl  of which threads @{handle} wants no notifications
 followed-hashtags.jsonl  the hashtags that @{handle} follows
 notifications.jsonl      who mentioned, liked, retweeted and followed @{handle}
 media/                   the images of the posts and the profile, called by their ids; the
@@ -138,6 +139,9 @@ class UserArchive:
             "followers": self._users_of("followers", followers.list_followers),
             "blocks": self._users_of("personal_lists", personal_lists.list_blocked),
             "mutes": self._users_of("personal_lists", personal_lists.list_muted),
+            "muted-conversations": self._posts_of(
+                self._rows_of("personal_lists", personal_lists.list_muted_conversations)
+            ),
             "followed-hashtags": self._hashtags(),
             "notifications": self._notifications(),
         }

@@ -11,8 +11,8 @@ from api.live.live_update import UpdateKind, read_update
 from api.ports import Ports
 from api.webhooks.webhook_store import NewDelivery, Webhook, by_user
 from events.envelope import RecordedEvent
+from events.event_types import EVENT_TYPES
 from events.schema import (
-    EVENT_TYPES,
     PostCreated,
     PostDeleted,
     PostEdited,

@@ -18,8 +18,9 @@ from api.media.errors import ImageRefused, MediaError
 from api.media.media_store import ImageConverter, MediaStore, is_media_id, thumbnail_name
 from events.codec import EVENT_CODEC
 from events.event_filter import EventFilter, select_events
+from events.event_types import EVENT_TYPES
 from events.log import LOG_START, EventLog
-from events.schema import EVENT_TYPES, PostCreated, ProfileChanged
+from events.schema import PostCreated, ProfileChanged
 from infra.cli.errors import UserError
 from infra.files.media_folder import MediaFolder
 from infra.settings import Settings

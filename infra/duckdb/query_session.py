@@ -19,7 +19,8 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from events.schema import EVENT_TYPES, ID_FIELDS, Event, Medium
+from events.event_types import EVENT_TYPES, ID_FIELDS
+from events.schema import Event, Medium
 from events.sealed_text import OpenText, as_written, open_json
 from infra.duckdb.parquet_copy import LogRows
 from streams.export import parquet_format

@@ -13,8 +13,8 @@ import sys
 import time
 from typing import Final
 
+from events.event_types import EVENT_TYPES
 from events.log import EventLog
-from events.schema import EVENT_TYPES
 from infra import settings
 from infra.log_of_record import open_log
 from infra.process.logs import configure_logs

@@ -9,7 +9,8 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from events.schema import EVENT_TYPES, ID_FIELDS, Event
+from events.event_types import EVENT_TYPES, ID_FIELDS
+from events.schema import Event
 
 JsonObject = dict[str, Any]
 

@@ -13,9 +13,9 @@ from commands.user import fold_handle
 from events import schema, streams
 from events.codec import EVENT_CODEC, UnknownEvent
 from events.envelope import StoredEvent
+from events.event_types import ID_FIELDS
 from events.ids.snowflake import LAST_ID
 from events.json_lines import UNREADABLE_JSON
-from events.schema import ID_FIELDS
 
 STREAM_OF_EVENT: Final[dict[type[schema.Event], Callable[[Any], str]]] = {
     schema.HandleClaimed: lambda e: streams.handle_stream(e.handle),
@@ -46,6 +46,8 @@ STREAM_OF_EVENT: Final[dict[type[schema.Event], Callable[[Any], str]]] = {
     schema.PostUnpinned: lambda e: streams.pins_stream(e.author),
     schema.HashtagFollowed: lambda e: streams.hashtags_stream(e.user),
     schema.HashtagUnfollowed: lambda e: streams.hashtags_stream(e.user),
+    schema.ConversationMuted: lambda e: streams.conversation_stream(e.post, e.user),
+    schema.ConversationUnmuted: lambda e: streams.conversation_stream(e.post, e.user),
     schema.NotificationsRead: lambda e: streams.notifications_stream(e.user),
     schema.NotificationsDismissed: lambda e: streams.notifications_stream(e.user),
     schema.ListChanged: lambda e: streams.list_stream(e.list),

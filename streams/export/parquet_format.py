@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 
 from events.codec import EVENT_CODEC, UnknownEvent
 from events.envelope import StoredEvent
+from events.event_types import EVENT_TYPES
 from events.ids.snowflake import EPOCH_MS
 from events.json_lines import UNREADABLE_JSON
-from events.schema import EVENT_TYPES
 
 ID_COLUMNS: Final = (
     "user", "post", "author", "reply_to", "followee", "follower", "blocker", "blocked", "muter",

@@ -44,6 +44,7 @@ REFERENCES: Final[dict[type[schema.Event], Callable[[Any], tuple[str, ...]]]] = 
     schema.PostBookmarked: lambda e: (streams.post_stream(e.post), streams.user_stream(e.user)),
     schema.PostPinned: lambda e: (streams.post_stream(e.post), streams.user_stream(e.author)),
     schema.HashtagFollowed: lambda e: (streams.user_stream(e.user),),
+    schema.ConversationMuted: lambda e: (streams.post_stream(e.post), streams.user_stream(e.user)),
     schema.NotificationsRead: lambda e: (streams.user_stream(e.user),),
     schema.NotificationsDismissed: lambda e: (streams.user_stream(e.user),),
     schema.ListChanged: lambda e: (streams.user_stream(e.user),),

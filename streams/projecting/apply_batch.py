@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from events.codec import EVENT_CODEC
 from events.envelope import RecordedEvent, StoredEvent
-from events.schema import EVENT_TYPES, Event
+from events.event_types import EVENT_TYPES
+from events.schema import Event
 from projections.projection import Projection, project_batch
 from projections.store import Changes, ReadStore, StaleRead, StoreUnavailable, WriterSuperseded
 from projections.tables import Key, Table

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from events.envelope import RecordedEvent
 from events.event_filter import read_pages
+from events.event_types import EVENT_TYPES
 from events.log import LOG_START, EventLog, LogError
-from events.schema import EVENT_TYPES
 from projections.projection import Projection
 from projections.store import Changes, ReadStore, StoreError
 from projections.tables import CounterTable, Table

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Final, Literal, NamedTuple
 
+from events.event_types import EVENT_TYPES
 from events.log import EventLog
-from events.schema import EVENT_TYPES
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from projections.store import CurrentStores, OldSchema, ReadStore, StoreUnavailable, ViewAbsent

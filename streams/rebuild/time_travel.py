@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from events.envelope import StoredEvent
 from events.event_filter import SelectedEvents, read_pages
+from events.event_types import EVENT_TYPES
 from events.ids.snowflake import LAST_ID, first_id_at
 from events.log import LOG_START, EventLog
-from events.schema import EVENT_TYPES
 from projections.projection import Projection
 from projections.store import ReadStore
 from streams.projecting.apply_batch import DecodeResult, decode_rows

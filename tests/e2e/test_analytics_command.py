@@ -10,7 +10,8 @@ import pytest
 
 from api.clicks.click_log import Click
 from events.codec import EVENT_CODEC
-from events.schema import EVENT_TYPES, PostCreated
+from events.event_types import EVENT_TYPES
+from events.schema import PostCreated
 from infra.log_of_record import open_log_for_questions
 from infra.settings import Settings
 from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog

@@ -55,6 +55,33 @@ async def test_notifications_are_dismissed_and_cleared(world: ApiWorld) -> None:
         assert await get(ada, "v1/notifications") == []
 
 
+async def test_a_muted_conversation_notifies_no_more(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    first = await ada.create_post("hello")
+    answer = await bob.create_post("hi", reply_to=first)
+    other = await ada.create_post("elsewhere")
+    await world.project_all()
+    muted = await ada.http.post(f"/api/v1/statuses/{answer}/mute")
+    assert muted.status_code == 200, muted.text
+    check_entity("Status", muted.json())
+    assert (muted.json()["id"], muted.json()["muted"]) == (answer, True)
+    deep = await bob.create_post("@ada?", reply_to=answer)
+    for post in (first, other):
+        await bob.http.post(f"/api/v1/statuses/{post}/favourite")
+        await bob.http.post(f"/api/v1/statuses/{post}/reblog")
+    elsewhere = await bob.create_post("and @ada, elsewhere", reply_to=other)
+    assert await types(ada) == ["mention", "reblog", "favourite"]
+    assert await get(ada, "v1/notifications/unread_count") == {"count": 3}
+    assert len(await ada.get_json("/v1/notifications")) == 3
+    marks = {one["id"]: one["muted"] for one in await get(ada, "v1/timelines/public")}
+    assert marks == {first: True, answer: True, deep: True, other: False, elsewhere: False}
+    assert not any(one["muted"] for one in await get(bob, "v1/timelines/public"))
+    unmuted = await ada.http.post(f"/api/v1/statuses/{deep}/unmute")
+    assert unmuted.json()["muted"] is False
+    assert len(await types(ada)) == 7
+    assert (await ada.http.post("/api/v1/statuses/77/mute")).status_code == 404
+
+
 async def test_a_search_finds_accounts_statuses_and_hashtags(world: ApiWorld) -> None:
     ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
     post = await ada.create_post("ada was in #Rome")

@@ -48,6 +48,8 @@ def world_lines() -> bytes:
         {"command": "unfollow_hashtag", "as": "@ada", "data": {"tag": "dogs"}},
         {"command": "read_notifications", "as": "@ada", "data": {"through": 7}},
         {"command": "dismiss_notifications", "as": "@ada", "data": {"first": 0, "last": 7}},
+        {"command": "mute_conversation", "as": "@ada", "data": {"post": "key:c"}},
+        {"command": "unmute_conversation", "as": "@ada", "data": {"post": "key:c"}},
         {"command": "create_list", "as": "@ada", "key": "l1", "data": {"title": "Friends"}},
         {"command": "add_list_member", "as": "@ada", "data": {"list": "key:l1", "user": "@bob"}},
         {"command": "block", "as": "@ada", "data": {"user": "@bob"}},

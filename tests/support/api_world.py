@@ -33,9 +33,9 @@ from api.webhooks.webhook_store import WebhookPorts
 from commands.handler import CommandHandler
 from commands.references import ReferenceResolver
 from events.codec import EVENT_CODEC
+from events.event_types import EVENT_TYPES
 from events.ids.generator import SnowflakeGenerator
 from events.ids.import_ids import ImportIdGenerator
-from events.schema import EVENT_TYPES
 from infra.encryption.text_cipher import TextCipher
 from infra.http_client.endpoint_client import EndpointClient
 from infra.in_memory.read_store import MemoryReadStore

@@ -14,6 +14,7 @@ from commands import (
     followed_hashtag,
     like,
     lists,
+    muted_conversation,
     notifications,
     pin,
     post,
@@ -103,6 +104,8 @@ async def test_every_command_but_those_of_operators_can_be_given_by_a_line() -> 
         "unfollow_hashtag": ({"tag": "x"}, followed_hashtag.UnfollowHashtag("x")),
         "read_notifications": ({"through": 7}, notifications.ReadNotifications(7)),
         "dismiss_notifications": (few, notifications.DismissNotifications(0, 7)),
+        "mute_conversation": ({"post": "5"}, muted_conversation.MuteConversation(5)),
+        "unmute_conversation": ({"post": "5"}, muted_conversation.UnmuteConversation(5)),
         "create_list": ({"title": "Friends"}, lists.CreateList("Friends")),
         "change_list": (
             {"list": "5", "replies_policy": "none"},

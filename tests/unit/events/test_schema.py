@@ -9,11 +9,12 @@ import pytest
 
 from events.codec import EVENT_CODEC, UPCASTERS, EventCodec, UnknownEvent, encode_event
 from events.envelope import StoredEvent
+from events.event_types import EVENT_TYPES, ID_FIELDS
 from events.schema import (
-    EVENT_TYPES,
-    ID_FIELDS,
     AccountSuspended,
     AccountUnsuspended,
+    ConversationMuted,
+    ConversationUnmuted,
     Event,
     HandleClaimed,
     HashtagFollowed,
@@ -89,6 +90,8 @@ EXAMPLES: Final[tuple[Event, ...]] = (
     PostUnpinned(POST, A),
     HashtagFollowed(A, "łódź"),
     HashtagUnfollowed(A, "łódź"),
+    ConversationMuted(POST, A),
+    ConversationUnmuted(POST, A),
     NotificationsRead(A, 2_000_000_000_000_000),
     ListChanged(POST, A, 'Friends & "family" 🐦', "followed"),
     ListDeleted(POST, A),

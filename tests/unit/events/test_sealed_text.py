@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from events.codec import EVENT_CODEC, encode_event
 from events.envelope import StoredEvent
-from events.schema import EVENT_TYPES, Event, PostCreated, PostLiked
+from events.event_types import EVENT_TYPES
+from events.schema import Event, PostCreated, PostLiked
 from events.sealed_text import (
     PERSONAL_FIELDS,
     SEALED_TYPES,

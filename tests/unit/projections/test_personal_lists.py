@@ -6,11 +6,13 @@ from projections.personal_lists import (
     BLOCKED_USERS,
     BOOKMARKS,
     FOLLOWED_HASHTAGS,
+    MUTED_CONVERSATIONS,
     MUTED_USERS,
     PINS,
     BlockedUserRow,
     FollowedHashtagRow,
     ListedItem,
+    MutedConversationRow,
     PinRow,
     list_bookmarks,
     list_muted,
@@ -29,6 +31,7 @@ EVENTS = (
     (id_at(6), schema.UserBlocked(blocker=ANN, blocked=CARA)),
     (id_at(7), schema.UserMuted(muter=ANN, muted=BEN)),
     (id_at(8), schema.UserMuted(muter=ANN, muted=CARA)),
+    (id_at(9), schema.ConversationMuted(post=5, user=ANN)),
 )
 NEWEST = PageRequest()
 
@@ -43,6 +46,7 @@ def test_lists_come_in_the_order_in_which_things_were_put_there() -> None:
     assert kept.query(MUTED_USERS, lambda store: list_muted(store, ANN, older)) == [
         ListedItem(id_at(7), BEN)
     ]
+    kept.expect(MUTED_CONVERSATIONS, MutedConversationRow(ANN, 5, id_at(9)))
     kept.expect(PINS, PinRow(ANN, 7, id_at(4)))
     kept.expect(FOLLOWED_HASHTAGS, FollowedHashtagRow(ANN, "x", id_at(5)))
     kept.expect(BLOCKED_USERS, BlockedUserRow(ANN, CARA, id_at(6)))
@@ -61,14 +65,17 @@ def test_what_is_taken_back_leaves_the_lists() -> None:
         schema.UserUnblocked(blocker=ANN, blocked=CARA),
         schema.UserUnmuted(muter=ANN, muted=BEN),
         schema.UserUnmuted(muter=ANN, muted=CARA),
-    ).expect(BOOKMARKS).expect(PINS).expect(FOLLOWED_HASHTAGS).expect(BLOCKED_USERS).expect(
-        MUTED_USERS
-    )
+        schema.ConversationUnmuted(post=5, user=ANN),
+    ).expect(MUTED_CONVERSATIONS).expect(BOOKMARKS).expect(PINS).expect(FOLLOWED_HASHTAGS).expect(
+        BLOCKED_USERS
+    ).expect(MUTED_USERS)
 
 
 def test_the_lists_of_an_account_end_with_it() -> None:
     left = given(*EVENTS, schema.UserDeleted(user=ANN, handle="ann"))
-    left.expect(PINS).expect(FOLLOWED_HASHTAGS).expect(BLOCKED_USERS).expect(MUTED_USERS)
+    left.expect(MUTED_CONVERSATIONS).expect(PINS).expect(FOLLOWED_HASHTAGS).expect(
+        BLOCKED_USERS
+    ).expect(MUTED_USERS)
     assert left.query(BOOKMARKS, lambda store: list_bookmarks(store, ANN, NEWEST)) == []
     assert len(left.query(BOOKMARKS, lambda store: list_bookmarks(store, BEN, NEWEST))) == 1
 

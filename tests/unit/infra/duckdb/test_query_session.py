@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from events.schema import EVENT_TYPES
+from events.event_types import EVENT_TYPES
 from infra.duckdb import parquet_copy
 from infra.duckdb.parquet_copy import refresh_copy
 from infra.duckdb.query_session import InvalidQuery, QuerySession, event_view_name

@@ -9,8 +9,9 @@ import pytest
 
 from events.codec import encode_event
 from events.envelope import StoredEvent
+from events.event_types import EVENT_TYPES
 from events.json_lines import render_line
-from events.schema import EVENT_TYPES, Event
+from events.schema import Event
 from streams.export.asyncapi import build_document
 from tests.support.requirements import REPOSITORY
 from tests.unit.events.test_schema import EXAMPLES

@@ -14,8 +14,8 @@ import pytest
 
 from events.envelope import StoredEvent
 from events.event_filter import EventFilter, select_events
+from events.event_types import ID_FIELDS
 from events.ids.snowflake import time_ms
-from events.schema import ID_FIELDS
 from streams.export import parquet_export, parquet_format
 from streams.export.manifest import CannotResume, load
 from streams.export.replay import open_path_export, open_stream_export

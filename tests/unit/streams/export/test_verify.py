@@ -13,8 +13,8 @@ from commands.request import CommandRequest
 from commands.retweet import Retweet
 from commands.user import Register
 from events.envelope import StoredEvent
+from events.event_types import EVENT_TYPES
 from events.log import LOG_START
-from events.schema import EVENT_TYPES
 from infra.in_memory.event_log import MemoryLog
 from streams.export.event_check import STREAM_OF_EVENT
 from streams.export.verify import PAGE_EVENTS, verify_log
