@@ -117,8 +117,13 @@ def _require_own_list(id: int, context: CommandContext, read_state: ReadState) -
     rules.require_active_actor(context, read_state)
     state = read_state(streams.list_stream(id), LIST_STATE)
     if state.owner != context.actor:  # lists are private: others' are not there
-        raise NotFound("list-not-found", f"you have no list {id} (any more); check the id")
+        raise no_such_list(id)
     return state
+
+
+def no_such_list(id: int) -> NotFound:
+    """The error for a list that another user has, or that isn't there (any more)."""
+    return NotFound("list-not-found", f"you have no list {id} (any more); check the id")
 
 
 def _decide_creation(

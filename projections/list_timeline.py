@@ -1,15 +1,33 @@
-"""The timeline of a list: what its members post and retweet, merged when it is read."""
+"""What a list shows: what its members post and retweet, merged when it is read."""
 
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 
 from projections.home.merge import merge_entries
+from projections.home.viewer import ViewerContext
+from projections.lists import ListContent
 from projections.pages import EntryBounds, PageRequest
 from projections.store import ReadStore
 from projections.timeline import MAX_SCANNED_ROWS, EntryPage, SignedEntry, TimelineEntry
 from projections.timeline_lists import read_authors
 
 _ENTRIES_PER_LOAD = 64
+
+
+def shown_members(content: ListContent, owner: ViewerContext) -> frozenset[int]:
+    """The members who show: those whom the owner follows and doesn't hide, or the owner."""
+    return content.members & owner.authors
+
+
+def answered_accounts(content: ListContent, owner: ViewerContext) -> frozenset[int]:
+    """The accounts to whom answers show."""
+    match content.replies_policy:
+        case "followed":
+            return owner.self_and_followed
+        case "list":
+            return content.members & owner.self_and_followed
+        case _:
+            return frozenset()
 
 
 async def read_list_timeline(

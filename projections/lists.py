@@ -48,6 +48,13 @@ LIST_MEMBERS: Final[Table[ListMemberRow]] = Table(
 )
 
 
+class ListContent(NamedTuple):
+    """What a list shows: the accounts on it, and which of their answers."""
+
+    members: frozenset[int]
+    replies_policy: str
+
+
 class ListsProjection:
     """Keeps lists and who is on them."""
 
@@ -108,6 +115,15 @@ async def read_members(store: ReadStore, user: int, id: int) -> list[ListMemberR
     """Who is on a user's list, put there last first. At most `commands.lists.MAX_MEMBERS`."""
     rows = await store.scan(LIST_MEMBERS, (user, id))
     return sorted(rows, key=lambda row: row.id, reverse=True)
+
+
+async def read_content(store: ReadStore, user: int, id: int) -> ListContent | None:
+    """What one of a user's lists shows."""
+    row = await find_list(store, user, id)
+    if row is None:
+        return None
+    members = await store.scan(LIST_MEMBERS, (user, id))
+    return ListContent(frozenset(one.member for one in members), row.replies_policy)
 
 
 def page_of_members(

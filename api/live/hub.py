@@ -17,6 +17,7 @@ from api.http.errors import EXPECTED_ERRORS, RequestRefused, unauthorized
 from api.live.live_messages import LiveMessages
 from api.live.live_reader import (
     LAST_ORDINAL,
+    NO_CONTENT,
     LiveFormat,
     LiveMessage,
     LiveReader,
@@ -24,19 +25,21 @@ from api.live.live_reader import (
     Subscription,
     Topics,
 )
-from api.live.live_update import LIVE_TYPES, related_users
+from api.live.live_update import LIST_EVENTS, LIVE_TYPES, related_users
 from api.live.reader_index import ReaderIndex
 from api.ports import Ports
 from api.schemas import encode_json
 from api.views.posts import PostViews
 from api.views.trends import current_trends
+from commands.lists import no_such_list
 from events.codec import EVENT_CODEC
 from events.envelope import RecordedEvent
 from events.log import run_read
 from events.schema import UserDeleted
+from projections.lists import ListContent, read_content
 from projections.profiles import read_profiles
 
-LIVE_VIEWS: Final = ("notifications", "posts", "profiles", "timeline")
+LIVE_VIEWS: Final = ("lists", "notifications", "posts", "profiles", "timeline")
 """What must show an event before readers hear of it."""
 
 HEARTBEAT: Final = 15.0
@@ -121,12 +124,24 @@ class LiveHub:
             if not self._index:
                 self._stop()
 
-    def subscribe(self, reader: LiveReader, label: tuple[str, ...], topics: Topics) -> None:
-        """Tell a reader one stream more."""
-        self.unsubscribe(reader, label)
-        one = reader.subscriptions[label] = Subscription(reader, label, topics)
-        if reader in self._index.readers_of(reader.user):
-            self._index.add_subscription(one)
+    async def subscribe(self, reader: LiveReader, label: tuple[str, ...], topics: Topics) -> None:
+        """Tell a reader one stream more. Raises `NotFound` where the reader has no such list,
+        `StoreError`.
+        """
+        async with self._between_events:
+            content = NO_CONTENT
+            if topics.list is not None:
+                found = await self._read_content(reader.user, topics.list)
+                if found is None:
+                    raise no_such_list(topics.list)
+                content = found
+            self.unsubscribe(reader, label)
+            one = reader.subscriptions[label] = Subscription(reader, label, topics, content)
+            if reader in self._index.readers_of(reader.user):
+                self._index.add_subscription(one)
+
+    async def _read_content(self, user: int, id: int) -> ListContent | None:
+        return await read_content(self._ports.views.current_store("lists"), user, id)
 
     def unsubscribe(self, reader: LiveReader, label: tuple[str, ...]) -> None:
         """Tell a reader one stream less."""
@@ -147,6 +162,9 @@ class LiveHub:
                 if reader.after >= (until, LAST_ORDINAL):
                     self._post_views.apply_invalidations()
                     reader.context = await self._ports.home.viewer_context(reader.user)
+                    for one in reader.subscriptions.values():
+                        if (id := one.topics.list) is not None:
+                            one.content = await self._read_content(reader.user, id) or NO_CONTENT
                     self._index.add_reader(reader)
                     break
             async for frame in self._replay(reader, until, alone):
@@ -237,6 +255,8 @@ class LiveHub:
             for reader in self._index.readers_of(user):
                 context = await self._ports.home.viewer_context(user)
                 self._index.change_context(reader, context)
+        if isinstance(recorded.event, LIST_EVENTS):
+            await self._change_list(recorded.event.user, recorded.event.list)
         for delivery in await self._messages.find(recorded, self._index):
             id = MessageId(recorded.position, delivery.ordinal)
             frames: dict[tuple[str, ...], bytes] = {}
@@ -247,6 +267,14 @@ class LiveHub:
                         frame = one.reader.live_format.frame(delivery.message, one.label, id)
                         frames[one.label] = frame
                     self._put(one.reader, frame)
+
+    async def _change_list(self, user: int, id: int) -> None:
+        """Tell of a list what it shows now."""
+        for reader in self._index.readers_of(user):
+            for one in list(reader.subscriptions.values()):
+                if one.topics.list == id:
+                    content = await self._read_content(user, id) or NO_CONTENT
+                    self._index.change_content(one, content)
 
     async def _read_batch(self, after: int, until: int) -> list[RecordedEvent]:
         log = self._ports.log

@@ -22,6 +22,7 @@ from projections.notifications import (
     NotificationEntry,
     notification_id,
 )
+from projections.posts import POSTS
 from projections.timeline import BY_POST, RETWEET_ENTRIES
 
 UPDATE_ORDINAL: Final = 0
@@ -60,13 +61,27 @@ class LiveMessages:
         concerned = index.hearing_update(update)
         if update.kind == UpdateKind.RETWEET and concerned:
             earlier = await self._earlier_retweeters(update)
-            concerned = [one for one in concerned if earlier.isdisjoint(one.reader.context.authors)]
+            concerned = [one for one in concerned if earlier.isdisjoint(one.authors)]
+        elif any(one.topics.list is not None for one in concerned):
+            concerned = await self._without_unwanted_answers(update, concerned)
         found = []
         for live_format, subscriptions in _by_format(concerned).items():
             message = await live_format.render_update(update)
             if message is not None:
                 found.append(Delivery(UPDATE_ORDINAL, message, subscriptions))
         return found
+
+    async def _without_unwanted_answers(
+        self, update: LiveUpdate, concerned: list[Subscription]
+    ) -> list[Subscription]:
+        """Lists don't show all answers. Of a deleted post all are told: some may have shown it."""
+        store = self._ports.views.current_store("posts")
+        post = await store.get(POSTS, (update.post,))
+        if post is None or post.deleted or post.reply_to is None:
+            return concerned
+        answered = await store.get(POSTS, (post.reply_to,))
+        author = answered.author if answered is not None else 0
+        return [one for one in concerned if one.shows_answers_to(author)]
 
     async def _find_notifications(
         self, recorded: RecordedEvent, index: ReaderIndex

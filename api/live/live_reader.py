@@ -8,6 +8,8 @@ from typing import Final, NamedTuple, Protocol
 from api.http.errors import RequestRefused
 from api.live.live_update import LiveUpdate
 from projections.home.viewer import ViewerContext
+from projections.list_timeline import answered_accounts, shown_members
+from projections.lists import ListContent
 from projections.notifications import NotificationEntry
 
 MAX_UNSENT: Final = 1000
@@ -69,17 +71,44 @@ class Topics(NamedTuple):
     tag: str | None = None
     """The posts with a (folded) hashtag."""
     trends: bool = False
+    list: int | None = None
+    """What one of the reader's lists shows."""
+
+
+NO_CONTENT: Final = ListContent(frozenset(), "none")
+"""What a list shows that is not there (any more)."""
 
 
 class Subscription:
     """A stream of a reader's; `label` is its name to the client."""
 
-    __slots__ = ("label", "reader", "topics")
+    __slots__ = ("content", "label", "reader", "topics")
 
-    def __init__(self, reader: "LiveReader", label: tuple[str, ...], topics: Topics) -> None:
+    def __init__(
+        self,
+        reader: "LiveReader",
+        label: tuple[str, ...],
+        topics: Topics,
+        content: ListContent = NO_CONTENT,
+    ) -> None:
+        """`content` is that of the list, where the stream is one of a list."""
         self.reader = reader
         self.label = label
         self.topics = topics
+        self.content = content
+
+    @property
+    def authors(self) -> frozenset[int]:
+        """The users all of whose posts and retweets it carries."""
+        if self.topics.home:
+            return self.reader.context.authors
+        return shown_members(self.content, self.reader.context)
+
+    def shows_answers_to(self, author: int) -> bool:
+        """Whether it carries answers to an account's posts."""
+        if self.topics.list is None:
+            return True
+        return author in answered_accounts(self.content, self.reader.context)
 
 
 class LiveReader:

@@ -4,9 +4,13 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from events.envelope import RecordedEvent
+from events.event_types import EVENT_TYPES
 from events.hashtags import fold_hashtag
 from events.schema import (
-    EVENT_TYPES,
+    ListChanged,
+    ListDeleted,
+    ListMemberAdded,
+    ListMemberRemoved,
     PostCreated,
     PostDeleted,
     PostEdited,
@@ -26,13 +30,14 @@ from events.schema import (
 RELATION_EVENTS: Final = (
     UserFollowed, UserUnfollowed, UserBlocked, UserUnblocked, UserMuted, UserUnmuted,
 )  # fmt: skip
+LIST_EVENTS: Final = (ListChanged, ListDeleted, ListMemberAdded, ListMemberRemoved)
 _USER_FIELDS: Final = ("followee", "follower", "blocker", "blocked", "muter", "muted")
 
 LIVE_TYPES: Final = tuple(
     EVENT_TYPES[kind][0]
     for kind in (
         PostCreated, PostEdited, PostDeleted, PostRemoved, PostLiked, PostRetweeted,
-        PostUnretweeted, UserDeleted, *RELATION_EVENTS,
+        PostUnretweeted, UserDeleted, *RELATION_EVENTS, *LIST_EVENTS,
     )
 )  # fmt: skip
 """The stored names of the events that readers hear of, or that change what they hear."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 from api.live.live_reader import LiveReader, Subscription
 from api.live.live_update import LiveUpdate, UpdateKind
 from projections.home.viewer import ViewerContext
+from projections.lists import ListContent
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
@@ -17,7 +18,8 @@ class ReaderIndex:
 
     def __init__(self) -> None:
         self._readers: dict[int, set[LiveReader]] = {}
-        self._home: dict[int, set[Subscription]] = {}
+        self._by_author: dict[int, set[Subscription]] = {}
+        """Those of home timelines and of lists."""
         self._notified: dict[int | str, set[Subscription]] = {}
         """Under the ids of users, and under their handles."""
         self._tags: dict[str, set[Subscription]] = {}
@@ -45,8 +47,7 @@ class ReaderIndex:
     def add_subscription(self, one: Subscription) -> None:
         """Take in a subscription of a reader who is here."""
         reader, topics = one.reader, one.topics
-        if topics.home:
-            _add(self._home, reader.context.authors, one)
+        _add(self._by_author, one.authors, one)
         if topics.notifications:
             _add(self._notified, (reader.user, reader.handle), one)
         if topics.tag is not None:
@@ -59,8 +60,7 @@ class ReaderIndex:
     def remove_subscription(self, one: Subscription) -> None:
         """Forget a subscription."""
         reader, topics = one.reader, one.topics
-        if topics.home:
-            _remove(self._home, reader.context.authors, one)
+        _remove(self._by_author, one.authors, one)
         if topics.notifications:
             _remove(self._notified, (reader.user, reader.handle), one)
         if topics.tag is not None:
@@ -74,12 +74,21 @@ class ReaderIndex:
 
     def change_context(self, reader: LiveReader, context: ViewerContext) -> None:
         """A reader follows and hides others than before."""
-        before, after = reader.context.authors, context.authors
+        before = [(one, one.authors) for one in reader.subscriptions.values()]
         reader.context = context
-        for one in reader.subscriptions.values():
-            if one.topics.home:
-                _remove(self._home, before - after, one)
-                _add(self._home, after - before, one)
+        for one, authors in before:
+            self._change_authors(one, authors)
+
+    def change_content(self, one: Subscription, content: ListContent) -> None:
+        """A list shows others than before."""
+        authors = one.authors
+        one.content = content
+        self._change_authors(one, authors)
+
+    def _change_authors(self, one: Subscription, before: frozenset[int]) -> None:
+        after = one.authors
+        _remove(self._by_author, before - after, one)
+        _add(self._by_author, after - before, one)
 
     def hearing_trends(self) -> Collection[Subscription]:
         """Those that carry trends."""
@@ -93,9 +102,9 @@ class ReaderIndex:
         """Those that carry what happened to a post, without readers who hide its author."""
         found = [
             one
-            for one in self._home.get(update.actor, ())
+            for one in self._by_author.get(update.actor, ())
             # A timeline shows a post once; a retweet of what it shows already is no news.
-            if update.kind != UpdateKind.RETWEET or update.author not in one.reader.context.authors
+            if update.kind != UpdateKind.RETWEET or update.author not in one.authors
         ]
         if not update.is_retweet:
             found += self._public

@@ -14,11 +14,17 @@ from api.mastodon.client_request import AccountId, await_views, entity, run_seen
 from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
 from api.state import ApiState, CurrentState
 from commands.decider import Command
-from commands.errors import NotFound
-from commands.lists import AddListMember, ChangeList, CreateList, DeleteList, RemoveListMember
+from commands.lists import (
+    AddListMember,
+    ChangeList,
+    CreateList,
+    DeleteList,
+    RemoveListMember,
+    no_such_list,
+)
 from events.ids.snowflake import parse_decimal
 from projections import lists
-from projections.list_timeline import read_list_timeline
+from projections.list_timeline import answered_accounts, read_list_timeline, shown_members
 from projections.lists import ListRow
 from projections.timeline import EntryPage
 
@@ -53,7 +59,7 @@ async def _own_list(id: Annotated[str, Path()], reader: Reader, state: CurrentSt
 async def _find_list(state: ApiState, reader: int, id: int) -> ListRow:
     row = await lists.find_list(state.ports.views.current_store("lists"), reader, id)
     if row is None:
-        raise NotFound("list-not-found", f"you have no list {id} (any more); check the id")
+        raise no_such_list(id)
     return row
 
 
@@ -178,22 +184,16 @@ async def list_timeline(
     id: Annotated[str, Path()], page: StatusesPage, reader: Reader, state: CurrentState
 ) -> Response:
     """What the accounts on a list post and reblog, as long as one follows them."""
-    row = await _own_list(id, reader, state)
-    views = state.ports.views
+    views, wanted = state.ports.views, parse_decimal(id) or 0
+    content = await lists.read_content(views.current_store("lists"), reader, wanted)
+    if content is None:
+        raise no_such_list(wanted)
     context = await state.ports.home.viewer_context(reader)
-    members = {
-        one.member
-        for one in await lists.read_members(views.current_store("lists"), reader, row.list)
-    } & (context.following | {reader})
+    members = shown_members(content, context)
     entries = await read_list_timeline(
         views.current_store("timeline"), members, page.wanted, context.hidden
     )
-    answered = {
-        "none": frozenset[int](),
-        "list": frozenset(members),
-        "followed": context.following | {reader},
-    }[row.replies_policy]
-    shown = await _without_answers(state, entries, answered)
+    shown = await _without_answers(state, entries, answered_accounts(content, context))
     body = await state.statuses.render_list(shown, reader)
     ids = [entry.id for entry in entries]
     return json_response(body, headers=page.link_header(ids, entries.scanned_to))

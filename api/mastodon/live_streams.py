@@ -11,6 +11,7 @@ from api.schemas import encode_json
 from api.state import ApiState
 from api.views.notifications import shown_notifications
 from events.hashtags import fold_hashtag
+from events.ids.snowflake import parse_decimal
 from projections.notifications import NotificationEntry
 from projections.timeline import UNDONE_RETWEETS, TimelineEntry
 
@@ -27,10 +28,17 @@ _STREAMS: Final = {
 _TAGGED: Final = ("hashtag", "hashtag:local")
 
 
-def find_stream(name: str, tag: str) -> tuple[tuple[str, ...], Topics]:
-    """The label and the topics of a stream. Raises `RequestRefused` (400, 404)."""
+def find_stream(name: str, tag: str, list_id: str) -> tuple[tuple[str, ...], Topics]:
+    """The label and the topics of a stream. Raises `RequestRefused` (400, 404).
+
+    Whether there is such a list, the hub finds out.
+    """
     if name in _STREAMS:
         return (name,), _STREAMS[name]
+    if name == "list":
+        if not list_id:
+            raise RequestRefused(400, "invalid-query", "Missing list name parameter")
+        return (name, list_id), Topics(list=parse_decimal(list_id) or 0)
     if name not in _TAGGED:
         raise RequestRefused(404, "not-found", "Unknown stream type")
     folded = fold_hashtag(tag.removeprefix("#"))

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Query, Request, Response, WebSocket, WebSocketDisconnect
 
 from api.accounts.access_tokens import USER_SCOPE
-from api.http.errors import RequestRefused, token_missing
+from api.http.errors import EXPECTED_ERRORS, RequestRefused, token_missing, translate_error
 from api.http.query_tokens import STREAMING_PATH
 from api.http.streaming_response import EVENT_STREAM, StreamedResponse
 from api.http.tokens import Reader, read_token, requires_scope, token_check
@@ -34,6 +34,7 @@ class StreamRequest(msgspec.Struct):
     type: str = ""
     stream: str = ""
     tag: str = ""
+    list: str | int = ""
 
 
 _decode_request: Final = msgspec.json.Decoder(StreamRequest).decode
@@ -52,17 +53,22 @@ async def health() -> Response:
 @router.get("/public/remote", dependencies=[requires_scope(USER_SCOPE)])
 @router.get("/hashtag", dependencies=[requires_scope(USER_SCOPE)])
 @router.get("/hashtag/local", dependencies=[requires_scope(USER_SCOPE)])
+@router.get("/list", dependencies=[requires_scope(USER_SCOPE)])
 @router.get("/direct", dependencies=[requires_scope(USER_SCOPE)])
 async def stream_events(
-    request: Request, reader: Reader, state: CurrentState, tag: str = ""
+    request: Request,
+    reader: Reader,
+    state: CurrentState,
+    tag: str = "",
+    list_id: Annotated[str, Query(alias="list")] = "",
 ) -> Response:
     """The stream that the address names, as server-sent events."""
     path = request.url.path
     name = path.removeprefix(f"{STREAMING_PATH}/").replace("/", ":")
-    label, topics = find_stream(name, tag)
+    label, topics = find_stream(name, tag, list_id)
     allowed = token_check(state, request.headers["authorization"], USER_SCOPE, path)
     connected = await state.live.connect(reader, EventFormat(state), allowed)
-    state.live.subscribe(connected, label, topics)
+    await state.live.subscribe(connected, label, topics)
     chunks = _events(state.live, connected)
     return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
 
@@ -92,11 +98,8 @@ async def stream_socket(socket: WebSocket) -> None:
     reader = await state.live.connect(claims.user, SocketFormat(state), allowed)
     await socket.accept(subprotocol=offered[0] if offered else None)
     if name := socket.query_params.get("stream"):
-        _change_streams(
-            state.live,
-            reader,
-            StreamRequest("subscribe", name, socket.query_params.get("tag", "")),
-        )
+        about = (socket.query_params.get(parameter, "") for parameter in ("tag", "list"))
+        await _change_streams(state.live, reader, StreamRequest("subscribe", name, *about))
     receiving = asyncio.create_task(_hear_requests(socket, state.live, reader))
     try:
         await _send_frames(socket, state.live, reader)
@@ -125,26 +128,27 @@ async def _hear_requests(socket: WebSocket, hub: LiveHub, reader: LiveReader) ->
             except msgspec.DecodeError as error:
                 _refuse(reader, RequestRefused(400, "malformed-json", f"no such message: {error}"))
             else:
-                _change_streams(hub, reader, request)
+                await _change_streams(hub, reader, request)
     finally:
         reader.end()
 
 
-def _change_streams(hub: LiveHub, reader: LiveReader, request: StreamRequest) -> None:
+async def _change_streams(hub: LiveHub, reader: LiveReader, request: StreamRequest) -> None:
     try:
-        label, topics = find_stream(request.stream, request.tag)
+        label, topics = find_stream(request.stream, request.tag, str(request.list))
         if request.type == "subscribe":
             if len(reader.subscriptions) >= MAX_STREAMS:
                 message = f"a connection has {MAX_STREAMS} streams: unsubscribe from some"
                 raise RequestRefused(422, "invalid-query", message)
-            hub.subscribe(reader, label, topics)
+            await hub.subscribe(reader, label, topics)
         elif request.type == "unsubscribe":
             hub.unsubscribe(reader, label)
         else:
             raise RequestRefused(400, "invalid-query", "the type is subscribe or unsubscribe")
-    except RequestRefused as refusal:
+    except EXPECTED_ERRORS as refusal:
         _refuse(reader, refusal)
 
 
-def _refuse(reader: LiveReader, refusal: RequestRefused) -> None:
-    reader.put(encode_json({"error": refusal.detail, "status": refusal.status_code}))
+def _refuse(reader: LiveReader, refusal: Exception) -> None:
+    response = translate_error(refusal)
+    reader.put(encode_json({"error": response.detail, "status": response.status}))

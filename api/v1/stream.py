@@ -96,7 +96,7 @@ async def stream_news(
         token_check(state, request.headers["authorization"], USER_SCOPE, request.url.path),
         after,
     )
-    state.live.subscribe(connected, (), _NEWS)
+    await state.live.subscribe(connected, (), _NEWS)
     chunks = _news(state.live, connected)
     return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
 

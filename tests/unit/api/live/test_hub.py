@@ -63,7 +63,7 @@ async def connected(
         return True
 
     reader = await live.connect(int(user.id), NewsFormat(state_of(world)), allowed, after)
-    live.subscribe(reader, (), topics)
+    await live.subscribe(reader, (), topics)
     async with aclosing(live.tell(reader)) as chunks:
         listener = Listener(reader, chunks)
         if after is None:

@@ -174,9 +174,84 @@ async def test_a_stream_needs_a_token_and_a_hashtag_where_it_has_one(three_users
         )
         health = await stranger.get(f"{PATH}/health")
         assert (health.status_code, health.text) == (200, "OK")
-    for path, status in (("hashtag", 400), ("list?list=1", 404), ("nothing", 404)):
+    for path, status in (
+        ("hashtag", 400), ("list", 400), ("list?list=1", 404), ("nothing", 404),
+    ):  # fmt: skip
         answer = await ada.http.get(f"{PATH}/{path}")
         assert (answer.status_code, list(answer.json())) == (status, ["error"]), path
+
+
+async def make_list(user: SignedInUser, *members: SignedInUser, **values: str) -> str:
+    made = await user.http.post("/api/v1/lists", data={"title": "Friends", **values})
+    id: str = made.json()["id"]
+    for one in members:
+        await user.http.post(f"/api/v1/accounts/{one.id}/follow")
+        await user.http.post(f"/api/v1/lists/{id}/accounts", data={"account_ids[]": [one.id]})
+    return id
+
+
+async def test_a_list_has_a_stream_of_what_its_accounts_do(three_users: Users) -> None:
+    world, ada, bob, cyn = three_users
+    id = await make_list(ada, cyn)
+    async with (
+        listening(world, ada, "list", query_string=f"list={id}".encode()) as events,
+        talking(world, ada, query_string=b"stream=list&list=" + id.encode()) as socket,
+    ):
+        bobs = await bob.create_post("not on it")
+        first = await cyn.create_post("hello")
+        await cyn.create_post("to bob", reply_to=bobs)
+        second = await cyn.create_post("to me", reply_to=first)
+        await cyn.send_command("PUT", f"/v1/posts/{bobs}/retweet")
+        told = [await events.next_event() for _ in range(3)]
+        assert [(name, one["id"]) for name, one in told[:2]] == [
+            ("update", first),
+            ("update", second),
+        ]
+        assert told[2][1]["reblog"]["id"] == bobs
+        check_entity("Status", told[2][1])
+        frames = [await socket.next_frame() for _ in range(3)]
+        assert [frame["stream"] for frame in frames] == [["list", id]] * 3
+        assert [json.loads(frame["payload"]) for frame in frames] == [one for _, one in told]
+        await cyn.send_command("DELETE", f"/v1/posts/{second}")
+        assert await events.next_event() == ("delete", int(second))
+
+
+async def test_the_stream_of_a_list_follows_its_members_and_whom_one_follows(
+    three_users: Users,
+) -> None:
+    world, ada, bob, cyn = three_users
+    id = await make_list(ada, cyn, replies_policy="none")
+    async with listening(world, ada, "list", query_string=f"list={id}".encode()) as events:
+        given = {"account_ids[]": [bob.id]}
+        await ada.http.post(f"/api/v1/lists/{id}/accounts", data=given)
+        first = await bob.create_post("hello")
+        assert (await events.next_event())[1]["id"] == first
+        await bob.create_post("an answer", reply_to=first)
+        await ada.http.put(f"/api/v1/lists/{id}", data={"replies_policy": "followed"})
+        answer = await bob.create_post("another", reply_to=first)
+        assert (await events.next_event())[1]["id"] == answer
+        await ada.http.delete(f"/api/v1/lists/{id}/accounts", params=given)
+        await bob.create_post("no longer on it")
+        heard = await cyn.create_post("still on it")
+        assert (await events.next_event())[1]["id"] == heard
+        await ada.send_command("DELETE", "/v1/users/@cyn/follow")
+        await cyn.create_post("no longer followed")
+        await ada.http.post(f"/api/v1/lists/{id}/accounts", data=given)
+        last = await bob.create_post("on it again")
+        assert (await events.next_event())[1]["id"] == last
+        await ada.http.delete(f"/api/v1/lists/{id}")
+        await cyn.create_post("the list is gone")
+        await world.project_all()
+
+
+async def test_the_list_of_another_user_has_no_stream(three_users: Users) -> None:
+    world, ada, bob, cyn = three_users
+    id = await make_list(ada, cyn)
+    await world.project_all()
+    assert (await bob.http.get(f"{PATH}/list", params={"list": id})).status_code == 404
+    async with talking(world, bob, query_string=b"stream=list&list=" + id.encode()) as socket:
+        frame = await socket.next_frame()
+        assert (frame["status"], list(frame)) == (404, ["error", "status"])
 
 
 async def test_one_socket_carries_many_streams_each_named_in_its_messages(
@@ -213,8 +288,11 @@ async def test_one_socket_carries_many_streams_each_named_in_its_messages(
 async def test_what_a_socket_is_asked_wrongly_is_said_on_it(three_users: Users) -> None:
     world, ada, bob, _ = three_users
     async with talking(world, ada, path=f"{PATH}/") as socket:
-        for stream, status in (("nothing", 404), ("list", 404), ("hashtag", 400)):
-            await socket.say("subscribe", stream)
+        for stream, id, status in (
+            ("nothing", "", 404), ("list", "", 400), ("list", "1", 404), ("list", "x", 404),
+            ("hashtag", "", 400),
+        ):  # fmt: skip
+            await socket.say("subscribe", stream, list=id)
             assert (await socket.next_frame())["status"] == status
         await socket.say("subscribe", "nothing")
         assert await socket.next_frame() == {"error": "Unknown stream type", "status": 404}
