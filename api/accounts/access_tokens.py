@@ -11,10 +11,10 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from api.accounts.errors import AccountsUnavailable, ExpiredToken, InvalidToken
+from api.accounts.errors import AccountError, AccountsUnavailable, ExpiredToken, InvalidToken
 from api.accounts.signed_tokens import SignedTokens
 from api.accounts.token_store import TokenClaims, TokenStore
 
@@ -110,6 +110,32 @@ class AccessTokens:
         if known == self._revocation:  # else it may have been revoked after it was found
             self._remember(token, claims, now_ms)
         return claims
+
+    async def failures_of(self, tokens: Collection[bytes]) -> dict[bytes, AccountError]:
+        """Those of some tokens, which were good, that hold no more, and why.
+
+        One look at the revocations for all; those that are not cached are looked up at the same
+        time. Where the store doesn't answer in some seconds, that is why.
+        """
+        try:
+            await self._require_recent_revocations()
+        except AccountsUnavailable as error:
+            return dict.fromkeys(tokens, error)
+        now = self._monotonic()
+        good = {token for token in tokens if token in self._cache and self._cache[token][1] > now}
+        unsure = [token for token in tokens if token not in good]
+        found = await asyncio.gather(*map(self._failure_of, unsure))
+        return {token: why for token, why in zip(unsure, found, strict=True) if why is not None}
+
+    async def _failure_of(self, token: bytes) -> AccountError | None:
+        try:
+            async with asyncio.timeout(TRUST_SECONDS):
+                await self.read_claims(token)
+        except TimeoutError:
+            return AccountsUnavailable("it can't be known whether the token was revoked")
+        except AccountError as error:
+            return error
+        return None
 
     async def list_sessions(self, user: int) -> Sequence[TokenClaims]:
         """The tokens of a user that are good, the newest first."""

@@ -33,11 +33,7 @@ async def read_token(
     Raises `RequestRefused` (401; 403 where it lacks the scope), `InvalidToken`, `ExpiredToken`,
     `AccountsUnavailable`.
     """
-    kind, _, token = header.partition(" ")
-    if kind.lower() != "bearer":
-        message = "the header must read 'Authorization: Bearer TOKEN'"
-        raise unauthorized("token-invalid", message)
-    sent = token.strip().encode("latin-1")
+    sent = sent_token(header)
     claims = state.ports.tokens.cached_claims(sent)
     if claims is None:
         claims = await state.ports.tokens.read_claims(sent)
@@ -54,6 +50,15 @@ async def read_token(
         message = "this needs a token of a user, not of an app alone"
         raise RequestRefused(422, "user-required", message)
     return claims
+
+
+def sent_token(header: str) -> bytes:
+    """The token in an `Authorization` header. Raises `RequestRefused` (401)."""
+    kind, _, token = header.partition(" ")
+    if kind.lower() != "bearer":
+        message = "the header must read 'Authorization: Bearer TOKEN'"
+        raise unauthorized("token-invalid", message)
+    return token.strip().encode("latin-1")
 
 
 def require_app_scope(claims: TokenClaims, wanted: str) -> None:

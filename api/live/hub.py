@@ -12,7 +12,6 @@ from asyncio import Task
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final
 
-from api.accounts.errors import AccountError
 from api.http.errors import EXPECTED_ERRORS, RequestRefused, unauthorized
 from api.live.live_messages import LiveMessages
 from api.live.live_reader import (
@@ -32,10 +31,11 @@ from api.schemas import encode_json
 from api.views.posts import PostViews
 from api.views.trends import current_trends
 from commands.lists import no_such_list
+from commands.rules import account_suspended
 from events.codec import EVENT_CODEC
 from events.envelope import RecordedEvent
 from events.log import run_read
-from events.schema import UserDeleted
+from events.schema import AccountSuspended, UserDeleted
 from projections.lists import ListContent, read_content
 from projections.profiles import read_profiles
 
@@ -61,7 +61,6 @@ _PAUSE_SECONDS: Final = 0.05
 _FAILED: Final = RequestRefused(
     503, "stream-failed", "the stream broke on our side: resume behind the last message"
 )
-_TOKEN_ENDED: Final = unauthorized("token-invalid", "the token holds no more: sign in again")
 _ACCOUNT_GONE: Final = unauthorized(
     "account-gone", "the account was deleted: its tokens are worthless"
 )
@@ -78,7 +77,10 @@ class LiveHub:
         self._ports = ports
         self._post_views = post_views
         self._messages = LiveMessages(ports)
+        self._readers = set[LiveReader]()
+        """All that are told, also what they missed."""
         self._index = ReaderIndex()
+        """Those of them that hear what happens."""
         self._position = 0
         """Everything up to here was told to the readers of the index."""
         self._between_events = asyncio.Lock()
@@ -90,10 +92,11 @@ class LiveHub:
         self,
         user: int,
         live_format: LiveFormat,
-        allowed: Callable[[], Awaitable[bool]],
+        token: bytes,
         after: MessageId | None = None,
     ) -> LiveReader:
-        """A new reader, who has been told everything up to `after`, or up to now. `tell` it.
+        """A new reader, who has been told everything up to `after`, or up to now. `tell` it; it is
+        ended when its token holds no more.
 
         Raises `RequestRefused` (401) where there is no such account (any more), `StoreError`.
         """
@@ -105,11 +108,12 @@ class LiveHub:
         context = await self._ports.home.viewer_context(user)
         if after is None:
             after = MessageId(self._visible_position(), LAST_ORDINAL)
-        return LiveReader(user, profile.handle, context, live_format, after, allowed)
+        return LiveReader(user, profile.handle, context, live_format, after, token)
 
     async def tell(self, reader: LiveReader) -> AsyncGenerator[list[bytes], None]:
         """What a reader is told, in frames: first what it missed, then what happens, until it is
         ended."""
+        self._readers.add(reader)
         try:
             async for frame in self._catch_up(reader):
                 yield [frame]
@@ -120,8 +124,9 @@ class LiveHub:
             reader.end(_FAILED)
         finally:
             self._index.remove_reader(reader)
+            self._readers.discard(reader)
             reader.end()
-            if not self._index:
+            if not self._readers:
                 self._stop()
 
     async def subscribe(self, reader: LiveReader, label: tuple[str, ...], topics: Topics) -> None:
@@ -165,13 +170,15 @@ class LiveHub:
                     for one in reader.subscriptions.values():
                         if (id := one.topics.list) is not None:
                             one.content = await self._read_content(reader.user, id) or NO_CONTENT
+                    if not await self._post_views.is_active(reader.user):
+                        reader.end(_FAILED)  # where it comes back, it is told why
                     self._index.add_reader(reader)
                     break
             async for frame in self._replay(reader, until, alone):
                 yield frame
+            if reader.ended:
+                return
             reader.after = MessageId(until, LAST_ORDINAL)
-            if not await reader.allowed():
-                reader.end(_TOKEN_ENDED)
         self._put_heartbeat(reader)
         if self._trends is not None:
             for one in reader.subscriptions.values():
@@ -189,6 +196,8 @@ class LiveHub:
         position, more = after.position, True
         while True:
             for recorded in batch:
+                if reader.ended:
+                    return
                 for delivery in await self._messages.find(recorded, alone):
                     id = MessageId(recorded.position, delivery.ordinal)
                     if id > after:
@@ -248,9 +257,11 @@ class LiveHub:
             self._position = until
 
     async def _tell_event(self, recorded: RecordedEvent) -> None:
-        if isinstance(recorded.event, UserDeleted):
-            for reader in self._index.readers_of(recorded.event.user):
-                reader.end(_ACCOUNT_GONE)
+        match recorded.event:
+            case UserDeleted(user=user):
+                self._end_readers_of(user, _ACCOUNT_GONE)
+            case AccountSuspended(user=user, reason=reason):
+                self._end_readers_of(user, account_suspended(reason))
         for user in related_users(recorded):
             for reader in self._index.readers_of(user):
                 context = await self._ports.home.viewer_context(user)
@@ -276,6 +287,11 @@ class LiveHub:
                     content = await self._read_content(user, id) or NO_CONTENT
                     self._index.change_content(one, content)
 
+    def _end_readers_of(self, user: int, problem: Exception) -> None:
+        for reader in self._readers:
+            if reader.user == user:
+                reader.end(problem)
+
     async def _read_batch(self, after: int, until: int) -> list[RecordedEvent]:
         log = self._ports.log
         stored = await run_read(
@@ -299,23 +315,23 @@ class LiveHub:
             if self._index.hearing_trends() and time() >= look_at:
                 await self._tell_trends()
                 look_at = time() + TREND_SECONDS
+            await self._end_revoked()
             readers = list(self._index)
-            # A few at a time: messages would wait for a look at thousands.
+            # A few at a time: messages would wait for signs of life of thousands.
             turns = max(1, -(-len(readers) // _READERS_A_TURN))
             for turn in range(turns):
                 await asyncio.sleep(CHECK_SECONDS / turns)
                 for reader in readers[turn::turns]:
-                    if not await self._is_allowed(reader):
-                        reader.end(_TOKEN_ENDED)
-                    elif not reader.has_unsent and time() - reader.last_put >= HEARTBEAT:
+                    if not reader.has_unsent and time() - reader.last_put >= HEARTBEAT:
                         self._put_heartbeat(reader)
 
-    async def _is_allowed(self, reader: LiveReader) -> bool:
-        try:
-            return await reader.allowed()
-        except AccountError as error:
-            _logger.warning("a live stream was ended: its token can't be checked: %s", error)
-            return False
+    async def _end_revoked(self) -> None:
+        """End the readers whose tokens hold no more, or can't be checked."""
+        checked = list(self._readers)
+        failures = await self._ports.tokens.failures_of({reader.token for reader in checked})
+        for reader in checked:
+            if (why := failures.get(reader.token)) is not None:
+                reader.end(why)
 
     async def _tell_trends(self) -> None:
         found = await current_trends(self._ports, TRENDS)

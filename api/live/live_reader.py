@@ -2,7 +2,6 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol
 
 from api.http.errors import RequestRefused
@@ -115,8 +114,8 @@ class LiveReader:
     """A connected reader, who has been told everything up to `after`."""
 
     __slots__ = (
-        "_unsent", "_waiting", "after", "allowed", "context", "ended", "handle", "last_put",
-        "live_format", "problem", "subscriptions", "user",
+        "_unsent", "_waiting", "after", "context", "ended", "handle", "last_put", "live_format",
+        "problem", "subscriptions", "token", "user",
     )  # fmt: skip
 
     def __init__(
@@ -126,9 +125,9 @@ class LiveReader:
         context: ViewerContext,
         live_format: LiveFormat,
         after: MessageId,
-        allowed: Callable[[], Awaitable[bool]],
+        token: bytes,
     ) -> None:
-        """`allowed` says whether the reader's token still holds."""
+        """It is ended when its token holds no more."""
         self.user = user
         self.handle = handle
         self.context = context
@@ -136,12 +135,12 @@ class LiveReader:
         self.subscriptions: dict[tuple[str, ...], Subscription] = {}
         """Under their labels."""
         self.after = after
-        self.allowed = allowed
+        self.token = token
         self.last_put = 0.0
         """When it was given something last, in seconds of the event loop."""
         self.ended = False
-        self.problem: RequestRefused | None = None
-        """Why it was ended."""
+        self.problem: Exception | None = None
+        """Why it was ended: one of `EXPECTED_ERRORS`."""
         self._unsent: list[bytes] = []
         self._waiting: Future[None] | None = None
 
@@ -155,7 +154,7 @@ class LiveReader:
         self._unsent.append(frame)
         self._wake()
 
-    def end(self, problem: RequestRefused | None = None) -> None:
+    def end(self, problem: Exception | None = None) -> None:
         """Send nothing more, but why."""
         if not self.ended:
             self.ended = True

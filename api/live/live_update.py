@@ -7,6 +7,7 @@ from events.envelope import RecordedEvent
 from events.event_types import EVENT_TYPES
 from events.hashtags import fold_hashtag
 from events.schema import (
+    AccountSuspended,
     ListChanged,
     ListDeleted,
     ListMemberAdded,
@@ -37,7 +38,7 @@ LIVE_TYPES: Final = tuple(
     EVENT_TYPES[kind][0]
     for kind in (
         PostCreated, PostEdited, PostDeleted, PostRemoved, PostLiked, PostRetweeted,
-        PostUnretweeted, UserDeleted, *RELATION_EVENTS, *LIST_EVENTS,
+        PostUnretweeted, UserDeleted, AccountSuspended, *RELATION_EVENTS, *LIST_EVENTS,
     )
 )  # fmt: skip
 """The stored names of the events that readers hear of, or that change what they hear."""

@@ -12,7 +12,7 @@ from api.accounts.access_tokens import USER_SCOPE
 from api.http.errors import EXPECTED_ERRORS, RequestRefused, token_missing, translate_error
 from api.http.query_tokens import STREAMING_PATH
 from api.http.streaming_response import EVENT_STREAM, StreamedResponse
-from api.http.tokens import Reader, read_token, requires_scope, token_check
+from api.http.tokens import Reader, read_token, require_account, requires_scope, sent_token
 from api.live.hub import LiveHub
 from api.live.live_reader import LiveReader
 from api.mastodon.live_streams import EventFormat, SocketFormat, find_stream
@@ -66,8 +66,8 @@ async def stream_events(
     path = request.url.path
     name = path.removeprefix(f"{STREAMING_PATH}/").replace("/", ":")
     label, topics = find_stream(name, tag, list_id)
-    allowed = token_check(state, request.headers["authorization"], USER_SCOPE, path)
-    connected = await state.live.connect(reader, EventFormat(state), allowed)
+    token = sent_token(request.headers["authorization"])
+    connected = await state.live.connect(reader, EventFormat(state), token)
     await state.live.subscribe(connected, label, topics)
     chunks = _events(state.live, connected)
     return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
@@ -94,8 +94,9 @@ async def stream_socket(socket: WebSocket) -> None:
             raise token_missing()
         header = f"Bearer {offered[0]}"
     claims = await read_token(state, header, USER_SCOPE, "GET", STREAMING_PATH)
-    allowed = token_check(state, header, USER_SCOPE, STREAMING_PATH)
-    reader = await state.live.connect(claims.user, SocketFormat(state), allowed)
+    state.post_views.apply_invalidations()
+    await require_account(state, claims.user)
+    reader = await state.live.connect(claims.user, SocketFormat(state), sent_token(header))
     await socket.accept(subprotocol=offered[0] if offered else None)
     if name := socket.query_params.get("stream"):
         about = (socket.query_params.get(parameter, "") for parameter in ("tag", "list"))
@@ -114,8 +115,9 @@ async def _send_frames(socket: WebSocket, hub: LiveHub, reader: LiveReader) -> N
             async for frames in told:
                 for frame in frames:
                     await socket.send({"type": "websocket.send", "text": frame.decode()})
-        if (problem := reader.problem) is not None:
-            code = _POLICY_VIOLATION if problem.status_code < 500 else _TRY_AGAIN
+        if reader.problem is not None:
+            problem = translate_error(reader.problem)
+            code = _POLICY_VIOLATION if problem.status < 500 else _TRY_AGAIN
             await socket.close(code, problem.code)
 
 

@@ -1,5 +1,9 @@
-"""HAProxy as shipped before two API processes: one may die, and clients can't forge addresses."""
+"""HAProxy as shipped before two API processes: one may die, clients can't forge addresses, and live
+streams go through.
+"""
 
+import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,8 +12,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 
+from infra.dev import stack_processes
 from tests.support.engines.haproxy import load_balanced
+from tests.support.running_server import register_user
 from tests.support.server_processes import Process, ServerProcesses, running_processes
 from tests.support.starling_program import starling_environment
 
@@ -23,6 +30,7 @@ class BalancedApis:
 
     def __init__(self, url: str, running: ServerProcesses, apis: list[Process]) -> None:
         self.url = url
+        self.places = [urlsplit(running.url(number)).netloc for number in (0, 1)]
         self.running = running
         self.apis = apis
 
@@ -122,3 +130,40 @@ async def test_password_guessing_is_throttled_by_the_real_client_address(
     assert [await guess(number, "127.0.0.1") for number in range(10)] == [401] * 10
     assert await guess(10, "127.0.0.1") == 429
     assert await guess(11, "127.0.0.2") == 401
+
+
+async def test_live_streams_go_through_and_a_quiet_socket_is_not_cut(
+    balanced: BalancedApis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = stack_processes.HAPROXY_CONFIGURATION.read_text()
+    hasty = tmp_path / "hasty.cfg"
+    hasty.write_text(
+        shipped.replace("client  75s", "client 1s").replace("server  75s", "server 1s")
+    )
+    assert hasty.read_text().count(" 1s\n") == shipped.count(" 1s\n") + 2
+    monkeypatch.setattr(stack_processes, "HAPROXY_CONFIGURATION", hasty)
+    ada = await register_user(balanced.url, "ada")
+    headers = {"Authorization": f"Bearer {ada['token']}"}
+    first, second = balanced.places
+    async with (
+        load_balanced((first, second), tmp_path / "hasty.log") as hasty_url,
+        httpx.AsyncClient(base_url=balanced.url, trust_env=False, timeout=60) as client,
+        client.stream("GET", "/v1/stream", headers=headers) as events,
+        connect(
+            f"{hasty_url.replace('http', 'ws')}/api/v1/streaming?stream=user",
+            proxy=None, subprotocols=[ada["token"]],
+        ) as socket,
+    ):  # fmt: skip
+        lines = events.aiter_lines()
+        assert await anext(lines) == "retry: 1000"
+        await asyncio.sleep(2.5)  # longer than a request may be quiet there
+        body = {"text": "hello"}
+        answer = await client.post("/v1/posts", json=body, headers=headers)
+        post = answer.json()["id"]
+        async with asyncio.timeout(20):
+            frame = json.loads(await socket.recv(decode=True))
+            assert json.loads(frame["payload"])["id"] == post
+            async for line in lines:
+                if line.startswith("data: {"):
+                    assert json.loads(line.removeprefix("data: "))["id"] == post
+                    break

@@ -1,9 +1,12 @@
 """Access tokens, as one process knows them while others revoke."""
 
+import asyncio
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
 
+from api.accounts import access_tokens
 from api.accounts.access_tokens import (
     STALE_SECONDS,
     TOKEN_LIFE_DAYS,
@@ -24,10 +27,11 @@ DAY_SECONDS = 24 * 60 * 60
 
 
 class CountingStore(SqliteTokens):
-    """Counts look-ups, and can be out of reach."""
+    """Counts look-ups, and can be out of reach, or hang."""
 
     found = 0
     unreachable = False
+    hanging = False
 
     async def find_token(self, digest: bytes) -> TokenClaims | None:
         self.found += 1
@@ -36,6 +40,8 @@ class CountingStore(SqliteTokens):
     async def revoked_after(self, number: int | None) -> Revocations:
         if self.unreachable:
             raise AccountsUnavailable("out of reach")
+        if self.hanging:
+            await asyncio.Event().wait()
         return await super().revoked_after(number)
 
     async def note_use(self, ids: Sequence[int], now_ms: int) -> None:
@@ -118,6 +124,32 @@ async def test_without_the_store_no_token_is_trusted_for_long(
     store.unreachable = False
     clock.sleep(1)
     assert (await tokens.read_claims(token)).user == 7
+
+
+async def test_many_tokens_are_checked_at_once_also_while_the_store_hangs(
+    store: CountingStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_tokens, "_WAIT_SECONDS", 0.05)
+    tokens = open_tokens(store, clock)
+    many = [(await tokens.issue(7)).encode() for _ in range(40)]
+    ended, expired = [(await tokens.issue(7, days=days)).encode() for days in (30, 5e-6)]
+    for token in (*many, ended, expired):
+        await tokens.read_claims(token)
+    await open_tokens(store, clock).end_session((await tokens.read_claims(ended)).id)
+    clock.sleep(STALE_SECONDS)
+    found = await tokens.failures_of([*many, ended, expired])
+    assert {token: type(why) for token, why in found.items()} == {
+        ended: InvalidToken, expired: ExpiredToken,
+    }  # fmt: skip
+    store.hanging = True
+    clock.sleep(TRUST_SECONDS - 1)
+    started = time.monotonic()
+    assert await tokens.failures_of(many) == {}
+    clock.sleep(1)
+    found = await tokens.failures_of(many)
+    assert time.monotonic() - started < 1
+    assert {type(why) for why in found.values()} == {AccountsUnavailable}
+    assert found.keys() == set(many)
 
 
 async def test_a_token_expires_also_where_it_was_read_before(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api.http.errors import translate_error
 from api.live import hub, live_reader
 from api.live.live_reader import LAST_ORDINAL, LiveReader, MessageId, Topics
 from api.state import ApiState
@@ -33,7 +34,8 @@ class Listener:
     @property
     def ending(self) -> str | None:
         """Why the stream ended."""
-        return self.reader.problem.code if self.reader.problem is not None else None
+        problem = self.reader.problem
+        return translate_error(problem).code if problem is not None else None
 
     async def next_message(self) -> Told:
         async with asyncio.timeout(10):
@@ -58,11 +60,8 @@ async def connected(
 ) -> AsyncGenerator[Listener, None]:
     await world.project_all()
     live = state_of(world).live
-
-    async def allowed() -> bool:
-        return True
-
-    reader = await live.connect(int(user.id), NewsFormat(state_of(world)), allowed, after)
+    token = user.token.encode()
+    reader = await live.connect(int(user.id), NewsFormat(state_of(world)), token, after)
     await live.subscribe(reader, (), topics)
     async with aclosing(live.tell(reader)) as chunks:
         listener = Listener(reader, chunks)
@@ -88,6 +87,14 @@ def parsed_event(event: str) -> Told:
         position, ordinal = fields["id"].split("-")
         id = MessageId(int(position), int(ordinal))
     return fields.get("event", ""), id, json.loads(fields.get("data", "null"))
+
+
+async def suspend(world: ApiWorld, operator: SignedInUser, user: SignedInUser) -> None:
+    token = await world.ports.tokens.issue(int(operator.id), ["operator"])
+    async with world.new_client(token) as client:
+        body = {"reason": "Spam"}
+        answer = await client.put(f"/v1/users/{user.id}/suspension", json=body)
+    assert answer.status_code == 200, answer.text
 
 
 async def two_users() -> tuple[ApiWorld, SignedInUser, SignedInUser]:
@@ -245,30 +252,56 @@ async def test_views_that_are_made_anew_tell_nothing() -> None:
         assert (await reader.next_message())[2]["id"] == new
 
 
-async def test_a_reader_whose_token_ends_or_whose_account_goes_hears_why(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_reader_whose_token_ends_hears_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "CHECK_SECONDS", 0.01)
     world, ada, bob = await two_users()
-    holds = True
-
-    async def allowed() -> bool:
-        return holds
-
     async with connected(world, ada) as reader, connected(world, bob) as other:
-        reader.reader.allowed = allowed
-        holds = False
+        await ada.send_command("DELETE", "/v1/users/me/sessions/current")
         with pytest.raises(StopAsyncIteration):
             await reader.next_message()
         assert reader.ending == "token-invalid"
+        await other.listen_until("post", await bob.create_post("still here"))
+
+
+async def test_a_reader_whose_account_is_suspended_or_deleted_hears_why() -> None:
+    world, ada, bob = await two_users()
+    cyn = await register_user(world, "cyn")
+    async with connected(world, ada) as start:
+        last_id = start.last_id
+    for number in range(3):
+        await bob.create_post(f"{number}")
+    async with (
+        connected(world, ada) as reader,
+        connected(world, ada, after=last_id) as catching_up,
+        connected(world, cyn) as other,
+    ):
+        await catching_up.next_message()
+        await suspend(world, bob, ada)
+        with pytest.raises(StopAsyncIteration):
+            await reader.next_message()
+        assert reader.ending == "account-suspended"
+        with pytest.raises(StopAsyncIteration):
+            await catching_up.next_message()
+        assert catching_up.ending == "account-suspended"
         body = {"password": "correct horse"}
-        answer = await bob.http.request("DELETE", "/v1/users/me", json=body)
-        if answer.status_code == 422:
-            answer = await bob.http.request("DELETE", "/v1/users/me")
+        answer = await cyn.http.request("DELETE", "/v1/users/me", json=body)
         assert answer.status_code == 200, answer.text
         with pytest.raises(StopAsyncIteration):
             await other.next_message()
         assert other.ending == "account-gone"
+
+
+async def test_a_reader_who_is_suspended_while_it_connects_is_told_nothing() -> None:
+    world, ada, bob = await two_users()
+    await world.project_all()
+    live = state_of(world).live
+    reader = await live.connect(int(ada.id), NewsFormat(state_of(world)), ada.token.encode())
+    await live.subscribe(reader, (), NEWS)
+    await suspend(world, bob, ada)
+    await world.project_all()
+    async with aclosing(live.tell(reader)) as chunks:
+        assert [frames async for frames in chunks] == []
+    assert reader.problem is not None
 
 
 async def test_trends_are_told_at_once_and_when_they_change(

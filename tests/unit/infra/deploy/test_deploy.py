@@ -11,6 +11,7 @@ import click
 import pytest
 import yaml
 
+from api.live.hub import HEARTBEAT
 from infra import settings
 from infra.cli.main import main
 from streams.feed.kafka_address import KafkaAddress
@@ -129,6 +130,17 @@ def test_the_balancer_is_given_all_that_its_configuration_asks_for(
         host, port = given[name].split(":")
         assert host in services
         assert port == "8000"
+
+
+def test_the_balancer_waits_longer_than_live_streams_are_quiet() -> None:
+    configuration = (DEPLOY / "haproxy.cfg").read_text()
+    patience = {
+        name: int(seconds)
+        for name, seconds in re.findall(r"timeout (client|server) +(\d+)s\n", configuration)
+    }
+    assert patience.keys() == {"client", "server"}
+    assert min(patience.values()) > 2 * HEARTBEAT
+    assert re.search(r"timeout tunnel +\d+h\n", configuration)
 
 
 def test_mongodb_gets_the_same_options_as_the_one_that_up_starts(services: dict[str, Any]) -> None:
