@@ -155,6 +155,10 @@ class AccessTokens:
         await self._read_now()
         return ended
 
+    async def note_revocations(self) -> None:
+        """Have this process, too, refuse what was revoked beside it: with a password, say."""
+        await self._read_now()
+
     async def _find(self, token: bytes, digest: bytes) -> TokenClaims:
         claims = await self._store.find_token(digest)
         if claims is not None:

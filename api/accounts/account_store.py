@@ -46,8 +46,18 @@ class AccountStore(Protocol):
         ...
 
     async def replace_password_hash(self, user: int, outdated: str | None, renewed: str) -> bool:
-        """Store another hash. False where the account has not the outdated one (any more), or is
-        gone. Durable on return.
+        """Store another hash of the same password. False where the account has not the outdated one
+        (any more), or is gone. Durable on return.
+        """
+        ...
+
+    async def change_password(
+        self, user: int, outdated: str | None, renewed: str, keep: int | None
+    ) -> bool:
+        """Store the hash of another password and revoke the user's tokens but `keep`, as
+        `TokenStore.revoke_tokens` does, in one step: no kill leaves a session open that began with
+        the password of before. False, and nothing done, where the account has not the outdated
+        hash (any more), or is gone. Durable on return.
         """
         ...
 

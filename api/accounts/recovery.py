@@ -86,7 +86,7 @@ class AccountRecovery:
             raise MailBusy
 
     async def reset_password(self, token: str, password: str, caller: HashCaller) -> int:
-        """Give the account of a link another password; returns its user.
+        """Give the account of a link another password, and end all sessions; returns its user.
 
         Raises `LinkInvalid`, `InvalidInput`, `TooManyHashes`, `CallerLeft`.
         """
@@ -96,8 +96,8 @@ class AccountRecovery:
         self._links.check(LinkPurpose.RESET_PASSWORD, claims, bound_to)
         require_uncommon(password)
         hashed = await self._passwords.hash(password, caller)
-        if not await self._ports.accounts.replace_password_hash(
-            account.user, account.password_hash, hashed
+        if not await self._ports.accounts.change_password(
+            account.user, account.password_hash, hashed, keep=None
         ):
             raise LinkInvalid  # used meanwhile
         return account.user

@@ -300,8 +300,11 @@ class AccountRegistrar:
             raise WrongCurrentPassword(message)
         await self._throttle.note_success(lane, address)
 
-    async def change_credentials(self, user: int, patch: ProfilePatch, address: str) -> None:
-        """Give an account another email address or password.
+    async def change_credentials(
+        self, user: int, patch: ProfilePatch, address: str, session: int
+    ) -> None:
+        """Give an account another email address or password. Another password ends all sessions
+        but `session`.
 
         Raises `WrongCurrentPassword`, `TooManyTries`, `TooManyHashes`, `EmailTaken`,
         `AccountDeleted`.
@@ -309,29 +312,41 @@ class AccountRegistrar:
         if patch.email is None and patch.password is None:
             return
         await self._require_active(user)
-        account = await self._ports.accounts.get(user)
-        if account is None:
-            account = AccountRecord(user, None, None, self._ports.clock_ms())
-        # The new password is fine as well: then this request was done before.
-        allowed = (patch.current_password or "", patch.password or "")
-        message = "to change email or password, give the right `current_password`"
-        await self._confirm_password(account, allowed, address, message)
+        account = await self._confirm_change(user, patch, address)
+        hashed = None
+        if patch.password is not None:
+            require_uncommon(patch.password)
+            known = HashCaller(f"id {user}", familiar=True)
+            hashed = await self._passwords.hash(patch.password, known)
         if patch.email is not None:
             email = checked_email(patch.email)
             same = email == account.email and account.email_verified
-            account = account._replace(email=email, email_verified=same)
-        if patch.password is not None:
-            require_uncommon(patch.password)
-            hashed = await self._passwords.hash(
-                patch.password, HashCaller(f"id {user}", familiar=True)
-            )
-            account = account._replace(password_hash=hashed)
-        await self._store_account(account, None)
+            await self._store_account(account._replace(email=email, email_verified=same), None)
+        accounts = self._ports.accounts
+        while hashed is not None and not await accounts.change_password(
+            user, account.password_hash, hashed, session
+        ):
+            # Another request, or a sign-in that renewed the hash, was there first.
+            account = await self._confirm_change(user, patch, address)
         try:
             await self._require_active(user)
         except AccountDeleted:  # deleted meanwhile: what was erased stays erased
             await self._ports.accounts.remove(user)
             raise
+
+    async def _confirm_change(self, user: int, patch: ProfilePatch, address: str) -> AccountRecord:
+        """The account, which is there from now on. Raises `WrongCurrentPassword`, `TooManyTries`,
+        `TooManyHashes`.
+        """
+        account = await self._ports.accounts.get(user)
+        if account is None:
+            account = AccountRecord(user, None, None, self._ports.clock_ms())
+            await self._ports.accounts.put(account)
+        # The new password is fine as well: then this request was done before.
+        allowed = (patch.current_password or "", patch.password or "")
+        message = "to change email or password, give the right `current_password`"
+        await self._confirm_password(account, allowed, address, message)
+        return account
 
 
 def _wrong_credentials() -> WrongCredentials:

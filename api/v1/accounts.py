@@ -107,9 +107,9 @@ async def change_profile(
         patch.name, patch.bio, *(_picture_change(patch, name) for name in ("avatar", "header"))
     )
     checked_profile_change(command)  # before anything changes
-    await state.registrar.change_credentials(commands.actor, patch, address)
+    await state.registrar.change_credentials(commands.actor, patch, address, token.id)
     if patch.password is not None:
-        await state.ports.tokens.end_sessions(commands.actor, keep=token.id)
+        await state.ports.tokens.note_revocations()
     pictures = [id for id in (patch.avatar, patch.header) if id]
     outcome = await commands.run(command, pictures)
     response.headers.update(position_header(outcome))

@@ -79,8 +79,8 @@ async def reset_password(
     reset: PasswordReset, state: CurrentState, caller: Caller
 ) -> PasswordChanged:
     """Choose another password by a link, which works once, for an hour. Ends all sessions."""
-    user = await state.recovery.reset_password(reset.token, reset.password, caller)
-    await state.ports.tokens.end_sessions(user)
+    await state.recovery.reset_password(reset.token, reset.password, caller)
+    await state.ports.tokens.note_revocations()
     return PasswordChanged()
 
 

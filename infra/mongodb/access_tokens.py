@@ -24,14 +24,47 @@ _THREADS: Final = 8
 _STATE: Final = {"_id": "state"}
 
 
+class TokenRevoker:
+    """Revokes tokens within the transactions of any adapter on the database."""
+
+    def __init__(self, database: BlockingDatabase) -> None:
+        self.tokens = database.get_collection("access_tokens", write_concern=DURABLE)
+        self.state = database.get_collection("token_state", write_concern=DURABLE)
+        self.ended = database.get_collection("ended_signed_tokens", write_concern=DURABLE)
+        self.codes = database.get_collection("app_codes", write_concern=DURABLE)
+
+    def prepare(self) -> None:
+        """Make what a transaction may not have to make."""
+        until = datetime.now(UTC) + timedelta(days=_SIGNED_DAYS)
+        first = {"revocations": 0, "signed_until": int(until.timestamp() * 1000)}
+        self.state.update_one(_STATE, {"$setOnInsert": first}, upsert=True)
+        if self.ended.find_one({}) is None:
+            self.ended.create_index("_id")
+
+    def revoke_all(self, user: int, keep: int | None, session: ClientSession) -> int:
+        """Revoke a user's tokens but `keep`, and remove the codes. Returns how many."""
+        one = {"_id": user}
+        self.ended.replace_one(one, one, upsert=True, session=session)
+        self.codes.delete_many({"user": user}, session=session)
+        return self.revoke({"user": user, "_id": {"$ne": keep}}, session)
+
+    def revoke(self, query: dict[str, Any], session: ClientSession) -> int:
+        """Revoke the tokens that a query finds. Returns how many."""
+        state = self.state.find_one_and_update(
+            _STATE, {"$inc": {"revocations": 1}}, return_document=True, session=session
+        )
+        assert state is not None  # made by `prepare`
+        return self.tokens.update_many(
+            {**query, "revoked": None}, {"$set": {"revoked": state["revocations"]}}, session=session
+        ).modified_count
+
+
 class MongoTokens:
     """The `TokenStore` of one database; any number of processes may open it. `close` it."""
 
     def __init__(self, database: BlockingDatabase) -> None:
-        self._tokens = database.get_collection("access_tokens", write_concern=DURABLE)
-        self._state = database.get_collection("token_state", write_concern=DURABLE)
-        self._ended = database.get_collection("ended_signed_tokens", write_concern=DURABLE)
-        self._codes = database.get_collection("app_codes", write_concern=DURABLE)
+        self._revoker = TokenRevoker(database)
+        self._tokens, self._state = self._revoker.tokens, self._revoker.state
         self._threads = DatabaseThreads(
             database, "the store of access tokens",
             threads=_THREADS, seconds=READ_SECONDS, unavailable=AccountsUnavailable,
@@ -44,7 +77,7 @@ class MongoTokens:
     async def adopt_signed(self, claims: TokenClaims, now_ms: int) -> bool:
         def adopt(session: ClientSession) -> bool:
             state = self._state.find_one(_STATE, session=session)
-            ended = self._ended.find_one({"_id": claims.user}, session=session)
+            ended = self._revoker.ended.find_one({"_id": claims.user}, session=session)
             if state is None or state["signed_until"] <= now_ms or ended is not None:
                 return False
             found = self._tokens.find_one({"_id": claims.id}, session=session)
@@ -72,21 +105,18 @@ class MongoTokens:
 
     async def revoke_token(self, id: int, user: int | None = None) -> bool:
         query = {"_id": id} if user is None else {"_id": id, "user": user}
-        return await self._threads.transact(lambda session: self._revoke(query, session)) > 0
+        return (
+            await self._threads.transact(lambda session: self._revoker.revoke(query, session)) > 0
+        )
 
     async def revoke_tokens(
         self, user: int, *, keep: int | None = None, app: int | None = None
     ) -> int:
         def revoke(session: ClientSession) -> int:
-            query: dict[str, Any] = {"user": user, "_id": {"$ne": keep}}
-            if app is not None:
-                query["app"] = app
-            else:
-                one = {"_id": user}
-                self._ended.replace_one(one, one, upsert=True, session=session)
-            codes = {"user": user} if app is None else {"user": user, "app": app}
-            self._codes.delete_many(codes, session=session)
-            return self._revoke(query, session)
+            if app is None:
+                return self._revoker.revoke_all(user, keep, session)
+            self._revoker.codes.delete_many({"user": user, "app": app}, session=session)
+            return self._revoker.revoke({"user": user, "_id": {"$ne": keep}, "app": app}, session)
 
         return await self._threads.transact(revoke)
 
@@ -109,25 +139,12 @@ class MongoTokens:
         """Refuse further calls. The connection stays open: its opener closes it."""
         self._threads.close()
 
-    def _revoke(self, query: dict[str, Any], session: ClientSession) -> int:
-        state = self._state.find_one_and_update(
-            _STATE, {"$inc": {"revocations": 1}}, return_document=True, session=session
-        )
-        assert state is not None  # made by `_prepare`
-        return self._tokens.update_many(
-            {**query, "revoked": None}, {"$set": {"revoked": state["revocations"]}}, session=session
-        ).modified_count
-
     def _prepare(self) -> None:
         self._tokens.create_index("digest", unique=True)
         self._tokens.create_index("user")
         self._tokens.create_index("revoked")
         self._tokens.create_index("gone", expireAfterSeconds=0)
-        until = datetime.now(UTC) + timedelta(days=_SIGNED_DAYS)
-        first = {"revocations": 0, "signed_until": int(until.timestamp() * 1000)}
-        self._state.update_one(_STATE, {"$setOnInsert": first}, upsert=True)
-        if self._ended.find_one({}) is None:  # a transaction may not have to make it
-            self._ended.create_index("_id")
+        self._revoker.prepare()
 
 
 def _document(claims: TokenClaims) -> dict[str, Any]:

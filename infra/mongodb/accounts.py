@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from api.accounts.account_store import AccountRecord, TimelineMarker
 from api.accounts.errors import AccountsUnavailable, EmailTaken
+from infra.mongodb.access_tokens import TokenRevoker
 from infra.mongodb.async_database import BlockingDatabase
 from infra.mongodb.connection import READ_SECONDS
 from infra.mongodb.database_threads import DURABLE, DatabaseThreads
@@ -29,6 +31,7 @@ class MongoAccounts:
     def __init__(self, database: BlockingDatabase) -> None:
         self._accounts = database.get_collection("accounts", write_concern=DURABLE)
         self._opt_outs = database.get_collection("click_opt_outs", write_concern=DURABLE)
+        self._revoker = TokenRevoker(database)
         self._markers = database.get_collection("timeline_markers", write_concern=DURABLE)
         self._threads = DatabaseThreads(
             database, "the accounts",
@@ -51,6 +54,20 @@ class MongoAccounts:
     async def replace_password_hash(self, user: int, outdated: str | None, renewed: str) -> bool:
         """Store another hash. False where the account has not the outdated one (any more)."""
         return await self._change_one({"_id": user, "password": outdated}, {"password": renewed})
+
+    async def change_password(
+        self, user: int, outdated: str | None, renewed: str, keep: int | None
+    ) -> bool:
+        """Store the hash of another password and revoke the user's tokens but `keep`."""
+
+        def change(session: ClientSession) -> bool:
+            had, has = {"_id": user, "password": outdated}, {"$set": {"password": renewed}}
+            if not self._accounts.update_one(had, has, session=session).matched_count:
+                return False
+            self._revoker.revoke_all(user, keep, session)
+            return True
+
+        return await self._threads.transact(change)
 
     async def mark_email_verified(self, user: int, email: str) -> bool:
         """Remember that this address is the user's. False where the account has another one."""
@@ -109,6 +126,7 @@ class MongoAccounts:
     def _make_index(self) -> None:
         with_email = {"folded": {"$type": "string"}}
         self._accounts.create_index("folded", unique=True, partialFilterExpression=with_email)
+        self._revoker.prepare()
 
     def _upsert_account(self, account: AccountRecord) -> None:
         changed: dict[str, Any] = {

@@ -4,14 +4,12 @@ A revocation takes the next number in the transaction that marks its tokens, so 
 the numbers up to one has seen every revocation with a lower one.
 """
 
+import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-from api.accounts.errors import AccountsUnavailable
 from api.accounts.token_store import Revocations, TokenClaims
-from infra.sqlite.locked_connection import CHECKPOINTED_PRAGMAS, LockedConnection
-from infra.sqlite.migrations import ACCOUNTS_SCHEMA
+from infra.sqlite.accounts_file import AccountsFile, open_accounts_file
 
 _COLUMNS: Final = "id, digest, user, app, scopes, made, used, expires"
 
@@ -19,11 +17,9 @@ _COLUMNS: Final = "id, digest, user, app, scopes, made, used, expires"
 class SqliteTokens:
     """The `TokenStore` of one data folder; several processes may open the same file."""
 
-    def __init__(self, path: Path | str) -> None:
-        """`:memory:` keeps them in memory. Raises `AccountsUnavailable`."""
-        self._connection = LockedConnection(
-            path, ACCOUNTS_SCHEMA, CHECKPOINTED_PRAGMAS, AccountsUnavailable
-        )
+    def __init__(self, file: AccountsFile) -> None:
+        """Raises `AccountsUnavailable`."""
+        self._connection = open_accounts_file(file)
         self._db = self._connection.db
 
     async def add_token(self, claims: TokenClaims) -> None:
@@ -62,7 +58,7 @@ class SqliteTokens:
     async def revoke_token(self, id: int, user: int | None = None) -> bool:
         where = "id = ?" if user is None else "id = ? AND user = ?"
         values = (id,) if user is None else (id, user)
-        return await self._connection.transact(lambda: self._revoke(where, *values)) > 0
+        return await self._connection.transact(lambda: _revoke(self._db, where, *values)) > 0
 
     async def revoke_tokens(
         self, user: int, *, keep: int | None = None, app: int | None = None
@@ -70,10 +66,9 @@ class SqliteTokens:
         def revoke() -> int:
             if app is not None:
                 self._db.execute("DELETE FROM app_codes WHERE user = ? AND app = ?", (user, app))
-                return self._revoke("user = ? AND id IS NOT ? AND app = ?", user, keep, app)
-            self._db.execute("DELETE FROM app_codes WHERE user = ?", (user,))
-            self._db.execute("INSERT OR IGNORE INTO ended_signed_tokens VALUES (?)", (user,))
-            return self._revoke("user = ? AND id IS NOT ?", user, keep)
+                where = "user = ? AND id IS NOT ? AND app = ?"
+                return _revoke(self._db, where, user, keep, app)
+            return revoke_all_tokens(self._db, user, keep)
 
         return await self._connection.transact(revoke)
 
@@ -101,8 +96,11 @@ class SqliteTokens:
     def _insert(self, claims: TokenClaims, verb: str) -> None:
         self._db.execute(
             f"{verb} INTO access_tokens ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)",
-            claims._replace(scopes=" ".join(sorted(claims.scopes))),  # type: ignore[arg-type]
-        )
+            (
+                claims.id, claims.digest, claims.user, claims.app, " ".join(sorted(claims.scopes)),
+                claims.made_ms, claims.used_ms, claims.expires_ms,
+            ),
+        )  # fmt: skip
 
     def _select(self, where: str, *values: object) -> list[TokenClaims]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM access_tokens WHERE {where}", values)
@@ -111,10 +109,19 @@ class SqliteTokens:
             for id, digest, user, app, scopes, *times in rows.fetchall()
         ]
 
-    def _revoke(self, where: str, *values: object) -> int:
-        self._db.execute("UPDATE token_state SET revocations = revocations + 1")
-        return self._db.execute(
-            "UPDATE access_tokens SET revoked = (SELECT revocations FROM token_state)"
-            f" WHERE revoked IS NULL AND {where}",
-            values,
-        ).rowcount
+
+def revoke_all_tokens(db: sqlite3.Connection, user: int, keep: int | None) -> int:
+    """Revoke a user's tokens but `keep`, and remove the codes; within a transaction. Returns how
+    many."""
+    db.execute("DELETE FROM app_codes WHERE user = ?", (user,))
+    db.execute("INSERT OR IGNORE INTO ended_signed_tokens VALUES (?)", (user,))
+    return _revoke(db, "user = ? AND id IS NOT ?", user, keep)
+
+
+def _revoke(db: sqlite3.Connection, where: str, *values: object) -> int:
+    db.execute("UPDATE token_state SET revocations = revocations + 1")
+    return db.execute(
+        "UPDATE access_tokens SET revoked = (SELECT revocations FROM token_state)"
+        f" WHERE revoked IS NULL AND {where}",
+        values,
+    ).rowcount

@@ -8,23 +8,20 @@ account would be gone.
 
 import sqlite3
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from api.accounts.account_store import AccountRecord, TimelineMarker
-from api.accounts.errors import AccountsUnavailable, EmailTaken
-from infra.sqlite.locked_connection import CHECKPOINTED_PRAGMAS, LockedConnection
-from infra.sqlite.migrations import ACCOUNTS_SCHEMA
+from api.accounts.errors import EmailTaken
+from infra.sqlite.access_tokens import revoke_all_tokens
+from infra.sqlite.accounts_file import AccountsFile, open_accounts_file
 
 
 class SqliteAccounts:
     """The accounts of one data folder; several processes may open the same file."""
 
-    def __init__(self, path: Path | str) -> None:
-        """`:memory:` keeps them in memory. Raises `AccountsUnavailable`."""
-        self._connection = LockedConnection(
-            path, ACCOUNTS_SCHEMA, CHECKPOINTED_PRAGMAS, AccountsUnavailable
-        )
+    def __init__(self, file: AccountsFile) -> None:
+        """Raises `AccountsUnavailable`."""
+        self._connection = open_accounts_file(file)
         self._db = self._connection.db
 
     async def get(self, user: int) -> AccountRecord | None:
@@ -64,6 +61,18 @@ class SqliteAccounts:
         return await self._change_one(
             "password = ? WHERE user = ? AND password IS ?", renewed, user, outdated
         )
+
+    async def change_password(
+        self, user: int, outdated: str | None, renewed: str, keep: int | None
+    ) -> bool:
+        def change() -> bool:
+            update = "UPDATE accounts SET password = ? WHERE user = ? AND password IS ?"
+            changed = self._db.execute(update, (renewed, user, outdated)).rowcount == 1
+            if changed:
+                revoke_all_tokens(self._db, user, keep)
+            return changed
+
+        return await self._connection.transact(change)
 
     async def mark_email_verified(self, user: int, email: str) -> bool:
         return await self._change_one("verified = 1 WHERE user = ? AND email = ?", user, email)

@@ -1,12 +1,20 @@
 """The accounts beside the log, wherever they lie."""
 
+import asyncio
+import multiprocessing
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from api.accounts.account_store import AccountRecord, AccountStore, TimelineMarker
 from api.accounts.errors import AccountsUnavailable, EmailTaken
+from api.accounts.token_store import TokenClaims, TokenStore
+from infra.sqlite import accounts as accounts_module
+from infra.sqlite.access_tokens import SqliteTokens
 from infra.sqlite.accounts import SqliteAccounts
 
 ADA = AccountRecord(1, "Ada@Example.org", "$argon2id$ada", 1_700_000_000_000)
@@ -15,16 +23,38 @@ Open = Callable[[], AccountStore]
 """Opens the same accounts once more, as another process would."""
 
 
+class AccountsPlace(NamedTuple):
+    """Where accounts lie, and the tokens beside them."""
+
+    open_accounts: Open
+    open_tokens: Callable[[], TokenStore]
+
+
 @pytest.fixture(params=["sqlite", pytest.param("mongodb", marks=pytest.mark.engines)])
-async def open_accounts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AccountsPlace]:
     if request.param == "sqlite":
-        yield lambda: SqliteAccounts(tmp_path / "accounts.sqlite")
+        path = tmp_path / "accounts.sqlite"
+        yield AccountsPlace(lambda: SqliteAccounts(path), lambda: SqliteTokens(path))
         return
+    from infra.mongodb.access_tokens import MongoTokens
     from infra.mongodb.accounts import MongoAccounts
     from tests.support.engines.mongodb_views import temporary_database
 
     async with temporary_database(request.getfixturevalue("mongodb")) as opened:
-        yield lambda: MongoAccounts(opened.blocking)
+        both = opened.blocking
+        yield AccountsPlace(lambda: MongoAccounts(both), lambda: MongoTokens(both))
+
+
+@pytest.fixture
+def open_accounts(place: AccountsPlace) -> Open:
+    return place.open_accounts
+
+
+@pytest.fixture
+async def tokens(place: AccountsPlace) -> AsyncIterator[TokenStore]:
+    opened = place.open_tokens()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -135,6 +165,75 @@ async def test_replacing_a_hash_says_whether_it_was_still_the_same(accounts: Acc
     assert await accounts.replace_password_hash(2, None, "$argon2id$bob")
     assert not await accounts.replace_password_hash(2, None, "$argon2id$other")
     assert not await accounts.replace_password_hash(3, None, "$argon2id$other")
+
+
+def session(id: int, user: int = 1) -> TokenClaims:
+    digest, scopes = b"digest %d" % id, frozenset({"user"})
+    return TokenClaims(id, digest, user, None, scopes, 0, 0, 4_000_000_000_000)
+
+
+async def test_another_password_ends_the_sessions_of_before_in_the_same_step(
+    accounts: AccountStore, tokens: TokenStore
+) -> None:
+    await accounts.put(ADA)
+    for one in (session(1), session(2), session(3, user=2)):
+        await tokens.add_token(one)
+    before, _ = await tokens.revoked_after(None)
+    assert not await accounts.change_password(1, "$argon2id$other", "$argon2id$new", keep=None)
+    assert not await accounts.change_password(9, None, "$argon2id$new", keep=None)
+    assert await tokens.revoked_after(before) == (before, ())
+    assert await accounts.change_password(1, "$argon2id$ada", "$argon2id$new", keep=2)
+    assert await accounts.get(1) == ADA._replace(password_hash="$argon2id$new")
+    assert (await tokens.revoked_after(before)).digests == [session(1).digest]
+    assert [one.id for one in await tokens.tokens_of(1, 0)] == [2]
+    assert not await tokens.adopt_signed(session(4), 0)
+    assert await accounts.change_password(1, "$argon2id$new", "$argon2id$ada", keep=None)
+    assert await tokens.tokens_of(1, 0) == []
+    assert [one.id for one in await tokens.tokens_of(2, 0)] == [3]
+
+
+async def test_a_stop_between_the_new_password_and_the_end_of_the_sessions_leaves_both_as_they_were(
+    accounts: AccountStore, tokens: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await accounts.put(ADA)
+    await tokens.add_token(session(1))
+
+    def stop(*arguments: object) -> int:
+        raise KilledBetween
+
+    with monkeypatch.context() as patch:
+        if isinstance(accounts, SqliteAccounts):
+            patch.setattr("infra.sqlite.accounts.revoke_all_tokens", stop)
+        else:
+            patch.setattr("infra.mongodb.access_tokens.TokenRevoker.revoke_all", stop)
+        with pytest.raises(KilledBetween):
+            await accounts.change_password(1, "$argon2id$ada", "$argon2id$new", keep=None)
+    assert await accounts.get(1) == ADA
+    assert [one.id for one in await tokens.tokens_of(1, 0)] == [1]
+    assert await accounts.change_password(1, "$argon2id$ada", "$argon2id$new", keep=None)
+    assert await tokens.tokens_of(1, 0) == []
+
+
+class KilledBetween(Exception):
+    """Between two writes."""
+
+
+def _change_and_die(path: Path) -> None:
+    accounts_module.revoke_all_tokens = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    accounts = SqliteAccounts(path)
+    asyncio.run(accounts.change_password(1, "$argon2id$ada", "$argon2id$new", keep=None))
+
+
+async def test_a_process_that_is_killed_in_between_has_changed_no_password(
+    files: SqliteAccounts, tmp_path: Path
+) -> None:
+    await files.put(ADA)
+    path = tmp_path / "accounts.sqlite"
+    process = multiprocessing.get_context("spawn").Process(target=_change_and_die, args=(path,))
+    process.start()
+    await asyncio.to_thread(process.join)
+    assert process.exitcode == -signal.SIGKILL
+    assert await files.get(1) == ADA
 
 
 async def test_an_email_address_is_verified_until_the_account_is_put_without(

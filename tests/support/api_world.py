@@ -41,6 +41,7 @@ from infra.http_client.endpoint_client import EndpointClient
 from infra.in_memory.read_store import MemoryReadStore
 from infra.sqlite.access_tokens import SqliteTokens
 from infra.sqlite.accounts import SqliteAccounts
+from infra.sqlite.accounts_file import open_accounts_file
 from infra.sqlite.click_log import SqliteClickLog
 from infra.sqlite.media_records import SqliteMediaRecords
 from infra.sqlite.oauth_apps import SqliteApps
@@ -90,7 +91,6 @@ class ApiWorld:
     ) -> None:  # fmt: skip
         self.clock = ManualClock(START_MS)
         self.log = SparseLog()
-        self.accounts = SqliteAccounts(":memory:")
         tables = {p.name: tables_with_dead_letters(p) for p in ALL_PROJECTIONS}
         self.stores = {name: MemoryReadStore(found) for name, found in tables.items()}
         self.positions = dict.fromkeys(self.stores, 0)
@@ -113,7 +113,6 @@ class ApiWorld:
             views=self,
             time_travel=self,
             home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
-            accounts=self.accounts,
             **self._ports_beside_the_log(cipher, deliver_mail, metrics_audience),
             clock_ms=self.clock,
             new_id=new_id,
@@ -139,7 +138,10 @@ class ApiWorld:
         deliver_mail: DeliverMail | None,
         metrics_audience: MetricsAudience,
     ) -> dict[str, Any]:
-        self.token_store = SqliteTokens(":memory:")
+        accounts_file = open_accounts_file(":memory:")
+        self.accounts = SqliteAccounts(accounts_file)
+        self.token_store = SqliteTokens(accounts_file)
+        self.apps = SqliteApps(accounts_file)
         self.access_tokens = self.open_tokens()
         self.media_records = SqliteMediaRecords(":memory:")
         self.media_store = MediaInMemory()
@@ -147,8 +149,9 @@ class ApiWorld:
         self.search = SearchFollower(self.log, index, cipher.open_text)
         self.click_log = SqliteClickLog(":memory:")
         return {
+            "accounts": self.accounts,
             "tokens": self.access_tokens,
-            "apps": SqliteApps(":memory:"),
+            "apps": self.apps,
             "clicks": ClickIntake(
                 self.click_log, self.click_log, b"the key of sessions", self.clock
             ),
