@@ -2,16 +2,17 @@
 
 The log says that an account or a post was deleted; here the consequences are drawn outside of it.
 Deleting an account erases its row of the account store and destroys its key, so that its name, bio
-and posts can't be read anywhere any more. Deleting a post destroys the keys of its versions. Both
-follow the log from a checkpoint, like a projector: a process that is killed in between leaves
-nothing undone, and any number of processes may do the same at once.
+and posts can't be read anywhere any more. Deleting a post destroys the keys of its versions, and
+deleting a list those of its titles; a title goes as well when the list gets another one, since none
+but the last is ever shown. All of it follows the log from a checkpoint, like a projector: a process
+that is killed in between leaves nothing undone, and any number may do the same at once.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
 from api.accounts.account_store import AccountStore
 from api.accounts.errors import AccountError
@@ -19,10 +20,14 @@ from api.log_follower import LogFollower, repeating
 from events.codec import EVENT_CODEC
 from events.envelope import StoredEvent
 from events.log import LOG_START, EventLog, LogError, run_read
-from events.schema import PostDeleted, UserDeleted
+from events.schema import EVENT_TYPES, ListChanged, ListDeleted, PostDeleted, UserDeleted
 from events.sealed_text import sealed_texts
-from events.streams import post_stream
+from events.streams import list_stream, post_stream
 
+Deletion = UserDeleted | PostDeleted | ListDeleted | ListChanged
+"""After which texts are not shown any more."""
+
+_LIST_CHANGED: Final = EVENT_TYPES[ListChanged][0]
 _logger = logging.getLogger(__name__)
 
 
@@ -48,7 +53,9 @@ class Erasure:
         self._log = log
         self._accounts = accounts
         self._keys = keys
-        self._follower = LogFollower(log, self, (UserDeleted, PostDeleted))
+        self._follower = LogFollower(
+            log, self, (UserDeleted, PostDeleted, ListDeleted, ListChanged)
+        )
 
     async def catch_up(self) -> None:
         """Carry out the deletions that the log holds by now. Raises `LogError`, `AccountError`."""
@@ -70,25 +77,40 @@ class Erasure:
         """Look for deletions from the start of the log."""
         await asyncio.to_thread(self._keys.erase, (), (), LOG_START)
 
-    def changes_of(self, events: list[StoredEvent]) -> list[UserDeleted | PostDeleted]:
+    def changes_of(self, events: list[StoredEvent]) -> list[Deletion]:
         """What was deleted."""
         decoded = [EVENT_CODEC.decode(each.type, each.schema, each.data) for each in events]
-        return [event for event in decoded if isinstance(event, UserDeleted | PostDeleted)]
+        return [event for event in decoded if isinstance(event, Deletion)]
 
-    async def apply_changes(
-        self, changes: Sequence[UserDeleted | PostDeleted], after: int, through: int
-    ) -> bool:
+    async def apply_changes(self, changes: Sequence[Deletion], after: int, through: int) -> bool:
         """Destroy what belongs to it. It may be done twice, so `after` doesn't matter."""
         accounts, numbers = set[int](), set[int]()
+        changed_lists = dict[int, bool]()
         for event in changes:
-            if isinstance(event, UserDeleted):
-                accounts.add(event.user)
-            else:
-                versions = await run_read(self._log, self._log.read_stream, post_stream(event.post))
-                numbers.update(s.number for each in versions for s in sealed_texts(each.data))
+            match event:
+                case UserDeleted():
+                    accounts.add(event.user)
+                case PostDeleted():
+                    versions = await self._read_stream(post_stream(event.post))
+                    numbers |= _keys_of(versions)
+                case ListChanged() | ListDeleted():
+                    deleted = isinstance(event, ListDeleted)
+                    changed_lists[event.list] = deleted or changed_lists.get(event.list, False)
+        for id, deleted in changed_lists.items():
+            stored = await self._read_stream(list_stream(id))
+            titles = [each for each in stored if each.type == _LIST_CHANGED]
+            numbers |= _keys_of(titles if deleted else titles[:-1])
         for user in accounts:
             if await self._accounts.get(user) is not None:
                 await self._accounts.remove(user)
         # Last, because the checkpoint goes with it.
         await asyncio.to_thread(self._keys.erase, accounts, numbers, through)
         return True
+
+    async def _read_stream(self, stream: str) -> Sequence[StoredEvent]:
+        return await run_read(self._log, self._log.read_stream, stream)
+
+
+def _keys_of(versions: Sequence[StoredEvent]) -> set[int]:
+    """The numbers of the keys that seal what these say."""
+    return {sealed.number for each in versions for sealed in sealed_texts(each.data)}

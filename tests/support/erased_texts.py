@@ -12,8 +12,9 @@ from tests.support.waiting import wait_until
 NAME, BIO = "Quillfeather Marker", "Born where the otters sing"
 TEXT, FIRST, EDITED = "the walrus confessed", "a heron in the attic", "two herons in the attic"
 ALT: Final = "a badger asleep in the pantry"
+OWING, PAID = "those who owe me marbles", "those who paid in marbles"
 KEPT: Final = "the lighthouse stays lit"
-WRITTEN: Final = (NAME, BIO, TEXT, FIRST, EDITED, ALT)
+WRITTEN: Final = (NAME, BIO, TEXT, FIRST, EDITED, ALT, OWING, PAID)
 
 ERASURE_SECONDS: Final = 20.0
 
@@ -33,7 +34,7 @@ def readable_texts(data: Path) -> str:
 
 
 class Writers:
-    """Ada, who leaves, and Bob, who deletes a post, on a running server."""
+    """Ada, who leaves, and Bob, who deletes a post and two lists, on a running server."""
 
     def __init__(self, server: str) -> None:
         self.server = server
@@ -50,9 +51,15 @@ class Writers:
         self.deleted = await self.send("POST", "/v1/posts", token, {"text": FIRST})
         await self.send("PATCH", f"/v1/posts/{self.deleted}", token, {"text": EDITED})
         self.kept = await self.send("POST", "/v1/posts", token, {"text": KEPT})
+        lists = "/api/v1/lists"
+        self.lists = [
+            await self.send("POST", lists, token, {"title": title}) for title in (OWING, PAID)
+        ]
 
     async def delete(self) -> None:
         await self.send("DELETE", f"/v1/posts/{self.deleted}", self.bob["token"])
+        for id in self.lists:
+            await self.send("DELETE", f"/api/v1/lists/{id}", self.bob["token"])
         await self.send("DELETE", "/v1/users/me", self.ada["token"])
 
     async def upload(self, token: str) -> str:
@@ -68,7 +75,7 @@ class Writers:
     ) -> str:
         answer = await send_request(self.server, method, path, token, json=body)
         assert answer.status_code in {200, 201}, answer.text
-        id: str = answer.json()["id"]
+        id: str = answer.json().get("id", "")
         return id
 
 

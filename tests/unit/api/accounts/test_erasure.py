@@ -8,7 +8,16 @@ import pytest
 from api.accounts.account_store import AccountRecord
 from api.accounts.erasure import Erasure
 from events.log import LOG_START, AppendRequest, NewEvent, StreamAppend
-from events.schema import Event, PostCreated, PostDeleted, PostEdited, UserDeleted
+from events.schema import (
+    Event,
+    ListChanged,
+    ListDeleted,
+    ListMemberAdded,
+    PostCreated,
+    PostDeleted,
+    PostEdited,
+    UserDeleted,
+)
 from events.sealed_text import SealedText
 from infra.in_memory.event_log import MemoryLog
 from infra.sqlite.accounts import SqliteAccounts
@@ -95,3 +104,29 @@ async def test_an_older_copy_of_the_log_is_looked_through_again(accounts: Sqlite
     await append(log, "post-1", PostCreated(1, ADA, sealed(10)), PostDeleted(1, ADA))
     await Erasure(log, accounts, keys).catch_up()
     assert (keys.numbers, keys.position) == ([10], 2)
+
+
+async def test_a_list_loses_its_former_titles_when_it_is_renamed_and_the_last_when_it_is_deleted(
+    accounts: SqliteAccounts,
+) -> None:
+    log, keys = MemoryLog(), RecordedKeys()
+    erasure = Erasure(log, accounts, keys)
+    await append(log, "list-1", ListChanged(1, ADA, sealed(10)), ListMemberAdded(1, ADA, BOB))
+    await append(log, "list-2", ListChanged(2, ADA, sealed(20)))
+    await erasure.catch_up()
+    assert keys.numbers == []
+    await append(log, "list-1", ListChanged(1, ADA, sealed(11)), ListChanged(1, ADA, sealed(12)))
+    await erasure.catch_up()
+    assert keys.numbers == [10, 11]
+    await append(log, "list-1", ListDeleted(1, ADA))
+    await erasure.catch_up()
+    assert sorted({*keys.numbers}) == [10, 11, 12]
+
+
+async def test_a_list_that_was_made_and_deleted_meanwhile_keeps_no_title(
+    accounts: SqliteAccounts,
+) -> None:
+    log, keys = MemoryLog(), RecordedKeys()
+    await append(log, "list-1", ListChanged(1, ADA, sealed(10)), ListDeleted(1, ADA))
+    await Erasure(log, accounts, keys).catch_up()
+    assert keys.numbers == [10]
