@@ -1,10 +1,12 @@
 """Blocks of ids taken ahead of need, so that to make an id waits for no server.
 
-A thread keeps the stock filled: one block while few ids are made, up to sixteen while many are. As
-long as the server is down, ids are made of what the stock holds; after that they are refused at
-once, and the thread asks on.
+A thread keeps the stock filled: one block while few ids are made, up to sixteen while many are, and
+none that is about to expire. As long as the server is down, ids are made of what the stock holds;
+after that they are refused at once, and the thread asks on. An event loop, on which other requests
+wait, never waits for a block: where the stock is empty there, the id is refused as well.
 """
 
+import asyncio
 import logging
 import threading
 from collections import deque
@@ -30,8 +32,12 @@ _SOON_SECONDS: Final = 0.5
 _LONG_SECONDS: Final = 30.0
 """A stock that lasts longer is halved."""
 _WAIT_SECONDS: Final = 1.0
-"""For a block, while nothing is known to be wrong with the server."""
+"""For a block, while nothing is known to be wrong with the server. Never on an event loop."""
 _RETRY_SECONDS: Final = 0.2
+_FRESH_PART: Final = 10
+"""A block is replaced in the last tenth of its time."""
+_LOOK_SECONDS: Final = 10.0
+"""How often the thread looks whether blocks are in it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -75,11 +81,10 @@ class BlockStock:
             self._drop_expired()
             if not self._blocks:
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._blocks or self._problem, _WAIT_SECONDS)
+                if not _is_on_event_loop():
+                    self._changed.wait_for(lambda: self._blocks or self._problem, _WAIT_SECONDS)
             if not self._blocks:
-                raise self._problem or BlocksUnavailable(
-                    f"no block of ids came within {_WAIT_SECONDS:.0f} s"
-                )
+                raise self._problem or BlocksUnavailable("the next block of ids has not come yet")
             block = self._blocks.popleft()
             self._changed.notify_all()
             return block
@@ -106,11 +111,19 @@ class BlockStock:
         while self._blocks and self._blocks[0].until_ms <= self._clock():
             self._returned.append(_unused(self._blocks.popleft()))
 
+    def _fresh_blocks(self) -> list[IdBlock]:
+        now = self._clock()
+        return [
+            block
+            for block in self._blocks
+            if (block.until_ms - now) * _FRESH_PART > block.until_ms - block.from_ms
+        ]
+
     def _keep_filled(self) -> None:
         while self._wait_for_need():
             with self._changed:
                 returned, self._returned = self._returned, []
-                missing = self._wanted - len(self._blocks)
+                missing = self._wanted - len(self._fresh_blocks())
             try:
                 taken = self._take(missing, returned)
             except BlocksUnavailable as error:
@@ -124,13 +137,17 @@ class BlockStock:
             else:
                 with self._changed:
                     self._problem = None
-                    self._blocks.extend(taken)
+                    fresh = self._fresh_blocks()
+                    self._returned += [_unused(old) for old in self._blocks if old not in fresh]
+                    self._blocks = deque([*fresh, *taken])
                     self._changed.notify_all()
 
     def _wait_for_need(self) -> bool:
-        """Wait until half of the stock is used; False when it is closed. Sizes the stock."""
+        """Wait until half of the stock is used or about to expire; False when it is closed. Sizes
+        the stock."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._blocks) <= self._wanted // 2)
+            while not (self._closed or len(self._fresh_blocks()) <= self._wanted // 2):
+                self._changed.wait(_LOOK_SECONDS)
             lasted = self._monotonic() - self._filled_at
             if self._problem is None and not self._closed:
                 self._filled_at += lasted
@@ -144,6 +161,15 @@ class BlockStock:
         now = self._clock()
         until = now + round(BLOCK_SECONDS * 1000)
         return self._source.take_blocks(count, self._owner, now, until, returned)
+
+
+def _is_on_event_loop() -> bool:
+    """Whether this thread runs an event loop now."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _unused(block: IdBlock) -> ReturnedBlock:

@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from events.ids.id_blocks import IDS_PER_BLOCK, BlocksUnavailable
+from events.ids.id_blocks import IDS_PER_BLOCK, BlocksUnavailable, IdBlock
 from events.ids.snowflake import decode_id
+from infra.ids import block_stock
 from infra.ids.block_stock import BLOCK_SECONDS, BlockStock, ids_of_blocks
 from tests.support.fake_blocks import FakeBlocks
 from tests.support.manual_clock import ManualClock
@@ -100,3 +102,43 @@ def test_blocks_that_expired_unused_go_back_and_others_come(
 def test_ids_begin_after_the_newest_one_of_the_log(stock: BlockStock, clock: ManualClock) -> None:
     with ids_of_blocks(stock, clock, newest_ms=NOW + 700) as ids:
         assert decode_id(ids.next_id()).ms == NOW + 701
+
+
+async def test_an_event_loop_never_waits_for_a_block(
+    server: FakeBlocks, stock: BlockStock, clock: ManualClock
+) -> None:
+    answers = threading.Event()
+    take_blocks = server.take_blocks
+
+    def hang(*arguments: Any) -> list[IdBlock]:
+        answers.wait(20)
+        return take_blocks(*arguments)
+
+    with ids_of_blocks(stock, clock) as ids:
+        ids.next_id()
+        wait_for(lambda: server.ledger.blocks_given == 2)
+        server.take_blocks = hang  # type: ignore[method-assign]
+        for _ in range(2 * IDS_PER_BLOCK - 1):
+            ids.next_id()
+        began = time.monotonic()
+        with pytest.raises(BlocksUnavailable, match="not come yet"):
+            ids.next_id()
+        assert time.monotonic() - began < block_stock._WAIT_SECONDS / 2
+        answers.set()
+        wait_for(lambda: server.ledger.blocks_given > 2)
+
+
+def test_blocks_are_replaced_before_they_expire_though_no_id_is_made(
+    server: FakeBlocks, stock: BlockStock, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_stock, "_LOOK_SECONDS", 0.01)
+    with ids_of_blocks(stock, clock) as ids:
+        ids.next_id()
+        wait_for(lambda: server.ledger.blocks_given == 2)
+        clock.ms += round(BLOCK_SECONDS * 950)
+        wait_for(lambda: server.ledger.blocks_given == 3)
+        clock.ms += round(BLOCK_SECONDS * 100)
+        server.is_down = True  # both of before have expired
+        assert decode_id(ids.next_id()).ms == clock.ms
+        server.is_down = False
+    assert server.ledger.blocks_lost == 0
