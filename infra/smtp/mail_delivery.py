@@ -6,6 +6,7 @@ unless the address ends in `?tls=false`; `smtps://` begins with TLS. Certificate
 
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid, parseaddr
+from ssl import SSLCertVerificationError, SSLError
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -53,7 +54,7 @@ def mail_delivery(address: str, sender: str) -> DeliverMail:
         except SMTPNotSupported:
             raise MailFailed("the mail server lacks what this mail needs", final=True) from None
         except (SMTPException, OSError, ValueError) as error:
-            raise MailFailed(f"the mail server failed: {type(error).__name__}") from None
+            raise MailFailed(_explain(error)) from None
 
     return deliver
 
@@ -61,6 +62,20 @@ def mail_delivery(address: str, sender: str) -> DeliverMail:
 def _refusal(code: int) -> MailFailed:
     """The code alone: the server's text repeats addresses."""
     return MailFailed(f"the mail server answered {code}", final=code >= 500)
+
+
+def _explain(error: BaseException) -> str:
+    """What is wrong, in words that hold no address of a user's."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, SSLCertVerificationError):
+            return f"the certificate of the mail server is not accepted: {found.verify_message}"
+        if isinstance(found, SSLError):
+            return f"the mail server failed: no TLS with it ({found.reason})"
+        found = found.__cause__
+    if type(error) is SMTPException and "STARTTLS" in str(error):
+        return "the mail server offers no TLS: see STARLING_SMTP about ?tls=false"
+    return f"the mail server failed: {type(error).__name__}"
 
 
 def _message(mail: Mail, sender: str) -> EmailMessage:
