@@ -309,6 +309,15 @@ async def read_marks_of(store: ReadStore, user: int) -> NotificationMarks:
     return await store.get(MARKS, (user,)) or NotificationMarks(user, 0, 0)
 
 
+async def leave_out_dismissed(
+    store: ReadStore, user: int, found: Sequence[NotificationEntry]
+) -> list[NotificationEntry]:
+    """Those of some notifications that a user did not dismiss."""
+    cleared = (await read_marks_of(store, user)).cleared
+    dismissed = await store.get_many(DISMISSED, {(user, one.id) for one in found})
+    return [one for one in found if one.id > cleared and (user, one.id) not in dismissed]
+
+
 async def list_notifications(
     store: ReadStore,
     recipient: Recipient,

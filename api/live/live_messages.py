@@ -20,6 +20,7 @@ from projections.notifications import (
     POST_AUTHORS,
     RETWEET,
     NotificationEntry,
+    leave_out_dismissed,
     notification_id,
 )
 from projections.posts import POSTS
@@ -95,7 +96,10 @@ class LiveMessages:
             if one.reader.user != entry.actor:
                 by_reader.setdefault((one.reader.live_format, one.reader.user), []).append(one)
         found = []
+        store = self._ports.views.current_store("notifications")
         for (live_format, user), subscriptions in by_reader.items():
+            if not await leave_out_dismissed(store, user, (entry,)):
+                continue  # a reader who comes back may have dismissed it meanwhile
             message = await live_format.render_notification(user, entry)
             if message is not None:
                 found.append(Delivery(NOTIFICATION_ORDINAL, message, subscriptions))

@@ -377,3 +377,20 @@ async def test_the_stream_sends_messages_and_ends_when_its_client_goes_away() ->
         assert told[-1][2]["id"] == post
         left.set()
         await request
+
+
+@pytest.mark.parametrize("dismissed", ["/v1/notifications/{id}", "/v1/notifications"])
+async def test_a_resumed_stream_leaves_out_notifications_that_were_dismissed(
+    dismissed: str,
+) -> None:
+    world, ada, bob = await two_users()
+    async with connected(world, ada) as reader:
+        start = reader.last_id
+        await bob.send_command("PUT", "/v1/users/@ada/follow")
+        _, _, told = await reader.next_message()
+        await ada.send_command("DELETE", dismissed.format(id=told["id"]))
+    post = await bob.create_post("hello @ada")
+    async with connected(world, ada, after=start) as resumed:
+        names = [(await resumed.next_message())[0] for _ in range(2)]
+        assert names == ["post", "notification"]
+        assert resumed.told[0][2]["id"] == post
