@@ -13,6 +13,7 @@ from api.http.tokens import CurrentToken, require_account, token_check
 from api.http.zip_stream import ZIP, zip_chunks
 from api.state import ApiState, CurrentState
 from api.v1.sessions import list_sessions
+from api.v1.webhooks import shown_webhooks
 from api.views.user_archive import ARCHIVED_VIEWS, UserArchive
 from events.log import run_read
 
@@ -33,10 +34,17 @@ async def export_user(request: Request, token: CurrentToken, state: CurrentState
     """
     await _wait_for_views(state)
     await require_account(state, token.user)
-    sessions = [one.model_dump(exclude_none=True) for one in await list_sessions(token, state)]
     account = await _account(state, token.user)
+    sessions = await list_sessions(token, state)
+    own = await state.ports.webhooks.store.webhooks_of(token.user)
+    webhooks = await shown_webhooks(state, own)
+    documents = {
+        "account": account,
+        "sessions": [one.model_dump(exclude_none=True) for one in sessions],
+        "webhooks": [one.model_dump(exclude_none=True) for one in webhooks],
+    }
     holds = token_check(state, request.headers["authorization"], USER_SCOPE, request.url.path)
-    files = UserArchive(state, token.user, holds).files(account, sessions)
+    files = UserArchive(state, token.user, holds).files(account["handle"], documents)
     name = f"starling-{account['handle']}.zip"
     return StreamedResponse(
         zip_chunks(files, state.ports.clock_ms()),
@@ -60,6 +68,6 @@ async def _account(state: ApiState, user: int) -> dict[str, Any]:
     shown = (await state.user_views.get_own_user(user)).model_dump(exclude_none=True)
     record = await state.ports.accounts.get(user)
     if record is not None and record.email is not None:
-        shown["email"] = record.email
+        shown |= {"email": record.email, "email_verified": record.email_verified}
     opted_out = await state.ports.accounts.opted_out_of_clicks(user)
     return shown | {"click_tracking": not opted_out}

@@ -122,21 +122,21 @@ async def subscribe_webhook(new: NewWebhook, token: CurrentToken, state: Current
         raise StateConflict(
             "too-many-webhooks", f"you have {MOST_WEBHOOKS} webhooks: remove one first"
         )
-    [shown] = await _shown(state, [webhook], secret)
+    [shown] = await shown_webhooks(state, [webhook], secret)
     return json_response(shown, 201)
 
 
 @router.get("", response_model=list[ShownWebhook], responses=problems(401, 403, 503))
 async def list_webhooks(token: CurrentToken, state: CurrentState) -> Response:
     """One's webhooks, also those of apps, the oldest first; an app is shown its own."""
-    shown = await _shown(state, await _webhooks_of(state, token))
+    shown = await shown_webhooks(state, await _webhooks_of(state, token))
     return json_response(_WEBHOOKS.dump_json(shown, exclude_none=True))
 
 
 @router.get("/{id:digits}", response_model=ShownWebhook, responses=_PROBLEMS)
 async def get_webhook(id: Number, token: CurrentToken, state: CurrentState) -> Response:
     """A webhook."""
-    [shown] = await _shown(state, [await _find_webhook(state, token, id)])
+    [shown] = await shown_webhooks(state, [await _find_webhook(state, token, id)])
     return json_response(shown)
 
 
@@ -162,7 +162,7 @@ async def change_webhook(
         webhook = webhook._replace(since=since, ended_ms=0, reason="")
     if not await ports.webhooks.store.resubscribe(webhook):
         raise _no_such_webhook(id)
-    [shown] = await _shown(state, [webhook])
+    [shown] = await shown_webhooks(state, [webhook])
     return json_response(shown)
 
 
@@ -232,7 +232,7 @@ def _no_such_webhook(id: str) -> NotFound:
     return NotFound("webhook-not-found", f"you have no webhook {id[:40]} (any more); check the id")
 
 
-async def _shown(
+async def shown_webhooks(
     state: ApiState, webhooks: Sequence[webhook_store.Webhook], secret: str | None = None
 ) -> list[ShownWebhook]:
     apps = await state.ports.apps.find_apps({one.app for one in webhooks if one.app is not None})

@@ -22,14 +22,15 @@ from events.ids.snowflake import time_ms
 from events.log import run_read
 from events.schema import PostCreated, PostEdited
 from events.sealed_text import open_stored
-from projections import followers, notifications, personal_lists, posts, timeline_lists
+from projections import followers, lists, notifications, personal_lists, posts, timeline_lists
 from projections.notifications import NOTIFICATION_KINDS, NotificationPage
 from projections.pages import PageRequest
 from projections.profiles import pictures_of, read_profiles
 from projections.store import ReadStore
 
 ARCHIVED_VIEWS: Final = (
-    "timeline", "posts", "profiles", "personal_lists", "followers", "notifications",
+    "timeline", "posts", "profiles", "personal_lists", "followers", "lists",
+    "notifications",
 )  # fmt: skip
 """The views that an archive is made from."""
 
@@ -44,6 +45,7 @@ The data of @{handle}, as it was at {made}.
 
 account.json             the account: profile, email address, settings
 sessions.json            where the account is signed in (no tokens)
+webhooks.json            the addresses that are told what happens (no secrets)
 posts.jsonl              posts and comments; `history` has all versions of an edited one
 retweets.jsonl           what @{handle} retweeted
 likes.jsonl              ... liked
@@ -55,6 +57,7 @@ blocks.jsonl             whom @{handle} blocks
 mutes.jsonl              ... mutes
 muted-conversations.jsonl  of which threads @{handle} wants no notifications
 followed-hashtags.jsonl  the hashtags that @{handle} follows
+lists.jsonl              lists of accounts, each with its members
 notifications.jsonl      who mentioned, liked, retweeted and followed @{handle}
 media/                   the images of the posts and the profile, called by their ids; the
                          posts have their alternative texts (`alt`)
@@ -100,13 +103,16 @@ class UserArchive:
         """The ids of those to put in, in order. The archive's own list of contents takes more."""
 
     async def files(
-        self, account: Mapping[str, Any], sessions: Sequence[Mapping[str, Any]]
+        self, handle: str, documents: Mapping[str, Any]
     ) -> AsyncGenerator[ZippedFile, None]:
-        """The files, each to be read before the next. Raises `PermissionError` and what reads of
-        views, the log and the media store raise.
+        """The files, each to be read before the next; `documents` are JSON by their names.
+
+        Raises `PermissionError` and what reads of views, the log and the media store raise.
         """
-        for name, document in (("account.json", account), ("sessions.json", sessions)):
-            yield ZippedFile(name, _whole(msgspec.json.format(encode_json(document)) + b"\n"))
+        for name, document in documents.items():
+            yield ZippedFile(
+                f"{name}.json", _whole(msgspec.json.format(encode_json(document)) + b"\n")
+            )
         self._add_images(await self._pictures())
         for name, lines in self._lists().items():
             await self._check_allowed()
@@ -122,7 +128,7 @@ class UserArchive:
             yield ZippedFile(f"media/{id}.{ending}", _whole(content), compress=False)
         await self._check_allowed()
         made = rfc3339(self._state.ports.clock_ms())
-        text = _README.format(handle=account["handle"], made=made)
+        text = _README.format(handle=handle, made=made)
         text += _MISSING.format(ids="\n".join(missing)) if missing else ""
         yield ZippedFile("README.txt", _whole(text.encode()))
 
@@ -143,6 +149,7 @@ class UserArchive:
                 self._rows_of("personal_lists", personal_lists.list_muted_conversations)
             ),
             "followed-hashtags": self._hashtags(),
+            "lists": self._own_lists(),
             "notifications": self._notifications(),
         }
 
@@ -220,14 +227,34 @@ class UserArchive:
     async def _users_of(self, view: str, read_list: ListOfUser) -> AsyncGenerator[bytes, None]:
         """Rows are (cursor, user)."""
         async for page in self._walk(self._rows_of(view, read_list)):
-            store = self._state.ports.views.current_store("profiles")
-            profiles = await read_profiles(store, [row[1] for row in page])
-            for row in page:
-                line = {"id": str(row[1]), "at": rfc3339(time_ms(row.id))}
-                if (profile := profiles.get(row[1])) is not None:
-                    line["handle"] = profile.handle
-                    line["name"] = self._state.ports.open_text(profile.name)
-                yield encode_json(line) + b"\n"
+            for one in await self._people([(row[1], row.id) for row in page]):
+                yield encode_json(one) + b"\n"
+
+    async def _people(self, events: Sequence[tuple[int, int]]) -> list[dict[str, str]]:
+        """Users with the events by which they are there."""
+        store = self._state.ports.views.current_store("profiles")
+        profiles = await read_profiles(store, [user for user, _ in events])
+        people = []
+        for user, event in events:
+            person = {"id": str(user), "at": rfc3339(time_ms(event))}
+            if (profile := profiles.get(user)) is not None:
+                person["handle"] = profile.handle
+                person["name"] = self._state.ports.open_text(profile.name)
+            people.append(person)
+        return people
+
+    async def _own_lists(self) -> AsyncGenerator[bytes, None]:
+        store = self._state.ports.views.current_store("lists")
+        for row in reversed(await lists.read_lists(store, self._user)):
+            members = await lists.read_members(store, self._user, row.list)
+            line = {
+                "id": str(row.list),
+                "at": rfc3339(time_ms(row.list)),
+                "title": self._state.ports.open_text(row.title),
+                "replies_policy": row.replies_policy,
+                "members": await self._people([(one.member, one.id) for one in members]),
+            }
+            yield encode_json(line) + b"\n"
 
     async def _hashtags(self) -> AsyncGenerator[bytes, None]:
         read = self._rows_of("personal_lists", personal_lists.list_followed_hashtags)

@@ -50,7 +50,8 @@ async def test_an_archive_has_a_users_account_posts_and_images(world: ApiWorld) 
     assert answer.headers["cache-control"] == "no-store"
     archive = ZipFile(io.BytesIO(answer.content))
     account = json.loads(archive.read("account.json"))
-    wanted = {"handle": "ada", "bio": "Writes", "email": "ada@example.org", "click_tracking": False}
+    wanted = {"handle": "ada", "bio": "Writes", "email": "ada@example.org", "click_tracking": False,
+              "email_verified": False}  # fmt: skip
     assert wanted.items() <= account.items()
     assert "created_at" in account
     [reply, post] = lines(archive, "posts")
@@ -170,3 +171,32 @@ async def test_only_the_user_may_ask_and_only_once_the_views_are_there(
     world.wait_for = never
     refused = await ada.http.post(EXPORT)
     assert (refused.status_code, refused.json()["type"]) == (503, "/problems/views-behind")
+
+
+async def test_an_archive_has_lists_with_their_members_and_webhooks_without_secrets(
+    world: ApiWorld,
+) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    await world.accounts.mark_email_verified(int(ada.id), "ada@example.org")
+    await ada.send_command("PUT", f"/v1/users/{bob.id}/follow")
+    await world.project_all()
+    made = [
+        await ada.send_command("POST", "/api/v1/lists", {"title": title})
+        for title in ("Friends", "Nobody")
+    ]
+    members = {"account_ids": [bob.id]}
+    await ada.send_command("POST", f"/api/v1/lists/{made[0]['id']}/accounts", members)
+    await bob.send_command("POST", "/api/v1/lists", {"title": "Bob's own"})
+    url, types = "http://127.0.0.1:9/hook", ["post.created", "post.edited"]
+    webhook = await ada.send_command("POST", "/v1/users/me/webhooks", {"url": url, "types": types})
+    archive = await export(ada)
+    assert json.loads(archive.read("account.json"))["email_verified"] is True
+    [empty, friends] = lines(archive, "lists")
+    assert [(one["id"], one["title"]) for one in (friends, empty)] == [
+        (made[0]["id"], "Friends"), (made[1]["id"], "Nobody"),
+    ]  # fmt: skip
+    assert (friends["replies_policy"], empty["members"]) == ("list", [])
+    assert [(one["id"], one["handle"]) for one in friends["members"]] == [(bob.id, "bob")]
+    [shown] = json.loads(archive.read("webhooks.json"))
+    assert (shown["id"], shown["url"], shown["types"]) == (webhook["id"], url, types)
+    assert webhook["secret"].encode() not in archive.read("webhooks.json")
