@@ -65,6 +65,7 @@ from api.mastodon import (
 )
 from api.mastodon.client_addresses import ClientAddresses
 from api.oauth import authorization, token_routes
+from api.oauth.unused_apps import UnusedApps
 from api.ports import Ports
 from api.state import ApiState
 from api.v1 import (
@@ -139,7 +140,11 @@ def build_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_ports() as ports:
             app.state.api = state = ApiState(ports)
-            async with aclosing(state.recovery), WebhookDispatcher(state).dispatching():
+            async with (
+                aclosing(state.recovery),
+                WebhookDispatcher(state).dispatching(),
+                UnusedApps(ports.apps, ports.clock_ms).sweeping(),
+            ):
                 yield
 
     # Its own metrics and logs would read the environment at every request; ours are `api.http`'s.

@@ -57,9 +57,10 @@ async def verify_app(
     """The app of the token: the entity `Application`."""
     if claims is None:
         raise token_missing()
-    if claims.app is None:
+    found = await state.ports.apps.find_apps(() if claims.app is None else (claims.app,))
+    if not found:
         raise RequestRefused(404, "app-not-found", "the token is of no app")
-    return entity(_application((await state.ports.apps.find_apps((claims.app,)))[claims.app]))
+    return entity(_application(*found.values()))
 
 
 def _application(app: AppRecord) -> dict[str, Any]:

@@ -50,6 +50,12 @@ class AppStore(Protocol):
         """Those of some apps that there are."""
         ...
 
+    async def remove_unused(self, made_before_ms: int, most: int) -> int:
+        """Remove at most so many of the apps that were registered before then and have no token
+        and no code. Returns how many.
+        """
+        ...
+
     async def add_code(self, code: CodeRecord, now_ms: int) -> None:
         """Store a new code, and remove those that have expired."""
         ...

@@ -20,6 +20,7 @@ from api.oauth.consent_page import (
 )
 from api.oauth.grants import OUT_OF_BAND, ClientRequest, OAuthAnswer, OAuthServer
 from api.state import ApiState, CurrentState
+from commands.errors import NotAllowed
 
 CODE_LIFE_MS: Final = 5 * 60 * 1000
 _KEPT: Final = (
@@ -89,6 +90,8 @@ async def answer_consent(request: Request, state: CurrentState, caller: Caller) 
         problem, status = "No account has this name and this password.", 401
     except TooManyTries as error:
         problem, status = f"Too many tries. Wait {error.seconds} seconds.", 429
+    except NotAllowed as error:  # the account is suspended
+        problem, status = str(error), 403
     except TooManyHashes:
         problem, status = "The server is busy. Try again in a moment.", 503
     else:

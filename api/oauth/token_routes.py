@@ -23,6 +23,7 @@ from api.oauth.grants import (
 )
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
+from commands.errors import NotAllowed
 
 APP_TOKEN_DAYS: Final = 3650
 """How long a user's token of an app is good: clients don't know how to get another one."""
@@ -57,6 +58,8 @@ async def create_token(request: Request, state: CurrentState, caller: Caller) ->
         token = await _issue(state, app, server.granted, caller)
     except WrongCredentials:
         return _json(_WRONG_PASSWORD, 400)
+    except NotAllowed as error:  # the account is suspended
+        return _json({"error": "invalid_grant", "error_description": str(error)}, 400)
     if token is None:
         return _json(_USED_CODE, 400)
     return _json(answer.body | token)

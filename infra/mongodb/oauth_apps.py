@@ -19,6 +19,7 @@ class MongoApps:
     def __init__(self, database: BlockingDatabase) -> None:
         self._apps = database.get_collection("apps", write_concern=DURABLE)
         self._codes = database.get_collection("app_codes", write_concern=DURABLE)
+        self._tokens = database.get_collection("access_tokens")
         self._threads = DatabaseThreads(
             database, "the store of apps",
             threads=_THREADS, seconds=READ_SECONDS, unavailable=AccountsUnavailable,
@@ -38,6 +39,23 @@ class MongoApps:
         return await self._threads.run(
             lambda: {one["_id"]: _app(one) for one in self._apps.find(query)}
         )
+
+    async def remove_unused(self, made_before_ms: int, most: int) -> int:
+        def remove() -> int:
+            removed, last = 0, 0
+            while removed < most:
+                query = {"_id": {"$gt": last}, "made": {"$lt": made_before_ms}}
+                ids = [one["_id"] for one in self._apps.find(query, {}).sort("_id").limit(most)]
+                if not ids:
+                    break
+                there = {"app": {"$in": ids}}
+                used = {*self._tokens.distinct("app", there), *self._codes.distinct("app", there)}
+                unused = [id for id in ids if id not in used][: most - removed]
+                removed += self._apps.delete_many({"_id": {"$in": unused}}).deleted_count
+                last = ids[-1]
+            return removed
+
+        return await self._threads.run(remove)
 
     async def add_code(self, code: CodeRecord, now_ms: int) -> None:
         document = code._asdict() | {
@@ -69,6 +87,7 @@ class MongoApps:
         self._threads.close()
 
     def _prepare(self) -> None:
+        self._tokens.create_index("app")
         self._codes.create_index("user")
         self._codes.create_index("gone", expireAfterSeconds=0)
 

@@ -44,6 +44,11 @@ MARKER_TABLES: Final = (
     """,
 )
 
+TOKENS_OF_APPS: Final = (
+    "CREATE INDEX access_tokens_by_app ON access_tokens (app) WHERE app IS NOT NULL",
+)
+"""By which apps without a token are found."""
+
 APP_TABLES: Final = (
     # Times are Unix ms. In the order of `AppRecord`; redirect addresses a line each.
     """

@@ -23,6 +23,7 @@ from infra.sqlite.account_tables import (
     CLICK_OPT_OUT_TABLES,
     MARKER_TABLES,
     TOKEN_TABLES,
+    TOKENS_OF_APPS,
 )
 
 MigrationStep = Callable[[sqlite3.Connection], None]
@@ -353,6 +354,7 @@ ACCOUNTS_SCHEMA: Final = FileSchema(
         sql_step(MARKER_TABLES),
         sql_step(APP_TABLES),
         sql_step(("ALTER TABLE accounts ADD COLUMN verified INTEGER NOT NULL DEFAULT 0",)),
+        sql_step(TOKENS_OF_APPS),
     )
 )
 LEASES_SCHEMA: Final = FileSchema((sql_step(_LEASE_TABLES),))

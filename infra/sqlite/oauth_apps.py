@@ -1,13 +1,10 @@
 """Apps and their authorization codes in the accounts' SQLite file, `accounts.sqlite`."""
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Final
 
-from api.accounts.errors import AccountsUnavailable
 from api.oauth.app_store import AppRecord, CodeRecord
-from infra.sqlite.locked_connection import CHECKPOINTED_PRAGMAS, LockedConnection
-from infra.sqlite.migrations import ACCOUNTS_SCHEMA
+from infra.sqlite.accounts_file import AccountsFile, open_accounts_file
 
 _CODE: Final = "digest, app, user, redirect_uri, scope, challenge, expires"
 
@@ -15,18 +12,16 @@ _CODE: Final = "digest, app, user, redirect_uri, scope, challenge, expires"
 class SqliteApps:
     """The `AppStore` of one data folder; several processes may open the same file."""
 
-    def __init__(self, path: Path | str) -> None:
-        """`:memory:` keeps them in memory. Raises `AccountsUnavailable`."""
-        self._connection = LockedConnection(
-            path, ACCOUNTS_SCHEMA, CHECKPOINTED_PRAGMAS, AccountsUnavailable
-        )
+    def __init__(self, file: AccountsFile) -> None:
+        """Raises `AccountsUnavailable`."""
+        self._connection = open_accounts_file(file)
         self._db = self._connection.db
 
     async def add_app(self, app: AppRecord) -> None:
-        values = app._replace(
-            redirect_uris="\n".join(app.redirect_uris),  # type: ignore[arg-type]
-            scopes=" ".join(sorted(app.scopes)),  # type: ignore[arg-type]
-        )
+        values = (
+            app.id, app.secret_digest, app.name, app.website, "\n".join(app.redirect_uris),
+            " ".join(sorted(app.scopes)), app.made_ms,
+        )  # fmt: skip
         await self._connection.run(
             lambda: self._db.execute("INSERT INTO apps VALUES (?,?,?,?,?,?,?)", values)
         )
@@ -45,6 +40,15 @@ class SqliteApps:
             }  # fmt: skip
 
         return await self._connection.run(select)
+
+    async def remove_unused(self, made_before_ms: int, most: int) -> int:
+        delete = (
+            "DELETE FROM apps WHERE id IN (SELECT id FROM apps WHERE made < ?"
+            " AND NOT EXISTS (SELECT 1 FROM access_tokens WHERE app = apps.id)"
+            " AND NOT EXISTS (SELECT 1 FROM app_codes WHERE app = apps.id) LIMIT ?)"
+        )
+        values = (made_before_ms, most)
+        return await self._connection.run(lambda: self._db.execute(delete, values).rowcount)
 
     async def add_code(self, code: CodeRecord, now_ms: int) -> None:
         def insert() -> None:

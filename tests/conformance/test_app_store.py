@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from api.accounts.errors import AccountsUnavailable
-from api.accounts.token_store import TokenStore
+from api.accounts.token_store import TokenClaims, TokenStore
 from api.oauth.app_store import AppRecord, AppStore, CodeRecord
 from infra.sqlite.access_tokens import SqliteTokens
 from infra.sqlite.oauth_apps import SqliteApps
@@ -89,3 +89,19 @@ async def test_a_closed_store_is_unavailable(stores: Stores) -> None:
     stores.apps.close()
     with pytest.raises(AccountsUnavailable):
         await stores.apps.find_apps([7])
+
+
+async def test_old_apps_without_a_token_and_a_code_are_removed_so_many_at_once(
+    stores: Stores,
+) -> None:
+    for id in range(7, 14):
+        await stores.apps.add_app(APP._replace(id=id, made_ms=NOW + id))
+    claims = TokenClaims(1, b"token", 1, 8, frozenset({"read"}), NOW, NOW, NOW + 9000)
+    await stores.tokens.add_token(claims)
+    await stores.tokens.add_token(claims._replace(id=2, digest=b"alone", user=0, app=9))
+    await stores.tokens.revoke_token(1)
+    await stores.apps.add_code(code(1, app=10), NOW)
+    assert await stores.apps.remove_unused(NOW, 100) == 0
+    removed = [await stores.others.remove_unused(NOW + 13, 2) for _ in range(3)]
+    assert removed == [2, 1, 0]
+    assert list(await stores.apps.find_apps(range(7, 14))) == [8, 9, 10, 13]

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from api.accounts.app_scopes import wanted_scope
+from api.oauth.unused_apps import UnusedApps
 from tests.support.api_world import PASSWORD, ApiWorld, SignedInUser, register_user
 from tests.support.mastodon_schemas import check_entity
 
@@ -357,3 +358,38 @@ async def test_the_server_says_what_it_knows_of_oauth(stranger: httpx.AsyncClien
     assert "password" in about["grant_types_supported"]
     assert about["token_endpoint"] == "http://test/oauth/token"
     assert {"read", "write:statuses", "push"} <= set(about["scopes_supported"])
+
+
+async def test_a_suspended_account_lets_no_app_in_and_is_told_why(
+    app: AppInTest, ada: SignedInUser
+) -> None:
+    boss = await register_user(app.world, "opal")
+    opal = app.world.new_client(app.world.tokens.issue(int(boss.id), ("operator",)))
+    reason = {"reason": "Spam"}
+    assert (await opal.put(f"/v1/users/{ada.id}/suspension", json=reason)).status_code == 200
+    page = await app.send_form(await app.open_page())
+    assert (page.status_code, page.headers["content-type"][:9]) == (403, "text/html")
+    assert "this account is suspended: Spam" in page.text
+    assert "location" not in page.headers
+    wrong = await app.send_form(page, password="a guess")  # who can't sign in learns nothing
+    assert (wrong.status_code, "Spam" in wrong.text) == (401, False)
+    token = await app.ask_token(grant_type="password", username="ada", password=PASSWORD)
+    assert (token.status_code, token.json()["error"]) == (400, "invalid_grant")
+    assert token.json()["error_description"] == "this account is suspended: Spam"
+    await opal.post(f"/v1/users/{ada.id}/suspension/end", json=reason)
+    assert (await app.send_form(page)).status_code == 303
+
+
+async def test_an_app_that_was_never_used_is_gone_a_week_later(
+    app: AppInTest, world: ApiWorld
+) -> None:
+    used, unused = app, await register_app(world)
+    client = await used.let_in()
+    sweeping = UnusedApps(world.apps, world.clock)
+    for days, status in ((6, 200), (2, 400)):
+        world.clock.sleep(days * 24 * 60 * 60)
+        await sweeping.sweep()
+        assert (await unused.open_page()).status_code == status
+        assert (await used.open_page()).status_code == 200
+    assert (await unused.ask_token(grant_type="client_credentials")).status_code == 401
+    assert (await client.get("/api/v1/apps/verify_credentials")).status_code == 200

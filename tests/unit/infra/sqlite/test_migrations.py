@@ -141,7 +141,7 @@ def test_a_migrated_file_has_the_tables_of_a_new_one(tmp_path: Path) -> None:
     assert tables[0] == tables[1]
 
 
-@pytest.mark.parametrize("version", [7, 99])
+@pytest.mark.parametrize("version", [8, 99])
 def test_a_file_that_a_newer_program_has_used_is_refused_and_left_alone(
     settings: Settings, version: int
 ) -> None:
@@ -150,7 +150,7 @@ def test_a_file_that_a_newer_program_has_used_is_refused_and_left_alone(
     write_file(settings.leases_file, OLDEST_LEASES, version)
     with pytest.raises(LogUnavailable, match=f"has schema {version}, this program knows 2: a newe"):
         SqliteLog(settings.log_path)
-    with pytest.raises(AccountsUnavailable, match=f"has schema {version}, this program knows 6"):
+    with pytest.raises(AccountsUnavailable, match=f"has schema {version}, this program knows 7"):
         SqliteAccounts(settings.accounts_file)
     with pytest.raises(LeaseStoreUnavailable, match=f"schema {version}, this program knows 1"):
         SqliteLeases(settings.leases_file).grant_lease(range(9), "us", 0, 1)
