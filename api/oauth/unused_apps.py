@@ -48,7 +48,10 @@ class UnusedApps:
 
     @asynccontextmanager
     async def sweeping(self) -> AsyncIterator[None]:
-        """Remove them again and again while the block runs."""
+        """Remove them again and again while the block runs.
+
+        Where that fails, the log says so.
+        """
 
         async def sweep_and_wait() -> None:
             await self.sweep()

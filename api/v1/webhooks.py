@@ -235,6 +235,7 @@ def _no_such_webhook(id: str) -> NotFound:
 async def shown_webhooks(
     state: ApiState, webhooks: Sequence[webhook_store.Webhook], secret: str | None = None
 ) -> list[ShownWebhook]:
+    """Webhooks as their owner sees them; with the secret where one is given."""
     apps = await state.ports.apps.find_apps({one.app for one in webhooks if one.app is not None})
     shown = []
     for one in webhooks:
