@@ -105,7 +105,7 @@ def test_ids_begin_after_the_newest_one_of_the_log(stock: BlockStock, clock: Man
 
 
 async def test_an_event_loop_never_waits_for_a_block(
-    server: FakeBlocks, stock: BlockStock, clock: ManualClock
+    server: FakeBlocks, stock: BlockStock, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = threading.Event()
     take_blocks = server.take_blocks
@@ -117,7 +117,7 @@ async def test_an_event_loop_never_waits_for_a_block(
     with ids_of_blocks(stock, clock) as ids:
         ids.next_id()
         wait_for(lambda: server.ledger.blocks_given == 2)
-        server.take_blocks = hang  # type: ignore[method-assign]
+        monkeypatch.setattr(server, "take_blocks", hang)
         for _ in range(2 * IDS_PER_BLOCK - 1):
             ids.next_id()
         began = time.monotonic()
