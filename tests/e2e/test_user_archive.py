@@ -188,7 +188,7 @@ async def test_an_archive_has_lists_with_their_members_and_webhooks_without_secr
     await ada.send_command("POST", f"/api/v1/lists/{made[0]['id']}/accounts", members)
     await bob.send_command("POST", "/api/v1/lists", {"title": "Bob's own"})
     url, types = "http://127.0.0.1:9/hook", ["post.created", "post.edited"]
-    webhook = await ada.send_command("POST", "/v1/users/me/webhooks", {"url": url, "types": types})
+    webhook = await ada.send_command("POST", "/v1/webhooks", {"url": url, "types": types})
     archive = await export(ada)
     assert json.loads(archive.read("account.json"))["email_verified"] is True
     [empty, friends] = lines(archive, "lists")
