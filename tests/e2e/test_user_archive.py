@@ -182,7 +182,7 @@ async def test_an_archive_has_lists_with_their_members_and_webhooks_without_secr
     await world.project_all()
     made = [
         await ada.send_command("POST", "/api/v1/lists", {"title": title})
-        for title in ("Friends", "Nobody")
+        for title in ("Friends", "Without members")
     ]
     members = {"account_ids": [bob.id]}
     await ada.send_command("POST", f"/api/v1/lists/{made[0]['id']}/accounts", members)
@@ -193,7 +193,7 @@ async def test_an_archive_has_lists_with_their_members_and_webhooks_without_secr
     assert json.loads(archive.read("account.json"))["email_verified"] is True
     [empty, friends] = lines(archive, "lists")
     assert [(one["id"], one["title"]) for one in (friends, empty)] == [
-        (made[0]["id"], "Friends"), (made[1]["id"], "Nobody"),
+        (made[0]["id"], "Friends"), (made[1]["id"], "Without members"),
     ]  # fmt: skip
     assert (friends["replies_policy"], empty["members"]) == ("list", [])
     assert [(one["id"], one["handle"]) for one in friends["members"]] == [(bob.id, "bob")]
