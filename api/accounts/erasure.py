@@ -19,8 +19,9 @@ from api.accounts.errors import AccountError
 from api.log_follower import LogFollower, repeating
 from events.codec import EVENT_CODEC
 from events.envelope import StoredEvent
+from events.event_types import EVENT_TYPES
 from events.log import LOG_START, EventLog, LogError, run_read
-from events.schema import EVENT_TYPES, ListChanged, ListDeleted, PostDeleted, UserDeleted
+from events.schema import ListChanged, ListDeleted, PostDeleted, UserDeleted
 from events.sealed_text import sealed_texts
 from events.streams import list_stream, post_stream
 
