@@ -124,8 +124,9 @@ async def repeating(
     errors: tuple[type[Exception], ...],
     logger: logging.Logger,
     failing: str,
+    seconds: float = WAIT_SECONDS,
 ) -> AsyncIterator[None]:
-    """Do something again and again while the block runs, `WAIT_SECONDS` apart.
+    """Do something again and again while the block runs, so many seconds apart.
 
     `errors` are logged after the words `failing`, and it is tried again.
     """
@@ -137,7 +138,7 @@ async def repeating(
             except errors as error:
                 logger.error("%s: %s", failing, error)
                 await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(WAIT_SECONDS)
+            await asyncio.sleep(seconds)
 
     task = asyncio.create_task(repeat())
     try:

@@ -10,12 +10,13 @@ part but to be asked what is shown: a rebuild sends nothing.
 import asyncio
 import logging
 from asyncio import Task
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
 from api.http.errors import EXPECTED_ERRORS
+from api.log_follower import repeating
 from api.state import ApiState
 from api.webhooks.app_grants import standing_webhooks
 from api.webhooks.concerned_webhooks import CONCERNED_VIEWS, STORED_TYPES, ConcernedWebhooks
@@ -41,8 +42,6 @@ from events.log import run_read
 from events.schema import UserDeleted
 
 POLL_SECONDS: Final = 0.5
-RETRY_SECONDS: Final = 5.0
-"""After a failure of our own."""
 
 EVENTS_PER_READ: Final = 500
 CLAIM_MS: Final = 6_000
@@ -68,7 +67,12 @@ def retry_delay_ms(attempts: int) -> int:
 
 
 class WebhookDispatcher:
-    """What one API process does for webhooks."""
+    """What one API process does for webhooks.
+
+    It is no `LogConsumer`: it goes no further than the views, which it asks about each event; its
+    checkpoint stands only for the webhooks that there were; and another log is followed from its
+    end, not from its start.
+    """
 
     def __init__(self, state: ApiState) -> None:
         self._state = state
@@ -79,15 +83,19 @@ class WebhookDispatcher:
     @asynccontextmanager
     async def dispatching(self) -> AsyncIterator[None]:
         """Fill and send while the block runs."""
-        loops = (self._fill_for_ever, self._send_for_ever, self._sweep_for_ever)
-        tasks = [asyncio.create_task(self._go_on(one)) for one in loops]
-        try:
-            yield
-        finally:
-            tasks += self._sending
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        failing = "webhooks can't be looked after now"
+        async with (
+            repeating(self._fill_all, EXPECTED_ERRORS, _logger, failing, POLL_SECONDS),
+            repeating(self._send_all, EXPECTED_ERRORS, _logger, failing, POLL_SECONDS),
+            repeating(self._sweep, EXPECTED_ERRORS, _logger, failing, _SWEEP_SECONDS),
+        ):
+            try:
+                yield
+            finally:
+                sending = list(self._sending)
+                for task in sending:
+                    task.cancel()
+                await asyncio.gather(*sending, return_exceptions=True)
 
     async def fill_queue(self) -> bool:
         """Look through some more of the log; False where nothing is left.
@@ -214,24 +222,23 @@ class WebhookDispatcher:
         give_up_before_ms = self._ports.clock_ms() - DAY_MS if tried.problem else 0
         count_failed(await self._store.settle(tried, next_ms, give_up_before_ms))
 
-    async def _fill_for_ever(self) -> None:
-        while True:
-            if not await self.fill_queue():
-                await asyncio.sleep(POLL_SECONDS)
+    async def _fill_all(self) -> None:
+        while await self.fill_queue():
+            pass
 
-    async def _send_for_ever(self) -> None:
+    async def _send_all(self) -> None:
+        """Until nothing is left that can be sent now."""
         while True:
             claimed, until_ms = await self._claim(MOST_AT_ONCE - len(self._sending))
             for one in claimed:
                 task = asyncio.create_task(self._send_or_say(one, until_ms))
                 self._sending.add(task)
                 task.add_done_callback(self._sending.discard)
-            if self._sending:
-                await asyncio.wait(
-                    self._sending, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-            else:
-                await asyncio.sleep(POLL_SECONDS)
+            if not self._sending:
+                return
+            await asyncio.wait(
+                self._sending, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
 
     async def _send_or_say(self, claimed: ClaimedDelivery, until_ms: int) -> None:
         try:
@@ -239,16 +246,6 @@ class WebhookDispatcher:
         except EXPECTED_ERRORS as error:  # it is claimed again when the claim is over
             _logger.error("a webhook can't be sent to now: %s", error)
 
-    async def _sweep_for_ever(self) -> None:
-        while True:
-            await self._store.forget_deliveries(self._ports.clock_ms() - KEPT_MS)
-            await standing_webhooks(self._ports, (await self._store.all_webhooks()).webhooks)
-            await asyncio.sleep(_SWEEP_SECONDS)
-
-    async def _go_on(self, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await work()
-            except EXPECTED_ERRORS as error:
-                _logger.error("webhooks can't be looked after now: %s", error)
-            await asyncio.sleep(RETRY_SECONDS)
+    async def _sweep(self) -> None:
+        await self._store.forget_deliveries(self._ports.clock_ms() - KEPT_MS)
+        await standing_webhooks(self._ports, (await self._store.all_webhooks()).webhooks)

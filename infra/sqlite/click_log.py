@@ -7,15 +7,13 @@ overwritten, in the file at once and in the write-ahead log when nothing more is
 """
 
 import asyncio
-import sqlite3
 import threading
 from asyncio import Future
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from api.clicks.click_log import (
     Click,
@@ -24,7 +22,6 @@ from api.clicks.click_log import (
     LoggedClicks,
     PostReads,
 )
-from infra.process.file_faults import FileFault
 from infra.process.file_locks import FileLock
 from infra.sqlite.click_questions import (
     QUARTER_MS,
@@ -33,6 +30,7 @@ from infra.sqlite.click_questions import (
     select_viewers,
     span_of_views,
 )
+from infra.sqlite.locked_connection import LockedConnection
 from infra.sqlite.migrations import CLICKS_SCHEMA
 from projections.distinct_count import DistinctCount, Estimate
 
@@ -73,8 +71,6 @@ _COUNT: Final = (
 )
 _KIND_PLACES: Final = {"view": 0, "click": 1, "dwell": 2}
 
-T = TypeVar("T")
-
 
 class _WaitingBatch(NamedTuple):
     clicks: Sequence[Click]
@@ -87,18 +83,16 @@ class SqliteClickLog:
     def __init__(self, path: Path | str, most_waiting: int = MOST_WAITING) -> None:
         """`:memory:` keeps it in memory. Raises `ClicksUnavailable`."""
         self._path, self._most_waiting = path, most_waiting
-        self._fault = FileFault(path)
+
+        def open_log() -> LockedConnection:
+            return LockedConnection(path, CLICKS_SCHEMA, _PRAGMAS, ClicksUnavailable, f"{path}: ")
+
         try:
-            self._writer = CLICKS_SCHEMA.open_private(path, _PRAGMAS)
-            in_memory = path == ":memory:"
-            self._other = self._writer if in_memory else CLICKS_SCHEMA.open_private(path, _PRAGMAS)
-        except (sqlite3.Error, OSError) as error:
-            raise ClicksUnavailable(
-                f"{path} can't be used: {error}; move it away, and the clicks begin anew"
-            ) from error
-        self._writer_lock = threading.Lock()
-        # What removes and what asks waits for none that write, nor they for it.
-        self._other_lock = self._writer_lock if in_memory else threading.Lock()
+            self._writer = open_log()
+            # What removes and what asks waits for none that write, nor they for it.
+            self._other = self._writer if path == ":memory:" else open_log()
+        except ClicksUnavailable as error:
+            raise ClicksUnavailable(f"{error}; move it away, and the clicks begin anew") from error
         self._woken = threading.Condition()  # over the next three
         self._batches: list[_WaitingBatch] = []
         self._waiting = 0
@@ -129,14 +123,14 @@ class SqliteClickLog:
 
     async def expire_clicks(self, before_ms: int, most: int) -> int:
         def delete_oldest() -> int:
-            return self._other.execute(
+            return self._other.db.execute(
                 "DELETE FROM clicks WHERE id IN"
                 " (SELECT id FROM clicks WHERE received < ? ORDER BY received LIMIT ?)",
                 (before_ms, most),
             ).rowcount
 
         def delete_figures() -> int:
-            return self._other.execute(
+            return self._other.db.execute(
                 "DELETE FROM post_quarters WHERE (post, quarter) IN"
                 " (SELECT post, quarter FROM post_quarters WHERE quarter < ? LIMIT ?)",
                 (before_ms // QUARTER_MS, most),
@@ -149,62 +143,62 @@ class SqliteClickLog:
                 self._empty_wal()
             return removed
 
-        return await self._run_in_thread(remove)
+        return await self._other.run(remove)
 
     async def followed_through(self) -> int:
         def select() -> int:
-            (position,) = self._other.execute("SELECT position FROM followed").fetchone()
+            (position,) = self._other.db.execute("SELECT position FROM followed").fetchone()
             return int(position)
 
-        return await self._run_in_thread(select)
+        return await self._other.run(select)
 
     async def forget_users(self, users: Collection[int], through: int) -> None:
         def remember() -> None:
-            self._other.executemany(
+            self._other.db.executemany(
                 "INSERT OR IGNORE INTO forgotten VALUES (?)", [(user,) for user in users]
             )
 
         def forget_some(user: int) -> int:
-            return self._other.execute(
+            return self._other.db.execute(
                 "UPDATE clicks SET user = NULL WHERE id IN"
                 " (SELECT id FROM clicks WHERE user = ? LIMIT ?)",
                 (user, FORGOTTEN_AT_ONCE),
             ).rowcount
 
         def note_position() -> None:
-            self._other.execute("UPDATE followed SET position = ?", (through,))
+            self._other.db.execute("UPDATE followed SET position = ?", (through,))
             self._removed_in_wal = True
             self._empty_wal()
 
-        await self._run_in_thread(remember)  # first: later batches leave the name out themselves
+        await self._other.run(remember)  # first: later batches leave the name out themselves
         for user in users:
-            while await self._run_in_thread(lambda user=user: forget_some(user)):  # type: ignore[misc]
+            while await self._other.run(lambda user=user: forget_some(user)):  # type: ignore[misc]
                 pass
-        await self._run_in_thread(note_position)
+        await self._other.run(note_position)
 
     def _empty_wal(self) -> None:
         """Have the write-ahead log hold nothing that was removed. A process that reads may be in
         the way: then a later call does."""
-        self._other.execute(f"PRAGMA busy_timeout = {CHECKPOINT_MS}")
+        self._other.db.execute(f"PRAGMA busy_timeout = {CHECKPOINT_MS}")
         try:
-            (busy, _, _) = self._other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            (busy, _, _) = self._other.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             self._removed_in_wal = bool(busy)
         finally:
-            self._other.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            self._other.db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
     async def reads_of_post(self, post: int, quarters: Sequence[range]) -> Sequence[PostReads]:
-        return await self._run_in_thread(lambda: select_reads(self._other, post, quarters))
+        return await self._other.run(lambda: select_reads(self._other.db, post, quarters))
 
     async def most_read_posts(self, quarters: range, most: int) -> Sequence[PostReads]:
-        return await self._run_in_thread(lambda: select_most_read(self._other, quarters, most))
+        return await self._other.run(lambda: select_most_read(self._other.db, quarters, most))
 
     async def unpublished_clicks(self, most: int) -> LoggedClicks | None:
         def select() -> LoggedClicks | None:
             if not self._may_publish():
                 return None
             query = "SELECT log, through FROM published"
-            source, after = self._other.execute(query).fetchone()
-            rows = self._other.execute(
+            source, after = self._other.db.execute(query).fetchone()
+            rows = self._other.db.execute(
                 "SELECT id, received, at, session, user, post, page, kind, dwell, referrer"
                 " FROM clicks WHERE id > ? ORDER BY id LIMIT ?",
                 (after, most),
@@ -212,13 +206,13 @@ class SqliteClickLog:
             clicks = [(number, Click(*values)) for number, *values in rows]
             return LoggedClicks(source, after, clicks[-1][0], clicks) if clicks else None
 
-        return await self._run_in_thread(select)
+        return await self._other.run(select)
 
     async def note_published(self, through: int) -> None:
         def update() -> None:
-            self._other.execute("UPDATE published SET through = ?", (through,))
+            self._other.db.execute("UPDATE published SET through = ?", (through,))
 
-        await self._run_in_thread(update)
+        await self._other.run(update)
 
     def _may_publish(self) -> bool:
         if self._publisher is None and isinstance(self._path, Path):
@@ -232,10 +226,10 @@ class SqliteClickLog:
 
     async def viewers_of_post(self, post: int) -> Estimate:
         viewers = DistinctCount()
-        span = await self._run_in_thread(lambda: span_of_views(self._other, post))
+        span = await self._other.run(lambda: span_of_views(self._other.db, post))
         while span:
-            select = partial(select_viewers, self._other, post, span)
-            page, span = await self._run_in_thread(select)
+            select = partial(select_viewers, self._other.db, post, span)
+            page, span = await self._other.run(select)
             viewers.add(page)
         return viewers.estimate()
 
@@ -267,57 +261,34 @@ class SqliteClickLog:
 
     def _write(self, clicks: Sequence[Click]) -> Exception | None:
         """Store all of them, or none and return why."""
+
+        def insert() -> None:
+            known = self._without_forgotten(clicks)
+            self._insert(known)
+            self._writer.db.executemany(_COUNT, _figures_of(known))
+
         try:
-            with self._writer_lock, _transaction(self._writer):
-                users = {click.user for click in clicks if click.user is not None}
-                if users and (forgotten := self._forgotten_of(users)):
-                    clicks = [
-                        click._replace(user=None) if click.user in forgotten else click
-                        for click in clicks
-                    ]
-                self._insert(clicks)
-                self._writer.executemany(_COUNT, _figures_of(clicks))
-        except sqlite3.Error as error:
-            self._fault.enter(error)
-            return ClicksUnavailable(f"{self._path}: {error}")
+            self._writer.transact_blocking(insert)
         except Exception as error:  # noqa: BLE001 - it is raised where the batches are awaited
             return error
-        self._fault.clear()
         return None
 
     def _insert(self, clicks: Sequence[Click]) -> None:
         whole = len(clicks) - len(clicks) % ROWS_PER_INSERT
         for start in range(0, whole, ROWS_PER_INSERT):
             rows = clicks[start : start + ROWS_PER_INSERT]
-            self._writer.execute(_INSERT_MANY, list(chain.from_iterable(rows)))
-        self._writer.executemany(_INSERT, clicks[whole:])
+            self._writer.db.execute(_INSERT_MANY, list(chain.from_iterable(rows)))
+        self._writer.db.executemany(_INSERT, clicks[whole:])
 
-    def _forgotten_of(self, users: Collection[int]) -> set[int]:
+    def _without_forgotten(self, clicks: Sequence[Click]) -> Sequence[Click]:
+        users = {click.user for click in clicks if click.user is not None}
         find = "SELECT user FROM forgotten WHERE user = ?"
-        return {user for user in users if self._writer.execute(find, (user,)).fetchone()}
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        def run_locked() -> T:
-            with self._other_lock:
-                return work()
-
-        try:
-            return await asyncio.to_thread(run_locked)
-        except sqlite3.Error as error:
-            self._fault.enter(error)
-            raise ClicksUnavailable(f"{self._path}: {error}") from error
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        forgotten = {user for user in users if self._writer.db.execute(find, (user,)).fetchone()}
+        return (
+            [click._replace(user=None) if click.user in forgotten else click for click in clicks]
+            if forgotten
+            else clicks
+        )
 
 
 def _figures_of(clicks: Sequence[Click]) -> Iterator[tuple[int, ...]]:

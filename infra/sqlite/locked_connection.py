@@ -51,22 +51,26 @@ class LockedConnection:
 
     async def run(self, work: Callable[[], T]) -> T:
         """The result of a call, which may raise errors of its own, too."""
+        return await asyncio.to_thread(self.run_blocking, work)
 
-        def run_locked() -> T:
-            with self._lock:
-                return work()
+    async def transact(self, work: Callable[[], T], *, erases: bool = False) -> T:
+        """The result of an immediate transaction. Where it `erases`, the write-ahead log is emptied
+        behind it."""
+        return await asyncio.to_thread(self.transact_blocking, work, erases=erases)
 
+    def run_blocking(self, work: Callable[[], T]) -> T:
+        """As `run`, in the calling thread, which waits for its turn."""
         try:
-            done = await asyncio.to_thread(run_locked)
+            with self._lock:
+                done = work()
         except sqlite3.Error as error:
             self._fault.enter(error)
             raise self._unavailable(f"{self._prefix}{error}") from error
         self._fault.clear()
         return done
 
-    async def transact(self, work: Callable[[], T], *, erases: bool = False) -> T:
-        """The result of an immediate transaction. Where it `erases`, the write-ahead log is emptied
-        behind it."""
+    def transact_blocking(self, work: Callable[[], T], *, erases: bool = False) -> T:
+        """As `transact`, in the calling thread."""
 
         def run_transaction() -> T:
             self.db.execute("BEGIN IMMEDIATE")
@@ -81,7 +85,7 @@ class LockedConnection:
                 self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             return done
 
-        return await self.run(run_transaction)
+        return self.run_blocking(run_transaction)
 
     def close(self) -> None:
         """Close the file, once no call is in it."""

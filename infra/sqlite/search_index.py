@@ -8,13 +8,12 @@ are personal: what is deleted is overwritten, in FTS5 where this SQLite can (3.4
 
 import asyncio
 import sqlite3
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from api.search.search_index import (
     FollowedLog,
@@ -29,7 +28,7 @@ from api.search.search_index import (
     UserGone,
     UserRenamed,
 )
-from infra.process.file_faults import FileFault
+from infra.sqlite.locked_connection import LockedConnection
 from infra.sqlite.migrations import SEARCH_SCHEMA
 from projections.pages import PageRequest
 
@@ -54,31 +53,33 @@ PRAGMA busy_timeout = 5000;
 PRAGMA cache_size = -32000;
 """
 
-T = TypeVar("T")
-
 
 class SqliteSearchIndex:
     """The `SearchIndex` of one data folder; several processes may open the same file."""
 
     def __init__(self, path: Path | str) -> None:
         """Raises `SearchUnavailable`."""
-        self._fault = FileFault(path)
-        self._lock = threading.Lock()
         self._readers = ThreadPoolExecutor(1, "search")
-        try:
-            self._db = SEARCH_SCHEMA.open_private(path, _PRAGMAS)
-            self._reading = (
-                self._db if path == ":memory:" else SEARCH_SCHEMA.open_private(path, _PRAGMAS)
+
+        def open_index() -> LockedConnection:
+            return LockedConnection(
+                path, SEARCH_SCHEMA, _PRAGMAS, SearchUnavailable, "the index of words: "
             )
+
+        try:
+            self._writing = open_index()
+            self._reading = self._writing if path == ":memory:" else open_index()
+            self._db = self._writing.db
             for table in _WORD_TABLES if _OVERWRITES_WORDS else ():
-                self._db.execute(f"INSERT INTO {table}({table}, rank) VALUES('secure-delete', 1)")
-        except (sqlite3.Error, OSError) as error:
+                overwrite = f"INSERT INTO {table}({table}, rank) VALUES('secure-delete', 1)"
+                self._writing.run_blocking(partial(self._db.execute, overwrite))
+        except SearchUnavailable as error:
             raise SearchUnavailable(
-                f"{path}: {error}; where it is damaged, remove it: it is made again from the log"
+                f"{error}; where it is damaged, remove it: it is made again from the log"
             ) from error
 
     async def read_followed(self) -> FollowedLog:
-        return await self._write(self._followed)
+        return await self._writing.run(self._followed)
 
     async def restart(self, log: str, tokenizer: int) -> None:
         def empty_all() -> None:
@@ -92,7 +93,7 @@ class SqliteSearchIndex:
                 "UPDATE followed SET log = ?, tokenizer = ?, position = 0", (log, tokenizer)
             )
 
-        await self._change(empty_all, erases=True)
+        await self._writing.transact(empty_all, erases=True)
 
     async def follow(self, changes: Sequence[SearchChange], after: int, through: int) -> bool:
         def apply_all() -> bool:
@@ -106,7 +107,7 @@ class SqliteSearchIndex:
             return True
 
         erases = any(not isinstance(change, PostFindable | UserFindable) for change in changes)
-        return await self._change(apply_all, erases=erases)
+        return await self._writing.transact(apply_all, erases=erases)
 
     async def find_posts(self, words: Sequence[str], request: PageRequest) -> Sequence[FoundPost]:
         matches = " AND ".join(f'"{word}"' for word in words)
@@ -146,18 +147,19 @@ class SqliteSearchIndex:
             # As SQLite's documentation has it: fewer than two changes were no merge.
             return self._db.total_changes - before >= 2
 
-        if _OVERWRITES_WORDS or not await self._write(self._has_scraps):
+        if _OVERWRITES_WORDS or not await self._writing.run(self._has_scraps):
             return
         for table in _WORD_TABLES:
-            while await self._change(partial(merge_some, table)):
+            while await self._writing.transact(partial(merge_some, table)):
                 pass
-        await self._change(lambda: self._db.execute("UPDATE followed SET scraps = 0"), erases=True)
+        await self._writing.transact(
+            lambda: self._db.execute("UPDATE followed SET scraps = 0"), erases=True
+        )
 
     def close(self) -> None:
         self._readers.shutdown(cancel_futures=True)
-        with self._lock:
-            self._db.close()
-            self._reading.close()
+        self._writing.close()
+        self._reading.close()
 
     def _apply(self, change: SearchChange, tags: Counter[str]) -> None:
         match change:
@@ -248,44 +250,14 @@ class SqliteSearchIndex:
 
     async def _read(self, query: str, values: Sequence[object]) -> list[Any]:
         def select() -> list[Any]:
-            return self._reading.execute(query, values).fetchall()
+            return self._reading.db.execute(query, values).fetchall()
 
+        # In a thread of their own: many that wait take none of those that others need.
+        loop, run_blocking = asyncio.get_running_loop(), self._reading.run_blocking
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, select)
-        except (sqlite3.Error, RuntimeError) as error:
-            raise self._unavailable(error) from error
-
-    async def _change(self, work: Callable[[], T], *, erases: bool = False) -> T:
-        def change() -> T:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                done = work()
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            if erases:
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            return done
-
-        return await self._write(change)
-
-    async def _write(self, work: Callable[[], T]) -> T:
-        def run_locked() -> T:
-            with self._lock:
-                return work()
-
-        try:
-            done = await asyncio.to_thread(run_locked)
-        except sqlite3.Error as error:
-            raise self._unavailable(error) from error
-        self._fault.clear()
-        return done
-
-    def _unavailable(self, error: Exception) -> SearchUnavailable:
-        self._fault.enter(error)
-        return SearchUnavailable(f"the index of words: {error}")
+            return await loop.run_in_executor(self._readers, run_blocking, select)
+        except RuntimeError as error:
+            raise SearchUnavailable(f"the index of words: {error}") from error
 
 
 def _page_query(

@@ -182,7 +182,7 @@ async def test_a_file_that_can_not_be_written_refuses_whole_batches(path: Path) 
 
 def test_a_damaged_file_is_named(path: Path) -> None:
     path.write_bytes(b"no database at all" * 100)
-    with pytest.raises(ClicksUnavailable, match=r"clicks\.sqlite can't be used: .* move it away"):
+    with pytest.raises(ClicksUnavailable, match=r"clicks\.sqlite: .* move it away"):
         SqliteClickLog(path)
 
 
