@@ -45,6 +45,10 @@ class FeedTopic:
         }
 
 
+class TopicMissing(FeedUnavailable):
+    """There is no such topic: no relay has made it yet."""
+
+
 def client_options(servers: str) -> dict[str, Any]:
     """Options that every client of the cluster gets; `servers` is as in `STARLING_KAFKA`."""
     address = KafkaAddress.parse(servers)
@@ -108,15 +112,15 @@ def open_consumer(servers: str, **options: Any) -> KafkaConsumer:
 
 
 def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
-    """The topic's partitions in order. Raises `FeedUnavailable` where there is no such topic."""
+    """The topic's partitions in order. Raises `TopicMissing`."""
     numbers = consumer.partitions_for_topic(topic)
     if not numbers:
-        raise FeedUnavailable(f"there is no topic {topic}")
+        raise TopicMissing(f"there is no topic {topic}")
     return [TopicPartition(topic, number) for number in sorted(numbers)]
 
 
 def partition_numbers(servers: str, topic: str) -> list[int]:
-    """The numbers of a topic's partitions, in order. Raises `FeedUnavailable`."""
+    """The numbers of a topic's partitions, in order. Raises `TopicMissing`, `FeedUnavailable`."""
     with (
         raising_unavailable(f"the topic {topic} can't be read"),
         open_consumer(servers) as consumer,

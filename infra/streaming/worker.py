@@ -9,6 +9,7 @@ import logging
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -56,6 +57,8 @@ _USUAL_TOPIC: Final = "starling.events"
 RETRY_SECONDS: Final = 5.0
 """Before a worker finds out again whether another one has rebuilt a view."""
 _FENCED_PAUSE_SECONDS: Final = 0.05
+TOPIC_SECONDS: Final = 1.0
+"""Between two looks of a worker whether the relay has made the topic."""
 LOG_CHECK_SECONDS: Final = 1.0
 """How often a projector of the log looks whether the log still holds what the views show."""
 
@@ -220,23 +223,23 @@ def worker_group(topic: str) -> str:
 def run_faust_worker(settings: Settings, servers: str, topic: str, lifeline: int | None) -> None:
     """Be one of any number of Faust workers, until SIGTERM or Ctrl-C, then end the process.
 
-    Raises `FeedUnavailable` where there is no such topic yet, and `LogReplaced` where the views are
-    those of another log than the topic's.
+    Waits for the relay to make the topic. Raises `FeedUnavailable`, and `LogReplaced` where the
+    views are those of another log than the topic's.
     """
     # Faust sets the process up when it is imported.
-    from infra.kafka.topic import partition_numbers, read_feed_state
+    from infra.kafka.topic import read_feed_state
     from infra.kafka.topic_reader import offset_finder
     from streams.projecting import faust_app
 
     send_heartbeats(lifeline)
     collect_garbage_rarely()
     begin_telemetry(settings, "worker")
-    partitions = len(partition_numbers(servers, topic))
+    if lifeline is not None:
+        threading.Thread(target=_stop_with_parent, args=(lifeline,), daemon=True).start()
+    partitions = _wait_for_topic(servers, topic)
     log = read_feed_state(servers, topic).log
     if log:
         _claim_views(settings, f"{log:032x}")
-    if lifeline is not None:
-        threading.Thread(target=_stop_with_parent, args=(lifeline,), daemon=True).start()
     views = partial(_worker_views_with_upgrades, settings, partitions, topic, lifeline)
     find_offset = offset_finder(servers, topic)
     with open_blocking_database(settings.views, WRITE_SECONDS) as database:
@@ -245,6 +248,24 @@ def run_faust_worker(settings: Settings, servers: str, topic: str, lifeline: int
         faust_app.run_worker(
             faust_app.build_app(servers, topic, worker_group(topic), views, find_offset, watch)
         )
+
+
+def _wait_for_topic(servers: str, topic: str) -> int:
+    """How many partitions the topic has, once there is one. SIGTERM and Ctrl-C end the process in
+    order meanwhile. Raises `FeedUnavailable`."""
+    from infra.kafka.topic import TopicMissing, partition_numbers
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit())  # until Faust has its own
+    waiting = False
+    while True:
+        try:
+            return len(partition_numbers(servers, topic))
+        except TopicMissing as error:
+            if not waiting:
+                _logger.warning("%s yet: waiting until 'starling relay' makes it", error)
+                waiting = True
+        time.sleep(TOPIC_SECONDS)
 
 
 def _stop_with_parent(lifeline: int) -> None:

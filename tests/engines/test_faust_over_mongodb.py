@@ -24,10 +24,11 @@ from tests.support.engines import mongodb_views
 from tests.support.engines.kafka_topics import fresh_topic
 from tests.support.engines.relays import publish_log, running_relay
 from tests.support.fresh_projection import memory_views
-from tests.support.made_up_events import append_recorded
+from tests.support.made_up_events import append_made_up, append_recorded
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.soak import amount
 from tests.support.starling_program import STARLING, killed_at_exit, starling_environment
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
@@ -104,6 +105,25 @@ async def test_two_workers_end_with_the_rows_of_the_embedded_runner_where_partit
     with worker(kafka, topic, address, output), worker(kafka, topic, address, output):
         await wait_until_at(address, topic, log.head())
     assert await rows_in(address, topic) == await embedded_rows(log)
+
+
+async def test_workers_that_start_before_the_relay_wait_for_its_topic(
+    kafka: KafkaBroker, mongodb: MongoServer, tmp_path: Path
+) -> None:
+    topic, address = fresh_topic(1), mongodb_views.fresh_address(mongodb)
+    log = SqliteLog(tmp_path / "log.sqlite")
+    await append_made_up(log, 0, 20)
+    one, two = tmp_path / "one", tmp_path / "two"
+    with (
+        worker(kafka, topic, address, one),
+        worker(kafka, fresh_topic(), address, two) as in_vain,
+    ):
+        await wait_until(lambda: all("waiting until" in said.read_text() for said in (one, two)))
+        in_vain.send_signal(signal.SIGTERM)
+        assert in_vain.wait(30) == 0
+        await publish_log(log, kafka.address, topic)
+        await wait_until_at(address, topic, log.head())
+    assert one.read_text().count("there is no topic") == 1
 
 
 @pytest.mark.parametrize("seed", range(11, 11 + amount(1, 2)))
