@@ -165,7 +165,9 @@ class LogRunner:
                     self._log.wait_for_events(after, timeout=IDLE_SECONDS)
                 )
                 await asyncio.wait({events, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not events.done():
+                if events.done():
+                    events.result()  # raises what waiting raised
+                else:
                     events.cancel()
                     await asyncio.gather(events, return_exceptions=True)
         finally:

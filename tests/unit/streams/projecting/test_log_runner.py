@@ -178,3 +178,18 @@ async def test_a_view_beyond_the_head_is_of_another_log() -> None:
     runner = LogRunner(MemoryLog(), [RunningProjection(Posts(), store)])
     with pytest.raises(LogReplaced, match="at position 7, but the log ends at 0"):
         await runner.run(asyncio.Event())
+
+
+class DeafLog(MemoryLog):
+    """A log whose news can't be waited for."""
+
+    async def wait_for_events(self, after: int, timeout: float) -> bool:
+        raise PermissionError("the folder belongs to another user")
+
+
+async def test_a_runner_that_cannot_wait_for_events_ends() -> None:
+    store = MemoryReadStore(tables_with_dead_letters(Posts()))
+    runner = LogRunner(DeafLog(), [RunningProjection(Posts(), store)])
+    with pytest.raises(PermissionError):
+        async with asyncio.timeout(5):
+            await runner.run(asyncio.Event())
