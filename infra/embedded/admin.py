@@ -174,7 +174,7 @@ class CommandExecutor:
                 raise UnknownProjection(command.projection)
             return AdminResult(True, await self._dispatch_command(command, projection))
         except (
-            AdminRefused, UnknownProjection, RebuildInProgress, LogError, StoreError,
+            AdminRefused, UnknownProjection, RebuildInProgress, LogError, StoreError, OSError,
         ) as error:  # fmt: skip
             return AdminResult(False, str(error))
 
