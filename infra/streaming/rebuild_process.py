@@ -21,7 +21,6 @@ from typing import Final
 from events.log import EventLog
 from infra import settings
 from infra.kafka.topic import partition_numbers
-from infra.kafka.topic_reader import delete_consumer_group
 from infra.log_of_record import open_log
 from infra.mongodb.async_database import AsyncDatabase
 from infra.mongodb.connection import WRITE_SECONDS, open_database
@@ -40,6 +39,7 @@ from infra.streaming.rebuilds import (
     PARENT_GONE,
     SWITCHED,
     consumer_group,
+    forget_consumer_group,
 )
 from projections.projection import Projection
 from projections.registry import projection_named
@@ -188,7 +188,7 @@ async def _run_rebuild(
                 await records.save_progress(rebuild.record)
             else:
                 await records.remove_record(rebuild.record)
-            await asyncio.to_thread(delete_consumer_group, servers, consumer_group(record))
+            await forget_consumer_group(servers, record)
             return status
 
 

@@ -1,6 +1,7 @@
 """Rebuilds of views in MongoDB, each in a process of its own, which any process may start."""
 
 import asyncio
+import logging
 import secrets
 
 from infra.kafka.topic_reader import delete_consumer_group
@@ -9,15 +10,27 @@ from infra.mongodb.rebuild_records import MongoRebuildRecords
 from infra.process.child import run_child
 from infra.settings import Settings
 from projections.projection import Projection
+from streams.feed.relay import FeedUnavailable
 from streams.rebuild.rebuild_record import RebuildInProgress, RebuildRecord
 
 SWITCHED, FAILED, CANCELLED, IN_PROGRESS, PARENT_GONE = 0, 1, 3, 4, 5
 """Exit statuses of the process."""
 
+_logger = logging.getLogger(__name__)
+
 
 def consumer_group(record: RebuildRecord) -> str:
     """The consumer group of a rebuild."""
     return f"starling-rebuild-{record.store}"
+
+
+async def forget_consumer_group(servers: str, record: RebuildRecord) -> None:
+    """Delete the consumer group of a rebuild that has ended; where Kafka is away, it forgets the
+    group by itself some days later."""
+    try:
+        await asyncio.to_thread(delete_consumer_group, servers, consumer_group(record))
+    except FeedUnavailable as error:
+        _logger.warning("%s", error)
 
 
 async def announce_switched(projection: str) -> str:
@@ -68,6 +81,4 @@ class StreamingRebuildBackend:
         async with self._rebuild_records.lock_rebuild(record.projection):
             await self._rebuild_records.discard_rebuild(record)
         if self._settings.kafka is not None:
-            await asyncio.to_thread(
-                delete_consumer_group, self._settings.kafka, consumer_group(record)
-            )
+            await forget_consumer_group(self._settings.kafka, record)

@@ -8,15 +8,20 @@ import pytest
 
 from events.log import EventLog, LogReplaced
 from infra.dev.mongodb_server import MongoServer
+from infra.kafka import topic
 from infra.log_of_record import open_log
+from infra.mongodb.connection import WRITE_SECONDS, open_database
 from infra.settings import MongoDriver, Settings
+from infra.streaming.rebuilds import StreamingRebuildBackend
 from infra.streaming.worker import open_log_runner
 from infra.wiring.profile_choice import open_admin
 from projections.registry import projection_named
 from projections.store import StoreUnavailable
 from streams.rebuild.admin import AdminCommand, AdminRefused, AdminVerb, FeedMissing
 from streams.rebuild.fingerprint import check_code
+from streams.rebuild.jobs import cancel_rebuild
 from streams.rebuild.status import ProjectionStatus
+from tests.support.asgi_servers import unused_port
 from tests.support.engines.mongodb_views import fresh_address
 from tests.support.made_up_events import append_made_up
 
@@ -32,6 +37,19 @@ async def posts(settings: Settings) -> ProjectionStatus:
 async def execute(settings: Settings, what: AdminVerb, *positions: int) -> str:
     async with open_admin(settings) as admin:
         return await admin.execute(AdminCommand(what, "posts", positions))
+
+
+async def test_a_rebuild_is_cancelled_while_kafka_is_away(
+    mongodb: MongoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic, "REQUEST_SECONDS", 0.1)
+    address = fresh_address(mongodb)
+    settings = Settings(data=tmp_path, views=address, kafka=f"127.0.0.1:{unused_port()}")
+    async with open_database(address, WRITE_SECONDS) as database:
+        backend = StreamingRebuildBackend(settings, database)
+        await backend.begin_rebuild(projection_named("posts"), verify=False)
+        assert await cancel_rebuild(backend, "posts")
+        assert await backend.read_record("posts") is None
 
 
 async def wait_until_current(settings: Settings, log: EventLog) -> None:
