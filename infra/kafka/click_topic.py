@@ -7,7 +7,6 @@ counts them.
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any, Final
@@ -17,7 +16,7 @@ from kafka import KafkaProducer
 
 from api.clicks.click_log import ClicksUnavailable
 from api.clicks.click_publisher import ClickChunk
-from infra.kafka.feed import create_producer
+from infra.kafka.feed import close_in_background, create_producer
 from infra.kafka.topic import (
     REQUEST_SECONDS,
     FeedTopic,
@@ -68,8 +67,7 @@ class KafkaClickFeed:
     def close(self) -> None:
         """Close it; does not wait for what is not acknowledged yet."""
         if self._producer is not None:
-            close = self._producer.close
-            threading.Thread(target=close, name="closing clicks producer", daemon=True).start()
+            close_in_background(self._producer)
 
 
 def follow_clicks(

@@ -51,7 +51,12 @@ class KafkaFeed:
         ensure_topic(servers, topic)
         state = read_feed_state(servers, topic.name)
         with raising_unavailable(f"no producer for {KafkaAddress.parse(servers)}"):
-            return cls(create_producer(servers), topic.name, state)
+            producer = create_producer(servers)
+            try:
+                return cls(producer, topic.name, state)
+            except BaseException:
+                close_in_background(producer)
+                raise
 
     def publish(self, chunks: Sequence[Chunk], state: FeedState) -> "Future[None]":
         """Send chunks; the future ends when all are acknowledged, or with `FeedUnavailable`."""
@@ -74,10 +79,9 @@ class KafkaFeed:
     async def close(self) -> None:
         """Close it; does not wait for what is not acknowledged yet.
 
-        kafka-python's `close` does, until that is sent or its delivery timed out; closing with a
-        timeout raises instead and leaves the producer open. A chunk that is sent late does no harm.
+        A chunk that is sent late does no harm.
         """
-        threading.Thread(target=self._producer.close, name="closing producer", daemon=True).start()
+        close_in_background(self._producer)
 
 
 def create_producer(servers: str) -> KafkaProducer:
@@ -96,6 +100,15 @@ def create_producer(servers: str) -> KafkaProducer:
         max_block_ms=int(REQUEST_SECONDS * 1000),
         metrics_enabled=False,
     )
+
+
+def close_in_background(producer: KafkaProducer) -> None:
+    """Close a producer once all that it was given is sent, or its delivery timed out.
+
+    kafka-python's `close` waits for that; with a timeout it raises instead and leaves the producer
+    open.
+    """
+    threading.Thread(target=producer.close, name="closing producer", daemon=True).start()
 
 
 class _ChunkGroup:

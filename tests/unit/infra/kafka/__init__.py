@@ -1,0 +1,1 @@
+"""What the adapters of Kafka do where no broker is needed."""
