@@ -14,7 +14,7 @@ from typing import Final, Self
 from events.log import EventLog, EventMark, LogReplaced, LogUnavailable, run_read
 from infra.mongodb.async_database import AsyncDatabase, BlockingDatabase
 from infra.mongodb.log_mark import difference_from_log, note_newest, read_newest
-from infra.mongodb.view_registry import ViewRegistry
+from infra.mongodb.view_registry import ViewRegistry, claim_for_log
 from projections.store import StoreError
 from streams.feed.chunks import Chunk, FeedState
 from streams.projecting.partitioned_runner import retry_unavailable
@@ -31,7 +31,7 @@ class FeedWatch:
     compare what it notes with theirs."""
 
     def __init__(self, database: BlockingDatabase, topic: str, log: int) -> None:
-        """`log` is the number of the log that the views belong to; 0 where it is not known yet."""
+        """`log` is the number of the log that the views belong to; 0 while the topic is empty."""
         self._database, self._topic, self._log = database, topic, log
         self._noted = EventMark()
 
@@ -45,6 +45,10 @@ class FeedWatch:
                 f"the topic {self._topic} goes on with another log than the one that the views in "
                 "MongoDB are made from: publish that log into a new topic (--topic)"
             )
+        if state.log and not self._log:
+            claim = partial(claim_for_log, self._database, f"{state.log:032x}")
+            await retry_unavailable(partial(asyncio.to_thread, claim), _RETRY_SECONDS)
+            self._log = state.log
         newest = state.newest
         if newest.position > self._noted.position:
             note = partial(note_newest, self._database, self._topic, newest)

@@ -12,17 +12,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from events.log import LogReplaced
+from events.log import EventMark, LogReplaced
 from infra.dev.kafka_broker import KafkaBroker
 from infra.dev.mongodb_server import MongoServer
 from infra.kafka.topic import FeedTopic, ensure_topic
 from infra.log_of_record import open_log
-from infra.mongodb.connection import WRITE_SECONDS, open_database
+from infra.mongodb.connection import WRITE_SECONDS, open_blocking_database, open_database
 from infra.mongodb.read_store import MongoReadStore
-from infra.mongodb.view_registry import ViewRegistry
+from infra.mongodb.view_registry import ViewRegistry, claim_for_log
 from infra.settings import MongoDriver, Settings
+from infra.streaming.log_watch import FeedWatch
 from infra.streaming.worker import open_log_runner
 from projections.registry import ALL_PROJECTIONS
+from streams.feed.chunks import FeedState, build_watermark
 from streams.projecting.dead_letters import tables_with_dead_letters
 from tests.support.asgi_servers import unused_port
 from tests.support.engines.kafka_topics import fresh_topic
@@ -201,3 +203,15 @@ async def test_a_worker_of_the_former_topic_ends_once_the_views_are_those_of_ano
             await wait_for_rows(address, await expected_rows(older))
     # Faust's thread of the consumer may trace an error of its own where it stops after a crash.
     assert "raise LogReplaced" not in said.read_text()
+
+
+async def test_a_worker_on_an_empty_topic_claims_the_views_for_the_log_of_its_first_chunk(
+    mongodb: MongoServer,
+) -> None:
+    with open_blocking_database(fresh_address(mongodb), WRITE_SECONDS) as database:
+        watch, chunk = FeedWatch(database, "topic", 0), build_watermark(0, 1, 1)
+        await watch(chunk, FeedState(0, 7, EventMark(1, 1)))
+        with pytest.raises(LogReplaced):
+            claim_for_log(database, f"{8:032x}")
+        with pytest.raises(LogReplaced, match="goes on with another log"):
+            await watch(chunk, FeedState(0, 8, EventMark(1, 2)))
