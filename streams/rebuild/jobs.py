@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, Literal, NamedTuple, Protocol
 
 from projections.projection import Projection
@@ -186,7 +187,7 @@ class RebuildJobs:
             outcome = await self.run_one(projection, verify)
             if outcome.end not in ("switched", "cancelled"):
                 _logger.error("the rebuild of %s: %s", projection, outcome.text)
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             _logger.error("the rebuild of %s: %s", projection, error)
         finally:
             del self._tasks[projection]
@@ -195,7 +196,8 @@ class RebuildJobs:
         advance: Callable[[float], None] | None = None
         while begin_phase is not None:
             await asyncio.sleep(POLL_SECONDS)
-            found = await self._backend.read_record(projection)
-            if found is not None and found.head:
-                advance = advance or begin_phase(projection, found.head)
-                advance(found.position)
+            with suppress(StoreError):  # the next look may succeed
+                found = await self._backend.read_record(projection)
+                if found is not None and found.head:
+                    advance = advance or begin_phase(projection, found.head)
+                    advance(found.position)
