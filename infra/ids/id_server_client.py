@@ -68,7 +68,12 @@ class IdServerClient:
         if status != 200:
             detail = body[:200].decode(errors="replace")
             raise BlocksUnavailable(f"the id server at {self._address} says {status}: {detail}")
-        return msgspec.json.decode(body, type=BlockResponse).blocks
+        try:
+            return msgspec.json.decode(body, type=BlockResponse).blocks
+        except msgspec.DecodeError as error:
+            raise BlocksUnavailable(
+                f"what answers at {self._address} is no id server: {error}"
+            ) from error
 
     def close(self) -> None:
         """Close the connection; a later call opens one again."""

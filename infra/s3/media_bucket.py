@@ -78,4 +78,5 @@ class MediaBucket:
 
 
 def _unavailable(error: Exception) -> MediaUnavailable:
-    return MediaUnavailable(f"the S3 store: {str(error).splitlines()[0]}")
+    lines = str(error).splitlines() or [type(error).__name__]
+    return MediaUnavailable(f"the S3 store: {lines[0]}")
