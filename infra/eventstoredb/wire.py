@@ -9,7 +9,6 @@ its number x 8 + 2 for bytes, + 0 for a number.
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-UUID_LENGTH: Final = 36
 LARGEST_INT64: Final = (1 << 63) - 1
 SEARCH_WINDOW: Final = 4096
 """Records that the node looks through at once for those that a filter lets pass."""

@@ -69,11 +69,6 @@ class LoadMeasurements:
         self.errors[operation, status] += 1
 
     @property
-    def finished_count(self) -> int:
-        """Operations that got a response of any kind, or were given up."""
-        return sum(map(len, self._latencies.values())) + self.errors.total()
-
-    @property
     def has_failures(self) -> bool:
         """Whether an operation failed, got no response, or a post never showed."""
         return bool(self.errors or self.never_shown or self.unfinished)
