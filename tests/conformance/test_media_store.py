@@ -89,15 +89,14 @@ async def test_a_folder_holds_whole_files_for_its_owner_alone(tmp_path: Path) ->
 
 
 async def test_an_error_without_a_message_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from infra.s3 import media_bucket
+    from infra.s3.media_bucket import MediaBucket
 
     async def fail(*_: object) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(media_bucket.obstore, "put_async", fail)
-    bucket = media_bucket.MediaBucket("s3://media")
+    monkeypatch.setattr("obstore.put_async", fail)
     with pytest.raises(MediaUnavailable, match="TimeoutError"):
-        await bucket.put(NAME, b"x")
+        await MediaBucket("s3://media").put(NAME, b"x")
 
 
 async def test_a_store_that_does_not_answer_is_unavailable(
