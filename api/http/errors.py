@@ -283,6 +283,8 @@ def _explain_validation(error: Any) -> str:
     field = ".".join(map(str, path))
     if error["type"] == "extra_forbidden":
         return f"`{field}` is no field of this: leave it out (see /docs for the fields)"
+    if error["type"] == "string_pattern_mismatch":
+        return f"`{field}` has not the form that it needs: see /docs for an example"
     message = error["msg"][0].lower() + error["msg"][1:]
     if not field:
         return f"{message}; see /docs for the fields"

@@ -17,10 +17,10 @@ from infra.cli.token import active_user
 )
 @data_option
 def account_link(user: str, verify_email: bool, data: Path | None) -> None:
-    """Print a link by which USER, an id, an @handle or a handle, chooses a new password.
+    """Print a link by which USER chooses a new password.
 
-    It works once, for an hour; with --verify-email for a day. It begins with STARLING_BASE_URL.
-    Give it to the user alone: it needs no password.
+    USER is an id, an @handle or a handle. It works once, for an hour; with --verify-email for a
+    day. It begins with STARLING_BASE_URL. Give it to the user alone: it needs no password.
 
     Example: starling account-link @robin
     """

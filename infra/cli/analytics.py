@@ -33,15 +33,19 @@ _DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command()
-@click.argument("name", type=click.Choice(NAMES))
+@click.argument("name", metavar="NAME", type=click.Choice(NAMES))
 @click.option("--from", "since", type=_DAY, help="The first day.  [default: four weeks ago]")
 @click.option("--to", type=_DAY, help="The last day.  [default: today]")
-@click.option("--per", type=click.Choice(["day", "week", "month"]), default="day")
+@click.option(
+    "--per", type=click.Choice(["day", "week", "month"]), default="day", show_default=True
+)
 @click.option("--zone", default="UTC", show_default=True, help="A time zone: Europe/Berlin.")
 @click.option("--user", help="Of growth: an id or an @handle.")
 @click.option("--tag", help="Of hashtags: which one.")
 @click.option("--post", type=int, help="Of click-through and reach: the id of a post.")
-@click.option("--limit", type=click.IntRange(1), default=20, help="Of top-posts: how many.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Of top-posts: how many."
+)
 @click.option("--plot", is_flag=True, help="Draw the figures instead of a table.")
 @data_option
 @json_option
@@ -59,12 +63,13 @@ def analytics(
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Print figures as the view has them, without a server or beside one.
+    """Print figures of accounts, hashtags, posts and clicks.
 
-    active-users, retention (of the accounts made in each week, how many were active in it and in
-    each later one), funnel (signed up, followed, posted, liked), growth of an account's followers,
-    posts with one of the hashtags, and, from the clicks, click-through and dwell of a post, its
-    reach (accounts that could see it, and who saw it), and the posts that were opened most often.
+    Without a server or beside one. NAME is active-users, retention (of the accounts made in each
+    week, how many were active in it and in each later one), funnel (signed up, followed, posted,
+    liked), growth of an account's followers, posts with one of the hashtags, and, from the clicks,
+    click-through and dwell of a post, its reach (accounts that could see it, and who saw it), and
+    the posts that were opened most often.
 
     Example: starling analytics active-users --per week --zone Europe/Berlin --plot
     """

@@ -28,9 +28,10 @@ _keys_option = click.option(
 @_keys_option
 @data_option
 def backup(folder: Path, keys: Path | None, data: Path | None) -> None:
-    """Copy the log, the accounts, the secret and the media into FOLDER, and verify the copy.
+    """Copy what can't be made again into FOLDER, and verify it.
 
-    Images that STARLING_MEDIA puts elsewhere are not in it.
+    That is the log, the accounts, the secret and the images, unless STARLING_MEDIA puts these
+    elsewhere.
 
     Works while a server runs, and holds up none of its commands. FOLDER must be empty or new; it
     is complete when it has a `backup.json`. What is not in it is made again from the log.

@@ -65,10 +65,10 @@ def _with_options(command: Any) -> Any:
 )
 @json_option
 def capacity(file: Path | None, as_json: bool, **asked: Any) -> None:
-    """Say what a community asks for: events, bytes, cores, partitions, shards, machines.
+    """Say what a community of a given size asks for.
 
-    The defaults are those of ten million users. What one process does was measured by `make bench`.
-    docs/capacity.md explains each line.
+    Events, bytes, cores, partitions, shards and machines. The defaults are those of ten million
+    users. What one process does was measured by `make bench`. docs/capacity.md explains each line.
 
     Example: starling capacity --users 100000 --daily-users 40000 --posters 5000
     """

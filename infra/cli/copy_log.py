@@ -25,14 +25,15 @@ PAGE_EVENTS: Final = 1000
 @click.argument("target", metavar="TO")
 @data_option
 def copy_log(source: str, target: str, data: Path | None) -> None:
-    """Copy the log FROM into the log TO, which is empty or holds the beginning of FROM.
+    """Copy the log FROM into the log TO.
 
-    Each is a data folder, whose log is in SQLite, or the address of an EventStoreDB. With an
-    address go the text keys of STARLING_VIEWS, where that is a MongoDB, or of the data folder of
-    --data. Events keep their ids, times, order, streams and versions; texts are sealed anew under
-    the keys of TO, so what was erased stays erased. A copy that broke off is simply started again.
-    At the end both logs are read and compared; what came into FROM meanwhile is copied, too, so a
-    last run after its writers were stopped leaves nothing behind. Exit status 1 where they differ.
+    TO is empty, or holds the beginning of FROM. Each is a data folder, whose log is in SQLite, or
+    the address of an EventStoreDB. With an address go the text keys of STARLING_VIEWS, where that
+    is a MongoDB, or of the data folder of --data. Events keep their ids, times, order, streams and
+    versions; texts are sealed anew under the keys of TO, so what was erased stays erased. A copy
+    that broke off is simply started again. At the end both logs are read and compared; what came
+    into FROM meanwhile is copied, too, so a last run after its writers were stopped leaves nothing
+    behind. Exit status 1 where they differ.
 
     Not copied, because they are no events: accounts, and the keys of imports and of requests.
 

@@ -29,10 +29,10 @@ positions_argument = click.argument("positions", nargs=-1, type=POSITION, metava
 
 @click.group()
 def dlq() -> None:
-    """Look after the dead letters: events that a projection could not apply.
+    """Look after events that a projection could not apply.
 
-    Such an event is kept with its reason, and so are the later events of its stream, so that
-    their order holds; everything else goes on.
+    Such an event, a dead letter, is kept with its reason, and so are the later events of its
+    stream, so that their order holds; everything else goes on.
     """
 
 
@@ -41,7 +41,9 @@ def dlq() -> None:
 @data_option
 @json_option
 def list_dead_letters(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
-    """List the dead letters of the projections NAME, or of all, with their reasons.
+    """List dead letters with their reasons.
+
+    Those of the projections NAME, or of all.
 
     Example: starling dlq list
     """
@@ -67,7 +69,9 @@ def list_dead_letters(names: tuple[str, ...], data: Path | None, as_json: bool) 
 @click.argument("position", type=POSITION)
 @data_option
 def inspect(name: str, position: int, data: Path | None) -> None:
-    """Print one dead letter as JSON: the event itself, error and traceback.
+    """Print one dead letter as JSON.
+
+    With the event itself, the error and its traceback.
 
     Example: starling dlq inspect posts 48213
     """
@@ -101,10 +105,10 @@ def inspect(name: str, position: int, data: Path | None) -> None:
 @positions_argument
 @data_option
 def replay(name: str, positions: tuple[int, ...], data: Path | None) -> None:
-    """Apply the dead letters of NAME again: those of the streams of POSITION, or all.
+    """Apply the dead letters of NAME again.
 
-    The events of each stream are applied in order, up to one that fails again. Exit status 1
-    where a dead letter is left.
+    Those of the streams of POSITION, or all. The events of each stream are applied in order, up to
+    one that fails again. Exit status 1 where a dead letter is left.
 
     Example: starling dlq replay posts
     """
@@ -118,7 +122,9 @@ def replay(name: str, positions: tuple[int, ...], data: Path | None) -> None:
 @click.option("--all", "everything", is_flag=True, help="Drop all of them.")
 @data_option
 def purge(name: str, positions: tuple[int, ...], everything: bool, data: Path | None) -> None:
-    """Drop dead letters: the view never shows their events, until it is rebuilt.
+    """Drop dead letters of NAME.
+
+    The view never shows their events, until it is rebuilt.
 
     Example: starling dlq purge posts 48213
     """

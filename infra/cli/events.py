@@ -77,13 +77,14 @@ def replay(
     topic: str,
     **wanted: Any,
 ) -> None:
-    """Write the events of the log, or those that all conditions select, in log order.
+    """Write the events of the log, or a selection of them.
 
-    TIME is RFC 3339 or a Snowflake id. JSONL, CSV and CloudEvents go to stdout or into one file;
-    Parquet goes into a folder, in files of a date each (date=YYYY-MM-DD). An export with -o is
-    gone on with by the same command: it appends what is new, and nothing twice. Its manifest says
-    which events it holds. With --with-media it also takes along the images that these show and that
-    are still kept; `starling restore` puts them back.
+    Those that all conditions select, in log order. TIME is RFC 3339 or a Snowflake id. JSONL, CSV
+    and CloudEvents go to stdout or into one file; Parquet goes into a folder, in files of a date
+    each (date=YYYY-MM-DD). An export with -o is gone on with by the same command: it appends what
+    is new, and nothing twice. Its manifest says which events it holds. With --with-media it also
+    takes along the images that these show and that are still kept; `starling restore` puts them
+    back.
 
     Example: starling replay --type post-created --from 2024-05-01T00:00:00Z -o posts.jsonl
     """
@@ -243,14 +244,15 @@ async def _export_events(
 )
 @data_option
 def restore(file: BinaryIO, sparse: bool, data: Path | None) -> None:
-    """Put the events of FILE (- for stdin) into an empty log, as `starling replay` wrote them.
+    """Put the events of an export into an empty log.
 
-    FILE is JSONL of all events of a log; a selection is refused. Every line is checked before the
-    first one is restored; a pipe is copied to TMPDIR for that. They keep their ids, order,
-    streams and versions, so every read model comes out the same. A restore that broke off is simply
-    started again. Images are put back first, where FILE.media has them (`starling replay
-    --with-media`). Not restored, because no log holds them: emails and passwords
-    (data/accounts.sqlite), and the keys of imports, whose lines would be done again.
+    FILE (- for stdin) is what `starling replay` wrote: it is JSONL of all events of a log; a
+    selection is refused. Every line is checked before the first one is restored; a pipe is copied
+    to TMPDIR for that. Events keep their ids, order, streams and versions, so every read model
+    comes out the same. A restore that broke off is simply started again. Images are put back first,
+    where FILE.media has them (`starling replay --with-media`). Not restored, because no log holds
+    them: emails and passwords (data/accounts.sqlite), and the keys of imports, whose lines would be
+    done again.
 
     Example: starling restore events.jsonl --data new
     """
@@ -318,12 +320,12 @@ def events() -> None:
 @data_option
 @json_option
 def verify(data: Path | None, as_json: bool) -> None:
-    """Check that the log is whole, and print what is wrong, a finding a line.
+    """Check that the log is whole.
 
-    Positions ascend, ids are unique, the versions of every stream have no holes, every event
-    decodes and stands in its own stream, and the users and posts that it speaks of are there. No
-    stream is truncated or deleted in EventStoreDB. Works while a server runs. Exit status 1:
-    findings.
+    Prints what is wrong, a finding a line. Positions ascend, ids are unique, the versions of every
+    stream have no holes, every event decodes and stands in its own stream, and the users and posts
+    that it speaks of are there. No stream is truncated or deleted in EventStoreDB. Works while a
+    server runs. Exit status 1: findings.
 
     Example: starling events verify --data data
     """
@@ -358,7 +360,7 @@ def verify(data: Path | None, as_json: bool) -> None:
 
 @events.command()
 def schema() -> None:
-    """Print the AsyncAPI document of all types of events, as JSON.
+    """Print the AsyncAPI document of all types of events.
 
     Example: starling events schema > asyncapi.json
     """

@@ -20,7 +20,9 @@ def ids() -> None:
 @click.option("--count", type=click.IntRange(1, 10_000_000), default=1, show_default=True)
 @data_option
 def print_new_ids(count: int, data: Path | None) -> None:
-    """Print new ids, unique among all processes on the data folder, one a line.
+    """Print new ids, one a line.
+
+    They are unique among all processes on the data folder.
 
     Example: starling ids next --count 3
     """
@@ -42,11 +44,11 @@ def print_new_ids(count: int, data: Path | None) -> None:
 )
 @data_option
 def serve_blocks(host: str, port: int, above: str | None, data: Path | None) -> None:
-    """Run the id server for processes with STARLING_IDS=global, until Ctrl-C.
+    """Run the id server, until Ctrl-C.
 
-    It hands out blocks of 4,096 numbers, which its clients make ids of. With --above it is a block
-    server for the processes near it. An address that others reach needs a password
-    (STARLING_ID_SERVER_PASSWORD_FILE).
+    It is for processes with STARLING_IDS=global, and hands out blocks of 4,096 numbers, which its
+    clients make ids of. With --above it is a block server for the processes near it. An address
+    that others reach needs a password (STARLING_ID_SERVER_PASSWORD_FILE).
 
     Example: starling ids serve --port 8010
     """
@@ -72,10 +74,11 @@ def serve_blocks(host: str, port: int, above: str | None, data: Path | None) -> 
 @click.option("--mongodb", is_flag=True, help="And by tickets of two mongods, started for it.")
 @json_option
 def compare(clients: int, seconds: float, png: Path | None, mongodb: bool, as_json: bool) -> None:
-    """Make ids by Snowflake, by tickets and by an id server, and kill a server meanwhile.
+    """Compare three ways to make ids while a server is killed.
 
-    Several processes make ids as fast as they can, in folders of their own that are removed. A
-    third of the time there is no server, and one process is killed.
+    Snowflake, tickets and an id server. Several processes make ids as fast as they can, in folders
+    of their own that are removed. A third of the time there is no server, and one process is
+    killed.
 
     Example: starling ids compare --clients 4 --png ids.png
     """
@@ -119,7 +122,7 @@ def compare(clients: int, seconds: float, png: Path | None, mongodb: bool, as_js
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @json_option
 def decode(ids: tuple[str, ...], as_json: bool) -> None:
-    """Print the time, the machine and the sequence number in each ID.
+    """Print the time, machine and sequence number in each ID.
 
     Example: starling ids decode 1790012345678901248
     """

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.File("rb"))
 @data_option
 def import_commands(file: BinaryIO, data: Path | None) -> None:
-    """Do the commands in FILE (- for stdin), one JSON object a line, in order.
+    """Do the commands in FILE, one JSON object a line.
 
-    A line is {"command", "as", "key", "at", "data"}. Its answer goes to stdout: {"key", "status",
-    "id", "position"}, or {"key", "status", "problem"} where it was refused, and the problem names
-    its line in FILE. A bad line stops none after it; a blank one has no answer. A key that was seen
-    gives its first answer again, so an import that broke off is simply started again. Works while a
-    server runs on the data folder. Exit status 1: some lines were refused.
+    In order; - is stdin. A line is {"command", "as", "key", "at", "data"}. Its answer goes to
+    stdout: {"key", "status", "id", "position"}, or {"key", "status", "problem"} where it was
+    refused, and the problem names its line in FILE. A bad line stops none after it; a blank one has
+    no answer. A key that was seen gives its first answer again, so an import that broke off is
+    simply started again. Works while a server runs on the data folder. Exit status 1: some lines
+    were refused.
 
     Example: starling import town.ndjson > answers.ndjson
     """
@@ -35,7 +36,7 @@ def import_commands(file: BinaryIO, data: Path | None) -> None:
 
     failed = asyncio.run(_import_file(settings_with_options(data=data), file))
     if failed:
-        echo(f"{failed:,} lines were refused: their answers say why", err=True)
+        echo(f"lines that were refused: {failed:,}; their answers say why", err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -131,7 +132,9 @@ def _file_size(file: BinaryIO) -> int | None:
 )
 @click.option("--at", metavar="TIME", help="When the world's two weeks end.  [default: now]")
 def demo(seed: int, at: str | None) -> None:
-    """Print the demo world of `starling serve --demo`, a line of `starling import` each.
+    """Print the demo world as lines for `starling import`.
+
+    It is the one that `starling serve --demo` makes.
 
     Example: starling demo --at 2024-05-08T12:00:00Z | starling import - --data town
     """

@@ -44,7 +44,9 @@ def remove_post(post: int, reason: str, operator: str, data: Path | None) -> Non
 @_as_option
 @data_option
 def suspend(user: str, reason: str, operator: str, data: Path | None) -> None:
-    """Keep USER, an id or @handle, from writing, signing in and being seen.
+    """Keep USER from writing, signing in and being seen.
+
+    USER is an id or @handle.
 
     Example: starling moderate suspend @crow --reason Spam --as @robin
     """

@@ -38,7 +38,9 @@ projections.add_command(show)
 @data_option
 @json_option
 def list_projections(data: Path | None, as_json: bool) -> None:
-    """Print name, version, position, lag, state and dead letters of every projection.
+    """Print how far every projection is.
+
+    Name, version, position, lag, state, dead letters, skips and rebuild.
 
     Example: starling projections list
     """
@@ -50,7 +52,7 @@ def list_projections(data: Path | None, as_json: bool) -> None:
 @data_option
 @json_option
 def status(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
-    """Print position, lag, state and dead letters of the projections NAME, or of all.
+    """Print how far the projections NAME, or all, are.
 
     The state is 'current' when the view shows everything in the log, 'behind' when a projector
     has work to do (`lag` counts events of the log), 'paused', 'outdated' while a view of an
@@ -67,11 +69,12 @@ def status(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
 @data_option
 @json_option
 def check(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
-    """Compare the projections NAME, or all, with the code and tables that built their views.
+    """Find views that were built by other code.
 
-    The state is 'same'; 'changed' where the version is the same and the code or the tables are not;
-    'unknown' for a view that an older program built; 'rebuild due' where the version was raised; or
-    'absent'. Exit status 1 where one is 'changed': raise its version, or rebuild it.
+    Of the projections NAME, or of all. The state is 'same'; 'changed' where the version is the same
+    and the code or the tables are not; 'unknown' for a view that an older program built; 'rebuild
+    due' where the version was raised; or 'absent'. Exit status 1 where one is 'changed': raise its
+    version, or rebuild it.
 
     Example: starling projections check --json
     """
@@ -96,7 +99,9 @@ def check(names: tuple[str, ...], data: Path | None, as_json: bool) -> None:
 @name_argument
 @data_option
 def pause(name: str, data: Path | None) -> None:
-    """Keep the view of NAME as it is, until `resume`; restarts don't change that.
+    """Keep the view of NAME as it is, until `resume`.
+
+    Restarts don't change that.
 
     Example: starling projections pause trending
     """
@@ -119,11 +124,12 @@ def resume(name: str, data: Path | None) -> None:
 @click.argument("positions", nargs=-1, required=True, type=POSITION, metavar="POSITION...")
 @data_option
 def skip(name: str, positions: tuple[int, ...], data: Path | None) -> None:
-    """Have NAME skip the events at POSITION, now and in rebuilds, until `unskip`.
+    """Have NAME leave out the events at POSITION.
 
-    For an event that no version of the projection will ever be able to apply: a dead letter, or
-    the event at which a rebuild stopped. Other positions are refused. The later events of its
-    stream, which waited for it, are applied now. `status` lists what is skipped.
+    Now and in rebuilds, until `unskip`. For an event that no version of the projection will ever be
+    able to apply: a dead letter, or the event at which a rebuild stopped. Other positions are
+    refused. The later events of its stream, which waited for it, are applied now. `status` lists
+    what is skipped.
 
     Example: starling projections skip posts 48213
     """
@@ -136,7 +142,7 @@ def skip(name: str, positions: tuple[int, ...], data: Path | None) -> None:
 @click.argument("positions", nargs=-1, required=True, type=int, metavar="POSITION...")
 @data_option
 def unskip(name: str, positions: tuple[int, ...], data: Path | None) -> None:
-    """Have NAME skip the events at POSITION no more.
+    """Have NAME leave out the events at POSITION no more.
 
     Events that the view has passed are in it after the next rebuild.
 
@@ -161,7 +167,7 @@ def rebuild(
     cancel: bool,
     data: Path | None,
 ) -> None:
-    """Rebuild the views of the projections NAME from the log, and switch to them.
+    """Rebuild views from the log, and switch to them.
 
     The server goes on meanwhile, and shows the new view from one answer to the next. Ctrl-C cancels
     the rebuild and leaves no trace; one that was killed is resumed by the next. Exit status 1 where

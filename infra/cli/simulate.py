@@ -54,7 +54,7 @@ def simulate(
     anywhere: bool,
     as_json: bool,
 ) -> None:
-    """Let simulated people use a running server, and report how it did.
+    """Let simulated people use a running server.
 
     People sign up (or in, when an earlier run with the seed left them there), follow one another
     with a heavy tail, and then post, like, comment, retweet, follow and read their home timelines:

@@ -34,13 +34,13 @@ MAX_TABLE_ROWS = 1000
 @click.option("--lines", "as_lines", is_flag=True, help="Print one field a line.")
 @data_option
 def sql(question: str, as_json: bool, as_csv: bool, as_lines: bool, data: Path | None) -> None:
-    """Answer a question in SQL (DuckDB's) about the log, without a server or beside one.
+    """Answer a question about the log in SQL.
 
-    Views: events, users, posts, likes, retweets, follows as they are now, clicks (which are read
-    into memory), and one for each type of event, such as post_created. SQL is - to read it from
-    stdin. Only queries are accepted: nothing is written, no other file is read. In JSON, integers
-    beyond 2^53, such as ids, are strings. A table that is too wide for the terminal is printed as
-    with --lines.
+    It is DuckDB's, and works without a server or beside one. Views: events, users, posts, likes,
+    retweets, follows as they are now, clicks (which are read into memory), and one for each type of
+    event, such as post_created. SQL is - to read it from stdin. Only queries are accepted: nothing
+    is written, no other file is read. In JSON, integers beyond 2^53, such as ids, are strings. A
+    table that is too wide for the terminal is printed as with --lines.
 
     Example: starling sql "SELECT handle, text, likes FROM posts ORDER BY likes DESC LIMIT 5"
     """

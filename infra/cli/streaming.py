@@ -42,10 +42,11 @@ def relay(
     metrics_port: int | None,
     data: Path | None,
 ) -> None:
-    """Publish the log to Kafka (STARLING_KAFKA), and go on as it grows.
+    """Publish the log to Kafka, and go on as it grows.
 
-    Begins where the topic ends. Of several relays one publishes and the others stand by. While
-    Kafka can't be reached, the relay tries again. SIGTERM or Ctrl-C ends it in order.
+    STARLING_KAFKA names it. Begins where the topic ends. Of several relays one publishes and the
+    others stand by. While Kafka can't be reached, the relay tries again. SIGTERM or Ctrl-C ends it
+    in order.
 
     Example: starling relay --partitions 8
     """
@@ -67,13 +68,14 @@ def relay(
 @click.option("--port", type=int, help="Its port.  [default: 8000]")
 @data_option
 def up(host: str | None, port: int | None, data: Path | None) -> None:
-    """Start Kafka, MongoDB, a relay, two Faust workers and two API processes, and leave them.
+    """Start the streaming profile on this machine.
 
-    Where STARLING_KAFKA or STARLING_VIEWS names an engine that runs already, that one is used.
-    With STARLING_IDS=global an id server is started, unless STARLING_ID_SERVER names one. The
-    API processes stand behind HAProxy if it is installed. An empty data folder gets a demo world.
-    Other commands find the engines by the data folder while they run; what other programs need,
-    passwords too, is in a file for a shell that is printed at the end. What dies is started again.
+    Kafka, MongoDB, a relay, two Faust workers and two API processes, which are left running. Where
+    STARLING_KAFKA or STARLING_VIEWS names an engine that runs already, that one is used. With
+    STARLING_IDS=global an id server is started, unless STARLING_ID_SERVER names one. The API
+    processes stand behind HAProxy if it is installed. An empty data folder gets a demo world. Other
+    commands find the engines by the data folder while they run; what other programs need, passwords
+    too, is in a file for a shell that is printed at the end. What dies is started again.
 
     Example: starling up --data /tmp/town
     """

@@ -35,10 +35,11 @@ SCOPES = ("user", "import", "analyst", "operator")
 @click.option("--revoke", is_flag=True, help="End all sessions of USER instead.")
 @data_option
 def token(user: str, scopes: tuple[str, ...], days: float, revoke: bool, data: Path | None) -> None:
-    """Print a token for USER, who is an id, an @handle or a handle.
+    """Print a token for USER.
 
-    No password is needed: with the right to read the data folder comes that to act for its users.
-    With --revoke, all tokens of USER are refused within a second instead.
+    USER is an id, an @handle or a handle. No password is needed: with the right to read the data
+    folder comes that to act for its users. With --revoke, all tokens of USER are refused within a
+    second instead.
 
     Example: starling token @robin --scope user --scope import
     """

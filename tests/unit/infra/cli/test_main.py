@@ -35,6 +35,9 @@ def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
     result = starling(*path, "--help")
     assert result.exit_code == 0
     assert len(result.output.splitlines()[2]) > 10
+    assert not re.search(r"\w\.\.\.$", result.output.partition("\n\n")[2], re.MULTILINE), (
+        "cut short"
+    )
     is_group = "COMMAND" in result.output.splitlines()[0]
     assert is_group or f"Example: starling {' '.join(path)}" in result.output
 
