@@ -1,6 +1,6 @@
 """`starling backup` and `starling restore-backup`: what a data folder can't make again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +56,7 @@ def backup(folder: Path, keys: Path | None, data: Path | None) -> None:
             report,
             keys or _keys_beside(folder),
         )
-    echo_line(f"backed up {', '.join(made.files)} up to position {made.position} into {folder}")
+    echo_line(f"backed up {_name_files(made.files)} up to position {made.position} into {folder}")
     if settings.media is not None:
         echo_line(f"the images are in {settings.media}, which is not in it: back that up, too")
     if settings.accounts_file.name not in made.files:
@@ -86,9 +86,16 @@ def restore_backup(folder: Path, keys: Path | None, data: Path | None) -> None:
     with _reporting_progress() as report:
         made = restore(folder, settings, report, keys or _keys_beside(folder))
     echo_line(
-        f"restored {', '.join(made.files)} of {made.made_at}, up to position {made.position}, "
+        f"restored {_name_files(made.files)} of {made.made_at}, up to position {made.position}, "
         f"into {settings.data}"
     )
+
+
+def _name_files(files: Iterable[str]) -> str:
+    """The files of a backup by their names, and how many of them are of images."""
+    images = [name for name in files if name.startswith("media/")]
+    named = [name for name in files if not name.startswith("media/")]
+    return ", ".join([*named, *([f"media/ (files: {len(images):,})"] if images else [])])
 
 
 def _keys_beside(folder: Path) -> Path:

@@ -245,7 +245,8 @@ def _run_rebuilds(settings: "Settings", names: list[str], verify: bool, jobs: in
                 "cancelled: views that were not switched to yet are gone, the live ones stay"
             ) from None
     for name, outcome in outcomes.items():
-        echo(f"{name}: {outcome.text}", err=True)
+        named = outcome.text.startswith(name)
+        echo(outcome.text if named else f"{name}: {outcome.text}", err=True)
         if skips[name]:
             skipped = ", ".join(map(str, sorted(skips[name])))
             echo(f"{name}: leaves out what it skips: {skipped}", err=True)

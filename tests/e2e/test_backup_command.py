@@ -49,6 +49,7 @@ def test_a_backup_holds_what_cannot_be_made_again_and_is_restored_as_it_was(
     backup, restored = tmp_path / "backup", tmp_path / "restored"
     done = starling("backup", backup, "--data", data)
     assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    assert b"media/ (files: 1)" in done.stderr
     kept = {"log.sqlite", "secret", "views/controls.json", "media/ab/picture.png"}
     assert files_of(backup) == {*kept, "backup.json"}
     assert {path.stat().st_mode & 0o077 for path in backup.rglob("*") if path.name in kept} == {0}

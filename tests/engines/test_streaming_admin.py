@@ -53,7 +53,7 @@ async def test_views_are_rebuilt_while_the_worker_projects_and_events_arrive(
             await world.append_next_events(10)
             await asyncio.wait({rebuild}, timeout=0.2)
     assert await rebuild == (
-        0, "", "posts: posts shows the rebuilt view\ntimeline: timeline shows the rebuilt view"
+        0, "", "posts shows the rebuilt view\ntimeline shows the rebuilt view"
     )  # fmt: skip
     await world.append_next_events(50)
     await world.wait_and_compare_rows()
