@@ -165,7 +165,8 @@ async def rank_by_rules(
     for source, pairs in zip(sources, rules, strict=True):
         support = next((pair.together for pair in pairs if pair.other == source), 0)
         for pair in pairs:
-            if pair.other not in excluded:
+            # None where counts changed while they were read.
+            if support and pair.other not in excluded:
                 sums[pair.other] += pair.together / support
     return _best(sums, limit)
 

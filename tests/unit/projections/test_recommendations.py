@@ -31,6 +31,7 @@ from projections.recommendations import (
     RecommendationsProjection,
 )
 from projections.recommended_users import (
+    RULES_PER_ACCOUNT,
     Reason,
     RecommendedUser,
     rank_by_rules,
@@ -98,6 +99,15 @@ def test_pairs_of_follows_are_counted_in_both_directions_and_an_account_with_its
 )
 def test_what_ends_a_follow_uncounts_its_pairs(end: Event) -> None:
     given(*follows((ANN, BEN), (ANN, CAT)), end).expect(PAIR_COUNTS, PairCount(BEN, BEN, 1))
+
+
+def test_rules_say_nothing_of_an_account_whose_own_count_was_not_read() -> None:
+    """As when the reader's own follow ended after their basket was read."""
+    many = follows(*((BEN, user) for user in (CAT, *range(100, 100 + RULES_PER_ACCOUNT + 1))))
+    found = given(*many).query(
+        PAIR_COUNTS, lambda store: rank_by_rules(store, [CAT], {ANN, CAT}, 5)
+    )
+    assert found == []
 
 
 def test_a_deleted_account_leaves_nothing_of_its_own() -> None:
