@@ -9,7 +9,7 @@ from projections.lists import ListContent
 from projections.pages import EntryBounds, PageRequest
 from projections.store import ReadStore
 from projections.timeline import MAX_SCANNED_ROWS, EntryPage, SignedEntry, TimelineEntry
-from projections.timeline_lists import read_authors
+from projections.timeline_pages import read_authors
 
 _ENTRIES_PER_LOAD = 64
 

@@ -1,7 +1,7 @@
 """Who posted and retweeted what, under which hashtag, for whom: what every timeline is made of.
 
 The timelines of a user, of all and of a hashtag are read from these tables page by page
-(`projections.timeline_lists`). Home timelines are not rows: they are merged from these tables on
+(`projections.timeline_pages`). Home timelines are not rows: they are merged from these tables on
 read (`projections.home.merge`) or kept in memory, in rings that follow this projection's changes
 (`projections.home.home_timeline`).
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from projections.registry import ALL_PROJECTIONS
 from tests.support.requirements import REPOSITORY
 from tests.support.source_tree import (
     ENTRY_POINTS,
@@ -240,6 +241,20 @@ def test_every_subcommand_of_the_program_is_in_the_readme() -> None:
     main = importlib.import_module("infra.cli.main").main
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert [c for c in subcommands(main, "starling") if c not in readme] == []
+
+
+def test_what_asks_for_a_view_names_a_projection() -> None:
+    asking = {"current_store", "fresh_views", "known_position", "projection_named"}
+    known = {projection.name for projection in ALL_PROJECTIONS}
+    unknown = [
+        f"{path}:{node.lineno} {argument.value}"
+        for path in source_files()
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in asking
+        for argument in node.args
+        if isinstance(argument, ast.Constant) and argument.value not in known
+    ]
+    assert unknown == []
 
 
 @needs_the_assembly

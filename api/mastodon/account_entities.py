@@ -17,7 +17,7 @@ from api.views.cache import IdCache
 from api.views.media import image_url
 from api.views.posts import rfc3339
 from events.ids.snowflake import time_ms
-from projections import followers, posts, timeline_lists
+from projections import followers, posts, timeline_pages
 from projections.batch_loader import BatchLoader
 from projections.profiles import PROFILES, ProfileRow, is_suspended, pictures_of
 
@@ -124,7 +124,7 @@ class AccountEntities:
                 known.clear()
                 unknown = [user for user, count in authored.items() if count > 0]
             store = self._ports.views.current_store("timeline")
-            newest = await timeline_lists.find_newest_posts(store, unknown)
+            newest = await timeline_pages.find_newest_posts(store, unknown)
             for user, post in newest.items():
                 known[user] = (authored[user], rfc3339(time_ms(post))[:10])
         return {

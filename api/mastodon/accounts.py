@@ -20,7 +20,7 @@ from api.mastodon.timelines import TimelineFilter, entries_page
 from api.state import ApiState, CurrentState
 from commands.rules import user_not_found
 from commands.user import ChangeProfile, checked_profile_change
-from projections import followers, timeline_lists
+from projections import followers, timeline_pages
 from projections.personal_lists import list_pins
 from projections.profiles import ProfileRow, find_by_handle
 from projections.timeline import EntryPage
@@ -187,7 +187,7 @@ async def account_statuses(
         return await listed_statuses(state, page, pins, viewer)
     store = state.ports.views.current_store("timeline")
     hidden = await hidden_users(state, viewer)
-    entries: EntryPage = await timeline_lists.read_user_timeline(store, user, page.wanted, hidden)
+    entries: EntryPage = await timeline_pages.read_user_timeline(store, user, page.wanted, hidden)
     return await entries_page(state, page, entries, viewer, wanted)
 
 

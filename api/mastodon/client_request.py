@@ -17,7 +17,7 @@ from commands.decider import Command
 from commands.request import CommandOutcome
 from commands.rules import post_not_found, user_not_found
 from events.ids.snowflake import parse_decimal
-from projections.timeline_lists import find_retweets
+from projections.timeline_pages import find_retweets
 
 SEEN_VIEWS: Final = ("timeline", "posts", "profiles", "followers", "personal_lists")
 """The views that entities are made from."""

@@ -18,7 +18,7 @@ from commands.pin import Pin, Unpin
 from commands.retweet import Retweet, Unretweet
 from projections import posts
 from projections.timeline import TimelineEntry
-from projections.timeline_lists import find_retweet_by
+from projections.timeline_pages import find_retweet_by
 
 router = APIRouter(prefix="/api/v1/statuses/{id}", include_in_schema=False)
 

@@ -12,7 +12,7 @@ from api.mastodon.parameters import ClientParameters, Flag, OptionalText, reads
 from api.state import ApiState, CurrentState
 from api.views.posts import PageEntry
 from events.hashtags import fold_hashtag
-from projections import timeline_lists
+from projections import timeline_pages
 from projections.timeline import EntryPage
 
 router = APIRouter(prefix="/api/v1/timelines", include_in_schema=False)
@@ -83,7 +83,7 @@ async def public(
     """All posts."""
     hidden = await hidden_users(state, viewer)
     store = state.ports.views.current_store("timeline")
-    entries = await timeline_lists.read_public_timeline(store, page.wanted, hidden)
+    entries = await timeline_pages.read_public_timeline(store, page.wanted, hidden)
     return await entries_page(state, page, entries, viewer, wanted)
 
 
@@ -98,7 +98,7 @@ async def tagged(
     """The posts with a hashtag."""
     hidden = await hidden_users(state, viewer)
     store = state.ports.views.current_store("timeline")
-    entries = await timeline_lists.read_hashtag_timeline(
+    entries = await timeline_pages.read_hashtag_timeline(
         store, tag.removeprefix("#"), page.wanted, hidden
     )
     return await entries_page(state, page, entries, viewer, wanted)

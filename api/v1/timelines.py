@@ -14,7 +14,7 @@ from api.schemas import Post
 from api.state import ApiState, CurrentState
 from api.v1.posts import POST_VIEWS, posts_page
 from commands.text import MAX_TEXT_LENGTH
-from projections import timeline_lists
+from projections import timeline_pages
 from projections.timeline import EntryPage
 
 router = APIRouter(
@@ -47,7 +47,7 @@ async def public_timeline(page: PostsPage, viewer: Viewer, state: CurrentState) 
     """The posts of all users."""
     hidden = await hidden_users(state, viewer)
     store = state.ports.views.current_store("timeline")
-    entries = await timeline_lists.read_public_timeline(store, page.request, hidden)
+    entries = await timeline_pages.read_public_timeline(store, page.request, hidden)
     return await _entries_page(state, page, entries, viewer)
 
 
@@ -61,7 +61,7 @@ async def hashtag_timeline(
     """The posts with a hashtag."""
     hidden = await hidden_users(state, viewer)
     store = state.ports.views.current_store("timeline")
-    entries = await timeline_lists.read_hashtag_timeline(
+    entries = await timeline_pages.read_hashtag_timeline(
         store, tag.removeprefix("#"), page.request, hidden
     )
     return await _entries_page(state, page, entries, viewer)
@@ -81,7 +81,7 @@ async def user_timeline(
     if user not in await blocked_users(state, viewer):
         store = state.ports.views.current_store("timeline")
         hidden = await hidden_users(state, viewer)
-        entries = await timeline_lists.read_user_timeline(store, user, page.request, hidden)
+        entries = await timeline_pages.read_user_timeline(store, user, page.request, hidden)
     return await _entries_page(state, page, entries, viewer)
 
 

@@ -22,7 +22,7 @@ from events.ids.snowflake import time_ms
 from events.log import run_read
 from events.schema import PostCreated, PostEdited
 from events.sealed_text import open_stored
-from projections import followers, lists, notifications, personal_lists, posts, timeline_lists
+from projections import followers, lists, notifications, personal_lists, posts, timeline_pages
 from projections.notifications import NOTIFICATION_KINDS, NotificationPage
 from projections.pages import PageRequest
 from projections.profiles import pictures_of, read_profiles
@@ -135,7 +135,7 @@ class UserArchive:
     def _lists(self) -> dict[str, AsyncGenerator[bytes, None]]:
         return {
             "posts": self._own_posts(),
-            "retweets": self._posts_of(self._rows_of("timeline", timeline_lists.list_own_retweets)),
+            "retweets": self._posts_of(self._rows_of("timeline", timeline_pages.list_own_retweets)),
             "likes": self._posts_of(self._rows_of("posts", posts.list_liked)),
             "bookmarks": self._posts_of(
                 self._rows_of("personal_lists", personal_lists.list_bookmarks)
@@ -181,7 +181,7 @@ class UserArchive:
         return read
 
     async def _own_posts(self) -> AsyncGenerator[bytes, None]:
-        async for page in self._walk(self._rows_of("timeline", timeline_lists.list_own_posts)):
+        async for page in self._walk(self._rows_of("timeline", timeline_pages.list_own_posts)):
             ids = [entry.post for entry in page]
             rendered = await self._state.post_views.render_posts(ids, self._user)
             for id in ids:

@@ -14,7 +14,7 @@ from projections.timeline import (
     HashtagEntry,
     PostEntry,
 )
-from projections.timeline_lists import read_hashtag_timeline
+from projections.timeline_pages import read_hashtag_timeline
 from tests.support.engines.mongodb_views import temporary_database
 from tests.support.store_adapters import put_changes
 

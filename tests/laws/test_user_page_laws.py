@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from infra.in_memory.read_store import MemoryReadStore
 from projections.pages import PageRequest
 from projections.timeline import TimelineEntry, TimelineProjection
-from projections.timeline_lists import read_user_timeline
+from projections.timeline_pages import read_user_timeline
 from tests.support.soak import amount
 from tests.support.social_model import SocialModel, SocialStep, project_and_store, random_steps
 

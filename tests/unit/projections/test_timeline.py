@@ -26,7 +26,7 @@ from projections.timeline import (
     TimelineProjection,
     find_invalidations,
 )
-from projections.timeline_lists import (
+from projections.timeline_pages import (
     read_hashtag_timeline,
     read_public_timeline,
     read_user_timeline,
