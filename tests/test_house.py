@@ -247,7 +247,7 @@ def test_what_asks_for_a_view_names_a_projection() -> None:
     asking = {"current_store", "fresh_views", "known_position", "projection_named"}
     known = {projection.name for projection in ALL_PROJECTIONS}
     unknown = [
-        f"{path}:{node.lineno} {argument.value}"
+        f"{path}:{node.lineno} {argument.value!r}"
         for path in source_files()
         for node in ast.walk(parse(path))
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in asking
