@@ -194,7 +194,7 @@ def test_two_do_not_rebuild_the_same_projection(
     builder.send_signal(signal.SIGSTOP)  # it could be done before the other program has started
     done = rebuild(data, "posts")
     builder.send_signal(signal.SIGCONT)
-    assert (done.returncode, output_text(done)) == (1, "posts: posts is being rebuilt already\n")
+    assert (done.returncode, output_text(done)) == (1, "posts is being rebuilt already\n")
 
 
 def test_a_rebuild_process_ends_with_its_parent(data: Settings) -> None:
