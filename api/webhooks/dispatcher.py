@@ -178,11 +178,11 @@ class WebhookDispatcher:
 
     async def _send(self, claimed: ClaimedDelivery) -> None:
         delivery, webhook = claimed.delivery, claimed.webhook
-        if not await standing_webhooks(self._ports, [webhook]):
-            return
         reached = await self._ports.wait_for(CONCERNED_VIEWS, delivery.position, _VIEW_WAIT_SECONDS)
         if not reached:  # another process saw it first; here it is seen in a moment
             await self._settle(delivery, self._ports.clock_ms() + FIRST_DELAY_MS)
+            return
+        if not await standing_webhooks(self._ports, [webhook]):
             return
         body = await render_message(self._state, webhook.user, delivery)
         if body is None:

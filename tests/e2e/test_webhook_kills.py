@@ -62,7 +62,10 @@ async def test_no_event_is_lost_and_the_order_is_kept_when_the_process_that_send
             await wait_until(
                 lambda: any(m.json["data"]["post"]["id"] == posts[-1] for m in receiver.messages)
             )
+            figures = await (await again.get("/metrics")).text()
     told = [message.json["data"]["post"]["id"] for message in receiver.messages]
     assert [post for post, _ in groupby(told)] == posts
     assert len(posts) < len(told) <= len(posts) + 2  # what was under way came once more
+    assert 'starling_webhook_deliveries_total{outcome="delivered"}' in figures
+    assert "starling_webhook_deliveries_waiting " in figures
     assert all(message.is_signed_with(hook["secret"]) for message in receiver.messages)
