@@ -15,6 +15,7 @@ from api.state import ApiState, CurrentState
 from api.v1.sessions import list_sessions
 from api.v1.webhooks import shown_webhooks
 from api.views.user_archive import ARCHIVED_VIEWS, UserArchive
+from api.webhooks.app_grants import standing_webhooks
 from events.log import run_read
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1/users/me/export", tags=["accounts"])
@@ -37,7 +38,7 @@ async def export_user(request: Request, token: CurrentToken, state: CurrentState
     account = await _account(state, token.user)
     sessions = await list_sessions(token, state)
     own = await state.ports.webhooks.store.webhooks_of(token.user)
-    webhooks = await shown_webhooks(state, own)
+    webhooks = await shown_webhooks(state, await standing_webhooks(state.ports, own))
     documents = {
         "account": account,
         "sessions": [one.model_dump(exclude_none=True) for one in sessions],

@@ -111,7 +111,7 @@ async def test_webhooks_hear_of_all_in_order_when_the_processes_that_send_are_ki
     async with WebhookReceiver().listening() as receiver:
         bob = await register_user(running.url(), "bob")
         hook = await send_request(
-            running.url(), "POST", "/v1/users/me/webhooks", bob["token"],
+            running.url(), "POST", "/v1/webhooks", bob["token"],
             json={"url": receiver.url, "types": ["post.created"]},
         )  # fmt: skip
         assert hook.status_code == 201, hook.text
