@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.account_store import AccountStore
@@ -62,6 +62,10 @@ class ProjectionLag(NamedTuple):
 
 ReadLags = Callable[[], Awaitable[Sequence[ProjectionLag]]]
 """Asks the log and the views how far each projection is. Raises `LogUnavailable`."""
+
+
+VIEW_WAIT_SECONDS: Final = 2.0
+"""How long a request may wait for views that have not seen a position yet."""
 
 
 class WaitForPosition(Protocol):

@@ -53,6 +53,12 @@ def _parse_rfc_3339(text: str) -> int:
     return since_epoch // timedelta(milliseconds=1)
 
 
+def rfc3339(ms: int) -> str:
+    """Unix milliseconds as a time in UTC: `2024-05-01T12:00:00.000Z`."""
+    time = _UNIX_EPOCH + timedelta(milliseconds=ms)
+    return f"{time.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
 def format_times(ids: Sequence[int]) -> list[str]:
     """The times inside ids, as `2024-05-01T12:00:00.000Z`."""
     return [time.decode() for time in render_times(ids)]

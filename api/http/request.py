@@ -10,6 +10,7 @@ from api.accounts.access_tokens import ANALYST_SCOPE, USER_SCOPE
 from api.accounts.token_store import TokenClaims
 from api.http.errors import RETRY_AFTER, RequestRefused, problems, token_missing, unauthorized
 from api.http.tokens import Actor, Viewer, require_account, require_scope, token_claims
+from api.ports import VIEW_WAIT_SECONDS
 from api.state import ApiState, CurrentState
 from api.views.posts import PageEntry, SinglePost
 from commands import idempotency
@@ -20,9 +21,6 @@ from commands.request import CommandOutcome, CommandRequest
 from commands.rules import post_not_found, user_not_found
 from events.ids.snowflake import parse_decimal
 from events.log import run_read
-
-POSITION_WAIT_SECONDS: Final = 2.0
-"""How long a query waits for views to reach its `Starling-Position`."""
 
 _ACTOR_CODES: Final = ("account-deleted", "account-unknown")
 """Refusals of a command because of its actor's account: over HTTP, the token is worthless."""
@@ -202,7 +200,7 @@ class _FreshViews:
         if behind and position > await run_read(ports.log, ports.log.head):
             message = "`Starling-Position` is beyond the log: send what a command here answered"
             raise RequestRefused(422, "position-beyond-log", message)
-        if not await ports.wait_for(self._projections, position, POSITION_WAIT_SECONDS):
+        if not await ports.wait_for(self._projections, position, VIEW_WAIT_SECONDS):
             message = "the views are not there yet: ask again, or without `Starling-Position`"
             raise RequestRefused(503, "views-behind", message, RETRY_AFTER)
         # What came into the views meanwhile makes more of the caches old.

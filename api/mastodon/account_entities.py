@@ -15,8 +15,8 @@ from api.ports import Ports
 from api.schemas import encode_json
 from api.views.cache import IdCache
 from api.views.media import image_url
-from api.views.posts import rfc3339
 from events.ids.snowflake import time_ms
+from events.times import rfc3339
 from projections import followers, posts, timeline_pages
 from projections.batch_loader import BatchLoader
 from projections.profiles import PROFILES, ProfileRow, is_suspended, pictures_of

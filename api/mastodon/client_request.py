@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Response
 
-from api.http.request import POSITION_WAIT_SECONDS, Commander, json_response, require_unblocked
+from api.http.request import Commander, json_response, require_unblocked
 from api.http.tokens import Viewer
+from api.ports import VIEW_WAIT_SECONDS
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
@@ -32,7 +33,7 @@ async def await_views(
     state: ApiState, outcome: CommandOutcome, views: tuple[str, ...] = SEEN_VIEWS
 ) -> None:
     """Wait until the views show what a command did, as long as a client may be kept waiting."""
-    await state.ports.wait_for(views, outcome.position, POSITION_WAIT_SECONDS)
+    await state.ports.wait_for(views, outcome.position, VIEW_WAIT_SECONDS)
     state.post_views.apply_invalidations()
 
 

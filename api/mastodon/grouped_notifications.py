@@ -21,9 +21,9 @@ from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.notifications import notifications_page
-from api.views.posts import rfc3339
 from commands.notifications import DismissNotifications
 from events.ids.snowflake import parse_decimal
+from events.times import rfc3339
 from projections.notifications import (
     NOTIFICATION_KINDS,
     NotificationEntry,

@@ -12,9 +12,9 @@ from api.http.tokens import Reader
 from api.mastodon.client_request import entity, run_seen
 from api.mastodon.parameters import ClientParameters, Texts, reads
 from api.state import ApiState, CurrentState
-from api.views.posts import rfc3339
 from commands.notifications import ReadNotifications
 from events.ids.snowflake import parse_decimal, time_ms
+from events.times import rfc3339
 from projections.notifications import read_marks_of
 
 HOME: Final = "home"

@@ -15,9 +15,9 @@ from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.notifications import count_unread_notifications, notifications_page
-from api.views.posts import rfc3339
 from commands.notifications import DismissNotifications
 from events.ids.snowflake import parse_decimal
+from events.times import rfc3339
 from projections.notifications import (
     MENTION,
     NOTIFICATION_KINDS,

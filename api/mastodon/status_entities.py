@@ -18,11 +18,12 @@ from api.ports import Ports
 from api.schemas import encode_json
 from api.views.cache import IdCache, PerViewerCache
 from api.views.muted_conversations import MutedConversations
-from api.views.posts import CACHED_MARKS, CACHED_VIEWERS, PageEntry, SinglePost, rfc3339
+from api.views.posts import CACHED_MARKS, CACHED_VIEWERS, PageEntry, SinglePost
 from commands.text import find_entities
 from events.hashtags import fold_hashtag
 from events.ids.snowflake import time_ms
 from events.schema import Medium
+from events.times import rfc3339
 from projections import posts, profiles
 from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind

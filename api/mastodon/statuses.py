@@ -21,7 +21,7 @@ from api.mastodon.content import without_own_domain
 from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, Texts, reads
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
-from api.views.posts import SinglePost, rfc3339
+from api.views.posts import SinglePost
 from commands.post import CreatePost, DeletePost, EditPost
 from events import streams
 from events.codec import EVENT_CODEC
@@ -29,6 +29,7 @@ from events.ids.snowflake import parse_decimal, time_ms
 from events.log import run_read
 from events.schema import PostCreated, PostEdited
 from events.sealed_text import open_stored
+from events.times import rfc3339
 from projections.post_thread import read_thread
 
 _MOST_AT_ONCE: Final = 40

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request, Response
 
 from api.accounts.access_tokens import USER_SCOPE
 from api.http.errors import RETRY_AFTER, RequestRefused, problems
-from api.http.request import POSITION_WAIT_SECONDS
 from api.http.route import ApiRoute
 from api.http.streaming_response import StreamedResponse
 from api.http.tokens import CurrentToken, require_account, token_check
 from api.http.zip_stream import ZIP, zip_chunks
+from api.ports import VIEW_WAIT_SECONDS
 from api.state import ApiState, CurrentState
 from api.v1.sessions import list_sessions
 from api.v1.webhooks import shown_webhooks
@@ -58,7 +58,7 @@ async def export_user(request: Request, token: CurrentToken, state: CurrentState
 async def _wait_for_views(state: ApiState) -> None:
     """The log's end includes the user's own last write, whichever process acknowledged it."""
     head = await run_read(state.ports.log, state.ports.log.head)
-    if not await state.ports.wait_for(ARCHIVED_VIEWS, head, POSITION_WAIT_SECONDS):
+    if not await state.ports.wait_for(ARCHIVED_VIEWS, head, VIEW_WAIT_SECONDS):
         message = "the views don't have all that was written yet: ask again"
         raise RequestRefused(503, "views-behind", message, RETRY_AFTER)
     state.post_views.apply_invalidations()

@@ -21,9 +21,9 @@ from api.http.route import ApiRoute
 from api.http.tokens import Operator, Reader, requires_scope
 from api.schemas import ApiModel, Done, Id, Time
 from api.state import CurrentState
-from api.views.posts import rfc3339
 from commands.moderation import RemovePost, SuspendAccount, UnsuspendAccount
 from events.ids.snowflake import time_ms
+from events.times import rfc3339
 from projections.personal_lists import list_moderation_acts
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["moderation"])

@@ -23,7 +23,7 @@ from api.v1.posts import POST_VIEWS
 from api.views.notifications import (
     Notification,
     NotificationKind,
-    ReadNotification,
+    ReadThrough,
     UnreadCount,
     count_unread_notifications,
     notifications_page,
@@ -73,7 +73,7 @@ async def count_unread(reader: Reader, state: CurrentState) -> UnreadCount:
     return UnreadCount(unread=await count_unread_notifications(state, reader))
 
 
-async def read_notifications(wanted: ReadNotification, commands: Commands) -> Response:
+async def read_notifications(wanted: ReadThrough, commands: Commands) -> Response:
     """Mark all notifications up to one as read."""
     outcome = await commands.run(ReadNotifications(_parse_id(wanted.through)))
     return json_response(Done(id=str(outcome.id)), headers=position_header(outcome))

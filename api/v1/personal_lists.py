@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 from pydantic import Field, TypeAdapter
 
 from api.accounts.access_tokens import USER_SCOPE
@@ -23,7 +23,7 @@ from api.http.tokens import Reader, Viewer, requires_scope
 from api.schemas import ApiModel, Done, Post, User
 from api.state import ApiState, CurrentState
 from api.v1.posts import POST_VIEWS, posts_page
-from api.v1.timelines import MAX_TAG
+from api.v1.timelines import HashtagName
 from api.views.users import USER_VIEWS
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag
 from projections import personal_lists, posts
@@ -147,9 +147,6 @@ async def list_followed_hashtags(page: UsersPage, reader: Reader, state: Current
     rows = await personal_lists.list_followed_hashtags(store, reader, page.request)
     body = _HASHTAGS.dump_json([FollowedHashtag(tag=row.tag) for row in rows])
     return json_response(body, headers=page.link_header([row.id for row in rows]))
-
-
-HashtagName = Annotated[str, Path(min_length=1, max_length=MAX_TAG, description="without its #")]
 
 
 @router.put(

@@ -9,7 +9,6 @@ from pydantic import StringConstraints, TypeAdapter
 from api.http.errors import RETRY_AFTER, RequestRefused
 from api.http.paging import DEFAULT_LIMIT, MAX_USERS, PAGE_RESPONSE, LimitQuery, Page, PostsPage
 from api.http.request import (
-    POSITION_WAIT_SECONDS,
     QUERY_PROBLEMS,
     blocked_users,
     fresh_views,
@@ -18,6 +17,7 @@ from api.http.request import (
 )
 from api.http.route import ApiRoute
 from api.http.tokens import Viewer
+from api.ports import VIEW_WAIT_SECONDS
 from api.schemas import ApiModel, Count, Post, User
 from api.search.account_search import find_accounts
 from api.search.search_words import query_words
@@ -53,7 +53,7 @@ async def _fresh_index(
 ) -> None:
     """The index has seen the request's `Starling-Position`; `fresh_views` checks that."""
     position = parse_decimal((starling_position or "0").strip()) or 0
-    if not await state.ports.search.reach(position, POSITION_WAIT_SECONDS):
+    if not await state.ports.search.reach(position, VIEW_WAIT_SECONDS):
         message = "the index of words is not there yet: ask again, or without `Starling-Position`"
         raise RequestRefused(503, "views-behind", message, RETRY_AFTER)
 

@@ -10,9 +10,9 @@ from api.http.route import ApiRoute
 from api.http.tokens import CurrentToken
 from api.schemas import ApiModel, Id
 from api.state import CurrentState
-from api.views.posts import rfc3339
 from commands.errors import NotFound
 from events.ids.snowflake import parse_decimal
+from events.times import rfc3339
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1/users/me/sessions", tags=["accounts"])
 

@@ -27,6 +27,8 @@ router = APIRouter(
 MAX_TAG: Final = 4 * MAX_TEXT_LENGTH
 """Characters of a hashtag in an address, before it is folded."""
 
+HashtagName = Annotated[str, Path(min_length=1, max_length=MAX_TAG, description="without its #")]
+
 FRESH_POSTS: Final = [fresh_views(*POST_VIEWS)]
 
 
@@ -53,7 +55,7 @@ async def public_timeline(page: PostsPage, viewer: Viewer, state: CurrentState) 
 
 @router.get("/hashtags/{tag}/posts", response_model=list[Post], dependencies=FRESH_POSTS)
 async def hashtag_timeline(
-    tag: Annotated[str, Path(min_length=1, max_length=MAX_TAG, description="without its #")],
+    tag: HashtagName,
     page: PostsPage,
     viewer: Viewer,
     state: CurrentState,

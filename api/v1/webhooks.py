@@ -17,7 +17,6 @@ from api.http.route import ApiRoute
 from api.http.tokens import CurrentToken, require_account
 from api.schemas import ApiModel, Count, Id
 from api.state import ApiState, CurrentState
-from api.views.posts import rfc3339
 from api.webhooks import webhook_store
 from api.webhooks.app_grants import require_types, standing_webhooks
 from api.webhooks.endpoint_address import MAX_URL, check_endpoint
@@ -25,6 +24,7 @@ from api.webhooks.webhook_message import new_secret
 from commands.errors import NotAllowed, NotFound, StateConflict
 from events.ids.snowflake import time_ms
 from events.log import run_read
+from events.times import rfc3339
 from projections.pages import PageRequest
 
 MOST_WEBHOOKS: Final = 10

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.schemas import ApiModel, Count, Post, User, encode_json
 from api.state import ApiState
-from api.views.posts import rfc3339
+from events.times import rfc3339
 from projections.notifications import (
     FOLLOW,
     NOTIFICATION_KINDS,
@@ -43,7 +43,7 @@ class Notification(ApiModel):
     post: Post | None = None
 
 
-class ReadNotification(ApiModel):
+class ReadThrough(ApiModel):
     """Up to which notification all are read: its id."""
 
     through: NotificationId

@@ -9,11 +9,10 @@ projector publishes say which pieces to drop.
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import suppress
-from datetime import datetime, timedelta
 from itertools import product
 from typing import Final, NamedTuple, Protocol
 
-from api.ports import Ports
+from api.ports import VIEW_WAIT_SECONDS, Ports
 from api.schemas import encode_json
 from api.views.cache import IdCache, PerViewerCache
 from api.views.media import image_of, media_json
@@ -27,6 +26,7 @@ from events.ids.snowflake import time_ms
 from events.log import run_read
 from events.schema import Event, PostCreated
 from events.sealed_text import OpenText, open_stored
+from events.times import rfc3339
 from projections import posts
 from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind
@@ -41,12 +41,8 @@ CACHED_VIEWERS: Final = 1_000
 CACHED_MARKS: Final = 400
 """For each viewer."""
 
-VIEW_WAIT_SECONDS: Final = 2.0
-
 POST_READ_VIEWS: Final = ("posts", "profiles")
 """The views that one post is made from."""
-
-_UNIX_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC, unsaid: isoformat would append its offset
 
 _PLAIN_ENDING: Final = b"}"
 """The end of a post for a request without a token."""
@@ -60,11 +56,6 @@ _MARK_ENDINGS: Final = {
 
 
 HearInvalidations = Callable[[Sequence[tuple[int, int]] | None], None]
-
-
-def rfc3339(ms: int) -> str:
-    """Unix milliseconds as a time in UTC."""
-    return f"{(_UNIX_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')}Z"
 
 
 class PageEntry(Protocol):

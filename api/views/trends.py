@@ -2,7 +2,7 @@
 
 from api.ports import Ports
 from api.schemas import ApiModel, Count, Time
-from api.views.posts import rfc3339
+from events.times import rfc3339
 from projections.store import ReadStore
 from projections.trending import find_trends
 

@@ -15,13 +15,14 @@ from api.media.media_store import media_type
 from api.schemas import encode_json
 from api.state import ApiState
 from api.views.notifications import notifications_page, render_notifications
-from api.views.posts import SinglePost, rfc3339
+from api.views.posts import SinglePost
 from events import streams
 from events.codec import EVENT_CODEC
 from events.ids.snowflake import time_ms
 from events.log import run_read
 from events.schema import PostCreated, PostEdited
 from events.sealed_text import open_stored
+from events.times import rfc3339
 from projections import followers, lists, notifications, personal_lists, posts, timeline_pages
 from projections.notifications import NOTIFICATION_KINDS, NotificationPage
 from projections.pages import PageRequest

@@ -9,13 +9,13 @@ from api.accounts.errors import AccountUnknown
 from api.ports import Ports
 from api.schemas import User
 from api.views.media import image_url
-from api.views.posts import rfc3339
 from commands.errors import NotFound
 from commands.rules import user_not_found
 from commands.stream_reader import read_state
 from commands.user import USER_STATE
 from events import streams
 from events.ids.snowflake import time_ms
+from events.times import rfc3339
 from projections import followers, posts, profiles
 from projections.home.viewer import UserRelations, read_relations
 from projections.store import ReadStore

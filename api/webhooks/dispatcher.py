@@ -17,6 +17,7 @@ from typing import Final
 
 from api.http.errors import EXPECTED_ERRORS
 from api.log_follower import repeating
+from api.ports import VIEW_WAIT_SECONDS
 from api.state import ApiState
 from api.webhooks.app_grants import standing_webhooks
 from api.webhooks.concerned_webhooks import CONCERNED_VIEWS, STORED_TYPES, ConcernedWebhooks
@@ -56,7 +57,6 @@ KEPT_MS: Final = 7 * DAY_MS
 """How long it is shown what became of a delivery."""
 _SWEEP_SECONDS: Final = 60.0
 _GONE: Final = 410
-_VIEW_WAIT_SECONDS: Final = 2.0
 
 _logger = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class WebhookDispatcher:
 
     async def _send(self, claimed: ClaimedDelivery) -> None:
         delivery, webhook = claimed.delivery, claimed.webhook
-        reached = await self._ports.wait_for(CONCERNED_VIEWS, delivery.position, _VIEW_WAIT_SECONDS)
+        reached = await self._ports.wait_for(CONCERNED_VIEWS, delivery.position, VIEW_WAIT_SECONDS)
         if not reached:  # another process saw it first; here it is seen in a moment
             await self._settle(delivery, self._ports.clock_ms() + FIRST_DELAY_MS)
             return

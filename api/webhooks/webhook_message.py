@@ -13,10 +13,11 @@ from typing import Any, Final
 from api.schemas import encode_json
 from api.state import ApiState
 from api.views.notifications import render_notifications, shown_notifications
-from api.views.posts import SinglePost, rfc3339
+from api.views.posts import SinglePost
 from api.webhooks.concerned_webhooks import NOTIFICATION, POST_DELETED, POST_RETWEETED
 from api.webhooks.webhook_store import ClaimedDelivery, WebhookDelivery
 from events.ids.snowflake import time_ms
+from events.times import rfc3339
 from projections.notifications import NotificationEntry, notification_id, read_marks_of
 
 _PREFIX: Final = "whsec_"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from api.views.posts import rfc3339
 from events.ids.snowflake import time_ms
 from events.log import EventLog
+from events.times import rfc3339
 from infra.embedded.time_travel import build_point_in_time, open_built_view
 from infra.in_memory.read_store import MemoryReadStore
 from infra.log_of_record import open_log

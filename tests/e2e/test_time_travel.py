@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from api.accounts.access_tokens import ANALYST_SCOPE, IMPORT_SCOPE
-from api.views.posts import rfc3339
+from events.times import rfc3339
 from tests.support.api_world import START_MS, ApiWorld, register_user
 
 MINUTE = 60_000

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.ids.snowflake import time_ms
-from events.times import InvalidTime, format_times, parse_time, render_times
+from events.times import InvalidTime, format_times, parse_time, render_times, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,8 @@ def test_times_are_those_of_the_ids_to_the_millisecond(ids: list[int]) -> None:
 
 def test_no_ids_have_no_times() -> None:
     assert format_times([]) == []
+
+
+@pytest.mark.parametrize("id", [0, 1789286154345353216])
+def test_a_time_is_written_as_the_time_inside_an_id_is(id: int) -> None:
+    assert [rfc3339(time_ms(id))] == format_times([id])
