@@ -23,7 +23,7 @@ from api.http.middleware import (
     HeadRequests,
     ReportedRequests,
 )
-from api.http.openapi import describe_api
+from api.http.openapi import describe_api, operation_name
 from api.http.query_tokens import QueryTokenApp
 from api.http.security_headers import page_policy
 from api.http.uploads import FORM_BYTES
@@ -64,9 +64,11 @@ from api.mastodon import (
     timelines as mastodon_timelines,
 )
 from api.mastodon.client_addresses import ClientAddresses
+from api.mastodon.openapi import DOCUMENT_PATH, client_document, is_client_address
 from api.oauth import authorization, token_routes
 from api.oauth.unused_apps import UnusedApps
 from api.ports import Ports
+from api.schemas import encode_json
 from api.state import ApiState
 from api.v1 import (
     accounts,
@@ -159,13 +161,13 @@ def build_app(
         redirect_slashes=False,
         docs_url=None,  # below, without other hosts
         redoc_url=None,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=operation_name,
     )
     add_error_handlers(app)
     for resource in (*RESOURCES, *MASTODON_FACE):
         app.include_router(resource.router)
     app.include_router(problems.router)
-    describe_api(app)
+    describe_api(app, is_client_address)
     _add_pages(app)
     return app
 
@@ -206,11 +208,19 @@ def _add_pages(app: FastAPI) -> None:
     async def show_link_page() -> Response:
         return Response(links, headers=links_headers, media_type="text/html")
 
+    describe_clients = client_document(app)
+
+    @app.get(DOCUMENT_PATH, include_in_schema=False)
+    async def show_client_document() -> Response:
+        return Response(encode_json(describe_clients()), media_type="application/json")
+
+    @app.get("/docs/mastodon", include_in_schema=False)
     @app.get("/docs", include_in_schema=False)
     async def show_docs(request: Request) -> Response:
         root = request.scope.get("root_path", "")
+        of_clients = request.url.path.endswith("/mastodon")
         page = get_swagger_ui_html(
-            openapi_url=f"{root}{app.openapi_url}",
+            openapi_url=f"{root}{DOCUMENT_PATH if of_clients else app.openapi_url}",
             title=f"{app.title} API",
             swagger_js_url=f"{root}{assets}/swagger-ui-bundle.js",
             swagger_css_url=f"{root}{assets}/swagger-ui.css",

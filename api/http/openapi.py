@@ -1,18 +1,30 @@
 """FastAPI's OpenAPI document, with what it does not know of problem documents and tokens."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from api.http.errors import PROBLEM_MEDIA_TYPE
 
 _PROBLEM_REF = "#/components/schemas/Problem"
 
 
-def describe_api(app: FastAPI) -> None:
-    """Replace `app.openapi`, FastAPI's own way to extend the document. It is made when first asked
-    for.
+def operation_name(route: APIRoute) -> str:
+    """The `operationId` of a route: its function's name, and its address where several routes have
+    that function."""
+    if route.path.startswith("/v1/") or ("{" not in route.path and "/" not in route.path[1:]):
+        return route.name
+    words = re.findall(r"[a-z0-9]+", route.path_format.lower())
+    return "_".join((*sorted(route.methods or ())[:1], *words)).lower()
+
+
+def describe_api(app: FastAPI, left_out: Callable[[RouteContext], bool]) -> None:
+    """Replace `app.openapi`, FastAPI's own way to extend the document, which has all routes but
+    those that are left out. It is made when first asked for.
     """
 
     def openapi() -> dict[str, Any]:
@@ -21,7 +33,7 @@ def describe_api(app: FastAPI) -> None:
                 title=app.title,
                 version=app.version,
                 description=app.description,
-                routes=app.routes,
+                routes=[one for one in iter_route_contexts(app.routes) if not left_out(one)],
             )
             _amend_document(app.openapi_schema)
         return app.openapi_schema
@@ -43,10 +55,10 @@ def _amend_document(document: dict[str, Any]) -> None:
     }
     for name in schemas.keys() - bodies:
         fields = schemas[name].get("properties", {})
-        schemas[name]["properties"] = {key: _without_null(fields[key]) for key in fields}
+        schemas[name]["properties"] = {key: without_null(fields[key]) for key in fields}
 
 
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+def without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """Say of what may be absent that it is never null: responses leave such fields out, and
     neither a query nor a header has a null.
     """
@@ -59,7 +71,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _amend_operation(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
-        parameter["schema"] = _without_null(parameter["schema"])
+        parameter["schema"] = without_null(parameter["schema"])
     responses = operation["responses"]
     for status, response in list(responses.items()):
         content = response.get("content", {})

@@ -12,7 +12,7 @@ from api.mastodon.account_entities import credential_account
 from api.mastodon.client_pages import AccountsPage, StatusesPage
 from api.mastodon.client_request import AccountId, entity, render_account, run_seen
 from api.mastodon.instance import domain_of
-from api.mastodon.parameters import ClientParameters, Flag, Text, reads
+from api.mastodon.parameters import ClientParameters, Flag, Text, Upload, reads
 from api.mastodon.personal_lists import listed_statuses
 from api.mastodon.relationships import AccountIds
 from api.mastodon.status_marks import accounts_page
@@ -25,7 +25,7 @@ from projections.personal_lists import list_pins
 from projections.profiles import ProfileRow, find_by_handle
 from projections.timeline import EntryPage
 
-router = APIRouter(prefix="/api/v1", include_in_schema=False)
+router = APIRouter(prefix="/api/v1", tags=["mastodon"])
 
 
 class ProfileChange(ClientParameters):
@@ -33,8 +33,8 @@ class ProfileChange(ClientParameters):
 
     display_name: str | None = None
     note: str | None = None
-    avatar: Any = None
-    header: Any = None
+    avatar: Upload = None
+    header: Upload = None
     locked: Flag = None
     bot: Flag = None
     discoverable: Flag = None

@@ -20,7 +20,7 @@ from api.state import CurrentState
 MAX_NAME_LENGTH: Final = 60
 MAX_WEBSITE_LENGTH: Final = 2000
 
-router = APIRouter(prefix="/api/v1/apps", include_in_schema=False)
+router = APIRouter(prefix="/api/v1/apps", tags=["mastodon"])
 
 
 class NewApp(ClientParameters):

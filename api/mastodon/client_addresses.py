@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.http.errors import ERROR_RENDERER_KEY, ProblemResponse
 from api.schemas import encode_json
 
-_PREFIXES: Final = ("/api/", "/oauth/")
+PREFIXES: Final = ("/api/", "/oauth/")
+"""Where errors have that form."""
 
 _ERRORS: Final = {
     "not-found": "Not Found",
@@ -39,7 +40,7 @@ class ClientAddresses:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path = scope.get("path", "")
-        if path.startswith(_PREFIXES):
+        if path.startswith(PREFIXES):
             scope[ERROR_RENDERER_KEY] = render_error
             if path.endswith("/"):
                 scope["path"] = path.rstrip("/")

@@ -12,7 +12,7 @@ from api.state import CurrentState
 from events.ids.snowflake import LAST_ID, parse_decimal
 from projections.pages import PageRequest
 
-_CURSORS: Final = ("max_id", "since_id", "min_id")
+CURSORS: Final = ("max_id", "since_id", "min_id")
 
 
 class ClientPage:
@@ -67,10 +67,10 @@ class ClientPageQuery:
     async def __call__(self, request: Request, state: CurrentState) -> ClientPage:
         """The page of a request. Raises `RequestRefused` (422)."""
         query = request.query_params
-        bounds = (cursor_from(query.get(name)) for name in _CURSORS)
+        bounds = (cursor_from(query.get(name)) for name in CURSORS)
         limit = clamped_limit(query.get("limit"), self._usual, self._most)
         address = page_address(state.ports.base_url, request.scope)
-        rest = urlencode([pair for pair in query.multi_items() if pair[0] not in _CURSORS])
+        rest = urlencode([pair for pair in query.multi_items() if pair[0] not in CURSORS])
         return ClientPage(PageRequest(limit, *bounds), address, rest)
 
 

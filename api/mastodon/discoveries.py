@@ -10,6 +10,7 @@ from api.http.tokens import Reader, Viewer
 from api.mastodon.client_pages import clamped_limit
 from api.mastodon.client_request import AccountSubject, entity, run_seen
 from api.mastodon.content import hashtag_url
+from api.mastodon.parameters import ClientParameters, OptionalText, documented_by
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
 from commands.dismissal import DismissRecommendation
@@ -23,7 +24,14 @@ _SHOWN_DAYS: Final = 7
 _MOST_TRENDING: Final = 200
 _MOST_SKIPPED: Final = 160
 
-router = APIRouter(prefix="/api", include_in_schema=False)
+router = APIRouter(prefix="/api", tags=["mastodon"])
+
+
+class OffsetPage(ClientParameters):
+    """Which of them are wanted."""
+
+    limit: OptionalText = None
+    offset: OptionalText = None
 
 
 def tag_entity(name: str, base_url: str, history: list[dict[str, str]]) -> dict[str, Any]:
@@ -48,6 +56,7 @@ def tag_history(uses: Iterable[trending.TagUse], now_ms: int) -> list[dict[str, 
 
 @router.get("/v1/trends/tags")
 @router.get("/v1/trends")
+@documented_by(OffsetPage)
 async def trends(request: Request, state: CurrentState) -> Response:
     """Hashtags that are used more than usual: entities `Tag`."""
     limit = clamped_limit(request.query_params.get("limit"), 10, 20)
@@ -62,6 +71,7 @@ async def trends(request: Request, state: CurrentState) -> Response:
 
 
 @router.get("/v1/trends/statuses")
+@documented_by(OffsetPage)
 async def trending_statuses(request: Request, viewer: Viewer, state: CurrentState) -> Response:
     """Posts that many favourite and reblog just now."""
     limit = clamped_limit(request.query_params.get("limit"), 20, 40)
@@ -85,6 +95,7 @@ async def _suggested(state: ApiState, reader: int, request: Request) -> list[byt
 
 
 @router.get("/v2/suggestions")
+@documented_by(OffsetPage)
 async def suggestions(request: Request, reader: Reader, state: CurrentState) -> Response:
     """Accounts to follow: entities `Suggestion`."""
     template = b'{"source":"past_interactions","sources":["friends_of_friends"],"account":%s}'
@@ -93,6 +104,7 @@ async def suggestions(request: Request, reader: Reader, state: CurrentState) -> 
 
 
 @router.get("/v1/suggestions")
+@documented_by(OffsetPage)
 async def suggested_accounts(request: Request, reader: Reader, state: CurrentState) -> Response:
     """Accounts to follow."""
     return entity(b"[" + b",".join(await _suggested(state, reader, request)) + b"]")

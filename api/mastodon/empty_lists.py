@@ -22,7 +22,7 @@ OWN_LISTS: Final = (
 )
 """Lists of a signed-in user."""
 
-router = APIRouter(prefix="/api", include_in_schema=False)
+router = APIRouter(prefix="/api", tags=["mastodon"])
 
 
 async def _open_list() -> Response:

@@ -40,7 +40,7 @@ _MOST_READ: Final = 1000
 _CHUNK: Final = 200
 _KINDS_BY_TYPE: Final = {type: kind for kind, type in NOTIFICATION_TYPES.items()}
 
-router = APIRouter(prefix="/api", include_in_schema=False)
+router = APIRouter(prefix="/api", tags=["mastodon"])
 
 Group = list[NotificationEntry]
 """Notifications with the same key, newest first."""

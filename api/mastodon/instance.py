@@ -33,7 +33,7 @@ _SOURCE: Final = next(
 )
 """Where the program's source is, if its distribution says so."""
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(tags=["mastodon"])
 
 
 def domain_of(base_url: str) -> str:

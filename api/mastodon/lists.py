@@ -30,7 +30,7 @@ from projections.timeline import EntryPage
 
 _VIEWS = ("lists",)
 
-router = APIRouter(prefix="/api/v1", include_in_schema=False)
+router = APIRouter(prefix="/api/v1", tags=["mastodon"])
 
 
 class ListValues(ClientParameters):

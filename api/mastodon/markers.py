@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from api.accounts.account_store import TimelineMarker
 from api.http.errors import RequestRefused
@@ -20,7 +20,7 @@ from projections.notifications import read_marks_of
 HOME: Final = "home"
 NOTIFICATIONS: Final = "notifications"
 
-router = APIRouter(prefix="/api/v1/markers", include_in_schema=False)
+router = APIRouter(prefix="/api/v1/markers", tags=["mastodon"])
 
 
 class WantedMarkers(ClientParameters):
@@ -29,11 +29,17 @@ class WantedMarkers(ClientParameters):
     timeline: Texts = Field(default_factory=list)
 
 
+MarkedEntry = Annotated[
+    Any,
+    WithJsonSchema({"type": "object", "properties": {"last_read_id": {"type": "string"}}}),
+]
+
+
 class MovedMarkers(ClientParameters):
     """Up to which entry a timeline was read: `home[last_read_id]`."""
 
-    home: Any = None
-    notifications: Any = None
+    home: MarkedEntry = None
+    notifications: MarkedEntry = None
 
 
 @router.get("")

@@ -1,6 +1,6 @@
 """Uploads: images for a post that is written next."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
@@ -8,16 +8,23 @@ from api.http.tokens import Actor, Reader, require_account
 from api.http.uploads import checked_upload, no_such_image
 from api.mastodon.client_request import entity
 from api.mastodon.media_entities import media_attachment
-from api.mastodon.parameters import ClientParameters, Text, read_as, reads
+from api.mastodon.parameters import (
+    ClientParameters,
+    Text,
+    Upload,
+    documented_by,
+    read_as,
+    reads,
+)
 from api.state import CurrentState
 
-router = APIRouter(prefix="/api", include_in_schema=False)
+router = APIRouter(prefix="/api", tags=["mastodon"])
 
 
 class NewMedium(ClientParameters):
     """An image and what it shows in words. What a client says of its focus is not kept."""
 
-    file: Any = None
+    file: Upload = None
     description: Text = ""
 
 
@@ -29,6 +36,7 @@ class ChangedMedium(ClientParameters):
 
 @router.post("/v2/media")
 @router.post("/v1/media")
+@documented_by(NewMedium)
 async def upload_media(request: Request, actor: Actor, state: CurrentState) -> Response:
     """Upload an image: the entity `MediaAttachment`. It can be posted within a day."""
     # Before the body is read: strangers can't have it parsed.

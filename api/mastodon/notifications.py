@@ -37,7 +37,7 @@ GROUP_MS: Final = 12 * 3_600_000
 """Notifications of a kind, of the same post, within this long, are a group."""
 _VIEWS: Final = ("notifications",)
 
-router = APIRouter(prefix="/api/v1/notifications", include_in_schema=False)
+router = APIRouter(prefix="/api/v1/notifications", tags=["mastodon"])
 
 
 class WantedNotifications(ClientParameters):

@@ -6,11 +6,18 @@ are lists, and what is null or unknown counts as absent.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -58,18 +65,41 @@ OptionalText = Annotated[str | None, BeforeValidator(_absent_where_empty)]
 Flag = Annotated[bool | None, BeforeValidator(_absent_where_empty)]
 """`true`, `1`, `on`, `t` and their opposites, in any case; None where it is empty."""
 Number = Annotated[int | None, BeforeValidator(_absent_where_empty)]
+Upload = Annotated[Any, WithJsonSchema({"type": "string", "contentMediaType": "image/*"})]
+"""The bytes of a file, in a form in parts."""
 
 P = TypeVar("P", bound=ClientParameters)
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
-def reads(model: type[P]) -> Any:
+class ParametersOf(Generic[P]):
     """The dependency of routes that take the parameters of a model."""
 
-    async def read_model(request: Request) -> P:
-        return await read_as(request, model)
+    def __init__(self, model: type[P]) -> None:
+        self.model = model
 
-    dependency: Callable[[Request], Awaitable[P]] = read_model
-    return Depends(dependency)
+    async def __call__(self, request: Request) -> P:
+        """The parameters of a request. Raises `RequestRefused` (400, 422)."""
+        return await read_as(request, self.model)
+
+
+def reads(model: type[ClientParameters]) -> Any:
+    """Has a route take the parameters of a model."""
+    return Depends(ParametersOf(model))
+
+
+def documented_by(model: type[ClientParameters]) -> Callable[[Endpoint], Endpoint]:
+    """Say which parameters a route takes that reads them itself."""
+
+    def document(endpoint: Endpoint) -> Endpoint:
+        endpoint.__dict__[DOCUMENTED_KEY] = model
+        return endpoint
+
+    return document
+
+
+DOCUMENTED_KEY: Final = "documented_by"
+"""Of an endpoint: the model of `documented_by`."""
 
 
 async def read_as(request: Request, model: type[P]) -> P:

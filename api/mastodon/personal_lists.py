@@ -17,7 +17,7 @@ from commands.errors import InvalidInput
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag, checked_hashtag
 from projections import personal_lists, posts, trending
 
-router = APIRouter(prefix="/api/v1", include_in_schema=False)
+router = APIRouter(prefix="/api/v1", tags=["mastodon"])
 
 _VIEWS: Final = ("personal_lists",)
 

@@ -33,7 +33,7 @@ _ACTIONS: Final[dict[str, Callable[[int], Command]]] = {
     "unmute": Unmute,
 }
 
-router = APIRouter(prefix="/api/v1/accounts", include_in_schema=False)
+router = APIRouter(prefix="/api/v1/accounts", tags=["mastodon"])
 
 
 class AccountIds(ClientParameters):

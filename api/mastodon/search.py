@@ -27,7 +27,7 @@ _MOST: Final = 40
 _MOST_SKIPPED: Final = 160
 """Further in than this, an offset finds nothing: the index has cursors, not offsets."""
 
-router = APIRouter(prefix="/api", include_in_schema=False)
+router = APIRouter(prefix="/api", tags=["mastodon"])
 
 
 class SearchQuery(ClientParameters):

@@ -21,7 +21,7 @@ from commands.errors import InvalidInput, StateConflict
 from commands.import_line import Credentials
 from commands.user import MAX_HANDLE_LENGTH, MIN_HANDLE_LENGTH, Register, fold_handle
 
-router = APIRouter(prefix="/api/v1", include_in_schema=False)
+router = APIRouter(prefix="/api/v1", tags=["mastodon"])
 
 _NAMES: Final = {"agreement": "Service agreement"}
 """What a field is called in a sentence, if not by its name."""
@@ -61,7 +61,9 @@ async def sign_up(
     """Sign up, with a token of an app alone: the entity `Token` of the new user for that app."""
     if claims is None:
         raise token_missing()
-    if claims.app is None or claims.user:
+    ports = state.ports
+    apps = await ports.apps.find_apps(() if claims.app is None else (claims.app,))
+    if not apps or claims.user:
         message = "This method requires a token of an app alone (client_credentials)"
         raise RequestRefused(403, "app-required", message)
     if found := field_problems(new):
@@ -77,8 +79,7 @@ async def sign_up(
             raise
         return _refusal({"username": _TAKEN})
     await await_views(state, outcome)
-    ports = state.ports
-    scopes = (await ports.apps.find_apps((claims.app,)))[claims.app].scopes
+    [scopes] = [app.scopes for app in apps.values()]
     token = await ports.tokens.issue(outcome.id, scopes, APP_TOKEN_DAYS, claims.app)
     return entity(
         {

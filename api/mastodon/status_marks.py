@@ -20,7 +20,7 @@ from projections import posts
 from projections.timeline import TimelineEntry
 from projections.timeline_pages import find_retweet_by
 
-router = APIRouter(prefix="/api/v1/statuses/{id}", include_in_schema=False)
+router = APIRouter(prefix="/api/v1/statuses/{id}", tags=["mastodon"])
 
 _ACTIONS: Final[Mapping[str, Callable[[int], Command]]] = {
     "favourite": Like,

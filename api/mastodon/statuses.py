@@ -34,7 +34,7 @@ from projections.post_thread import read_thread
 
 _MOST_AT_ONCE: Final = 40
 
-router = APIRouter(prefix="/api/v1/statuses", include_in_schema=False)
+router = APIRouter(prefix="/api/v1/statuses", tags=["mastodon"])
 
 
 class NewStatus(ClientParameters):

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi.responses import PlainTextResponse
 
 from api.accounts.access_tokens import USER_SCOPE
 from api.http.errors import EXPECTED_ERRORS, RequestRefused, token_missing, translate_error
@@ -25,7 +26,13 @@ MAX_STREAMS: Final = 100
 _POLICY_VIOLATION: Final = 1008
 _TRY_AGAIN: Final = 1013
 
-router = APIRouter(prefix=STREAMING_PATH, include_in_schema=False)
+_STREAM: Final[dict[str, Any]] = {
+    "dependencies": [requires_scope(USER_SCOPE)],
+    "response_class": Response,
+    "responses": {200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}},
+}
+
+router = APIRouter(prefix=STREAMING_PATH, tags=["mastodon"])
 
 
 class StreamRequest(msgspec.Struct):
@@ -40,21 +47,21 @@ class StreamRequest(msgspec.Struct):
 _decode_request: Final = msgspec.json.Decoder(StreamRequest).decode
 
 
-@router.get("/health")
+@router.get("/health", response_class=PlainTextResponse)
 async def health() -> Response:
     """Whether there are streams."""
     return Response("OK", media_type="text/plain")
 
 
-@router.get("/user", dependencies=[requires_scope(USER_SCOPE)])
-@router.get("/user/notification", dependencies=[requires_scope(USER_SCOPE)])
-@router.get("/public", dependencies=[requires_scope(USER_SCOPE)])
-@router.get("/public/local", dependencies=[requires_scope(USER_SCOPE)])
-@router.get("/public/remote", dependencies=[requires_scope(USER_SCOPE)])
-@router.get("/hashtag", dependencies=[requires_scope(USER_SCOPE)])
-@router.get("/hashtag/local", dependencies=[requires_scope(USER_SCOPE)])
-@router.get("/list", dependencies=[requires_scope(USER_SCOPE)])
-@router.get("/direct", dependencies=[requires_scope(USER_SCOPE)])
+@router.get("/user", **_STREAM)
+@router.get("/user/notification", **_STREAM)
+@router.get("/public", **_STREAM)
+@router.get("/public/local", **_STREAM)
+@router.get("/public/remote", **_STREAM)
+@router.get("/hashtag", **_STREAM)
+@router.get("/hashtag/local", **_STREAM)
+@router.get("/list", **_STREAM)
+@router.get("/direct", **_STREAM)
 async def stream_events(
     request: Request,
     reader: Reader,

@@ -15,7 +15,7 @@ from events.hashtags import fold_hashtag
 from projections import timeline_pages
 from projections.timeline import EntryPage
 
-router = APIRouter(prefix="/api/v1/timelines", include_in_schema=False)
+router = APIRouter(prefix="/api/v1/timelines", tags=["mastodon"])
 
 
 class TimelineFilter(ClientParameters):

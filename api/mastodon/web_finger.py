@@ -1,7 +1,7 @@
 """Where an account is, by its address `bob@our.domain`: WebFinger (RFC 7033), and where that is
 (RFC 6415)."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from xml.sax.saxutils import quoteattr
 
 from fastapi import APIRouter, Query, Response
@@ -14,7 +14,7 @@ from api.schemas import encode_json
 from api.state import CurrentState
 from commands.rules import user_not_found
 
-router = APIRouter(prefix="/.well-known", include_in_schema=False)
+router = APIRouter(prefix="/.well-known", tags=["mastodon"])
 
 _FINGER_PATH: Final = "/.well-known/webfinger"
 _HOST_META: Final = """\
@@ -23,17 +23,23 @@ _HOST_META: Final = """\
   <Link rel="lrdd" template={template}/>
 </XRD>
 """
+_HOST_META_TYPE: Final = "application/xrd+xml"
+_FINGER_TYPE: Final = "application/jrd+json"
 _PROFILE_PAGE: Final = "http://webfinger.net/rel/profile-page"
 
 
-@router.get("/host-meta")
+def _content(media_type: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {media_type: {}}}}
+
+
+@router.get("/host-meta", response_class=Response, responses=_content(_HOST_META_TYPE))
 async def host_meta(state: CurrentState) -> Response:
     """Where WebFinger is."""
     template = quoteattr(f"{state.ports.base_url}{_FINGER_PATH}?resource={{uri}}")
-    return Response(_HOST_META.format(template=template), media_type="application/xrd+xml")
+    return Response(_HOST_META.format(template=template), media_type=_HOST_META_TYPE)
 
 
-@router.get("/webfinger")
+@router.get("/webfinger", response_class=Response, responses=_content(_FINGER_TYPE))
 async def web_finger(
     state: CurrentState, resource: Annotated[str, Query(max_length=2000)]
 ) -> Response:
@@ -52,5 +58,5 @@ async def web_finger(
         "links": [{"rel": _PROFILE_PAGE, "type": "text/html", "href": url}],
     }
     response = json_response(encode_json(found))
-    response.headers["content-type"] = "application/jrd+json"
+    response.headers["content-type"] = _FINGER_TYPE
     return response

@@ -1,15 +1,22 @@
 """`/oauth/authorize`: asks a user whether to let an app in, and sends the app its code."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from authlib.oauth2 import OAuth2Error
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
 
 from api.accounts.errors import TooManyHashes, TooManyTries, WrongCredentials
 from api.http.callers import Caller
+from api.mastodon.parameters import documented_by
 from api.oauth.app_store import CodeRecord, secret_digest
-from api.oauth.client_parameters import find_app, read_texts
+from api.oauth.client_parameters import (
+    AuthorizationQuery,
+    ConsentForm,
+    find_app,
+    read_texts,
+)
 from api.oauth.consent_page import (
     CONSENT_PATH,
     Consent,
@@ -30,7 +37,13 @@ _KEPT: Final = (
 """The parameters of a request that decide about its answer."""
 _MOST_STATE: Final = 2000
 
-router = APIRouter(include_in_schema=False)
+_PAGES: Final[dict[int | str, dict[str, Any]]] = {
+    303: {"description": "Back to the app, with a code or an error"},
+    "4XX": {"description": "A page that says why not", "content": {"text/html": {}}},
+    503: {"description": "The page again: the server is busy", "content": {"text/html": {}}},
+}
+
+router = APIRouter(tags=["oauth"])
 
 
 class _Authorization:
@@ -59,7 +72,8 @@ class _Authorization:
         return answer
 
 
-@router.get(CONSENT_PATH)
+@router.get(CONSENT_PATH, response_class=HTMLResponse, responses=_PAGES)
+@documented_by(AuthorizationQuery)
 async def ask_for_consent(request: Request, state: CurrentState) -> Response:
     """The page on which a user lets an app in, or not."""
     asked = await _read_authorization(request, state)
@@ -69,7 +83,8 @@ async def ask_for_consent(request: Request, state: CurrentState) -> Response:
     return consent_page(asked.consent, _domain(state), secret)
 
 
-@router.post(CONSENT_PATH)
+@router.post(CONSENT_PATH, response_class=HTMLResponse, responses=_PAGES)
+@documented_by(ConsentForm)
 async def answer_consent(request: Request, state: CurrentState, caller: Caller) -> Response:
     """What that page's form sends: the app gets a code, or hears that it was refused."""
     asked = await _read_authorization(request, state)

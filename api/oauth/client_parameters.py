@@ -9,9 +9,52 @@ from fastapi import Request
 
 from api.accounts.app_scopes import known_scopes
 from api.http.errors import RequestRefused
-from api.mastodon.parameters import read_parameters
+from api.mastodon.parameters import ClientParameters, OptionalText, read_parameters
 from api.oauth.app_store import AppRecord, AppStore
 from events.ids.snowflake import parse_decimal
+
+
+class AuthorizationQuery(ClientParameters):
+    """What an app asks the consent page for."""
+
+    response_type: OptionalText = None
+    client_id: OptionalText = None
+    redirect_uri: OptionalText = None
+    scope: OptionalText = None
+    state: OptionalText = None
+    code_challenge: OptionalText = None
+    code_challenge_method: OptionalText = None
+
+
+class ConsentForm(AuthorizationQuery):
+    """What the form of the consent page sends."""
+
+    form_secret: OptionalText = None
+    decision: OptionalText = None
+    username: OptionalText = None
+    password: OptionalText = None
+
+
+class TokenRequest(ClientParameters):
+    """What an app has for a token; id and secret may come by HTTP's Basic, too."""
+
+    grant_type: OptionalText = None
+    client_id: OptionalText = None
+    client_secret: OptionalText = None
+    code: OptionalText = None
+    redirect_uri: OptionalText = None
+    code_verifier: OptionalText = None
+    scope: OptionalText = None
+    username: OptionalText = None
+    password: OptionalText = None
+
+
+class ReturnedToken(ClientParameters):
+    """A token that an app gives back."""
+
+    client_id: OptionalText = None
+    client_secret: OptionalText = None
+    token: OptionalText = None
 
 
 async def read_texts(request: Request) -> dict[str, str]:

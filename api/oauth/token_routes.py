@@ -10,8 +10,14 @@ from api.accounts.errors import ExpiredToken, InvalidToken, WrongCredentials
 from api.http.callers import Caller
 from api.http.request import json_response
 from api.http.tokens import Reader
+from api.mastodon.parameters import documented_by
 from api.oauth.app_store import AppRecord, secret_digest
-from api.oauth.client_parameters import find_app, read_credentials
+from api.oauth.client_parameters import (
+    ReturnedToken,
+    TokenRequest,
+    find_app,
+    read_credentials,
+)
 from api.oauth.consent_page import CONSENT_PATH
 from api.oauth.grants import (
     AUTH_METHODS,
@@ -37,10 +43,11 @@ _WRONG_PASSWORD: Final = {
     "error_description": "No account has this username and this password",
 }
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(tags=["oauth"])
 
 
 @router.post("/oauth/token")
+@documented_by(TokenRequest)
 async def create_token(request: Request, state: CurrentState, caller: Caller) -> Response:
     """A token for a code, for a password, or for the app alone."""
     parameters = await read_credentials(request)
@@ -91,6 +98,7 @@ async def _issue(
 
 
 @router.post("/oauth/revoke")
+@documented_by(ReturnedToken)
 async def revoke_token(request: Request, state: CurrentState) -> Response:
     """End a token of the app that gives it back."""
     parameters = await read_credentials(request)

@@ -1,0 +1,157 @@
+"""The OpenAPI document of the addresses that Mastodon's clients and OAuth's apps know.
+
+It is apart from that of `/v1`: errors, ids and pages are others here, and clients are generated of
+one or the other. What FastAPI knows of a route is in it already; here come the parameters that
+routes read in whichever form they are sent, and errors as these clients read them.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+
+from api.accounts.app_scopes import wanted_scope
+from api.http.errors import PROBLEM_MEDIA_TYPE
+from api.http.openapi import without_null
+from api.mastodon.client_addresses import PREFIXES
+from api.mastodon.client_pages import CURSORS, ClientPageQuery
+from api.mastodon.parameters import DOCUMENTED_KEY, ClientParameters, ParametersOf
+
+DOCUMENT_PATH: Final = "/api/openapi.json"
+
+_ALL_PREFIXES: Final = (*PREFIXES, "/.well-known/", "/nodeinfo/")
+_ABOUT: Final = (
+    "Mastodon's client API as this server speaks it, and OAuth 2. Parameters come in the query, in "
+    "JSON or in a form: there, lists are `name[]` and fields of objects `name[field]`."
+)
+_JSON: Final = "application/json"
+_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+_ERROR_REF: Final = {"$ref": "#/components/schemas/Error"}
+_ERROR: Final = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+    "description": "Why a request was refused; `error` is a code at OAuth's addresses",
+}
+
+Schema = dict[str, Any]
+
+
+def is_client_address(route: RouteContext) -> bool:
+    """Whether a route is documented here, and not in the document of `/v1`."""
+    return isinstance(route.route, APIRoute) and route.route.path.startswith(_ALL_PREFIXES)
+
+
+def client_document(app: FastAPI) -> Callable[[], Schema]:
+    """Makes the document when it is first asked for."""
+    made: list[Schema] = []
+
+    def document() -> Schema:
+        if not made:
+            made.append(_make_document(app))
+        return made[0]
+
+    return document
+
+
+def _make_document(app: FastAPI) -> Schema:
+    routes = [one for one in iter_route_contexts(app.routes) if is_client_address(one)]
+    document = get_openapi(
+        title=f"{app.title}: Mastodon's client API",
+        version=app.version,
+        description=_ABOUT,
+        routes=routes,
+    )
+    document["components"]["schemas"] = {"Error": _ERROR}
+    for context in routes:
+        route = context.route
+        assert isinstance(route, APIRoute)
+        for method in route.methods or ():
+            operation = document["paths"].get(route.path_format, {}).get(method.lower())
+            if operation is not None:
+                _amend_operation(operation, route, method)
+    return document
+
+
+def _amend_operation(operation: Schema, route: APIRoute, method: str) -> None:
+    operation.setdefault("parameters", []).extend(_query_parameters(route, method))
+    for one in operation["parameters"]:
+        one["schema"] = without_null(one["schema"])
+    if method != "GET" and (model := _model_of(route)) is not None:
+        operation["requestBody"] = {"content": _body_content(model)}
+    responses = operation["responses"]
+    responses.pop("422", None)
+    problem = {PROBLEM_MEDIA_TYPE: {"schema": {"type": "object"}}}
+    error = {_JSON: {"schema": _ERROR_REF}} if route.path.startswith(PREFIXES) else problem
+    for status, about in (("4XX", "The request is refused"), ("503", "Not now; see Retry-After")):
+        response = responses.setdefault(status, {"description": about})
+        response["content"] = error | response.get("content", {})
+    if security := operation.get("security"):
+        scope = wanted_scope(method, route.path_format)
+        needed = {"token": [scope] if scope is not None else security[0]["token"]}
+        operation["security"] = [needed] if security[0]["token"] else [{}, needed]
+
+
+def _dependencies(dependant: Dependant) -> Iterator[Any]:
+    """What a route depends on, and what that depends on."""
+    for one in dependant.dependencies:
+        yield one.call
+        yield from _dependencies(one)
+
+
+def _model_of(route: APIRoute) -> type[ClientParameters] | None:
+    documented: type[ClientParameters] | None = vars(route.endpoint).get(DOCUMENTED_KEY)
+    for one in _dependencies(route.dependant):
+        if isinstance(one, ParametersOf):
+            documented = one.model
+    return documented
+
+
+def _query_parameters(route: APIRoute, method: str) -> Iterator[Schema]:
+    names: dict[str, Schema] = {}
+    if any(isinstance(one, ClientPageQuery) for one in _dependencies(route.dependant)):
+        names |= {name: {"type": "string"} for name in (*CURSORS, "limit")}
+    if method == "GET" and (model := _model_of(route)) is not None:
+        names |= _form_fields(_fields(model))
+    for name, schema in names.items():
+        yield {"name": name, "in": "query", "required": False, "schema": schema}
+
+
+def _fields(model: type[ClientParameters]) -> dict[str, Schema]:
+    """The schemas of a model's fields. What is null counts as absent, so it isn't said."""
+    fields: dict[str, Schema] = {}
+    for name, schema in model.model_json_schema()["properties"].items():
+        known = without_null(schema)
+        fields[name] = {key: known[key] for key in _KEPT if key in known}
+    return fields
+
+
+_KEPT: Final = ("type", "items", "properties", "contentMediaType")
+
+
+def _form_fields(fields: dict[str, Schema], files: bool = False) -> dict[str, Schema]:
+    """The fields of a form; without those of no type, which a form has no name for."""
+    found: dict[str, Schema] = {}
+    for name, schema in fields.items():
+        if "contentMediaType" in schema and not files:
+            continue
+        if schema.get("type") == "array":
+            found[f"{name}[]"] = schema
+        elif schema.get("type") == "object":
+            found |= {f"{name}[{key}]": one for key, one in schema["properties"].items()}
+        elif schema:
+            found[name] = schema
+    return found
+
+
+def _body_content(model: type[ClientParameters]) -> Schema:
+    fields = _fields(model)
+    json = {name: one for name, one in fields.items() if "contentMediaType" not in one}
+    urlencoded, parts = _form_fields(fields), _form_fields(fields, files=True)
+    return {
+        kind: {"schema": {"type": "object", "properties": properties}}
+        for kind, properties in zip((_JSON, *_FORMS), (json, urlencoded, parts), strict=True)
+    }

@@ -1,0 +1,134 @@
+"""Mastodon's clients and OAuth's apps send anything in any form: nothing breaks, and answers fit
+the document of these addresses."""
+
+import asyncio
+import itertools
+from typing import Any, Final
+
+import httpx
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from api.oauth.app_store import AppRecord, secret_digest
+from tests.support.api_world import ApiWorld, register_user
+from tests.support.soak import amount
+
+EXAMPLES: Final = amount(2, 100)
+"""Requests of an operation."""
+
+SECRET: Final = "the secret of an app"
+ARRAY_NAMES: Final = ("{}[]", "{}", "{}[0]")
+"""What clients call lists in forms."""
+
+CHECKS: Final = [
+    not_a_server_error,
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
+
+
+class KnownWorld:
+    """A world with one of everything that an address can name."""
+
+    def __init__(self) -> None:
+        self.world = ApiWorld()
+        self.numbers = itertools.count()
+        asyncio.run(self._populate())
+
+    async def _populate(self) -> None:
+        self.ada = await register_user(self.world, "ada")
+        self.bob = await register_user(self.world, "bob")
+        await self.ada.send_command("PUT", f"/v1/users/{self.bob.id}/follow")
+        self.post = await self.ada.create_post("hello #world @bob")
+        await self.bob.send_command("PUT", f"/v1/posts/{self.post}/like")
+        await self.world.project_all()
+        made = await self.ada.send_command("POST", "/api/v1/lists", {"title": "x"})
+        self.list: str = made["id"]
+        self.notification: str = (await self.ada.get_json("/v1/notifications"))[0]["id"]
+        scopes, uris = frozenset({"read", "write"}), ("https://app.example/",)
+        app = AppRecord(9, secret_digest(SECRET), "App", None, uris, scopes, 0)
+        await self.world.apps.add_app(app)
+
+    async def id_for(self, path: str, method: str) -> str:
+        """The id of something that is there."""
+        if "/statuses/" in path:
+            return await self.ada.create_post("a post") if method == "DELETE" else self.post
+        if "/accounts/" in path or "/suggestions/" in path:
+            return self.bob.id
+        return self.notification if "/notifications/" in path else self.list
+
+
+KNOWN = KnownWorld()
+schema = schemathesis.openapi.from_asgi("/api/openapi.json", KNOWN.world.app)
+
+
+async def test_people_are_shown_the_document(stranger: httpx.AsyncClient) -> None:
+    page = (await stranger.get("/docs/mastodon")).text
+    assert "'/api/openapi.json'" in page or '"/api/openapi.json"' in page
+    assert "/api/openapi.json" not in (await stranger.get("/docs")).text
+
+
+async def test_the_two_documents_have_no_address_in_common_and_all_names_differ(
+    stranger: httpx.AsyncClient,
+) -> None:
+    other = (await stranger.get("/openapi.json")).json()["paths"]
+    document = (await stranger.get("/api/openapi.json")).json()
+    assert other.keys().isdisjoint(document["paths"])
+    operations = [one for item in document["paths"].values() for one in item.values()]
+    assert len({one["operationId"] for one in operations}) == len(operations) > 100
+
+
+async def test_the_document_says_what_is_sent_in_which_form_and_by_which_scope(
+    stranger: httpx.AsyncClient,
+) -> None:
+    paths = (await stranger.get("/api/openapi.json")).json()["paths"]
+    post = paths["/api/v1/statuses"]["post"]
+    assert post["security"] == [{"token": ["write:statuses"]}]
+    json, form, _ = (one["schema"]["properties"] for one in post["requestBody"]["content"].values())
+    assert (
+        json["media_ids"] == form["media_ids[]"] == {"type": "array", "items": {"type": "string"}}
+    )
+    uploads = paths["/api/v2/media"]["post"]["requestBody"]["content"]
+    kinds = [kind for kind, one in uploads.items() if "file" in one["schema"]["properties"]]
+    assert kinds == ["multipart/form-data"]
+    moved = paths["/api/v1/markers"]["post"]["requestBody"]["content"]
+    assert "home[last_read_id]" in moved["multipart/form-data"]["schema"]["properties"]
+    public = paths["/api/v1/timelines/public"]["get"]
+    assert {"max_id", "limit", "only_media"} <= {one["name"] for one in public["parameters"]}
+    assert {} in public["security"]
+
+
+def aim(case: schemathesis.Case[Any], number: int) -> None:
+    """Have most requests name what is there, and lists be called what some client calls them."""
+    if "id" in case.path_parameters and number % 4:
+        case.path_parameters["id"] = asyncio.run(KNOWN.id_for(case.path, case.method))
+    if case.path.startswith("/oauth/") and number % 4:
+        given = {"client_id": "9", "client_secret": SECRET, "redirect_uri": "https://app.example/"}
+        if isinstance(case.body, dict):
+            case.body |= given
+        elif case.method == "GET":
+            case.query = {**(case.query or {}), "client_id": "9", "response_type": "code"}
+    name = ARRAY_NAMES[number % 3]
+    for fields in (case.query, case.body):
+        if isinstance(fields, dict):
+            for key in [key for key in fields if key.endswith("[]")]:
+                fields[name.format(key[:-2])] = fields.pop(key)
+
+
+# Streams never end.
+@schema.exclude(path_regex="^/api/v1/streaming/(?!health)").parametrize()
+@settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_no_request_breaks_the_server_and_answers_fit_the_document(
+    case: schemathesis.Case[Any],
+) -> None:
+    number = next(KNOWN.numbers)
+    aim(case, number)
+    headers = {"Authorization": f"Bearer {KNOWN.ada.token}"} if number % 8 else {}
+    case.call_and_validate(headers=headers, checks=CHECKS)
