@@ -139,6 +139,8 @@ class MongoViews:
                         await self._apply_change(change)
             except (PyMongoError, StoreError) as error:
                 _logger.warning("the change stream was cut, trying again: %s", error)
+            except Exception:
+                _logger.exception("a change could not be followed, trying again")
             finally:
                 self._stream, self._invalidate_all = None, True
             await asyncio.sleep(_RETRY_SECONDS)
@@ -193,12 +195,12 @@ async def read_positions(database: AsyncDatabase, view: str) -> dict[int, int]:
 
 
 class ChangeStream:
-    """Changes in the order of their commits; an iterator that ends with `PyMongoError`.
+    """Changes in the order of their commits; an iterator that ends with an error, `PyMongoError` as
+    a rule.
 
     A thread of its own reads it: awaiting each change by itself costs more than the change.
-    Changes gather while the event loop is busy, and wake
-    it once. A stream that is cut tries again by itself before it raises, so readers ask it when the
-    server was last heard of.
+    Changes gather while the event loop is busy, and wake it once. A stream that is cut tries again
+    by itself before it raises, so readers ask it when the server was last heard of.
     """
 
     def __init__(self, database: BlockingDatabase, pipeline: Sequence[Mapping[str, Any]]) -> None:
@@ -245,7 +247,7 @@ class ChangeStream:
                         self._changes.append(change)
                         if len(self._changes) == 1:
                             self._set_event(self._wakeup)
-        except PyMongoError as error:
+        except Exception as error:  # noqa: BLE001 - it is raised where changes are awaited
             self._error = error
         finally:
             self._set_event(self._wakeup)

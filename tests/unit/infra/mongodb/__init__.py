@@ -1,0 +1,1 @@
+"""What the adapters of MongoDB do where no server is needed."""
