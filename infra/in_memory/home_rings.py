@@ -89,7 +89,7 @@ class InProcessRings:
             return
         while len(self._rings) >= self._max_readers:
             self.discard_ring(next(iter(self._rings)))
-        ring = _HomeRing(self._next_version(), (*viewer.authors, *viewer.authors))
+        ring = _HomeRing(self._next_version(), tuple(viewer.authors))
         self._rings[viewer.user] = ring
         for user in ring.followed:
             self._rings_by_author.setdefault(user, set()).add(ring)
