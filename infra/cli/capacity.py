@@ -85,8 +85,8 @@ def capacity(file: Path | None, as_json: bool, **asked: Any) -> None:
         raise UserError(str(error), exit_code=2) from error
     plan = plan_capacity(community, measured)
     if as_json:
-        told = {"asked": asdict(community), "measured": asdict(measured), "plan": asdict(plan)}
-        echo_json(json.dumps(told))
+        document = {"asked": asdict(community), "measured": asdict(measured), "plan": asdict(plan)}
+        echo_json(json.dumps(document))
         return
     print_table(("what", "amount", "one of ours was measured at"), _rows(plan, measured))
     if community == Community():

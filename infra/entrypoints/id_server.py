@@ -76,7 +76,7 @@ class StockedBlocks:
         except BlocksUnavailable:
             if not taken:
                 raise
-        self._stock.give_back(returned)
+        self._stock.return_blocks(returned)
         return taken
 
 

@@ -89,7 +89,7 @@ class BlockStock:
             self._changed.notify_all()
             return block
 
-    def give_back(self, returned: Sequence[ReturnedBlock]) -> None:
+    def return_blocks(self, returned: Sequence[ReturnedBlock]) -> None:
         """Give blocks back with the next call of the server."""
         with self._changed:
             self._returned += returned

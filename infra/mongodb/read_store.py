@@ -67,14 +67,14 @@ class MongoReadStore:
         view: str,
         tables: Sequence[AnyTable],
         read_only: bool,
-        touches: InvalidationsOf,
+        invalidations_of: InvalidationsOf,
         epoch: int | None = None,
     ) -> None:
         self.name = view
         self._database = database
         self._view = ViewCollections(database, view, tables)
         self._tables = self._view.tables
-        self._invalidations_of = touches
+        self._invalidations_of = invalidations_of
         self._epoch = epoch
         self._closed = False
         self._session: Any = None
@@ -92,18 +92,18 @@ class MongoReadStore:
         view: str,
         tables: Sequence[AnyTable],
         read_only: bool = False,
-        touches: InvalidationsOf = lambda changes: (),
+        invalidations_of: InvalidationsOf = lambda changes: (),
         epoch: int | None = None,
     ) -> Self:
         """The view of that name, created if it does not exist (a read-only one must exist).
 
-        `touches` says what readers must invalidate after changes; it is stored with the position.
+        `invalidations_of` says what readers must invalidate after changes; it is stored with the position.
         Once a write fence raised the view's epoch above this `epoch`, nothing is applied any more.
 
         Raises `StoreUnavailable` where that can't be done, `StoreError` if the view has other
         tables than these.
         """
-        store = cls(database, view, tables, read_only, touches, epoch)
+        store = cls(database, view, tables, read_only, invalidations_of, epoch)
         await store._run_in_time(WRITE_SECONDS, store._view.prepare(read_only))
         return store
 

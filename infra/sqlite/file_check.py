@@ -39,14 +39,14 @@ def find_structural_damage(path: Path) -> str | None:
             return None
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
-            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except FileNotFoundError:
         return None
     except sqlite3.OperationalError:
         return None  # it is locked, or can't be opened: no word about what is in it
     except sqlite3.DatabaseError as error:
         return str(error)
-    return None if said == "ok" else " ".join(str(said).split())
+    return None if found == "ok" else " ".join(str(found).split())
 
 
 def find_wal_damage(path: Path) -> str | None:

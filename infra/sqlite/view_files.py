@@ -162,24 +162,24 @@ class ViewFiles:
         damaged, as nothing can make that again.
         """
         self._read_settings()
-        said = []
+        problems = []
         for name in (_CURRENT, _FINGERPRINTS, *map(_record_name, projections)):
             try:
                 self._read_json(name, dict[str, Any])
             except FileDamaged as error:
-                said.append(f"{error.path} is damaged ({error.reason})")
+                problems.append(f"{error.path} is damaged ({error.reason})")
                 (self.folder / name).unlink(missing_ok=True)
         current = self.current_files()
         for name in projections:
             file = current.get(name)
             damage = self._find_damage(file) if file else None
             if file is not None and damage is not None:
-                said.append(f"{self.folder / file} is damaged ({damage})")
+                problems.append(f"{self.folder / file} is damaged ({damage})")
                 del current[name]
                 self.remove_view(file)
-        if said:
+        if problems:
             write_atomically(self.folder / _CURRENT, _encode(current), durable=True)
-        return said
+        return problems
 
     def reported_damage(self) -> list[Path]:
         """The current views that some process could not read."""

@@ -1,4 +1,4 @@
-"""Whether the views in MongoDB are those of the log that is there (`docs/adr/0060`).
+"""Whether the views in MongoDB are those of the log that is there (`docs/adr/0040`).
 
 What writes the views over Kafka has no log to compare them with: a worker notes the newest event
 in the feed, and API processes compare it with their log, at their start and while they run.

@@ -42,12 +42,16 @@ _logger = logging.getLogger(__name__)
 
 
 async def open_writable_view(
-    database: AsyncDatabase, view: str, projection: Projection, turn: int | None = None
+    database: AsyncDatabase, view: str, projection: Projection, epoch: int | None = None
 ) -> MongoReadStore:
     """A view whose writer publishes invalidations to API processes. Raises `StoreError`."""
-    touches = INVALIDATIONS_WITH_ENTRIES.get(projection.name, lambda changes: ())
+    find_invalidations = INVALIDATIONS_WITH_ENTRIES.get(projection.name, lambda changes: ())
     return await MongoReadStore.open(
-        database, view, tables_with_dead_letters(projection), touches=touches, epoch=turn
+        database,
+        view,
+        tables_with_dead_letters(projection),
+        invalidations_of=find_invalidations,
+        epoch=epoch,
     )
 
 

@@ -172,17 +172,17 @@ class ApiWorld:
         }
 
     def current_store(self, projection: str) -> MemoryReadStore:
-        """As `Views.store`."""
+        """As `CurrentStores.current_store`."""
         return self.stores[projection]
 
     def known_position(self, projection: str) -> int:
-        """As `Views.position`."""
+        """As `CurrentStores.known_position`."""
         return self.positions[projection]
 
     async def stores_at(
         self, projections: Collection[str], ms: int, reader: int
     ) -> Mapping[str, MemoryReadStore]:
-        """As `TimeTravel.at`."""
+        """As `TimeTravel.stores_at`."""
         if self.time_travel_busy:
             raise TimeTravelBusy
         stores = {}
@@ -195,11 +195,11 @@ class ApiWorld:
 
     @contextmanager
     def lease_import_ids(self) -> Iterator[Any]:
-        """As `Ports.importing`."""
+        """As `Ports.open_import_ids`."""
         yield ImportIdGenerator([1008], self.log.ids_between).id_at
 
     def take_invalidations(self) -> Sequence[tuple[int, int]]:
-        """As `Ports.changes`."""
+        """As `Ports.invalidations`."""
         touched, self.pending_invalidations = self.pending_invalidations, []
         return touched
 
@@ -211,7 +211,7 @@ class ApiWorld:
         return all(self.positions[name] >= position for name in projections)
 
     async def projection_lags(self) -> list[ProjectionLag]:
-        """As `Ports.lag`."""
+        """As `HealthPorts.projection_lags`."""
         head = self.log.head()
         return [
             ProjectionLag(
