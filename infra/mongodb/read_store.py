@@ -97,8 +97,9 @@ class MongoReadStore:
     ) -> Self:
         """The view of that name, created if it does not exist (a read-only one must exist).
 
-        `invalidations_of` says what readers must invalidate after changes; it is stored with the position.
-        Once a write fence raised the view's epoch above this `epoch`, nothing is applied any more.
+        `invalidations_of` says what readers must invalidate after changes; that is stored with the
+        position. Once a write fence raised the view's epoch above this `epoch`, nothing is applied
+        any more.
 
         Raises `StoreUnavailable` where that can't be done, `StoreError` if the view has other
         tables than these.
