@@ -88,6 +88,12 @@ class _PartitionQueue:
             self.queued_bytes -= len(batch[-1][0].lines)
         return batch
 
+    def discard_chunks(self) -> None:
+        """Leave out what waits."""
+        self.queued_chunks.clear()
+        self.queued_bytes = 0
+        self.changed.set()
+
 
 class PartitionQueues:
     """Chunks go in, each with a token; `acknowledge` gets the token once the stores hold it."""
@@ -145,6 +151,8 @@ class PartitionQueues:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for queue in closed:
+            queue.discard_chunks()  # a `put` that waits for room has nothing to wait for
         for number in numbers:
             self._rewinds.pop(number, None)
         self._runner.discard_partitions(numbers)
@@ -215,9 +223,7 @@ class PartitionQueues:
         if before is not None and before.view_position == view_position:
             attempts = before.attempts + 1
         self._rewinds[partition] = _RewindRequest(view_position, time.monotonic(), attempts)
-        queue.queued_chunks.clear()
-        queue.queued_bytes = 0
-        queue.changed.set()
+        queue.discard_chunks()
         await self._rewind(partition, view_position[1] if attempts < FULL_REWIND_ATTEMPT else 0)
 
     def _rewind_overdue(self, partition: int) -> bool:

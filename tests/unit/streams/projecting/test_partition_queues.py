@@ -12,6 +12,7 @@ from infra.in_memory.read_store import MemoryReadStore
 from projections.posts import POSTS, PostsProjection
 from projections.store import Changes, StoreUnavailable
 from streams.feed.chunks import Chunk, split_into_chunks, watermarks_for_all
+from streams.projecting import partition_queues
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.partition_queues import PartitionQueues
 from streams.projecting.partitioned_runner import PartitionedProjection, PartitionedRunner
@@ -199,3 +200,18 @@ async def test_a_reopened_queue_begins_at_the_position_of_the_store(worker: Queu
     await wait_until(lambda: worker.done[-1:] == sent[-1:] and len(worker.done) >= len(sent))
     assert worker.rewound == []
     assert [await worker.store.read_checkpoint(p) for p in (0, 1)] == [EVENTS] * 2
+
+
+async def test_a_reader_that_waits_for_room_goes_on_when_other_workers_get_the_partition(
+    worker: QueueWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition_queues, "MAX_QUEUED_BYTES", 0)
+    worker.store.open.clear()
+    _, chunks = await history(partitions=1)
+    reading = asyncio.create_task(worker.put(chunks[:3]))
+    await asyncio.wait({reading}, timeout=0.1)
+    assert not reading.done()
+    await worker.queues.close([0])
+    async with asyncio.timeout(5):
+        await reading
+    assert worker.done == []
