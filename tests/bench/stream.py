@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,9 +130,21 @@ def _starling_side(port: int, data: Path) -> tuple[StreamSide, bytes]:
     token = bearers[0][1].removeprefix("Bearer ")
     made = json.loads(send_request(port, "POST", "/v1/posts", token, {"text": TEXT}))["id"]
     position = 10**12
-    shown = send_request(port, "GET", f"/v1/posts/{made}", token)
+    shown = _shown_post(port, made, token)
     frame = b"event: post\nid: %d-0\ndata: %s\n\n" % (position, shown)
     return side, frame.replace(made.encode(), b"%d")
+
+
+def _shown_post(port: int, post: str, token: str) -> bytes:
+    """A post, once the views have it."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return send_request(port, "GET", f"/v1/posts/{post}", token)
+        except urllib.error.HTTPError as error:
+            if error.code != 404 or time.monotonic() > end:
+                raise
+        time.sleep(0.01)
 
 
 def _register(port: int, number: int) -> str:
