@@ -1,8 +1,8 @@
 """Projecting the whole log into views, beside `eventsourcing` feeding one counter.
 
-Ours reads, decodes and projects a log of the mission's mix into the views of the feed, or into every
-view there is. The peer is the library's own way to keep a view: a tracking recorder on SQLite, as it
-comes, that counts.
+Ours reads, decodes and projects a log of the mission's mix into the views of the feed, or into
+every view there is. The peer is the library's own way to keep a view: a tracking recorder on
+SQLite, as it comes, that counts.
 """
 
 import asyncio

@@ -132,13 +132,15 @@ async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> SparseL
     for number in range(people):
         register = user.Register(f"u{number}", f"User {number}")
         users.append((await handler.handle(CommandRequest(register, 0))).id)
-    posts, lists_made = [0], [0]
+    posts = [0]
+    lists_of: dict[int, list[int]] = defaultdict(lambda: [0])
     done: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
     for name, who, what, later in steps:
         clock[0] += later
         actor, about = who % people, (users[what % people], posts[-1 - what % len(posts)])
         if name.endswith(("_list", "_list_member")):
-            about = (about[0], lists_made[-1 - what % len(lists_made)])
+            own = lists_of[actor]
+            about = (about[0], own[-1 - what % len(own)])
         # Of what they did, they undo something.
         undone = {"remove_list_member": "add_list_member"}.get(name, name.removeprefix("un"))
         before = done[undone, actor] if undone != name else ()
@@ -153,7 +155,7 @@ async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> SparseL
         if isinstance(command, post.CreatePost | post.Comment):
             posts.append(outcome.id)
         if isinstance(command, lists.CreateList):
-            lists_made.append(outcome.id)
+            lists_of[actor].append(outcome.id)
     return log
 
 
