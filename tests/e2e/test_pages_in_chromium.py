@@ -1,4 +1,4 @@
-"""The consent page in Chromium: an app of another origin signs its user in by it."""
+"""The pages in Chromium: reading and writing at `/`, and the consent page of apps."""
 
 import shutil
 import socket
@@ -96,3 +96,24 @@ def test_an_app_of_another_origin_signs_its_user_in_and_the_redirect_passes_the_
         given = {"grant_type": "authorization_code", "code": code, "redirect_uri": f"{origin}/done",
                  "client_id": app["client_id"], "client_secret": app["client_secret"]}  # fmt: skip
         assert client.post("/oauth/token", data=given).json()["scope"] == "read"
+
+
+def test_a_user_registers_posts_and_signs_out_on_the_page(
+    chromium_page: Page, api_url: str
+) -> None:
+    page, errors = chromium_page, list[str]()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(api_url)
+    page.get_by_role("button", name="Register").click()
+    fields = {"handle": "ada", "password": PASSWORD, "name": "Ada", "email": "a@x.org"}
+    for name, value in fields.items():
+        page.get_by_placeholder(name, exact=True).fill(value)
+    page.get_by_role("button", name="Register").click()
+    page.get_by_placeholder("What is new?").fill("Hello from the page")
+    page.get_by_role("button", name="Post").click()
+    page.get_by_role("article").get_by_text("Hello from the page").wait_for()
+    token = page.evaluate("localStorage.token")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign in").wait_for()
+    asked = httpx.get(f"{api_url}/v1/users/me", headers={"Authorization": f"Bearer {token}"})
+    assert (asked.status_code, errors) == (401, [])
