@@ -209,7 +209,8 @@ class Post(ApiModel):
 
 class User(ApiModel):
     """A user. `avatar` and `header` are URLs of images, absent where there are none. `followed`,
-    `blocking`, `blocked_by` and `muting` tell the signed-in reader what holds between the two.
+    `blocking`, `blocked_by` and `muting` tell the signed-in reader what holds between the two,
+    `muted_until` when the mute ends, if it does.
     `email` and whether it is verified: shown to oneself alone.
     """
 
@@ -227,6 +228,7 @@ class User(ApiModel):
     blocking: bool | None = None
     blocked_by: bool | None = None
     muting: bool | None = None
+    muted_until: Time | None = None
     email: str | None = None
     email_verified: bool | None = None
 

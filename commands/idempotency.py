@@ -20,7 +20,12 @@ MAX_KEY_LENGTH: Final = 200
 IMPORT_KEY_PREFIX: Final = "import:"
 """Stands before the keys of imports, and so before the KEY of a reference `key:KEY`."""
 
-_LATER_FIELDS: Final = frozenset({"avatar", "header", "sensitive", "spoiler_text", "language"})
+_LATER_FIELDS: Final = frozenset(
+    {
+        "avatar", "header", "sensitive", "spoiler_text", "language", "until", "seconds",
+        "notifications",
+    }
+)  # fmt: skip
 """Fields that commands got later. A command without them has the fingerprint of before."""
 
 _encode_content = msgspec.msgpack.Encoder().encode

@@ -122,6 +122,13 @@ class _UserTargetData(_StrictStruct):
     user: Reference
 
 
+class _MuteData(_StrictStruct):
+    user: Reference
+    until: str | None = None
+    seconds: int | None = None
+    notifications: bool | None = None
+
+
 class _ChangeListData(_StrictStruct):
     list: Reference
     title: str | None = None
@@ -246,6 +253,11 @@ def _build_edit(data: _EditPostData, references: ReferenceResolver) -> Command:
     return EditPost(post, data.text, data.sensitive, data.spoiler_text, data.language)
 
 
+def _build_mute(data: _MuteData, references: ReferenceResolver) -> Command:
+    until = None if data.until is None else checked_time(data.until)
+    return Mute(references.user_id(str(data.user)), until, data.seconds, data.notifications)
+
+
 def _build_list_change(data: _ChangeListData, references: ReferenceResolver) -> Command:
     return ChangeList(references.list_id(str(data.list)), data.title, data.replies_policy)
 
@@ -285,7 +297,7 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "remove_follower": _for_user(RemoveFollower),
     "block": _for_user(Block),
     "unblock": _for_user(Unblock),
-    "mute": _for_user(Mute),
+    "mute": (_MuteData, _build_mute),
     "unmute": _for_user(Unmute),
     "dismiss_recommendation": _for_user(DismissRecommendation),
     "bookmark": _for_post(Bookmark),

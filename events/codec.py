@@ -32,11 +32,17 @@ def _without_warnings(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def _without_terms(fields: dict[str, Any]) -> dict[str, Any]:
+    """Mutes were for good, and of notifications, too: the fields' defaults say so."""
+    return fields
+
+
 UPCASTERS: Final[dict[tuple[str, int], Upcaster]] = {
     ("post-created", 1): _media_from_ids,
     ("post-created", 2): _without_warnings,
     ("post-edited", 1): _without_warnings,
     ("profile-changed", 1): _without_pictures,
+    ("user-muted", 1): _without_terms,
 }
 
 

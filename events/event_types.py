@@ -66,7 +66,7 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     UserUnfollowed: ("user-unfollowed", 1),
     UserBlocked: ("user-blocked", 1),
     UserUnblocked: ("user-unblocked", 1),
-    UserMuted: ("user-muted", 1),
+    UserMuted: ("user-muted", 2),
     UserUnmuted: ("user-unmuted", 1),
     RecommendationDismissed: ("recommendation-dismissed", 1),
     PostBookmarked: ("post-bookmarked", 1),

@@ -215,10 +215,16 @@ class UserUnblocked(Event, frozen=True):
 
 
 class UserMuted(Event, frozen=True):
-    """`muter` doesn't want to see `muted`. Stream: `mute-<muter>-<muted>`."""
+    """`muter` doesn't want to see `muted`, until a Unix ms if not for good (0); nor, with
+    `notifications`, to be notified of them. Stream: `mute-<muter>-<muted>`.
+
+    The end of its time is no event: readers compare it with their clock.
+    """
 
     muter: int
     muted: int
+    until: int = 0
+    notifications: bool = True
 
 
 class UserUnmuted(Event, frozen=True):

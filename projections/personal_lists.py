@@ -70,11 +70,12 @@ class BlockedUserRow(NamedTuple):
 
 
 class MutedUserRow(NamedTuple):
-    """`muter` mutes `muted`."""
+    """`muter` mutes `muted`, until a Unix ms if not for good (0)."""
 
     muter: int
     muted: int
     id: int
+    until: int
 
 
 class MutedConversationRow(NamedTuple):
@@ -167,8 +168,8 @@ class PersonalListsProjection:
                 view.put(BLOCKED_USERS, BlockedUserRow(blocker, blocked, id))
             case UserUnblocked(blocker=blocker, blocked=blocked):
                 view.delete(BLOCKED_USERS, (blocker, blocked))
-            case UserMuted(muter=muter, muted=muted):
-                view.put(MUTED_USERS, MutedUserRow(muter, muted, id))
+            case UserMuted(muter=muter, muted=muted, until=until):
+                view.put(MUTED_USERS, MutedUserRow(muter, muted, id, until))
             case UserUnmuted(muter=muter, muted=muted):
                 view.delete(MUTED_USERS, (muter, muted))
             case ConversationMuted(post=post, user=user):
@@ -194,6 +195,18 @@ class ListedItem(NamedTuple):
     item: int
 
 
+class ListedMute(NamedTuple):
+    """A muted user, until a Unix ms if not for good (0); `id` is the cursor of pages."""
+
+    id: int
+    item: int
+    until: int
+
+    def holds_at(self, now_ms: int) -> bool:
+        """Whether the mute has not ended by then."""
+        return not 0 < self.until <= now_ms
+
+
 class ListedHashtag(NamedTuple):
     """A followed hashtag; `id` is the cursor of pages."""
 
@@ -216,9 +229,18 @@ async def list_blocked(store: ReadStore, blocker: int, request: PageRequest) -> 
     return await _list(store, BLOCKED_USERS, blocker, request)
 
 
-async def list_muted(store: ReadStore, muter: int, request: PageRequest) -> list[ListedItem]:
-    """The users whom a user mutes, the newest mute first."""
-    return await _list(store, MUTED_USERS, muter, request)
+async def list_muted(store: ReadStore, muter: int, request: PageRequest) -> list[ListedMute]:
+    """The users whom a user mutes, or did for a time that may be over, the newest mute first."""
+    rows = await read_page(store, MUTED_USERS, (muter,), request, index=("muter", "id"))
+    return [ListedMute(row.id, row.muted, _end_of(row)) for row in rows]
+
+
+def _end_of(row: MutedUserRow) -> int:
+    """0 where the view is of before mutes could end."""
+    try:
+        return row.until
+    except OldSchema:
+        return 0
 
 
 async def list_muted_conversations(

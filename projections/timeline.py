@@ -91,10 +91,13 @@ class HashtagEntry(NamedTuple):
 
 
 class MutedUser(NamedTuple):
-    """`muter` doesn't want to see `muted`."""
+    """`muter` doesn't want to see `muted`, until a Unix ms if not for good (0); with 1 in
+    `notifications`, nor to be notified of them."""
 
     muter: int
     muted: int
+    until: int
+    notifications: int
 
 
 class FollowCount(NamedTuple):
@@ -132,7 +135,7 @@ class TimelineProjection:
     """The projection. An author whose follows were above `fanout_limit` once is high-fanout."""
 
     name = "timeline"
-    version = 2
+    version = 3
     event_types: tuple[type[Event], ...] = (
         PostCreated,
         PostEdited,
@@ -194,7 +197,8 @@ class TimelineProjection:
             if view.get(POST_ENTRIES, (event.post,)) is not None:
                 _add_hashtags(event.post, event.hashtags, view)
         elif isinstance(event, UserMuted):
-            view.put(MUTES, MutedUser(event.muter, event.muted))
+            row = MutedUser(event.muter, event.muted, event.until, int(event.notifications))
+            view.put(MUTES, row)
         elif isinstance(event, UserUnmuted):
             view.delete(MUTES, (event.muter, event.muted))
         else:

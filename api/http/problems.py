@@ -90,6 +90,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "self-block": "A user can not block themselves.",
     "self-follow": "A user can not follow themselves.",
     "self-mute": "A user can not mute themselves.",
+    "mute-invalid": "A mute ends at a time to come, or after some seconds, or not at all.",
     "title-empty": "Nothing in the title of the list can be seen.",
     "title-too-long": "The title of a list has 100 characters at most.",
     "title-invalid": "The title of the list holds control characters.",

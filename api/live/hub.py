@@ -317,13 +317,22 @@ class LiveHub:
                 look_at = time() + TREND_SECONDS
             await self._end_revoked()
             readers = list(self._index)
-            # A few at a time: messages would wait for signs of life of thousands.
+            # A few at a time: messages would wait for a look at thousands.
             turns = max(1, -(-len(readers) // _READERS_A_TURN))
             for turn in range(turns):
                 await asyncio.sleep(CHECK_SECONDS / turns)
                 for reader in readers[turn::turns]:
+                    if reader.context.is_over(self._ports.clock_ms()):
+                        await self._renew_context(reader)
                     if not reader.has_unsent and time() - reader.last_put >= HEARTBEAT:
                         self._put_heartbeat(reader)
+
+    async def _renew_context(self, reader: LiveReader) -> None:
+        """A mute has ended, which no event tells."""
+        async with self._between_events:
+            context = await self._ports.home.viewer_context(reader.user)
+            if not reader.ended:
+                self._index.change_context(reader, context)
 
     async def _end_revoked(self) -> None:
         """End the readers whose tokens hold no more, or can't be checked."""

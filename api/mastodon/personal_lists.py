@@ -11,6 +11,7 @@ from api.http.tokens import Reader, Viewer
 from api.mastodon.client_pages import AccountsPage, ClientPage, StatusesPage
 from api.mastodon.client_request import entity, run_seen
 from api.mastodon.discoveries import tag_entity, tag_history
+from api.mastodon.relationships import optional_time
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from commands.errors import InvalidInput
@@ -58,9 +59,21 @@ async def blocks(page: AccountsPage, reader: Reader, state: CurrentState) -> Res
 
 @router.get("/mutes")
 async def mutes(page: AccountsPage, reader: Reader, state: CurrentState) -> Response:
-    """Whom one mutes, the newest mute first."""
+    """Whom one mutes: entities `MutedAccount`, the newest mute first."""
     store = state.ports.views.current_store("personal_lists")
-    return await _accounts(state, page, await personal_lists.list_muted(store, reader, page.wanted))
+    rows = await personal_lists.list_muted(store, reader, page.wanted)
+    held = [row for row in rows if row.holds_at(state.ports.clock_ms())]
+    accounts = await state.statuses.accounts.render({row.item for row in held})
+    found = [
+        b'%s,"mute_expires_at":%s}'
+        % (accounts[row.item][:-1], encode_json(optional_time(row.until)))
+        for row in held
+        if row.item in accounts
+    ]
+    # The links come from all rows, so a walk goes on past mutes that have ended.
+    return json_response(
+        b"[" + b",".join(found) + b"]", headers=page.link_header([row.id for row in rows])
+    )
 
 
 async def _accounts(

@@ -6,17 +6,18 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from api.http.request import Commands
+from api.http.request import Commander, Commands
 from api.http.tokens import Reader
 from api.mastodon.client_request import AccountSubject, entity, run_seen
-from api.mastodon.parameters import ClientParameters, Texts, reads
+from api.mastodon.parameters import ClientParameters, Flag, Number, Texts, reads
 from api.state import ApiState, CurrentState
+from api.views.posts import rfc3339
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
 from commands.follow import Follow, RemoveFollower, Unfollow
 from events.ids.snowflake import parse_decimal
 from projections import followers
-from projections.home.viewer import read_relations
+from projections.home.viewer import UserRelations, read_relations
 
 _MOST_AT_ONCE: Final = 80
 _MOST_FAMILIAR: Final = 20
@@ -29,11 +30,17 @@ _ACTIONS: Final[dict[str, Callable[[int], Command]]] = {
     "remove_from_followers": RemoveFollower,
     "block": Block,
     "unblock": Unblock,
-    "mute": Mute,
     "unmute": Unmute,
 }
 
 router = APIRouter(prefix="/api/v1/accounts", tags=["mastodon"])
+
+
+class MuteParameters(ClientParameters):
+    """How long an account is muted (in seconds; 0 for good), and whether of notifications, too."""
+
+    duration: Number = None
+    notifications: Flag = None
 
 
 class AccountIds(ClientParameters):
@@ -54,24 +61,30 @@ async def render_relationships(
     """The entities `Relationship`, in the order asked for; unknown accounts are left out."""
     there = await state.statuses.accounts.handles(users)
     store = state.ports.views.current_store("timeline")
-    relations = await read_relations(store, viewer, there)
-    return [
-        {
-            "id": str(user),
-            **relations[user]._asdict(),
-            "showing_reblogs": relations[user].following,
-            "notifying": False,
-            "languages": None,
-            "muting_notifications": relations[user].muting,
-            "requested": False,
-            "requested_by": False,
-            "domain_blocking": False,
-            "endorsed": False,
-            "note": "",
-        }
-        for user in users
-        if user in there
-    ]
+    relations = await read_relations(store, viewer, there, state.ports.clock_ms())
+    return [_relationship(user, relations[user]) for user in users if user in there]
+
+
+def _relationship(user: int, relations: UserRelations) -> dict[str, Any]:
+    known = relations._asdict()
+    return {
+        "id": str(user),
+        "muting_expires_at": optional_time(known.pop("mute_ends_ms")),
+        **known,
+        "showing_reblogs": relations.following,
+        "notifying": False,
+        "languages": None,
+        "requested": False,
+        "requested_by": False,
+        "domain_blocking": False,
+        "endorsed": False,
+        "note": "",
+    }
+
+
+def optional_time(ms: int) -> str | None:
+    """A time; None for 0."""
+    return rfc3339(ms) if ms else None
 
 
 @router.get("/relationships")
@@ -99,11 +112,28 @@ async def familiar_followers(
     return entity(b"[" + b",".join(found) + b"]")
 
 
+@router.post("/{id}/mute")
+async def mute_account(
+    commands: Commands,
+    user: AccountSubject,
+    state: CurrentState,
+    terms: Annotated[MuteParameters, reads(MuteParameters)],
+) -> Response:
+    """Mute, for good or a while: the entity `Relationship` as it is then."""
+    notifications = False if terms.notifications is False else None
+    command = Mute(user, seconds=terms.duration or None, notifications=notifications)
+    return await _change(state, commands, command, user)
+
+
+async def _change(state: ApiState, commands: Commander, command: Command, user: int) -> Response:
+    await run_seen(state, commands, command)
+    found = await render_relationships(state, commands.actor, (user,))
+    return entity(found[0] if found else {})
+
+
 def _endpoint(create_command: Callable[[int], Command]) -> Callable[..., Awaitable[Response]]:
     async def endpoint(commands: Commands, user: AccountSubject, state: CurrentState) -> Response:
-        await run_seen(state, commands, create_command(user))
-        found = await render_relationships(state, commands.actor, (user,))
-        return entity(found[0] if found else {})
+        return await _change(state, commands, create_command(user), user)
 
     return endpoint
 

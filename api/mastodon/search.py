@@ -81,7 +81,7 @@ async def search_accounts(
     users = await _find_users(state, wanted.q.strip(), reader, clamped_limit(wanted.limit, 40, 80))
     if wanted.following:
         store = state.ports.views.current_store("timeline")
-        relations = await read_relations(store, reader, users)
+        relations = await read_relations(store, reader, users, state.ports.clock_ms())
         users = [user for user in users if relations[user].following]
     rendered = await state.statuses.accounts.render(users)
     return entity(b"[" + b",".join(rendered[user] for user in users if user in rendered) + b"]")

@@ -131,7 +131,9 @@ async def list_mutes(page: UsersPage, reader: Reader, state: CurrentState) -> Re
     """Whom one mutes, the newest mute first."""
     store = state.ports.views.current_store("personal_lists")
     rows = await personal_lists.list_muted(store, reader, page.request)
-    return await _listed_users(state, page, rows, reader)
+    held = [row.item for row in rows if row.holds_at(state.ports.clock_ms())]
+    body = await state.user_views.render_page(held, reader)
+    return json_response(body, headers=page.link_header([row.id for row in rows]))
 
 
 @router.get(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Depends, Response
+from pydantic import Field
 
 from api.http.request import (
     Commander,
@@ -18,11 +19,12 @@ from api.http.request import (
     post_from_path,
 )
 from api.http.route import ApiRoute
-from api.schemas import Done
+from api.schemas import ApiModel, Done
 from api.state import CurrentState
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.bookmark import Bookmark, Unbookmark
 from commands.decider import Command
+from commands.filter_parser import checked_time
 from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.like import Like, Unlike
 from commands.pin import Pin, Unpin
@@ -30,6 +32,21 @@ from commands.retweet import Retweet, Unretweet
 
 SubjectFromPath = Callable[..., Awaitable[int]]
 """A dependency: the post or user in the address."""
+
+
+class MuteRequest(ApiModel):
+    """How long a mute holds: until a time, for some seconds, or for good; and whether its user's
+    notifications are muted, too.
+    """
+
+    until: Annotated[
+        str | None, Field(description="RFC 3339, or an id", examples=["2027-01-01T00:00:00Z"])
+    ] = None
+    seconds: Annotated[int | None, Field(ge=1)] = None
+    notifications: bool = True
+
+
+FOR_GOOD: Final = MuteRequest()
 
 
 class Relation(NamedTuple):
@@ -53,7 +70,6 @@ OWN_POST_RELATIONS: Final = (
 USER_RELATIONS: Final = (
     Relation("follow", "followed", Follow, Unfollow),
     Relation("block", "blocked", Block, Unblock),
-    Relation("mute", "muted", Mute, Unmute),
 )
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1")
@@ -111,14 +127,36 @@ for _relation in USER_RELATIONS:
     _add_routes("/users/{ref}", _user_from_path, _relation)
 
 
+UserInPath = Annotated[int, Depends(_user_from_path)]
+
+
+@router.put(
+    "/users/{ref}/mute", response_model=Done, responses=command_problems(404), tags=["users"]
+)
+async def mute_user(
+    commands: Commands, user: UserInPath, terms: MuteRequest = FOR_GOOD
+) -> Response:
+    """Mute, for good or for a while. The terms of now replace those of before."""
+    until = None if terms.until is None else checked_time(terms.until)
+    notifications = None if terms.notifications else False
+    command = Mute(user, until, terms.seconds, notifications)
+    return await change_relation(lambda _: command, "muted", True, user, commands)
+
+
+@router.delete(
+    "/users/{ref}/mute", response_model=Done, responses=command_problems(404), tags=["users"]
+)
+async def unmute_user(commands: Commands, user: UserInPath) -> Response:
+    """End the mute."""
+    return await change_relation(Unmute, "muted", False, user, commands)
+
+
 @router.delete(
     "/users/me/followers/{ref}",
     response_model=Done,
     responses=command_problems(404),
     tags=["users"],
 )
-async def remove_follower(
-    commands: Commands, user: Annotated[int, Depends(_user_from_path)]
-) -> Response:
+async def remove_follower(commands: Commands, user: UserInPath) -> Response:
     """Have a user no longer follow oneself. The user may follow again: a block keeps away."""
     return await change_relation(RemoveFollower, "followed_by", False, user, commands)

@@ -86,11 +86,11 @@ async def shown_notifications(
     """Those of people who are not hidden from the reader, about what was not deleted or undone, and
     of no conversation that the reader mutes.
     """
-    hidden = (await state.ports.home.viewer_context(reader)).hidden
+    silenced = (await state.ports.home.viewer_context(reader)).silenced
     edges = await state.ports.views.current_store("timeline").get_many(
         FOLLOW_GRAPH.edges, {(reader, one.actor) for one in found if one.kind == FOLLOW}
     )
-    active = await state.post_views.active_users({one.actor for one in found}) - hidden
+    active = await state.post_views.active_users({one.actor for one in found}) - silenced
     about = {one.post for one in found if one.post}
     posts = await state.post_views.render_posts(about, 0)
     muted = await state.muted_conversations.muted_among(reader, about)

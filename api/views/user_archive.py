@@ -55,7 +55,7 @@ pins.jsonl               ... pinned to the profile
 following.jsonl          whom @{handle} follows
 followers.jsonl          who follows @{handle}
 blocks.jsonl             whom @{handle} blocks
-mutes.jsonl              ... mutes
+mutes.jsonl              ... mutes, with `until` where that ends by itself
 muted-conversations.jsonl  of which threads @{handle} wants no notifications
 followed-hashtags.jsonl  the hashtags that @{handle} follows
 lists.jsonl              lists of accounts, each with its members
@@ -226,10 +226,13 @@ class UserArchive:
                 yield head + b"\n"
 
     async def _users_of(self, view: str, read_list: ListOfUser) -> AsyncGenerator[bytes, None]:
-        """Rows are (cursor, user)."""
+        """Rows are (cursor, user), those of mutes with an end."""
         async for page in self._walk(self._rows_of(view, read_list)):
-            for one in await self._people([(row[1], row.id) for row in page]):
-                yield encode_json(one) + b"\n"
+            people = await self._people([(row[1], row.id) for row in page])
+            for row, person in zip(page, people, strict=True):
+                if until := getattr(row, "until", 0):
+                    person["until"] = rfc3339(until)
+                yield encode_json(person) + b"\n"
 
     async def _people(self, events: Sequence[tuple[int, int]]) -> list[dict[str, str]]:
         """Users with the events by which they are there."""

@@ -101,7 +101,9 @@ class UserViews:
         followed = await followers.followed_among(follows, viewer, users) if viewer else set()
         relations: dict[int, UserRelations] = {}
         if viewer and stores is None:
-            relations = await read_relations(store("timeline"), viewer, users)
+            relations = await read_relations(
+                store("timeline"), viewer, users, self._ports.clock_ms()
+            )
         found: list[User] = []
         for user in users:
             row = rows.get(user)
@@ -126,6 +128,9 @@ class UserViews:
                     blocking=apart.blocking if apart else None,
                     blocked_by=apart.blocked_by if apart else None,
                     muting=apart.muting if apart else None,
+                    muted_until=rfc3339(apart.mute_ends_ms)
+                    if apart and apart.mute_ends_ms
+                    else None,
                 )
             )
         return found

@@ -89,7 +89,7 @@ class ConcernedWebhooks:
                     found += self._deliveries(recorded, user, UPDATE, news)
         for user, notice in (await self._notices_of(recorded)).items():
             context = await self._ports.home.viewer_context(user)
-            if notice.actor != user and notice.actor not in context.hidden:
+            if notice.actor != user and notice.actor not in context.silenced:
                 found += self._deliveries(recorded, user, NOTICE, notice)
         return found
 

@@ -16,6 +16,7 @@ from infra.embedded.admin import EmbeddedAdmin
 from infra.embedded.current_views import CurrentViews
 from infra.embedded.projector import VIEWS_TOPIC, open_projector, open_projector_when_free
 from infra.embedded.rebuilds import EmbeddedRebuildBackend
+from infra.process.clock import clock_ms
 from infra.process.notifications import ProcessNotifier
 from infra.profile import ReadSide, run_log_worker
 from infra.settings import Settings
@@ -105,7 +106,7 @@ class EmbeddedProfile:
 
             yield ReadSide(
                 views=views,
-                home=HomeTimeline(lambda: views.current_store("timeline"), rings),
+                home=HomeTimeline(lambda: views.current_store("timeline"), rings, clock_ms),
                 invalidations=status_page.poll_invalidations,
                 wait_for=wait_for,
                 partition_positions=lambda projection: {},

@@ -34,6 +34,7 @@ from infra.mongodb.oauth_apps import MongoApps
 from infra.mongodb.rate_limits import MongoRateLimits
 from infra.mongodb.search_index import MongoSearchIndex
 from infra.mongodb.webhooks import MongoWebhooks
+from infra.process.clock import clock_ms
 from infra.profile import ReadSide, WorkerSignals, run_log_worker
 from infra.settings import Settings
 from infra.streaming.admin import StreamingAdmin
@@ -132,7 +133,7 @@ class StreamingProfile:
                     yield ReadSide(
                         views=views,
                         home=HomeTimeline(
-                            lambda: views.current_store("timeline"), InProcessRings()
+                            lambda: views.current_store("timeline"), InProcessRings(), clock_ms
                         ),
                         invalidations=views.drain_invalidations,
                         wait_for=views.wait_for,

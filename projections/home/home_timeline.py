@@ -30,11 +30,17 @@ class HomeTimeline:
     """Reads home timelines; one in each API process, with its caches."""
 
     def __init__(
-        self, current_store: Callable[[], ReadStore], rings: HomeRings, max_readers: int = 4000
+        self,
+        current_store: Callable[[], ReadStore],
+        rings: HomeRings,
+        clock_ms: Callable[[], int],
+        max_readers: int = 4000,
     ) -> None:
-        """`current_store` gives the current store of the projection `timeline`."""
+        """`current_store` gives the current store of the projection `timeline`; `clock_ms` says,
+        in Unix ms, which mutes have ended."""
         self._current_store = current_store
         self._rings = rings
+        self._clock_ms = clock_ms
         self._local_rings = rings if isinstance(rings, LocalRings) else None
         self._max_readers = max_readers
         self._readers: dict[int, ReaderState] = {}
@@ -87,7 +93,7 @@ class HomeTimeline:
         a page that was read before costs two dictionary accesses and a comparison of versions, and
         one that is new for its reader costs no task, no lock and no read of a table.
         """
-        reader = self._readers.get(viewer)
+        reader = self._known_reader(viewer)
         version = self._rings.version(reader.context) if reader is not None else None
         if reader is None or version is None:
             return None
@@ -186,11 +192,27 @@ class HomeTimeline:
     async def _fetch_contexts(self, viewers: Collection[int]) -> Mapping[int, ViewerContext]:
         # Local rings hold the entries of all authors, so none counts as high-fanout.
         return await load_contexts(
-            self._current_store(), viewers, with_high_fanout=self._local_rings is None
+            self._current_store(),
+            viewers,
+            self._clock_ms(),
+            with_high_fanout=self._local_rings is None,
         )
 
-    async def _load_reader(self, viewer: int) -> ReaderState:
+    def _known_reader(self, viewer: int) -> ReaderState | None:
+        """What is cached of a reader. The end of a mute is a change of relations that no event
+        tells: it is found here, by the first request behind it."""
         reader = self._readers.get(viewer)
+        if (
+            reader is not None
+            and reader.context.mute_ends_ms is not None  # most readers have no such mute
+            and reader.context.is_over(self._clock_ms())
+        ):
+            self.invalidate(InvalidationKind.RELATIONS, viewer)
+            return None
+        return reader
+
+    async def _load_reader(self, viewer: int) -> ReaderState:
+        reader = self._known_reader(viewer)
         if reader is None:
             # Shared by all who load the same at once: good until the reader is invalidated.
             ticket = self._load_tickets.setdefault(viewer, object())

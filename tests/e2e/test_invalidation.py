@@ -68,7 +68,7 @@ class Town:
     @contextmanager
     def _nothing_cached(self) -> Iterator[None]:
         world = self.world
-        home = HomeTimeline(lambda: world.stores["timeline"], NoRings())
+        home = HomeTimeline(lambda: world.stores["timeline"], NoRings(), lambda: 0)
         warm = world.app.state.api
         world.app.state.api = ApiState(replace(world.ports, home=home, invalidations=lambda: ()))
         try:

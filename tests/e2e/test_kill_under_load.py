@@ -103,7 +103,7 @@ def check_import(events: list[RecordedEvent], importer: RestartedImporter) -> No
 
 async def check_homes(load: HttpLoad, timeline: ReadStore) -> None:
     """Every user's home timeline is what the tables of a fresh projection give."""
-    home = HomeTimeline(lambda: timeline, NoRings())
+    home = HomeTimeline(lambda: timeline, NoRings(), lambda: 0)
     for person in load.people:
         shown = await person.request("GET", "/v1/timelines/home?limit=40")
         entries = await home.load_page(person.id, PageRequest(40))

@@ -38,7 +38,7 @@ async def test_every_reader_sees_what_the_model_says(many: int, steps: list[Soci
     await project_and_store(TIMELINE, store, world.log)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(projections.home.entry_cache, "MAX_CACHED_RETWEETS", many)
-        home = HomeTimeline(lambda: store, NoRings())
+        home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
         for viewer in range(1, world.users + 1):
             wanted = world.expected_home(viewer) if viewer not in world.deleted_users else []
             if viewer not in world.deleted_users:
@@ -55,7 +55,7 @@ async def test_pages_between_two_ids_are_the_right_part_of_the_timeline(
     world = SocialModel().apply_steps(steps)
     store = MemoryReadStore(TIMELINE.tables)
     await project_and_store(TIMELINE, store, world.log)
-    home = HomeTimeline(lambda: store, NoRings())
+    home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
     for viewer in set(range(1, world.users + 1)) - world.deleted_users:
         everything = world.expected_home(viewer)
         for place, entry in enumerate(everything):
@@ -72,7 +72,7 @@ async def test_cached_entries_are_invalidated_when_they_change(
     world = SocialModel().apply_steps(before)
     store = MemoryReadStore(TIMELINE.tables)
     await project_and_store(TIMELINE, store, world.log)
-    home = HomeTimeline(lambda: store, NoRings())
+    home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
     for step in [None, *then]:
         done = len(world.log)
         if step is not None:

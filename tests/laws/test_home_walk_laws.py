@@ -138,7 +138,9 @@ async def test_a_walk_over_processes_of_which_none_remembers_the_last_page_misse
         store, stayed = walk.system.store, set(walk.world.expected_home(READER))
         walked: set[TimelineEntry] = set()
         request = PageRequest(1)
-        while page := await HomeTimeline(lambda: store, NoRings()).read_page(READER, request):
+        while page := await HomeTimeline(lambda: store, NoRings(), lambda: 0).read_page(
+            READER, request
+        ):
             walked.update(page)
             request = PageRequest(1, max_id=page[-1].post)
             await walk.apply_steps(draw.draw(st.lists(LOSSES, max_size=8)))

@@ -44,9 +44,8 @@ class InProcessRingSystem:
         self.world = SocialModel()
         self.projection = TimelineProjection(fanout_limit)
         self.store = Interrupted(self.projection.tables)
-        self.home = HomeTimeline(
-            lambda: self.store, InProcessRings(max_readers=4, fill_entries=3, max_entries=5)
-        )
+        rings = InProcessRings(max_readers=4, fill_entries=3, max_entries=5)
+        self.home = HomeTimeline(lambda: self.store, rings, lambda: 0)
         self.pending_invalidations: list[tuple[int, int]] = []
         self.done = 0
 

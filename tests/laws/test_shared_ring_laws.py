@@ -35,7 +35,7 @@ class SharedRingSystem:
         self.store = MemoryReadStore(self.projection.tables)
         self.folder, self.source = folder, source
         self.fanout = RingFanout(folder, slots=128, ring_length=KEEP)
-        self.home = HomeTimeline(lambda: self.store, RingReader(folder))
+        self.home = HomeTimeline(lambda: self.store, RingReader(folder), lambda: 0)
         self.done = 0
 
     async def apply_steps(self, steps: list[SocialStep], maintain: bool = True) -> None:

@@ -112,7 +112,7 @@ class ApiWorld:
             references=ReferenceResolver(self.log),
             views=self,
             time_travel=self,
-            home=HomeTimeline(lambda: self.stores["timeline"], NoRings()),
+            home=HomeTimeline(lambda: self.stores["timeline"], NoRings(), self.clock),
             **self._ports_beside_the_log(cipher, deliver_mail, metrics_audience),
             clock_ms=self.clock,
             new_id=new_id,

@@ -61,6 +61,7 @@ COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "block": lambda whom, which, text: block.Block(whom),
     "unblock": lambda whom, which, text: block.Unblock(whom),
     "mute": lambda whom, which, text: block.Mute(whom),
+    "mute_awhile": lambda whom, which, text: block.Mute(whom, None, 1 + which % 9, text == "x"),
     "unmute": lambda whom, which, text: block.Unmute(whom),
     "dismiss": lambda whom, which, text: dismissal.DismissRecommendation(whom),
     "bookmark": lambda whom, which, text: bookmark.Bookmark(which),

@@ -53,6 +53,7 @@ def no_time(ms: int) -> int:
 
 
 NOW = 1_714_564_800_000  # 2024-05-01T12:00:00Z
+MOMENT, MOMENT_MS = "2024-05-01T12:00:00Z", NOW
 NO_TIMES = LineTimes(no_time, NOW)
 
 
@@ -93,7 +94,7 @@ async def test_every_command_but_those_of_operators_can_be_given_by_a_line() -> 
         "remove_follower": (of_user, follow.RemoveFollower(anna)),
         "block": (of_user, block.Block(anna)),
         "unblock": (of_user, block.Unblock(anna)),
-        "mute": (of_user, block.Mute(anna)),
+        "mute": ({**of_user, "until": MOMENT}, block.Mute(anna, MOMENT_MS)),
         "unmute": ({"user": "key:a"}, block.Unmute(anna)),
         "dismiss_recommendation": (of_user, dismissal.DismissRecommendation(anna)),
         "bookmark": (of_post, bookmark.Bookmark(hi)),

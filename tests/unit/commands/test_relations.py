@@ -1,6 +1,7 @@
 """Rules of likes, retweets, follows, blocks and mutes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from commands.like import Like, Unlike
 from commands.post import Comment, CreatePost, DeletePost, EditPost
 from commands.retweet import Retweet, Unretweet
 from events import schema
+from events.ids.snowflake import EPOCH_MS
 from events.schema import Event, UserDeleted
 from tests.support.decider_dsl import (
     ANNA,
@@ -215,3 +217,35 @@ def test_a_follower_is_removed_once_and_only_while_following() -> None:
     BEN_POSTED.when(RemoveFollower(BEN)).then_nothing()
     blocked = followed.and_then(schema.UserBlocked(BEN, ANNA))
     blocked.when(RemoveFollower(BEN)).then_nothing()
+
+
+@pytest.mark.parametrize(
+    ("terms", "until", "notifications"),
+    [
+        ({}, 0, True),
+        ({"notifications": False}, 0, False),
+        ({"seconds": 60}, EPOCH_MS + 60_000, True),
+        ({"until": EPOCH_MS + 9, "notifications": True}, EPOCH_MS + 9, True),
+    ],
+)
+def test_a_mute_counts_its_time_from_that_of_the_command(
+    terms: dict[str, Any], until: int, notifications: bool
+) -> None:
+    muted = schema.UserMuted(ANNA, BEN, until, notifications)
+    PEOPLE.when(Mute(BEN, **terms)).then(muted)
+    PEOPLE.when(Mute(BEN, **terms)).then_idempotent()
+
+
+def test_other_terms_replace_those_of_a_mute() -> None:
+    awhile = PEOPLE.and_then(schema.UserMuted(ANNA, BEN, EPOCH_MS + 9, False))
+    awhile.when(Mute(BEN)).then(schema.UserMuted(ANNA, BEN))
+    awhile.when(Unmute(BEN)).then(schema.UserUnmuted(ANNA, BEN))
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [{"seconds": 0}, {"seconds": -1}, {"seconds": 10**12}, {"until": EPOCH_MS},
+     {"until": EPOCH_MS + 1, "seconds": 1}],
+)  # fmt: skip
+def test_a_mute_ends_at_a_time_to_come(terms: dict[str, int]) -> None:
+    PEOPLE.when(Mute(BEN, **terms)).then_rejected("mute-invalid", InvalidInput)

@@ -12,6 +12,7 @@ from projections.personal_lists import (
     BlockedUserRow,
     FollowedHashtagRow,
     ListedItem,
+    ListedMute,
     MutedConversationRow,
     PinRow,
     list_bookmarks,
@@ -44,7 +45,7 @@ def test_lists_come_in_the_order_in_which_things_were_put_there() -> None:
     ]
     older = NEWEST._replace(max_id=id_at(8))
     assert kept.query(MUTED_USERS, lambda store: list_muted(store, ANN, older)) == [
-        ListedItem(id_at(7), BEN)
+        ListedMute(id_at(7), BEN, 0)
     ]
     kept.expect(MUTED_CONVERSATIONS, MutedConversationRow(ANN, 5, id_at(9)))
     kept.expect(PINS, PinRow(ANN, 7, id_at(4)))

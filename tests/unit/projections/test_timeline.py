@@ -9,7 +9,7 @@ import pytest
 from events import schema
 from events.schema import Event
 from infra.in_memory.read_store import MemoryReadStore
-from projections.home.viewer import load_contexts
+from projections.home.viewer import load_contexts, read_relations
 from projections.invalidation import InvalidationKind
 from projections.pages import PageRequest
 from projections.store import ReadStore
@@ -142,12 +142,31 @@ async def test_a_context_holds_both_directions_of_blocks_and_no_ended_follow() -
         schema.UserUnblocked(blocker=ANN, blocked=5),
         schema.UserMuted(muter=ANN, muted=6),
     )
-    seen = (await load_contexts(store, (ANN,)))[ANN]
+    seen = (await load_contexts(store, (ANN,), now_ms=0))[ANN]
     assert seen.following == {BEN}
     assert seen.blocked == {CAT, 4}
     assert seen.muted == {6}
     assert seen.hidden == {CAT, 4, 6}
     assert seen.authors == {ANN, BEN}
+
+
+async def test_a_mute_holds_until_its_end_for_posts_alone_or_notifications_too() -> None:
+    store = await after(
+        schema.UserMuted(muter=ANN, muted=4, until=50),
+        schema.UserMuted(muter=ANN, muted=5, until=90, notifications=False),
+        schema.UserMuted(muter=ANN, muted=6, notifications=False),
+        schema.UserBlocked(blocker=ANN, blocked=6, count=1),
+    )
+    early, late, last = [
+        (await load_contexts(store, (ANN,), now_ms=now))[ANN] for now in (49, 50, 90)
+    ]
+    assert (early.muted, early.mute_ends_ms, early.silenced) == ({4, 5, 6}, 50, {4, 6})
+    assert (late.muted, late.mute_ends_ms, late.silenced) == ({5, 6}, 90, {6})
+    assert (last.muted, last.mute_ends_ms) == ({6}, None)
+    assert [early.is_over(now) for now in (49, 50)] == [False, True]
+    relations = await read_relations(store, ANN, (4, 5), now_ms=50)
+    assert (relations[4].muting, relations[4].mute_ends_ms) == (False, 0)
+    assert (relations[5].muting, relations[5].muting_notifications) == (True, False)
 
 
 async def test_an_author_once_above_the_threshold_stays_high_fanout() -> None:
@@ -158,7 +177,7 @@ async def test_an_author_once_above_the_threshold_stays_high_fanout() -> None:
         schema.UserFollowed(followee=BEN, follower=CAT),
     )
     assert await store.scan(HIGH_FANOUT_AUTHORS) == [(ANN,)]
-    seen = await load_contexts(store, (ANN, BEN))
+    seen = await load_contexts(store, (ANN, BEN), now_ms=0)
     assert seen[BEN].high_fanout_authors == seen[ANN].high_fanout_authors == {ANN}
 
 

@@ -125,7 +125,7 @@ def project_for_ever(folder: Path) -> None:
 
 
 def home(store: SqliteReadStore, rings: RingReader) -> HomeTimeline:
-    return HomeTimeline(lambda: store, rings)
+    return HomeTimeline(lambda: store, rings, lambda: 0)
 
 
 async def test_rings_are_right_again_after_the_writer_was_killed(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ async def test_concurrent_readers_share_what_was_read() -> None:
         put_changes(POST_ENTRIES, [PostEntry(post, 2) for post in range(100, 130)]), 0, 1
     )
     await store.apply(put_changes(FOLLOW_GRAPH.edges, [FollowEdge(2, 1, 50)]), 1, 2)
-    home = HomeTimeline(lambda: store, NoRings())
+    home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
     async with asyncio.timeout(20):
         pages = await asyncio.gather(*(home.load_page(1, PageRequest(20)) for _ in range(60)))
     assert {tuple(entry.post for entry in page) for page in pages} == {tuple(range(129, 109, -1))}

@@ -42,7 +42,7 @@ GONE: dict[str, Event] = {
 async def home_after_the_retweet_went(how: str, same_process: bool) -> HomeTimeline:
     """Ada saw the old post through Fay's retweet, on a page of two; then the retweet went."""
     store = await given(*HISTORY).project_into_store(TIMELINE)
-    home = HomeTimeline(lambda: store, NoRings())
+    home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
     page = await home.read_page(ADA, PageRequest(limit=2))
     assert [entry.post for entry in page] == [NEWEST, OLD]
     last = len(HISTORY)
@@ -50,7 +50,7 @@ async def home_after_the_retweet_went(how: str, same_process: bool) -> HomeTimel
     changes = await project_and_store(TIMELINE, store, [gone], last)
     for kind, id in find_invalidations(changes):
         home.invalidate(kind, id)
-    return home if same_process else HomeTimeline(lambda: store, NoRings())
+    return home if same_process else HomeTimeline(lambda: store, NoRings(), lambda: 0)
 
 
 @pytest.mark.parametrize("how", GONE)
@@ -72,7 +72,7 @@ async def test_another_process_begins_there_too(how: str) -> None:
 async def test_a_post_that_no_followed_user_retweeted_means_its_own_id() -> None:
     stranger = schema.PostRetweeted(post=FIRST, user=7, author=BEN)
     store = await given(*HISTORY[1:], stranger).project_into_store(TIMELINE)
-    home = HomeTimeline(lambda: store, NoRings())
+    home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
     older = await home.read_page(ADA, PageRequest(max_id=SECOND))
     assert [entry.post for entry in older] == [FIRST]
     assert await home.read_page(ADA, PageRequest(max_id=OLD)) == []
@@ -96,7 +96,7 @@ async def test_a_walk_shows_a_post_once_whose_retweet_is_older_than_itself(
     walk_began_before: bool,
 ) -> None:
     store = await given(*BEHIND).project_into_store(TIMELINE)
-    home = HomeTimeline(lambda: store, NoRings())
+    home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
     shown = await home.read_page(ADA, PageRequest(limit=1))
     assert [(entry.id, entry.post) for entry in shown] == [(LATE, LATE)]
     left = RecordedEvent(len(BEHIND) + 1, id_at(200), "", 1, 0, 0, 0, LEFT)

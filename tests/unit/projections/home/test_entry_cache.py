@@ -69,7 +69,7 @@ async def overlapping_reads(
 
 async def test_a_reader_read_twice_at_once_is_cached_as_read_last() -> None:
     store = PausableStore()
-    home = HomeTimeline(lambda: store, NoRings())
+    home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
 
     async def follow() -> None:
         await store.apply_event(1, 100, UserFollowed(BOB, ADA, 0))
@@ -92,7 +92,7 @@ async def test_a_reader_read_twice_at_once_is_cached_as_read_last() -> None:
 
 async def test_a_post_read_twice_at_once_is_cached_as_read_last() -> None:
     store = PausableStore()
-    home = HomeTimeline(lambda: store, NoRings())
+    home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
     await store.apply_event(1, 100, PostCreated(100, ADA, "hello", None, (), (), ()))
     await home.viewer_context(ADA)
 

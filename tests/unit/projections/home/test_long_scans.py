@@ -32,7 +32,7 @@ async def store_of_hidden_retweets() -> MemoryReadStore:
     changes = Changes(
         puts={
             FOLLOW_GRAPH.edges: {(BEN, ADA): FollowEdge(BEN, ADA, 1)},
-            MUTES: {(ADA, CAT): MutedUser(ADA, CAT)},
+            MUTES: {(ADA, CAT): MutedUser(ADA, CAT, 0, 1)},
             POST_ENTRIES: {(row.post,): row for row in posts},
             RETWEET_ENTRIES: {(row.id,): row for row in retweets},
             RETWEETS_BY_USER: {(BEN, r.post): RetweetByUser(BEN, r.post, r.id) for r in retweets},
@@ -44,7 +44,7 @@ async def store_of_hidden_retweets() -> MemoryReadStore:
 
 async def test_a_page_of_home_ends_early_and_says_where_to_go_on() -> None:
     store = await store_of_hidden_retweets()
-    home = HomeTimeline(lambda: store, NoRings())
+    home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
     request, pages = PageRequest(limit=1), 0
     while not (page := await home.load_page(ADA, request)):
         assert page.scanned_to is not None
