@@ -25,6 +25,7 @@ from commands.muted_conversation import MuteConversation, UnmuteConversation
 from commands.notifications import DismissNotifications, ReadNotifications
 from commands.pin import Pin, Unpin
 from commands.post import Comment, CreatePost, DeletePost, EditPost
+from commands.private_note import WriteNote
 from commands.references import ReferenceResolver
 from commands.request import CommandRequest
 from commands.retweet import Retweet, Unretweet
@@ -127,6 +128,11 @@ class _MuteData(_StrictStruct):
     until: str | None = None
     seconds: int | None = None
     notifications: bool | None = None
+
+
+class _NoteData(_StrictStruct):
+    user: Reference
+    text: str
 
 
 class _ChangeListData(_StrictStruct):
@@ -258,6 +264,10 @@ def _build_mute(data: _MuteData, references: ReferenceResolver) -> Command:
     return Mute(references.user_id(str(data.user)), until, data.seconds, data.notifications)
 
 
+def _build_note(data: _NoteData, references: ReferenceResolver) -> Command:
+    return WriteNote(references.user_id(str(data.user)), data.text)
+
+
 def _build_list_change(data: _ChangeListData, references: ReferenceResolver) -> Command:
     return ChangeList(references.list_id(str(data.list)), data.title, data.replies_policy)
 
@@ -299,6 +309,7 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "unblock": _for_user(Unblock),
     "mute": (_MuteData, _build_mute),
     "unmute": _for_user(Unmute),
+    "write_note": (_NoteData, _build_note),
     "dismiss_recommendation": _for_user(DismissRecommendation),
     "bookmark": _for_post(Bookmark),
     "unbookmark": _for_post(Unbookmark),

@@ -15,6 +15,7 @@ from commands import (
     notifications,
     pin,
     post,
+    private_note,
     retweet,
     user,
 )
@@ -39,6 +40,7 @@ DECIDERS_BY_NAME: Final[dict[str, Decider[Any]]] = {
     "unblock": block.UNBLOCK,
     "mute": block.MUTE,
     "unmute": block.UNMUTE,
+    "write_note": private_note.WRITE_NOTE,
     "dismiss_recommendation": dismissal.DISMISS_RECOMMENDATION,
     "bookmark": bookmark.BOOKMARK,
     "unbookmark": bookmark.UNBOOKMARK,

@@ -102,6 +102,8 @@ _PUNYCODE_PREFIX = _COSTLY_PARTS[2][0]
 _LINK_START = regex.compile(r"(?<![A-Za-z0-9_@#$])https?:(?=//)", regex.IGNORECASE)
 _GRAPHEME_CLUSTER = regex.compile(r"\X")
 
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 # What has no shape: white space, control characters, what fonts ignore by default (joiners, marks
 # of direction, variation selectors, Hangul fillers, tags), annotation marks, and the blanks of
 # Braille, Khitan and musical notation.
@@ -141,6 +143,11 @@ def text_length(text: str) -> int:
     between = zip([0, *ends], [*starts, len(text)], strict=True)
     clusters = sum(len(_GRAPHEME_CLUSTER.findall(text, start, end)) for start, end in between)
     return clusters + LINK_LENGTH * len(links)
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether there are any but tabs and ends of lines."""
+    return _CONTROL_BUT_LINES.search(text) is not None
 
 
 def is_invisible(text: str) -> bool:

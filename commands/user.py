@@ -40,8 +40,6 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BIDI_CONTROL: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Unicode's property of that name. A name stands within lines of others, and would turn them."""
 
-_CONTROL_BUT_LINES: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
 
 class Register(Command, frozen=True):
     """Make an account. There is no actor yet: it is 0."""
@@ -133,7 +131,7 @@ def _checked_bio(bio: str) -> str:
         raise InvalidInput(
             "bio-too-long", f"the bio has {len(bio)} characters; shorten it to {MAX_BIO_LENGTH}"
         )
-    if _CONTROL_BUT_LINES.search(bio):
+    if text.has_control_characters(bio):
         raise InvalidInput("bio-invalid", "the bio holds control characters; take them out")
     return bio
 

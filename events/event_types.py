@@ -33,6 +33,7 @@ from events.schema import (
     PostUnliked,
     PostUnpinned,
     PostUnretweeted,
+    PrivateNoteChanged,
     ProfileChanged,
     RecommendationDismissed,
     RegistrationAbandoned,
@@ -68,6 +69,7 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     UserUnblocked: ("user-unblocked", 1),
     UserMuted: ("user-muted", 2),
     UserUnmuted: ("user-unmuted", 1),
+    PrivateNoteChanged: ("private-note-changed", 1),
     RecommendationDismissed: ("recommendation-dismissed", 1),
     PostBookmarked: ("post-bookmarked", 1),
     PostUnbookmarked: ("post-unbookmarked", 1),
@@ -89,7 +91,7 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
 ID_FIELDS: Final = frozenset(
     {
         "user", "post", "author", "reply_to", "followee", "follower", "blocker", "blocked", "muter",
-        "muted", "dismissed", "list", "member",
+        "muted", "dismissed", "list", "member", "subject",
     }
 )  # fmt: skip
 """Fields that hold Snowflake ids, whatever the event."""

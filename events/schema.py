@@ -234,6 +234,15 @@ class UserUnmuted(Event, frozen=True):
     muted: int
 
 
+class PrivateNoteChanged(Event, frozen=True):
+    """What `user` notes about `subject` from now on, empty for none. Stream:
+    `note-<user>-<subject>`."""
+
+    user: int
+    subject: int
+    note: str
+
+
 class RecommendationDismissed(Event, frozen=True):
     """`user` doesn't want `dismissed` recommended. Stream: `dismissal-<user>-<dismissed>`."""
 

@@ -28,6 +28,7 @@ from events.schema import (
     ListChanged,
     PostCreated,
     PostEdited,
+    PrivateNoteChanged,
     ProfileChanged,
     UserRegistered,
 )
@@ -38,6 +39,7 @@ PERSONAL_FIELDS: Final[dict[type[Event], tuple[str, ...]]] = {
     PostCreated: ("text", "spoiler_text", "media"),
     PostEdited: ("text", "spoiler_text"),
     ListChanged: ("title",),
+    PrivateNoteChanged: ("note",),
 }
 """The fields whose texts are sealed: of media those that say what is seen. Ids, times, handles,
 hashtags and mentions are not."""
@@ -101,7 +103,7 @@ def as_written(text: str) -> str:
 def owner_of_texts(event: Event) -> int:
     """The user whose texts an event of `PERSONAL_FIELDS` holds."""
     match event:
-        case UserRegistered() | ProfileChanged() | ListChanged():
+        case UserRegistered() | ProfileChanged() | ListChanged() | PrivateNoteChanged():
             return event.user
         case PostCreated() | PostEdited():
             return event.author

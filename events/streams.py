@@ -65,6 +65,11 @@ def mute_stream(muter: int, muted: int) -> str:
     return f"mute-{muter}-{muted}"
 
 
+def note_stream(user: int, subject: int) -> str:
+    """What `user` notes about `subject`."""
+    return f"note-{user}-{subject}"
+
+
 def dismissal_stream(user: int, dismissed: int) -> str:
     """Whether `user` doesn't want `dismissed` recommended."""
     return f"dismissal-{user}-{dismissed}"

@@ -1,5 +1,5 @@
 """What a user keeps in lists: bookmarks, pins, followed hashtags, blocks and mutes, also of
-conversations; and what operators did to the user's posts and account.
+conversations, and notes about accounts; and what operators did to the user's posts and account.
 
 Each row follows from its user's own events alone, and has the id of the event by which it began:
 lists come in that order. What became of posts and accounts since is looked up on read.
@@ -24,6 +24,7 @@ from events.schema import (
     PostRemoved,
     PostUnbookmarked,
     PostUnpinned,
+    PrivateNoteChanged,
     UserBlocked,
     UserDeleted,
     UserMuted,
@@ -86,6 +87,15 @@ class MutedConversationRow(NamedTuple):
     id: int
 
 
+class NoteRow(NamedTuple):
+    """What `user` notes about `subject`."""
+
+    user: int
+    subject: int
+    id: int
+    note: str
+
+
 class ModerationRow(NamedTuple):
     """An operator did, by the event `id`, what `kind` (a stored name) says, to a post or (0) to the
     account of `user`."""
@@ -109,10 +119,11 @@ MUTED_USERS: Final[Table[MutedUserRow]] = Table("muted", MutedUserRow, 2, (("mut
 MUTED_CONVERSATIONS: Final[Table[MutedConversationRow]] = Table(
     "muted_conversations", MutedConversationRow, 2, (("user", "id"),)
 )
+NOTES: Final[Table[NoteRow]] = Table("notes", NoteRow, 2, (("user", "id"),))
 MODERATION_ACTS: Final[Table[ModerationRow]] = Table("moderation", ModerationRow, 2)
 
 _TABLES: Final[tuple[Table[Any], ...]] = (
-    BOOKMARKS, PINS, FOLLOWED_HASHTAGS, BLOCKED_USERS, MUTED_USERS, MUTED_CONVERSATIONS,
+    BOOKMARKS, PINS, FOLLOWED_HASHTAGS, BLOCKED_USERS, MUTED_USERS, MUTED_CONVERSATIONS, NOTES,
     MODERATION_ACTS,
 )  # fmt: skip
 
@@ -121,7 +132,7 @@ class PersonalListsProjection:
     """Keeps the lists."""
 
     name = "personal_lists"
-    version = 3
+    version = 4
     event_types: tuple[type[Event], ...] = (
         PostBookmarked,
         PostUnbookmarked,
@@ -135,6 +146,7 @@ class PersonalListsProjection:
         UserUnmuted,
         ConversationMuted,
         ConversationUnmuted,
+        PrivateNoteChanged,
         PostRemoved,
         AccountSuspended,
         AccountUnsuspended,
@@ -176,6 +188,11 @@ class PersonalListsProjection:
                 view.put(MUTED_CONVERSATIONS, MutedConversationRow(user, post, id))
             case ConversationUnmuted(post=post, user=user):
                 view.delete(MUTED_CONVERSATIONS, (user, post))
+            case PrivateNoteChanged(user=user, subject=subject, note=note):
+                if note:
+                    view.put(NOTES, NoteRow(user, subject, id, note))
+                else:
+                    view.delete(NOTES, (user, subject))
             case PostRemoved(author=author, post=post, reason=reason):
                 row = ModerationRow(author, id, EVENT_TYPES[type(event)][0], post, reason)
                 view.put(MODERATION_ACTS, row)
@@ -248,6 +265,21 @@ async def list_muted_conversations(
 ) -> list[ListedItem]:
     """The posts below which a user wants no notifications, the newest mute first."""
     return await _list(store, MUTED_CONVERSATIONS, user, request)
+
+
+async def list_notes(store: ReadStore, user: int, request: PageRequest) -> list[NoteRow]:
+    """What a user notes about others, the newest note first."""
+    return await read_page(store, NOTES, (user,), request, index=("user", "id"))
+
+
+async def read_notes(store: ReadStore, user: int, subjects: Collection[int]) -> Mapping[int, str]:
+    """What a user notes about each of some accounts that there is a note about; none while the
+    view is of before there were any."""
+    try:
+        rows = await store.get_many(NOTES, {(user, subject) for subject in subjects})
+    except (OldSchema, ViewAbsent):
+        return {}
+    return {row.subject: row.note for row in rows.values()}
 
 
 async def list_followed_hashtags(

@@ -3,9 +3,10 @@
 The log says that an account or a post was deleted; here the consequences are drawn outside of it.
 Deleting an account erases its row of the account store and destroys its key, so that its name, bio
 and posts can't be read anywhere any more. Deleting a post destroys the keys of its versions, and
-deleting a list those of its titles; a title goes as well when the list gets another one, since none
-but the last is ever shown. All of it follows the log from a checkpoint, like a projector: a process
-that is killed in between leaves nothing undone, and any number may do the same at once.
+deleting a list those of its titles; a title goes as well when the list gets another one, and a note
+about an account by the next one, since none but the last is ever shown. All of it follows the log
+from a checkpoint, like a projector: a process that is killed in between leaves nothing undone, and
+any number may do the same at once.
 """
 
 import asyncio
@@ -21,11 +22,11 @@ from events.codec import EVENT_CODEC
 from events.envelope import StoredEvent
 from events.event_types import EVENT_TYPES
 from events.log import LOG_START, EventLog, LogError, run_read
-from events.schema import ListChanged, ListDeleted, PostDeleted, UserDeleted
+from events.schema import ListChanged, ListDeleted, PostDeleted, PrivateNoteChanged, UserDeleted
 from events.sealed_text import sealed_texts
-from events.streams import list_stream, post_stream
+from events.streams import list_stream, note_stream, post_stream
 
-Deletion = UserDeleted | PostDeleted | ListDeleted | ListChanged
+Deletion = UserDeleted | PostDeleted | ListDeleted | ListChanged | PrivateNoteChanged
 """After which texts are not shown any more."""
 
 _LIST_CHANGED: Final = EVENT_TYPES[ListChanged][0]
@@ -55,7 +56,7 @@ class Erasure:
         self._accounts = accounts
         self._keys = keys
         self._follower = LogFollower(
-            log, self, (UserDeleted, PostDeleted, ListDeleted, ListChanged)
+            log, self, (UserDeleted, PostDeleted, ListDeleted, ListChanged, PrivateNoteChanged)
         )
 
     async def catch_up(self) -> None:
@@ -87,6 +88,7 @@ class Erasure:
         """Destroy what belongs to it. It may be done twice, so `after` doesn't matter."""
         accounts, numbers = set[int](), set[int]()
         changed_lists = dict[int, bool]()
+        notes = set[str]()
         for event in changes:
             match event:
                 case UserDeleted():
@@ -97,6 +99,10 @@ class Erasure:
                 case ListChanged() | ListDeleted():
                     deleted = isinstance(event, ListDeleted)
                     changed_lists[event.list] = deleted or changed_lists.get(event.list, False)
+                case PrivateNoteChanged(user=user, subject=subject):
+                    notes.add(note_stream(user, subject))
+        for stream in notes:
+            numbers |= _keys_of((await self._read_stream(stream))[:-1])
         for id, deleted in changed_lists.items():
             stored = await self._read_stream(list_stream(id))
             titles = [each for each in stored if each.type == _LIST_CHANGED]

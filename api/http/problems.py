@@ -91,6 +91,8 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "self-follow": "A user can not follow themselves.",
     "self-mute": "A user can not mute themselves.",
     "mute-invalid": "A mute ends at a time to come, or after some seconds, or not at all.",
+    "note-too-long": "A note about an account is longer than is allowed.",
+    "note-invalid": "A note holds control characters other than tabs and ends of lines.",
     "title-empty": "Nothing in the title of the list can be seen.",
     "title-too-long": "The title of a list has 100 characters at most.",
     "title-invalid": "The title of the list holds control characters.",

@@ -9,14 +9,15 @@ from pydantic import Field
 from api.http.request import Commander, Commands
 from api.http.tokens import Reader
 from api.mastodon.client_request import AccountSubject, entity, run_seen
-from api.mastodon.parameters import ClientParameters, Flag, Number, Texts, reads
+from api.mastodon.parameters import ClientParameters, Flag, Number, Text, Texts, reads
 from api.state import ApiState, CurrentState
 from api.views.posts import rfc3339
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
 from commands.follow import Follow, RemoveFollower, Unfollow
+from commands.private_note import WriteNote
 from events.ids.snowflake import parse_decimal
-from projections import followers
+from projections import followers, personal_lists
 from projections.home.viewer import UserRelations, read_relations
 
 _MOST_AT_ONCE: Final = 80
@@ -43,6 +44,12 @@ class MuteParameters(ClientParameters):
     notifications: Flag = None
 
 
+class NoteParameters(ClientParameters):
+    """What one notes about an account; empty, nothing any more."""
+
+    comment: Text = ""
+
+
 class AccountIds(ClientParameters):
     """The accounts that are asked for."""
 
@@ -62,10 +69,17 @@ async def render_relationships(
     there = await state.statuses.accounts.handles(users)
     store = state.ports.views.current_store("timeline")
     relations = await read_relations(store, viewer, there, state.ports.clock_ms())
-    return [_relationship(user, relations[user]) for user in users if user in there]
+    lists = state.ports.views.current_store("personal_lists")
+    notes = await personal_lists.read_notes(lists, viewer, there)
+    open_text = state.ports.open_text
+    return [
+        _relationship(user, relations[user], open_text(notes.get(user, "")))
+        for user in users
+        if user in there
+    ]
 
 
-def _relationship(user: int, relations: UserRelations) -> dict[str, Any]:
+def _relationship(user: int, relations: UserRelations, note: str) -> dict[str, Any]:
     known = relations._asdict()
     return {
         "id": str(user),
@@ -78,7 +92,7 @@ def _relationship(user: int, relations: UserRelations) -> dict[str, Any]:
         "requested_by": False,
         "domain_blocking": False,
         "endorsed": False,
-        "note": "",
+        "note": note,
     }
 
 
@@ -123,6 +137,17 @@ async def mute_account(
     notifications = False if terms.notifications is False else None
     command = Mute(user, seconds=terms.duration or None, notifications=notifications)
     return await _change(state, commands, command, user)
+
+
+@router.post("/{id}/note")
+async def write_note(
+    commands: Commands,
+    user: AccountSubject,
+    state: CurrentState,
+    given: Annotated[NoteParameters, reads(NoteParameters)],
+) -> Response:
+    """Note something about an account, for oneself: the entity `Relationship` as it is then."""
+    return await _change(state, commands, WriteNote(user, given.comment), user)
 
 
 async def _change(state: ApiState, commands: Commander, command: Command, user: int) -> Response:

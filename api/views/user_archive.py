@@ -57,6 +57,7 @@ followers.jsonl          who follows @{handle}
 blocks.jsonl             whom @{handle} blocks
 mutes.jsonl              ... mutes, with `until` where that ends by itself
 muted-conversations.jsonl  of which threads @{handle} wants no notifications
+notes.jsonl              what @{handle} noted about accounts
 followed-hashtags.jsonl  the hashtags that @{handle} follows
 lists.jsonl              lists of accounts, each with its members
 notifications.jsonl      who mentioned, liked, retweeted and followed @{handle}
@@ -149,6 +150,7 @@ class UserArchive:
             "muted-conversations": self._posts_of(
                 self._rows_of("personal_lists", personal_lists.list_muted_conversations)
             ),
+            "notes": self._notes(),
             "followed-hashtags": self._hashtags(),
             "lists": self._own_lists(),
             "notifications": self._notifications(),
@@ -265,6 +267,17 @@ class UserArchive:
         async for page in self._walk(read):
             for row in page:
                 yield encode_json({"tag": row.tag, "at": rfc3339(time_ms(row.id))}) + b"\n"
+
+    async def _notes(self) -> AsyncGenerator[bytes, None]:
+        async for page in self._walk(self._rows_of("personal_lists", personal_lists.list_notes)):
+            store = self._state.ports.views.current_store("profiles")
+            profiles = await read_profiles(store, [row.subject for row in page])
+            for row in page:
+                line = {"id": str(row.subject), "at": rfc3339(time_ms(row.id))}
+                if (profile := profiles.get(row.subject)) is not None:
+                    line["handle"] = profile.handle
+                line["note"] = self._state.ports.open_text(row.note)
+                yield encode_json(line) + b"\n"
 
     async def _notifications(self) -> AsyncGenerator[bytes, None]:
         state, user = self._state, self._user

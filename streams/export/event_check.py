@@ -39,6 +39,7 @@ STREAM_OF_EVENT: Final[dict[type[schema.Event], Callable[[Any], str]]] = {
     schema.UserUnblocked: lambda e: streams.block_stream(e.blocker, e.blocked),
     schema.UserMuted: lambda e: streams.mute_stream(e.muter, e.muted),
     schema.UserUnmuted: lambda e: streams.mute_stream(e.muter, e.muted),
+    schema.PrivateNoteChanged: lambda e: streams.note_stream(e.user, e.subject),
     schema.RecommendationDismissed: lambda e: streams.dismissal_stream(e.user, e.dismissed),
     schema.PostBookmarked: lambda e: streams.bookmark_stream(e.post, e.user),
     schema.PostUnbookmarked: lambda e: streams.bookmark_stream(e.post, e.user),

@@ -37,6 +37,10 @@ REFERENCES: Final[dict[type[schema.Event], Callable[[Any], tuple[str, ...]]]] = 
     ),
     schema.UserBlocked: lambda e: (streams.user_stream(e.blocker), streams.user_stream(e.blocked)),
     schema.UserMuted: lambda e: (streams.user_stream(e.muter), streams.user_stream(e.muted)),
+    schema.PrivateNoteChanged: lambda e: (
+        streams.user_stream(e.user),
+        streams.user_stream(e.subject),
+    ),
     schema.RecommendationDismissed: lambda e: (
         streams.user_stream(e.user),
         streams.user_stream(e.dismissed),

@@ -54,6 +54,8 @@ def stream_of(event: Event) -> str:
             return streams.conversation_stream(event.post, event.user)
         case schema.NotificationsRead() | schema.NotificationsDismissed():
             return streams.notifications_stream(event.user)
+        case schema.PrivateNoteChanged():
+            return streams.note_stream(event.user, event.subject)
         case schema.RecommendationDismissed():
             return streams.dismissal_stream(event.user, event.dismissed)
         case (

@@ -13,8 +13,9 @@ NAME, BIO = "Quillfeather Marker", "Born where the otters sing"
 TEXT, FIRST, EDITED = "the walrus confessed", "a heron in the attic", "two herons in the attic"
 ALT: Final = "a badger asleep in the pantry"
 OWING, PAID = "those who owe me marbles", "those who paid in marbles"
+NOTE: Final = "that one collects lighthouses"
 KEPT: Final = "the lighthouse stays lit"
-WRITTEN: Final = (NAME, BIO, TEXT, FIRST, EDITED, ALT, OWING, PAID)
+WRITTEN: Final = (NAME, BIO, TEXT, FIRST, EDITED, ALT, OWING, PAID, NOTE)
 
 ERASURE_SECONDS: Final = 20.0
 
@@ -47,6 +48,8 @@ class Writers:
         self.image = await self.upload(token)
         post = {"text": TEXT, "media": [self.image]}
         self.post = await self.send("POST", "/v1/posts", token, post)
+        about = f"/api/v1/accounts/{self.bob['id']}/note"
+        await self.send("POST", about, token, {"comment": NOTE})
         token = self.bob["token"]
         self.deleted = await self.send("POST", "/v1/posts", token, {"text": FIRST})
         await self.send("PATCH", f"/v1/posts/{self.deleted}", token, {"text": EDITED})

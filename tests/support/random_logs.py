@@ -23,6 +23,7 @@ from commands import (
     notifications,
     pin,
     post,
+    private_note,
     retweet,
     user,
 )
@@ -63,6 +64,7 @@ COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "mute": lambda whom, which, text: block.Mute(whom),
     "mute_awhile": lambda whom, which, text: block.Mute(whom, None, 1 + which % 9, text == "x"),
     "unmute": lambda whom, which, text: block.Unmute(whom),
+    "write_note": lambda whom, which, text: private_note.WriteNote(whom, text.strip("x")),
     "dismiss": lambda whom, which, text: dismissal.DismissRecommendation(whom),
     "bookmark": lambda whom, which, text: bookmark.Bookmark(which),
     "unbookmark": lambda whom, which, text: bookmark.Unbookmark(which),

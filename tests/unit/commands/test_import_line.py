@@ -18,6 +18,7 @@ from commands import (
     notifications,
     pin,
     post,
+    private_note,
     retweet,
     user,
 )
@@ -96,6 +97,7 @@ async def test_every_command_but_those_of_operators_can_be_given_by_a_line() -> 
         "unblock": (of_user, block.Unblock(anna)),
         "mute": ({**of_user, "until": MOMENT}, block.Mute(anna, MOMENT_MS)),
         "unmute": ({"user": "key:a"}, block.Unmute(anna)),
+        "write_note": ({**of_user, "text": "n"}, private_note.WriteNote(anna, "n")),
         "dismiss_recommendation": (of_user, dismissal.DismissRecommendation(anna)),
         "bookmark": (of_post, bookmark.Bookmark(hi)),
         "unbookmark": (of_post, bookmark.Unbookmark(hi)),

@@ -16,6 +16,7 @@ from events.schema import (
     PostCreated,
     PostDeleted,
     PostEdited,
+    PrivateNoteChanged,
     UserDeleted,
 )
 from events.sealed_text import SealedText
@@ -130,3 +131,17 @@ async def test_a_list_that_was_made_and_deleted_meanwhile_keeps_no_title(
     await append(log, "list-1", ListChanged(1, ADA, sealed(10)), ListDeleted(1, ADA))
     await Erasure(log, accounts, keys).catch_up()
     assert keys.numbers == [10]
+
+
+async def test_a_note_goes_when_another_one_or_none_takes_its_place(
+    accounts: SqliteAccounts,
+) -> None:
+    log, keys = MemoryLog(), RecordedKeys()
+    erasure = Erasure(log, accounts, keys)
+    await append(log, "note-7-8", PrivateNoteChanged(ADA, BOB, sealed(10)))
+    await erasure.catch_up()
+    assert keys.numbers == []
+    await append(log, "note-7-8", PrivateNoteChanged(ADA, BOB, sealed(11)))
+    await append(log, "note-7-8", PrivateNoteChanged(ADA, BOB, ""))
+    await erasure.catch_up()
+    assert sorted(keys.numbers) == [10, 11]
