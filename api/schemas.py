@@ -99,10 +99,18 @@ class SignIn(ApiModel):
     password: GivenPassword
 
 
+class ProfileField(ApiModel):
+    """A line of a profile's own choice."""
+
+    name: Annotated[str, Field(examples=["Pronouns"])]
+    value: Annotated[str, Field(examples=["she/her"])]
+
+
 class ProfilePatch(ApiModel):
     """What to change of oneself; what is left out (or null) stays as it is.
 
     `avatar` and `header` are ids of images of one's own (`POST /v1/media`); null takes one away.
+    A profile has at most four `fields`; `bot` says that a program writes here.
     A new email address or password needs `current_password`, once the account has a password.
     """
 
@@ -110,6 +118,8 @@ class ProfilePatch(ApiModel):
     bio: Bio | None = None
     avatar: Picture | None = None
     header: Picture | None = None
+    fields: list[ProfileField] | None = None
+    bot: bool | None = None
     email: Email | None = None
     password: Password | None = None
     current_password: GivenPassword | None = None
@@ -208,7 +218,8 @@ class Post(ApiModel):
 
 
 class User(ApiModel):
-    """A user. `avatar` and `header` are URLs of images, absent where there are none. `followed`,
+    """A user. `avatar` and `header` are URLs of images, absent where there are none, as `fields`
+    are; `bot` is there, and true, on accounts of programs. `followed`,
     `blocking`, `blocked_by` and `muting` tell the signed-in reader what holds between the two,
     `muted_until` when the mute ends, if it does.
     `email` and whether it is verified: shown to oneself alone.
@@ -224,6 +235,8 @@ class User(ApiModel):
     created_at: Time
     avatar: str | None = None
     header: str | None = None
+    fields: list[ProfileField] | None = None
+    bot: bool | None = None
     followed: bool | None = None
     blocking: bool | None = None
     blocked_by: bool | None = None

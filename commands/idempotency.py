@@ -23,7 +23,7 @@ IMPORT_KEY_PREFIX: Final = "import:"
 _LATER_FIELDS: Final = frozenset(
     {
         "avatar", "header", "sensitive", "spoiler_text", "language", "until", "seconds",
-        "notifications",
+        "notifications", "fields", "bot",
     }
 )  # fmt: skip
 """Fields that commands got later. A command without them has the fingerprint of before."""

@@ -33,6 +33,8 @@ from events.schema import (
 
 MAX_NAME_LENGTH: Final = 50
 MAX_BIO_LENGTH: Final = 500
+MAX_FIELDS: Final = 4
+MAX_FIELD_LENGTH: Final = 255
 MIN_HANDLE_LENGTH: Final = 2
 MAX_HANDLE_LENGTH: Final = 30
 _HANDLE_PATTERN: Final = re.compile(rf"[a-z0-9_]{{{MIN_HANDLE_LENGTH},{MAX_HANDLE_LENGTH}}}")
@@ -52,13 +54,16 @@ class Register(Command, frozen=True):
 class ChangeProfile(Command, frozen=True):
     """Change what the profile shows; None leaves a value as it is.
 
-    `avatar` and `header` are ids of uploads; an empty one takes the picture away.
+    `avatar` and `header` are ids of uploads; an empty one takes the picture away. `fields` are
+    pairs of a name and a value.
     """
 
     name: str | None = None
     bio: str | None = None
     avatar: str | None = None
     header: str | None = None
+    fields: tuple[tuple[str, str], ...] | None = None
+    bot: bool | None = None
 
 
 class DeleteAccount(Command, frozen=True):
@@ -76,14 +81,20 @@ class UserState(NamedTuple):
     deleted: bool = False
     avatar: str = ""
     header: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    bot: bool = False
+
+
+_SHOWN: Final = ("name", "bio", "avatar", "header", "fields", "bot")
 
 
 def _evolve(state: UserState, event: Event) -> UserState:
     match event:
         case UserRegistered(handle=handle, name=name, bio=bio):
             return UserState(handle, name, bio, registered=True)
-        case ProfileChanged(name=name, bio=bio, avatar=avatar, header=header):
-            return state._replace(name=name, bio=bio, avatar=avatar, header=header)
+        case ProfileChanged():
+            shown = {name: getattr(event, name) for name in _SHOWN}
+            return state._replace(**shown)
         case RegistrationAbandoned():
             return state._replace(abandoned=True)
         case UserDeleted():
@@ -136,11 +147,30 @@ def _checked_bio(bio: str) -> str:
     return bio
 
 
+def _checked_fields(fields: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    kept = []
+    for pair in fields:
+        name, value = (text.normalise_bounded(one, MAX_FIELD_LENGTH) for one in pair)
+        if not name and not value:
+            continue  # a line of a form that was left empty
+        if text.is_invisible(name) or _CONTROL.search(name + value):
+            message = "a field of the profile has a name, and no control characters"
+            raise InvalidInput("field-invalid", message)
+        if max(len(name), len(value)) > MAX_FIELD_LENGTH:
+            message = f"a field's name and value have {MAX_FIELD_LENGTH} characters at most"
+            raise InvalidInput("field-too-long", message)
+        kept.append((name, value))
+    if len(kept) > MAX_FIELDS:
+        raise InvalidInput("fields-too-many", f"a profile has {MAX_FIELDS} fields at most")
+    return tuple(kept)
+
+
 def checked_profile_change(command: ChangeProfile) -> ChangeProfile:
     """The change with its values as they are stored. Raises `InvalidInput`."""
     name = None if command.name is None else _checked_name(command.name)
     bio = None if command.bio is None else _checked_bio(command.bio)
-    return ChangeProfile(name, bio, command.avatar, command.header)
+    fields = None if command.fields is None else _checked_fields(command.fields)
+    return ChangeProfile(name, bio, command.avatar, command.header, fields, command.bot)
 
 
 def _checked_picture(wanted: str | None, present: str, context: CommandContext) -> str:
@@ -183,10 +213,15 @@ def _decide_profile_change(
     bio = old_bio if checked.bio is None else checked.bio
     avatar = _checked_picture(checked.avatar, account.avatar, context)
     header = _checked_picture(checked.header, account.header, context)
-    old = (old_name, old_bio, account.avatar, account.header)
-    if (name, bio, avatar, header) == old:
+    old_fields = tuple(
+        (context.open_text(name), context.open_text(value)) for name, value in account.fields
+    )
+    fields = old_fields if checked.fields is None else checked.fields
+    bot = account.bot if checked.bot is None else checked.bot
+    old = (old_name, old_bio, account.avatar, account.header, old_fields, account.bot)
+    if (name, bio, avatar, header, fields, bot) == old:
         return NO_EVENTS
-    changed = ProfileChanged(context.actor, name, bio, avatar, header)
+    changed = ProfileChanged(context.actor, name, bio, avatar, header, fields, bot)
     return (StreamWrite(stream, (changed,)),)
 
 

@@ -23,7 +23,7 @@ def _media_from_ids(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_pictures(fields: dict[str, Any]) -> dict[str, Any]:
-    """Profiles had neither avatar nor header: the fields' defaults say so."""
+    """Profiles had neither avatar nor header, nor (later) fields: the defaults say so."""
     return fields
 
 
@@ -42,6 +42,7 @@ UPCASTERS: Final[dict[tuple[str, int], Upcaster]] = {
     ("post-created", 2): _without_warnings,
     ("post-edited", 1): _without_warnings,
     ("profile-changed", 1): _without_pictures,
+    ("profile-changed", 2): _without_pictures,
     ("user-muted", 1): _without_terms,
 }
 

@@ -51,7 +51,7 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     HandleClaimed: ("handle-claimed", 1),
     UserRegistered: ("user-registered", 1),
     RegistrationAbandoned: ("registration-abandoned", 1),
-    ProfileChanged: ("profile-changed", 2),
+    ProfileChanged: ("profile-changed", 3),
     UserDeleted: ("user-deleted", 1),
     PostCreated: ("post-created", 3),
     PostEdited: ("post-edited", 2),

@@ -43,7 +43,8 @@ class RegistrationAbandoned(Event, frozen=True):
 class ProfileChanged(Event, frozen=True):
     """All values of the profile from now on. Stream: `user-<user>`.
 
-    `avatar` and `header` are ids of images, empty for none.
+    `avatar` and `header` are ids of images, empty for none; `fields` are pairs of a name and a
+    value; `bot` says that a program writes here.
     """
 
     user: int
@@ -51,6 +52,8 @@ class ProfileChanged(Event, frozen=True):
     bio: str
     avatar: str = ""
     header: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    bot: bool = False
 
 
 class UserDeleted(Event, frozen=True):

@@ -26,6 +26,7 @@ from events.event_types import EVENT_TYPES
 from events.schema import (
     Event,
     ListChanged,
+    Medium,
     PostCreated,
     PostEdited,
     PrivateNoteChanged,
@@ -35,7 +36,7 @@ from events.schema import (
 
 PERSONAL_FIELDS: Final[dict[type[Event], tuple[str, ...]]] = {
     UserRegistered: ("name", "bio"),
-    ProfileChanged: ("name", "bio"),
+    ProfileChanged: ("name", "bio", "fields"),
     PostCreated: ("text", "spoiler_text", "media"),
     PostEdited: ("text", "spoiler_text"),
     ListChanged: ("title",),
@@ -112,7 +113,8 @@ def owner_of_texts(event: Event) -> int:
 
 def count_texts(event: Event) -> int:
     """How many texts an event of `PERSONAL_FIELDS` holds at most."""
-    return len(PERSONAL_FIELDS[type(event)]) + len(getattr(event, "media", ()))
+    pairs = getattr(event, "fields", ())
+    return len(PERSONAL_FIELDS[type(event)]) + len(getattr(event, "media", ())) + 2 * len(pairs)
 
 
 def map_texts(event: E, change: Callable[[str], str]) -> E:
@@ -123,8 +125,15 @@ def map_texts(event: E, change: Callable[[str], str]) -> E:
         if isinstance(value, str):
             changed[name] = change(value)
         elif value:
-            changed[name] = tuple(replace(medium, alt=change(medium.alt)) for medium in value)
+            changed[name] = tuple(_map_part(part, change) for part in value)
     return replace(event, **changed) if changed else event
+
+
+def _map_part(part: Medium | tuple[str, str], change: Callable[[str], str]) -> object:
+    """An image or a pair of texts, with its texts changed."""
+    if isinstance(part, Medium):
+        return replace(part, alt=change(part.alt))
+    return change(part[0]), change(part[1])
 
 
 def sealed_texts(data: bytes) -> list[SealedText]:

@@ -6,6 +6,8 @@ All of a user's rows follow from that user's own events alone.
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from events.envelope import RecordedEvent
 from events.schema import (
     AccountSuspended,
@@ -15,6 +17,7 @@ from events.schema import (
     UserDeleted,
     UserRegistered,
 )
+from events.sealed_text import OpenText
 from projections.invalidation import Invalidation, InvalidationKind
 from projections.projection import BatchRows, RowRead
 from projections.store import Changes, KeyRange, OldSchema, ReadStore
@@ -24,8 +27,9 @@ from projections.tables import CounterTable, Table
 class ProfileRow(NamedTuple):
     """An account, registered at the time inside the id `user`.
 
-    `avatar` and `header` are ids of images, empty for none. A deleted account stays as a tombstone:
-    `deleted` is 1, and of the rest only the handle is left. A suspended one has all its values.
+    `avatar` and `header` are ids of images, `fields` is a JSON array of pairs of texts, each empty
+    for none; `bot` is 1 where a program writes. A deleted account stays as a tombstone: `deleted`
+    is 1, and of the rest only the handle is left. A suspended one has all its values.
     """
 
     user: int
@@ -36,6 +40,8 @@ class ProfileRow(NamedTuple):
     avatar: str = ""
     header: str = ""
     suspended: int = 0
+    fields: str = ""
+    bot: int = 0
 
 
 class HandleRow(NamedTuple):
@@ -45,6 +51,8 @@ class HandleRow(NamedTuple):
     user: int
 
 
+_decode_pairs = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+
 PROFILES: Final[Table[ProfileRow]] = Table("profiles", ProfileRow, key_size=1)
 HANDLES: Final[Table[HandleRow]] = Table("handles", HandleRow, key_size=1)
 
@@ -53,7 +61,7 @@ class ProfilesProjection:
     """Keeps profiles and handles."""
 
     name = "profiles"
-    version = 3
+    version = 4
     event_types: tuple[type[Event], ...] = (
         UserRegistered,
         ProfileChanged,
@@ -83,7 +91,12 @@ class ProfilesProjection:
             row = view.get(PROFILES, (event.user,))
             if row is not None and not row.deleted:
                 changed = row._replace(
-                    name=event.name, bio=event.bio, avatar=event.avatar, header=event.header
+                    name=event.name,
+                    bio=event.bio,
+                    avatar=event.avatar,
+                    header=event.header,
+                    fields=msgspec.json.encode(event.fields).decode() if event.fields else "",
+                    bot=int(event.bot),
                 )
                 view.put(PROFILES, changed)
         elif isinstance(event, AccountSuspended | AccountUnsuspended):
@@ -117,6 +130,24 @@ def pictures_of(row: ProfileRow) -> tuple[str, str]:
         return row.avatar, row.header
     except OldSchema:
         return "", ""
+
+
+class ProfileDetails(NamedTuple):
+    """What a profile shows beside name, bio and pictures: pairs of opened texts, and whether a
+    program writes there."""
+
+    fields: tuple[tuple[str, str], ...] = ()
+    bot: bool = False
+
+
+def details_of(row: ProfileRow, open_text: OpenText) -> ProfileDetails:
+    """The details; none where the view is of before there were any."""
+    try:
+        sealed = _decode_pairs(row.fields) if row.fields else ()
+        opened = tuple((open_text(name), open_text(value)) for name, value in sealed)
+        return ProfileDetails(tuple(pair for pair in opened if any(pair)), bool(row.bot))
+    except OldSchema:
+        return ProfileDetails()
 
 
 async def find_by_handle(store: ReadStore, handle: str) -> ProfileRow | None:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
-from api.mastodon.content import content_html, profile_url
+from api.mastodon.content import content_html, line_html, profile_url
 from api.mastodon.pictures import AVATAR_PATH, HEADER_PATH
 from api.ports import Ports
 from api.schemas import encode_json
@@ -19,7 +19,14 @@ from events.ids.snowflake import time_ms
 from events.times import rfc3339
 from projections import followers, posts, timeline_pages
 from projections.batch_loader import BatchLoader
-from projections.profiles import PROFILES, ProfileRow, is_suspended, pictures_of
+from projections.profiles import (
+    PROFILES,
+    ProfileDetails,
+    ProfileRow,
+    details_of,
+    is_suspended,
+    pictures_of,
+)
 
 CACHED_ACCOUNTS: Final = 20_000
 
@@ -37,6 +44,7 @@ class AccountPieces(NamedTuple):
     handle: str
     head: bytes
     bio: str
+    fields: tuple[tuple[str, str], ...]
     deleted: bool
 
 
@@ -66,9 +74,10 @@ class AccountEntities:
         pieces = await self._cache.get(users)
         return {user: one.handle for user, one in pieces.items() if not one.deleted}
 
-    async def bio(self, user: int) -> str:
-        """What an account says of itself, as written."""
-        return (await self._cache.get((user,)))[user].bio
+    async def own_texts(self, user: int) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """What an account says of itself, and its fields, as written."""
+        pieces = (await self._cache.get((user,)))[user]
+        return pieces.bio, pieces.fields
 
     async def render(self, users: Collection[int]) -> dict[int, bytes]:
         """Those of the accounts that there are, as JSON."""
@@ -143,12 +152,16 @@ class AccountEntities:
 
     def _pieces(self, row: ProfileRow) -> AccountPieces:
         if row.deleted or is_suspended(row):
-            return AccountPieces(row.handle, b"", "", deleted=True)
+            return AccountPieces(row.handle, b"", "", (), deleted=True)
         bio = self._ports.open_text(row.bio)
-        static = self._static(row, self._ports.open_text(row.name), bio)
-        return AccountPieces(row.handle, encode_json(static)[:-1], bio, deleted=False)
+        details = details_of(row, self._ports.open_text)
+        static = self._static(row, self._ports.open_text(row.name), bio, details)
+        head = encode_json(static)[:-1]
+        return AccountPieces(row.handle, head, bio, details.fields, deleted=False)
 
-    def _static(self, row: ProfileRow, name: str, bio: str) -> dict[str, Any]:
+    def _static(
+        self, row: ProfileRow, name: str, bio: str, details: ProfileDetails
+    ) -> dict[str, Any]:
         base_url = self._ports.base_url
         avatar_id, header_id = pictures_of(row)
         avatar = image_url(avatar_id, base_url) if avatar_id else base_url + AVATAR_PATH
@@ -167,7 +180,7 @@ class AccountEntities:
             "header": header,
             "header_static": header,
             "locked": False,
-            "bot": False,
+            "bot": details.bot,
             "group": False,
             "limited": False,
             "discoverable": True,
@@ -176,15 +189,18 @@ class AccountEntities:
             "hide_collections": False,
             "created_at": rfc3339(time_ms(row.user)),
             "emojis": [],
-            "fields": [],
+            "fields": [
+                {"name": field, "value": line_html(value, (), base_url), "verified_at": None}
+                for field, value in details.fields
+            ],
         }
 
 
-def credential_account(account: bytes, bio: str) -> bytes:
+def credential_account(account: bytes, bio: str, fields: Collection[tuple[str, str]]) -> bytes:
     """`CredentialAccount`: an account with what only its owner sees."""
     source = {
         "note": bio,
-        "fields": [],
+        "fields": [{"name": n, "value": value, "verified_at": None} for n, value in fields],
         "privacy": "public",
         "sensitive": False,
         "language": None,

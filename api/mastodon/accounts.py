@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
+from msgspec.structs import replace
 
 from api.http.errors import RequestRefused
 from api.http.request import Commands, blocked_users, hidden_users
@@ -48,11 +49,9 @@ class ProfileChange(ClientParameters):
         source = self.source if isinstance(self.source, dict) else {}
         wanted = {
             "locked": self.locked,
-            "bot": self.bot,
             "discoverable": self.discoverable is False,
             "indexable": self.indexable is False,
             "hide_collections": self.hide_collections,
-            "fields_attributes": _has_text(self.fields_attributes),
             "source[sensitive]": _has_text(source.get("sensitive")) in _YES,
             "source[language]": source.get("language"),
             "source[privacy]": source.get("privacy") not in (None, "", "public"),
@@ -61,6 +60,19 @@ class ProfileChange(ClientParameters):
             if value:
                 message = f"Validation failed: `{name}` can't be changed on this server"
                 raise RequestRefused(422, "invalid-body", message)
+
+    @property
+    def fields(self) -> tuple[tuple[str, str], ...] | None:
+        """The pairs of names and values; None where there are none to change. Raises
+        `RequestRefused` (422)."""
+        given = self.fields_attributes
+        if given is None:
+            return None
+        listed = list(given.values()) if isinstance(given, dict) else given or []
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            message = "Validation failed: `fields_attributes` has objects with `name` and `value`"
+            raise RequestRefused(422, "invalid-body", message)
+        return tuple((str(one.get("name") or ""), str(one.get("value") or "")) for one in listed)
 
 
 _YES: Final = ("true", "1", "on", "t")
@@ -110,12 +122,14 @@ async def update_credentials(
 ) -> Response:
     """Change oneself; what is absent stays as it was."""
     change.refuse_unsupported()
-    checked_profile_change(ChangeProfile(change.display_name, change.note))  # before an upload
+    texts = ChangeProfile(change.display_name, change.note, fields=change.fields, bot=change.bot)
+    checked_profile_change(texts)  # before an upload
     pictures = [
         await _upload_picture(state, commands.actor, part, file)
         for part, file in (("avatar", change.avatar), ("header", change.header))
     ]
-    command = ChangeProfile(change.display_name, change.note, *pictures)
+    avatar, header = pictures
+    command = replace(texts, avatar=avatar, header=header)
     await run_seen(state, commands, command, [id for id in pictures if id])
     return await _own_account(state, commands.actor)
 
@@ -144,7 +158,7 @@ async def delete_header(commands: Commands, state: CurrentState) -> Response:
 
 async def _own_account(state: ApiState, user: int) -> Response:
     account = await render_account(state, user)
-    return entity(credential_account(account, await state.statuses.accounts.bio(user)))
+    return entity(credential_account(account, *await state.statuses.accounts.own_texts(user)))
 
 
 @router.get("/accounts/lookup")

@@ -42,6 +42,11 @@ def without_own_domain(text: str, base_url: str) -> str:
 
 def content_html(text: str, known_handles: Collection[str], base_url: str) -> str:
     """The text as HTML. Mentions link to the users of `known_handles` (folded) alone."""
+    return _paragraphs(line_html(text, known_handles, base_url))
+
+
+def line_html(text: str, known_handles: Collection[str], base_url: str) -> str:
+    """The same of a text that is one line, without a paragraph around it."""
     pieces: list[tuple[int, int, str]] = [
         (start, end, _link(text[start:end])) for start, end in find_links(text)
     ]
@@ -57,7 +62,7 @@ def content_html(text: str, known_handles: Collection[str], base_url: str) -> st
             html += [escape(text[at:start]), piece]
             at = end
     html.append(escape(text[at:]))
-    return _paragraphs("".join(html))
+    return "".join(html)
 
 
 def _paragraphs(html: str) -> str:

@@ -48,6 +48,8 @@ router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["accounts"])
 RECENT_SIGN_IN_MS: Final = 15 * 60 * 1000
 """So long after it, an account may be deleted without its password being sent again."""
 
+_SHOWN: Final = ("name", "bio", "avatar", "header", "fields", "bot")
+
 FRESH_USERS: Final = [fresh_views(*USER_VIEWS, "timeline")]
 
 
@@ -104,7 +106,12 @@ async def change_profile(
 ) -> User:
     """Change oneself; answers with what holds now. Another password ends all other sessions."""
     command = ChangeProfile(
-        patch.name, patch.bio, *(_picture_change(patch, name) for name in ("avatar", "header"))
+        patch.name,
+        patch.bio,
+        _picture_change(patch, "avatar"),
+        _picture_change(patch, "header"),
+        None if patch.fields is None else tuple((one.name, one.value) for one in patch.fields),
+        patch.bot,
     )
     checked_profile_change(command)  # before anything changes
     await state.registrar.change_credentials(commands.actor, patch, address, token.id)
@@ -116,7 +123,7 @@ async def change_profile(
     changed = await _own_user(state, commands.actor)
     # The views may not have the change yet; the log has.
     account = await state.user_views.user_from_log(commands.actor)
-    now = {name: getattr(account, name) for name in ("name", "bio", "avatar", "header")}
+    now = {name: getattr(account, name) for name in _SHOWN}
     return changed.model_copy(update=now)
 
 

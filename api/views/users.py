@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from api.accounts.errors import AccountUnknown
 from api.ports import Ports
-from api.schemas import User
+from api.schemas import ProfileField, User
 from api.views.media import image_url
 from commands.errors import NotFound
 from commands.rules import user_not_found
@@ -80,7 +80,15 @@ class UserViews:
             created_at=rfc3339(time_ms(user)),
             avatar=self._url(account.avatar),
             header=self._url(account.header),
+            fields=self._fields(
+                (self._ports.open_text(name), self._ports.open_text(value))
+                for name, value in account.fields
+            ),
+            bot=account.bot or None,
         )
+
+    def _fields(self, pairs: Iterable[tuple[str, str]]) -> list[ProfileField] | None:
+        return [ProfileField(name=name, value=value) for name, value in pairs] or None
 
     def _url(self, picture: str) -> str | None:
         return image_url(picture, self._ports.base_url) if picture else None
@@ -110,6 +118,7 @@ class UserViews:
             if row is None:
                 continue
             avatar, header = profiles.pictures_of(row)
+            details = profiles.details_of(row, self._ports.open_text)
             apart = relations.get(user) if user != viewer else None
             their_followers, following = counts.get(user, (0, 0))
             found.append(
@@ -124,6 +133,8 @@ class UserViews:
                     created_at=rfc3339(time_ms(user)),
                     avatar=self._url(avatar),
                     header=self._url(header),
+                    fields=self._fields(details.fields),
+                    bot=details.bot or None,
                     followed=user in followed if viewer and viewer != user else None,
                     blocking=apart.blocking if apart else None,
                     blocked_by=apart.blocked_by if apart else None,

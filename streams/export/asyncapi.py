@@ -134,9 +134,10 @@ def _field_schema(field: str, hint: Any) -> JsonObject:
         return _ID_SCHEMA
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
+        structured = isinstance(item, type) and issubclass(item, msgspec.Struct)
         return {
             "type": "array",
-            "items": {"type": "string"} if item is str else _data_schema(item),
+            "items": _data_schema(item) if structured else _field_schema("", item),
         }
     if hint is bool:
         return {"type": "boolean"}

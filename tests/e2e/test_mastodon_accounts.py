@@ -37,6 +37,36 @@ async def test_a_profile_changes_in_part(world: ApiWorld) -> None:
     assert 'class="mention hashtag"' in me["note"]
 
 
+async def test_a_profile_has_fields_in_whatever_form_they_come(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada", "Ada")
+    path = "/api/v1/accounts/update_credentials"
+    form = {
+        "fields_attributes[0][name]": "Pronouns", "fields_attributes[0][value]": "she/her",
+        "fields_attributes[1][name]": "Site", "fields_attributes[1][value]": "https://x.example/a",
+        "bot": "true",
+    }  # fmt: skip
+    me = (await ada.http.patch(path, data=form)).json()
+    check_entity("CredentialAccount", me)
+    assert me["bot"] is True
+    assert [one["value"] for one in me["source"]["fields"]] == ["she/her", "https://x.example/a"]
+    site = me["fields"][1]["value"]
+    assert site.startswith('<a href="https://x.example/a" rel="nofollow')
+    assert b"she/her" not in b"".join(stored.data for stored in world.log.read_all())
+    kept = (await ada.http.patch(path, data={"note": "hi"})).json()
+    assert (kept["fields"], kept["bot"]) == (me["fields"], True)
+    native = await ada.get_json("/v1/users/me")
+    assert native["fields"][0] == {"name": "Pronouns", "value": "she/her"}
+    fields = {"0": {"name": "Home", "value": "a nest"}, "1": {"name": "", "value": ""}}
+    changed = (await ada.http.patch(path, json={"fields_attributes": fields})).json()
+    assert [one["name"] for one in changed["fields"]] == ["Home"]
+    patched = await ada.send_command("PATCH", "/v1/users/me", {"fields": [], "bot": False})
+    assert patched.keys().isdisjoint({"fields", "bot"})
+    for wrong in ({"fields_attributes": ["x"]}, {"fields_attributes": [{"name": "", "value": "x"}]},
+                  {"locked": True}):  # fmt: skip
+        refused = await ada.http.patch(path, json=wrong)
+        assert (refused.status_code, list(refused.json())) == (422, ["error"])
+
+
 @pytest.mark.parametrize("acct", ["bob", "@bob", "BOB", "bob@test"])
 async def test_an_account_is_found_by_its_handle(world: ApiWorld, acct: str) -> None:
     bob = await register_user(world, "bob")

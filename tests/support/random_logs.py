@@ -88,7 +88,9 @@ COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "delete_list": lambda whom, which, text: lists.DeleteList(which),
     "add_list_member": lambda whom, which, text: lists.AddListMember(which, whom),
     "remove_list_member": lambda whom, which, text: lists.RemoveListMember(which, whom),
-    "change_profile": lambda whom, which, text: user.ChangeProfile(text, text),
+    "change_profile": lambda whom, which, text: user.ChangeProfile(
+        text, text, None, None, ((text, text),) if which % 2 else None, text == "x"
+    ),
     "delete_account": lambda whom, which, text: user.DeleteAccount(),
 }
 FREQUENT_COMMANDS = (

@@ -247,5 +247,5 @@ def test_other_terms_replace_those_of_a_mute() -> None:
     [{"seconds": 0}, {"seconds": -1}, {"seconds": 10**12}, {"until": EPOCH_MS},
      {"until": EPOCH_MS + 1, "seconds": 1}],
 )  # fmt: skip
-def test_a_mute_ends_at_a_time_to_come(terms: dict[str, int]) -> None:
+def test_a_mute_ends_at_a_time_to_come(terms: dict[str, Any]) -> None:
     PEOPLE.when(Mute(BEN, **terms)).then_rejected("mute-invalid", InvalidInput)

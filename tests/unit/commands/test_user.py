@@ -127,6 +127,33 @@ def test_a_profile_that_is_so_already_makes_no_event() -> None:
     PEOPLE.when(ChangeProfile("Ann")).then_idempotent()
 
 
+def test_a_profile_has_a_few_fields_of_its_own_and_says_whether_it_is_a_bot() -> None:
+    fields = (("Pronouns", "she/her"), ("Site", ""))
+    shown = ProfileChanged(ANNA, "Anna", "About Anna", fields=fields, bot=True)
+    written = (("  Pronouns", "she/her "), ("", " "), ("Site", ""))
+    PEOPLE.when(ChangeProfile(fields=written, bot=True)).then(shown)
+    changed = PEOPLE.and_then(shown)
+    changed.when(ChangeProfile(fields=fields)).then_nothing()
+    changed.when(ChangeProfile(fields=())).then(
+        ProfileChanged(ANNA, "Anna", "About Anna", bot=True)
+    )
+    changed.when(ChangeProfile(bot=False)).then(
+        ProfileChanged(ANNA, "Anna", "About Anna", fields=fields)
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        (((" ", "x"),), "field-invalid"), ((("a", "b\nc"),), "field-invalid"),
+        ((("a\0", "b"),), "field-invalid"), ((("a" * 256, "b"),), "field-too-long"),
+        ((("a", "b" * 256),), "field-too-long"), ((("a", "b"),) * 5, "fields-too-many"),
+    ],
+)  # fmt: skip
+def test_fields_of_a_profile_are_bounded(fields: tuple[tuple[str, str], ...], code: str) -> None:
+    PEOPLE.when(ChangeProfile(fields=fields)).then_rejected(code, InvalidInput)
+
+
 def test_a_picture_of_a_profile_is_an_upload_until_it_is_taken_away() -> None:
     picture = Medium("ab" * 32, "image/png", 3, 2)
     shown = ProfileChanged(ANNA, "Anna", "About Anna", picture.id)

@@ -159,7 +159,7 @@ def test_what_is_known_of_an_image_comes_back() -> None:
     image = Medium("ab" * 32, "image/png", 640, 480, "L7E{hE~nN5%g", "an owl")
     name, version, data = encode_event(PostCreated(POST, A, "x", media=(image,)))
     assert EVENT_CODEC.decode(name, version, data) == PostCreated(POST, A, "x", media=(image,))
-    changed = ProfileChanged(A, "Ada", "", "ab" * 32, "cd" * 32)
+    changed = ProfileChanged(A, "Ada", "", "ab" * 32, "cd" * 32, (("Pronouns", "she"),), True)
     assert EVENT_CODEC.decode(*encode_event(changed)) == changed
 
 
