@@ -118,8 +118,10 @@ class ProfilePatch(ApiModel):
     bio: Bio | None = None
     avatar: Picture | None = None
     header: Picture | None = None
-    fields: list[ProfileField] | None = None
-    bot: bool | None = None
+    fields: Annotated[
+        list[ProfileField] | None, Field(examples=[[{"name": "Pronouns", "value": "she/her"}]])
+    ] = None
+    bot: Annotated[bool | None, Field(examples=[True])] = None
     email: Email | None = None
     password: Password | None = None
     current_password: GivenPassword | None = None

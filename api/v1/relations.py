@@ -42,8 +42,8 @@ class MuteRequest(ApiModel):
     until: Annotated[
         str | None, Field(description="RFC 3339, or an id", examples=["2027-01-01T00:00:00Z"])
     ] = None
-    seconds: Annotated[int | None, Field(ge=1)] = None
-    notifications: bool = True
+    seconds: Annotated[int | None, Field(ge=1, examples=[3600])] = None
+    notifications: Annotated[bool, Field(examples=[False])] = True
 
 
 FOR_GOOD: Final = MuteRequest()

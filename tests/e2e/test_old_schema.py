@@ -37,11 +37,13 @@ class ProfileRow(NamedTuple):
     avatar: str = ''
     header: str = ''
     suspended: int = 0
+    fields: str = ''
+    bot: int = 0
     shout: str = ''
 
 profiles.ProfileRow = ProfileRow
 object.__setattr__(profiles.PROFILES, 'row_type', ProfileRow)
-profiles.ProfilesProjection.version = 4
+profiles.ProfilesProjection.version = 5
 project, find_by_handle = profiles.ProfilesProjection.project, profiles.find_by_handle
 
 def louder(self, recorded, view):
@@ -125,7 +127,7 @@ async def test_the_old_view_serves_what_it_can_until_the_rebuild_is_done(
     assert answer.status_code == 503, "the old view lacks what was written later"
     await check_old(client)
     state = await status(running, data, tmp_path)
-    assert (state["version"], state["state"]) == (3, "outdated")
+    assert (state["version"], state["state"]) == (4, "outdated")
     assert int(state["position"]) <= PROJECTED_EVENTS < int(state["position"]) + state["lag"]
     assert state["rebuild"]
     ready = await client.get("/health/ready")
@@ -139,8 +141,8 @@ async def test_the_old_view_serves_what_it_can_until_the_rebuild_is_done(
     assert answer.json()["name"] == "New"
     assert (await client.get("/v1/users/7", headers=headers)).json()["name"] == "User 7"
     assert "detail" not in (await client.get("/health/ready")).json()
-    assert version_of_file(current_view_file(data, "profiles").name) == 4
-    assert "profiles-3.sqlite" not in view_file_names(data)
+    assert version_of_file(current_view_file(data, "profiles").name) == 5
+    assert "profiles-4.sqlite" not in view_file_names(data)
 
 
 async def test_a_projector_that_died_before_the_rebuild_was_done_leaves_the_old_view_serving(

@@ -205,7 +205,7 @@ def test_the_random_logs_hold_every_event_that_a_projection_takes() -> None:
             random.randrange(30),
             1,
         )
-        for _ in range(1000)
+        for _ in range(2000)
     ]
     log = asyncio.run(events_of_steps([step for step in steps if step[0] != "delete_account"]))
     log += asyncio.run(events_of_steps([("delete_account", 1, 0, 0)]))

@@ -1,12 +1,18 @@
-"""Mastodon.py, the client library, on a server with two API processes."""
+"""Clients that are not ours, on one server with two API processes: Mastodon.py, the library, and
+toot, the program for terminals.
+"""
 
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from mastodon import (
     Mastodon,
     MastodonAPIError,
@@ -15,18 +21,34 @@ from mastodon import (
     MastodonUnauthorizedError,
     StreamListener,
 )
+from toot import App
+from toot.api import create_app, register_account
+from toot.cli import TootObj, cli
 
-from tests.support.mastodon_people import allow_app, mastodon_server, sign_up, write_posts
+from tests.support.mastodon_people import (
+    SignedInPerson,
+    allow_app,
+    mastodon_server,
+    sign_up,
+    write_posts,
+)
 from tests.support.media import image_bytes
 from tests.support.running_server import PASSWORD
+from tests.support.toot_commands import toot_as
 
 POSTS = 155
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mastodon_server(tmp_path_factory.mktemp("mastodon_py")) as address:
+    with mastodon_server(tmp_path_factory.mktemp("clients")) as address:
         yield address
+
+
+@pytest.fixture(autouse=True)
+def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for kind in ("CONFIG", "CACHE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path))
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +62,14 @@ def signed_in(server: str) -> Any:
         )
 
     return sign_in
+
+
+def wait_for(found: Callable[[], Any]) -> Any:
+    """What is found in the end: the index of words takes a moment."""
+    deadline = time.monotonic() + 20
+    while not (answer := found()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return answer
 
 
 def ids(found: Any) -> list[str]:
@@ -57,6 +87,8 @@ def test_a_server_and_an_account_are_known(server: str, signed_in: Any) -> None:
         display_name="Ada L.", note="I write", avatar=image_bytes(1), avatar_mime_type="image/png"
     )
     assert (changed.display_name, changed.source.note) == ("Ada L.", "I write")
+    shown = ada.account_update_credentials(fields=[("Pronouns", "she/her")], bot=True)
+    assert (shown.fields[0].value, shown.bot) == ("she/her", True)
     assert changed.avatar.startswith(f"{server}/v1/media/")
     assert ada.account_lookup("@ada_1").id == me.id
     wrong = Mastodon(access_token="x", api_base_url=server)
@@ -180,6 +212,35 @@ def test_relationships_are_what_was_done_last(signed_in: Any) -> None:
     assert not ada.account_unfollow(id).following
 
 
+def test_an_app_signs_a_new_account_up(server: str) -> None:
+    client = registered_app(server)
+    new = {"username": "ada_11", "password": PASSWORD, "email": "ada_11@x.org"}
+    _, refused = client.create_account(**new, return_detailed_error=True)
+    assert refused.details.agreement[0].error == "ERR_ACCEPTED"
+    client.create_account(**new, agreement=True)
+    assert client.me().acct == "ada_11"
+    new["email"] = "other@x.org"
+    _, refused = client.create_account(**new, agreement=True, return_detailed_error=True)
+    assert refused.details.username[0].error == "ERR_TAKEN"
+
+
+def test_a_mute_ends_by_itself_and_an_account_has_a_note(signed_in: Any) -> None:
+    ada, bob, cy = [signed_in(f"{name}_12") for name in ("ada", "bob", "cy")]
+    id = bob.me().id
+    muted = ada.account_mute(id, notifications=False, duration=3600)
+    assert (muted.muting, muted.muting_notifications) == (True, False)
+    assert ada.mutes()[0].mute_expires_at is not None
+    ada.account_mute(id, duration=1)
+    assert ada.account_note_set(id, "met at the quay").note == "met at the quay"
+    bob.account_follow(ada.me().id)
+    cy.account_follow(id)
+    [familiar] = cy.account_familiar_followers(ada.me().id)
+    assert [one.acct for one in familiar.accounts] == ["bob_12"]
+    assert not ada.account_remove_from_followers(id).followed_by
+    assert wait_for(lambda: ada.mutes() == [])
+    assert not ada.account_relationships([id])[0].muting
+
+
 def test_notifications_are_listed_grouped_and_dismissed(signed_in: Any) -> None:
     ada, bob, cy = [signed_in(f"{name}_5") for name in ("ada", "bob", "cy")]
     post = ada.status_post("look")
@@ -237,3 +298,88 @@ def test_a_timeline_is_walked_in_all_directions(server: str, signed_in: Any) -> 
         upwards = ids(page) + upwards
         page = client.fetch_previous(page)
     assert upwards == wanted
+
+
+def test_toot_registers_an_account(server: str) -> None:
+    app = create_app(server)
+    made = App(server.partition("://")[2], server, app["client_id"], app["client_secret"])
+    token = register_account(made, "ada_t5", "ada_t5@x.org", PASSWORD)["access_token"]
+    ada = toot_as(SignedInPerson(server, "ada_t5", "", token))
+    assert ada("whoami")["acct"] == "ada_t5"
+
+
+def test_toot_signs_a_person_in_by_password_and_by_code(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_up(server, "ada_t0")
+    by_password = ["--instance", server, "--email", "ada_t0@x.org", "--password", PASSWORD]
+    done = CliRunner().invoke(cli.commands["login_cli"], by_password)
+    assert (done.exit_code, "Successfully logged in" in done.output) == (0, True), done.output
+    shown = CliRunner().invoke(cli.commands["whoami"], ["--json"], obj=TootObj())
+    assert json.loads(shown.stdout)["acct"] == "ada_t0"
+
+    sign_up(server, "bob_t0")
+    addresses = list[str]()
+    monkeypatch.setattr("webbrowser.open", addresses.append)
+    monkeypatch.setattr("click.prompt", lambda asked, **_: (
+        allow_app(addresses[0], "bob_t0") if asked == "Authorization code" else "y"
+    ))  # fmt: skip
+    done = CliRunner().invoke(cli.commands["login"], ["--instance", server])
+    assert (done.exit_code, "Successfully logged in" in done.output) == (0, True), done.output
+    shown = CliRunner().invoke(cli.commands["whoami"], ["--json"], obj=TootObj())
+    assert json.loads(shown.stdout)["acct"] == "bob_t0"
+
+
+def test_toot_shows_a_person_and_a_server(server: str) -> None:
+    ada = toot_as(sign_up(server, "ada_t1"))
+    assert ada("whoami")["acct"] == "ada_t1"
+    assert ada("whois", "ada_t1")["acct"] == "ada_t1"
+    assert "Starling" in ada("instance", text=True)
+    changed = ada("update_account", "--display-name", "Ada L.", "--note", "I write")
+    assert (changed["display_name"], changed["source"]["note"]) == ("Ada L.", "I write")
+
+
+def test_toot_writes_answers_and_deletes_a_post(server: str, tmp_path: Path) -> None:
+    ada, bob = toot_as(sign_up(server, "ada_t2")), toot_as(sign_up(server, "bob_t2"))
+    picture = tmp_path / "owl.png"
+    picture.write_bytes(image_bytes(3))
+    assert ada("upload", str(picture), "--description", "A cat")["description"] == "A cat"
+    post = ada("post", "hello #snow", "--media", str(picture), "--description", "An owl")
+    assert [one["description"] for one in post["media_attachments"]] == ["An owl"]
+    answer = bob("post", "hello you", "--reply-to", post["id"])
+    thread = ada("thread", post["id"])
+    assert [one["id"] for one in thread["descendants"]] == [answer["id"]]
+    assert bob("favourite", post["id"])["favourites_count"] == 1
+    assert bob("reblog", post["id"])["reblog"]["id"] == post["id"]
+    assert [one["acct"] for one in ada("reblogged_by", post["id"])] == ["bob_t2"]
+    assert not bob("unfavourite", post["url"])["favourited"]
+    assert not bob("unreblog", post["id"])["reblogged"]
+    shown = ada("notifications", text=True)
+    assert "bob_t2" in shown
+    ada("notifications", "--clear", text=True)
+    assert ada("delete", post["id"])["text"] == "hello #snow"
+    home = bob("timeline", "--public", "--once", text=True)
+    assert "hello you" in home
+    assert "hello #snow" not in home
+
+
+def test_toot_follows_mutes_and_blocks_people(server: str) -> None:
+    ada = toot_as(sign_up(server, "ada_t3"))
+    sign_up(server, "bob_t3")
+    assert ada("follow", "bob_t3")["following"]
+    assert [one["acct"] for one in ada("following", "ada_t3")] == ["bob_t3"]
+    assert [one["acct"] for one in ada("followers", "bob_t3")] == ["ada_t3"]
+    assert ada("mute", "@bob_t3")["muting"]
+    assert not ada("unmute", "bob_t3")["muting"]
+    assert not ada("unfollow", "bob_t3")["following"]
+    assert ada("block", "bob_t3")["blocking"]
+    assert not ada("unblock", "bob_t3")["blocking"]
+
+
+def test_toot_finds_what_was_posted(server: str) -> None:
+    ada = toot_as(sign_up(server, "ada_t4"))
+    post = ada("post", "a wombat in #tasmania")
+    found = wait_for(lambda: ada("search", "wombat", "--type", "statuses")["statuses"])
+    assert [one["id"] for one in found] == [post["id"]]
+    tags = wait_for(lambda: ada("search", "#tasman", "--type", "hashtags")["hashtags"])
+    assert [one["name"] for one in tags] == ["tasmania"]
