@@ -12,8 +12,10 @@ from api.media.media_library import MAX_ALT_LENGTH
 from api.media.media_store import MAX_PIXELS
 from api.ports import Ports
 from api.state import CurrentState
+from commands.pin import MAX_PINS
 from commands.post import MAX_MEDIA
 from commands.text import LINK_LENGTH, MAX_TEXT_LENGTH
+from commands.user import MAX_BIO_LENGTH, MAX_FIELD_LENGTH, MAX_FIELDS, MAX_NAME_LENGTH
 
 PROGRAM_VERSION: Final = version("starling-feed")
 MASTODON_VERSION: Final = f"4.3.0 (compatible; Starling {PROGRAM_VERSION})"
@@ -49,7 +51,15 @@ def streaming_url(base_url: str) -> str:
 
 def _configuration(ports: Ports) -> dict[str, Any]:
     return {
-        "accounts": {"max_featured_tags": 0, "max_pinned_statuses": 0},
+        "accounts": {
+            "max_featured_tags": 0,
+            "max_pinned_statuses": MAX_PINS,
+            "max_display_name_length": MAX_NAME_LENGTH,
+            "max_note_length": MAX_BIO_LENGTH,
+            "max_profile_fields": MAX_FIELDS,
+            "profile_field_name_limit": MAX_FIELD_LENGTH,
+            "profile_field_value_limit": MAX_FIELD_LENGTH,
+        },
         "statuses": {
             "max_characters": MAX_TEXT_LENGTH,
             "max_media_attachments": MAX_MEDIA,

@@ -175,6 +175,8 @@ async def test_a_server_describes_itself(stranger: httpx.AsyncClient) -> None:
     check_entity("V1Instance", first)
     check_entity("Instance", second)
     assert (first["uri"], first["urls"]["streaming_api"]) == ("test", "ws://test")
+    limits = second["configuration"]["accounts"]
+    assert (limits["max_pinned_statuses"], limits["max_profile_fields"]) == (5, 4)
     assert re.match(r"4\.3\.0 \(compatible; Starling ", second["version"])
     info = (await stranger.get("/.well-known/nodeinfo")).json()["links"][0]["href"]
     assert (await stranger.get(info)).json()["metadata"]["upstream"]["name"] == "mastodon"
