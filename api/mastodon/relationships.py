@@ -11,12 +11,12 @@ from api.http.tokens import Reader
 from api.mastodon.client_request import AccountSubject, entity, run_seen
 from api.mastodon.parameters import ClientParameters, Flag, Number, Text, Texts, reads
 from api.state import ApiState, CurrentState
-from api.views.posts import rfc3339
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
 from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.private_note import WriteNote
 from events.ids.snowflake import parse_decimal
+from events.times import rfc3339
 from projections import followers, personal_lists
 from projections.home.viewer import UserRelations, read_relations
 
