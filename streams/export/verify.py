@@ -2,9 +2,8 @@
 
 One pass over the log, and about 40 bytes of memory an event (10 million events: 400 MB): its
 position, its id and a 64-bit digest of its stream and version; for references to other streams, 16
-bytes more each. Two such digests are equal by chance
-once in some hundred thousand logs of that size, so a suspicion is looked up in the log before it
-becomes a finding.
+bytes more each. Two such digests are equal by chance once in some hundred thousand logs of that
+size, so a suspicion is looked up in the log before it becomes a finding.
 """
 
 from array import array
