@@ -44,40 +44,26 @@ class EmbeddedProfile:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    @contextmanager
-    def open_accounts(self) -> Iterator[SqliteAccounts]:
-        with closing(SqliteAccounts(self._settings.accounts_file)) as accounts:
-            yield accounts
+    def open_accounts(self) -> AbstractContextManager[SqliteAccounts]:
+        return closing(SqliteAccounts(self._settings.accounts_file))
 
-    @contextmanager
-    def open_tokens(self) -> Iterator[SqliteTokens]:
-        with closing(SqliteTokens(self._settings.accounts_file)) as tokens:
-            yield tokens
+    def open_tokens(self) -> AbstractContextManager[SqliteTokens]:
+        return closing(SqliteTokens(self._settings.accounts_file))
 
-    @contextmanager
-    def open_apps(self) -> Iterator[SqliteApps]:
-        with closing(SqliteApps(self._settings.accounts_file)) as apps:
-            yield apps
+    def open_apps(self) -> AbstractContextManager[SqliteApps]:
+        return closing(SqliteApps(self._settings.accounts_file))
 
-    @contextmanager
-    def open_media_records(self) -> Iterator[SqliteMediaRecords]:
-        with closing(SqliteMediaRecords(self._settings.data / "media.sqlite")) as records:
-            yield records
+    def open_media_records(self) -> AbstractContextManager[SqliteMediaRecords]:
+        return closing(SqliteMediaRecords(self._settings.data / "media.sqlite"))
 
-    @contextmanager
-    def open_search_index(self) -> Iterator[SqliteSearchIndex]:
-        with closing(SqliteSearchIndex(self._settings.data / SEARCH_FILE)) as index:
-            yield index
+    def open_search_index(self) -> AbstractContextManager[SqliteSearchIndex]:
+        return closing(SqliteSearchIndex(self._settings.data / SEARCH_FILE))
 
-    @contextmanager
-    def open_webhooks(self) -> Iterator[SqliteWebhooks]:
-        with closing(SqliteWebhooks(self._settings.data / WEBHOOKS_FILE)) as webhooks:
-            yield webhooks
+    def open_webhooks(self) -> AbstractContextManager[SqliteWebhooks]:
+        return closing(SqliteWebhooks(self._settings.data / WEBHOOKS_FILE))
 
-    @contextmanager
-    def open_rate_limits(self) -> Iterator[SqliteRateLimits]:
-        with closing(SqliteRateLimits(self._settings.rate_limits_file)) as counts:
-            yield counts
+    def open_rate_limits(self) -> AbstractContextManager[SqliteRateLimits]:
+        return closing(SqliteRateLimits(self._settings.rate_limits_file))
 
     def open_shared_clicks(self) -> AbstractContextManager[None]:
         return nullcontext()

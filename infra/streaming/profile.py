@@ -4,7 +4,7 @@ Importing it needs the packages of the streaming profile.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -12,6 +12,7 @@ from contextlib import (
     closing,
     contextmanager,
 )
+from typing import Protocol, TypeVar
 
 from api.clicks.click_publisher import SharedClicks
 from events.ids.id_blocks import EVEN_TICKETS, ODD_TICKETS
@@ -19,7 +20,7 @@ from events.log import EventLog
 from infra.in_memory.home_rings import InProcessRings
 from infra.mongodb.access_tokens import MongoTokens
 from infra.mongodb.accounts import MongoAccounts
-from infra.mongodb.async_database import AsyncDatabase
+from infra.mongodb.async_database import AsyncDatabase, BlockingDatabase
 from infra.mongodb.connection import (
     READ_SECONDS,
     WRITE_SECONDS,
@@ -48,6 +49,13 @@ from streams.projecting.log_runner import LogRunner
 from streams.rebuild.admin import FeedMissing
 
 
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+S = TypeVar("S", bound=_Closable)
+
+
 class StreamingProfile:
     """`Profile` on a database. Without Kafka, one process projects the log itself into it."""
 
@@ -55,58 +63,26 @@ class StreamingProfile:
         self._settings = settings
         self.needs_projector = settings.kafka is None
 
-    @contextmanager
-    def open_accounts(self) -> Iterator[MongoAccounts]:
-        with (
-            open_blocking_database(self._settings.views, READ_SECONDS) as database,
-            closing(MongoAccounts(database)) as accounts,
-        ):
-            yield accounts
+    def open_accounts(self) -> AbstractContextManager[MongoAccounts]:
+        return self._open_store(MongoAccounts, READ_SECONDS)
 
-    @contextmanager
-    def open_tokens(self) -> Iterator[MongoTokens]:
-        with (
-            open_blocking_database(self._settings.views, READ_SECONDS) as database,
-            closing(MongoTokens(database)) as tokens,
-        ):
-            yield tokens
+    def open_tokens(self) -> AbstractContextManager[MongoTokens]:
+        return self._open_store(MongoTokens, READ_SECONDS)
 
-    @contextmanager
-    def open_apps(self) -> Iterator[MongoApps]:
-        with (
-            open_blocking_database(self._settings.views, READ_SECONDS) as database,
-            closing(MongoApps(database)) as apps,
-        ):
-            yield apps
+    def open_apps(self) -> AbstractContextManager[MongoApps]:
+        return self._open_store(MongoApps, READ_SECONDS)
 
-    @contextmanager
-    def open_media_records(self) -> Iterator[MongoMediaRecords]:
-        with (
-            open_blocking_database(self._settings.views, WRITE_SECONDS) as database,
-            closing(MongoMediaRecords(database)) as records,
-        ):
-            yield records
+    def open_media_records(self) -> AbstractContextManager[MongoMediaRecords]:
+        return self._open_store(MongoMediaRecords, WRITE_SECONDS)
 
-    @contextmanager
-    def open_search_index(self) -> Iterator[MongoSearchIndex]:
-        with (
-            open_blocking_database(self._settings.views, WRITE_SECONDS) as database,
-            closing(MongoSearchIndex(database)) as index,
-        ):
-            yield index
+    def open_search_index(self) -> AbstractContextManager[MongoSearchIndex]:
+        return self._open_store(MongoSearchIndex, WRITE_SECONDS)
 
-    @contextmanager
-    def open_webhooks(self) -> Iterator[MongoWebhooks]:
-        with (
-            open_blocking_database(self._settings.views, WRITE_SECONDS) as database,
-            closing(MongoWebhooks(database)) as webhooks,
-        ):
-            yield webhooks
+    def open_webhooks(self) -> AbstractContextManager[MongoWebhooks]:
+        return self._open_store(MongoWebhooks, WRITE_SECONDS)
 
-    @contextmanager
-    def open_rate_limits(self) -> Iterator[MongoRateLimits]:
-        with closing(MongoRateLimits(self._settings.views)) as counts:
-            yield counts
+    def open_rate_limits(self) -> AbstractContextManager[MongoRateLimits]:
+        return closing(MongoRateLimits(self._settings.views))
 
     def open_shared_clicks(self) -> AbstractContextManager[SharedClicks]:
         return open_shared_clicks(self._settings)
@@ -159,6 +135,15 @@ class StreamingProfile:
             raise FeedMissing
         async with self._open_database(WRITE_SECONDS) as database:
             yield StreamingRebuildBackend(self._settings, database)
+
+    @contextmanager
+    def _open_store(self, store: Callable[[BlockingDatabase], S], seconds: float) -> Iterator[S]:
+        """A store over a connection of its own; each call may take so many seconds."""
+        with (
+            open_blocking_database(self._settings.views, seconds) as database,
+            closing(store(database)) as opened,
+        ):
+            yield opened
 
     def _open_database(self, seconds: float) -> AbstractAsyncContextManager[AsyncDatabase]:
         return open_database(self._settings.views, seconds, self._settings.mongo_driver)
