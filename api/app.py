@@ -36,6 +36,8 @@ from api.mastodon import (
 from api.mastodon import (
     discoveries,
     empty_lists,
+    filter_phrases,
+    filters,
     grouped_notifications,
     instance,
     lists,
@@ -118,7 +120,8 @@ RESOURCES: Final = (
 MASTODON_FACE: Final = (
     authorization, token_routes, mastodon_apps, instance, sign_up, relationships, mastodon_search,
     mastodon_accounts, statuses, status_marks, mastodon_timelines, grouped_notifications,
-    mastodon_notifications, markers, mastodon_personal_lists, mastodon_media, lists, discoveries,
+    mastodon_notifications, markers, mastodon_personal_lists, mastodon_media, lists, filters,
+    filter_phrases, discoveries,
     empty_lists, pictures, streaming, web_finger,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""

@@ -17,6 +17,7 @@ from api.media.media_library import MediaLibrary
 from api.ports import Ports
 from api.views.muted_conversations import MutedConversations
 from api.views.posts import PostViews
+from api.views.reader_filters import ReaderFilters
 from api.views.users import UserViews
 
 
@@ -28,10 +29,12 @@ class ApiState:
         self.post_views = PostViews(ports)
         self.user_views = UserViews(ports)
         self.muted_conversations = MutedConversations(ports)
-        self.statuses = StatusEntities(ports, self.muted_conversations)
+        self.reader_filters = ReaderFilters(ports)
+        self.statuses = StatusEntities(ports, self.muted_conversations, self.reader_filters)
         self.instance_figures = InstanceFigures(ports)
         self.post_views.invalidation_listeners += (
             self.muted_conversations.hear_invalidations,
+            self.reader_filters.hear_invalidations,
             self.statuses.hear_invalidations,
         )
         media = ports.media

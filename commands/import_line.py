@@ -17,6 +17,7 @@ from commands.decider import NO_UPLOADS, Command
 from commands.dismissal import DismissRecommendation
 from commands.errors import InvalidInput
 from commands.filter_parser import checked_time
+from commands.filters import ChangeFilter, CreateFilter, DeleteFilter, KeywordChange
 from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag
 from commands.like import Like, Unlike
@@ -139,6 +140,29 @@ class _ChangeListData(_StrictStruct):
     list: Reference
     title: str | None = None
     replies_policy: str | None = None
+
+
+class _NewFilterData(_StrictStruct):
+    title: str
+    contexts: tuple[str, ...]
+    action: str = "warn"
+    expires_at: str = ""
+    keywords: tuple[KeywordChange, ...] = ()
+
+
+class _ChangeFilterData(_StrictStruct):
+    filter: Reference
+    title: str | None = None
+    contexts: tuple[str, ...] | None = None
+    action: str | None = None
+    expires_at: str | None = None
+    keywords: tuple[KeywordChange, ...] = ()
+    filter_post: Reference | None = None
+    unfilter: tuple[int, ...] = ()
+
+
+class _FilterTargetData(_StrictStruct):
+    filter: Reference
 
 
 class _ListTargetData(_StrictStruct):
@@ -268,6 +292,31 @@ def _build_note(data: _NoteData, references: ReferenceResolver) -> Command:
     return WriteNote(references.user_id(str(data.user)), data.text)
 
 
+def _build_filter(data: _NewFilterData, references: ReferenceResolver) -> Command:
+    expires_at = checked_time(data.expires_at) if data.expires_at else 0
+    return CreateFilter(data.title, data.contexts, data.action, expires_at, data.keywords)
+
+
+def _build_filter_change(data: _ChangeFilterData, references: ReferenceResolver) -> Command:
+    expires_at = None
+    if data.expires_at is not None:  # empty for never
+        expires_at = checked_time(data.expires_at) if data.expires_at else 0
+    return ChangeFilter(
+        references.filter_id(str(data.filter)),
+        data.title,
+        data.contexts,
+        data.action,
+        expires_at,
+        data.keywords,
+        None if data.filter_post is None else references.post_id(str(data.filter_post)),
+        data.unfilter,
+    )
+
+
+def _build_filter_deletion(data: _FilterTargetData, references: ReferenceResolver) -> Command:
+    return DeleteFilter(references.filter_id(str(data.filter)))
+
+
 def _build_list_change(data: _ChangeListData, references: ReferenceResolver) -> Command:
     return ChangeList(references.list_id(str(data.list)), data.title, data.replies_policy)
 
@@ -321,6 +370,9 @@ _BUILDERS: Final[dict[str, tuple[type[Any], BuildCommand]]] = {
     "unmute_conversation": _for_post(UnmuteConversation),
     "read_notifications": (ReadNotifications, _use_as_command),
     "dismiss_notifications": (DismissNotifications, _use_as_command),
+    "create_filter": (_NewFilterData, _build_filter),
+    "change_filter": (_ChangeFilterData, _build_filter_change),
+    "delete_filter": (_FilterTargetData, _build_filter_deletion),
     "create_list": (CreateList, _use_as_command),
     "change_list": (_ChangeListData, _build_list_change),
     "delete_list": (_ListTargetData, _build_list_deletion),

@@ -50,6 +50,10 @@ class ReferenceResolver:
         """The id of a list. Raises `NotFound`, or `InvalidInput` for what is no reference."""
         return self._resolve_id_or_key(reference, "list", "an id or key:KEY")
 
+    def filter_id(self, reference: str) -> int:
+        """The id of a filter. Raises `NotFound`, or `InvalidInput` for what is no reference."""
+        return self._resolve_id_or_key(reference, "filter", "an id or key:KEY")
+
     def _resolve_id_or_key(self, reference: str, kind: str, allowed: str) -> int:
         if reference.startswith("key:"):
             key = idempotency.IMPORT_KEY_PREFIX + reference[4:]

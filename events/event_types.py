@@ -12,6 +12,8 @@ from events.schema import (
     ConversationMuted,
     ConversationUnmuted,
     Event,
+    FilterChanged,
+    FilterDeleted,
     HandleClaimed,
     HashtagFollowed,
     HashtagUnfollowed,
@@ -81,6 +83,8 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
     ConversationUnmuted: ("conversation-unmuted", 1),
     NotificationsRead: ("notifications-read", 1),
     NotificationsDismissed: ("notifications-dismissed", 1),
+    FilterChanged: ("filter-changed", 1),
+    FilterDeleted: ("filter-deleted", 1),
     ListChanged: ("list-changed", 1),
     ListDeleted: ("list-deleted", 1),
     ListMemberAdded: ("list-member-added", 1),
@@ -91,7 +95,7 @@ EVENT_TYPES: Final[dict[type[Event], tuple[str, int]]] = {
 ID_FIELDS: Final = frozenset(
     {
         "user", "post", "author", "reply_to", "followee", "follower", "blocker", "blocked", "muter",
-        "muted", "dismissed", "list", "member", "subject",
+        "muted", "dismissed", "list", "member", "subject", "filter",
     }
 )  # fmt: skip
 """Fields that hold Snowflake ids, whatever the event."""

@@ -330,6 +330,46 @@ class NotificationsDismissed(Event, frozen=True):
     last: int
 
 
+class FilterKeyword(msgspec.Struct, frozen=True):
+    """Words that a filter looks for; `number` is none that another of the user's ever had."""
+
+    number: int
+    text: str
+    """A personal text."""
+    whole_word: bool = True
+
+
+class FilteredPost(msgspec.Struct, frozen=True):
+    """A post that a filter names, by its id in digits; `number` as a keyword's."""
+
+    number: int
+    post: str
+
+
+class FilterChanged(Event, frozen=True):
+    """All values of a filter of `user`'s from now on; the first makes it. Stream: `filters-<user>`.
+
+    `contexts` say where it holds, `action` is `warn` or `hide`, `expires_at` is in Unix ms, 0 for
+    never.
+    """
+
+    filter: int
+    user: int
+    title: str
+    contexts: tuple[str, ...]
+    action: str = "warn"
+    expires_at: int = 0
+    keywords: tuple[FilterKeyword, ...] = ()
+    posts: tuple[FilteredPost, ...] = ()
+
+
+class FilterDeleted(Event, frozen=True):
+    """`user` deleted the filter. Stream: `filters-<user>`."""
+
+    filter: int
+    user: int
+
+
 class ListChanged(Event, frozen=True):
     """All values of a list of `user`'s from now on; the first makes it. Stream: `list-<list>`.
 

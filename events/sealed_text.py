@@ -25,6 +25,8 @@ from events.event_filter import EventBatchSource, EventFilter, SelectedEvents, S
 from events.event_types import EVENT_TYPES
 from events.schema import (
     Event,
+    FilterChanged,
+    FilterKeyword,
     ListChanged,
     Medium,
     PostCreated,
@@ -41,6 +43,7 @@ PERSONAL_FIELDS: Final[dict[type[Event], tuple[str, ...]]] = {
     PostEdited: ("text", "spoiler_text"),
     ListChanged: ("title",),
     PrivateNoteChanged: ("note",),
+    FilterChanged: ("title", "keywords"),
 }
 """The fields whose texts are sealed: of media those that say what is seen. Ids, times, handles,
 hashtags and mentions are not."""
@@ -104,7 +107,13 @@ def as_written(text: str) -> str:
 def owner_of_texts(event: Event) -> int:
     """The user whose texts an event of `PERSONAL_FIELDS` holds."""
     match event:
-        case UserRegistered() | ProfileChanged() | ListChanged() | PrivateNoteChanged():
+        case (
+            UserRegistered()
+            | ProfileChanged()
+            | ListChanged()
+            | PrivateNoteChanged()
+            | FilterChanged()
+        ):
             return event.user
         case PostCreated() | PostEdited():
             return event.author
@@ -113,8 +122,9 @@ def owner_of_texts(event: Event) -> int:
 
 def count_texts(event: Event) -> int:
     """How many texts an event of `PERSONAL_FIELDS` holds at most."""
-    pairs = getattr(event, "fields", ())
-    return len(PERSONAL_FIELDS[type(event)]) + len(getattr(event, "media", ())) + 2 * len(pairs)
+    values = [getattr(event, name) for name in PERSONAL_FIELDS[type(event)]]
+    parts = [part for value in values if not isinstance(value, str) for part in value]
+    return len(values) + sum(2 if isinstance(part, tuple) else 1 for part in parts)
 
 
 def map_texts(event: E, change: Callable[[str], str]) -> E:
@@ -129,10 +139,14 @@ def map_texts(event: E, change: Callable[[str], str]) -> E:
     return replace(event, **changed) if changed else event
 
 
-def _map_part(part: Medium | tuple[str, str], change: Callable[[str], str]) -> object:
-    """An image or a pair of texts, with its texts changed."""
+def _map_part(
+    part: Medium | FilterKeyword | tuple[str, str], change: Callable[[str], str]
+) -> object:
+    """An image, a keyword or a pair of texts, with its texts changed."""
     if isinstance(part, Medium):
         return replace(part, alt=change(part.alt))
+    if isinstance(part, FilterKeyword):
+        return replace(part, text=change(part.text))
     return change(part[0]), change(part[1])
 
 

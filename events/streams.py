@@ -100,6 +100,11 @@ def notifications_stream(user: int) -> str:
     return f"notifications-{user}"
 
 
+def filters_stream(user: int) -> str:
+    """Which posts `user` wants covered or left out."""
+    return f"filters-{user}"
+
+
 def list_stream(id: int) -> str:
     """A list of accounts and who is on it."""
     return f"list-{id}"

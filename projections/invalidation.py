@@ -29,6 +29,8 @@ class InvalidationKind(IntEnum):
     """A post: the one that the retweet that follows shows."""
     NEW_ENTRY = 12
     """A signed entry id: the entry is new."""
+    FILTERS = 13
+    """A user: what they filter changed."""
 
 
 NEW_ENTRY_KINDS = frozenset(

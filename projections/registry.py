@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from projections import personal_lists, posts, profiles, timeline
+from projections import filters, personal_lists, posts, profiles, timeline
 from projections.analytics import AnalyticsProjection
+from projections.filters import FiltersProjection
 from projections.followers import FollowersProjection
 from projections.invalidation import Invalidation
 from projections.lists import ListsProjection
@@ -26,6 +27,7 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
     TrendingProjection(),
     RecommendationsProjection(),
     AnalyticsProjection(),
+    FiltersProjection(),
     ListsProjection(),
     NotificationsProjection(),
     PersonalListsProjection(),
@@ -52,6 +54,7 @@ def projection_named(name: str) -> Projection:
 INVALIDATIONS: Final[Mapping[str, Callable[[Changes], Iterable[Invalidation]]]] = {
     "profiles": profiles.find_invalidations,
     "posts": posts.find_invalidations,
+    "filters": filters.find_invalidations,
     "personal_lists": personal_lists.find_invalidations,
     "timeline": timeline.find_invalidations,
 }

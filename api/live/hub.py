@@ -39,7 +39,7 @@ from events.schema import AccountSuspended, UserDeleted
 from projections.lists import ListContent, read_content
 from projections.profiles import read_profiles
 
-LIVE_VIEWS: Final = ("lists", "notifications", "posts", "profiles", "timeline")
+LIVE_VIEWS: Final = ("filters", "lists", "notifications", "posts", "profiles", "timeline")
 """What must show an event before readers hear of it."""
 
 HEARTBEAT: Final = 15.0

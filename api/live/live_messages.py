@@ -1,10 +1,10 @@
 """What an event tells which readers: messages, rendered once for all readers of a format."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from api.live.live_reader import LiveFormat, LiveMessage, Subscription
-from api.live.live_update import LiveUpdate, UpdateKind, read_update
+from api.live.live_update import FILTER_EVENTS, LiveUpdate, UpdateKind, read_update
 from api.live.reader_index import ReaderIndex
 from api.ports import Ports
 from events import streams
@@ -54,6 +54,8 @@ class LiveMessages:
         if (update := read_update(recorded)) is not None:
             found += await self._find_updates(update, index)
         found += await self._find_notifications(recorded, index)
+        if isinstance(recorded.event, FILTER_EVENTS):
+            found += _find_filters_changed(recorded.event.user, index)
         return found
 
     async def _find_updates(self, update: LiveUpdate, index: ReaderIndex) -> list[Delivery]:
@@ -68,8 +70,15 @@ class LiveMessages:
         found = []
         for live_format, subscriptions in _by_format(concerned).items():
             message = await live_format.render_update(update)
-            if message is not None:
-                found.append(Delivery(UPDATE_ORDINAL, message, subscriptions))
+            if message is None:
+                continue
+            users = {one.reader.user for one in subscriptions}
+            marked = await live_format.mark_update(update, message, users)
+            for user, own in marked.items():
+                of_user = [one for one in subscriptions if one.reader.user == user]
+                found.append(Delivery(UPDATE_ORDINAL, own, of_user))
+            others = [one for one in subscriptions if one.reader.user not in marked]
+            found.append(Delivery(UPDATE_ORDINAL, message, others))
         return found
 
     async def _without_unwanted_answers(
@@ -155,6 +164,18 @@ class LiveMessages:
         stored = await run_read(log, log.read_stream, streams.post_stream(post))
         updates = [read_update(EVENT_CODEC.decode_stored(one)) for one in stored]
         return frozenset(tag for one in updates if one is not None for tag in one.tags)
+
+
+def _find_filters_changed(user: int, index: ReaderIndex) -> Iterator[Delivery]:
+    home = (
+        one
+        for reader in index.readers_of(user)
+        for one in reader.subscriptions.values()
+        if one.topics.home
+    )
+    for live_format, subscriptions in _by_format(home).items():
+        if (message := live_format.filters_changed()) is not None:
+            yield Delivery(UPDATE_ORDINAL, message, subscriptions)
 
 
 def _by_format(subscriptions: Iterable[Subscription]) -> dict[LiveFormat, list[Subscription]]:

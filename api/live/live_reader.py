@@ -2,6 +2,7 @@
 
 import asyncio
 from asyncio import Future
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from api.http.errors import RequestRefused
@@ -44,6 +45,16 @@ class LiveFormat(Protocol):
 
     async def render_update(self, update: LiveUpdate) -> LiveMessage | None:
         """What happened to a post; None where there is nothing to tell (any more)."""
+        ...
+
+    async def mark_update(
+        self, update: LiveUpdate, message: LiveMessage, users: Collection[int]
+    ) -> Mapping[int, LiveMessage]:
+        """What those of the users are told instead whose filters the post meets."""
+        ...
+
+    def filters_changed(self) -> LiveMessage | None:
+        """What a user is told whose filters changed; None where it isn't told."""
         ...
 
     async def render_notification(self, user: int, entry: NotificationEntry) -> LiveMessage | None:

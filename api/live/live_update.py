@@ -8,6 +8,8 @@ from events.event_types import EVENT_TYPES
 from events.hashtags import fold_hashtag
 from events.schema import (
     AccountSuspended,
+    FilterChanged,
+    FilterDeleted,
     ListChanged,
     ListDeleted,
     ListMemberAdded,
@@ -32,6 +34,7 @@ RELATION_EVENTS: Final = (
     UserFollowed, UserUnfollowed, UserBlocked, UserUnblocked, UserMuted, UserUnmuted,
 )  # fmt: skip
 LIST_EVENTS: Final = (ListChanged, ListDeleted, ListMemberAdded, ListMemberRemoved)
+FILTER_EVENTS: Final = (FilterChanged, FilterDeleted)
 _USER_FIELDS: Final = ("followee", "follower", "blocker", "blocked", "muter", "muted")
 
 LIVE_TYPES: Final = tuple(
@@ -39,6 +42,7 @@ LIVE_TYPES: Final = tuple(
     for kind in (
         PostCreated, PostEdited, PostDeleted, PostRemoved, PostLiked, PostRetweeted,
         PostUnretweeted, UserDeleted, AccountSuspended, *RELATION_EVENTS, *LIST_EVENTS,
+        *FILTER_EVENTS,
     )
 )  # fmt: skip
 """The stored names of the events that readers hear of, or that change what they hear."""

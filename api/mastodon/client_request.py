@@ -50,7 +50,7 @@ async def run_seen(
     return outcome
 
 
-async def _status_from_path(id: Annotated[str, Path()], state: CurrentState) -> int:
+async def find_status(id: Annotated[str, Path()], state: CurrentState) -> int:
     """The post of a status; the id of a retweet stands for what is retweeted."""
     status = parse_decimal(id)
     if not status:
@@ -62,9 +62,10 @@ async def _status_from_path(id: Annotated[str, Path()], state: CurrentState) -> 
     return status
 
 
-async def _visible_status(
-    post: Annotated[int, Depends(_status_from_path)], viewer: Viewer, state: CurrentState
+async def require_visible(
+    post: Annotated[int, Depends(find_status)], viewer: Viewer, state: CurrentState
 ) -> int:
+    """The post, if the reader can see it. Raises `NotFound`."""
     found = (await state.statuses.pieces((post,))).get(post)
     if found is None or await state.post_views.is_suspended(found.author):
         raise post_not_found(post)
@@ -85,9 +86,9 @@ async def _account_to_change(id: Annotated[str, Path()], state: CurrentState) ->
     return await state.ports.references.find_user(id)
 
 
-StatusId = Annotated[int, Depends(_status_from_path)]
+StatusId = Annotated[int, Depends(find_status)]
 """The post in the address, whether or not there is one."""
-VisibleStatus = Annotated[int, Depends(_visible_status)]
+VisibleStatus = Annotated[int, Depends(require_visible)]
 """The post in the address. Raises `NotFound` where the reader can't see it."""
 AccountId = Annotated[int, Depends(_account_from_path)]
 """The account in the address. Raises `NotFound` where there is none."""

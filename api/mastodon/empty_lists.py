@@ -10,8 +10,6 @@ from api.mastodon.client_request import entity
 OPEN_LISTS: Final = ("v1/custom_emojis", "v1/announcements", "v1/instance/rules", "v1/trends/links")
 """Lists that need no token."""
 OWN_LISTS: Final = (
-    "v1/filters",
-    "v2/filters",
     "v1/conversations",
     "v1/follow_requests",
     "v1/featured_tags",

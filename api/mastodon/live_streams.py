@@ -1,5 +1,6 @@
 """What the Mastodon API's streams are called, and how their messages are written."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +48,12 @@ def find_stream(name: str, tag: str, list_id: str) -> tuple[tuple[str, ...], Top
     return (name, tag), Topics(tag=folded)
 
 
+def _entry(update: LiveUpdate) -> TimelineEntry:
+    if update.is_retweet:
+        return TimelineEntry(update.event, update.post, update.actor)
+    return TimelineEntry(update.post, update.post)
+
+
 @dataclass(frozen=True, slots=True)
 class _StatusFormat:
     """Messages with Mastodon's entities."""
@@ -61,12 +68,23 @@ class _StatusFormat:
             store = self.state.ports.views.current_store("timeline")
             undone = await store.get(UNDONE_RETWEETS, (update.post, update.actor))
             return LiveMessage("delete", b"%d" % undone.id) if undone is not None else None
-        entry = TimelineEntry(update.post, update.post)
-        if update.is_retweet:
-            entry = TimelineEntry(update.event, update.post, update.actor)
         name = "status.update" if update.kind == UpdateKind.EDIT else "update"
-        statuses = await self.state.statuses.render([entry], 0)
+        statuses = await self.state.statuses.render([_entry(update)], 0)
         return LiveMessage(name, statuses[0]) if statuses else None
+
+    async def mark_update(
+        self, update: LiveUpdate, message: LiveMessage, users: Collection[int]
+    ) -> Mapping[int, LiveMessage]:
+        """The status with the filters that it meets."""
+        filters = await self.state.reader_filters.of_readers(users)
+        if not filters or message.name == "delete":
+            return {}
+        marked = await self.state.statuses.render_filtered(_entry(update), filters)
+        return {user: LiveMessage(message.name, json) for user, json in marked.items()}
+
+    def filters_changed(self) -> LiveMessage | None:
+        """An event without data."""
+        return LiveMessage("filters_changed", b"")
 
     async def render_notification(self, user: int, entry: NotificationEntry) -> LiveMessage | None:
         """The entity `Notification`."""
@@ -94,8 +112,8 @@ class SocketFormat(_StatusFormat):
 
     def frame(self, message: LiveMessage, label: tuple[str, ...], id: MessageId | None) -> bytes:
         """A JSON object that names its stream; the payload is JSON in a string."""
-        payload = message.data.decode()
-        return encode_json({"stream": label, "event": message.name, "payload": payload})
+        told = {"stream": label, "event": message.name}
+        return encode_json(told | ({"payload": message.data.decode()} if message.data else {}))
 
     def heartbeat(self, through: MessageId) -> bytes:
         """None: the server pings its WebSockets."""

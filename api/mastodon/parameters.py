@@ -162,8 +162,8 @@ def expand_parameters(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _put(branch: dict[str, Any], path: list[str], value: Any) -> None:
     *parents, last = path
-    for parent in parents:
-        below = branch.setdefault(parent or str(len(branch)), {})
+    for parent, child in zip(parents, path[1:], strict=True):
+        below = branch.setdefault(parent or _item_for(branch, child), {})
         if not isinstance(below, dict):
             return  # `a=1&a[b]=2` is of two minds: the first counts
         branch = below
@@ -174,6 +174,13 @@ def _put(branch: dict[str, Any], path: list[str], value: Any) -> None:
         branch[last] = [*(before if isinstance(before, list) else [before]), value]
     else:
         branch[last] = value
+
+
+def _item_for(branch: dict[str, Any], child: str) -> str:
+    """Of `a[][b]=1&a[][c]=2&a[][b]=3`, the first two are of one object, as in Rails."""
+    newest = str(len(branch) - 1)
+    below = branch.get(newest)
+    return newest if child and isinstance(below, dict) and child not in below else str(len(branch))
 
 
 def _with_lists(branch: Any) -> Any:

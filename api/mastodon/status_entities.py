@@ -13,12 +13,14 @@ import msgspec
 
 from api.mastodon.account_entities import AccountEntities
 from api.mastodon.content import content_html, hashtag_url, post_url, profile_url
+from api.mastodon.filter_entities import NO_RESULTS, filter_results
 from api.mastodon.media_entities import media_attachment, shown_media
 from api.ports import Ports
 from api.schemas import encode_json
 from api.views.cache import IdCache, PerViewerCache
 from api.views.muted_conversations import MutedConversations
 from api.views.posts import CACHED_MARKS, CACHED_VIEWERS, PageEntry, SinglePost
+from api.views.reader_filters import ReaderFilter, ReaderFilters
 from commands.text import find_entities
 from events.hashtags import fold_hashtag
 from events.ids.snowflake import time_ms
@@ -54,6 +56,11 @@ class StatusPieces(NamedTuple):
     head: bytes
     tail: bytes
 
+    @property
+    def texts(self) -> list[str]:
+        """All that filters look at."""
+        return [self.spoiler_text, self.text, *(medium.alt for medium in self.media)]
+
 
 class ReaderMarks(NamedTuple):
     """The end of a post's JSON for one reader; another one, where the reader wrote it."""
@@ -84,11 +91,18 @@ def _reader_marks(
 _MARK_ENDINGS: Final = {marks: _reader_marks(*marks) for marks in product((False, True), repeat=5)}
 
 
+_UNFILTERED: Final = b',"filtered":[]'
+"""What the marks of a reader without filters end with."""
+
+
 class StatusEntities:
     """Renders posts and retweets for readers."""
 
-    def __init__(self, ports: Ports, muted_conversations: MutedConversations) -> None:
+    def __init__(
+        self, ports: Ports, muted_conversations: MutedConversations, reader_filters: ReaderFilters
+    ) -> None:
         self._ports = ports
+        self._reader_filters = reader_filters
         self._muted_conversations = muted_conversations
         self.accounts = AccountEntities(ports)
         self._cache = IdCache(CACHED_STATUSES, BatchLoader(self._fetch))
@@ -136,18 +150,39 @@ class StatusEntities:
         rendered = await self._render_entries(entries, viewer, self.accounts.render)
         return {entry.post: json for entry, json in rendered}
 
+    async def render_filtered(
+        self, entry: PageEntry, filters: Mapping[int, Sequence[ReaderFilter]]
+    ) -> dict[int, bytes]:
+        """A post or retweet without a reader's marks but the filters that it meets, for those of
+        the readers who have such.
+        """
+        pieces = (await self._cache.get((entry.post,))).get(entry.post)
+        if pieces is None:
+            return {}
+        found: dict[int, bytes] = {}
+        for reader, own in filters.items():
+            if filter_results(own, entry.post, pieces.texts) != NO_RESULTS:
+                rendered = await self._render_entries([entry], 0, self.accounts.render, own)
+                if rendered:
+                    found[reader] = rendered[0][1]
+        return found
+
     async def _render_entries(
         self,
         entries: Sequence[PageEntry],
         viewer: int,
         render_accounts: Callable[[Collection[int]], Awaitable[Mapping[int, bytes]]],
+        filters: Sequence[ReaderFilter] = (),
     ) -> list[tuple[PageEntry, bytes]]:
         ids = list(dict.fromkeys(entry.post for entry in entries))
         pieces = await self._cache.get(ids)
         users = {one.author for one in pieces.values()}
         users.update(entry.retweeter for entry in entries if entry.retweeter is not None)
         accounts = await render_accounts(users)
-        marks = await self._marks_cache.get(viewer, pieces) if viewer else None
+        marks = None
+        if viewer:
+            marks = await self._marks_cache.get(viewer, pieces)
+            filters = await self._reader_filters.of_reader(viewer)
         rendered: list[tuple[PageEntry, bytes]] = []
         for entry in entries:
             one = pieces.get(entry.post)
@@ -156,6 +191,10 @@ class StatusEntities:
             end = b"}"
             if marks is not None:
                 end = marks[entry.post].own if one.author == viewer else marks[entry.post].others
+            if filters:
+                results = filter_results(filters, entry.post, one.texts)
+                unmarked = end.removesuffix(b"}").removesuffix(_UNFILTERED)
+                end = unmarked + b',"filtered":%s}' % results
             status = b"".join((one.head, accounts[one.author], _NO_REBLOG, one.tail, end))
             if entry.retweeter is not None:
                 if entry.retweeter not in accounts:

@@ -1,6 +1,6 @@
 """`GET /v1/stream`: what is new for a signed-in user, as it happens."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -53,6 +53,16 @@ class NewsFormat:
         entry = TimelineEntry(update.event, update.post, retweeter)
         page = await self.state.post_views.render_page([entry], 0)
         return LiveMessage(name, page[1:-1]) if page != b"[]" else None
+
+    async def mark_update(
+        self, update: LiveUpdate, message: LiveMessage, users: Collection[int]
+    ) -> Mapping[int, LiveMessage]:
+        """None: this API marks no posts."""
+        return {}
+
+    def filters_changed(self) -> LiveMessage | None:
+        """Nothing, for the same reason."""
+        return None
 
     async def render_notification(self, user: int, entry: NotificationEntry) -> LiveMessage | None:
         """A notification as `GET /v1/notifications` has it."""

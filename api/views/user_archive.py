@@ -16,6 +16,7 @@ from api.schemas import encode_json
 from api.state import ApiState
 from api.views.notifications import notifications_page, render_notifications
 from api.views.posts import SinglePost
+from commands.filters import open_filter
 from events import streams
 from events.codec import EVENT_CODEC
 from events.ids.snowflake import time_ms
@@ -24,6 +25,7 @@ from events.schema import PostCreated, PostEdited
 from events.sealed_text import open_stored
 from events.times import rfc3339
 from projections import followers, lists, notifications, personal_lists, posts, timeline_pages
+from projections.filters import read_filters
 from projections.notifications import NOTIFICATION_KINDS, NotificationPage
 from projections.pages import PageRequest
 from projections.profiles import pictures_of, read_profiles
@@ -31,7 +33,7 @@ from projections.store import ReadStore
 
 ARCHIVED_VIEWS: Final = (
     "timeline", "posts", "profiles", "personal_lists", "followers", "lists",
-    "notifications",
+    "notifications", "filters",
 )  # fmt: skip
 """The views that an archive is made from."""
 
@@ -60,6 +62,7 @@ muted-conversations.jsonl  of which threads @{handle} wants no notifications
 notes.jsonl              what @{handle} noted about accounts
 followed-hashtags.jsonl  the hashtags that @{handle} follows
 lists.jsonl              lists of accounts, each with its members
+filters.jsonl            words and posts that @{handle} wants covered or left out
 notifications.jsonl      who mentioned, liked, retweeted and followed @{handle}
 media/                   the images of the posts and the profile, called by their ids; the
                          posts have their alternative texts (`alt`)
@@ -153,6 +156,7 @@ class UserArchive:
             "notes": self._notes(),
             "followed-hashtags": self._hashtags(),
             "lists": self._own_lists(),
+            "filters": self._filters(),
             "notifications": self._notifications(),
         }
 
@@ -278,6 +282,22 @@ class UserArchive:
                     line["handle"] = profile.handle
                 line["note"] = self._state.ports.open_text(row.note)
                 yield encode_json(line) + b"\n"
+
+    async def _filters(self) -> AsyncGenerator[bytes, None]:
+        store = self._state.ports.views.current_store("filters")
+        for stored in reversed(await read_filters(store, self._user)):
+            one = open_filter(stored, self._state.ports.open_text)
+            line = {
+                "id": str(one.filter),
+                "title": one.title,
+                "contexts": one.contexts,
+                "action": one.action,
+                "keywords": [{"text": w.text, "whole_word": w.whole_word} for w in one.keywords],
+                "posts": [post.post for post in one.posts],
+            }
+            if one.expires_at:
+                line["expires_at"] = rfc3339(one.expires_at)
+            yield encode_json(line) + b"\n"
 
     async def _notifications(self) -> AsyncGenerator[bytes, None]:
         state, user = self._state, self._user

@@ -51,6 +51,8 @@ STREAM_OF_EVENT: Final[dict[type[schema.Event], Callable[[Any], str]]] = {
     schema.ConversationUnmuted: lambda e: streams.conversation_stream(e.post, e.user),
     schema.NotificationsRead: lambda e: streams.notifications_stream(e.user),
     schema.NotificationsDismissed: lambda e: streams.notifications_stream(e.user),
+    schema.FilterChanged: lambda e: streams.filters_stream(e.user),
+    schema.FilterDeleted: lambda e: streams.filters_stream(e.user),
     schema.ListChanged: lambda e: streams.list_stream(e.list),
     schema.ListDeleted: lambda e: streams.list_stream(e.list),
     schema.ListMemberAdded: lambda e: streams.list_stream(e.list),

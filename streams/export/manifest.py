@@ -15,7 +15,7 @@ from events.event_filter import EventFilter
 from events.json_lines import UNREADABLE_JSON
 from events.log import EventLog, EventMark, holds_event
 
-EXPORT_SCHEMA: Final = 3
+EXPORT_SCHEMA: Final = 4
 """The version of what exports look like: names of columns and files."""
 
 

@@ -27,7 +27,7 @@ from events.json_lines import UNREADABLE_JSON
 
 ID_COLUMNS: Final = (
     "user", "post", "author", "reply_to", "followee", "follower", "blocker", "blocked", "muter",
-    "muted", "dismissed", "list", "member", "subject",
+    "muted", "dismissed", "list", "member", "subject", "filter",
 )  # fmt: skip
 TEXT_COLUMNS: Final = ("handle", "text")
 

@@ -50,6 +50,7 @@ REFERENCES: Final[dict[type[schema.Event], Callable[[Any], tuple[str, ...]]]] = 
     schema.ConversationMuted: lambda e: (streams.post_stream(e.post), streams.user_stream(e.user)),
     schema.NotificationsRead: lambda e: (streams.user_stream(e.user),),
     schema.NotificationsDismissed: lambda e: (streams.user_stream(e.user),),
+    schema.FilterChanged: lambda e: (streams.user_stream(e.user),),
     schema.ListChanged: lambda e: (streams.user_stream(e.user),),
     schema.ListMemberAdded: lambda e: (streams.user_stream(e.member),),
 }

@@ -85,6 +85,8 @@ async def test_an_archive_has_lists_of_any_length_and_hides_those_whom_one_block
         await ada.send_command("PUT", f"/v1/posts/{hidden}/{relation}")
     await world.project_all()
     await ada.http.post(f"/api/v1/statuses/{liked[0]}/mute")
+    given = {"phrase": "cats", "context[]": ["home"]}
+    await ada.http.post("/api/v1/filters", data=given)
     await ada.send_command("PUT", f"/v1/users/{cy.id}/block")
     await ada.send_command("PUT", f"/v1/users/{bob.id}/mute")
     await ada.send_command("PUT", f"/v1/users/{bob.id}/follow")
@@ -104,6 +106,8 @@ async def test_an_archive_has_lists_of_any_length_and_hides_those_whom_one_block
     ):
         assert [one["handle"] for one in lines(archive, name)] == [handle]
     assert [one["tag"] for one in lines(archive, "followed-hashtags")] == ["owls"]
+    [filter_line] = lines(archive, "filters")
+    assert filter_line["keywords"] == [{"text": "cats", "whole_word": True}]
     assert [one["id"] for one in lines(archive, "muted-conversations")] == [liked[0]]
     assert lines(archive, "pins") == lines(archive, "posts") == []
     assert b"hidden text" not in b"".join(archive.read(name) for name in archive.namelist())

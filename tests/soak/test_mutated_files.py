@@ -50,6 +50,10 @@ def world_lines() -> bytes:
         {"command": "dismiss_notifications", "as": "@ada", "data": {"first": 0, "last": 7}},
         {"command": "mute_conversation", "as": "@ada", "data": {"post": "key:c"}},
         {"command": "unmute_conversation", "as": "@ada", "data": {"post": "key:c"}},
+        {"command": "create_filter", "as": "@ada", "key": "f1", "data": {
+            "title": "x", "contexts": ["home"], "keywords": [{"text": "a"}]}},
+        {"command": "change_filter", "as": "@ada", "data": {"filter": "key:f1", "title": "y"}},
+        {"command": "delete_filter", "as": "@ada", "data": {"filter": "key:f1"}},
         {"command": "create_list", "as": "@ada", "key": "l1", "data": {"title": "Friends"}},
         {"command": "add_list_member", "as": "@ada", "data": {"list": "key:l1", "user": "@bob"}},
         {"command": "block", "as": "@ada", "data": {"user": "@bob"}},

@@ -50,6 +50,8 @@ def stream_of(event: Event) -> str:
             | schema.ListMemberRemoved()
         ):
             return streams.list_stream(event.list)
+        case schema.FilterChanged() | schema.FilterDeleted():
+            return streams.filters_stream(event.user)
         case schema.ConversationMuted() | schema.ConversationUnmuted():
             return streams.conversation_stream(event.post, event.user)
         case schema.NotificationsRead() | schema.NotificationsDismissed():

@@ -14,6 +14,7 @@ from commands import (
     block,
     bookmark,
     dismissal,
+    filters,
     follow,
     followed_hashtag,
     like,
@@ -83,6 +84,13 @@ COMMANDS: dict[str, Callable[[int, int, str], Command]] = {
     "dismiss_notifications": lambda whom, which, text: notifications.DismissNotifications(
         notification_id(which) if text == "plain" else 0, notification_id(which)
     ),
+    "create_filter": lambda whom, which, text: filters.CreateFilter(
+        text, ("home",), keywords=(filters.KeywordChange(text),)
+    ),
+    "change_filter": lambda whom, which, text: filters.ChangeFilter(
+        which, text, keywords=(filters.KeywordChange(text),)
+    ),
+    "delete_filter": lambda whom, which, text: filters.DeleteFilter(which),
     "create_list": lambda whom, which, text: lists.CreateList(text),
     "change_list": lambda whom, which, text: lists.ChangeList(which, text, "none"),
     "delete_list": lambda whom, which, text: lists.DeleteList(which),
@@ -139,12 +147,16 @@ async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> SparseL
         users.append((await handler.handle(CommandRequest(register, 0))).id)
     posts = [0]
     lists_of: dict[int, list[int]] = defaultdict(lambda: [0])
+    filters_of: dict[int, list[int]] = defaultdict(lambda: [0])
     done: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
     for name, who, what, later in steps:
         clock[0] += later
         actor, about = who % people, (users[what % people], posts[-1 - what % len(posts)])
         if name.endswith(("_list", "_list_member")):
             own = lists_of[actor]
+            about = (about[0], own[-1 - what % len(own)])
+        elif name.endswith("_filter"):
+            own = filters_of[actor]
             about = (about[0], own[-1 - what % len(own)])
         # Of what they did, they undo something.
         undone = {"remove_list_member": "add_list_member"}.get(name, name.removeprefix("un"))
@@ -161,6 +173,8 @@ async def log_of_steps(steps: Sequence[CommandStep], people: int = 4) -> SparseL
             posts.append(outcome.id)
         if isinstance(command, lists.CreateList):
             lists_of[actor].append(outcome.id)
+        elif isinstance(command, filters.CreateFilter):
+            filters_of[actor].append(outcome.id)
     return log
 
 

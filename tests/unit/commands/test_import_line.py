@@ -10,6 +10,7 @@ from commands import (
     block,
     bookmark,
     dismissal,
+    filters,
     follow,
     followed_hashtag,
     like,
@@ -72,6 +73,30 @@ async def world() -> tuple[MemoryLog, int, int]:
     return log, anna, hi
 
 
+OF_IDS: dict[str, tuple[dict[str, Any] | None, Command]] = {
+    "mute_conversation": ({"post": "5"}, muted_conversation.MuteConversation(5)),
+    "unmute_conversation": ({"post": "5"}, muted_conversation.UnmuteConversation(5)),
+    "create_filter": (
+        {"title": "x", "contexts": ["home"], "keywords": [{"text": "a"}], "expires_at": MOMENT},
+        filters.CreateFilter("x", ("home",), "warn", MOMENT_MS, (filters.KeywordChange("a"),)),
+    ),
+    "change_filter": (
+        {"filter": "5", "action": "hide", "expires_at": "", "filter_post": "7"},
+        filters.ChangeFilter(5, action="hide", expires_at=0, filter_post=7),
+    ),
+    "delete_filter": ({"filter": 5}, filters.DeleteFilter(5)),
+    "create_list": ({"title": "Friends"}, lists.CreateList("Friends")),
+    "change_list": (
+        {"list": "5", "replies_policy": "none"},
+        lists.ChangeList(5, None, "none"),
+    ),
+    "delete_list": ({"list": 5}, lists.DeleteList(5)),
+    "add_list_member": ({"list": 5, "user": "7"}, lists.AddListMember(5, 7)),
+    "remove_list_member": ({"list": 5, "user": "7"}, lists.RemoveListMember(5, 7)),
+}
+"""Lines whose data stands for itself, and their commands."""
+
+
 async def test_every_command_but_those_of_operators_can_be_given_by_a_line() -> None:
     log, anna, hi = await world()
     of_post, of_user, few = {"post": "key:p"}, {"user": "@Anna"}, {"first": 0, "last": 7}
@@ -107,17 +132,7 @@ async def test_every_command_but_those_of_operators_can_be_given_by_a_line() -> 
         "unfollow_hashtag": ({"tag": "x"}, followed_hashtag.UnfollowHashtag("x")),
         "read_notifications": ({"through": 7}, notifications.ReadNotifications(7)),
         "dismiss_notifications": (few, notifications.DismissNotifications(0, 7)),
-        "mute_conversation": ({"post": "5"}, muted_conversation.MuteConversation(5)),
-        "unmute_conversation": ({"post": "5"}, muted_conversation.UnmuteConversation(5)),
-        "create_list": ({"title": "Friends"}, lists.CreateList("Friends")),
-        "change_list": (
-            {"list": "5", "replies_policy": "none"},
-            lists.ChangeList(5, None, "none"),
-        ),
-        "delete_list": ({"list": 5}, lists.DeleteList(5)),
-        "add_list_member": ({"list": 5, "user": "7"}, lists.AddListMember(5, 7)),
-        "remove_list_member": ({"list": 5, "user": "7"}, lists.RemoveListMember(5, 7)),
-    }
+    } | OF_IDS
     assert expected.keys() == DECIDERS_BY_NAME.keys() - MODERATION
     for name, (data, command) in expected.items():
         assert command_from_line(line(name, data), ReferenceResolver(log)) == command

@@ -63,7 +63,9 @@ def test_events_without_texts_are_left_as_they_are() -> None:
 
 
 def test_every_text_that_people_write_is_named_as_personal() -> None:
-    written = {"text", "spoiler_text", "name", "bio", "media", "title", "note", "fields"}
+    written = {
+        "text", "spoiler_text", "name", "bio", "media", "title", "note", "fields", "keywords",
+    }  # fmt: skip
     for kind, (name, _) in EVENT_TYPES.items():
         fields = written.intersection(kind.__struct_fields__)
         assert fields == set(PERSONAL_FIELDS.get(kind, ())), name

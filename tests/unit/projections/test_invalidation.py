@@ -50,6 +50,20 @@ def test_a_comment_invalidates_itself_and_its_post() -> None:
     assert invalidated_by("posts", [comment], schema.PostDeleted(COMMENT, BEN, POST)) == expected
 
 
+def test_what_a_reader_filters_and_mutes_invalidates_what_is_kept_for_that_reader() -> None:
+    made = schema.FilterChanged(7, ANNA, "x", ("home",))
+    expected = {(InvalidationKind.FILTERS, ANNA)}
+    assert invalidated_by("filters", [], made) == expected
+    assert invalidated_by("filters", [made], schema.FilterDeleted(7, ANNA)) == expected
+    muted = schema.ConversationMuted(POST, ANNA)
+    marks = {(InvalidationKind.MARKS, ANNA)}
+    assert invalidated_by("personal_lists", [], muted) == marks
+    unmuted = schema.ConversationUnmuted(POST, ANNA)
+    assert invalidated_by("personal_lists", [muted], unmuted) == marks
+
+
 def test_every_projection_with_cached_queries_declares_invalidations() -> None:
-    assert INVALIDATIONS.keys() == {"personal_lists", "profiles", "posts", "timeline"}
+    assert INVALIDATIONS.keys() == {
+        "filters", "personal_lists", "profiles", "posts", "timeline",
+    }  # fmt: skip
     assert INVALIDATIONS.keys() <= {one.name for one in ALL_PROJECTIONS}

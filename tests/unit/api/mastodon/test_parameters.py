@@ -57,6 +57,13 @@ def test_what_means_no(text: object) -> None:
     assert read(("on", text)).on is False
 
 
+def test_brackets_without_a_number_begin_an_object_where_a_name_comes_again() -> None:
+    pairs = [("a[][b]", "1"), ("a[][c]", "2"), ("a[][b]", "3"), ("a[][d][]", "4"), ("a[][c]", "5")]
+    assert expand_parameters(pairs) == {
+        "a": [{"b": "1", "c": "2"}, {"b": "3", "d": ["4"], "c": "5"}]
+    }
+
+
 def test_empty_numbers_nulls_and_unknown_names_count_as_absent() -> None:
     found = read(("limit", ""), ("on", ""), ("name", None), ("oauth_info", "x"), ("[", "y"))
     assert (found.limit, found.on, found.name) == (None, None, None)
