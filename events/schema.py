@@ -1,7 +1,6 @@
 """What can happen.
 
-An event is a frozen struct of plain values. The names and versions under which the log stores it,
-and which of its fields are ids, `events.event_types` says.
+An event is a frozen struct of plain values. `events.event_types` says how the log names it.
 
 Time is not a field: an event happened at the time inside its id (see `events.envelope`).
 """
@@ -296,17 +295,14 @@ class HashtagUnfollowed(Event, frozen=True):
 
 
 class ConversationMuted(Event, frozen=True):
-    """`user` wants no notifications of `post` and of what answers it, directly or not.
-
-    Stream: `conversation-<post>-<user>`.
-    """
+    """`user` isn't notified of `post` and all below. Stream: `conversation-<post>-<user>`."""
 
     post: int
     user: int
 
 
 class ConversationUnmuted(Event, frozen=True):
-    """`user` wants them again. Stream: `conversation-<post>-<user>`."""
+    """`user` is notified of them again. Stream: `conversation-<post>-<user>`."""
 
     post: int
     user: int
@@ -331,11 +327,10 @@ class NotificationsDismissed(Event, frozen=True):
 
 
 class FilterKeyword(msgspec.Struct, frozen=True):
-    """Words that a filter looks for; `number` is none that another of the user's ever had."""
+    """Words (a personal text) that a filter looks for; the user's others have other numbers."""
 
     number: int
     text: str
-    """A personal text."""
     whole_word: bool = True
 
 
@@ -349,8 +344,7 @@ class FilteredPost(msgspec.Struct, frozen=True):
 class FilterChanged(Event, frozen=True):
     """All values of a filter of `user`'s from now on; the first makes it. Stream: `filters-<user>`.
 
-    `contexts` say where it holds, `action` is `warn` or `hide`, `expires_at` is in Unix ms, 0 for
-    never.
+    `action` is `warn` or `hide`; `expires_at` is in Unix ms, 0 for never.
     """
 
     filter: int
