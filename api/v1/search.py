@@ -69,7 +69,7 @@ async def search(
     page: PostsPage,
     viewer: Viewer,
     state: CurrentState,
-    type: Annotated[Literal["posts", "users", "hashtags"], Query()] = "posts",
+    type: Annotated[Literal["posts", "users", "people", "hashtags"], Query()] = "posts",
 ) -> Response:
     """Posts that have all the words, newest first; accounts whose handle or name has words that
     begin with each of them, the one whose handle is the query first and then the newest; or
@@ -141,5 +141,6 @@ _Search = Callable[[ApiState, str, Page, int], Awaitable[Response]]
 _SEARCHES: Final[Mapping[str, _Search]] = {
     "posts": _find_posts,
     "users": _find_users,
+    "people": _find_users,
     "hashtags": _find_hashtags,
 }

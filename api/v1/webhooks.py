@@ -15,7 +15,7 @@ from api.http.paging import PAGE_RESPONSE, UsersPage
 from api.http.request import json_response
 from api.http.route import ApiRoute
 from api.http.tokens import CurrentToken, require_account
-from api.schemas import ApiModel, Count, Id
+from api.schemas import ApiModel, Count, Done, Id
 from api.state import ApiState, CurrentState
 from api.webhooks import webhook_store
 from api.webhooks.app_grants import require_types, standing_webhooks
@@ -166,13 +166,13 @@ async def change_webhook(
     return json_response(shown)
 
 
-@router.delete("/{id:digits}", status_code=204, response_class=Response, responses=_PROBLEMS)
+@router.delete("/{id:digits}", response_model=Done, responses=_PROBLEMS)
 async def unsubscribe_webhook(id: Number, token: CurrentToken, state: CurrentState) -> Response:
     """Remove a webhook; what waits is not sent any more."""
     webhook = await _find_webhook(state, token, id)
     if not await state.ports.webhooks.store.unsubscribe(token.user, webhook.id):
         raise _no_such_webhook(id)
-    return Response(status_code=204)
+    return json_response(Done(id=str(webhook.id), deleted=True))
 
 
 @router.get(

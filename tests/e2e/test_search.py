@@ -45,6 +45,7 @@ async def test_accounts_and_hashtags_are_found_by_their_beginnings(world: ApiWor
     await ada.create_post("#Tea #team")
     await ada.create_post("#tea")
     assert await found(ada, "ada", type="users") == ["ada", "adam"]
+    assert await found(ada, "ada", type="people") == ["ada", "adam"]
     assert await found(ada, "@ada", type="users", limit=1) == ["ada"]
     assert await found(ada, "love", type="users") == ["ada"]
     assert await ada.get_json("/v1/search", q="#TE", type="hashtags") == [

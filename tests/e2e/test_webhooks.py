@@ -38,7 +38,8 @@ async def test_an_app_sees_its_own_webhooks_and_the_user_sees_all_with_its_name(
             assert answer.status_code == 404, method
     refused = await ada.http.patch(f"{ADDRESS}/{made['id']}", json={"types": ["post.edited"]})
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/webhook-of-app")
-    assert (await ada.http.delete(f"{ADDRESS}/{made['id']}")).status_code == 204
+    removed = await ada.http.delete(f"{ADDRESS}/{made['id']}")
+    assert removed.json() == {"id": made["id"], "deleted": True}
 
 
 async def test_an_app_hears_of_what_its_scopes_read() -> None:
@@ -108,7 +109,8 @@ async def test_a_webhook_is_its_users_and_its_secret_is_shown_once() -> None:
     assert await ada.get_json(f"{ADDRESS}/{made['id']}/deliveries") == []
     missing = await ada.http.post(f"{ADDRESS}/{made['id']}/deliveries/5/replay")
     assert missing.json()["type"] == "/problems/delivery-not-found"
-    assert (await ada.http.delete(f"{ADDRESS}/{made['id']}")).status_code == 204
+    removed = await ada.http.delete(f"{ADDRESS}/{made['id']}")
+    assert removed.json() == {"id": made["id"], "deleted": True}
     assert (await ada.http.delete(f"{ADDRESS}/{made['id']}")).status_code == 404
 
 
