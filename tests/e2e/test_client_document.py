@@ -3,9 +3,11 @@ the document of these addresses."""
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
@@ -15,6 +17,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from api.mastodon.client_addresses import PREFIXES
+from api.mastodon.openapi import client_document
 from api.oauth.app_store import AppRecord, secret_digest
 from tests.support.api_world import ApiWorld, register_user
 from tests.support.soak import amount
@@ -132,3 +136,34 @@ def test_no_request_breaks_the_server_and_answers_fit_the_document(
     aim(case, number)
     headers = {"Authorization": f"Bearer {KNOWN.ada.token}"} if number % 8 else {}
     case.call_and_validate(headers=headers, checks=CHECKS)
+
+
+@pytest.mark.parametrize(
+    "suffix", ["", "[]", "[0]", "[a]", "[][a]", "[a][0][b]", "[a][b][c][d][e]"]
+)
+async def test_fields_of_any_form_and_name_are_taken_or_refused(suffix: str) -> None:
+    document = client_document(KNOWN.world.app)()
+    async with KNOWN.world.new_client(KNOWN.ada.token) as client:
+        for path, method, fields in operations_with_fields(document):
+            address = path.replace("{id}", await KNOWN.id_for(path, method)).replace("{", "x")
+            for sent in (["1"], ["x", "\0"]):
+                named = {f"{name}{suffix}": sent for name in fields}
+                parameters, form = (named, None) if method == "GET" else (None, named)
+                answer = await client.request(method, address, params=parameters, data=form)
+                assert answer.status_code < 500, (method, address, named)
+                if answer.status_code >= 400 and not path.startswith("/oauth/authorize"):
+                    assert answer.headers["content-type"].endswith("json"), (method, address, named)
+                    assert answer.json().get("error"), (method, address, named)
+
+
+def operations_with_fields(document: Any) -> Iterator[tuple[str, str, list[str]]]:
+    """Address, method and fields, without brackets, of what takes some at Mastodon's addresses."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            content = operation.get("requestBody", {}).get("content", {})
+            names = [one["name"] for one in operation["parameters"] if one["in"] == "query"]
+            for body in content.values():
+                names += body["schema"]["properties"]
+            bare = list(dict.fromkeys(name.partition("[")[0] for name in names))
+            if bare and path.startswith(PREFIXES) and "/streaming/" not in path:
+                yield path, method.upper(), bare
