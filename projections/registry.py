@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from projections import filters, personal_lists, posts, profiles, timeline
+from projections import filters, personal_records, posts, profiles, timeline
 from projections.analytics import AnalyticsProjection
 from projections.filters import FiltersProjection
 from projections.followers import FollowersProjection
 from projections.invalidation import Invalidation
 from projections.lists import ListsProjection
 from projections.notifications import NotificationsProjection
-from projections.personal_lists import PersonalListsProjection
+from projections.personal_records import PersonalRecordsProjection
 from projections.posts import PostsProjection
 from projections.profiles import ProfilesProjection
 from projections.projection import Projection
@@ -30,7 +30,7 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
     FiltersProjection(),
     ListsProjection(),
     NotificationsProjection(),
-    PersonalListsProjection(),
+    PersonalRecordsProjection(),
 )
 """In no order that matters: no projection reads another's tables."""
 
@@ -55,7 +55,7 @@ INVALIDATIONS: Final[Mapping[str, Callable[[Changes], Iterable[Invalidation]]]] 
     "profiles": profiles.find_invalidations,
     "posts": posts.find_invalidations,
     "filters": filters.find_invalidations,
-    "personal_lists": personal_lists.find_invalidations,
+    "personal_records": personal_records.find_invalidations,
     "timeline": timeline.find_invalidations,
 }
 """By a projection's name, what API processes must drop from their caches after its changes."""

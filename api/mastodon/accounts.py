@@ -22,7 +22,7 @@ from api.state import ApiState, CurrentState
 from commands.rules import user_not_found
 from commands.user import ChangeProfile, checked_profile_change
 from projections import followers, timeline_pages
-from projections.personal_lists import list_pins
+from projections.personal_records import list_pins
 from projections.profiles import ProfileRow, find_by_handle
 from projections.timeline import EntryPage
 
@@ -196,7 +196,7 @@ async def account_statuses(
     if user in await blocked_users(state, viewer):
         return entity([])
     if wanted.pinned:
-        lists = state.ports.views.current_store("personal_lists")
+        lists = state.ports.views.current_store("personal_records")
         pins = await list_pins(lists, user, page.wanted)
         return await listed_statuses(state, page, pins, viewer)
     store = state.ports.views.current_store("timeline")

@@ -20,7 +20,7 @@ from commands.rules import post_not_found, user_not_found
 from events.ids.snowflake import parse_decimal
 from projections.timeline_pages import find_retweets
 
-SEEN_VIEWS: Final = ("timeline", "posts", "profiles", "followers", "personal_lists")
+SEEN_VIEWS: Final = ("timeline", "posts", "profiles", "followers", "personal_records")
 """The views that entities are made from."""
 
 

@@ -16,11 +16,11 @@ from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from commands.errors import InvalidInput
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag, checked_hashtag
-from projections import personal_lists, posts, trending
+from projections import personal_records, posts, trending
 
 router = APIRouter(prefix="/api/v1", tags=["mastodon"])
 
-_VIEWS: Final = ("personal_lists",)
+_VIEWS: Final = ("personal_records",)
 
 
 async def listed_statuses(
@@ -35,8 +35,8 @@ async def listed_statuses(
 @router.get("/bookmarks")
 async def bookmarks(page: StatusesPage, reader: Reader, state: CurrentState) -> Response:
     """The statuses that one bookmarked, the newest bookmark first."""
-    store = state.ports.views.current_store("personal_lists")
-    rows = await personal_lists.list_bookmarks(store, reader, page.wanted)
+    store = state.ports.views.current_store("personal_records")
+    rows = await personal_records.list_bookmarks(store, reader, page.wanted)
     return await listed_statuses(state, page, rows, reader)
 
 
@@ -51,17 +51,17 @@ async def favourites(page: StatusesPage, reader: Reader, state: CurrentState) ->
 @router.get("/blocks")
 async def blocks(page: AccountsPage, reader: Reader, state: CurrentState) -> Response:
     """Whom one blocks, the newest block first."""
-    store = state.ports.views.current_store("personal_lists")
+    store = state.ports.views.current_store("personal_records")
     return await _accounts(
-        state, page, await personal_lists.list_blocked(store, reader, page.wanted)
+        state, page, await personal_records.list_blocked(store, reader, page.wanted)
     )
 
 
 @router.get("/mutes")
 async def mutes(page: AccountsPage, reader: Reader, state: CurrentState) -> Response:
     """Whom one mutes: entities `MutedAccount`, the newest mute first."""
-    store = state.ports.views.current_store("personal_lists")
-    rows = await personal_lists.list_muted(store, reader, page.wanted)
+    store = state.ports.views.current_store("personal_records")
+    rows = await personal_records.list_muted(store, reader, page.wanted)
     held = [row for row in rows if row.holds_at(state.ports.clock_ms())]
     accounts = await state.statuses.accounts.render({row.item for row in held})
     found = [
@@ -77,7 +77,7 @@ async def mutes(page: AccountsPage, reader: Reader, state: CurrentState) -> Resp
 
 
 async def _accounts(
-    state: ApiState, page: ClientPage, rows: Sequence[personal_lists.ListedItem]
+    state: ApiState, page: ClientPage, rows: Sequence[personal_records.ListedItem]
 ) -> Response:
     body = await state.statuses.accounts.render_list([row.item for row in rows])
     return json_response(body, headers=page.link_header([row.id for row in rows]))
@@ -86,8 +86,8 @@ async def _accounts(
 @router.get("/followed_tags")
 async def followed_tags(page: AccountsPage, reader: Reader, state: CurrentState) -> Response:
     """The hashtags that one follows: entities `Tag`, the newest follow first."""
-    store = state.ports.views.current_store("personal_lists")
-    rows = await personal_lists.list_followed_hashtags(store, reader, page.wanted)
+    store = state.ports.views.current_store("personal_records")
+    rows = await personal_records.list_followed_hashtags(store, reader, page.wanted)
     found = await _tags(state, {row.tag: True for row in rows})
     return json_response(encode_json(found), headers=page.link_header([row.id for row in rows]))
 
@@ -118,8 +118,8 @@ TagName = Annotated[str, Path(alias="name")]
 async def get_tag(name: TagName, viewer: Viewer, state: CurrentState) -> Response:
     """A hashtag: the entity `Tag`."""
     tag = await _tag_from_path(name)
-    store = state.ports.views.current_store("personal_lists")
-    following = await personal_lists.follows_hashtag(store, viewer, tag) if viewer else None
+    store = state.ports.views.current_store("personal_records")
+    following = await personal_records.follows_hashtag(store, viewer, tag) if viewer else None
     return entity((await _tags(state, {tag: following}))[0])
 
 

@@ -17,7 +17,7 @@ from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.private_note import WriteNote
 from events.ids.snowflake import parse_decimal
 from events.times import rfc3339
-from projections import followers, personal_lists
+from projections import followers, personal_records
 from projections.home.viewer import UserRelations, read_relations
 
 _MOST_AT_ONCE: Final = 80
@@ -69,8 +69,8 @@ async def render_relationships(
     there = await state.statuses.accounts.handles(users)
     store = state.ports.views.current_store("timeline")
     relations = await read_relations(store, viewer, there, state.ports.clock_ms())
-    lists = state.ports.views.current_store("personal_lists")
-    notes = await personal_lists.read_notes(lists, viewer, there)
+    lists = state.ports.views.current_store("personal_records")
+    notes = await personal_records.read_notes(lists, viewer, there)
     open_text = state.ports.open_text
     return [
         _relationship(user, relations[user], open_text(notes.get(user, "")))

@@ -29,7 +29,7 @@ from events.times import rfc3339
 from projections import posts, profiles
 from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind
-from projections.personal_lists import read_kept
+from projections.personal_records import read_kept
 from projections.posts import POSTS, PostWithCounts
 
 CACHED_STATUSES: Final = 20_000
@@ -216,7 +216,7 @@ class StatusEntities:
         store, keys = self._ports.views.current_store, [(viewer, id) for id in ids]
         marks, kept, muted = await asyncio.gather(
             posts.read_marks(store("posts"), keys),
-            read_kept(store("personal_lists"), keys),
+            read_kept(store("personal_records"), keys),
             self._muted_conversations.muted_among(viewer, ids),
         )
         return {key[1]: _MARK_ENDINGS[*marks[key], *kept[key], key[1] in muted] for key in keys}

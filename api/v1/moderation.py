@@ -24,7 +24,7 @@ from api.state import CurrentState
 from commands.moderation import RemovePost, SuspendAccount, UnsuspendAccount
 from events.ids.snowflake import time_ms
 from events.times import rfc3339
-from projections.personal_lists import list_moderation_acts
+from projections.personal_records import list_moderation_acts
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1", tags=["moderation"])
 
@@ -98,11 +98,11 @@ async def end_suspension(
     "/users/me/moderation",
     response_model=list[ModerationAct],
     responses=PAGE_RESPONSE,
-    dependencies=[requires_scope(USER_SCOPE), fresh_views("personal_lists")],
+    dependencies=[requires_scope(USER_SCOPE), fresh_views("personal_records")],
 )
 async def list_moderation(page: UsersPage, reader: Reader, state: CurrentState) -> Response:
     """What operators did to one's account and posts, and why, the newest first."""
-    store = state.ports.views.current_store("personal_lists")
+    store = state.ports.views.current_store("personal_records")
     acts = [
         ModerationAct.model_validate(
             {

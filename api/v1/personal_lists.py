@@ -26,13 +26,13 @@ from api.v1.posts import POST_VIEWS, posts_page
 from api.v1.timelines import HashtagName
 from api.views.users import USER_VIEWS
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag
-from projections import personal_lists, posts
-from projections.personal_lists import ListedItem
+from projections import personal_records, posts
+from projections.personal_records import ListedItem
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1")
 
 _OWN_POSTS: Final = [requires_scope(USER_SCOPE), fresh_views(*POST_VIEWS)]
-_OWN_USERS: Final = [requires_scope(USER_SCOPE), fresh_views(*USER_VIEWS, "personal_lists")]
+_OWN_USERS: Final = [requires_scope(USER_SCOPE), fresh_views(*USER_VIEWS, "personal_records")]
 _RESPONSES: Final = PAGE_RESPONSE | problems(403)
 
 
@@ -70,8 +70,8 @@ async def _listed_users(
 )
 async def list_bookmarks(page: PostsPage, reader: Reader, state: CurrentState) -> Response:
     """The posts that one bookmarked, the newest bookmark first."""
-    store = state.ports.views.current_store("personal_lists")
-    rows = await personal_lists.list_bookmarks(store, reader, page.request)
+    store = state.ports.views.current_store("personal_records")
+    rows = await personal_records.list_bookmarks(store, reader, page.request)
     return await _listed_posts(state, page, rows, reader)
 
 
@@ -101,8 +101,8 @@ async def list_pins(
     user: VisibleUser, page: PostsPage, viewer: Viewer, state: CurrentState
 ) -> Response:
     """The posts that a user pinned, the newest pin first; none where one blocks the other."""
-    store = state.ports.views.current_store("personal_lists")
-    rows = await personal_lists.list_pins(store, user, page.request)
+    store = state.ports.views.current_store("personal_records")
+    rows = await personal_records.list_pins(store, user, page.request)
     return await _listed_posts(state, page, rows, viewer)
 
 
@@ -115,8 +115,8 @@ async def list_pins(
 )
 async def list_blocks(page: UsersPage, reader: Reader, state: CurrentState) -> Response:
     """Whom one blocks, the newest block first."""
-    store = state.ports.views.current_store("personal_lists")
-    rows = await personal_lists.list_blocked(store, reader, page.request)
+    store = state.ports.views.current_store("personal_records")
+    rows = await personal_records.list_blocked(store, reader, page.request)
     return await _listed_users(state, page, rows, reader)
 
 
@@ -129,8 +129,8 @@ async def list_blocks(page: UsersPage, reader: Reader, state: CurrentState) -> R
 )
 async def list_mutes(page: UsersPage, reader: Reader, state: CurrentState) -> Response:
     """Whom one mutes, the newest mute first."""
-    store = state.ports.views.current_store("personal_lists")
-    rows = await personal_lists.list_muted(store, reader, page.request)
+    store = state.ports.views.current_store("personal_records")
+    rows = await personal_records.list_muted(store, reader, page.request)
     held = [row.item for row in rows if row.holds_at(state.ports.clock_ms())]
     body = await state.user_views.render_page(held, reader)
     return json_response(body, headers=page.link_header([row.id for row in rows]))
@@ -140,13 +140,13 @@ async def list_mutes(page: UsersPage, reader: Reader, state: CurrentState) -> Re
     "/users/me/followed-hashtags",
     response_model=list[FollowedHashtag],
     responses=_RESPONSES,
-    dependencies=[requires_scope(USER_SCOPE), fresh_views("personal_lists")],
+    dependencies=[requires_scope(USER_SCOPE), fresh_views("personal_records")],
     tags=["users"],
 )
 async def list_followed_hashtags(page: UsersPage, reader: Reader, state: CurrentState) -> Response:
     """The hashtags that one follows, the newest follow first."""
-    store = state.ports.views.current_store("personal_lists")
-    rows = await personal_lists.list_followed_hashtags(store, reader, page.request)
+    store = state.ports.views.current_store("personal_records")
+    rows = await personal_records.list_followed_hashtags(store, reader, page.request)
     body = _HASHTAGS.dump_json([FollowedHashtag(tag=row.tag) for row in rows])
     return json_response(body, headers=page.link_header([row.id for row in rows]))
 

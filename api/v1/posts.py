@@ -35,7 +35,7 @@ from projections.pages import PageRequest
 from projections.post_thread import read_thread
 from projections.store import ReadStore
 
-POST_VIEWS: Final = ("timeline", "posts", "profiles", "personal_lists")
+POST_VIEWS: Final = ("timeline", "posts", "profiles", "personal_records")
 """The views that a page of posts is made from."""
 
 UserQuery = Callable[[ReadStore, int, PageRequest], Awaitable[Sequence[tuple[int, int]]]]

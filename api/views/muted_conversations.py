@@ -11,7 +11,7 @@ from api.ports import Ports
 from api.views.cache import IdCache
 from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind
-from projections.personal_lists import find_muted, mutes_conversations
+from projections.personal_records import find_muted, mutes_conversations
 from projections.posts import POSTS
 
 MAX_LEVELS: Final = 200
@@ -42,7 +42,7 @@ class MutedConversations:
         if not posts or not (await self._muting.get((reader,)))[reader]:
             return frozenset()
         lines = await self._lines(posts)
-        store = self._ports.views.current_store("personal_lists")
+        store = self._ports.views.current_store("personal_records")
         muted = await find_muted(store, reader, {post for line in lines.values() for post in line})
         return frozenset(post for post, line in lines.items() if not muted.isdisjoint(line))
 
@@ -53,7 +53,7 @@ class MutedConversations:
     async def mutes_of(self, reader: int, post: int) -> set[int]:
         """The posts at which a reader mutes the conversation of a post."""
         line = (await self._lines((post,)))[post]
-        return await find_muted(self._ports.views.current_store("personal_lists"), reader, line)
+        return await find_muted(self._ports.views.current_store("personal_records"), reader, line)
 
     async def _lines(self, posts: Collection[int]) -> Mapping[int, Sequence[int]]:
         """Each of the posts with those above it, up to the first of the thread."""
@@ -69,7 +69,7 @@ class MutedConversations:
         return lines
 
     async def _fetch_muting(self, readers: Collection[int]) -> Mapping[int, bool]:
-        store = self._ports.views.current_store("personal_lists")
+        store = self._ports.views.current_store("personal_records")
         return {reader: await mutes_conversations(store, reader) for reader in readers}
 
     async def _fetch_parents(self, posts: Collection[int]) -> Mapping[int, int]:

@@ -30,7 +30,7 @@ from events.times import rfc3339
 from projections import posts
 from projections.batch_loader import BatchLoader
 from projections.invalidation import InvalidationKind
-from projections.personal_lists import read_kept
+from projections.personal_records import read_kept
 from projections.posts import PostWithCounts, read_marks
 from projections.profiles import PROFILES, is_suspended
 from projections.store import StoreUnavailable
@@ -289,7 +289,7 @@ class PostViews:
     ) -> Mapping[tuple[int, int], bytes]:
         store = self._ports.views.current_store
         found, kept = await asyncio.gather(
-            read_marks(store("posts"), keys), read_kept(store("personal_lists"), keys)
+            read_marks(store("posts"), keys), read_kept(store("personal_records"), keys)
         )
         return {key: _MARK_ENDINGS[marks + kept[key]] for key, marks in found.items()}
 

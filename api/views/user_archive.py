@@ -24,7 +24,7 @@ from events.log import run_read
 from events.schema import PostCreated, PostEdited
 from events.sealed_text import open_stored
 from events.times import rfc3339
-from projections import followers, lists, notifications, personal_lists, posts, timeline_pages
+from projections import followers, lists, notifications, personal_records, posts, timeline_pages
 from projections.filters import read_filters
 from projections.notifications import NOTIFICATION_KINDS, NotificationPage
 from projections.pages import PageRequest
@@ -32,7 +32,7 @@ from projections.profiles import pictures_of, read_profiles
 from projections.store import ReadStore
 
 ARCHIVED_VIEWS: Final = (
-    "timeline", "posts", "profiles", "personal_lists", "followers", "lists",
+    "timeline", "posts", "profiles", "personal_records", "followers", "lists",
     "notifications", "filters",
 )  # fmt: skip
 """The views that an archive is made from."""
@@ -143,15 +143,15 @@ class UserArchive:
             "retweets": self._posts_of(self._rows_of("timeline", timeline_pages.list_own_retweets)),
             "likes": self._posts_of(self._rows_of("posts", posts.list_liked)),
             "bookmarks": self._posts_of(
-                self._rows_of("personal_lists", personal_lists.list_bookmarks)
+                self._rows_of("personal_records", personal_records.list_bookmarks)
             ),
-            "pins": self._posts_of(self._rows_of("personal_lists", personal_lists.list_pins)),
+            "pins": self._posts_of(self._rows_of("personal_records", personal_records.list_pins)),
             "following": self._users_of("followers", followers.list_followed),
             "followers": self._users_of("followers", followers.list_followers),
-            "blocks": self._users_of("personal_lists", personal_lists.list_blocked),
-            "mutes": self._users_of("personal_lists", personal_lists.list_muted),
+            "blocks": self._users_of("personal_records", personal_records.list_blocked),
+            "mutes": self._users_of("personal_records", personal_records.list_muted),
             "muted-conversations": self._posts_of(
-                self._rows_of("personal_lists", personal_lists.list_muted_conversations)
+                self._rows_of("personal_records", personal_records.list_muted_conversations)
             ),
             "notes": self._notes(),
             "followed-hashtags": self._hashtags(),
@@ -267,13 +267,15 @@ class UserArchive:
             yield encode_json(line) + b"\n"
 
     async def _hashtags(self) -> AsyncGenerator[bytes, None]:
-        read = self._rows_of("personal_lists", personal_lists.list_followed_hashtags)
+        read = self._rows_of("personal_records", personal_records.list_followed_hashtags)
         async for page in self._walk(read):
             for row in page:
                 yield encode_json({"tag": row.tag, "at": rfc3339(time_ms(row.id))}) + b"\n"
 
     async def _notes(self) -> AsyncGenerator[bytes, None]:
-        async for page in self._walk(self._rows_of("personal_lists", personal_lists.list_notes)):
+        async for page in self._walk(
+            self._rows_of("personal_records", personal_records.list_notes)
+        ):
             store = self._state.ports.views.current_store("profiles")
             profiles = await read_profiles(store, [row.subject for row in page])
             for row in page:

@@ -57,13 +57,13 @@ def test_what_a_reader_filters_and_mutes_invalidates_what_is_kept_for_that_reade
     assert invalidated_by("filters", [made], schema.FilterDeleted(7, ANNA)) == expected
     muted = schema.ConversationMuted(POST, ANNA)
     marks = {(InvalidationKind.MARKS, ANNA)}
-    assert invalidated_by("personal_lists", [], muted) == marks
+    assert invalidated_by("personal_records", [], muted) == marks
     unmuted = schema.ConversationUnmuted(POST, ANNA)
-    assert invalidated_by("personal_lists", [muted], unmuted) == marks
+    assert invalidated_by("personal_records", [muted], unmuted) == marks
 
 
 def test_every_projection_with_cached_queries_declares_invalidations() -> None:
     assert INVALIDATIONS.keys() == {
-        "filters", "personal_lists", "profiles", "posts", "timeline",
+        "filters", "personal_records", "profiles", "posts", "timeline",
     }  # fmt: skip
     assert INVALIDATIONS.keys() <= {one.name for one in ALL_PROJECTIONS}

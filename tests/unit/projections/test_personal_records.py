@@ -2,7 +2,7 @@
 
 from events import schema
 from projections.pages import PageRequest
-from projections.personal_lists import (
+from projections.personal_records import (
     BLOCKED_USERS,
     BOOKMARKS,
     FOLLOWED_HASHTAGS,

@@ -1,4 +1,4 @@
-"""What a user keeps in lists: bookmarks, pins, followed hashtags, blocks and mutes, also of
+"""What a user keeps: bookmarks, pins, followed hashtags, blocks and mutes, also of
 conversations, and notes about accounts; and what operators did to the user's posts and account.
 
 Each row follows from its user's own events alone, and has the id of the event by which it began:
@@ -128,11 +128,11 @@ _TABLES: Final[tuple[Table[Any], ...]] = (
 )  # fmt: skip
 
 
-class PersonalListsProjection:
-    """Keeps the lists."""
+class PersonalRecordsProjection:
+    """Keeps the records."""
 
-    name = "personal_lists"
-    version = 4
+    name = "personal_records"
+    version = 1
     event_types: tuple[type[Event], ...] = (
         PostBookmarked,
         PostUnbookmarked,
