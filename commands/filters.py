@@ -108,9 +108,7 @@ def no_such_filter(what: str) -> NotFound:
 
 
 def _checked_words(written: str, what: str) -> str:
-    words = written.strip()
-    if len(words) <= 4 * MAX_WORDS_LENGTH:
-        words = text.normalise_text(words).strip()
+    words = text.normalise_bounded(written, MAX_WORDS_LENGTH)
     if text.is_invisible(words) or not words.isprintable() or len(words) > MAX_WORDS_LENGTH:
         raise InvalidInput(
             "filter-words-invalid",
