@@ -25,7 +25,7 @@ from api.state import CurrentState
 from commands.filters import ChangeFilter, CreateFilter, KeywordChange
 from events.schema import FilterChanged
 
-router = APIRouter(prefix="/api/v1/filters", include_in_schema=False)
+router = APIRouter(prefix="/api/v1/filters", tags=["mastodon"])
 
 
 class PhraseValues(ExpiringValues):

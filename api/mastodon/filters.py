@@ -32,7 +32,7 @@ from projections.filters import read_filters
 _VIEWS: Final = ("filters",)
 _LONGEST_SECONDS: Final = 100 * 366 * 86_400
 
-router = APIRouter(prefix="/api", include_in_schema=False)
+router = APIRouter(prefix="/api", tags=["mastodon"])
 
 PathId = Annotated[str, Path(alias="id")]
 

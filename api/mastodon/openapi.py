@@ -22,7 +22,8 @@ from api.mastodon.parameters import DOCUMENTED_KEY, ClientParameters, Parameters
 
 DOCUMENT_PATH: Final = "/api/openapi.json"
 
-_ALL_PREFIXES: Final = (*PREFIXES, "/.well-known/", "/nodeinfo/")
+ALL_PREFIXES: Final = (*PREFIXES, "/.well-known/", "/nodeinfo/")
+"""Of the addresses that the document has."""
 _ABOUT: Final = (
     "Mastodon's client API as this server speaks it, and OAuth 2. Parameters come in the query, in "
     "JSON or in a form: there, lists are `name[]` and fields of objects `name[field]`."
@@ -42,7 +43,7 @@ Schema = dict[str, Any]
 
 def is_client_address(route: RouteContext) -> bool:
     """Whether a route is documented here, and not in the document of `/v1`."""
-    return isinstance(route.route, APIRoute) and route.route.path.startswith(_ALL_PREFIXES)
+    return isinstance(route.route, APIRoute) and route.route.path.startswith(ALL_PREFIXES)
 
 
 def client_document(app: FastAPI) -> Callable[[], Schema]:
@@ -122,11 +123,23 @@ def _query_parameters(route: APIRoute, method: str) -> Iterator[Schema]:
 
 def _fields(model: type[ClientParameters]) -> dict[str, Schema]:
     """The schemas of a model's fields. What is null counts as absent, so it isn't said."""
-    fields: dict[str, Schema] = {}
-    for name, schema in model.model_json_schema()["properties"].items():
-        known = without_null(schema)
-        fields[name] = {key: known[key] for key in _KEPT if key in known}
-    return fields
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    return {name: _plain(one, definitions) for name, one in schema["properties"].items()}
+
+
+def _plain(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    """A schema that refers to nothing, with what clients need."""
+    known = without_null(schema)
+    if "$ref" in known:
+        known = definitions[known["$ref"].rpartition("/")[2]]
+    plain: Schema = {key: known[key] for key in _KEPT if key in known}
+    if "items" in plain:
+        plain["items"] = _plain(plain["items"], definitions)
+    if "properties" in plain:
+        fields = plain["properties"].items()
+        plain["properties"] = {name: _plain(one, definitions) for name, one in fields}
+    return plain
 
 
 _KEPT: Final = ("type", "items", "properties", "contentMediaType")
@@ -138,10 +151,12 @@ def _form_fields(fields: dict[str, Schema], files: bool = False) -> dict[str, Sc
     for name, schema in fields.items():
         if "contentMediaType" in schema and not files:
             continue
-        if schema.get("type") == "array":
+        parts = (schema["items"] if schema.get("type") == "array" else schema).get("properties", {})
+        ending = "[]" if schema.get("type") == "array" else ""
+        if parts:
+            found |= {f"{name}{ending}[{key}]": one for key, one in parts.items()}
+        elif ending:
             found[f"{name}[]"] = schema
-        elif schema.get("type") == "object":
-            found |= {f"{name}[{key}]": one for key, one in schema["properties"].items()}
         elif schema:
             found[name] = schema
     return found

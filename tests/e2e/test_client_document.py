@@ -3,12 +3,15 @@ the document of these addresses."""
 
 import asyncio
 import itertools
+import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
 import pytest
 import schemathesis
+from fastapi.routing import APIRoute, iter_route_contexts
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -18,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.mastodon.client_addresses import PREFIXES
-from api.mastodon.openapi import client_document
+from api.mastodon.openapi import ALL_PREFIXES, DOCUMENT_PATH, client_document
 from api.oauth.app_store import AppRecord, secret_digest
 from tests.support.api_world import ApiWorld, register_user
 from tests.support.soak import amount
@@ -87,6 +90,22 @@ async def test_the_two_documents_have_no_address_in_common_and_all_names_differ(
     assert other.keys().isdisjoint(document["paths"])
     operations = [one for item in document["paths"].values() for one in item.values()]
     assert len({one["operationId"] for one in operations}) == len(operations) > 100
+    assert set(re.findall(r'"\$ref": "([^"]*)"', json.dumps(document))) == {
+        "#/components/schemas/Error"
+    }
+
+
+def test_every_address_is_in_the_document() -> None:
+    app = KNOWN.world.app
+    addresses = {
+        (method, route.path_format)
+        for route in (one.route for one in iter_route_contexts(app.routes))
+        if isinstance(route, APIRoute) and route.path.startswith(ALL_PREFIXES)
+        for method in route.methods or ()
+    }
+    paths = client_document(app)()["paths"]
+    documented = {(method.upper(), path) for path, item in paths.items() for method in item}
+    assert addresses - documented == {("GET", DOCUMENT_PATH)}
 
 
 async def test_the_document_says_what_is_sent_in_which_form_and_by_which_scope(
@@ -95,15 +114,22 @@ async def test_the_document_says_what_is_sent_in_which_form_and_by_which_scope(
     paths = (await stranger.get("/api/openapi.json")).json()["paths"]
     post = paths["/api/v1/statuses"]["post"]
     assert post["security"] == [{"token": ["write:statuses"]}]
-    json, form, _ = (one["schema"]["properties"] for one in post["requestBody"]["content"].values())
+    whole, form, _ = (
+        one["schema"]["properties"] for one in post["requestBody"]["content"].values()
+    )
     assert (
-        json["media_ids"] == form["media_ids[]"] == {"type": "array", "items": {"type": "string"}}
+        whole["media_ids"] == form["media_ids[]"] == {"type": "array", "items": {"type": "string"}}
     )
     uploads = paths["/api/v2/media"]["post"]["requestBody"]["content"]
     kinds = [kind for kind, one in uploads.items() if "file" in one["schema"]["properties"]]
     assert kinds == ["multipart/form-data"]
     moved = paths["/api/v1/markers"]["post"]["requestBody"]["content"]
     assert "home[last_read_id]" in moved["multipart/form-data"]["schema"]["properties"]
+    filters = paths["/api/v2/filters"]["post"]["requestBody"]["content"]
+    keywords = filters["application/json"]["schema"]["properties"]["keywords_attributes"]
+    assert {"keyword", "whole_word"} <= keywords["items"]["properties"].keys()
+    form = filters["multipart/form-data"]["schema"]["properties"]
+    assert {"context[]", "keywords_attributes[][keyword]"} <= form.keys()
     public = paths["/api/v1/timelines/public"]["get"]
     assert {"max_id", "limit", "only_media"} <= {one["name"] for one in public["parameters"]}
     assert {} in public["security"]
