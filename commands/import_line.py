@@ -16,7 +16,7 @@ from commands.bookmark import Bookmark, Unbookmark
 from commands.decider import NO_UPLOADS, Command
 from commands.dismissal import DismissRecommendation
 from commands.errors import InvalidInput
-from commands.filter_parser import checked_time
+from commands.event_filter_parser import checked_time
 from commands.filters import ChangeFilter, CreateFilter, DeleteFilter, KeywordChange
 from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag

@@ -16,7 +16,7 @@ from api.views.posts import PageEntry, SinglePost
 from commands import idempotency
 from commands.decider import Command
 from commands.errors import InvalidInput, NotAllowed
-from commands.filter_parser import checked_time
+from commands.event_filter_parser import checked_time
 from commands.request import CommandOutcome, CommandRequest
 from commands.rules import post_not_found, user_not_found
 from events.ids.snowflake import parse_decimal

@@ -17,7 +17,7 @@ from api.http.streaming_response import (
 )
 from api.http.tokens import requires_scope
 from api.state import CurrentState
-from commands.filter_parser import parse_filter
+from commands.event_filter_parser import parse_filter
 from events.envelope import StoredEvent
 from events.event_filter import EventFilter, select_events
 from events.json_lines import render_lines

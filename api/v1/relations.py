@@ -24,7 +24,7 @@ from api.state import CurrentState
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.bookmark import Bookmark, Unbookmark
 from commands.decider import Command
-from commands.filter_parser import checked_time
+from commands.event_filter_parser import checked_time
 from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.like import Like, Unlike
 from commands.pin import Pin, Unpin

@@ -148,7 +148,7 @@ def _kafka_source(settings: "Settings", topic: str) -> "EventBatchSource":
 
 def _build_filter(log: "EventLog", wanted: dict[str, Any]) -> "EventFilter":
     from commands.errors import CommandRejected
-    from commands.filter_parser import parse_filter
+    from commands.event_filter_parser import parse_filter
     from commands.references import ReferenceResolver
 
     try:

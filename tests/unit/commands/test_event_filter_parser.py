@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from commands.errors import InvalidInput, NotFound
-from commands.filter_parser import checked_time, parse_filter
+from commands.event_filter_parser import checked_time, parse_filter
 from commands.references import ReferenceResolver
 from events.ids.snowflake import first_id_at
 from tests.support.export_logs import WREN, sample_log
