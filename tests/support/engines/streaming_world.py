@@ -153,7 +153,7 @@ class StreamingWorld:
         async with self.open_database() as database:
             retired = tuple(f"{v}." for v in (await ViewRegistry(database).read()).retired)
             names = await database.list_collection_names()
-            return {name for name in names if not name.startswith(retired or ("-",))}
+            return {name for name in names if "." in name and not name.startswith(retired)}
 
 
 async def random_history(steps: int) -> list[RecordedEvent]:
