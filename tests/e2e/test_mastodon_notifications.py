@@ -124,8 +124,6 @@ async def test_a_stranger_may_search_but_not_resolve(
         {"discoverable": "false"},
         {"source[language]": "en"},
         {"locked": "true"},
-        {"bot": "1"},
-        {"fields_attributes[0][name]": "home"},
         {"source[privacy]": "private"},
         {"source[sensitive]": "true"},
     ],
