@@ -42,7 +42,9 @@ class AccountStore(Protocol):
         ...
 
     async def put(self, account: AccountRecord) -> None:
-        """Add the account, or replace its user's. Durable on return. Raises `EmailTaken`."""
+        """Add the account, or give its user another email address; the password stays, which
+        another request may be changing. Durable on return. Raises `EmailTaken`.
+        """
         ...
 
     async def replace_password_hash(self, user: int, outdated: str | None, renewed: str) -> bool:

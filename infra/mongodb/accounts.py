@@ -48,7 +48,7 @@ class MongoAccounts:
         return await self._find_account({"folded": email.casefold()})
 
     async def put(self, account: AccountRecord) -> None:
-        """Add the account, or replace its user's. Raises `EmailTaken`."""
+        """Add the account, or give its user another address. Raises `EmailTaken`."""
         await self._threads.run(lambda: self._upsert_account(account))
 
     async def replace_password_hash(self, user: int, outdated: str | None, renewed: str) -> bool:
@@ -132,10 +132,9 @@ class MongoAccounts:
         changed: dict[str, Any] = {
             "email": account.email,
             "folded": account.email.casefold() if account.email is not None else None,
-            "password": account.password_hash,
             "verified": account.email_verified,
         }
-        first = {"created": account.created_ms}
+        first = {"password": account.password_hash, "created": account.created_ms}
         try:
             self._accounts.update_one(
                 {"_id": account.user}, {"$set": changed, "$setOnInsert": first}, upsert=True

@@ -41,8 +41,7 @@ class SqliteAccounts:
                     "INSERT INTO accounts (user, email, folded, password, created, verified)"
                     " VALUES (?,?,?,?,?,?)"
                     " ON CONFLICT (user) DO UPDATE SET email = excluded.email,"
-                    " folded = excluded.folded, password = excluded.password,"
-                    " verified = excluded.verified",
+                    " folded = excluded.folded, verified = excluded.verified",
                     (
                         account.user,
                         account.email,

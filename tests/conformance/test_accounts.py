@@ -129,11 +129,14 @@ async def test_accounts_without_an_email_do_not_collide(accounts: AccountStore) 
     assert (await accounts.get(2)) == AccountRecord(2, None, "$argon2id$bob", 0)
 
 
-async def test_putting_again_replaces_all_but_the_time(accounts: AccountStore) -> None:
+async def test_another_address_leaves_the_password_that_was_changed_meanwhile(
+    accounts: AccountStore,
+) -> None:
     await accounts.put(ADA)
-    await accounts.put(AccountRecord(1, "countess@example.org", "$argon2id$new", 5))
-    assert await accounts.get(1) == AccountRecord(
-        1, "countess@example.org", "$argon2id$new", ADA.created_ms
+    assert await accounts.change_password(1, ADA.password_hash, "$argon2id$new", keep=None)
+    await accounts.put(ADA._replace(email="countess@example.org", created_ms=5))
+    assert await accounts.get(1) == ADA._replace(
+        email="countess@example.org", password_hash="$argon2id$new"
     )
     assert await accounts.find_by_email("ada@example.org") is None
 
@@ -250,7 +253,7 @@ async def test_an_email_address_is_verified_until_the_account_is_put_without(
     assert await accounts.mark_email_verified(1, "Ada@Example.org")
     verified = ADA._replace(email_verified=True)
     assert await accounts.get(1) == verified
-    await accounts.put(verified._replace(password_hash="$argon2id$new"))
+    await accounts.put(verified)
     assert (await accounts.get(1) or ADA).email_verified
     await accounts.put(ADA)
     assert await accounts.get(1) == ADA
