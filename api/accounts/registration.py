@@ -4,10 +4,10 @@ Used by API processes (`api.v1.accounts`) and, through `api.bulk`, by `starling 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import chain
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -30,12 +30,7 @@ from commands.handler import CommandHandler
 from commands.import_line import Credentials
 from commands.references import ReferenceResolver
 from commands.request import CommandOutcome, CommandRequest
-from commands.rules import (
-    ACCOUNT_STATUS,
-    SUSPENSION_REASON,
-    AccountStatus,
-    account_suspended,
-)
+from commands.rules import ACCOUNT_STATUS, SUSPENSION_REASON, AccountStatus, account_suspended
 from commands.stream_reader import read_state
 from commands.user import Register, fold_handle
 from events import streams
@@ -44,6 +39,8 @@ from events.log import EventLog, run_read
 MAX_EMAIL_LENGTH: Final = 254
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 _PASSWORD: Final = TypeAdapter[str | None](Password | None)
+
+T = TypeVar("T")
 
 ORPHAN_AGE_MS: Final = 60_000
 """An account without a user that is older than this was left by a crash: its email is free."""
@@ -203,11 +200,15 @@ class AccountRegistrar:
         young = self._ports.clock_ms() - other.created_ms < ORPHAN_AGE_MS
         return not young or await self._passwords.matches(other.password_hash, password)
 
-    async def sign_in(self, sign_in: SignIn, caller: HashCaller) -> int:
-        """The user whose handle and password these are; the caller's lane is its network address.
+    async def sign_in(
+        self, sign_in: SignIn, caller: HashCaller, begin_session: Callable[[int], Awaitable[T]]
+    ) -> T:
+        """What `begin_session` makes for the user whose handle and password these are; the
+        caller's lane is its network address.
 
         A hash of a password that was made with older parameters is replaced. Raises
-        `WrongCredentials`, `TooManyTries`, `TooManyHashes`, `CallerLeft`.
+        `WrongCredentials`, also where the password is changed meanwhile, `TooManyTries`,
+        `TooManyHashes`, `CallerLeft`.
         """
         try:
             handle = fold_handle(sign_in.handle.removeprefix("@"))
@@ -216,12 +217,20 @@ class AccountRegistrar:
         familiar = await self._throttle.count_try(handle, caller.lane)
         account = await self._ports.accounts.get(await self._user_by_handle(handle))
         caller = caller._replace(familiar=familiar)
-        return await self._check_password(account, handle, sign_in.password, caller)
+        checked = await self._check_password(account, handle, sign_in.password, caller)
+        return await self._begin_session(checked, begin_session)
 
-    async def sign_in_by_name(self, name: str, password: str, caller: HashCaller) -> int:
+    async def sign_in_by_name(
+        self,
+        name: str,
+        password: str,
+        caller: HashCaller,
+        begin_session: Callable[[int], Awaitable[T]],
+    ) -> T:
         """As `sign_in`, by handle or email address."""
         if "@" not in name[1:]:
-            return await self.sign_in(SignIn(handle=name[:64], password=password[:200]), caller)
+            sign_in = SignIn(handle=name[:64], password=password[:200])
+            return await self.sign_in(sign_in, caller, begin_session)
         email = name.casefold()
         familiar = await self._throttle.count_try(email, caller.lane)
         account = await self._ports.accounts.find_by_email(email)
@@ -230,20 +239,42 @@ class AccountRegistrar:
             can_sign_in = status in (AccountStatus.ACTIVE, AccountStatus.SUSPENDED)
             account = account if can_sign_in else None
         caller = caller._replace(familiar=familiar)
-        return await self._check_password(account, email, password[:200], caller)
+        checked = await self._check_password(account, email, password[:200], caller)
+        return await self._begin_session(checked, begin_session)
+
+    async def _begin_session(
+        self, checked: AccountRecord, begin_session: Callable[[int], Awaitable[T]]
+    ) -> T:
+        begun = await begin_session(checked.user)
+        # Another password ends the sessions that there are. One that begins just then is kept
+        # from its owner, who gave the password of before.
+        account = await self._ports.accounts.get(checked.user)
+        if account is None or account.password_hash != checked.password_hash:
+            raise WrongCredentials("the password was changed just now: sign in with the new one")
+        return begun
 
     async def _check_password(
         self, account: AccountRecord | None, name: str, password: str, caller: HashCaller
-    ) -> int:
+    ) -> AccountRecord:
+        """The account as it is from now on."""
         password_hash = account.password_hash if account is not None else None
         matches = await self._passwords.matches(password_hash, password, caller)
         if account is None or password_hash is None or not matches:
             raise _wrong_credentials()
         await self._throttle.note_success(name, caller.lane)
         await self._require_unsuspended(account.user)
-        if self._passwords.is_outdated(password_hash):
-            await self._renew_hash(account.user, password_hash, password)
-        return account.user
+        if not self._passwords.is_outdated(password_hash):
+            return account
+        try:
+            own = HashCaller(f"id {account.user}", familiar=True)
+            renewed = await self._passwords.hash(password, own)
+        except TooManyHashes:
+            return account  # the next sign-in tries again; this one was right
+        accounts = self._ports.accounts
+        if await accounts.replace_password_hash(account.user, password_hash, renewed):
+            return account._replace(password_hash=renewed)
+        # Another sign-in renewed it, or the password is another one now.
+        return await self._check_password(await accounts.get(account.user), name, password, caller)
 
     async def _require_unsuspended(self, user: int) -> None:
         """Raises `NotAllowed`, with the reason."""
@@ -251,13 +282,6 @@ class AccountRegistrar:
             stream = streams.user_stream(user)
             reason = await read_state(self._ports.log, stream, SUSPENSION_REASON)
             raise account_suspended(reason)
-
-    async def _renew_hash(self, user: int, outdated: str, password: str) -> None:
-        try:
-            renewed = await self._passwords.hash(password, HashCaller(f"id {user}", familiar=True))
-        except TooManyHashes:
-            return  # the next sign-in tries again; this one was right
-        await self._ports.accounts.replace_password_hash(user, outdated, renewed)
 
     async def _user_by_handle(self, handle: str) -> int:
         """The user who can sign in under a handle, or 0."""

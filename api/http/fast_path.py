@@ -15,11 +15,10 @@ from functools import partial
 from typing import Final, TypeVar
 
 from fastapi import FastAPI, Response
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute
 from msgspec import DecodeError
 from opentelemetry import trace
 from pydantic import BaseModel, ValidationError
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.accounts.access_tokens import USER_SCOPE
@@ -33,7 +32,7 @@ from api.mastodon import timelines as mastodon_timelines
 from api.mastodon.client_pages import MOST_STATUSES, USUAL_STATUSES, ClientPage, cursor_from
 from api.schemas import NewComment, NewPost
 from api.state import ApiState
-from api.v1 import clicks, posts, timelines
+from api.v1 import clicks, posts, relations, timelines
 from api.v1.relations import POST_RELATIONS, USER_RELATIONS, Relation, change_relation
 from projections.pages import PageRequest
 
@@ -275,6 +274,16 @@ _BY_ADDRESS: Final[dict[tuple[str, str], Operation]] = {
 }
 """The hot operations by method and path, as in the framework's routes."""
 
+_ROUTES: Final = {
+    (method, route.path): route
+    for module in (clicks, mastodon_timelines, posts, relations, timelines)
+    for route in module.router.routes
+    if isinstance(route, APIRoute)
+    for method in route.methods or ()
+}
+"""Their routes, for what looks at `scope["route"]`: metrics, traces. Taken from the routers: an
+application would make those of all of its addresses, in a quarter of a second."""
+
 
 class FastPath:
     """The ASGI middleware of the fast path."""
@@ -282,7 +291,6 @@ class FastPath:
     def __init__(self, app: ASGIApp, traces: bool = False) -> None:
         self._app = app
         self._traces = traces
-        self._routes: dict[tuple[str, str], BaseRoute] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or have the framework do it."""
@@ -304,7 +312,7 @@ class FastPath:
         except (NotPlain, ValidationError, *EXPECTED_ERRORS):
             await self._app(scope, receive if request is None else request.receive, send)
             return
-        scope["route"] = self._route(app, address)
+        scope["route"] = _ROUTES[address]
         if self._traces:
             span = trace.get_current_span()
             span.update_name(" ".join(address))
@@ -314,15 +322,6 @@ class FastPath:
         except EXPECTED_ERRORS as error:
             response = failure_response(error, scope)
         await response(scope, receive, send)
-
-    def _route(self, app: FastAPI, address: tuple[str, str]) -> BaseRoute:
-        """The framework's route, for what looks at `scope["route"]`: metrics, traces."""
-        if not self._routes:
-            for context in iter_route_contexts(app.routes):
-                route = context.route
-                if isinstance(route, APIRoute) and route.methods:
-                    self._routes |= {(method, route.path): route for method in route.methods}
-        return self._routes[address]
 
 
 def _split_address(method: str, path: str) -> tuple[tuple[str, str], str]:

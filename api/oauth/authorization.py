@@ -1,6 +1,7 @@
 """`/oauth/authorize`: asks a user whether to let an app in, and sends the app its code."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from authlib.oauth2 import OAuth2Error
@@ -98,9 +99,10 @@ async def answer_consent(request: Request, state: CurrentState, caller: Caller) 
     if form.get("decision") != "allow":
         return _redirect(asked.answer(None))
     try:
-        user = await state.registrar.sign_in_by_name(
-            form.get("username", ""), form.get("password", ""), caller
-        )
+        return await state.registrar.sign_in_by_name(
+            form.get("username", ""), form.get("password", ""), caller,
+            partial(_hand_out_code, state, asked),
+        )  # fmt: skip
     except WrongCredentials:
         problem, status = "No account has this name and this password.", 401
     except TooManyTries as error:
@@ -109,8 +111,6 @@ async def answer_consent(request: Request, state: CurrentState, caller: Caller) 
         problem, status = str(error), 403
     except TooManyHashes:
         problem, status = "The server is busy. Try again in a moment.", 503
-    else:
-        return await _hand_out_code(state, asked, user)
     return consent_page(asked.consent, _domain(state), secret, problem, status)
 
 

@@ -78,19 +78,23 @@ async def _issue(
     """What makes the response whole; None where the code was used before."""
     ports, scopes = state.ports, granted.scope.split()
     made = {"created_at": ports.clock_ms() // 1000}
+
+    async def issue(user: int) -> str:
+        return await ports.tokens.issue(user, scopes, APP_TOKEN_DAYS, app.id)
+
     if granted.password is not None:
-        user = await state.registrar.sign_in_by_name(*granted.password, caller)
-    elif granted.code is not None:
-        user = granted.code.user
-        if not await ports.apps.spend_code(granted.code.digest):
-            # Sent twice: one of the two may have been a thief.
-            await ports.tokens.end_sessions(user, app=app.id)
-            return None
-    else:
+        token = await state.registrar.sign_in_by_name(*granted.password, caller, issue)
+        return made | {"access_token": token}
+    if granted.code is None:
         alone = await ports.tokens.issue(0, scopes, app=app.id)
         return made | {"access_token": alone, "expires_in": TOKEN_LIFE_DAYS * 24 * 60 * 60}
-    token = await ports.tokens.issue(user, scopes, APP_TOKEN_DAYS, app.id)
-    if granted.code is not None and await ports.apps.find_code(granted.code.digest) is None:
+    user, digest = granted.code.user, granted.code.digest
+    if not await ports.apps.spend_code(digest):
+        # Sent twice: one of the two may have been a thief.
+        await ports.tokens.end_sessions(user, app=app.id)
+        return None
+    token = await issue(user)
+    if await ports.apps.find_code(digest) is None:
         # The user's sessions were ended in between.
         await ports.tokens.end_sessions(user, app=app.id)
         return None

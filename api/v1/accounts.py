@@ -81,8 +81,11 @@ async def register(
 @router.post("/sessions", status_code=201, responses=problems(401, 422, 429, 503))
 async def sign_in(credentials: SignIn, state: CurrentState, caller: Caller) -> Token:
     """Sign in."""
-    user = await state.registrar.sign_in(credentials, caller)
-    return Token(token=await state.ports.tokens.issue(user), id=str(user))
+
+    async def begin_session(user: int) -> Token:
+        return Token(token=await state.ports.tokens.issue(user), id=str(user))
+
+    return await state.registrar.sign_in(credentials, caller, begin_session)
 
 
 @router.get(

@@ -1,14 +1,17 @@
 """The API is a FastAPI application, and what FastAPI's users know of one works."""
 
+from contextlib import nullcontext
+
 import pytest
 from fastapi import APIRouter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.app import build_app
 from api.http.request import fresh_views
 from api.http.route import ApiRoute
 from api.http.tokens import Viewer, token_claims
 from api.schemas import ApiModel
-from api.state import CurrentState
+from api.state import ApiState, CurrentState
 from projections.profiles import PROFILES
 from tests.support.api_world import ApiWorld, register_user
 
@@ -30,6 +33,15 @@ async def list_names(state: CurrentState, viewer: Viewer, least: int = 0) -> lis
     rows = await state.ports.views.current_store("profiles").scan(PROFILES)
     found = [NameLength(handle=row.handle, letters=len(open_text(row.name))) for row in rows]
     return [one for one in found if one.letters >= least]
+
+
+@pytest.fixture
+def world() -> ApiWorld:
+    """With an application that a test may change."""
+    made = ApiWorld()
+    made.app = build_app(lambda: nullcontext(made.ports))
+    made.app.state.api = ApiState(made.ports)
+    return made
 
 
 async def test_a_router_of_ones_own_has_the_dependencies_of_every_other(world: ApiWorld) -> None:

@@ -1,13 +1,16 @@
 """The whole API in this process, on adapters in memory, for tests that speak HTTP to it."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager
+from copy import copy
+from functools import cache
 from typing import Any
 
 import httpx
 import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
+from starlette.datastructures import State
 
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.link_tokens import LinkTokens
@@ -79,6 +82,17 @@ WITH_AND_WITHOUT_FAST_PATH = pytest.mark.parametrize(
 framework. Laws compare the two on random requests as well."""
 
 
+@cache
+def _shared_application(fast_path: bool) -> FastAPI:
+    """Its routes are for all worlds of this process: each application makes those of included
+    routers at its first request, in a quarter of a second."""
+    return build_app(_refuse_lifespan, fast_path=fast_path)
+
+
+def _refuse_lifespan() -> AbstractAsyncContextManager[Ports]:
+    raise AssertionError("a world opens its ports by itself")
+
+
 class ApiWorld:
     """A log, its views and the API over both. Time stands still unless a test moves it.
 
@@ -123,9 +137,9 @@ class ApiWorld:
             open_text=cipher.open_text,
             base_url="http://test",
         )
-        self.app: FastAPI = build_app(lambda: nullcontext(self.ports), fast_path=fast_path)
+        self.app = copy(_shared_application(fast_path))
         # Clients of this process send no lifespan events.
-        self.app.state.api = ApiState(self.ports)
+        self.app.state = State({"api": ApiState(self.ports)})
 
     def open_tokens(self) -> AccessTokens:
         """The tokens, as one more process would have them."""

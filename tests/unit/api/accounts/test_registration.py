@@ -200,19 +200,48 @@ async def sign_up_with_weak_hash(ports: RegistrationPorts) -> tuple[int, str]:
     return user, account.password_hash
 
 
+async def same_user(user: int) -> int:
+    """The session of a test."""
+    return user
+
+
+async def test_no_session_begins_while_the_password_is_changed(ports: RegistrationPorts) -> None:
+    user, checked = await sign_up_with_weak_hash(ports)
+    weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    registrar = AccountRegistrar(ports, BoundedPasswordHasher(weak))
+    begun = []
+
+    async def begin_late(user: int) -> None:
+        await ports.accounts.change_password(user, checked, "$argon2id$another", None)
+        begun.append(user)
+
+    sign_in = SignIn(handle="ada", password="a long password")
+    with pytest.raises(WrongCredentials, match="changed just now"):
+        await registrar.sign_in(sign_in, HashCaller("10.0.0.1"), begin_late)
+    assert begun == [user]
+
+
+async def test_two_sign_ins_at_once_renew_a_hash_once(ports: RegistrationPorts) -> None:
+    user, _ = await sign_up_with_weak_hash(ports)
+    registrar = AccountRegistrar(ports, BoundedPasswordHasher())
+    sign_in, caller = SignIn(handle="ada", password="a long password"), HashCaller("10.0.0.1")
+    both = (registrar.sign_in(sign_in, caller, same_user) for _ in range(2))
+    assert await asyncio.gather(*both) == [user, user]
+
+
 async def test_the_right_password_replaces_a_hash_with_older_parameters(
     ports: RegistrationPorts,
 ) -> None:
     user, weak = await sign_up_with_weak_hash(ports)
     registrar = AccountRegistrar(ports, BoundedPasswordHasher())
     sign_in = SignIn(handle="ada", password="a long password")
-    assert await registrar.sign_in(sign_in, HashCaller("10.0.0.1")) == user
+    assert await registrar.sign_in(sign_in, HashCaller("10.0.0.1"), same_user) == user
     account = await ports.accounts.get(user)
     assert account is not None
     assert account.password_hash != weak
     assert not PasswordHasher().check_needs_rehash(account.password_hash or "")
     sign_in = SignIn(handle="ada", password="a long password")
-    assert await registrar.sign_in(sign_in, HashCaller("10.0.0.1")) == user
+    assert await registrar.sign_in(sign_in, HashCaller("10.0.0.1"), same_user) == user
     assert await ports.accounts.get(user) == account
 
 
@@ -221,7 +250,7 @@ async def test_a_wrong_password_replaces_no_hash(ports: RegistrationPorts) -> No
     registrar = AccountRegistrar(ports, BoundedPasswordHasher())
     with pytest.raises(WrongCredentials):
         await registrar.sign_in(
-            SignIn(handle="ada", password="a long passwort"), HashCaller("10.0.0.1")
+            SignIn(handle="ada", password="a long passwort"), HashCaller("10.0.0.1"), same_user
         )
     account = await ports.accounts.get(user)
     assert account is not None
