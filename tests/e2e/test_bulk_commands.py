@@ -200,6 +200,7 @@ async def test_a_batch_that_is_too_large_says_how_far_it_was_done(
     monkeypatch.setattr(bulk, "WINDOW_LINES", 1)
     monkeypatch.setattr(bulk, name, value)
     world = ApiWorld()
+    world.make_own_application()
 
     async def pieces() -> Any:
         for line in REGISTER:

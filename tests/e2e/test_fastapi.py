@@ -1,17 +1,14 @@
 """The API is a FastAPI application, and what FastAPI's users know of one works."""
 
-from contextlib import nullcontext
-
 import pytest
 from fastapi import APIRouter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.app import build_app
 from api.http.request import fresh_views
 from api.http.route import ApiRoute
 from api.http.tokens import Viewer, token_claims
 from api.schemas import ApiModel
-from api.state import ApiState, CurrentState
+from api.state import CurrentState
 from projections.profiles import PROFILES
 from tests.support.api_world import ApiWorld, register_user
 
@@ -39,8 +36,7 @@ async def list_names(state: CurrentState, viewer: Viewer, least: int = 0) -> lis
 def world() -> ApiWorld:
     """With an application that a test may change."""
     made = ApiWorld()
-    made.app = build_app(lambda: nullcontext(made.ports))
-    made.app.state.api = ApiState(made.ports)
+    made.make_own_application()
     return made
 
 

@@ -48,7 +48,8 @@ def chromium_page() -> Iterator[Page]:
 @pytest.fixture
 def api_url() -> Iterator[str]:
     """The API in a thread of this process."""
-    server = uvicorn.Server(uvicorn.Config(ApiWorld().app, log_level="error", ws="none"))
+    app = ApiWorld().make_own_application()
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()

@@ -1,7 +1,7 @@
 """The whole API in this process, on adapters in memory, for tests that speak HTTP to it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from copy import copy
 from functools import cache
 from typing import Any
@@ -85,12 +85,19 @@ framework. Laws compare the two on random requests as well."""
 @cache
 def _shared_application(fast_path: bool) -> FastAPI:
     """Its routes are for all worlds of this process: each application makes those of included
-    routers at its first request, in a quarter of a second."""
-    return build_app(_refuse_lifespan, fast_path=fast_path)
+    routers at its first request, in a quarter of a second. Its lifespan does nothing."""
+    app = build_app(_no_ports, fast_path=fast_path)
+    app.router.lifespan_context = _nothing_to_open
+    return app
 
 
-def _refuse_lifespan() -> AbstractAsyncContextManager[Ports]:
-    raise AssertionError("a world opens its ports by itself")
+def _no_ports() -> AbstractAsyncContextManager[Ports]:
+    raise AssertionError("each world has its own")
+
+
+@asynccontextmanager
+async def _nothing_to_open(app: FastAPI) -> AsyncIterator[None]:
+    yield
 
 
 class ApiWorld:
@@ -138,8 +145,13 @@ class ApiWorld:
             base_url="http://test",
         )
         self.app = copy(_shared_application(fast_path))
-        # Clients of this process send no lifespan events.
         self.app.state = State({"api": ApiState(self.ports)})
+
+    def make_own_application(self) -> FastAPI:
+        """An application that a test may change or serve, with routes of its own."""
+        self.app = build_app(lambda: nullcontext(self.ports))
+        self.app.state.api = ApiState(self.ports)
+        return self.app
 
     def open_tokens(self) -> AccessTokens:
         """The tokens, as one more process would have them."""
