@@ -86,6 +86,8 @@ class LiveHub:
         self._between_events = asyncio.Lock()
         self._tasks: list[Task[None]] = []
         self._trends: LiveMessage | None = None
+        self._without_trends = set[Subscription]()
+        """Those that carry trends and not these ones yet."""
         self._trending_tags: list[str] = []
 
     async def connect(
@@ -313,7 +315,7 @@ class LiveHub:
         look_at = 0.0
         while True:
             if self._index.hearing_trends() and time() >= look_at:
-                await self._tell_trends()
+                await self._look_at_trends()
                 look_at = time() + TREND_SECONDS
             await self._end_revoked()
             readers = list(self._index)
@@ -324,6 +326,7 @@ class LiveHub:
                 for reader in readers[turn::turns]:
                     if reader.context.is_over(self._ports.clock_ms()):
                         await self._renew_context(reader)
+                    self._tell_trends(reader)
                     if not reader.has_unsent and time() - reader.last_put >= HEARTBEAT:
                         self._put_heartbeat(reader)
 
@@ -342,12 +345,19 @@ class LiveHub:
             if (why := failures.get(reader.token)) is not None:
                 reader.end(why)
 
-    async def _tell_trends(self) -> None:
+    async def _look_at_trends(self) -> None:
         found = await current_trends(self._ports, TRENDS)
         tags = [one.tag for one in found]
         if self._trends is not None and tags == self._trending_tags:
             return
         data = encode_json([one.model_dump(exclude_none=True) for one in found])
         self._trends, self._trending_tags = LiveMessage("trends", data), tags
-        for one in self._index.hearing_trends():
-            self._put(one.reader, one.reader.live_format.frame(self._trends, one.label, None))
+        self._without_trends = set(self._index.hearing_trends())
+
+    def _tell_trends(self, reader: LiveReader) -> None:
+        """Tell a reader the trends where they have changed."""
+        if self._trends is None or not self._without_trends:
+            return
+        for one in self._without_trends.intersection(reader.subscriptions.values()):
+            self._without_trends.discard(one)
+            self._put(reader, reader.live_format.frame(self._trends, one.label, None))
