@@ -133,11 +133,13 @@ async def render_metrics(
             raise unauthorized("token-missing", message)
         require_scope(claims, OPERATOR_SCOPE)
     dead_letters: Mapping[str, int] | None = None  # unknown where the views don't answer
-    with suppress(StoreUnavailable):
-        dead_letters = await count_dead_letters(state.ports.views)
+    with suppress(StoreUnavailable, TimeoutError):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            dead_letters = await count_dead_letters(state.ports.views)
     waiting: WaitingDeliveries | None = None
-    with suppress(WebhooksUnavailable):
-        waiting = await state.ports.webhooks.store.waiting_deliveries()
+    with suppress(WebhooksUnavailable, TimeoutError):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            waiting = await state.ports.webhooks.store.waiting_deliveries()
     text = await state.metrics.render_text(dead_letters, waiting, state.ports.clock_ms())
     return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
