@@ -138,7 +138,8 @@ async def repeating(
             except errors as error:
                 logger.error("%s: %s", failing, error)
                 await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(seconds)
+            else:
+                await asyncio.sleep(seconds)
 
     task = asyncio.create_task(repeat())
     try:

@@ -25,7 +25,7 @@ from commands.decider import (
 from commands.errors import InvalidInput, NotFound
 from events import streams
 from events.schema import Event, FilterChanged, FilterDeleted, FilteredPost, FilterKeyword
-from events.sealed_text import OpenText
+from events.sealed_text import map_texts
 
 FILTER_CONTEXTS: Final = ("home", "notifications", "public", "thread", "account")
 FILTER_ACTIONS: Final = ("warn", "hide")
@@ -199,7 +199,7 @@ def _decide_change(
     stored = state.filters.get(command.filter)
     if stored is None:
         raise no_such_filter(f"filter {command.filter}")
-    before = open_filter(stored, context.open_text)
+    before = map_texts(stored, context.open_text)
     title, contexts, action = before.title, before.contexts, before.action
     if command.title is not None:
         title = _checked_words(command.title, "title")
@@ -235,18 +235,6 @@ def _changed_posts(
     if wanted and all(one.post != wanted for one in left):
         left += (FilteredPost(number, wanted),)
     return left
-
-
-def open_filter(stored: FilterChanged, open_text: OpenText) -> FilterChanged:
-    """A filter with its texts as they were written."""
-    return msgspec.structs.replace(
-        stored,
-        title=open_text(stored.title),
-        keywords=tuple(
-            FilterKeyword(one.number, open_text(one.text), one.whole_word)
-            for one in stored.keywords
-        ),
-    )
 
 
 def _decide_deletion(

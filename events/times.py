@@ -59,6 +59,11 @@ def rfc3339(ms: int) -> str:
     return f"{time.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
+def optional_rfc3339(ms: int) -> str | None:
+    """The same; None for 0, where there is no time."""
+    return rfc3339(ms) if ms else None
+
+
 def format_times(ids: Sequence[int]) -> list[str]:
     """The times inside ids, as `2024-05-01T12:00:00.000Z`."""
     return [time.decode() for time in render_times(ids)]

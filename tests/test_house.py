@@ -51,6 +51,7 @@ SMALL_MODULE = 60
 SMALL_MODULES = {
     "api/v1/trends.py": "one file a resource",
     "api/mastodon/empty_lists.py": "one file a resource",
+    "api/oauth/unused_apps.py": "what becomes of apps, whatever runs it",
     "api/mastodon/web_finger.py": "a protocol of its own, beside the Mastodon API",
     "api/http/openapi.py": "what FastAPI's document lacks, a concern of its own",
     "infra/cli/account_link.py": "one file a command of the program",

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 
 from api.accounts.account_store import AccountStore
 from api.accounts.errors import AccountError
@@ -55,9 +55,7 @@ class Erasure:
         self._log = log
         self._accounts = accounts
         self._keys = keys
-        self._follower = LogFollower(
-            log, self, (UserDeleted, PostDeleted, ListDeleted, ListChanged, PrivateNoteChanged)
-        )
+        self._follower = LogFollower(log, self, get_args(Deletion))
 
     async def catch_up(self) -> None:
         """Carry out the deletions that the log holds by now. Raises `LogError`, `AccountError`."""

@@ -29,7 +29,13 @@ from api.http.paging import DEFAULT_LIMIT, MAX_POSTS, Page, page_address, page_r
 from api.http.request import Commander, check_user_reference, parse_post_id
 from api.http.tokens import read_token, require_account
 from api.mastodon import timelines as mastodon_timelines
-from api.mastodon.client_pages import MOST_STATUSES, USUAL_STATUSES, ClientPage, cursor_from
+from api.mastodon.client_pages import (
+    CURSORS,
+    MOST_STATUSES,
+    USUAL_STATUSES,
+    ClientPage,
+    cursor_from,
+)
 from api.schemas import NewComment, NewPost
 from api.state import ApiState
 from api.v1 import clicks, posts, relations, timelines
@@ -39,8 +45,7 @@ from projections.pages import PageRequest
 BODY_LIMIT: Final = 64 << 10
 """Bytes of a body that is read here; the framework reads longer ones, up to its own limit."""
 
-_CURSORS: Final = ("max_id", "since_id", "min_id")
-_PAGE_PARAMETERS: Final = frozenset({"limit", *_CURSORS})
+_PAGE_PARAMETERS: Final = frozenset({"limit", *CURSORS})
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -107,7 +112,7 @@ class HotRequest:
         limit = int(query.get("limit", DEFAULT_LIMIT))
         if limit < 1:
             raise NotPlain
-        ids = (query.get(name) for name in _CURSORS)
+        ids = (query.get(name) for name in CURSORS)
         wanted = page_request(MAX_POSTS, limit, *ids)
         return Page(wanted, page_address(self.state.ports.base_url, self._scope))
 
@@ -116,7 +121,7 @@ class HotRequest:
         query = self._page_query()
         asked = query.get("limit")
         limit = USUAL_STATUSES if asked is None else min(max(int(asked), 1), MOST_STATUSES)
-        ids = (cursor_from(query.get(name)) for name in _CURSORS)
+        ids = (cursor_from(query.get(name)) for name in CURSORS)
         address = page_address(self.state.ports.base_url, self._scope)
         rest = "" if asked is None else f"limit={asked}"
         return ClientPage(PageRequest(limit, *ids), address, rest)

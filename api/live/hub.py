@@ -222,6 +222,7 @@ class LiveHub:
             task.cancel()
         self._tasks = []
         self._trends = None
+        self._without_trends.clear()
 
     async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do what goes on for ever; its failure is that of every stream."""

@@ -6,7 +6,7 @@ from typing import Any
 from api.schemas import encode_json
 from api.views.reader_filters import FilterMatch, ReaderFilter
 from events.schema import FilterChanged, FilteredPost, FilterKeyword
-from events.times import rfc3339
+from events.times import optional_rfc3339
 
 NO_RESULTS = b"[]"
 
@@ -24,7 +24,7 @@ def _filter_alone(values: FilterChanged) -> dict[str, Any]:
         "id": str(values.filter),
         "title": values.title,
         "context": values.contexts,
-        "expires_at": rfc3339(values.expires_at) if values.expires_at else None,
+        "expires_at": optional_rfc3339(values.expires_at),
         "filter_action": values.action,
     }
 
@@ -46,7 +46,7 @@ def phrase_entity(values: FilterChanged, keyword: FilterKeyword) -> dict[str, An
         "phrase": keyword.text,
         "context": values.contexts,
         "whole_word": keyword.whole_word,
-        "expires_at": rfc3339(values.expires_at) if values.expires_at else None,
+        "expires_at": optional_rfc3339(values.expires_at),
         "irreversible": values.action == "hide",
     }
 

@@ -23,10 +23,10 @@ from commands.filters import (
     DeleteFilter,
     KeywordChange,
     no_such_filter,
-    open_filter,
 )
 from events.ids.snowflake import parse_decimal
 from events.schema import FilterChanged, FilteredPost, FilterKeyword
+from events.sealed_text import map_texts
 from projections.filters import read_filters
 
 _VIEWS: Final = ("filters",)
@@ -107,7 +107,7 @@ class StatusToFilter(ClientParameters):
 async def read_own(state: ApiState, reader: int) -> list[FilterChanged]:
     """A reader's filters, their texts as written."""
     stored = await read_filters(state.ports.views.current_store("filters"), reader)
-    return [open_filter(one, state.ports.open_text) for one in stored]
+    return [map_texts(one, state.ports.open_text) for one in stored]
 
 
 async def _find_filter(state: ApiState, reader: int, id: str) -> FilterChanged:

@@ -11,11 +11,11 @@ from api.http.tokens import Reader, Viewer
 from api.mastodon.client_pages import AccountsPage, ClientPage, StatusesPage
 from api.mastodon.client_request import entity, run_seen
 from api.mastodon.discoveries import tag_entity, tag_history
-from api.mastodon.relationships import optional_time
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from commands.errors import InvalidInput
 from commands.followed_hashtag import FollowHashtag, UnfollowHashtag, checked_hashtag
+from events.times import optional_rfc3339
 from projections import personal_records, posts, trending
 
 router = APIRouter(prefix="/api/v1", tags=["mastodon"])
@@ -66,7 +66,7 @@ async def mutes(page: AccountsPage, reader: Reader, state: CurrentState) -> Resp
     accounts = await state.statuses.accounts.render({row.item for row in held})
     found = [
         b'%s,"mute_expires_at":%s}'
-        % (accounts[row.item][:-1], encode_json(optional_time(row.until)))
+        % (accounts[row.item][:-1], encode_json(optional_rfc3339(row.until)))
         for row in held
         if row.item in accounts
     ]

@@ -16,7 +16,7 @@ from commands.decider import Command
 from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.private_note import WriteNote
 from events.ids.snowflake import parse_decimal
-from events.times import rfc3339
+from events.times import optional_rfc3339
 from projections import followers, personal_records
 from projections.home.viewer import UserRelations, read_relations
 
@@ -83,7 +83,7 @@ def _relationship(user: int, relations: UserRelations, note: str) -> dict[str, A
     known = relations._asdict()
     return {
         "id": str(user),
-        "muting_expires_at": optional_time(known.pop("mute_ends_ms")),
+        "muting_expires_at": optional_rfc3339(known.pop("mute_ends_ms")),
         **known,
         "showing_reblogs": relations.following,
         "notifying": False,
@@ -94,11 +94,6 @@ def _relationship(user: int, relations: UserRelations, note: str) -> dict[str, A
         "endorsed": False,
         "note": note,
     }
-
-
-def optional_time(ms: int) -> str | None:
-    """A time; None for 0."""
-    return rfc3339(ms) if ms else None
 
 
 @router.get("/relationships")

@@ -53,10 +53,6 @@ class UnusedApps:
         Where that fails, the log says so.
         """
 
-        async def sweep_and_wait() -> None:
-            await self.sweep()
-            await asyncio.sleep(SWEEP_SECONDS)
-
         failing = "unused apps can't be removed now"
-        async with repeating(sweep_and_wait, (AccountError,), _logger, failing):
+        async with repeating(self.sweep, (AccountError,), _logger, failing, SWEEP_SECONDS):
             yield

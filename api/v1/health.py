@@ -1,9 +1,9 @@
 """Whether the server can do its work, for load balancers and people; and its figures."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import APIRouter, HTTPException, Request, Response, Security
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -18,9 +18,11 @@ from api.http.tokens import require_scope, token_claims
 from api.ports import ProjectionLag
 from api.schemas import ApiModel, Count
 from api.state import CurrentState
-from api.webhooks.webhook_store import WaitingDeliveries, WebhooksUnavailable
+from api.webhooks.webhook_store import WebhooksUnavailable
 from projections.store import StoreUnavailable
 from streams.rebuild.status import count_dead_letters
+
+T = TypeVar("T")
 
 STUCK_AFTER_SECONDS: Final = 10.0
 """After which the projector is held to be dead or stuck, if events wait for it."""
@@ -132,16 +134,20 @@ async def render_metrics(
             message = "the figures are for this machine and for tokens with the scope 'operator'"
             raise unauthorized("token-missing", message)
         require_scope(claims, OPERATOR_SCOPE)
-    dead_letters: Mapping[str, int] | None = None  # unknown where the views don't answer
-    with suppress(StoreUnavailable, TimeoutError):
-        async with asyncio.timeout(ANSWER_SECONDS):
-            dead_letters = await count_dead_letters(state.ports.views)
-    waiting: WaitingDeliveries | None = None
-    with suppress(WebhooksUnavailable, TimeoutError):
-        async with asyncio.timeout(ANSWER_SECONDS):
-            waiting = await state.ports.webhooks.store.waiting_deliveries()
+    dead_letters, waiting = await asyncio.gather(
+        _known(count_dead_letters(state.ports.views)),
+        _known(state.ports.webhooks.store.waiting_deliveries()),
+    )
     text = await state.metrics.render_text(dead_letters, waiting, state.ports.clock_ms())
     return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+async def _known(figure: Awaitable[T]) -> T | None:
+    """A figure; None where its store doesn't give it now."""
+    with suppress(StoreUnavailable, WebhooksUnavailable, TimeoutError):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await figure
+    return None
 
 
 def _is_stuck(lag: ProjectionLag) -> bool:

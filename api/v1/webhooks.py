@@ -24,7 +24,7 @@ from api.webhooks.webhook_message import new_secret
 from commands.errors import NotAllowed, NotFound, StateConflict
 from events.ids.snowflake import time_ms
 from events.log import run_read
-from events.times import rfc3339
+from events.times import optional_rfc3339, rfc3339
 from projections.pages import PageRequest
 
 MOST_WEBHOOKS: Final = 10
@@ -247,7 +247,7 @@ async def shown_webhooks(
             "created_at": rfc3339(time_ms(one.id)),
             "app": None if app is None else WebhookApp(id=str(app.id), name=app.name),
             "state": "ended" if one.ended_ms else "active",
-            "ended_at": rfc3339(one.ended_ms) if one.ended_ms else None,
+            "ended_at": optional_rfc3339(one.ended_ms),
             "reason": one.reason or None,
             "secret": secret,
         }

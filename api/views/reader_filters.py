@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 from api.ports import Ports
 from api.views.cache import IdCache
-from commands.filters import open_filter
 from events.schema import FilterChanged
+from events.sealed_text import map_texts
 from projections.batch_loader import BatchLoader
 from projections.filters import read_filters
 from projections.invalidation import InvalidationKind
@@ -93,7 +93,7 @@ class ReaderFilters:
                 stored = await read_filters(store, reader)
             except (ViewAbsent, OldSchema):  # while the view is new
                 stored = []
-            found[reader] = tuple(compile_filter(open_filter(one, open_text)) for one in stored)
+            found[reader] = tuple(compile_filter(map_texts(one, open_text)) for one in stored)
         return found
 
 

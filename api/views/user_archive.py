@@ -16,13 +16,12 @@ from api.schemas import encode_json
 from api.state import ApiState
 from api.views.notifications import notifications_page, render_notifications
 from api.views.posts import SinglePost
-from commands.filters import open_filter
 from events import streams
 from events.codec import EVENT_CODEC
 from events.ids.snowflake import time_ms
 from events.log import run_read
 from events.schema import PostCreated, PostEdited
-from events.sealed_text import open_stored
+from events.sealed_text import map_texts, open_stored
 from events.times import rfc3339
 from projections import followers, lists, notifications, personal_records, posts, timeline_pages
 from projections.filters import read_filters
@@ -288,7 +287,7 @@ class UserArchive:
     async def _filters(self) -> AsyncGenerator[bytes, None]:
         store = self._state.ports.views.current_store("filters")
         for stored in reversed(await read_filters(store, self._user)):
-            one = open_filter(stored, self._state.ports.open_text)
+            one = map_texts(stored, self._state.ports.open_text)
             line = {
                 "id": str(one.filter),
                 "title": one.title,

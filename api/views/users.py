@@ -15,7 +15,7 @@ from commands.stream_reader import read_state
 from commands.user import USER_STATE
 from events import streams
 from events.ids.snowflake import time_ms
-from events.times import rfc3339
+from events.times import optional_rfc3339, rfc3339
 from projections import followers, posts, profiles
 from projections.home.viewer import UserRelations, read_relations
 from projections.store import ReadStore
@@ -139,9 +139,7 @@ class UserViews:
                     blocking=apart.blocking if apart else None,
                     blocked_by=apart.blocked_by if apart else None,
                     muting=apart.muting if apart else None,
-                    muted_until=rfc3339(apart.mute_ends_ms)
-                    if apart and apart.mute_ends_ms
-                    else None,
+                    muted_until=optional_rfc3339(apart.mute_ends_ms) if apart else None,
                 )
             )
         return found

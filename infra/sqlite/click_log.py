@@ -172,7 +172,7 @@ class SqliteClickLog:
 
         await self._other.run(remember)  # first: later batches leave the name out themselves
         for user in users:
-            while await self._other.run(lambda user=user: forget_some(user)):  # type: ignore[misc]
+            while await self._other.run(partial(forget_some, user)):
                 pass
         await self._other.run(note_position)
 

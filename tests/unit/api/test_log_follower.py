@@ -120,7 +120,6 @@ async def test_the_checkpoint_moves_without_changes_only_now_and_then(
 async def test_work_is_repeated_and_its_errors_are_logged_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(log_follower, "WAIT_SECONDS", 0)
     monkeypatch.setattr(log_follower, "RETRY_SECONDS", 0)
     times, enough = 0, asyncio.Event()
 
@@ -133,7 +132,7 @@ async def test_work_is_repeated_and_its_errors_are_logged_and_tried_again(
             enough.set()
 
     logger = logging.getLogger("follower")
-    async with repeating(work, (LogUnavailable,), logger, "it can't be done now"):
+    async with repeating(work, (LogUnavailable,), logger, "it can't be done now", seconds=0):
         await enough.wait()
     done = times
     await asyncio.sleep(0.01)
