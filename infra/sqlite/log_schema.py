@@ -14,6 +14,7 @@ from typing import Final
 
 from events.log import LogReplaced, LogUnavailable
 from infra.sqlite.migrations import LOG_SCHEMA
+from infra.sqlite.pragmas import run_pragmas
 
 LOCK_TIMEOUT_MS: Final = 10_000
 """How long SQLite waits for a lock that another program (a shell, a backup) holds."""
@@ -58,8 +59,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     """
     connection = _open_connection(path)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        run_pragmas(connection, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         # Fewer checkpoints write a page that many commits touched fewer times; 16 MB of log ahead.
         connection.execute("PRAGMA wal_autocheckpoint = 4096")
         connection.execute("PRAGMA cache_size = -65536")

@@ -25,6 +25,7 @@ from infra.sqlite.account_tables import (
     TOKEN_TABLES,
     TOKENS_OF_APPS,
 )
+from infra.sqlite.pragmas import run_pragmas
 
 MigrationStep = Callable[[sqlite3.Connection], None]
 
@@ -52,7 +53,7 @@ class FileSchema:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            connection.executescript(pragmas)
+            run_pragmas(connection, pragmas)
             self.migrate(connection)
         except BaseException:
             connection.close()

@@ -17,6 +17,8 @@ from typing import Final
 
 from limits.storage import Storage
 
+from infra.sqlite.pragmas import run_pragmas
+
 _logger = logging.getLogger(__name__)
 
 _SCHEMA: Final = """
@@ -163,7 +165,7 @@ class SqliteRateLimits(Storage):
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            opened.executescript(_SCHEMA)
+            run_pragmas(opened, _SCHEMA)
         except BaseException:
             opened.close()
             raise
