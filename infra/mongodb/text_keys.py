@@ -3,7 +3,8 @@
 Documents of `text_account_keys` (the user is the `_id`) and of `text_key_blocks` (the number of a
 block of keys that were made together), each with the CRC-32 of what it holds: a damaged key would
 make its texts look erased. `text_keys` has one document that counts blocks, says how far deletions
-were carried out, and names the log and this store.
+were carried out, and names the log and this store. (`followed_through` is in the place of
+`position`, which programs moved on that left out notes, lists and filters.)
 
 A destroyed key is overwritten, and acknowledged once a majority has that on its disks. MongoDB
 keeps what was overwritten in its oplog and its journal for a while, and so do back-ups of it.
@@ -66,7 +67,7 @@ class MongoTextKeys:
         self._closed = threading.Event()
         new = {
             "log": log_identity, "store": token_hex(16),
-            "blocks": 0, "position": 0, "erasures": 0,
+            "blocks": 0, "followed_through": 0, "erasures": 0,
         }  # fmt: skip
         with _raising_unavailable():
             with suppress(DuplicateKeyError):  # another process made it at the same moment
@@ -138,7 +139,7 @@ class MongoTextKeys:
     def erased_through(self) -> int:
         """The position of the log up to which `erase` was done."""
         with _raising_unavailable():
-            return int(self._read_state()["position"])
+            return int(self._read_state().get("followed_through", 0))
 
     def erase(self, accounts: Collection[int], numbers: Collection[int], through: int) -> None:
         """Destroy the keys of accounts and of texts, as the log asks for up to `through`.
@@ -162,7 +163,7 @@ class MongoTextKeys:
                 self._erase_in_block(block, indexes)
             # Last: until then, a process that is killed leaves all of it to be done again.
             changed = {"erasures": int(bool(accounts or numbers))}
-            self._state.update_one(_STATE, {"$set": {"position": through}, "$inc": changed})
+            self._state.update_one(_STATE, {"$set": {"followed_through": through}, "$inc": changed})
         self._forget_all()
 
     def close(self) -> None:

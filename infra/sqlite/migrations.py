@@ -222,6 +222,11 @@ _TEXT_KEY_TABLES: Final = (
     "INSERT INTO erasures VALUES (0, 0)",
 )
 
+_ERASURES_ANEW: Final = (
+    # In the place of `position`, which programs moved on that left out notes, lists and filters.
+    "ALTER TABLE erasures ADD COLUMN followed_through INTEGER NOT NULL DEFAULT 0",
+)
+
 _ID_BLOCK_TABLES: Final = (
     # One row, replaced whenever blocks of ids are given; JSON.
     "CREATE TABLE tickets (stub TEXT PRIMARY KEY, ledger TEXT NOT NULL) STRICT",
@@ -359,7 +364,9 @@ ACCOUNTS_SCHEMA: Final = FileSchema(
     )
 )
 LEASES_SCHEMA: Final = FileSchema((sql_step(_LEASE_TABLES),))
-TEXT_KEYS_SCHEMA: Final = FileSchema((sql_step(_TEXT_KEY_TABLES), _identify_keys))
+TEXT_KEYS_SCHEMA: Final = FileSchema(
+    (sql_step(_TEXT_KEY_TABLES), _identify_keys, sql_step(_ERASURES_ANEW))
+)
 ID_BLOCKS_SCHEMA: Final = FileSchema((sql_step(_ID_BLOCK_TABLES),))
 MEDIA_SCHEMA: Final = FileSchema((sql_step(_MEDIA_TABLES),))
 CLICKS_SCHEMA: Final = FileSchema(

@@ -142,7 +142,7 @@ class SqliteTextKeys:
     def erased_through(self) -> int:
         """The position of the log up to which `erase` was done."""
         with self._reading() as db:
-            (position,) = db.execute("SELECT position FROM erasures").fetchone()
+            (position,) = db.execute("SELECT followed_through FROM erasures").fetchone()
         return int(position)
 
     def erase(self, accounts: Collection[int], numbers: Collection[int], through: int) -> None:
@@ -171,7 +171,7 @@ class SqliteTextKeys:
                         (keys, crc32(keys), block),
                     )
             db.execute(
-                "UPDATE erasures SET position = ?, count = count + ?",
+                "UPDATE erasures SET followed_through = ?, count = count + ?",
                 (through, bool(accounts or numbers)),
             )
         self._account_keys.clear()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from events.log import LogUnavailable
+from events.log import LOG_START, LogUnavailable
 from infra.log_of_record import TextKeys
 from infra.sqlite.text_keys import SqliteTextKeys
 from tests.support.waiting import wait_until
@@ -110,3 +110,19 @@ async def test_keys_are_read_of_the_node_that_has_every_erasure(
         with closing(MongoTextKeys(stale, LOG)) as keys:
             keys.make_account_keys((7,))
             assert keys.find_account_key(7)
+
+
+@pytest.mark.engines
+async def test_deletions_that_an_older_program_passed_are_looked_for_again(
+    request: pytest.FixtureRequest,
+) -> None:
+    from infra.mongodb.text_keys import MongoTextKeys
+    from tests.support.engines.mongodb_views import temporary_database
+
+    async with temporary_database(request.getfixturevalue("mongodb")) as opened:
+        old = {"_id": "state", "log": LOG, "store": "2" * 32, "blocks": 0, "position": 500}
+        opened.blocking["text_keys"].insert_one({**old, "erasures": 3})
+        with closing(MongoTextKeys(opened.blocking, LOG)) as keys:
+            assert keys.erased_through() == LOG_START
+            keys.erase((), (), 7)
+            assert keys.erased_through() == 7

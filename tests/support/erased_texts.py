@@ -14,8 +14,9 @@ TEXT, FIRST, EDITED = "the walrus confessed", "a heron in the attic", "two heron
 ALT: Final = "a badger asleep in the pantry"
 OWING, PAID = "those who owe me marbles", "those who paid in marbles"
 NOTE: Final = "that one collects lighthouses"
+TIRED, OF = "tired of this", "marzipan potatoes"
 KEPT: Final = "the lighthouse stays lit"
-WRITTEN: Final = (NAME, BIO, TEXT, FIRST, EDITED, ALT, OWING, PAID, NOTE)
+WRITTEN: Final = (NAME, BIO, TEXT, FIRST, EDITED, ALT, OWING, PAID, NOTE, TIRED, OF)
 
 ERASURE_SECONDS: Final = 20.0
 
@@ -35,7 +36,7 @@ def readable_texts(data: Path) -> str:
 
 
 class Writers:
-    """Ada, who leaves, and Bob, who deletes a post and two lists, on a running server."""
+    """Ada, who leaves, and Bob, who deletes a post, two lists and a filter, on a running server."""
 
     def __init__(self, server: str) -> None:
         self.server = server
@@ -58,11 +59,14 @@ class Writers:
         self.lists = [
             await self.send("POST", lists, token, {"title": title}) for title in (OWING, PAID)
         ]
+        words = {"title": TIRED, "context": ["home"], "keywords_attributes": [{"keyword": OF}]}
+        self.filter = await self.send("POST", "/api/v2/filters", token, words)
 
     async def delete(self) -> None:
         await self.send("DELETE", f"/v1/posts/{self.deleted}", self.bob["token"])
         for id in self.lists:
             await self.send("DELETE", f"/api/v1/lists/{id}", self.bob["token"])
+        await self.send("DELETE", f"/api/v2/filters/{self.filter}", self.bob["token"])
         await self.send("DELETE", "/v1/users/me", self.ada["token"])
 
     async def upload(self, token: str) -> str:

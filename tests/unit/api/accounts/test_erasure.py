@@ -10,6 +10,9 @@ from api.accounts.erasure import Erasure
 from events.log import LOG_START, AppendRequest, NewEvent, StreamAppend
 from events.schema import (
     Event,
+    FilterChanged,
+    FilterDeleted,
+    FilterKeyword,
     ListChanged,
     ListDeleted,
     ListMemberAdded,
@@ -22,6 +25,7 @@ from events.schema import (
 from events.sealed_text import SealedText
 from infra.in_memory.event_log import MemoryLog
 from infra.sqlite.accounts import SqliteAccounts
+from tests.support.waiting import wait_until
 
 ADA, BOB = 7, 8
 
@@ -145,3 +149,39 @@ async def test_a_note_goes_when_another_one_or_none_takes_its_place(
     await append(log, "note-7-8", PrivateNoteChanged(ADA, BOB, ""))
     await erasure.catch_up()
     assert sorted(keys.numbers) == [10, 11]
+
+
+def said(number: int, title: int, *keywords: int) -> FilterChanged:
+    """A filter with a title and keywords under the keys of these numbers."""
+    words = tuple(FilterKeyword(key, sealed(key)) for key in keywords)
+    return FilterChanged(number, ADA, sealed(title), ("home",), keywords=words)
+
+
+async def test_a_filter_keeps_what_it_says_now_and_loses_all_when_it_is_deleted(
+    accounts: SqliteAccounts,
+) -> None:
+    log, keys = MemoryLog(), RecordedKeys()
+    erasure = Erasure(log, accounts, keys)
+    await append(log, "filters-7", said(1, 10, 11, 12), said(2, 20, 21))
+    await erasure.catch_up()
+    assert keys.numbers == []
+    await append(log, "filters-7", said(1, 13, 14))
+    await erasure.catch_up()
+    assert keys.numbers == [10, 11, 12]
+    await append(log, "filters-7", FilterDeleted(1, ADA))
+    await erasure.catch_up()
+    assert sorted({*keys.numbers}) == [10, 11, 12, 13, 14]
+
+
+async def test_a_log_that_is_far_ahead_does_not_keep_the_start_waiting(
+    accounts: SqliteAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, keys = MemoryLog(), RecordedKeys()
+    await append(log, "post-1", PostCreated(1, ADA, sealed(10)), PostDeleted(1, ADA))
+    async with Erasure(log, accounts, keys).running():
+        assert keys.numbers == [10]
+    monkeypatch.setattr("api.accounts.erasure.FEW_EVENTS", 1)
+    keys = RecordedKeys()
+    async with Erasure(log, accounts, keys).running():
+        assert keys.numbers == []
+        await wait_until(lambda: keys.numbers == [10])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from events.log import LogUnavailable
+from events.log import LOG_START, LogUnavailable
 from infra.sqlite import text_keys
+from infra.sqlite.migrations import TEXT_KEYS_SCHEMA, FileSchema
 from infra.sqlite.text_keys import SqliteTextKeys, find_damaged_keys
 
 IDENTITY = "1" * 32
@@ -119,3 +120,15 @@ def test_a_damaged_key_is_not_taken_for_a_destroyed_one(
         )
         with pytest.raises(LogUnavailable, match="the sum of a key is wrong"):
             find()
+
+
+def test_deletions_that_an_older_program_passed_are_looked_for_again(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        older = FileSchema(TEXT_KEYS_SCHEMA.steps[:2])
+        older.migrate(old)
+        old.execute("UPDATE erasures SET position = 500")
+        with closing(SqliteTextKeys(path, IDENTITY)) as keys:
+            assert keys.erased_through() == LOG_START
+            keys.erase((), (), 7)
+            old.execute("UPDATE erasures SET position = 600")  # one that still runs
+            assert keys.erased_through() == 7
