@@ -258,7 +258,8 @@ class LiveViews:
             await follower.store.close()
 
     def remove_unused(self, projections: Sequence[Projection]) -> None:
-        """Remove the files of views that are neither current nor being built."""
+        """Remove the files of views that are neither current nor being built, or of projections
+        that the program doesn't have any more: what they show of people would never be erased."""
         self.view_files.remove_unused([projection.name for projection in projections])
 
     def _invalidation_listener(self, projection: Projection) -> ChangeListener:

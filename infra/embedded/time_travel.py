@@ -27,7 +27,7 @@ from infra.settings import Settings
 from infra.sqlite.read_store import SqliteReadStore, remove_view_file
 from infra.sqlite.snapshots import ViewSnapshots, finish_single_file
 from projections.projection import Projection
-from projections.registry import projection_named
+from projections.registry import ALL_PROJECTIONS, projection_named
 from projections.store import ReadStore, StoreUnavailable
 from streams.projecting.dead_letters import read_dead_letters, tables_with_dead_letters
 from streams.rebuild.time_travel import PointInTime, SnapshotCoverage, project_point_in_time
@@ -91,7 +91,7 @@ class PointInTimeViews:
         self._wait_seconds = wait_seconds
         self._max_cached_bytes = max_cached_bytes
         self._snapshots = ViewSnapshots(settings.snapshots_folder)
-        self._snapshots.remove_unused()
+        self._snapshots.remove_unused([projection.name for projection in ALL_PROJECTIONS])
         self._cached_views: OrderedDict[ViewsAtTime, _CachedViews] = OrderedDict()
         self._running_builds: dict[ViewsAtTime, _RunningBuild] = {}
         self._build_lock = asyncio.Lock()

@@ -4,7 +4,7 @@ It is one document, so that a switch is one update and each reader sees all of i
 the streaming profile reads it; workers, rebuilds and the commands of operators write it:
 
     {_id: "views", current: {posts: "posts_1", ...}, partitions: 8, topic: "starling.events",
-     published: {posts_1: 4711}, retired: {posts_1: ISODate(...)},
+     published: {posts_1: 4711}, retired: {posts_1: ISODate(...)}, unused: {lists_1: ISODate(...)},
      fingerprints: {posts_1: "2712b2fe74dfa164"}, log: "9f86d081884c7d659a2feaa0c55ad015",
      controls: {posts: {paused: true, skips: [48213], turn: 3, held: {token, until},
                         building: TOKEN}}}
@@ -12,6 +12,7 @@ the streaming profile reads it; workers, rebuilds and the commands of operators 
 `partitions` are those of the feed: a view is as far as the slowest of them. `published` is written
 by a runner that reads the log itself, for views that are current although nothing was written to
 them. `retired` views were switched away from; they are dropped once no process reads them any more.
+`unused` ones are not known to the program that noted them (`infra.streaming.unused_views`).
 `log` is the identity of the log that all of them are made from. Of the `controls`, `turn` is the
 epoch of the view's writers, `held` the lease of its write fence (`infra.mongodb.write_fence`), and
 `building` the token of the rebuild that may switch to its view.
@@ -74,6 +75,7 @@ class RegisteredViews(NamedTuple):
     topic: str = ""
     controls: Mapping[str, WriterControl] = {}
     retired: Mapping[str, datetime] = {}
+    unused: Mapping[str, datetime] = {}
     fingerprints: Mapping[str, str] = {}
     """What each view was built by, by the names of views."""
     log: str = ""
@@ -127,6 +129,7 @@ class ViewRegistry:
             found.get("topic", ""),
             {name: _decode_control(stored) for name, stored in found.get("controls", {}).items()},
             found.get("retired", {}),
+            found.get("unused", {}),
             found.get("fingerprints", {}),
             found.get("log") or "",
         )
@@ -206,6 +209,28 @@ class ViewRegistry:
     async def remove_retired(self, view: str) -> None:
         """Forget a retired view, which was dropped."""
         await self._update({"$unset": {f"retired.{view}": ""}})
+
+    async def note_unused(self, views: Collection[str]) -> None:
+        """Note since when no program that looked knows these views."""
+        if views:
+            await self._update({"$currentDate": {f"unused.{view}": True for view in views}})
+
+    async def note_used(self, views: Collection[str]) -> None:
+        """Note that a program knows these views after all."""
+        if views:
+            await self._update({"$unset": {f"unused.{view}": "" for view in views}})
+
+    async def retire_unused(self, view: str, before: RegisteredViews) -> None:
+        """Switch away from an unused view, unless it was used or noted again since `before`."""
+        same: dict[str, Any] = {**REGISTRY_ID, f"unused.{view}": before.unused[view]}
+        gone = {f"{field}.{view}": "" for field in ("unused", "published", "fingerprints")}
+        for name, current in before.views.items():
+            if current == view:
+                same[f"current.{name}"] = view
+                gone |= {f"current.{name}": "", f"controls.{name}": ""}
+        change = {"$unset": gone, "$currentDate": {f"retired.{view}": True}}
+        with raising_unavailable():
+            await self._documents.update_one(same, change)
 
     async def _update(self, change: Mapping[str, Any]) -> None:
         with raising_unavailable():

@@ -11,7 +11,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
@@ -109,14 +109,18 @@ class ViewSnapshots:
         for path in self._all_snapshots():
             remove_view_file(path)
 
-    def remove_unused(self) -> None:
-        """Remove what killed processes left behind, and snapshots with names of older programs."""
+    def remove_unused(self, projections: Collection[str]) -> None:
+        """Remove what killed processes left behind, and snapshots with names of older programs or
+        of other projections than these."""
         for path in self._folder.glob(f"{_UNFINISHED_PREFIX}*"):
             age = _last_used(path)
             if age is not None and age[0] < time.time() - STALE_SECONDS:
                 remove_view_file(path)
         for path in self._folder.glob("*.sqlite"):
-            if not path.name.startswith(_UNFINISHED_PREFIX) and not _is_snapshot(path):
+            found = _SNAPSHOT_NAME.fullmatch(path.name)
+            if not path.name.startswith(_UNFINISHED_PREFIX) and (
+                found is None or found[1] not in projections
+            ):
                 remove_view_file(path)
 
     def _make_room(self, size: int) -> bool:

@@ -195,7 +195,9 @@ class ViewFiles:
         remove_view_file(self.folder / file)
 
     def remove_unused(self, projections: Sequence[str]) -> None:
-        """For the projector: remove views that are neither current nor being built."""
+        """For the projector: remove views that are neither current nor being built, and all of
+        projections that the program doesn't have any more."""
+        self._forget_all_but(projections)
         used = set(self.current_files().values())
         builds = [build for name in projections if (build := self.read_record(name)) is not None]
         used |= {build.store for build in builds}
@@ -206,6 +208,15 @@ class ViewFiles:
             ):
                 with suppress(FileNotFoundError):
                     (self.folder / name).unlink()
+
+    def _forget_all_but(self, projections: Sequence[str]) -> None:
+        for path in self.folder.glob(_record_name("*")):
+            if path.name not in map(_record_name, projections):
+                path.unlink(missing_ok=True)
+        current = self.current_files()
+        kept = {name: file for name, file in current.items() if name in projections}
+        if kept != current:
+            write_atomically(self.folder / _CURRENT, _encode(kept), durable=True)
 
     @contextmanager
     def lock_rebuild(self, projection: str) -> Iterator[None]:

@@ -37,13 +37,8 @@ from infra.settings import Settings
 from infra.streaming.log_watch import FeedWatch
 from infra.streaming.rebuilds import StreamingRebuildBackend, announce_switched
 from infra.streaming.shared_clicks import start_click_projector
-from infra.streaming.worker_views import (
-    WorkerViews,
-    drop_retired_view,
-    is_older,
-    open_stores,
-    replace_views,
-)
+from infra.streaming.unused_views import drop_retired_view, dropping_unused_views
+from infra.streaming.worker_views import WorkerViews, is_older, open_stores, replace_views
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from projections.store import StoreError
@@ -72,11 +67,8 @@ async def open_worker_views(
     """The views of a Faust worker. Raises `StoreError`."""
     async with open_database(settings.views, WRITE_SECONDS, settings.mongo_driver) as database:
         await open_stores(database, partitions, topic=topic)
-        views = WorkerViews(database, ALL_PROJECTIONS, topic)
-        try:
-            yield views.current_views
-        finally:
-            await views.close()
+        async with dropping_unused_views(database, ALL_PROJECTIONS):
+            yield WorkerViews(database, ALL_PROJECTIONS, topic).current_views
 
 
 @asynccontextmanager
@@ -98,9 +90,10 @@ async def open_log_runner(settings: Settings, log: EventLog) -> AsyncIterator[Lo
             # In the event loop of a process that does nothing but apply what comes after this.
             note_newest(database.blocking, LOG_ITSELF, EventMark(event.position, event.id))
 
-        yield LogRunner(
-            log, followers, run_maintenance=admin.run_maintenance, before_batch=note_last
-        )
+        async with dropping_unused_views(database, ALL_PROJECTIONS):
+            yield LogRunner(
+                log, followers, run_maintenance=admin.run_maintenance, before_batch=note_last
+            )
 
 
 async def _drop_views_of_lost_events(database: AsyncDatabase, log: EventLog) -> None:

@@ -12,8 +12,6 @@ where its tables are still the same (ADR 0025); where they differ, they begin an
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final
 
 from events.log import LogReplaced
 from infra.mongodb.async_database import AsyncDatabase
@@ -34,9 +32,6 @@ from projections.store import StoreUnavailable
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.partitioned_runner import PartitionedProjection
 from streams.rebuild.fingerprint import projection_fingerprint, warn_of_changed_code
-
-RETIRED_SECONDS: Final = 30.0
-"""How long a view that was switched away from stays, for API processes that still read it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -143,7 +138,6 @@ class WorkerViews:
         self._projections = projections
         self._registry = ViewRegistry(database)
         self._views: dict[str, tuple[tuple[str, WriterControl], PartitionedProjection]] = {}
-        self._drop_task: asyncio.Task[None] | None = None
         self._open_lock = asyncio.Lock()
 
     async def current_views(self) -> Sequence[PartitionedProjection]:
@@ -159,7 +153,6 @@ class WorkerViews:
             if token := registered.control_of(projection.name).fence_token:
                 await end_expired_lease(self._database, projection.name, token)
                 raise StoreUnavailable(f"the view of {projection.name} is fenced")
-        self._drop_retired(registered)
         return [
             await self._open_view(projection, registered)
             for projection in self._projections
@@ -185,25 +178,3 @@ class WorkerViews:
                     )
                     self._views[name] = (wanted, opened)
         return self._views[name][1]
-
-    def _drop_retired(self, registered: RegisteredViews) -> None:
-        """Start to drop one view, beside the work. Other workers may do the same."""
-        if self._drop_task is not None and not self._drop_task.done():
-            return
-        before = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=RETIRED_SECONDS)
-        for view, since in registered.retired.items():
-            if since < before and view not in registered.views.values():
-                self._drop_task = asyncio.create_task(drop_retired_view(self._database, view))
-                return
-
-    async def close(self) -> None:
-        """End the dropping of a view."""
-        if self._drop_task is not None:
-            self._drop_task.cancel()
-            await asyncio.gather(self._drop_task, return_exceptions=True)
-
-
-async def drop_retired_view(database: AsyncDatabase, view: str) -> None:
-    """Remove a view that no process uses any more. Raises `StoreUnavailable`."""
-    await ViewCollections(database, view, ()).drop_view()
-    await ViewRegistry(database).remove_retired(view)

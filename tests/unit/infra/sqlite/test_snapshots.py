@@ -80,12 +80,13 @@ async def test_room_is_made_before_a_view_is_copied(tmp_path: Path) -> None:
     await store.close()
 
 
-def test_snapshots_with_names_of_an_older_program_are_removed(tmp_path: Path) -> None:
+def test_snapshots_of_an_older_program_are_removed(tmp_path: Path) -> None:
     snapshots = ViewSnapshots(tmp_path)
     unfinished = snapshots.unfinished_path("view")
     unfinished.write_bytes(b"x")
     assert save(snapshots, 1, 100, used_at=1)
-    (tmp_path / "followers-3-8000-1234-9999.sqlite").write_bytes(b"x" * 100)
-    snapshots.remove_unused()
+    for name in ("followers-3-8000-1234-9999", "personal_lists-1-1-1-1-1"):
+        (tmp_path / f"{name}.sqlite").write_bytes(b"x" * 100)
+    snapshots.remove_unused(["followers", "profiles"])
     assert positions(tmp_path) == {"followers": [1]}
     assert unfinished.exists()
