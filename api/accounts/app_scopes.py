@@ -48,7 +48,7 @@ _V1: Final = {
 }  # fmt: skip
 """The same by the first segment, of `/v1`."""
 _MASTODON: Final = {
-    "accounts": "accounts", "profile": "accounts", "preferences": "accounts",
+    "accounts": "accounts", "emails": "accounts", "profile": "accounts", "preferences": "accounts",
     "suggestions": "accounts", "endorsements": "accounts", "featured_tags": "accounts",
     "directory": "accounts", "statuses": "statuses", "trends": "statuses",
     "markers": "statuses", "scheduled_statuses": "statuses", "streaming": "statuses",

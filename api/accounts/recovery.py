@@ -1,5 +1,6 @@
 """Forgotten passwords and unverified email addresses: links are sent, and what they say is done."""
 
+import logging
 from typing import Final, NamedTuple, Protocol
 
 from api.accounts.account_store import AccountRecord, AccountStore
@@ -13,6 +14,8 @@ from commands.rules import ACCOUNT_STATUS, AccountStatus
 from commands.stream_reader import read_state
 from events import streams
 from events.log import EventLog
+
+_logger = logging.getLogger(__name__)
 
 LINK_PAGE: Final = "/account"
 """The page that links lead to. The token is in the fragment, which browsers send to no server."""
@@ -102,24 +105,56 @@ class AccountRecovery:
             raise LinkInvalid  # used meanwhile
         return account.user
 
-    async def request_verification(self, user: int, address: str) -> None:
-        """Send a link to the address of a user's account; nothing where it is verified or has none.
+    async def request_verification(self, user: int, address: str) -> bool:
+        """Send a link to the address of a user's account. False, and nothing sent, where it is
+        verified or has none.
 
         Raises `MailNotSetUp`, `MailBusy`, `TooManyTries`.
         """
+        if await self._unverified(user) is None:
+            return False
         queue = self._require_queue()
         await self._ports.throttle.count_try(f"mail id {user}", address)
-        account = await self._ports.accounts.get(user)
-        if account is None or account.email is None or account.email_verified:
-            return
-        link = verification_link(self._links, account, self._ports.base_url)
-        mail = Mail(account.email, "Is this your address?", _VERIFY_TEXT.format(link=link))
 
-        async def compose() -> Mail:
-            return mail
+        async def compose() -> Mail | None:
+            account = await self._unverified(user)
+            return None if account is None else self._verification_mail(account)
 
         if not queue.put(compose):
             raise MailBusy
+        return True
+
+    def ask_for_verification(self, user: int) -> None:
+        """Send a link to the address that a user's account was just given, without being asked.
+
+        The request that gave it neither waits nor fails: nothing is sent where no mail server is
+        set, too many mails wait, or one address was sent several lately, and the user can ask.
+        """
+        if self._queue is None:
+            return
+
+        async def compose() -> Mail | None:
+            account = await self._unverified(user)
+            if account is None:
+                return None
+            if not await self._ports.throttle.count_mail(account.email or ""):
+                _logger.warning("an address had its share of links today: it was sent no other")
+                return None
+            return self._verification_mail(account)
+
+        if not self._queue.put(compose):
+            _logger.warning("too many mails wait: a new account was sent no link")
+
+    async def _unverified(self, user: int) -> AccountRecord | None:
+        """The account of a user, if its address waits to be verified."""
+        account = await self._ports.accounts.get(user)
+        if account is None or account.email is None or account.email_verified:
+            return None
+        return account if await self._is_active(user) else None
+
+    def _verification_mail(self, account: AccountRecord) -> Mail:
+        link = verification_link(self._links, account, self._ports.base_url)
+        return Mail(account.email or "", "Is this your address?", _VERIFY_TEXT.format(link=link))
 
     async def verify_email(self, token: str) -> None:
         """Remember that the account of a link has the address it was sent to.

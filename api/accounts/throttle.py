@@ -12,7 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerMonth
+from limits import (
+    RateLimitItem,
+    RateLimitItemPerDay,
+    RateLimitItemPerMinute,
+    RateLimitItemPerMonth,
+)
 from limits.errors import StorageError
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
@@ -28,11 +33,17 @@ MAX_ACCOUNT_FAILURES: Final = 100
 WINDOW_SECONDS: Final = 5 * 60
 _MINUTES: Final = WINDOW_SECONDS // 60
 
+MAX_UNASKED_MAILS: Final = 5
+"""To one email address in a day that nobody asked for there: accounts can be made and deleted with
+an address of others."""
+
 _PAIR: Final = RateLimitItemPerMinute(MAX_FAILURES, _MINUTES, namespace="sign-in")
 _ADDRESS: Final = RateLimitItemPerMinute(MAX_ADDRESS_FAILURES, _MINUTES, "sign-in-address")
 _ACCOUNT: Final = RateLimitItemPerMinute(MAX_ACCOUNT_FAILURES, _MINUTES, "sign-in-account")
 _FAMILIAR: Final = RateLimitItemPerMonth(1, 1, "familiar")
 """No limit: it is counted up where an account signed in from an address, which lasts a month."""
+
+_MAIL: Final = RateLimitItemPerDay(MAX_UNASKED_MAILS, 1, "unasked-mail")
 
 T = TypeVar("T")
 
@@ -70,6 +81,16 @@ class LoginThrottle:
         """
         if (limiter := self._limiter) is not None:
             await _in_thread(lambda: _note_success(limiter, account, address, counted))
+
+    async def count_mail(self, email: str) -> bool:
+        """Count a mail to be sent without being asked for. False where the address had its share.
+
+        Raises `AccountsUnavailable`.
+        """
+        if (limiter := self._limiter) is None:
+            return True
+        name = _stored_name(email.casefold())
+        return await _in_thread(lambda: limiter.hit(_MAIL, name))
 
 
 def _count(

@@ -36,6 +36,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "disconnected": "The client ended the connection before its request was complete.",
     "email-invalid": "This is no email address.",
     "email-taken": "Another account has this email address.",
+    "email-verified": "The email address is confirmed: there is nothing left to confirm.",
     "field-invalid": "A field of a profile has a name, and no control characters.",
     "field-too-long": "A field of a profile is longer than is allowed.",
     "fields-too-many": "A profile has four fields at most.",

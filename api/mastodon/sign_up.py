@@ -1,4 +1,6 @@
-"""Signing up over an app: the token of a new user, or what is wrong with each field."""
+"""Signing up over an app: the token of a new user, or what is wrong with each field; and the link
+that confirms the user's email address.
+"""
 
 from typing import Annotated, Final, NamedTuple
 
@@ -8,15 +10,15 @@ from api.accounts.errors import EmailTaken
 from api.accounts.passwords import require_uncommon
 from api.accounts.registration import checked_email
 from api.accounts.token_store import TokenClaims
-from api.http.callers import Caller
+from api.http.callers import Caller, NetworkAddress
 from api.http.errors import RequestRefused, token_missing
 from api.http.request import KeyHeader, json_response
-from api.http.tokens import token_claims
+from api.http.tokens import Actor, Reader, token_claims
 from api.mastodon.client_request import await_views, entity
 from api.mastodon.parameters import ClientParameters, Flag, OptionalText, reads
 from api.oauth.token_routes import APP_TOKEN_DAYS
 from api.schemas import LONGEST_PASSWORD, SHORTEST_PASSWORD, encode_json
-from api.state import CurrentState
+from api.state import ApiState, CurrentState
 from commands.errors import InvalidInput, StateConflict
 from commands.import_line import Credentials
 from commands.user import MAX_HANDLE_LENGTH, MIN_HANDLE_LENGTH, Register, fold_handle
@@ -36,6 +38,12 @@ class NewAccount(ClientParameters):
     email: OptionalText = None
     password: OptionalText = None
     agreement: Flag = None
+
+
+class ConfirmationParameters(ClientParameters):
+    """The address that the link goes to: that of the account, if any is named."""
+
+    email: OptionalText = None
 
 
 class FieldProblem(NamedTuple):
@@ -78,6 +86,8 @@ async def sign_up(
         if error.code != "handle-taken":
             raise
         return _refusal({"username": _TAKEN})
+    if not outcome.replayed:
+        state.recovery.ask_for_verification(outcome.id)
     await await_views(state, outcome)
     [scopes] = [app.scopes for app in apps.values()]
     token = await ports.tokens.issue(outcome.id, scopes, APP_TOKEN_DAYS, claims.app)
@@ -89,6 +99,42 @@ async def sign_up(
             "created_at": ports.clock_ms() // 1000,
         }
     )
+
+
+@router.post("/emails/confirmations")
+async def send_confirmation(
+    actor: Actor,
+    state: CurrentState,
+    address: NetworkAddress,
+    wanted: Annotated[ConfirmationParameters, reads(ConfirmationParameters)],
+) -> Response:
+    """Have the link that confirms one's email address sent again, until it is confirmed."""
+    if wanted.email is not None:
+        await _require_own_address(state, actor, wanted.email)
+    if not await state.recovery.request_verification(actor, address):
+        message = "This method is only available while the e-mail is awaiting confirmation"
+        raise RequestRefused(403, "email-verified", message)
+    return entity({})
+
+
+async def _require_own_address(state: ApiState, user: int, email: str) -> None:
+    """Raises `RequestRefused` (422): who changes the address could take the account over it, so
+    that asks for the password.
+    """
+    account = await state.ports.accounts.get(user)
+    if account is None or email.casefold() != (account.email or "").casefold():
+        message = (
+            "Validation failed: Email is another than the account's: change it with the "
+            "password, over `PATCH /v1/users/me`"
+        )
+        raise RequestRefused(422, "invalid-body", message)
+
+
+@router.get("/emails/check_confirmation")
+async def check_confirmation(reader: Reader, state: CurrentState) -> Response:
+    """Whether one's email address is confirmed: `true` or `false`."""
+    account = await state.ports.accounts.get(reader)
+    return entity(account is not None and account.email_verified)
 
 
 def field_problems(new: NewAccount) -> dict[str, FieldProblem]:

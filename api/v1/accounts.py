@@ -70,6 +70,8 @@ async def register(
     command = Register(new.handle, new.name, new.bio)
     credentials = Credentials(new.email, new.password)
     outcome = await state.registrar.sign_up(command, credentials, caller, key)
+    if not outcome.replayed:
+        state.recovery.ask_for_verification(outcome.id)
     response.headers.update(position_header(outcome))
     user = await state.user_views.user_from_log(outcome.id)
     token = await state.ports.tokens.issue(outcome.id)
@@ -122,6 +124,8 @@ async def change_profile(
         await state.ports.tokens.note_revocations()
     pictures = [id for id in (patch.avatar, patch.header) if id]
     outcome = await commands.run(command, pictures)
+    if patch.email is not None:
+        state.recovery.ask_for_verification(commands.actor)
     response.headers.update(position_header(outcome))
     changed = await _own_user(state, commands.actor)
     # The views may not have the change yet; the log has.

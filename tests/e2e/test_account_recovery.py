@@ -14,6 +14,7 @@ from aiosmtpd.smtp import SMTP, Envelope
 from click.testing import CliRunner
 
 from api.accounts.link_tokens import LinkPurpose, LinkTokens, read_claims
+from api.accounts.mail_queue import Mail, MailFailed
 from api.accounts.passwords import BoundedPasswordHasher
 from api.accounts.registration import AccountRegistrar
 from commands.import_line import Credentials
@@ -25,6 +26,7 @@ from infra.settings import Settings
 from infra.smtp.mail_delivery import mail_delivery
 from infra.wiring.signing_secret import signing_secret
 from infra.wiring.write_side import open_write_side
+from tests.e2e.test_mastodon_sign_up import client_of_app, sign_up
 from tests.support.api_world import PASSWORD, ApiWorld, SignedInUser, register_user
 
 RENEWED = "battery staple"
@@ -77,6 +79,13 @@ async def world(mailbox: Mailbox) -> AsyncIterator[ApiWorld]:
     server.close()
 
 
+async def register(world: ApiWorld, mailbox: Mailbox, handle: str) -> SignedInUser:
+    """Register, and take the mail that every new account is sent."""
+    user = await register_user(world, handle)
+    await mailbox.next_link(f"{handle}@example.org", "verify")
+    return user
+
+
 async def post(world: ApiWorld, path: str, **body: str) -> httpx.Response:
     async with world.new_client() as stranger:
         return await stranger.post(path, json=body)
@@ -94,7 +103,7 @@ async def reset(world: ApiWorld, token: str, password: str = RENEWED) -> httpx.R
 async def test_a_mailed_link_sets_a_password_once_and_ends_all_sessions(
     world: ApiWorld, mailbox: Mailbox
 ) -> None:
-    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    ada, bob = [await register(world, mailbox, name) for name in ("ada", "bob")]
     asked = await post(world, "/v1/password-resets", email="ADA@example.org")
     unknown = await post(world, "/v1/password-resets", email="eve@example.org")
     assert asked.status_code == unknown.status_code == 202
@@ -115,7 +124,7 @@ async def test_a_mailed_link_sets_a_password_once_and_ends_all_sessions(
 async def test_a_link_dies_after_an_hour_and_with_another_password(
     world: ApiWorld, mailbox: Mailbox
 ) -> None:
-    ada = await register_user(world, "ada")
+    ada = await register(world, mailbox, "ada")
     await post(world, "/v1/password-resets", email="ada@example.org")
     token = await mailbox.next_link("ada@example.org", "reset")
     user, expires, mac = token.split(".")
@@ -134,7 +143,7 @@ async def test_a_link_dies_after_an_hour_and_with_another_password(
 async def test_a_deleted_account_gets_no_link_and_takes_none(
     world: ApiWorld, mailbox: Mailbox
 ) -> None:
-    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    ada, bob = [await register(world, mailbox, name) for name in ("ada", "bob")]
     await post(world, "/v1/password-resets", email="ada@example.org")
     token = await mailbox.next_link("ada@example.org", "reset")
     await ada.send_command("DELETE", "/v1/users/me")
@@ -147,7 +156,7 @@ async def test_a_deleted_account_gets_no_link_and_takes_none(
 async def test_an_address_is_verified_by_its_link_until_it_changes(
     world: ApiWorld, mailbox: Mailbox
 ) -> None:
-    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    ada, bob = [await register(world, mailbox, name) for name in ("ada", "bob")]
     assert (await ada.get_json("/v1/users/me"))["email_verified"] is False
     assert (await ada.http.post("/v1/users/me/email-verification")).status_code == 202
     token = await mailbox.next_link("ada@example.org", "verify")
@@ -158,6 +167,7 @@ async def test_an_address_is_verified_by_its_link_until_it_changes(
     assert "email_verified" not in await bob.get_json("/v1/users/@ada")
     change = {"email": "countess@example.org", "current_password": PASSWORD}
     assert (await ada.send_command("PATCH", "/v1/users/me", change))["email_verified"] is False
+    await mailbox.next_link("countess@example.org", "verify")
     stale = await post(world, "/v1/email-verifications/confirm", token=token)
     assert stale.status_code == 403
 
@@ -172,7 +182,7 @@ async def test_a_mail_that_fails_is_tried_again_and_no_log_line_says_whose_it_is
     world: ApiWorld, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    await register_user(world, "ada")
+    await register(world, mailbox, "ada")
     mailbox.refusals.append("451 not now, ada@example.org")
     await post(world, "/v1/password-resets", email="ada@example.org")
     token = await mailbox.next_link("ada@example.org", "reset")
@@ -184,6 +194,78 @@ async def test_a_mail_that_fails_is_tried_again_and_no_log_line_says_whose_it_is
     assert "given up: the mail server answered 554" in ours
     assert "ada@example.org" not in ours
     assert token not in ours
+
+
+async def test_a_new_account_is_sent_a_link_and_works_without_it(
+    world: ApiWorld, mailbox: Mailbox
+) -> None:
+    ada = await register_user(world, "ada")
+    await ada.create_post("hello")
+    app = ada.http
+    assert (await app.get("/api/v1/emails/check_confirmation")).json() is False
+    token = await mailbox.next_link("ada@example.org", "verify")
+    assert (await app.post("/api/v1/emails/confirmations")).json() == {}
+    again = await mailbox.next_link("ada@example.org", "verify")
+    same = {"email": "ADA@example.org"}
+    assert (await app.post("/api/v1/emails/confirmations", json=same)).json() == {}
+    await mailbox.next_link("ada@example.org", "verify")
+    other = {"email": "eve@example.org"}
+    refused = await app.post("/api/v1/emails/confirmations", json=other)
+    assert (refused.status_code, list(refused.json())) == (422, ["error"])
+    assert (await post(world, "/v1/email-verifications/confirm", token=token)).is_success
+    assert (await app.get("/api/v1/emails/check_confirmation")).json() is True
+    for _ in range(2):
+        done = await app.post("/api/v1/emails/confirmations")
+        assert (done.status_code, list(done.json())) == (403, ["error"])
+    assert (await post(world, "/v1/email-verifications/confirm", token=again)).is_success
+    assert mailbox.mails.empty()
+
+
+async def test_a_link_is_sent_again_only_so_often(world: ApiWorld, mailbox: Mailbox) -> None:
+    ada = await register(world, mailbox, "ada")
+    path = "/api/v1/emails/confirmations"
+    asked = [(await ada.http.post(path)).status_code for _ in range(11)]
+    assert asked == [200] * 10 + [429]
+
+
+async def test_an_account_that_an_app_makes_is_sent_one_link_however_often_it_asks(
+    world: ApiWorld, mailbox: Mailbox
+) -> None:
+    client = await client_of_app(world)
+    client.headers["Idempotency-Key"] = "once"
+    assert [(await sign_up(client)).status_code for _ in range(2)] == [200, 200]
+    await mailbox.next_link("ada@example.org", "verify")
+    await world.app.state.api.recovery.aclose()
+    assert mailbox.mails.empty()
+
+
+async def test_accounts_made_again_and_again_send_an_address_of_others_five_links(
+    world: ApiWorld, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(6):
+        new = {"handle": f"eve{number}", "name": "E", "email": "Ada@example.org"}
+        answer = await post(world, "/v1/users", password=PASSWORD, **new)
+        client = world.new_client(answer.json()["token"])
+        if number < 5:
+            await mailbox.next_link("Ada@example.org", "verify")
+        await world.app.state.api.recovery.aclose()
+        assert (await client.delete("/v1/users/me")).is_success
+    assert mailbox.mails.empty()
+    assert "an address had its share of links today" in caplog.text
+    assert "ada@example.org" not in caplog.text.casefold()
+
+
+async def test_a_sign_up_neither_waits_for_a_mail_server_that_is_away_nor_fails() -> None:
+    never = asyncio.Event()
+
+    async def deliver(mail: Mail) -> None:
+        await never.wait()
+        raise MailFailed("the mail server failed")
+
+    world = ApiWorld(deliver_mail=deliver)
+    async with asyncio.timeout(30):
+        await register_user(world, "ada")
+    never.set()
 
 
 async def test_without_a_mail_server_an_operator_is_named() -> None:
