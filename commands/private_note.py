@@ -35,8 +35,7 @@ NOTE = Aggregate(
 
 
 def _checked_note(written: str) -> str:
-    # Forms end their lines with two characters.
-    note = text.normalise_bounded(written.replace("\r\n", "\n"), MAX_NOTE_LENGTH)
+    note = text.normalise_bounded(written, MAX_NOTE_LENGTH)
     if len(note) > MAX_NOTE_LENGTH:
         raise InvalidInput(
             "note-too-long",

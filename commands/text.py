@@ -114,16 +114,19 @@ _INVISIBLE = regex.compile(
 
 
 def normalise_text(text: str) -> str:
-    """The text as it is stored: in NFC and otherwise untouched, white space at its ends too.
+    """The text as it is stored: in NFC, its lines ended by `\\n` alone, and otherwise untouched,
+    white space at its ends too.
 
     It takes the square of the number of marks on one character: bound its length before.
     """
+    if "\r" in text:  # forms end lines with two characters
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     return unicodedata.normalize("NFC", text)
 
 
 def normalise_bounded(text: str, most: int) -> str:
-    """In NFC and without white space around it, if it can have `most` characters then; a longer one
-    keeps its characters. Four characters become one at most.
+    """As `normalise_text` and without white space around it, if it can have `most` characters then;
+    a longer one keeps its characters. Four characters become one at most.
     """
     text = text.strip()
     return normalise_text(text).strip() if len(text) <= 4 * most else text
@@ -137,7 +140,7 @@ def text_length(text: str) -> int:
     """
     text = normalise_text(text)
     if text.isascii() and "://" not in text:
-        return len(text) - text.count("\r\n")  # one cluster
+        return len(text)
     links = list(islice(_find_links(text), MAX_TEXT_LENGTH // LINK_LENGTH + 1))
     starts, ends = [start for start, _ in links], [end for _, end in links]
     between = zip([0, *ends], [*starts, len(text)], strict=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Final
@@ -12,6 +11,7 @@ from msgspec.structs import replace
 from api.media.errors import ImageRefused, MediaUnavailable, TooManyUploads
 from api.media.media_records import MediaRecords, Upload
 from api.media.media_store import ImageConverter, MediaStore, thumbnail_name
+from commands import text
 from events.schema import Medium
 
 MAX_ALT_LENGTH: Final = 1500
@@ -101,13 +101,13 @@ class MediaLibrary(OwnUploads):
 
 
 def _checked_alt(alt: str) -> str:
-    normal = unicodedata.normalize("NFC", alt.strip()) if len(alt) <= 4 * MAX_ALT_LENGTH else alt
+    normal = text.normalise_bounded(alt, MAX_ALT_LENGTH)
     if len(normal) > MAX_ALT_LENGTH:
         raise ImageRefused(
             "alt-too-long",
             f"the alternative text has {len(normal):,} characters; shorten it to {MAX_ALT_LENGTH}",
         )
-    if any(unicodedata.category(c) == "Cc" and c not in "\n\t" for c in normal):
+    if text.has_control_characters(normal):
         raise ImageRefused(
             "alt-invalid", "the alternative text holds control characters; take them out"
         )

@@ -6,7 +6,8 @@ import pytest
 from api.accounts.account_store import AccountRecord
 from api.schemas import Registered, User
 from events.log import LogUnavailable
-from tests.support.api_world import PASSWORD, ApiWorld, register_user
+from tests.support.api_world import PASSWORD, ApiWorld, SignedInUser, register_user
+from tests.support.media import image_bytes
 
 ADA = {"handle": "Ada", "name": "Ada L.", "email": "ada@example.org", "password": PASSWORD}
 SESSION = {"handle": "ada", "password": PASSWORD}
@@ -282,6 +283,28 @@ async def test_a_changed_profile_is_answered_as_the_user(world: ApiWorld) -> Non
     changed = await ada.send_command("PATCH", "/v1/users/me", {"name": "Ada L.", "bio": "counts"})
     assert changed == await ada.get_json("/v1/users/me")
     assert (changed["name"], changed["bio"], changed["handle"]) == ("Ada L.", "counts", "ada")
+
+
+async def test_lines_end_in_one_way_in_every_text_whatever_a_form_sends(world: ApiWorld) -> None:
+    sent, kept = "one\r\n\r\ntwo\rthree", "one\n\ntwo\nthree"
+    async with world.new_client() as stranger:
+        made = await stranger.post("/v1/users", json=ADA | {"bio": sent})
+    assert made.json()["bio"] == kept
+    ada = SignedInUser(world, made.json(), made.json()["token"])
+    head = world.log.head()
+    assert (await ada.send_command("PATCH", "/v1/users/me", {"bio": sent}))["bio"] == kept
+    assert world.log.head() == head
+    form = {"note": f"{sent}!"}
+    client = await ada.http.patch("/api/v1/accounts/update_credentials", data=form)
+    assert client.json()["source"]["note"] == f"{kept}!"
+    new = {"text": sent, "spoiler_text": sent}
+    post = await ada.send_command("POST", "/v1/posts", new)
+    assert (post["text"], post["spoiler_text"]) == (kept, kept)
+    edited = await ada.send_command("PATCH", f"/v1/posts/{post['id']}", {"text": f"{sent}!"})
+    assert edited["text"] == f"{kept}!"
+    image = {"file": ("a.png", image_bytes())}
+    upload = await ada.http.post("/v1/media", files=image, data={"alt": sent})
+    assert upload.json()["alt"] == kept
 
 
 @pytest.mark.parametrize("end", ["\n", "\x00", "\r\n", " \n", "\u2028"])

@@ -21,6 +21,10 @@ def test_a_text_is_stored_composed_and_with_its_white_space() -> None:
     assert normalise_text(" cafe\u0301\n") == " café\n"
 
 
+def test_every_line_is_stored_with_the_same_end() -> None:
+    assert normalise_text("one\r\ntwo\rthree\n\r\nfour\r") == "one\ntwo\nthree\n\nfour\n"
+
+
 @pytest.mark.parametrize(
     ("text", "length"),
     [
