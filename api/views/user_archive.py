@@ -275,14 +275,10 @@ class UserArchive:
         async for page in self._walk(
             self._rows_of("personal_records", personal_records.list_notes)
         ):
-            store = self._state.ports.views.current_store("profiles")
-            profiles = await read_profiles(store, [row.subject for row in page])
-            for row in page:
-                line = {"id": str(row.subject), "at": rfc3339(time_ms(row.id))}
-                if (profile := profiles.get(row.subject)) is not None:
-                    line["handle"] = profile.handle
-                line["note"] = self._state.ports.open_text(row.note)
-                yield encode_json(line) + b"\n"
+            people = await self._people([(row.subject, row.id) for row in page])
+            for row, person in zip(page, people, strict=True):
+                person["note"] = self._state.ports.open_text(row.note)
+                yield encode_json(person) + b"\n"
 
     async def _filters(self) -> AsyncGenerator[bytes, None]:
         store = self._state.ports.views.current_store("filters")
