@@ -1,6 +1,5 @@
 """`starling analytics`: figures of the view `analytics`, as tables or JSON."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,7 +10,7 @@ import click
 
 from infra.cli.errors import UserError, missing_package
 from infra.cli.options import data_option, json_option, settings_of_existing_log
-from infra.cli.output import echo, echo_json, print_table
+from infra.cli.output import echo, json_array, print_table
 
 if TYPE_CHECKING:
     from api.clicks.click_log import ClickFigures
@@ -102,8 +101,9 @@ def analytics(
 
 def _show(name: str, rows: "Sequence[Any]", as_json: bool, plot: bool) -> None:
     if as_json:
-        for row in rows:
-            echo_json(json.dumps({key: _plain(value) for key, value in row._asdict().items()}))
+        with json_array() as write:
+            for row in rows:
+                write({key: _plain(value) for key, value in row._asdict().items()})
     elif plot and rows:
         from infra.cli.plots import draw_rows
 

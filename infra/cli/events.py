@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,7 +19,7 @@ from infra.cli.options import (
     settings_of_existing_log,
     settings_with_options,
 )
-from infra.cli.output import echo, echo_json, open_stdout, warn_of_left_out
+from infra.cli.output import echo, echo_json, json_array, open_stdout, warn_of_left_out
 
 if TYPE_CHECKING:
     from events.event_filter import EventBatchSource, EventFilter
@@ -346,16 +346,18 @@ def verify(data: Path | None, as_json: bool) -> None:
             events = head
             advance(log.features.estimate_events(LOG_START, position))
 
-        for finding in verify_log(log, report_page, references=True):
-            found += 1
-            line = (
-                json.dumps(finding._asdict()) if as_json else f"{finding.position}: {finding.what}"
-            )
-            (echo_json if as_json else echo)(line)
+        with json_array() if as_json else nullcontext(_print_finding) as write:
+            for finding in verify_log(log, report_page, references=True):
+                found += 1
+                write(finding._asdict())
     result = f"{found} findings" if found else "the log is whole"
     echo(f"checked up to position {events}: {result}", err=True)
     if found:
         raise click.exceptions.Exit(1)
+
+
+def _print_finding(finding: "dict[str, Any]") -> None:
+    echo(f"{finding['position']}: {finding['what']}")
 
 
 @events.command()

@@ -38,10 +38,9 @@ def metrics_port_option(command: F) -> F:
 
 
 def json_option(command: F) -> F:
-    """`--json`: JSON for programs instead of a table."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(
-        command
-    )
+    """`--json`: one JSON document for programs instead of a table."""
+    help_text = "Print one JSON document instead of a table."
+    return click.option("--json", "as_json", is_flag=True, help=help_text)(command)
 
 
 def process_settings(process: str, **chosen: Any) -> "Settings":

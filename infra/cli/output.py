@@ -3,7 +3,8 @@
 import logging
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, cast
 
 import click
@@ -30,6 +31,27 @@ def echo(text: str = "", *, err: bool = False) -> None:
 def echo_json(text: str) -> None:
     """Print a line of JSON: these characters for a program, the same value on a terminal."""
     click.echo(escape_controls(text) if sys.stdout.isatty() else text)
+
+
+@contextmanager
+def json_array() -> Iterator[Callable[[Any], None]]:
+    """Print an array of JSON while its items come, one a line; what is entered takes each of them.
+
+    Where an error ends it before, it stays without its end, so that it can't be taken for whole.
+    """
+    import msgspec
+
+    out = open_stdout()
+    before = b"[\n"
+
+    def write(item: Any) -> None:
+        nonlocal before
+        out.write(before + msgspec.json.encode(item))
+        before = b",\n"
+
+    yield write
+    out.write(b"\n]\n" if before == b",\n" else b"[]\n")
+    out.flush()
 
 
 def open_stdout() -> BinaryIO:

@@ -1,6 +1,5 @@
 """`starling projections show`: a projection as it was."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -17,7 +16,7 @@ from infra.cli.options import (
     name_argument,
     settings_of_existing_log,
 )
-from infra.cli.output import echo_json
+from infra.cli.output import open_stdout
 
 if TYPE_CHECKING:
     from events.log import EventLog
@@ -149,10 +148,11 @@ async def _print_past_tables(
         await build_point_in_time(snapshots, log, projection, moment, path, skips, report)
         store = open_built_view(projection, path)
     try:
-        for table in tables:
-            await (_print_json_rows if as_json else _print_table_rows)(
-                store, table, most, open_text
-            )
+        if as_json:
+            await _print_json(store, tables, most, open_text)
+        else:
+            for table in tables:
+                await _print_table_rows(store, table, most, open_text)
     finally:
         await store.close()
 
@@ -170,23 +170,29 @@ def _open_cell(cell: str, open_text: "OpenText") -> str:
     return open_json(cell.encode(), open_text).decode() if is_list else open_text(cell)
 
 
-async def _print_json_rows(
+async def _print_json(
     store: "ReadStore",
-    table: "Table[Any] | CounterTable[Any]",
+    tables: "Sequence[Table[Any] | CounterTable[Any]]",
     most: int | None,
     open_text: "OpenText",
 ) -> None:
-    """A line of JSON for each row."""
-    from infra.cli.output import exact_json
+    """An object with an array of rows by the name of each table."""
+    from infra.cli.output import exact_json, json_array
     from streams.rebuild.rebuild import scan_rows
 
-    number = 0
-    async for row in scan_rows(store, table):
-        if most is not None and number >= most:
-            return
-        number += 1
-        values = dict(zip(table.columns, map(exact_json, _opened(row, open_text)), strict=True))
-        echo_json(json.dumps({"table": table.name, "row": values}, ensure_ascii=False))
+    out = open_stdout()
+    for place, table in enumerate(tables):
+        out.write(b'%s"%s": ' % (b"," if place else b"{", table.name.encode()))
+        with json_array() as write:
+            number = 0
+            async for row in scan_rows(store, table):
+                if most is not None and number >= most:
+                    break
+                number += 1
+                cells = map(exact_json, _opened(row, open_text))
+                write(dict(zip(table.columns, cells, strict=True)))
+    out.write(b"}\n")
+    out.flush()
 
 
 async def _print_table_rows(

@@ -17,7 +17,7 @@ import click
 
 from infra.cli.errors import UserError, missing_package
 from infra.cli.options import data_option, json_option, settings_of_existing_log
-from infra.cli.output import echo, exact_json, open_stdout, warn_of_left_out
+from infra.cli.output import echo, exact_json, json_array, open_stdout, warn_of_left_out
 
 if TYPE_CHECKING:
     from infra.duckdb.query_session import QueryResult
@@ -113,16 +113,10 @@ def _copy_folder(settings: "Settings") -> Iterator[Path]:
 
 
 def _write_json(answer: "QueryResult") -> None:
-    """An array of objects, one a line."""
-    import msgspec
-
-    out = open_stdout()
-    before = b"[\n"
-    for row in answer.fetch_rows():
-        values = {name: _json_value(value) for name, value in zip(answer.columns, row, strict=True)}
-        out.write(before + msgspec.json.encode(values))
-        before = b",\n"
-    out.write(b"\n]\n" if before == b",\n" else b"[]\n")
+    with json_array() as write:
+        for row in answer.fetch_rows():
+            named = zip(answer.columns, row, strict=True)
+            write({name: _json_value(value) for name, value in named})
 
 
 def _write_csv(answer: "QueryResult") -> None:

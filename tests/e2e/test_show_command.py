@@ -37,10 +37,11 @@ def projected(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return create_data_folder(tmp_path_factory.mktemp("past") / "data", EVENTS)
 
 
-def lines(settings: Settings, *arguments: str) -> list[dict[str, Any]]:
+def tables(settings: Settings, *arguments: str) -> dict[str, list[dict[str, Any]]]:
     done = starling("projections", "show", *arguments, "--json", "--data", settings.data)
     assert done.returncode == 0, done.stderr.decode()
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    shown: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
+    return shown
 
 
 def users_at(settings: Settings, moment: PointInTime) -> list[str]:
@@ -63,12 +64,14 @@ def test_it_shows_the_tables_at_a_position_at_a_time_and_now(projected: Settings
         (rfc3339(time), PointInTime.from_unix_ms(time, head)),
         (str(event.id), PointInTime.from_unix_ms(time, head)),
     ):
-        found = lines(projected, "profiles", "--at", at, "--table", "profiles")
-        assert [str(one["row"]["user"]) for one in found] == users_at(projected, moment) != []
-        assert {one["table"] for one in found} == {"profiles"}
-    now = lines(projected, "profiles", "--table", "profiles")
-    assert [str(one["row"]["user"]) for one in now] == users_at(projected, PointInTime(head))
-    assert lines(projected, "profiles", "--at", "0") == []
+        found = tables(projected, "profiles", "--at", at, "--table", "profiles")
+        assert found.keys() == {"profiles"}
+        assert [str(row["user"]) for row in found["profiles"]] == users_at(projected, moment) != []
+    now = tables(projected, "profiles", "--table", "profiles")["profiles"]
+    assert [str(row["user"]) for row in now] == users_at(projected, PointInTime(head))
+    empty = tables(projected, "profiles", "--at", "0")
+    assert list(empty) == [table.name for table in PROFILES.tables]
+    assert list(empty.values()) == [[]] * len(empty)
     assert os.listdir(projected.snapshots_folder) == []
 
 
