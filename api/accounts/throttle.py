@@ -34,8 +34,8 @@ WINDOW_SECONDS: Final = 5 * 60
 _MINUTES: Final = WINDOW_SECONDS // 60
 
 MAX_UNASKED_MAILS: Final = 5
-"""To one email address in a day that nobody asked for there: accounts can be made and deleted with
-an address of others."""
+"""To one email address in a day, which its owner may not have asked for: accounts can be made and
+deleted with an address of others."""
 
 _PAIR: Final = RateLimitItemPerMinute(MAX_FAILURES, _MINUTES, namespace="sign-in")
 _ADDRESS: Final = RateLimitItemPerMinute(MAX_ADDRESS_FAILURES, _MINUTES, "sign-in-address")
