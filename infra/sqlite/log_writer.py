@@ -17,6 +17,7 @@ import threading
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
@@ -195,13 +196,12 @@ class GroupCommitWriter:
     def _deliver_outcomes(
         self, batch: list[PendingAppends], outcomes: Sequence[AppendOutcome | Exception]
     ) -> None:
-        start = 0
-        for pending in batch:
-            end = start + len(pending.futures)
-            pending.deliver(outcomes[start:end])
-            start = end
+        # Waiting processes first: with its outcomes the event loop holds the interpreter for long.
         if any(isinstance(o, AppendResult) and not o.replayed for o in outcomes):
             self._on_commit()
+        left = iter(outcomes)
+        for pending in batch:
+            pending.deliver(list(islice(left, len(pending.futures))))
 
     def _next_batch(self) -> list[PendingAppends]:
         batch: list[PendingAppends] = []

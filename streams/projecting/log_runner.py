@@ -10,7 +10,7 @@ the rest goes on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -34,7 +34,8 @@ IDLE_SECONDS = 1.0
 """The longest sleep without events; maintenance waits no longer than that."""
 
 PublishPositions = Callable[[Mapping[str, int]], None]
-"""Called after each batch with the position up to which each projection's view is current."""
+"""Called with the position up to which each projection's view is current, after each batch: when
+what is deferred is still to come, and again at its end."""
 
 BeforeBatch = Callable[[StoredEvent], None]
 """Called with the last event of a batch before anything of it is applied."""
@@ -121,9 +122,12 @@ class LogRunner:
         publish_positions: PublishPositions = lambda positions: None,
         run_maintenance: RunMaintenance = _no_maintenance,
         before_batch: BeforeBatch = _note_nothing,
+        deferred: Collection[str] = (),
     ) -> None:
-        """`projections` may be added to while it runs."""
+        """`projections` may be added to while it runs. Those whose names are `deferred` get a batch
+        after the positions of the others were published."""
         self._log = log
+        self._deferred = deferred
         self._projections = projections
         self._publish_positions = publish_positions
         self.run_maintenance = run_maintenance
@@ -138,7 +142,7 @@ class LogRunner:
                     f"the view of {running.projection.name} is at position {running.position}, but "
                     f"the log ends at {head}: it was made from another log, and a new one is needed"
                 )
-        self._publish()
+        self._publish(self._projections)
 
     def positions(self) -> dict[str, int]:
         """How far each projection is."""
@@ -191,12 +195,20 @@ class LogRunner:
     async def _apply_rows(self, rows: Sequence[StoredEvent], after: int) -> None:
         batch = EventBatch(lambda: rows)
         self._before_batch(rows[-1])
-        for running in self._projections:
-            if not running.paused and running.position == after:
+        for deferred in (False, True):
+            moved = [
+                running
+                for running in self._projections
+                if (running.projection.name in self._deferred) is deferred
+                and not running.paused
+                and running.position == after
+            ]
+            for running in moved:
                 await running.apply_batch(batch, rows[-1].position)
-        self._publish()
+            if moved:
+                self._publish(moved)
 
-    def _publish(self) -> None:
-        for running in self._projections:
+    def _publish(self, moved: Sequence[RunningProjection]) -> None:
+        self._publish_positions({one.projection.name: one.position for one in moved})
+        for running in moved:
             running.metrics.set_position(running.position)
-        self._publish_positions(self.positions())

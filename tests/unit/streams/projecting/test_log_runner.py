@@ -193,3 +193,26 @@ async def test_a_runner_that_cannot_wait_for_events_ends() -> None:
     with pytest.raises(PermissionError):
         async with asyncio.timeout(5):
             await runner.run(asyncio.Event())
+
+
+class Later(Posts):
+    """The same under another name."""
+
+    name = "later"
+
+
+async def test_a_deferred_projection_gets_a_batch_once_the_others_are_published() -> None:
+    log, stores = MemoryLog(), [MemoryReadStore(tables_with_dead_letters(Posts())) for _ in "ab"]
+    followers = [RunningProjection(Later(), stores[0]), RunningProjection(Posts(), stores[1])]
+    published: list[tuple[Mapping[str, int], int]] = []
+
+    def note(positions: Mapping[str, int]) -> None:
+        published.append((positions, followers[0].position))
+
+    runner = LogRunner(log, followers, note, deferred={"later"})
+    await runner.start()
+    published.clear()
+    await post(log, 1)
+    await runner.catch_up()
+    head = log.head()
+    assert published == [({"posts": head}, 0), ({"later": head}, head)]
