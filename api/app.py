@@ -42,6 +42,7 @@ from api.mastodon import (
     instance,
     lists,
     markers,
+    nodeinfo,
     pictures,
     relationships,
     sign_up,
@@ -122,7 +123,7 @@ MASTODON_FACE: Final = (
     mastodon_accounts, statuses, status_marks, mastodon_timelines, grouped_notifications,
     mastodon_notifications, markers, mastodon_personal_lists, mastodon_media, lists, filters,
     filter_phrases, discoveries,
-    empty_lists, pictures, streaming, web_finger,
+    empty_lists, pictures, streaming, nodeinfo, web_finger,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""
 

@@ -7,9 +7,12 @@ at each post, they may be `COUNTS_SECONDS` old.
 
 from collections.abc import Collection, Mapping
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, TypedDict
+
+from msgspec import Meta
 
 from api.mastodon.content import content_html, line_html, profile_url
+from api.mastodon.entities import Count, EmptyList, Html, Id, Time, Url, about
 from api.mastodon.pictures import AVATAR_PATH, HEADER_PATH
 from api.ports import Ports
 from api.schemas import encode_json
@@ -36,6 +39,84 @@ COUNTS_SECONDS: Final = 5.0
 _COUNTS: Final = (
     b',"followers_count":%d,"following_count":%d,"statuses_count":%d,"last_status_at":%s}'
 )
+
+
+class FieldEntity(TypedDict):
+    """A pair of name and value in a profile."""
+
+    name: str
+    value: Annotated[str, about("HTML; as written in the `source` of one's own account")]
+    verified_at: Annotated[None, about("Fields are not verified here")]
+
+
+class AccountFields(TypedDict):
+    """What an account says of itself."""
+
+    id: Id
+    username: str
+    acct: Annotated[str, about("The same as `username`: all accounts are of this server")]
+    url: Annotated[Url, about("Its page")]
+    uri: Annotated[Url, about("The same as `url`")]
+    display_name: Annotated[str, about("The `username` where there is no name")]
+    note: Annotated[Html, about("What the account says of itself, in HTML")]
+    avatar: Annotated[Url, about("An image of the server's where the account has none")]
+    avatar_static: Annotated[Url, about("Its thumbnail")]
+    header: Annotated[Url, about("An image of the server's where the account has none")]
+    header_static: Annotated[Url, about("The same as `header`")]
+    locked: Annotated[bool, about("False: everyone may follow everyone")]
+    bot: Annotated[bool, about("Whether a program writes here, as it says itself")]
+    group: Annotated[bool, about("Always false")]
+    limited: Annotated[bool, about("Always false")]
+    discoverable: Annotated[bool, about("Always true")]
+    indexable: Annotated[bool, about("Whether search finds its posts: always true")]
+    noindex: Annotated[bool, about("Always false")]
+    hide_collections: Annotated[bool, about("Always false: all see whom it follows")]
+    created_at: Time
+    emojis: EmptyList
+    fields: Annotated[list[FieldEntity], about("Four at most")]
+
+
+class AccountEntity(AccountFields):
+    """A user's account. In pages of statuses, counts may be five seconds old."""
+
+    followers_count: Count
+    following_count: Count
+    statuses_count: Annotated[Count, about("Posts, answers and retweets among them")]
+    last_status_at: Annotated[
+        Annotated[str, Meta(extra_json_schema={"format": "date"})] | None,
+        about("The day of the newest post; null before the first one"),
+    ]
+
+
+class SourceEntity(TypedDict):
+    """One's own account as it is edited."""
+
+    note: Annotated[str, about("As written")]
+    fields: list[FieldEntity]
+    privacy: Annotated[str, about("How new statuses are seen: `public`")]
+    sensitive: Annotated[bool, about("Always false: a status says it of itself")]
+    language: Annotated[None, about("Not kept: a status says it of itself")]
+    follow_requests_count: Annotated[int, about("Always 0")]
+    indexable: bool
+    discoverable: bool
+    hide_collections: bool
+
+
+class RoleEntity(TypedDict):
+    """What a user may do beside the ordinary: nothing by this API."""
+
+    id: str
+    name: str
+    permissions: Annotated[str, about("A bit mask as a decimal number: `0`")]
+    color: str
+    highlighted: bool
+
+
+class CredentialAccountEntity(AccountEntity):
+    """One's own account, with what its owner alone sees."""
+
+    source: SourceEntity
+    role: RoleEntity
 
 
 class AccountPieces(NamedTuple):
@@ -161,7 +242,7 @@ class AccountEntities:
 
     def _static(
         self, row: ProfileRow, name: str, bio: str, details: ProfileDetails
-    ) -> dict[str, Any]:
+    ) -> AccountFields:
         base_url = self._ports.base_url
         avatar_id, header_id = pictures_of(row)
         avatar = image_url(avatar_id, base_url) if avatar_id else base_url + AVATAR_PATH
@@ -198,7 +279,7 @@ class AccountEntities:
 
 def credential_account(account: bytes, bio: str, fields: Collection[tuple[str, str]]) -> bytes:
     """`CredentialAccount`: an account with what only its owner sees."""
-    source = {
+    source: SourceEntity = {
         "note": bio,
         "fields": [{"name": n, "value": value, "verified_at": None} for n, value in fields],
         "privacy": "public",
@@ -209,5 +290,7 @@ def credential_account(account: bytes, bio: str, fields: Collection[tuple[str, s
         "discoverable": True,
         "hide_collections": False,
     }
-    role = {"id": "-99", "name": "", "permissions": "0", "color": "", "highlighted": False}
+    role: RoleEntity = {
+        "id": "-99", "name": "", "permissions": "0", "color": "", "highlighted": False,
+    }  # fmt: skip
     return account[:-1] + b',"source":%s,"role":%s}' % (encode_json(source), encode_json(role))

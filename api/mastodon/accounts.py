@@ -2,20 +2,26 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from msgspec.structs import replace
 
 from api.http.errors import RequestRefused
 from api.http.request import Commands, blocked_users, hidden_users
 from api.http.tokens import Reader, Viewer
 from api.http.uploads import checked_upload
-from api.mastodon.account_entities import credential_account
+from api.mastodon.account_entities import (
+    AccountEntity,
+    CredentialAccountEntity,
+    credential_account,
+)
 from api.mastodon.client_pages import AccountsPage, StatusesPage
-from api.mastodon.client_request import AccountId, entity, render_account, run_seen
+from api.mastodon.client_request import AccountId, render_account, run_seen
+from api.mastodon.entities import EntityResponse, entity
 from api.mastodon.instance import domain_of
 from api.mastodon.parameters import ClientParameters, Flag, Text, Upload, reads
 from api.mastodon.personal_lists import listed_statuses
 from api.mastodon.relationships import AccountIds
+from api.mastodon.status_entities import StatusEntity
 from api.mastodon.status_marks import accounts_page
 from api.mastodon.timelines import TimelineFilter, entries_page
 from api.state import ApiState, CurrentState
@@ -111,7 +117,9 @@ class StatusesOfAccount(TimelineFilter):
 
 
 @router.get("/accounts/verify_credentials")
-async def verify_credentials(reader: Reader, state: CurrentState) -> Response:
+async def verify_credentials(
+    reader: Reader, state: CurrentState
+) -> EntityResponse[CredentialAccountEntity]:
     """Oneself: the entity `CredentialAccount`."""
     return await _own_account(state, reader)
 
@@ -119,7 +127,7 @@ async def verify_credentials(reader: Reader, state: CurrentState) -> Response:
 @router.patch("/accounts/update_credentials")
 async def update_credentials(
     commands: Commands, state: CurrentState, change: Annotated[ProfileChange, reads(ProfileChange)]
-) -> Response:
+) -> EntityResponse[CredentialAccountEntity]:
     """Change oneself; what is absent stays as it was."""
     change.refuse_unsupported()
     texts = ChangeProfile(change.display_name, change.note, fields=change.fields, bot=change.bot)
@@ -143,28 +151,32 @@ async def _upload_picture(state: ApiState, user: int, part: str, file: object) -
 
 
 @router.delete("/profile/avatar")
-async def delete_avatar(commands: Commands, state: CurrentState) -> Response:
+async def delete_avatar(
+    commands: Commands, state: CurrentState
+) -> EntityResponse[CredentialAccountEntity]:
     """Take one's avatar away."""
     await run_seen(state, commands, ChangeProfile(avatar=""))
     return await _own_account(state, commands.actor)
 
 
 @router.delete("/profile/header")
-async def delete_header(commands: Commands, state: CurrentState) -> Response:
+async def delete_header(
+    commands: Commands, state: CurrentState
+) -> EntityResponse[CredentialAccountEntity]:
     """Take one's header away."""
     await run_seen(state, commands, ChangeProfile(header=""))
     return await _own_account(state, commands.actor)
 
 
-async def _own_account(state: ApiState, user: int) -> Response:
+async def _own_account(state: ApiState, user: int) -> EntityResponse[CredentialAccountEntity]:
     account = await render_account(state, user)
     return entity(credential_account(account, *await state.statuses.accounts.own_texts(user)))
 
 
-@router.get("/accounts/lookup")
+@router.get("/accounts/lookup", responses={404: {}})
 async def lookup(
     state: CurrentState, wanted: Annotated[AccountAddress, reads(AccountAddress)]
-) -> Response:
+) -> EntityResponse[AccountEntity]:
     """The account of a handle."""
     row = await find_account(state, wanted.acct)
     return entity(await render_account(state, row.user))
@@ -173,13 +185,13 @@ async def lookup(
 @router.get("/accounts")
 async def list_accounts(
     state: CurrentState, wanted: Annotated[AccountIds, reads(AccountIds)]
-) -> Response:
+) -> EntityResponse[list[AccountEntity]]:
     """Those of some accounts that there are."""
     return entity(await state.statuses.accounts.render_list(wanted.users))
 
 
 @router.get("/accounts/{id}")
-async def get_account(user: AccountId, state: CurrentState) -> Response:
+async def get_account(user: AccountId, state: CurrentState) -> EntityResponse[AccountEntity]:
     """An account."""
     return entity(await render_account(state, user))
 
@@ -191,7 +203,7 @@ async def account_statuses(
     viewer: Viewer,
     state: CurrentState,
     wanted: Annotated[StatusesOfAccount, reads(StatusesOfAccount)],
-) -> Response:
+) -> EntityResponse[list[StatusEntity]]:
     """An account's posts and retweets; none where one of the two blocks the other."""
     if user in await blocked_users(state, viewer):
         return entity([])
@@ -208,7 +220,7 @@ async def account_statuses(
 @router.get("/accounts/{id}/followers")
 async def account_followers(
     user: AccountId, page: AccountsPage, viewer: Viewer, state: CurrentState
-) -> Response:
+) -> EntityResponse[list[AccountEntity]]:
     """Who follows an account, the newest follow first."""
     if user in await blocked_users(state, viewer):
         return entity([])
@@ -220,7 +232,7 @@ async def account_followers(
 @router.get("/accounts/{id}/following")
 async def account_following(
     user: AccountId, page: AccountsPage, viewer: Viewer, state: CurrentState
-) -> Response:
+) -> EntityResponse[list[AccountEntity]]:
     """Whom an account follows, the newest follow first."""
     if user in await blocked_users(state, viewer):
         return entity([])

@@ -1,15 +1,16 @@
 """Apps: their registration, and what one is told of itself."""
 
+from collections.abc import Sequence
 from secrets import token_urlsafe
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, TypedDict
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from api.accounts.token_store import TokenClaims
 from api.http.errors import RequestRefused, token_missing
 from api.http.tokens import token_claims
-from api.mastodon.client_request import entity
+from api.mastodon.entities import EntityResponse, Id, about, entity
 from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
 from api.oauth.app_store import AppRecord, secret_digest
 from api.oauth.client_parameters import checked_scopes
@@ -23,6 +24,26 @@ MAX_WEBSITE_LENGTH: Final = 2000
 router = APIRouter(prefix="/api/v1/apps", tags=["mastodon"])
 
 
+class ApplicationEntity(TypedDict):
+    """An app that is registered here."""
+
+    id: Id
+    name: str
+    website: str | None
+    scopes: Annotated[list[str], about("Those that its tokens may have")]
+    redirect_uri: Annotated[str, about("The `redirect_uris`, a line each")]
+    redirect_uris: Annotated[Sequence[str], about("Where users are sent who let it in")]
+    vapid_key: Annotated[str, about("Empty: there is no Web Push")]
+
+
+class CredentialApplicationEntity(ApplicationEntity):
+    """An app with its secret, which is told once."""
+
+    client_id: Id
+    client_secret: str
+    client_secret_expires_at: Annotated[int, about("0: it doesn't expire")]
+
+
 class NewApp(ClientParameters):
     """An app to register."""
 
@@ -33,7 +54,9 @@ class NewApp(ClientParameters):
 
 
 @router.post("")
-async def register_app(state: CurrentState, new: Annotated[NewApp, reads(NewApp)]) -> Response:
+async def register_app(
+    state: CurrentState, new: Annotated[NewApp, reads(NewApp)]
+) -> EntityResponse[CredentialApplicationEntity]:
     """Register an app: the entity `CredentialApplication`, with its secret."""
     secret = token_urlsafe(32)
     app = AppRecord(
@@ -46,14 +69,20 @@ async def register_app(state: CurrentState, new: Annotated[NewApp, reads(NewApp)
         state.ports.clock_ms(),
     )
     await state.ports.apps.add_app(app)
-    more = {"client_id": str(app.id), "client_secret": secret, "client_secret_expires_at": 0}
-    return entity(_application(app) | more)
+    return entity(
+        {
+            **_application(app),
+            "client_id": str(app.id),
+            "client_secret": secret,
+            "client_secret_expires_at": 0,
+        }
+    )
 
 
-@router.get("/verify_credentials")
+@router.get("/verify_credentials", responses={404: {}})
 async def verify_app(
     state: CurrentState, claims: Annotated[TokenClaims | None, Depends(token_claims)]
-) -> Response:
+) -> EntityResponse[ApplicationEntity]:
     """The app of the token: the entity `Application`."""
     if claims is None:
         raise token_missing()
@@ -63,7 +92,7 @@ async def verify_app(
     return entity(_application(*found.values()))
 
 
-def _application(app: AppRecord) -> dict[str, Any]:
+def _application(app: AppRecord) -> ApplicationEntity:
     return {
         "id": str(app.id),
         "name": app.name,

@@ -3,12 +3,13 @@
 They take no other media type than JSON, and compare some of the words.
 """
 
-from typing import Final
+from typing import Annotated, Final, NotRequired, TypedDict
 
 from fastapi import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.errors import ERROR_RENDERER_KEY, ProblemResponse
+from api.mastodon.entities import about
 from api.schemas import encode_json
 
 PREFIXES: Final = ("/api/", "/oauth/")
@@ -26,6 +27,13 @@ _ERRORS: Final = {
     "text-empty": "Text can't be blank",
 }
 """By our code, what Mastodon says."""
+
+
+class ErrorEntity(TypedDict):
+    """Why a request was refused."""
+
+    error: Annotated[str, about("A sentence; at OAuth's addresses a code, as `invalid_grant`")]
+    error_description: NotRequired[Annotated[str, about("The sentence, beside a code")]]
 
 
 class ClientAddresses:
@@ -50,7 +58,8 @@ class ClientAddresses:
 
 def render_error(found: ProblemResponse) -> Response:
     """An error as the entity `Error`."""
-    body = encode_json({"error": _error_text(found)})
+    refusal: ErrorEntity = {"error": _error_text(found)}
+    body = encode_json(refusal)
     return Response(body, found.status, found.headers, media_type="application/json")
 
 

@@ -13,6 +13,13 @@ from events.ids.snowflake import LAST_ID, parse_decimal
 from projections.pages import PageRequest
 
 CURSORS: Final = ("max_id", "since_id", "min_id")
+PAGE_PARAMETERS: Final = {
+    "max_id": "Entries below this id: the next page",
+    "since_id": "The newest entries above this id",
+    "min_id": "The entries right above this id: the previous page",
+    "limit": "How many entries; a number above the most is taken for it",
+}
+"""What they mean. Of lists by the time of an act, the ids are those in `Link`."""
 
 
 class ClientPage:

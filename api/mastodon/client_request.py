@@ -4,14 +4,13 @@ Mastodon's clients write and read in the next request, and know of no positions.
 answered when its views show it, or after a bounded wait.
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import Depends, Path, Response
+from fastapi import Depends, Path
 
-from api.http.request import Commander, json_response, require_unblocked
+from api.http.request import Commander, require_unblocked
 from api.http.tokens import Viewer
 from api.ports import VIEW_WAIT_SECONDS
-from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
 from commands.decider import Command
@@ -22,11 +21,6 @@ from projections.timeline_pages import find_retweets
 
 SEEN_VIEWS: Final = ("timeline", "posts", "profiles", "followers", "personal_records")
 """The views that entities are made from."""
-
-
-def entity(answer: Any) -> Response:
-    """A response with an entity: an object, or JSON already."""
-    return json_response(answer if isinstance(answer, bytes) else encode_json(answer))
 
 
 async def await_views(

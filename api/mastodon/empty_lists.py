@@ -1,11 +1,11 @@
 """Lists of what Starling does not have. Clients ask for them and show an error for a 404."""
 
-from typing import Final
+from typing import Annotated, Final, TypedDict
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
 from api.http.tokens import Reader
-from api.mastodon.client_request import entity
+from api.mastodon.entities import EmptyList, EntityResponse, about, entity
 
 OPEN_LISTS: Final = ("v1/custom_emojis", "v1/announcements", "v1/instance/rules", "v1/trends/links")
 """Lists that need no token."""
@@ -23,11 +23,24 @@ OWN_LISTS: Final = (
 router = APIRouter(prefix="/api", tags=["mastodon"])
 
 
-async def _open_list() -> Response:
+PreferencesEntity = TypedDict(
+    "PreferencesEntity",
+    {
+        "posting:default:visibility": Annotated[str, about("`public`: clients send it with posts")],
+        "posting:default:sensitive": bool,
+        "posting:default:language": None,
+        "reading:expand:media": Annotated[str, about("`default`: sensitive ones are hidden")],
+        "reading:expand:spoilers": bool,
+    },
+)
+PreferencesEntity.__doc__ = "How one posts and reads: the same for all."
+
+
+async def _open_list() -> EntityResponse[EmptyList]:
     return entity([])
 
 
-async def _own_list(reader: Reader) -> Response:
+async def _own_list(reader: Reader) -> EntityResponse[EmptyList]:
     return entity([])
 
 
@@ -38,7 +51,7 @@ for _path in OWN_LISTS:
 
 
 @router.get("/v1/preferences")
-async def preferences(reader: Reader) -> Response:
+async def preferences(reader: Reader) -> EntityResponse[PreferencesEntity]:
     """The entity `Preferences`; what a client sends follows from it."""
     return entity(
         {

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
 from api.http.errors import RequestRefused
 from api.http.request import Commands
 from api.http.tokens import Reader
-from api.mastodon.client_request import entity
-from api.mastodon.filter_entities import phrase_entity
+from api.mastodon.entities import EmptyEntity, EntityResponse, entity
+from api.mastodon.filter_entities import V1FilterEntity, phrase_entity
 from api.mastodon.filters import (
     ExpiringValues,
     PathId,
@@ -44,7 +44,7 @@ class PhraseValues(ExpiringValues):
 
 
 @router.get("")
-async def list_phrases(reader: Reader, state: CurrentState) -> Response:
+async def list_phrases(reader: Reader, state: CurrentState) -> EntityResponse[list[V1FilterEntity]]:
     """The keywords of one's filters: entities `V1::Filter`."""
     found = await read_own(state, reader)
     return entity([phrase_entity(one, keyword) for one in found for keyword in one.keywords])
@@ -53,7 +53,7 @@ async def list_phrases(reader: Reader, state: CurrentState) -> Response:
 @router.post("")
 async def create_phrase(
     commands: Commands, state: CurrentState, new: Annotated[PhraseValues, reads(PhraseValues)]
-) -> Response:
+) -> EntityResponse[V1FilterEntity]:
     """Make a filter with one keyword, which is also its title."""
     phrase = new.phrase or ""
     command = CreateFilter(
@@ -68,7 +68,9 @@ async def create_phrase(
 
 
 @router.get("/{id}")
-async def get_phrase(id: PathId, reader: Reader, state: CurrentState) -> Response:
+async def get_phrase(
+    id: PathId, reader: Reader, state: CurrentState
+) -> EntityResponse[V1FilterEntity]:
     """A keyword of one's filters."""
     return entity(phrase_entity(*await find_keyword(state, reader, id)))
 
@@ -79,7 +81,7 @@ async def change_phrase(
     id: PathId,
     state: CurrentState,
     new: Annotated[PhraseValues, reads(PhraseValues)],
-) -> Response:
+) -> EntityResponse[V1FilterEntity]:
     """Change a keyword and its filter; of a filter with more than it, the keyword alone."""
     found, keyword = await find_keyword(state, commands.actor, id)
     expires_at = new.expires_at(state.ports.clock_ms())
@@ -110,7 +112,9 @@ def _says_the_same(
 
 
 @router.delete("/{id}")
-async def delete_phrase(commands: Commands, id: PathId, state: CurrentState) -> Response:
+async def delete_phrase(
+    commands: Commands, id: PathId, state: CurrentState
+) -> EntityResponse[EmptyEntity]:
     """Take a keyword out of its filter; with the last one the filter goes, too."""
     found, keyword = await find_keyword(state, commands.actor, id)
     if len(found.keywords) == 1 and not found.posts:

@@ -3,14 +3,18 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
 from pydantic import Field, model_validator
 
 from api.http.errors import RequestRefused
 from api.http.request import Commander, Commands
 from api.http.tokens import Reader
-from api.mastodon.client_request import entity, find_status, require_visible, run_seen
+from api.mastodon.client_request import find_status, require_visible, run_seen
+from api.mastodon.entities import EmptyEntity, EntityResponse, entity
 from api.mastodon.filter_entities import (
+    FilterEntity,
+    FilterKeywordEntity,
+    FilterStatusEntity,
     filter_entity,
     filtered_post_entity,
     keyword_entity,
@@ -152,7 +156,7 @@ async def run_change(
     return await _find_filter(state, commands.actor, str(outcome.id))
 
 
-async def delete_own(state: ApiState, commands: Commander, id: int) -> Response:
+async def delete_own(state: ApiState, commands: Commander, id: int) -> EntityResponse[EmptyEntity]:
     """Delete a filter."""
     each = Commander(state, commands.actor, None)
     await run_seen(state, each, DeleteFilter(id), views=_VIEWS)
@@ -160,7 +164,7 @@ async def delete_own(state: ApiState, commands: Commander, id: int) -> Response:
 
 
 @router.get("/v2/filters")
-async def list_filters(reader: Reader, state: CurrentState) -> Response:
+async def list_filters(reader: Reader, state: CurrentState) -> EntityResponse[list[FilterEntity]]:
     """One's filters: entities `Filter`."""
     return entity([filter_entity(one) for one in await read_own(state, reader)])
 
@@ -168,7 +172,7 @@ async def list_filters(reader: Reader, state: CurrentState) -> Response:
 @router.post("/v2/filters")
 async def create_filter(
     commands: Commands, state: CurrentState, new: Annotated[FilterValues, reads(FilterValues)]
-) -> Response:
+) -> EntityResponse[FilterEntity]:
     """Make a filter."""
     command = CreateFilter(
         new.title or "",
@@ -181,7 +185,9 @@ async def create_filter(
 
 
 @router.get("/v2/filters/{id}")
-async def get_filter(id: PathId, reader: Reader, state: CurrentState) -> Response:
+async def get_filter(
+    id: PathId, reader: Reader, state: CurrentState
+) -> EntityResponse[FilterEntity]:
     """One of one's filters."""
     return entity(filter_entity(await _find_filter(state, reader, id)))
 
@@ -192,7 +198,7 @@ async def change_filter(
     id: PathId,
     state: CurrentState,
     new: Annotated[FilterValues, reads(FilterValues)],
-) -> Response:
+) -> EntityResponse[FilterEntity]:
     """Change a filter and its keywords; what is absent stays as it was."""
     command = ChangeFilter(
         parse_decimal(id) or 0,
@@ -206,13 +212,17 @@ async def change_filter(
 
 
 @router.delete("/v2/filters/{id}")
-async def delete_filter(commands: Commands, id: PathId, state: CurrentState) -> Response:
+async def delete_filter(
+    commands: Commands, id: PathId, state: CurrentState
+) -> EntityResponse[EmptyEntity]:
     """Delete a filter."""
     return await delete_own(state, commands, parse_decimal(id) or 0)
 
 
 @router.get("/v2/filters/{id}/keywords")
-async def list_keywords(id: PathId, reader: Reader, state: CurrentState) -> Response:
+async def list_keywords(
+    id: PathId, reader: Reader, state: CurrentState
+) -> EntityResponse[list[FilterKeywordEntity]]:
     """The keywords of a filter: entities `FilterKeyword`."""
     found = await _find_filter(state, reader, id)
     return entity([keyword_entity(one) for one in found.keywords])
@@ -224,7 +234,7 @@ async def add_keyword(
     id: PathId,
     state: CurrentState,
     new: Annotated[KeywordValues, reads(KeywordValues)],
-) -> Response:
+) -> EntityResponse[FilterKeywordEntity]:
     """Add a keyword to a filter."""
     change = KeywordChange(new.keyword, new.whole_word)
     made = await run_change(
@@ -234,7 +244,9 @@ async def add_keyword(
 
 
 @router.get("/v2/filters/keywords/{id}")
-async def get_keyword(id: PathId, reader: Reader, state: CurrentState) -> Response:
+async def get_keyword(
+    id: PathId, reader: Reader, state: CurrentState
+) -> EntityResponse[FilterKeywordEntity]:
     """A keyword."""
     _, keyword = await find_keyword(state, reader, id)
     return entity(keyword_entity(keyword))
@@ -246,7 +258,7 @@ async def change_keyword(
     id: PathId,
     state: CurrentState,
     new: Annotated[KeywordValues, reads(KeywordValues)],
-) -> Response:
+) -> EntityResponse[FilterKeywordEntity]:
     """Change a keyword; what is absent stays as it was."""
     found, keyword = await find_keyword(state, commands.actor, id)
     change = KeywordChange(new.keyword, new.whole_word, keyword.number)
@@ -260,7 +272,9 @@ def numbered(keywords: Iterable[FilterKeyword], number: int) -> FilterKeyword:
 
 
 @router.delete("/v2/filters/keywords/{id}")
-async def remove_keyword(commands: Commands, id: PathId, state: CurrentState) -> Response:
+async def remove_keyword(
+    commands: Commands, id: PathId, state: CurrentState
+) -> EntityResponse[EmptyEntity]:
     """Take a keyword out of its filter."""
     found, keyword = await find_keyword(state, commands.actor, id)
     await remove_from(state, commands, found, keyword)
@@ -276,7 +290,9 @@ async def remove_from(
 
 
 @router.get("/v2/filters/{id}/statuses")
-async def list_filtered_posts(id: PathId, reader: Reader, state: CurrentState) -> Response:
+async def list_filtered_posts(
+    id: PathId, reader: Reader, state: CurrentState
+) -> EntityResponse[list[FilterStatusEntity]]:
     """The statuses that a filter names: entities `FilterStatus`."""
     found = await _find_filter(state, reader, id)
     return entity([filtered_post_entity(one) for one in found.posts])
@@ -288,7 +304,7 @@ async def filter_post(
     id: PathId,
     state: CurrentState,
     new: Annotated[StatusToFilter, reads(StatusToFilter)],
-) -> Response:
+) -> EntityResponse[FilterStatusEntity]:
     """Have a filter name a status."""
     post = await find_status(new.status_id or "", state)
     await require_visible(post, commands.actor, state)
@@ -298,14 +314,18 @@ async def filter_post(
 
 
 @router.get("/v2/filters/statuses/{id}")
-async def get_filtered_post(id: PathId, reader: Reader, state: CurrentState) -> Response:
+async def get_filtered_post(
+    id: PathId, reader: Reader, state: CurrentState
+) -> EntityResponse[FilterStatusEntity]:
     """A status that a filter names."""
     _, post = await _find_filtered_post(state, reader, id)
     return entity(filtered_post_entity(post))
 
 
 @router.delete("/v2/filters/statuses/{id}")
-async def unfilter_post(commands: Commands, id: PathId, state: CurrentState) -> Response:
+async def unfilter_post(
+    commands: Commands, id: PathId, state: CurrentState
+) -> EntityResponse[FilterStatusEntity]:
     """Have a filter name a status no more; the answer is the entity that is gone."""
     found, post = await _find_filtered_post(state, commands.actor, id)
     await run_change(state, commands, ChangeFilter(found.filter, unfilter=(post.number,)))

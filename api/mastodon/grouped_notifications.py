@@ -1,23 +1,38 @@
 """Notifications in groups: those of a kind, of the same post, within half a day."""
 
 from collections.abc import Collection, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, NotRequired, TypedDict
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
+from msgspec import Meta
 from pydantic import Field
 
 from api.http.errors import RequestRefused
-from api.http.request import Commander, Commands, json_response
+from api.http.request import Commander, Commands
 from api.http.tokens import Reader
+from api.mastodon.account_entities import AccountEntity
 from api.mastodon.client_pages import AccountsPage, clamped_limit
-from api.mastodon.client_request import await_views, entity
+from api.mastodon.client_request import await_views
+from api.mastodon.entities import (
+    Count,
+    EmptyEntity,
+    EmptyList,
+    EntityResponse,
+    Id,
+    Time,
+    about,
+    entity,
+)
 from api.mastodon.notifications import (
     GROUP_MS,
     NOTIFICATION_TYPES,
+    CountEntity,
+    NotificationType,
     WantedNotifications,
     group_key,
 )
 from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
+from api.mastodon.status_entities import StatusEntity
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.notifications import notifications_page
@@ -41,6 +56,59 @@ _CHUNK: Final = 200
 _KINDS_BY_TYPE: Final = {type: kind for kind, type in NOTIFICATION_TYPES.items()}
 
 router = APIRouter(prefix="/api", tags=["mastodon"])
+
+
+class NotificationGroupEntity(TypedDict):
+    """Notifications that are shown as one."""
+
+    group_key: str
+    notifications_count: Annotated[Count, about("Of this page")]
+    type: NotificationType
+    most_recent_notification_id: Annotated[int, about("A number, below 2^53")]
+    page_min_id: Annotated[Id, about("The oldest one on this page")]
+    page_max_id: Annotated[Id, about("The newest one")]
+    latest_page_notification_at: Time
+    sample_account_ids: Annotated[list[Id], about("Eight at most, the newest first")]
+    status_id: NotRequired[Annotated[Id, about("Not of follows")]]
+
+
+class GroupedNotificationsResultsEntity(TypedDict):
+    """Groups, and once each what they name by id."""
+
+    accounts: list[AccountEntity]
+    statuses: list[StatusEntity]
+    notification_groups: list[NotificationGroupEntity]
+
+
+class PolicySummaryEntity(TypedDict):
+    """How many notifications are held back: none."""
+
+    pending_requests_count: int
+    pending_notifications_count: int
+
+
+_Accepted = Annotated[str, Meta(extra_json_schema={"enum": ["accept"]})]
+
+
+class NotificationPolicyEntity(TypedDict):
+    """What becomes of notifications of some accounts: all are shown."""
+
+    for_not_following: _Accepted
+    for_not_followers: _Accepted
+    for_new_accounts: _Accepted
+    for_private_mentions: _Accepted
+    for_limited_accounts: _Accepted
+    summary: PolicySummaryEntity
+
+
+_POLICY: Final[NotificationPolicyEntity] = {
+    "for_not_following": "accept",
+    "for_not_followers": "accept",
+    "for_new_accounts": "accept",
+    "for_private_mentions": "accept",
+    "for_limited_accounts": "accept",
+    "summary": {"pending_requests_count": 0, "pending_notifications_count": 0},
+}
 
 Group = list[NotificationEntry]
 """Notifications with the same key, newest first."""
@@ -75,7 +143,7 @@ async def list_groups(
     reader: Reader,
     state: CurrentState,
     wanted: Annotated[WantedGroups, reads(WantedGroups)],
-) -> Response:
+) -> EntityResponse[GroupedNotificationsResultsEntity]:
     """The entity `GroupedNotificationsResults`, the group with the newest notification first."""
     found, last = await _read_page(state, reader, page.wanted, wanted)
     groups = _grouped(found, wanted)[: page.wanted.limit]
@@ -84,13 +152,13 @@ async def list_groups(
     end = next((one.id for one in found if wanted.key_of(one) not in kept), None)
     ids = [one.id for one in found if end is None or one.id > end]
     headers = page.link_header(ids, last if end is None else None)
-    return json_response(await _render(state, reader, groups, wanted, end or 0), headers=headers)
+    return entity(await _render(state, reader, groups, wanted, end or 0), headers)
 
 
 @router.get("/v2/notifications/unread_count")
 async def count_unread_groups(
     reader: Reader, state: CurrentState, wanted: Annotated[WantedGroups, reads(WantedGroups)]
-) -> Response:
+) -> EntityResponse[CountEntity]:
     """How many groups have notifications that are not read yet."""
     most = clamped_limit(wanted.limit, 100, 1000)
     store = state.ports.views.current_store("notifications")
@@ -100,16 +168,15 @@ async def count_unread_groups(
 
 
 @router.get("/v2/notifications/policy")
-async def get_policy(reader: Reader) -> Response:
+async def get_policy(reader: Reader) -> EntityResponse[NotificationPolicyEntity]:
     """The entity `NotificationPolicy`: all notifications are shown."""
-    summary = {"pending_requests_count": 0, "pending_notifications_count": 0}
-    return entity(dict.fromkeys(PolicyChange.model_fields, "accept") | {"summary": summary})
+    return entity(_POLICY)
 
 
 @router.patch("/v2/notifications/policy")
 async def change_policy(
     reader: Reader, change: Annotated[PolicyChange, reads(PolicyChange)]
-) -> Response:
+) -> EntityResponse[NotificationPolicyEntity]:
     """The policy as it is. One that would hide notifications is refused."""
     for name, wanted in change.model_dump(exclude_none=True).items():
         if wanted != "accept":
@@ -119,13 +186,15 @@ async def change_policy(
 
 
 @router.get("/v1/notifications/requests")
-async def list_requests(reader: Reader) -> Response:
+async def list_requests(reader: Reader) -> EntityResponse[EmptyList]:
     """An empty list: no notification is held back."""
     return entity([])
 
 
 @router.get("/v2/notifications/{group}")
-async def get_group(group: Annotated[str, Path()], reader: Reader, state: CurrentState) -> Response:
+async def get_group(
+    group: Annotated[str, Path()], reader: Reader, state: CurrentState
+) -> EntityResponse[GroupedNotificationsResultsEntity]:
     """The entity `GroupedNotificationsResults` with one group."""
     found = await _find_group(state, reader, group)
     return entity(await _render(state, reader, [found], WantedGroups()))
@@ -134,7 +203,7 @@ async def get_group(group: Annotated[str, Path()], reader: Reader, state: Curren
 @router.get("/v2/notifications/{group}/accounts")
 async def list_accounts_of_group(
     group: Annotated[str, Path()], reader: Reader, state: CurrentState
-) -> Response:
+) -> EntityResponse[list[AccountEntity]]:
     """The accounts of a group, the newest first."""
     found = await _find_group(state, reader, group)
     accounts = list(dict.fromkeys(one.actor for one in found))
@@ -144,7 +213,7 @@ async def list_accounts_of_group(
 @router.post("/v2/notifications/{group}/dismiss")
 async def dismiss_group(
     commands: Commands, group: Annotated[str, Path()], state: CurrentState
-) -> Response:
+) -> EntityResponse[EmptyEntity]:
     """Dismiss all notifications of a group."""
     # An idempotency key is for one command, and these are several that may be given twice.
     each = Commander(state, commands.actor, None)
@@ -238,9 +307,9 @@ def _samples(group: Group) -> list[NotificationEntry]:
     return list(by_actor.values())[:_SAMPLES]
 
 
-def _group_entity(group: Group, key: str, end: int) -> dict[str, Any]:
+def _group_entity(group: Group, key: str, end: int) -> NotificationGroupEntity:
     newest, oldest = group[0], [one for one in group if one.id > end][-1]
-    made: dict[str, Any] = {
+    made: NotificationGroupEntity = {
         "group_key": key,
         "notifications_count": len(group),
         "type": NOTIFICATION_TYPES[newest.kind],
@@ -250,4 +319,6 @@ def _group_entity(group: Group, key: str, end: int) -> dict[str, Any]:
         "latest_page_notification_at": rfc3339(notification_ms(newest.id)),
         "sample_account_ids": [str(one.actor) for one in _samples(group)],
     }
-    return made | ({"status_id": str(newest.post)} if newest.post else {})
+    if newest.post:
+        made["status_id"] = str(newest.post)
+    return made

@@ -1,12 +1,13 @@
-"""What a server says of itself: `instance` in both versions, and nodeinfo."""
+"""What a server says of itself: `instance` in both versions."""
 
+from collections.abc import Sequence
 from importlib.metadata import metadata, version
-from typing import Any, Final
+from typing import Annotated, Final, TypedDict
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
-from api.mastodon.client_request import entity
+from api.mastodon.entities import Count, EmptyList, EntityResponse, Url, about, entity
 from api.mastodon.pictures import HEADER_PATH
 from api.media.media_library import MAX_ALT_LENGTH
 from api.media.media_store import MAX_PIXELS
@@ -20,7 +21,6 @@ from commands.user import MAX_BIO_LENGTH, MAX_FIELD_LENGTH, MAX_FIELDS, MAX_NAME
 PROGRAM_VERSION: Final = version("starling-feed")
 MASTODON_VERSION: Final = f"4.3.0 (compatible; Starling {PROGRAM_VERSION})"
 """The version of Mastodon whose client API is here: clients leave out what is newer."""
-API_VERSIONS: Final = {"mastodon": 2, "starling": 1}
 
 IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _TITLE: Final = "Starling"
@@ -38,6 +38,176 @@ _SOURCE: Final = next(
 router = APIRouter(tags=["mastodon"])
 
 
+class AccountLimitsEntity(TypedDict):
+    """What an account may have."""
+
+    max_featured_tags: Count
+    max_pinned_statuses: Count
+    max_display_name_length: Count
+    max_note_length: Count
+    max_profile_fields: Count
+    profile_field_name_limit: Count
+    profile_field_value_limit: Count
+
+
+class StatusLimitsEntity(TypedDict):
+    """What a status may have."""
+
+    max_characters: Annotated[Count, about("Grapheme clusters; the `spoiler_text` has its own")]
+    max_media_attachments: Count
+    characters_reserved_per_url: Annotated[Count, about("What a link counts, however long")]
+
+
+class MediaLimitsEntity(TypedDict):
+    """What an image may be. There are no videos."""
+
+    supported_mime_types: Sequence[str]
+    description_limit: Annotated[Count, about("Characters of the alternative text")]
+    image_size_limit: Annotated[Count, about("Bytes")]
+    image_matrix_limit: Annotated[Count, about("Pixels")]
+    video_size_limit: Count
+    video_frame_rate_limit: Count
+    video_matrix_limit: Count
+
+
+class PollLimitsEntity(TypedDict):
+    """Polls, of which there are none."""
+
+    max_options: Count
+    max_characters_per_option: Count
+    min_expiration: Count
+    max_expiration: Count
+
+
+class LimitsEntity(TypedDict):
+    """The limits of this server."""
+
+    accounts: AccountLimitsEntity
+    statuses: StatusLimitsEntity
+    media_attachments: MediaLimitsEntity
+    polls: PollLimitsEntity
+
+
+class InstanceUrlsEntity(TypedDict):
+    """Other addresses of the server."""
+
+    streaming: Annotated[Url, about("Of live streams: scheme and host; append the path")]
+
+
+class VapidEntity(TypedDict):
+    """Web Push, of which there is none."""
+
+    public_key: Annotated[str, about("Empty")]
+
+
+class TranslationSupportEntity(TypedDict):
+    """Whether statuses can be translated."""
+
+    enabled: bool
+
+
+class ConfigurationEntity(LimitsEntity):
+    """The limits of this server, and what it has."""
+
+    urls: InstanceUrlsEntity
+    vapid: VapidEntity
+    translation: TranslationSupportEntity
+
+
+class V1InstanceUrlsEntity(TypedDict):
+    """Other addresses of the server."""
+
+    streaming_api: Annotated[Url, about("Of live streams: scheme and host; append the path")]
+
+
+class InstanceStatsEntity(TypedDict):
+    """How much there is, at most ten minutes old."""
+
+    user_count: Count
+    status_count: Count
+    domain_count: Annotated[Count, about("There is no other server: 0")]
+
+
+class V1InstanceEntity(TypedDict):
+    """The server, in the first version of the API."""
+
+    uri: Annotated[str, about("Its host, with an unusual port; no URL")]
+    title: str
+    short_description: str
+    description: str
+    email: str
+    version: Annotated[str, about("Mastodon's, which it is compatible with, and its own")]
+    urls: V1InstanceUrlsEntity
+    stats: InstanceStatsEntity
+    thumbnail: Url
+    languages: list[str]
+    registrations: bool
+    approval_required: bool
+    invites_enabled: bool
+    configuration: LimitsEntity
+    contact_account: None
+    rules: EmptyList
+
+
+class ActiveUsersEntity(TypedDict):
+    """How many accounts did something."""
+
+    active_month: Annotated[Count, about("Within 30 days, at most ten minutes old")]
+
+
+class InstanceUsageEntity(TypedDict):
+    """How much the server is used."""
+
+    users: ActiveUsersEntity
+
+
+class ThumbnailEntity(TypedDict):
+    """A picture of the server."""
+
+    url: Url
+
+
+class RegistrationsEntity(TypedDict):
+    """Whether accounts can be made."""
+
+    enabled: bool
+    approval_required: bool
+    message: None
+
+
+class ContactEntity(TypedDict):
+    """Who runs the server."""
+
+    email: str
+    account: None
+
+
+class ApiVersionsEntity(TypedDict):
+    """Versions of the APIs, for clients that leave out what is newer."""
+
+    mastodon: int
+    starling: int
+
+
+class InstanceEntity(TypedDict):
+    """The server."""
+
+    domain: Annotated[str, about("Its host, with an unusual port")]
+    title: str
+    version: Annotated[str, about("Mastodon's, which it is compatible with, and its own")]
+    source_url: Url
+    description: str
+    usage: InstanceUsageEntity
+    thumbnail: ThumbnailEntity
+    icon: EmptyList
+    languages: list[str]
+    configuration: ConfigurationEntity
+    registrations: RegistrationsEntity
+    contact: ContactEntity
+    rules: EmptyList
+    api_versions: ApiVersionsEntity
+
+
 def domain_of(base_url: str) -> str:
     """The host of the server, with its port where it has an unusual one."""
     return urlsplit(base_url).netloc
@@ -49,7 +219,7 @@ def streaming_url(base_url: str) -> str:
     return f"{scheme}://{domain_of(base_url)}"
 
 
-def _configuration(ports: Ports) -> dict[str, Any]:
+def _limits(ports: Ports) -> LimitsEntity:
     return {
         "accounts": {
             "max_featured_tags": 0,
@@ -84,7 +254,7 @@ def _configuration(ports: Ports) -> dict[str, Any]:
 
 
 @router.get("/api/v1/instance")
-async def instance_v1(state: CurrentState) -> Response:
+async def instance_v1(state: CurrentState) -> EntityResponse[V1InstanceEntity]:
     """The entity `V1::Instance`."""
     base_url = state.ports.base_url
     figures = await state.instance_figures.read()
@@ -107,7 +277,7 @@ async def instance_v1(state: CurrentState) -> Response:
             "registrations": True,
             "approval_required": False,
             "invites_enabled": False,
-            "configuration": _configuration(state.ports),
+            "configuration": _limits(state.ports),
             "contact_account": None,
             "rules": [],
         }
@@ -115,15 +285,10 @@ async def instance_v1(state: CurrentState) -> Response:
 
 
 @router.get("/api/v2/instance")
-async def instance_v2(state: CurrentState) -> Response:
+async def instance_v2(state: CurrentState) -> EntityResponse[InstanceEntity]:
     """The entity `Instance`."""
     base_url = state.ports.base_url
     figures = await state.instance_figures.read()
-    more = {
-        "urls": {"streaming": streaming_url(base_url)},
-        "vapid": {"public_key": ""},
-        "translation": {"enabled": False},
-    }
     return entity(
         {
             "domain": domain_of(base_url),
@@ -135,37 +300,15 @@ async def instance_v2(state: CurrentState) -> Response:
             "thumbnail": {"url": base_url + HEADER_PATH},
             "icon": [],
             "languages": ["en"],
-            "configuration": _configuration(state.ports) | more,
+            "configuration": {
+                **_limits(state.ports),
+                "urls": {"streaming": streaming_url(base_url)},
+                "vapid": {"public_key": ""},
+                "translation": {"enabled": False},
+            },
             "registrations": {"enabled": True, "approval_required": False, "message": None},
             "contact": {"email": f"admin@{urlsplit(base_url).hostname}", "account": None},
             "rules": [],
-            "api_versions": API_VERSIONS,
-        }
-    )
-
-
-@router.get("/.well-known/nodeinfo")
-async def nodeinfo_links(state: CurrentState) -> Response:
-    """Where nodeinfo is."""
-    relation = "http://nodeinfo.diaspora.software/ns/schema/2.0"
-    return entity({"links": [{"rel": relation, "href": f"{state.ports.base_url}/nodeinfo/2.0"}]})
-
-
-@router.get("/nodeinfo/2.0")
-async def nodeinfo(state: CurrentState) -> Response:
-    """What software this is. Clients look for the name of the one whose API is here."""
-    figures = await state.instance_figures.read()
-    return entity(
-        {
-            "version": "2.0",
-            "software": {"name": "starling", "version": PROGRAM_VERSION},
-            "protocols": [],
-            "services": {"inbound": [], "outbound": []},
-            "openRegistrations": True,
-            "usage": {
-                "users": {"total": figures.users, "activeMonth": figures.active_month},
-                "localPosts": figures.posts,
-            },
-            "metadata": {"upstream": {"name": "mastodon"}},
+            "api_versions": {"mastodon": 2, "starling": 1},
         }
     )

@@ -1,20 +1,25 @@
 """Lists: accounts whose posts one reads apart."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Request
+from msgspec import Meta
 from pydantic import Field
 
 from api.http.errors import RequestRefused
-from api.http.request import Commander, Commands, json_response
+from api.http.request import Commander, Commands
 from api.http.tokens import Reader
+from api.mastodon.account_entities import AccountEntity
 from api.mastodon.client_pages import AccountsPage, StatusesPage
-from api.mastodon.client_request import AccountId, await_views, entity, run_seen
+from api.mastodon.client_request import AccountId, await_views, run_seen
+from api.mastodon.entities import EmptyEntity, EntityResponse, Id, about, entity
 from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
+from api.mastodon.status_entities import StatusEntity
 from api.state import ApiState, CurrentState
 from commands.decider import Command
 from commands.lists import (
+    REPLIES_POLICIES,
     AddListMember,
     ChangeList,
     CreateList,
@@ -31,6 +36,22 @@ from projections.timeline import EntryPage
 _VIEWS = ("lists",)
 
 router = APIRouter(prefix="/api/v1", tags=["mastodon"])
+
+
+class ListEntity(TypedDict):
+    """A list of accounts whose posts one reads apart."""
+
+    id: Id
+    title: str
+    replies_policy: Annotated[
+        str,
+        Meta(
+            description="Which answers are shown: to accounts that one follows, to members of "
+            "the list, or none",
+            extra_json_schema={"enum": list(REPLIES_POLICIES)},
+        ),
+    ]
+    exclusive: Annotated[bool, about("Always false: the posts stay in the home timeline")]
 
 
 class ListValues(ClientParameters):
@@ -63,7 +84,7 @@ async def _find_list(state: ApiState, reader: int, id: int) -> ListRow:
     return row
 
 
-def _entity(state: ApiState, row: ListRow) -> dict[str, Any]:
+def _entity(state: ApiState, row: ListRow) -> ListEntity:
     return {
         "id": str(row.list),
         "title": state.ports.open_text(row.title),
@@ -73,7 +94,7 @@ def _entity(state: ApiState, row: ListRow) -> dict[str, Any]:
 
 
 @router.get("/lists")
-async def get_lists(reader: Reader, state: CurrentState) -> Response:
+async def get_lists(reader: Reader, state: CurrentState) -> EntityResponse[list[ListEntity]]:
     """One's lists: entities `List`."""
     found = await lists.read_lists(state.ports.views.current_store("lists"), reader)
     return entity([_entity(state, row) for row in found])
@@ -82,7 +103,7 @@ async def get_lists(reader: Reader, state: CurrentState) -> Response:
 @router.post("/lists")
 async def create_list(
     commands: Commands, state: CurrentState, new: Annotated[ListValues, reads(ListValues)]
-) -> Response:
+) -> EntityResponse[ListEntity]:
     """Make a list."""
     command = CreateList(new.title or "", new.replies_policy or "list")
     outcome = await run_seen(state, commands, command, views=_VIEWS)
@@ -90,7 +111,9 @@ async def create_list(
 
 
 @router.get("/lists/{id}")
-async def get_list(id: Annotated[str, Path()], reader: Reader, state: CurrentState) -> Response:
+async def get_list(
+    id: Annotated[str, Path()], reader: Reader, state: CurrentState
+) -> EntityResponse[ListEntity]:
     """One of one's lists."""
     return entity(_entity(state, await _own_list(id, reader, state)))
 
@@ -101,7 +124,7 @@ async def change_list(
     id: Annotated[str, Path()],
     state: CurrentState,
     new: Annotated[ListValues, reads(ListValues)],
-) -> Response:
+) -> EntityResponse[ListEntity]:
     """Change a list; what is absent stays as it was."""
     command = ChangeList(parse_decimal(id) or 0, new.title, new.replies_policy)
     await run_seen(state, commands, command, views=_VIEWS)
@@ -111,7 +134,7 @@ async def change_list(
 @router.delete("/lists/{id}")
 async def delete_list(
     commands: Commands, id: Annotated[str, Path()], state: CurrentState
-) -> Response:
+) -> EntityResponse[EmptyEntity]:
     """Delete a list."""
     await run_seen(state, commands, DeleteList(parse_decimal(id) or 0), views=_VIEWS)
     return entity({})
@@ -124,7 +147,7 @@ async def list_members(
     page: AccountsPage,
     reader: Reader,
     state: CurrentState,
-) -> Response:
+) -> EntityResponse[list[AccountEntity]]:
     """Who is on a list, put there last first; with `limit=0` all."""
     row = await _own_list(id, reader, state)
     members = await lists.read_members(state.ports.views.current_store("lists"), reader, row.list)
@@ -132,7 +155,7 @@ async def list_members(
         return entity(await state.statuses.accounts.render_list([one.member for one in members]))
     shown = lists.page_of_members(members, page.wanted)
     body = await state.statuses.accounts.render_list([one.member for one in shown])
-    return json_response(body, headers=page.link_header([one.id for one in shown]))
+    return entity(body, page.link_header([one.id for one in shown]))
 
 
 @router.post("/lists/{id}/accounts")
@@ -141,7 +164,7 @@ async def add_members(
     id: Annotated[str, Path()],
     state: CurrentState,
     new: Annotated[NewMembers, reads(NewMembers)],
-) -> Response:
+) -> EntityResponse[EmptyEntity]:
     """Put accounts that one follows on a list."""
     following = (await state.ports.home.viewer_context(commands.actor)).following
     if not following.issuperset(new.users):
@@ -157,7 +180,7 @@ async def remove_members(
     id: Annotated[str, Path()],
     state: CurrentState,
     gone: Annotated[NewMembers, reads(NewMembers)],
-) -> Response:
+) -> EntityResponse[EmptyEntity]:
     """Take accounts off a list."""
     wanted = parse_decimal(id) or 0
     await _run_each(state, commands, [RemoveListMember(wanted, user) for user in gone.users])
@@ -173,7 +196,9 @@ async def _run_each(state: ApiState, commands: Commander, wanted: Sequence[Comma
 
 
 @router.get("/accounts/{id}/lists")
-async def lists_with_account(user: AccountId, reader: Reader, state: CurrentState) -> Response:
+async def lists_with_account(
+    user: AccountId, reader: Reader, state: CurrentState
+) -> EntityResponse[list[ListEntity]]:
     """Those of one's lists that an account is on."""
     store = state.ports.views.current_store("lists")
     return entity([_entity(state, row) for row in await lists.lists_with(store, reader, user)])
@@ -182,7 +207,7 @@ async def lists_with_account(user: AccountId, reader: Reader, state: CurrentStat
 @router.get("/timelines/list/{id}")
 async def list_timeline(
     id: Annotated[str, Path()], page: StatusesPage, reader: Reader, state: CurrentState
-) -> Response:
+) -> EntityResponse[list[StatusEntity]]:
     """What the accounts on a list post and reblog, as long as one follows them."""
     views, wanted = state.ports.views, parse_decimal(id) or 0
     content = await lists.read_content(views.current_store("lists"), reader, wanted)
@@ -196,7 +221,7 @@ async def list_timeline(
     shown = await _without_answers(state, entries, answered_accounts(content, context))
     body = await state.statuses.render_list(shown, reader)
     ids = [entry.id for entry in entries]
-    return json_response(body, headers=page.link_header(ids, entries.scanned_to))
+    return entity(body, page.link_header(ids, entries.scanned_to))
 
 
 async def _without_answers(

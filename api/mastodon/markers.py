@@ -1,15 +1,16 @@
 """Markers: how far a user read the home timeline and the notifications, on whichever device."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypedDict
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import Field, WithJsonSchema
 
 from api.accounts.account_store import TimelineMarker
 from api.http.errors import RequestRefused
 from api.http.request import Commands
 from api.http.tokens import Reader
-from api.mastodon.client_request import entity, run_seen
+from api.mastodon.client_request import run_seen
+from api.mastodon.entities import Count, EntityResponse, Id, Time, about, entity
 from api.mastodon.parameters import ClientParameters, Texts, reads
 from api.state import ApiState, CurrentState
 from commands.notifications import ReadNotifications
@@ -21,6 +22,14 @@ HOME: Final = "home"
 NOTIFICATIONS: Final = "notifications"
 
 router = APIRouter(prefix="/api/v1/markers", tags=["mastodon"])
+
+
+class MarkerEntity(TypedDict):
+    """Up to where a timeline was read."""
+
+    last_read_id: Annotated[Id, about("0 where nothing was read yet")]
+    version: Annotated[Count, about("How often it was moved")]
+    updated_at: Time
 
 
 class WantedMarkers(ClientParameters):
@@ -45,7 +54,7 @@ class MovedMarkers(ClientParameters):
 @router.get("")
 async def get_markers(
     reader: Reader, state: CurrentState, wanted: Annotated[WantedMarkers, reads(WantedMarkers)]
-) -> Response:
+) -> EntityResponse[dict[str, MarkerEntity]]:
     """Entities `Marker` by timeline; where nothing was read yet, one that says 0."""
     kept = await state.ports.accounts.read_markers(reader)
     unread = TimelineMarker(0, 0, time_ms(reader))
@@ -61,7 +70,7 @@ async def get_markers(
 @router.post("")
 async def move_markers(
     commands: Commands, state: CurrentState, moved: Annotated[MovedMarkers, reads(MovedMarkers)]
-) -> Response:
+) -> EntityResponse[dict[str, MarkerEntity]]:
     """Move markers. Of two devices that do so at once, the later one's hold."""
     ids = {HOME: _last_read_id(moved.home), NOTIFICATIONS: _last_read_id(moved.notifications)}
     if ids[NOTIFICATIONS]:
@@ -90,7 +99,7 @@ def _last_read_id(given: Any) -> int | None:
     return id
 
 
-def _entity(marker: TimelineMarker) -> dict[str, Any]:
+def _entity(marker: TimelineMarker) -> MarkerEntity:
     return {
         "last_read_id": str(marker.last_read),
         "version": marker.version,

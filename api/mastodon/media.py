@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 
 from api.http.tokens import Actor, Reader, require_account
 from api.http.uploads import checked_upload, no_such_image
-from api.mastodon.client_request import entity
-from api.mastodon.media_entities import media_attachment
+from api.mastodon.entities import EntityResponse, entity
+from api.mastodon.media_entities import MediaAttachmentEntity, media_attachment
 from api.mastodon.parameters import (
     ClientParameters,
     Text,
@@ -37,7 +37,9 @@ class ChangedMedium(ClientParameters):
 @router.post("/v2/media")
 @router.post("/v1/media")
 @documented_by(NewMedium)
-async def upload_media(request: Request, actor: Actor, state: CurrentState) -> Response:
+async def upload_media(
+    request: Request, actor: Actor, state: CurrentState
+) -> EntityResponse[MediaAttachmentEntity]:
     """Upload an image: the entity `MediaAttachment`. It can be posted within a day."""
     # Before the body is read: strangers can't have it parsed.
     await require_account(state, actor)
@@ -48,7 +50,9 @@ async def upload_media(request: Request, actor: Actor, state: CurrentState) -> R
 
 
 @router.get("/v1/media/{id}")
-async def get_media(id: str, reader: Reader, state: CurrentState) -> Response:
+async def get_media(
+    id: str, reader: Reader, state: CurrentState
+) -> EntityResponse[MediaAttachmentEntity]:
     """An image of one's own that no post shows yet."""
     found = await state.media.find_uploads(reader, (id,))
     if not found:
@@ -62,7 +66,7 @@ async def change_media(
     actor: Actor,
     state: CurrentState,
     change: Annotated[ChangedMedium, reads(ChangedMedium)],
-) -> Response:
+) -> EntityResponse[MediaAttachmentEntity]:
     """Change the alternative text of an image that no post shows yet."""
     if change.description is None:
         return await get_media(id, actor, state)

@@ -1,17 +1,21 @@
 """Notifications: who mentioned, favourited, reblogged and followed one."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
+from msgspec import Meta
 from pydantic import Field
 
 from api.http.errors import RequestRefused
-from api.http.request import Commands, json_response
+from api.http.request import Commands
 from api.http.tokens import Reader
+from api.mastodon.account_entities import AccountEntity
 from api.mastodon.client_pages import StatusesPage
-from api.mastodon.client_request import entity, run_seen
+from api.mastodon.client_request import run_seen
+from api.mastodon.entities import Count, EmptyEntity, EntityResponse, Id, Time, about, entity
 from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
+from api.mastodon.status_entities import StatusEntity
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.notifications import count_unread_notifications, notifications_page
@@ -40,6 +44,35 @@ _VIEWS: Final = ("notifications",)
 router = APIRouter(prefix="/api/v1/notifications", tags=["mastodon"])
 
 
+NotificationType = Annotated[
+    str, Meta(extra_json_schema={"enum": list(NOTIFICATION_TYPES.values())})
+]
+
+
+class NotificationEntity(TypedDict):
+    """What an account did that concerns one."""
+
+    id: Annotated[Id, about("Below 2^53")]
+    type: Annotated[NotificationType, about("An answer is a `mention`")]
+    created_at: Time
+    group_key: Annotated[str, about("The same in notifications that are shown as one")]
+    account: Annotated[AccountEntity, about("Who did it")]
+    status: NotRequired[
+        Annotated[
+            StatusEntity,
+            about(
+                "The one that mentions, or one's own that is liked or reblogged; not of a follow"
+            ),
+        ]
+    ]
+
+
+class CountEntity(TypedDict):
+    """How many there are."""
+
+    count: Count
+
+
 class WantedNotifications(ClientParameters):
     """Which notifications are wanted; types that are unknown here are ignored."""
 
@@ -64,7 +97,7 @@ async def list_notifications(
     reader: Reader,
     state: CurrentState,
     wanted: Annotated[WantedNotifications, reads(WantedNotifications)],
-) -> Response:
+) -> EntityResponse[list[NotificationEntity]]:
     """The entities `Notification`, newest first."""
     if not wanted.kinds:
         return entity([])
@@ -72,17 +105,19 @@ async def list_notifications(
     shown = [one for one in found if wanted.account_id in (None, str(one.actor))]
     # The links come from all that were found, so a walk goes on past what is filtered out.
     body = b"[" + b",".join(await render_notifications(state, reader, shown)) + b"]"
-    return json_response(body, headers=page.link_header([one.id for one in found], scanned_to))
+    return entity(body, page.link_header([one.id for one in found], scanned_to))
 
 
 @router.get("/unread_count")
-async def count_unread(reader: Reader, state: CurrentState) -> Response:
+async def count_unread(reader: Reader, state: CurrentState) -> EntityResponse[CountEntity]:
     """How many notifications are not read yet, up to 100."""
     return entity({"count": await count_unread_notifications(state, reader)})
 
 
 @router.post("/clear")
-async def clear_notifications(commands: Commands, state: CurrentState) -> Response:
+async def clear_notifications(
+    commands: Commands, state: CurrentState
+) -> EntityResponse[EmptyEntity]:
     """Dismiss all notifications that there are."""
     newest, _ = await notifications_page(state, commands.actor, PageRequest(1), NOTIFICATION_KINDS)
     if newest:
@@ -100,7 +135,7 @@ def _parse_id(id: str) -> int:
 @router.get("/{id}")
 async def get_notification(
     id: Annotated[str, Path()], reader: Reader, state: CurrentState
-) -> Response:
+) -> EntityResponse[NotificationEntity]:
     """A notification."""
     wanted = _parse_id(id)
     request = PageRequest(1, max_id=wanted + 1)
@@ -114,7 +149,7 @@ async def get_notification(
 @router.post("/{id}/dismiss")
 async def dismiss_notification(
     commands: Commands, id: Annotated[str, Path()], state: CurrentState
-) -> Response:
+) -> EntityResponse[EmptyEntity]:
     """Dismiss one notification."""
     wanted = _parse_id(id)
     await run_seen(state, commands, DismissNotifications(wanted, wanted), views=_VIEWS)

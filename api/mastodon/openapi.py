@@ -9,16 +9,25 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from api.accounts.app_scopes import wanted_scope
-from api.http.errors import PROBLEM_MEDIA_TYPE
 from api.http.openapi import without_null
 from api.mastodon.client_addresses import PREFIXES
-from api.mastodon.client_pages import CURSORS, ClientPageQuery
-from api.mastodon.parameters import DOCUMENTED_KEY, ClientParameters, ParametersOf
+from api.mastodon.client_pages import PAGE_PARAMETERS, ClientPageQuery
+from api.mastodon.openapi_responses import (
+    SHARED_HEADERS,
+    SHARED_RESPONSES,
+    amend_responses,
+    describe_entities,
+)
+from api.mastodon.parameters import (
+    DOCUMENTED_KEY,
+    ClientParameters,
+    ParametersOf,
+    dependencies_of,
+)
 
 DOCUMENT_PATH: Final = "/api/openapi.json"
 
@@ -26,17 +35,11 @@ ALL_PREFIXES: Final = (*PREFIXES, "/.well-known/", "/nodeinfo/")
 """Of the addresses that the document has."""
 _ABOUT: Final = (
     "Mastodon's client API as this server speaks it, and OAuth 2. Parameters come in the query, in "
-    "JSON or in a form: there, lists are `name[]` and fields of objects `name[field]`."
+    "JSON or in a form: there, lists are `name[]` and fields of objects `name[field]`. Every field "
+    "of an entity is there unless it isn't required; entities may get more fields."
 )
 _JSON: Final = "application/json"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
-_ERROR_REF: Final = {"$ref": "#/components/schemas/Error"}
-_ERROR: Final = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
-    "description": "Why a request was refused; `error` is a code at OAuth's addresses",
-}
 
 Schema = dict[str, Any]
 
@@ -59,53 +62,44 @@ def client_document(app: FastAPI) -> Callable[[], Schema]:
 
 
 def _make_document(app: FastAPI) -> Schema:
-    routes = [one for one in iter_route_contexts(app.routes) if is_client_address(one)]
+    contexts = [one for one in iter_route_contexts(app.routes) if is_client_address(one)]
     document = get_openapi(
         title=f"{app.title}: Mastodon's client API",
         version=app.version,
         description=_ABOUT,
-        routes=routes,
+        routes=contexts,
     )
-    document["components"]["schemas"] = {"Error": _ERROR}
-    for context in routes:
-        route = context.route
-        assert isinstance(route, APIRoute)
+    routes = [one.route for one in contexts if isinstance(one.route, APIRoute)]
+    entities = describe_entities(routes)
+    document["components"] |= {
+        "schemas": entities.components,
+        "responses": SHARED_RESPONSES,
+        "headers": SHARED_HEADERS,
+    }
+    for route in routes:
         for method in route.methods or ():
             operation = document["paths"].get(route.path_format, {}).get(method.lower())
             if operation is not None:
-                _amend_operation(operation, route, method)
+                _amend_request(operation, route, method)
+                amend_responses(operation, route, method, entities)
     return document
 
 
-def _amend_operation(operation: Schema, route: APIRoute, method: str) -> None:
+def _amend_request(operation: Schema, route: APIRoute, method: str) -> None:
     operation.setdefault("parameters", []).extend(_query_parameters(route, method))
     for one in operation["parameters"]:
         one["schema"] = without_null(one["schema"])
     if method != "GET" and (model := _model_of(route)) is not None:
         operation["requestBody"] = {"content": _body_content(model)}
-    responses = operation["responses"]
-    responses.pop("422", None)
-    problem = {PROBLEM_MEDIA_TYPE: {"schema": {"type": "object"}}}
-    error = {_JSON: {"schema": _ERROR_REF}} if route.path.startswith(PREFIXES) else problem
-    for status, about in (("4XX", "The request is refused"), ("503", "Not now; see Retry-After")):
-        response = responses.setdefault(status, {"description": about})
-        response["content"] = error | response.get("content", {})
     if security := operation.get("security"):
         scope = wanted_scope(method, route.path_format)
         needed = {"token": [scope] if scope is not None else security[0]["token"]}
         operation["security"] = [needed] if security[0]["token"] else [{}, needed]
 
 
-def _dependencies(dependant: Dependant) -> Iterator[Any]:
-    """What a route depends on, and what that depends on."""
-    for one in dependant.dependencies:
-        yield one.call
-        yield from _dependencies(one)
-
-
 def _model_of(route: APIRoute) -> type[ClientParameters] | None:
     documented: type[ClientParameters] | None = vars(route.endpoint).get(DOCUMENTED_KEY)
-    for one in _dependencies(route.dependant):
+    for one in dependencies_of(route.dependant):
         if isinstance(one, ParametersOf):
             documented = one.model
     return documented
@@ -113,12 +107,14 @@ def _model_of(route: APIRoute) -> type[ClientParameters] | None:
 
 def _query_parameters(route: APIRoute, method: str) -> Iterator[Schema]:
     names: dict[str, Schema] = {}
-    if any(isinstance(one, ClientPageQuery) for one in _dependencies(route.dependant)):
-        names |= {name: {"type": "string"} for name in (*CURSORS, "limit")}
+    if any(isinstance(one, ClientPageQuery) for one in dependencies_of(route.dependant)):
+        names |= {name: {"description": said} for name, said in PAGE_PARAMETERS.items()}
     if method == "GET" and (model := _model_of(route)) is not None:
         names |= _form_fields(_fields(model))
     for name, schema in names.items():
-        yield {"name": name, "in": "query", "required": False, "schema": schema}
+        about = {key: schema[key] for key in ("description",) if key in schema}
+        kind = {"type": "string", **{key: schema[key] for key in schema if key not in about}}
+        yield {"name": name, "in": "query", "required": False, "schema": kind, **about}
 
 
 def _fields(model: type[ClientParameters]) -> dict[str, Schema]:
@@ -142,7 +138,7 @@ def _plain(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     return plain
 
 
-_KEPT: Final = ("type", "items", "properties", "contentMediaType")
+_KEPT: Final = ("type", "description", "items", "properties", "contentMediaType")
 
 
 def _form_fields(fields: dict[str, Schema], files: bool = False) -> dict[str, Schema]:

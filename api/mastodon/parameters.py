@@ -6,10 +6,11 @@ are lists, and what is null or unknown counts as absent.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -100,6 +101,13 @@ def documented_by(model: type[ClientParameters]) -> Callable[[Endpoint], Endpoin
 
 DOCUMENTED_KEY: Final = "documented_by"
 """Of an endpoint: the model of `documented_by`."""
+
+
+def dependencies_of(dependant: Dependant) -> Iterator[Any]:
+    """What a route depends on, and what that depends on."""
+    for one in dependant.dependencies:
+        yield one.call
+        yield from dependencies_of(one)
 
 
 async def read_as(request: Request, model: type[P]) -> P:

@@ -1,16 +1,19 @@
 """What one keeps: bookmarks, favourites, blocks, mutes and followed hashtags."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
 
 from api.http.errors import RequestRefused
-from api.http.request import Commands, json_response, unblocked_posts
+from api.http.request import Commands, unblocked_posts
 from api.http.tokens import Reader, Viewer
+from api.mastodon.account_entities import AccountEntity
 from api.mastodon.client_pages import AccountsPage, ClientPage, StatusesPage
-from api.mastodon.client_request import entity, run_seen
-from api.mastodon.discoveries import tag_entity, tag_history
+from api.mastodon.client_request import run_seen
+from api.mastodon.discoveries import TagEntity, tag_entity, tag_history
+from api.mastodon.entities import EntityResponse, Time, about, entity
+from api.mastodon.status_entities import StatusEntity
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from commands.errors import InvalidInput
@@ -23,17 +26,25 @@ router = APIRouter(prefix="/api/v1", tags=["mastodon"])
 _VIEWS: Final = ("personal_records",)
 
 
+class MutedAccountEntity(AccountEntity):
+    """An account that one mutes."""
+
+    mute_expires_at: Annotated[Time | None, about("Null where the mute has no end")]
+
+
 async def listed_statuses(
     state: ApiState, page: ClientPage, rows: Sequence[tuple[int, int]], viewer: int
-) -> Response:
+) -> EntityResponse[list[StatusEntity]]:
     """A page of statuses; rows are (cursor, post)."""
     shown = await unblocked_posts(state, [post for _, post in rows], viewer)
     body = await state.statuses.render_list(shown, viewer)
-    return json_response(body, headers=page.link_header([id for id, _ in rows]))
+    return entity(body, page.link_header([id for id, _ in rows]))
 
 
 @router.get("/bookmarks")
-async def bookmarks(page: StatusesPage, reader: Reader, state: CurrentState) -> Response:
+async def bookmarks(
+    page: StatusesPage, reader: Reader, state: CurrentState
+) -> EntityResponse[list[StatusEntity]]:
     """The statuses that one bookmarked, the newest bookmark first."""
     store = state.ports.views.current_store("personal_records")
     rows = await personal_records.list_bookmarks(store, reader, page.wanted)
@@ -41,7 +52,9 @@ async def bookmarks(page: StatusesPage, reader: Reader, state: CurrentState) -> 
 
 
 @router.get("/favourites")
-async def favourites(page: StatusesPage, reader: Reader, state: CurrentState) -> Response:
+async def favourites(
+    page: StatusesPage, reader: Reader, state: CurrentState
+) -> EntityResponse[list[StatusEntity]]:
     """The statuses that one likes, the newest like first."""
     store = state.ports.views.current_store("posts")
     rows = await posts.list_liked(store, reader, page.wanted)
@@ -49,7 +62,9 @@ async def favourites(page: StatusesPage, reader: Reader, state: CurrentState) ->
 
 
 @router.get("/blocks")
-async def blocks(page: AccountsPage, reader: Reader, state: CurrentState) -> Response:
+async def blocks(
+    page: AccountsPage, reader: Reader, state: CurrentState
+) -> EntityResponse[list[AccountEntity]]:
     """Whom one blocks, the newest block first."""
     store = state.ports.views.current_store("personal_records")
     return await _accounts(
@@ -58,7 +73,9 @@ async def blocks(page: AccountsPage, reader: Reader, state: CurrentState) -> Res
 
 
 @router.get("/mutes")
-async def mutes(page: AccountsPage, reader: Reader, state: CurrentState) -> Response:
+async def mutes(
+    page: AccountsPage, reader: Reader, state: CurrentState
+) -> EntityResponse[list[MutedAccountEntity]]:
     """Whom one mutes: entities `MutedAccount`, the newest mute first."""
     store = state.ports.views.current_store("personal_records")
     rows = await personal_records.list_muted(store, reader, page.wanted)
@@ -71,25 +88,26 @@ async def mutes(page: AccountsPage, reader: Reader, state: CurrentState) -> Resp
         if row.item in accounts
     ]
     # The links come from all rows, so a walk goes on past mutes that have ended.
-    return json_response(
-        b"[" + b",".join(found) + b"]", headers=page.link_header([row.id for row in rows])
-    )
+    links = page.link_header([row.id for row in rows])
+    return entity(b"[" + b",".join(found) + b"]", links)
 
 
 async def _accounts(
     state: ApiState, page: ClientPage, rows: Sequence[personal_records.ListedItem]
-) -> Response:
+) -> EntityResponse[list[AccountEntity]]:
     body = await state.statuses.accounts.render_list([row.item for row in rows])
-    return json_response(body, headers=page.link_header([row.id for row in rows]))
+    return entity(body, page.link_header([row.id for row in rows]))
 
 
 @router.get("/followed_tags")
-async def followed_tags(page: AccountsPage, reader: Reader, state: CurrentState) -> Response:
+async def followed_tags(
+    page: AccountsPage, reader: Reader, state: CurrentState
+) -> EntityResponse[list[TagEntity]]:
     """The hashtags that one follows: entities `Tag`, the newest follow first."""
     store = state.ports.views.current_store("personal_records")
     rows = await personal_records.list_followed_hashtags(store, reader, page.wanted)
     found = await _tags(state, {row.tag: True for row in rows})
-    return json_response(encode_json(found), headers=page.link_header([row.id for row in rows]))
+    return entity(found, page.link_header([row.id for row in rows]))
 
 
 async def _tag_from_path(name: str) -> str:
@@ -99,23 +117,25 @@ async def _tag_from_path(name: str) -> str:
         raise RequestRefused(404, "not-found", "there is no such hashtag") from error
 
 
-async def _tags(state: ApiState, tags: Mapping[str, bool | None]) -> list[dict[str, Any]]:
+async def _tags(state: ApiState, tags: Mapping[str, bool | None]) -> list[TagEntity]:
     """The entities `Tag`, with whether the reader follows them, unless it is None."""
     now_ms, store = state.ports.clock_ms(), state.ports.views.current_store("trending")
     uses = await trending.read_tag_uses(store, now_ms, tags)
     base_url = state.ports.base_url
-    return [
-        tag_entity(tag, base_url, tag_history(uses[tag], now_ms))
-        | ({} if following is None else {"following": following})
-        for tag, following in tags.items()
-    ]
+    found = []
+    for tag, following in tags.items():
+        one = tag_entity(tag, base_url, tag_history(uses[tag], now_ms))
+        if following is not None:
+            one["following"] = following
+        found.append(one)
+    return found
 
 
 TagName = Annotated[str, Path(alias="name")]
 
 
 @router.get("/tags/{name}")
-async def get_tag(name: TagName, viewer: Viewer, state: CurrentState) -> Response:
+async def get_tag(name: TagName, viewer: Viewer, state: CurrentState) -> EntityResponse[TagEntity]:
     """A hashtag: the entity `Tag`."""
     tag = await _tag_from_path(name)
     store = state.ports.views.current_store("personal_records")
@@ -124,7 +144,9 @@ async def get_tag(name: TagName, viewer: Viewer, state: CurrentState) -> Respons
 
 
 @router.post("/tags/{name}/follow")
-async def follow_tag(name: TagName, commands: Commands, state: CurrentState) -> Response:
+async def follow_tag(
+    name: TagName, commands: Commands, state: CurrentState
+) -> EntityResponse[TagEntity]:
     """Follow a hashtag: the entity `Tag` as it is then."""
     tag = await _tag_from_path(name)
     await run_seen(state, commands, FollowHashtag(tag), views=_VIEWS)
@@ -132,7 +154,9 @@ async def follow_tag(name: TagName, commands: Commands, state: CurrentState) -> 
 
 
 @router.post("/tags/{name}/unfollow")
-async def unfollow_tag(name: TagName, commands: Commands, state: CurrentState) -> Response:
+async def unfollow_tag(
+    name: TagName, commands: Commands, state: CurrentState
+) -> EntityResponse[TagEntity]:
     """Follow a hashtag no more: the entity `Tag` as it is then."""
     tag = await _tag_from_path(name)
     await run_seen(state, commands, UnfollowHashtag(tag), views=_VIEWS)

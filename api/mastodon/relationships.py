@@ -1,14 +1,16 @@
 """Relationships to other accounts, and what changes them."""
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypedDict
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import Field
 
 from api.http.request import Commander, Commands
 from api.http.tokens import Reader
-from api.mastodon.client_request import AccountSubject, entity, run_seen
+from api.mastodon.account_entities import AccountEntity
+from api.mastodon.client_request import AccountSubject, run_seen
+from api.mastodon.entities import EntityResponse, Id, Time, about, entity
 from api.mastodon.parameters import ClientParameters, Flag, Number, Text, Texts, reads
 from api.state import ApiState, CurrentState
 from commands.block import Block, Mute, Unblock, Unmute
@@ -35,6 +37,34 @@ _ACTIONS: Final[dict[str, Callable[[int], Command]]] = {
 }
 
 router = APIRouter(prefix="/api/v1/accounts", tags=["mastodon"])
+
+
+class RelationshipEntity(TypedDict):
+    """What holds between oneself and another account."""
+
+    id: Annotated[Id, about("Of the other account")]
+    following: bool
+    followed_by: bool
+    blocking: bool
+    blocked_by: bool
+    muting: bool
+    muting_notifications: bool
+    muting_expires_at: Annotated[Time | None, about("Null where there is no end, or no mute")]
+    showing_reblogs: Annotated[bool, about("The same as `following`")]
+    notifying: Annotated[bool, about("Always false: posts of others are no notifications")]
+    languages: Annotated[None, about("All are shown")]
+    requested: Annotated[bool, about("Always false: a follow needs no leave")]
+    requested_by: Annotated[bool, about("Always false")]
+    domain_blocking: Annotated[bool, about("Always false: there is no other server")]
+    endorsed: Annotated[bool, about("Always false")]
+    note: Annotated[str, about("What one noted about the account, for oneself")]
+
+
+class FamiliarFollowersEntity(TypedDict):
+    """Those of an account's followers whom one follows."""
+
+    id: Annotated[Id, about("Of the account")]
+    accounts: list[AccountEntity]
 
 
 class MuteParameters(ClientParameters):
@@ -64,27 +94,26 @@ class AccountIds(ClientParameters):
 
 async def render_relationships(
     state: ApiState, viewer: int, users: Collection[int]
-) -> list[dict[str, Any]]:
-    """The entities `Relationship`, in the order asked for; unknown accounts are left out."""
-    there = await state.statuses.accounts.handles(users)
+) -> list[RelationshipEntity]:
+    """The entities `Relationship`, in the order given."""
     store = state.ports.views.current_store("timeline")
-    relations = await read_relations(store, viewer, there, state.ports.clock_ms())
+    relations = await read_relations(store, viewer, users, state.ports.clock_ms())
     lists = state.ports.views.current_store("personal_records")
-    notes = await personal_records.read_notes(lists, viewer, there)
+    notes = await personal_records.read_notes(lists, viewer, users)
     open_text = state.ports.open_text
-    return [
-        _relationship(user, relations[user], open_text(notes.get(user, "")))
-        for user in users
-        if user in there
-    ]
+    return [_relationship(user, relations[user], open_text(notes.get(user, ""))) for user in users]
 
 
-def _relationship(user: int, relations: UserRelations, note: str) -> dict[str, Any]:
-    known = relations._asdict()
+def _relationship(user: int, relations: UserRelations, note: str) -> RelationshipEntity:
     return {
         "id": str(user),
-        "muting_expires_at": optional_rfc3339(known.pop("mute_ends_ms")),
-        **known,
+        "following": relations.following,
+        "followed_by": relations.followed_by,
+        "blocking": relations.blocking,
+        "blocked_by": relations.blocked_by,
+        "muting": relations.muting,
+        "muting_notifications": relations.muting_notifications,
+        "muting_expires_at": optional_rfc3339(relations.mute_ends_ms),
         "showing_reblogs": relations.following,
         "notifying": False,
         "languages": None,
@@ -99,15 +128,17 @@ def _relationship(user: int, relations: UserRelations, note: str) -> dict[str, A
 @router.get("/relationships")
 async def relationships(
     reader: Reader, state: CurrentState, wanted: Annotated[AccountIds, reads(AccountIds)]
-) -> Response:
+) -> EntityResponse[list[RelationshipEntity]]:
     """What holds between oneself and some accounts."""
-    return entity(await render_relationships(state, reader, wanted.users))
+    there = await state.statuses.accounts.handles(wanted.users)
+    asked = [user for user in wanted.users if user in there]
+    return entity(await render_relationships(state, reader, asked))
 
 
 @router.get("/familiar_followers")
 async def familiar_followers(
     reader: Reader, state: CurrentState, wanted: Annotated[AccountIds, reads(AccountIds)]
-) -> Response:
+) -> EntityResponse[list[FamiliarFollowersEntity]]:
     """Of some accounts' followers those whom one follows: entities `FamiliarFollowers`."""
     following = (await state.ports.home.viewer_context(reader)).following
     asked = wanted.users[:_MOST_FAMILIAR]
@@ -127,7 +158,7 @@ async def mute_account(
     user: AccountSubject,
     state: CurrentState,
     terms: Annotated[MuteParameters, reads(MuteParameters)],
-) -> Response:
+) -> EntityResponse[RelationshipEntity]:
     """Mute, for good or a while: the entity `Relationship` as it is then."""
     notifications = False if terms.notifications is False else None
     command = Mute(user, seconds=terms.duration or None, notifications=notifications)
@@ -140,19 +171,23 @@ async def write_note(
     user: AccountSubject,
     state: CurrentState,
     given: Annotated[NoteParameters, reads(NoteParameters)],
-) -> Response:
+) -> EntityResponse[RelationshipEntity]:
     """Note something about an account, for oneself: the entity `Relationship` as it is then."""
     return await _change(state, commands, WriteNote(user, given.comment), user)
 
 
-async def _change(state: ApiState, commands: Commander, command: Command, user: int) -> Response:
+async def _change(
+    state: ApiState, commands: Commander, command: Command, user: int
+) -> EntityResponse[RelationshipEntity]:
     await run_seen(state, commands, command)
-    found = await render_relationships(state, commands.actor, (user,))
-    return entity(found[0] if found else {})
+    [found] = await render_relationships(state, commands.actor, (user,))
+    return entity(found)
 
 
-def _endpoint(create_command: Callable[[int], Command]) -> Callable[..., Awaitable[Response]]:
-    async def endpoint(commands: Commands, user: AccountSubject, state: CurrentState) -> Response:
+def _endpoint(create_command: Callable[[int], Command]) -> Callable[..., Awaitable[Any]]:
+    async def endpoint(
+        commands: Commands, user: AccountSubject, state: CurrentState
+    ) -> EntityResponse[RelationshipEntity]:
         return await _change(state, commands, create_command(user), user)
 
     return endpoint

@@ -1,19 +1,22 @@
 """Search: accounts, statuses and hashtags at once, and accounts alone."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, TypedDict
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import Field
 
 from api.http.errors import token_missing
 from api.http.request import blocked_users, hidden_users
 from api.http.tokens import Reader, Viewer
+from api.mastodon.account_entities import AccountEntity
 from api.mastodon.client_pages import clamped_limit
-from api.mastodon.client_request import entity
-from api.mastodon.discoveries import tag_entity
+from api.mastodon.discoveries import TagEntity, tag_entity
+from api.mastodon.entities import EntityResponse, about, entity
 from api.mastodon.instance import domain_of
 from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, reads
+from api.mastodon.status_entities import StatusEntity
+from api.schemas import encode_json
 from api.search.account_search import find_accounts
 from api.search.search_words import query_words
 from api.state import ApiState, CurrentState
@@ -28,6 +31,14 @@ _MOST_SKIPPED: Final = 160
 """Further in than this, an offset finds nothing: the index has cursors, not offsets."""
 
 router = APIRouter(prefix="/api", tags=["mastodon"])
+
+
+class SearchEntity(TypedDict):
+    """What was found. Each of the three is there, whatever kind was asked for."""
+
+    accounts: list[AccountEntity]
+    statuses: list[StatusEntity]
+    hashtags: Annotated[list[TagEntity], about("Without their history")]
 
 
 class SearchQuery(ClientParameters):
@@ -51,7 +62,7 @@ class AccountQuery(ClientParameters):
 @router.get("/v2/search")
 async def search(
     viewer: Viewer, state: CurrentState, wanted: Annotated[SearchQuery, reads(SearchQuery)]
-) -> Response:
+) -> EntityResponse[SearchEntity]:
     """The entity `Search`. The URL of a post or an account of this server finds it."""
     if not viewer and (wanted.resolve or wanted.offset):
         raise token_missing()
@@ -69,14 +80,14 @@ async def search(
     accounts = b",".join(rendered[user] for user in users[skipped:] if user in rendered)
     shown = [SinglePost(post) for post in posts[skipped:]]
     statuses = await state.statuses.render_list(shown, viewer)
-    hashtags = bytes(entity(tags[skipped:]).body)
+    hashtags = encode_json(tags[skipped:])
     return entity(b'{"accounts":[%s],"statuses":%s,"hashtags":%s}' % (accounts, statuses, hashtags))
 
 
 @router.get("/v1/accounts/search")
 async def search_accounts(
     reader: Reader, state: CurrentState, wanted: Annotated[AccountQuery, reads(AccountQuery)]
-) -> Response:
+) -> EntityResponse[list[AccountEntity]]:
     """Accounts whose handle or name begins with the words."""
     users = await _find_users(state, wanted.q.strip(), reader, clamped_limit(wanted.limit, 40, 80))
     if wanted.following:
@@ -112,7 +123,7 @@ async def _find_posts(state: ApiState, query: str, viewer: int, limit: int) -> l
     return [post for post, author in found if author not in hidden]
 
 
-async def _find_tags(state: ApiState, query: str, limit: int) -> list[dict[str, Any]]:
+async def _find_tags(state: ApiState, query: str, limit: int) -> list[TagEntity]:
     prefix = "" if _is_address(query) else fold_hashtag(query.removeprefix("#"))
     if not prefix:
         return []

@@ -2,9 +2,9 @@
 that confirms the user's email address.
 """
 
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, NotRequired, TypedDict
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends
 
 from api.accounts.errors import EmailTaken
 from api.accounts.passwords import require_uncommon
@@ -12,12 +12,13 @@ from api.accounts.registration import checked_email
 from api.accounts.token_store import TokenClaims
 from api.http.callers import Caller, NetworkAddress
 from api.http.errors import RequestRefused, token_missing
-from api.http.request import KeyHeader, json_response
+from api.http.request import KeyHeader
 from api.http.tokens import Actor, Reader, token_claims
-from api.mastodon.client_request import await_views, entity
+from api.mastodon.client_request import await_views
+from api.mastodon.entities import EmptyEntity, EntityResponse, about, answers_also, entity
 from api.mastodon.parameters import ClientParameters, Flag, OptionalText, reads
-from api.oauth.token_routes import APP_TOKEN_DAYS
-from api.schemas import LONGEST_PASSWORD, SHORTEST_PASSWORD, encode_json
+from api.oauth.token_routes import APP_TOKEN_DAYS, TokenEntity
+from api.schemas import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from api.state import ApiState, CurrentState
 from commands.errors import InvalidInput, StateConflict
 from commands.import_line import Credentials
@@ -27,6 +28,25 @@ router = APIRouter(prefix="/api/v1", tags=["mastodon"])
 
 _NAMES: Final = {"agreement": "Service agreement"}
 """What a field is called in a sentence, if not by its name."""
+
+
+class FieldProblemEntity(TypedDict):
+    """What is wrong with a field."""
+
+    error: Annotated[str, about("A code: `ERR_BLANK`, `ERR_TAKEN`, `ERR_TOO_SHORT`, ...")]
+    description: Annotated[str, about("How a sentence about the field goes on")]
+
+
+class ValidationErrorEntity(TypedDict):
+    """Why an account was not made."""
+
+    error: Annotated[str, about("All of it in one sentence")]
+    details: NotRequired[
+        Annotated[
+            dict[str, list[FieldProblemEntity]],
+            about("By the names of fields; left out where it is no field's fault"),
+        ]
+    ]
 
 
 class NewAccount(ClientParameters):
@@ -59,13 +79,14 @@ _NOT_ACCEPTED: Final = FieldProblem("ERR_ACCEPTED", "must be accepted")
 
 
 @router.post("/accounts")
+@answers_also(422, ValidationErrorEntity)
 async def sign_up(
     state: CurrentState,
     caller: Caller,
     claims: Annotated[TokenClaims | None, Depends(token_claims)],
     new: Annotated[NewAccount, reads(NewAccount)],
     key: KeyHeader = None,
-) -> Response:
+) -> EntityResponse[TokenEntity]:
     """Sign up, with a token of an app alone: the entity `Token` of the new user for that app."""
     if claims is None:
         raise token_missing()
@@ -107,7 +128,7 @@ async def send_confirmation(
     state: CurrentState,
     address: NetworkAddress,
     wanted: Annotated[ConfirmationParameters, reads(ConfirmationParameters)],
-) -> Response:
+) -> EntityResponse[EmptyEntity]:
     """Have the link that confirms one's email address sent again, until it is confirmed."""
     if wanted.email is not None:
         await _require_own_address(state, actor, wanted.email)
@@ -131,7 +152,7 @@ async def _require_own_address(state: ApiState, user: int, email: str) -> None:
 
 
 @router.get("/emails/check_confirmation")
-async def check_confirmation(reader: Reader, state: CurrentState) -> Response:
+async def check_confirmation(reader: Reader, state: CurrentState) -> EntityResponse[bool]:
     """Whether one's email address is confirmed: `true` or `false`."""
     account = await state.ports.accounts.get(reader)
     return entity(account is not None and account.email_verified)
@@ -192,12 +213,15 @@ def _invalid(error: InvalidInput) -> FieldProblem:
     return FieldProblem("ERR_INVALID", f"is invalid: {error}")
 
 
-def _refusal(found: dict[str, FieldProblem]) -> Response:
+def _refusal(found: dict[str, FieldProblem]) -> EntityResponse[Any]:
     sentences = [
         f"{_NAMES.get(name, name.capitalize())} {one.description}" for name, one in found.items()
     ]
-    body = {
+    body: ValidationErrorEntity = {
         "error": f"Validation failed: {', '.join(sentences)}",
-        "details": {name: [one._asdict()] for name, one in found.items()},
+        "details": {
+            name: [{"error": one.error, "description": one.description}]
+            for name, one in found.items()
+        },
     }
-    return json_response(encode_json(body), 422)
+    return entity(body, status=422)

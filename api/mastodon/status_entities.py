@@ -7,14 +7,16 @@ reader's own marks. A retweet is a wrapper: a status of its own id and account a
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import product
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, NotRequired, TypedDict
 
 import msgspec
+from msgspec import Meta
 
-from api.mastodon.account_entities import AccountEntities
+from api.mastodon.account_entities import AccountEntities, AccountEntity
 from api.mastodon.content import content_html, hashtag_url, post_url, profile_url
-from api.mastodon.filter_entities import NO_RESULTS, filter_results
-from api.mastodon.media_entities import media_attachment, shown_media
+from api.mastodon.entities import Count, EmptyList, Html, Id, Time, Url, about
+from api.mastodon.filter_entities import NO_RESULTS, FilterResultEntity, filter_results
+from api.mastodon.media_entities import MediaAttachmentEntity, media_attachment, shown_media
 from api.ports import Ports
 from api.schemas import encode_json
 from api.views.cache import IdCache, PerViewerCache
@@ -37,6 +39,67 @@ CACHED_STATUSES: Final = 20_000
 _NO_REBLOG: Final = b',"reblog":null'
 
 _decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+class StatusMentionEntity(TypedDict):
+    """An account that a status mentions."""
+
+    id: Id
+    username: str
+    acct: str
+    url: Url
+
+
+class StatusTagEntity(TypedDict):
+    """A hashtag in a status."""
+
+    name: Annotated[str, about("Folded, without `#`")]
+    url: Url
+
+
+class StatusBody(TypedDict):
+    """What a post's author wrote, and what became of it."""
+
+    content: Annotated[Html, about("HTML, with links of mentions, hashtags and addresses")]
+    visibility: Annotated[str, Meta(extra_json_schema={"enum": ["public"]})]
+    sensitive: Annotated[bool, about("True of every status with a `spoiler_text`")]
+    spoiler_text: Annotated[str, about("A text to show before the content; empty without one")]
+    language: Annotated[str | None, about("A tag of BCP 47, as the author's client said")]
+    in_reply_to_id: Annotated[Id | None, about("The status that is answered")]
+    in_reply_to_account_id: Annotated[Id | None, about("Null where the answered one is gone")]
+    media_attachments: list[MediaAttachmentEntity]
+    mentions: Annotated[list[StatusMentionEntity], about("Accounts that there are")]
+    tags: list[StatusTagEntity]
+    emojis: EmptyList
+    reblogs_count: Count
+    favourites_count: Count
+    replies_count: Count
+    edited_at: Annotated[Time | None, about("Null unless it was edited")]
+    application: Annotated[None, about("Not kept")]
+    card: Annotated[None, about("There are no previews of links")]
+    poll: Annotated[None, about("There are no polls")]
+
+
+class ReaderMarkFields(TypedDict, total=False):
+    """What a status is to its reader: only with a user's token."""
+
+    favourited: bool
+    reblogged: bool
+    bookmarked: bool
+    muted: Annotated[bool, about("Whether the reader muted the conversation")]
+    filtered: Annotated[list[FilterResultEntity], about("The reader's filters that it meets")]
+
+
+class StatusEntity(StatusBody, ReaderMarkFields):
+    """A post, or a retweet: a status of its own id and account around the post in `reblog`."""
+
+    id: Id
+    uri: Annotated[Url, about("The `url`; of a retweet with the retweet's id behind it")]
+    url: Url
+    created_at: Time
+    account: AccountEntity
+    reblog: Annotated["StatusEntity | None", about("The post that this is a retweet of")]
+    pinned: NotRequired[Annotated[bool, about("Only on one's own statuses")]]
 
 
 class StatusPieces(NamedTuple):
@@ -70,7 +133,7 @@ class ReaderMarks(NamedTuple):
 
 
 def _marks(liked: bool, retweeted: bool, bookmarked: bool, muted: bool) -> bytes:
-    marks = {
+    marks: ReaderMarkFields = {
         "favourited": liked,
         "reblogged": retweeted,
         "bookmarked": bookmarked,
@@ -256,7 +319,7 @@ class StatusEntities:
         spoiler_text = self._ports.open_text(row.spoiler_text)
         mentions = dict.fromkeys(name.lower() for name in _decode_names(row.mentions))
         tags = list(dict.fromkeys(map(fold_hashtag, _decode_names(row.hashtags))))
-        rest: dict[str, Any] = {
+        rest: StatusBody = {
             "content": content_html(text, users, base_url),
             "visibility": "public",
             "sensitive": bool(row.sensitive or spoiler_text),

@@ -3,12 +3,15 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
-from api.http.request import Commander, Commands, blocked_users, json_response
+from api.http.request import Commander, Commands, blocked_users
 from api.http.tokens import Viewer
+from api.mastodon.account_entities import AccountEntity
 from api.mastodon.client_pages import AccountsPage, ClientPage
-from api.mastodon.client_request import StatusId, VisibleStatus, entity, render_status, run_seen
+from api.mastodon.client_request import StatusId, VisibleStatus, render_status, run_seen
+from api.mastodon.entities import EntityResponse, entity
+from api.mastodon.status_entities import StatusEntity
 from api.state import ApiState, CurrentState
 from commands.bookmark import Bookmark, Unbookmark
 from commands.decider import Command
@@ -34,8 +37,10 @@ _ACTIONS: Final[Mapping[str, Callable[[int], Command]]] = {
 """What is done to a status by its last segment; the answer is the post as it is then."""
 
 
-def _endpoint(create_command: Callable[[int], Command]) -> Callable[..., Awaitable[Response]]:
-    async def endpoint(commands: Commands, post: StatusId, state: CurrentState) -> Response:
+def _endpoint(create_command: Callable[[int], Command]) -> Callable[..., Awaitable[Any]]:
+    async def endpoint(
+        commands: Commands, post: StatusId, state: CurrentState
+    ) -> EntityResponse[StatusEntity]:
         await run_seen(state, commands, create_command(post))
         return entity(await render_status(state, post, commands.actor))
 
@@ -49,7 +54,9 @@ for _action, _command in _ACTIONS.items():
 
 
 @router.post("/reblog")
-async def reblog(commands: Commands, post: StatusId, state: CurrentState) -> Response:
+async def reblog(
+    commands: Commands, post: StatusId, state: CurrentState
+) -> EntityResponse[StatusEntity]:
     """Retweet a post; the answer is the retweet, with the post inside."""
     await run_seen(state, commands, Retweet(post))
     store = state.ports.views.current_store("timeline")
@@ -63,7 +70,7 @@ async def reblog(commands: Commands, post: StatusId, state: CurrentState) -> Res
 @router.post("/mute")
 async def mute_conversation(
     commands: Commands, post: VisibleStatus, state: CurrentState
-) -> Response:
+) -> EntityResponse[StatusEntity]:
     """Have no notifications of the thread that a post is in."""
     first = await state.muted_conversations.first_post(post)
     await run_seen(state, commands, MuteConversation(first))
@@ -73,7 +80,7 @@ async def mute_conversation(
 @router.post("/unmute")
 async def unmute_conversation(
     commands: Commands, post: VisibleStatus, state: CurrentState
-) -> Response:
+) -> EntityResponse[StatusEntity]:
     """Have notifications of the thread that a post is in again."""
     # An idempotency key is for one command; a thread may be muted at several of its posts.
     each = Commander(state, commands.actor, None)
@@ -85,7 +92,7 @@ async def unmute_conversation(
 @router.get("/favourited_by")
 async def favourited_by(
     post: VisibleStatus, page: AccountsPage, viewer: Viewer, state: CurrentState
-) -> Response:
+) -> EntityResponse[list[AccountEntity]]:
     """Who likes a post, the newest like first."""
     store = state.ports.views.current_store("posts")
     return await accounts_page(
@@ -96,7 +103,7 @@ async def favourited_by(
 @router.get("/reblogged_by")
 async def reblogged_by(
     post: VisibleStatus, page: AccountsPage, viewer: Viewer, state: CurrentState
-) -> Response:
+) -> EntityResponse[list[AccountEntity]]:
     """Who retweeted a post, the newest retweet first."""
     store = state.ports.views.current_store("posts")
     return await accounts_page(
@@ -104,9 +111,11 @@ async def reblogged_by(
     )
 
 
-async def accounts_page(state: ApiState, page: ClientPage, rows: Any, viewer: int) -> Response:
+async def accounts_page(
+    state: ApiState, page: ClientPage, rows: Any, viewer: int
+) -> EntityResponse[list[AccountEntity]]:
     """A page of accounts; rows are (cursor, user). Blocked and blocking ones are left out."""
     blocked = await blocked_users(state, viewer)
     users = [user for _, user in rows if user not in blocked]
     body = await state.statuses.accounts.render_list(users)
-    return json_response(body, headers=page.link_header([id for id, _ in rows]))
+    return entity(body, page.link_header([id for id, _ in rows]))

@@ -1,28 +1,31 @@
 """Statuses: posting, editing and deleting, threads, and how a post was before."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, TypedDict
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import Field
 
 from api.http.errors import RequestRefused
 from api.http.request import Commands, hidden_users, unblocked_posts
 from api.http.tokens import Viewer
+from api.mastodon.account_entities import AccountEntity
 from api.mastodon.client_request import (
     StatusId,
     VisibleStatus,
-    entity,
     render_account,
     render_status,
     run_seen,
 )
 from api.mastodon.content import without_own_domain
+from api.mastodon.entities import EmptyList, EntityResponse, Html, Id, Time, about, entity
 from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, Texts, reads
+from api.mastodon.status_entities import StatusEntity
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
 from commands.post import CreatePost, DeletePost, EditPost
+from commands.rules import post_not_found
 from events import streams
 from events.codec import EVENT_CODEC
 from events.ids.snowflake import parse_decimal, time_ms
@@ -35,6 +38,44 @@ from projections.post_thread import read_thread
 _MOST_AT_ONCE: Final = 40
 
 router = APIRouter(prefix="/api/v1/statuses", tags=["mastodon"])
+
+
+class DeletedStatusEntity(StatusEntity):
+    """A status that is gone."""
+
+    text: Annotated[str, about("As written, so that it can be posted again")]
+
+
+class ContextEntity(TypedDict):
+    """The thread that a status is in."""
+
+    ancestors: Annotated[list[StatusEntity], about("The first post first; 40 at most")]
+    descendants: Annotated[list[StatusEntity], about("A tree, each parent before its answers")]
+
+
+class StatusSourceEntity(TypedDict):
+    """A status as it is edited: its texts as written."""
+
+    id: Id
+    text: str
+    spoiler_text: str
+
+
+class StatusVersion(TypedDict):
+    """A version of a status, without its account."""
+
+    content: Html
+    spoiler_text: str
+    sensitive: bool
+    created_at: Annotated[Time, about("When it was written")]
+    media_attachments: EmptyList
+    emojis: EmptyList
+
+
+class StatusEditEntity(StatusVersion):
+    """A version of a status."""
+
+    account: AccountEntity
 
 
 class NewStatus(ClientParameters):
@@ -80,7 +121,7 @@ def _unsupported(what: str) -> RequestRefused:
 @router.post("")
 async def post_status(
     commands: Commands, state: CurrentState, new: Annotated[NewStatus, reads(NewStatus)]
-) -> Response:
+) -> EntityResponse[StatusEntity]:
     """Post, or answer a post."""
     new.refuse_unsupported()
     parent = None
@@ -102,7 +143,7 @@ async def post_status(
 @router.get("")
 async def get_statuses(
     viewer: Viewer, state: CurrentState, wanted: Annotated[StatusIds, reads(StatusIds)]
-) -> Response:
+) -> EntityResponse[list[StatusEntity]]:
     """Those of some statuses that there are."""
     ids = [id for text in wanted.id[:_MOST_AT_ONCE] if (id := parse_decimal(text))]
     shown = await unblocked_posts(state, ids, viewer)
@@ -110,7 +151,9 @@ async def get_statuses(
 
 
 @router.get("/{id}")
-async def get_status(post: VisibleStatus, viewer: Viewer, state: CurrentState) -> Response:
+async def get_status(
+    post: VisibleStatus, viewer: Viewer, state: CurrentState
+) -> EntityResponse[StatusEntity]:
     """A status."""
     return entity(await render_status(state, post, viewer))
 
@@ -121,7 +164,7 @@ async def edit_status(
     post: StatusId,
     state: CurrentState,
     new: Annotated[NewStatus, reads(NewStatus)],
-) -> Response:
+) -> EntityResponse[StatusEntity]:
     """Change one's own post; what is absent stays as it was."""
     new.refuse_unsupported()
     await _refuse_changed_media(state, post, new)
@@ -149,14 +192,16 @@ async def _refuse_changed_media(state: ApiState, post: int, new: NewStatus) -> N
 
 
 @router.delete("/{id}")
-async def delete_status(commands: Commands, post: StatusId, state: CurrentState) -> Response:
+async def delete_status(
+    commands: Commands, post: StatusId, state: CurrentState
+) -> EntityResponse[DeletedStatusEntity]:
     """Delete one's own post. The answer has its text as written, to be posted again, and its
     images last another day.
     """
     pieces = (await state.statuses.pieces((post,))).get(post)
-    if pieces is None:
+    if pieces is None:  # no reader sees it, but its author may erase what an operator removed
         await run_seen(state, commands, DeletePost(post))
-        return entity({})
+        raise post_not_found(post)
     rendered = await render_status(state, post, commands.actor)
     if pieces.author == commands.actor:
         await state.media.offer_again(commands.actor, pieces.media)
@@ -165,7 +210,9 @@ async def delete_status(commands: Commands, post: StatusId, state: CurrentState)
 
 
 @router.get("/{id}/context")
-async def get_context(post: VisibleStatus, viewer: Viewer, state: CurrentState) -> Response:
+async def get_context(
+    post: VisibleStatus, viewer: Viewer, state: CurrentState
+) -> EntityResponse[ContextEntity]:
     """The posts above, root first, and the tree below, each parent before its answers."""
     hidden = await hidden_users(state, viewer)
     thread = await read_thread(state.ports.views.current_store("posts"), post, hidden)
@@ -176,7 +223,9 @@ async def get_context(post: VisibleStatus, viewer: Viewer, state: CurrentState) 
 
 
 @router.get("/{id}/source")
-async def get_source(post: VisibleStatus, state: CurrentState) -> Response:
+async def get_source(
+    post: VisibleStatus, state: CurrentState
+) -> EntityResponse[StatusSourceEntity]:
     """The entity `StatusSource`: the texts as written."""
     pieces = await state.statuses.pieces((post,))
     one = pieces[post]
@@ -184,20 +233,22 @@ async def get_source(post: VisibleStatus, state: CurrentState) -> Response:
 
 
 @router.get("/{id}/history")
-async def get_history(post: VisibleStatus, state: CurrentState) -> Response:
+async def get_history(
+    post: VisibleStatus, state: CurrentState
+) -> EntityResponse[list[StatusEditEntity]]:
     """The entities `StatusEdit`: all versions of a post, oldest first."""
     pieces = await state.statuses.pieces((post,))
     account = await render_account(state, pieces[post].author)
     edits = [
-        b'{"account":%s,%s' % (account, bytes(entity(version).body)[1:])
+        b'{"account":%s,%s' % (account, encode_json(version)[1:])
         for version in await _versions(state, post)
     ]
     return entity(b"[" + b",".join(edits) + b"]")
 
 
-async def _versions(state: ApiState, post: int) -> Sequence[Mapping[str, Any]]:
+async def _versions(state: ApiState, post: int) -> Sequence[StatusVersion]:
     log = state.ports.log
-    versions = []
+    versions: list[StatusVersion] = []
     for stored in await run_read(log, log.read_stream, streams.post_stream(post)):
         opened = open_stored(stored, state.ports.open_text)
         event = EVENT_CODEC.decode(opened.type, opened.schema, opened.data)

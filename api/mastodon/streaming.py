@@ -29,7 +29,11 @@ _TRY_AGAIN: Final = 1013
 _STREAM: Final[dict[str, Any]] = {
     "dependencies": [requires_scope(USER_SCOPE)],
     "response_class": Response,
-    "responses": {200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}},
+    "responses": {
+        200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}},
+        400: {},
+        404: {},
+    },
 }
 
 router = APIRouter(prefix=STREAMING_PATH, tags=["mastodon"])

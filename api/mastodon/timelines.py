@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
-from api.http.request import hidden_users, json_response
+from api.http.request import hidden_users
 from api.http.tokens import Reader, Viewer
 from api.mastodon.client_pages import ClientPage, StatusesPage
+from api.mastodon.entities import EntityResponse, entity
 from api.mastodon.parameters import ClientParameters, Flag, OptionalText, reads
+from api.mastodon.status_entities import StatusEntity
 from api.state import ApiState, CurrentState
 from api.views.posts import PageEntry
 from events.hashtags import fold_hashtag
@@ -34,14 +36,14 @@ async def entries_page(
     entries: EntryPage,
     viewer: int,
     wanted: TimelineFilter | None = None,
-) -> Response:
+) -> EntityResponse[list[StatusEntity]]:
     """A page of statuses. The links come from all entries, so a walk goes on past what a filter
     leaves out.
     """
     shown = await _filter_entries(state, entries, wanted) if wanted is not None else entries
     body = await state.statuses.render_list(shown, viewer)
     ids = [entry.id for entry in entries]
-    return json_response(body, headers=page.link_header(ids, entries.scanned_to))
+    return entity(body, page.link_header(ids, entries.scanned_to))
 
 
 async def _filter_entries(
@@ -67,7 +69,9 @@ async def _filter_entries(
 
 
 @router.get("/home")
-async def home(page: StatusesPage, reader: Reader, state: CurrentState) -> Response:
+async def home(
+    page: StatusesPage, reader: Reader, state: CurrentState
+) -> EntityResponse[list[StatusEntity]]:
     """The posts and retweets of those whom one follows."""
     entries = await state.ports.home.read_page(reader, page.wanted)
     return await entries_page(state, page, entries, reader)
@@ -79,7 +83,7 @@ async def public(
     viewer: Viewer,
     state: CurrentState,
     wanted: Annotated[TimelineFilter, reads(TimelineFilter)],
-) -> Response:
+) -> EntityResponse[list[StatusEntity]]:
     """All posts."""
     hidden = await hidden_users(state, viewer)
     store = state.ports.views.current_store("timeline")
@@ -94,7 +98,7 @@ async def tagged(
     viewer: Viewer,
     state: CurrentState,
     wanted: Annotated[TimelineFilter, reads(TimelineFilter)],
-) -> Response:
+) -> EntityResponse[list[StatusEntity]]:
     """The posts with a hashtag."""
     hidden = await hidden_users(state, viewer)
     store = state.ports.views.current_store("timeline")

@@ -1,16 +1,15 @@
 """Where an account is, by its address `bob@our.domain`: WebFinger (RFC 7033), and where that is
 (RFC 6415)."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypedDict
 from xml.sax.saxutils import quoteattr
 
 from fastapi import APIRouter, Query, Response
 
-from api.http.request import json_response
 from api.mastodon.accounts import find_account
 from api.mastodon.content import profile_url
+from api.mastodon.entities import EntityResponse, Url, about, entity
 from api.mastodon.instance import domain_of
-from api.schemas import encode_json
 from api.state import CurrentState
 from commands.rules import user_not_found
 
@@ -28,6 +27,22 @@ _FINGER_TYPE: Final = "application/jrd+json"
 _PROFILE_PAGE: Final = "http://webfinger.net/rel/profile-page"
 
 
+class WebLinkEntity(TypedDict):
+    """Where something of an account is."""
+
+    rel: Annotated[Url, about("What it is")]
+    type: Annotated[str, about("A media type")]
+    href: Url
+
+
+class WebFingerEntity(TypedDict):
+    """Where an account is (RFC 7033)."""
+
+    subject: Annotated[str, about("`acct:bob@our.domain`")]
+    aliases: list[Url]
+    links: list[WebLinkEntity]
+
+
 def _content(media_type: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {media_type: {}}}}
 
@@ -42,7 +57,7 @@ async def host_meta(state: CurrentState) -> Response:
 @router.get("/webfinger", response_class=Response, responses=_content(_FINGER_TYPE))
 async def web_finger(
     state: CurrentState, resource: Annotated[str, Query(max_length=2000)]
-) -> Response:
+) -> EntityResponse[WebFingerEntity]:
     """The account of an address `acct:bob@our.domain`, or of its page."""
     base_url = state.ports.base_url
     scheme, _, address = resource.partition(":")
@@ -52,11 +67,11 @@ async def web_finger(
             raise user_not_found(0)
     row = await find_account(state, address)
     url = profile_url(base_url, row.handle)
-    found = {
+    found: WebFingerEntity = {
         "subject": f"acct:{row.handle}@{domain_of(base_url)}",
         "aliases": [url],
         "links": [{"rel": _PROFILE_PAGE, "type": "text/html", "href": url}],
     }
-    response = json_response(encode_json(found))
+    response = entity(found)
     response.headers["content-type"] = _FINGER_TYPE
     return response

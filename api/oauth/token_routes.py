@@ -1,15 +1,17 @@
 """`/oauth/token`, `/oauth/revoke`, `/oauth/userinfo`, and what the server says of itself."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
+from msgspec import Meta
 
 from api.accounts.access_tokens import TOKEN_LIFE_DAYS
 from api.accounts.app_scopes import APP_SCOPES
 from api.accounts.errors import ExpiredToken, InvalidToken, WrongCredentials
 from api.http.callers import Caller
-from api.http.request import json_response
 from api.http.tokens import Reader
+from api.mastodon.entities import EmptyEntity, EntityResponse, Url, about, entity
 from api.mastodon.parameters import documented_by
 from api.oauth.app_store import AppRecord, secret_digest
 from api.oauth.client_parameters import (
@@ -27,7 +29,6 @@ from api.oauth.grants import (
     OAuthAnswer,
     OAuthServer,
 )
-from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from commands.errors import NotAllowed
 
@@ -46,9 +47,50 @@ _WRONG_PASSWORD: Final = {
 router = APIRouter(tags=["oauth"])
 
 
+class TokenEntity(TypedDict):
+    """A token: `Authorization: Bearer ACCESS_TOKEN`."""
+
+    access_token: str
+    token_type: Annotated[str, Meta(extra_json_schema={"enum": ["Bearer"]})]
+    scope: Annotated[str, about("Its scopes, by spaces")]
+    created_at: Annotated[int, about("In Unix seconds")]
+    expires_in: NotRequired[Annotated[int, about("Seconds; left out where it lasts until revoked")]]
+
+
+class UserInfoEntity(TypedDict):
+    """The signed-in user, as OpenID Connect names it."""
+
+    iss: Annotated[Url, about("This server")]
+    sub: Annotated[Url, about("The account's page, which never changes")]
+    name: str
+    preferred_username: str
+    profile: Url
+
+
+class ServerMetadataEntity(TypedDict):
+    """What a server knows of OAuth (RFC 8414)."""
+
+    issuer: Url
+    authorization_endpoint: Url
+    token_endpoint: Url
+    revocation_endpoint: Url
+    userinfo_endpoint: Url
+    app_registration_endpoint: Annotated[Url, about("Mastodon's: apps register here")]
+    scopes_supported: Sequence[str]
+    response_types_supported: Sequence[str]
+    response_modes_supported: Sequence[str]
+    grant_types_supported: Sequence[str]
+    token_endpoint_auth_methods_supported: Sequence[str]
+    revocation_endpoint_auth_methods_supported: Sequence[str]
+    code_challenge_methods_supported: Sequence[str]
+    service_documentation: Url
+
+
 @router.post("/oauth/token")
 @documented_by(TokenRequest)
-async def create_token(request: Request, state: CurrentState, caller: Caller) -> Response:
+async def create_token(
+    request: Request, state: CurrentState, caller: Caller
+) -> EntityResponse[TokenEntity]:
     """A token for a code, for a password, or for the app alone."""
     parameters = await read_credentials(request)
     app = await find_app(state.ports.apps, parameters)
@@ -101,9 +143,9 @@ async def _issue(
     return made | {"access_token": token}
 
 
-@router.post("/oauth/revoke")
+@router.post("/oauth/revoke", responses={403: {}})
 @documented_by(ReturnedToken)
-async def revoke_token(request: Request, state: CurrentState) -> Response:
+async def revoke_token(request: Request, state: CurrentState) -> EntityResponse[EmptyEntity]:
     """End a token of the app that gives it back."""
     parameters = await read_credentials(request)
     app = await find_app(state.ports.apps, parameters)
@@ -115,7 +157,7 @@ async def revoke_token(request: Request, state: CurrentState) -> Response:
         try:
             claims = await state.ports.tokens.read_claims(server.revoked.encode())
         except (InvalidToken, ExpiredToken):
-            return _json({})
+            return entity({})
         if claims.app != app.id:
             return _json({"error": "unauthorized_client"}, 403)
         await state.ports.tokens.end_session(claims.id)
@@ -123,11 +165,11 @@ async def revoke_token(request: Request, state: CurrentState) -> Response:
 
 
 @router.get("/oauth/userinfo")
-async def user_info(reader: Reader, state: CurrentState) -> Response:
+async def user_info(reader: Reader, state: CurrentState) -> EntityResponse[UserInfoEntity]:
     """Who is signed in, as OpenID Connect names it."""
     base_url, user = state.ports.base_url, await state.user_views.user_from_log(reader)
     profile = f"{base_url}/@{user.handle}"
-    return _json(
+    return entity(
         {
             "iss": base_url, "sub": profile, "name": user.name or user.handle,
             "preferred_username": user.handle, "profile": profile,
@@ -136,10 +178,10 @@ async def user_info(reader: Reader, state: CurrentState) -> Response:
 
 
 @router.get("/.well-known/oauth-authorization-server")
-async def server_metadata(state: CurrentState) -> Response:
+async def server_metadata(state: CurrentState) -> EntityResponse[ServerMetadataEntity]:
     """What this server knows of OAuth (RFC 8414)."""
     base_url = state.ports.base_url
-    return _json(
+    return entity(
         {
             "issuer": base_url,
             "authorization_endpoint": base_url + CONSENT_PATH,
@@ -159,5 +201,5 @@ async def server_metadata(state: CurrentState) -> Response:
     )
 
 
-def _json(body: Any, status: int = 200) -> Response:
-    return json_response(encode_json(body), status)
+def _json(body: Any, status: int = 200) -> EntityResponse[Any]:
+    return entity(body, status=status)

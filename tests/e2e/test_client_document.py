@@ -24,6 +24,7 @@ from api.mastodon.client_addresses import PREFIXES
 from api.mastodon.openapi import ALL_PREFIXES, DOCUMENT_PATH, client_document
 from api.oauth.app_store import AppRecord, secret_digest
 from tests.support.api_world import ApiWorld, register_user
+from tests.support.documented_answers import check_documented, closed_document
 from tests.support.soak import amount
 
 EXAMPLES: Final = amount(2, 100)
@@ -73,7 +74,8 @@ class KnownWorld:
 
 
 KNOWN = KnownWorld()
-schema = schemathesis.openapi.from_asgi("/api/openapi.json", KNOWN.world.app)
+schema = schemathesis.openapi.from_dict(closed_document())
+schema.app = KNOWN.world.app
 
 
 async def test_people_are_shown_the_document(stranger: httpx.AsyncClient) -> None:
@@ -90,8 +92,11 @@ async def test_the_two_documents_have_no_address_in_common_and_all_names_differ(
     assert other.keys().isdisjoint(document["paths"])
     operations = [one for item in document["paths"].values() for one in item.values()]
     assert len({one["operationId"] for one in operations}) == len(operations) > 100
-    assert set(re.findall(r'"\$ref": "([^"]*)"', json.dumps(document))) == {
-        "#/components/schemas/Error"
+    text = json.dumps(document)
+    named = set(re.findall(r'"\$ref": "#/components/([^"]*)"', text))
+    components = document["components"]
+    assert named == {f"{kind}/{name}" for kind in components for name in components[kind]} - {
+        "securitySchemes/token"
     }
 
 
@@ -106,6 +111,37 @@ def test_every_address_is_in_the_document() -> None:
     paths = client_document(app)()["paths"]
     documented = {(method.upper(), path) for path, item in paths.items() for method in item}
     assert addresses - documented == {("GET", DOCUMENT_PATH)}
+
+
+def test_every_answer_has_a_schema_and_every_entity_a_description() -> None:
+    document = client_document(KNOWN.world.app)()
+    bare = [
+        f"{method} {path}"
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        for kind, content in operation["responses"]["200"].get("content", {}).items()
+        if kind.endswith("json") and not content.get("schema")
+    ]
+    assert bare == []
+    schemas = document["components"]["schemas"]
+    assert [name for name, one in schemas.items() if not one.get("description")] == []
+    status, account = schemas["Status"], schemas["Account"]
+    assert {"id", "account", "media_attachments"} <= set(status["required"])
+    assert "favourited" not in status["required"]  # only with a token
+    assert status["properties"]["created_at"]["format"] == "date-time"
+    assert "last_status_at" in account["required"]
+
+
+def test_a_field_more_or_less_than_documented_is_noticed() -> None:
+    marker: dict[str, Any] = {
+        "last_read_id": "1",
+        "version": 0,
+        "updated_at": "2026-11-29T00:00:00.000Z",
+    }
+    check_documented("Marker", marker)
+    for wrong in (marker | {"more": 1}, {"version": 0}, marker | {"updated_at": "2026-11-29"}):
+        with pytest.raises(AssertionError):
+            check_documented("Marker", wrong)
 
 
 async def test_the_document_says_what_is_sent_in_which_form_and_by_which_scope(

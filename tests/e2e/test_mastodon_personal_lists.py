@@ -37,10 +37,10 @@ async def test_pins_are_on_the_account_and_said_of_ones_own_posts_alone(world: A
 
 async def test_blocks_and_mutes_are_lists_of_accounts(world: ApiWorld) -> None:
     ada, bob, cy = [await register_user(world, name) for name in ("ada", "bob", "cy")]
-    for user, verb, name in ((bob, "block", "blocks"), (cy, "mute", "mutes")):
+    for user, verb, kind in ((bob, "block", "Account"), (cy, "mute", "MutedAccount")):
         await act(ada, f"accounts/{user.id}/{verb}")
-        [found] = await get(ada, name)
-        check_entity("Account", found)
+        [found] = await get(ada, f"{verb}s")
+        check_entity(kind, found)
         assert found["acct"] == user.handle
 
 

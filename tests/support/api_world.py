@@ -1,9 +1,8 @@
 """The whole API in this process, on adapters in memory, for tests that speak HTTP to it."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import copy
-from functools import cache
 from typing import Any
 
 import httpx
@@ -57,10 +56,12 @@ from projections.registry import ALL_PROJECTIONS, INVALIDATIONS
 from streams.projecting.apply_batch import project_and_apply
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.rebuild.time_travel import PointInTime, project_point_in_time
+from tests.support.documented_answers import check_answer
 from tests.support.manual_clock import ManualClock
 from tests.support.media import ConverterInProcess, MediaInMemory
 from tests.support.no_rings import NoRings
 from tests.support.read_only_admin import ReadOnlyAdmin
+from tests.support.shared_application import shared_application
 from tests.support.signed_tokens import SignedTokenIssuer
 from tests.support.sparse_log import SparseLog
 
@@ -80,24 +81,6 @@ WITH_AND_WITHOUT_FAST_PATH = pytest.mark.parametrize(
 )
 """For tests with the fixture `world`: hot operations answered by the fast path, and by the
 framework. Laws compare the two on random requests as well."""
-
-
-@cache
-def _shared_application(fast_path: bool) -> FastAPI:
-    """Its routes are for all worlds of this process: each application makes those of included
-    routers at its first request, in a quarter of a second. Its lifespan does nothing."""
-    app = build_app(_no_ports, fast_path=fast_path)
-    app.router.lifespan_context = _nothing_to_open
-    return app
-
-
-def _no_ports() -> AbstractAsyncContextManager[Ports]:
-    raise AssertionError("each world has its own")
-
-
-@asynccontextmanager
-async def _nothing_to_open(app: FastAPI) -> AsyncIterator[None]:
-    yield
 
 
 class ApiWorld:
@@ -144,7 +127,7 @@ class ApiWorld:
             open_text=cipher.open_text,
             base_url="http://test",
         )
-        self.app = copy(_shared_application(fast_path))
+        self.app = copy(shared_application(fast_path))
         self.app.state = State({"api": ApiState(self.ports)})
 
     def make_own_application(self) -> FastAPI:
@@ -270,11 +253,16 @@ class ApiWorld:
             self.positions[projection.name] = head
 
     def new_client(self, token: str | None = None) -> httpx.AsyncClient:
-        """A client that sends a token, if given one."""
+        """A client that sends a token, if given one, and fails at answers that Mastodon's clients
+        would not understand by the document of theirs.
+        """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        transport = httpx.ASGITransport(self.app)
         return httpx.AsyncClient(
-            transport=transport, base_url="http://test", headers=headers, trust_env=False
+            transport=httpx.ASGITransport(self.app),
+            base_url="http://test",
+            headers=headers,
+            event_hooks={"response": [check_answer]},
+            trust_env=False,
         )
 
 

@@ -4,7 +4,7 @@ import json
 from importlib.metadata import version
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import pytest
 
 from events.codec import encode_event
@@ -50,11 +50,11 @@ def test_every_type_of_event_is_a_message_and_explains_itself() -> None:
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
 def test_events_fit_their_message_and_no_other_ones(event: Event) -> None:
     found = event_payload(event)
-    jsonschema.validate(found, schema_of(found["type"]))
+    jsonschema_rs.validate(schema_of(found["type"]), found)
     spoils: list[Any] = [{"id": 7}, {"type": "another"}, {"data": {}}, {"position": None}]
     for spoiled in spoils:
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(found | spoiled, schema_of(found["type"]))
+        with pytest.raises(jsonschema_rs.ValidationError):
+            jsonschema_rs.validate(schema_of(found["type"]), found | spoiled)
 
 
 def test_the_examples_are_of_every_type() -> None:
