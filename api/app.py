@@ -25,6 +25,7 @@ from api.http.middleware import (
 )
 from api.http.openapi import describe_api, operation_name
 from api.http.query_tokens import QueryTokenApp
+from api.http.route import include_routes
 from api.http.security_headers import page_policy
 from api.http.uploads import FORM_BYTES
 from api.mastodon import (
@@ -168,9 +169,8 @@ def build_app(
         generate_unique_id_function=operation_name,
     )
     add_error_handlers(app)
-    for resource in (*RESOURCES, *MASTODON_FACE):
-        app.include_router(resource.router)
-    app.include_router(problems.router)
+    for resource in (*RESOURCES, *MASTODON_FACE, problems):
+        include_routes(app, resource.router)
     describe_api(app, is_client_address)
     _add_pages(app)
     return app

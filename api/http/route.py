@@ -1,15 +1,19 @@
-"""How routes of the API read a request, where FastAPI's own way would surprise clients."""
+"""How routes of the API read a request, where FastAPI's own way would surprise clients, and how an
+application takes them in.
+"""
 
 from collections.abc import Callable, Coroutine
+from copy import copy
 from typing import Any
 
-from fastapi import Request, Response, params
+from fastapi import APIRouter, FastAPI, Request, Response, params
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute, request_response
 from pydantic_core import from_json
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from api.http.errors import RequestRefused
+from api.http.openapi import operation_name
 
 RouteHandler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -41,7 +45,11 @@ class ApiRoute(APIRoute):
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        options |= {"response_model_exclude_none": True, "strict_content_type": False}
+        options |= {
+            "response_model_exclude_none": True,
+            "strict_content_type": False,
+            "generate_unique_id_function": operation_name,
+        }
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> RouteHandler:
@@ -76,3 +84,23 @@ def _unknown_parameter(name: str, known: set[str]) -> str:
     names = ", ".join(sorted(known))
     there_are = f"it takes {names}" if names else "it takes none"
     return f"this address takes no parameter `{name[:40]}`: {there_are}"
+
+
+def include_routes(app: FastAPI, router: APIRouter) -> None:
+    """Give an application the routes of a router, as they are.
+
+    `app.include_router` would examine each again, a quarter of a second for all at the first
+    request, and would look for each request's in one router after another, which takes longer than
+    many a response. Of what it may add, these routes need the application's `dependency_overrides`
+    and the names of operations.
+    """
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            own = copy(route)
+            own.dependency_overrides_provider = app
+            own.unique_id = operation_name(own)
+            own.app = request_response(own.get_route_handler())
+            app.router.routes.append(own)
+        else:
+            assert isinstance(route, APIWebSocketRoute)
+            app.router.add_api_websocket_route(route.path, route.endpoint, route.name)
