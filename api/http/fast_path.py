@@ -286,8 +286,7 @@ _ROUTES: Final = {
     if isinstance(route, APIRoute)
     for method in route.methods or ()
 }
-"""Their routes, for what looks at `scope["route"]`: metrics, traces. Taken from the routers: an
-application would make those of all of its addresses, in a quarter of a second."""
+"""Their routes, for what looks at `scope["route"]`: metrics, traces."""
 
 
 class FastPath:
