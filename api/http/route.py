@@ -14,6 +14,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from api.http.errors import RequestRefused
 from api.http.openapi import operation_name
+from api.http.tokens import require_sent_token
 
 RouteHandler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -27,6 +28,13 @@ class _DigitsConvertor(StringConvertor):
 register_url_convertor("digits", _DigitsConvertor())
 
 
+class _BodyNotJson(RequestRefused):
+    """The body of a route's request is no JSON."""
+
+    def __init__(self, error: ValueError) -> None:
+        super().__init__(400, "malformed-json", f"the body is no JSON: {error}")
+
+
 class JsonRequest(Request):
     """A request whose body is JSON, read by the parser that also fills the models."""
 
@@ -35,13 +43,13 @@ class JsonRequest(Request):
         try:
             return from_json(await self.body())
         except ValueError as error:
-            raise RequestRefused(400, "malformed-json", f"the body is no JSON: {error}") from error
+            raise _BodyNotJson(error) from error
 
 
 class ApiRoute(APIRoute):
     """A route that refuses unknown query parameters, as bodies refuse unknown fields; takes a JSON
     body whatever its declared type, since `curl -d` declares a form; and leaves fields out of its
-    response that are None.
+    response that are None. A token that is none is refused before any of it.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -63,13 +71,19 @@ class ApiRoute(APIRoute):
         async def handle_request(request: Request) -> Response:
             for name in request.query_params:
                 if name not in known:
+                    await require_sent_token(request, self.dependant)
                     raise RequestRefused(422, "invalid-query", _unknown_parameter(name, known))
             if not reads_json:
                 return await handle(request)
             request.scope["headers"] = [
                 header for header in request.scope["headers"] if header[0] != b"content-type"
             ]
-            return await handle(JsonRequest(request.scope, request.receive))
+            try:
+                return await handle(JsonRequest(request.scope, request.receive))
+            except _BodyNotJson:
+                # FastAPI reads the body before the dependencies.
+                await require_sent_token(request, self.dependant)
+                raise
 
         return handle_request
 

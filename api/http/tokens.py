@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 from fastapi import Request, Security
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPBearer, SecurityScopes
 
 from api.accounts.access_tokens import OPERATOR_SCOPE, USER_SCOPE
@@ -139,6 +140,22 @@ async def _optional_viewer(
 
 async def _command_actor(claims: Annotated[TokenClaims, Security(token_claims)]) -> int:
     return claims.user
+
+
+async def require_sent_token(request: Request, dependant: Dependant) -> None:
+    """Refuse what the token dependencies of a route refuse, before another refusal tells a
+    stranger about the request. Raises as they do.
+    """
+    state: ApiState = request.app.state.api
+    for dependency in dependant.dependencies:
+        if dependency.call not in (_optional_viewer, token_claims):
+            await require_sent_token(request, dependency)
+            continue
+        inherited, own = dependency.parent_oauth_scopes, dependency.own_oauth_scopes
+        scopes = SecurityScopes([*(inherited or ()), *(own or ())])
+        claims = await token_claims(request, state, scopes, None)
+        if dependency.call is _optional_viewer:
+            await _optional_viewer(state, claims)
 
 
 CurrentToken = Annotated[TokenClaims, Security(token_claims, scopes=[USER_SCOPE])]

@@ -198,9 +198,9 @@ async def get_account(user: AccountId, state: CurrentState) -> EntityResponse[Ac
 
 @router.get("/accounts/{id}/statuses")
 async def account_statuses(
+    viewer: Viewer,
     user: AccountId,
     page: StatusesPage,
-    viewer: Viewer,
     state: CurrentState,
     wanted: Annotated[StatusesOfAccount, reads(StatusesOfAccount)],
 ) -> EntityResponse[list[StatusEntity]]:
@@ -219,7 +219,7 @@ async def account_statuses(
 
 @router.get("/accounts/{id}/followers")
 async def account_followers(
-    user: AccountId, page: AccountsPage, viewer: Viewer, state: CurrentState
+    viewer: Viewer, user: AccountId, page: AccountsPage, state: CurrentState
 ) -> EntityResponse[list[AccountEntity]]:
     """Who follows an account, the newest follow first."""
     if user in await blocked_users(state, viewer):
@@ -231,7 +231,7 @@ async def account_followers(
 
 @router.get("/accounts/{id}/following")
 async def account_following(
-    user: AccountId, page: AccountsPage, viewer: Viewer, state: CurrentState
+    viewer: Viewer, user: AccountId, page: AccountsPage, state: CurrentState
 ) -> EntityResponse[list[AccountEntity]]:
     """Whom an account follows, the newest follow first."""
     if user in await blocked_users(state, viewer):

@@ -197,7 +197,7 @@ async def _run_each(state: ApiState, commands: Commander, wanted: Sequence[Comma
 
 @router.get("/accounts/{id}/lists")
 async def lists_with_account(
-    user: AccountId, reader: Reader, state: CurrentState
+    reader: Reader, user: AccountId, state: CurrentState
 ) -> EntityResponse[list[ListEntity]]:
     """Those of one's lists that an account is on."""
     store = state.ports.views.current_store("lists")
