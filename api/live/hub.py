@@ -200,7 +200,7 @@ class LiveHub:
             for recorded in batch:
                 if reader.ended:
                     return
-                for delivery in await self._messages.find(recorded, alone):
+                for delivery in await self._messages.find(recorded, alone, missed=True):
                     id = MessageId(recorded.position, delivery.ordinal)
                     if id > after:
                         for one in delivery.subscriptions:

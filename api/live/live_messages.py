@@ -48,12 +48,14 @@ class LiveMessages:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
 
-    async def find(self, recorded: RecordedEvent, index: ReaderIndex) -> list[Delivery]:
-        """What an event tells the readers of an index."""
+    async def find(
+        self, recorded: RecordedEvent, index: ReaderIndex, *, missed: bool = False
+    ) -> list[Delivery]:
+        """What an event tells the readers of an index; `missed` where they come back for it."""
         found: list[Delivery] = []
         if (update := read_update(recorded)) is not None:
             found += await self._find_updates(update, index)
-        found += await self._find_notifications(recorded, index)
+        found += await self._find_notifications(recorded, index, missed)
         if isinstance(recorded.event, FILTER_EVENTS):
             found += _find_filters_changed(recorded.event.user, index)
         return found
@@ -94,7 +96,7 @@ class LiveMessages:
         return [one for one in concerned if one.shows_answers_to(author)]
 
     async def _find_notifications(
-        self, recorded: RecordedEvent, index: ReaderIndex
+        self, recorded: RecordedEvent, index: ReaderIndex, missed: bool
     ) -> list[Delivery]:
         noticed = await self._notified(recorded, index)
         if noticed is None:
@@ -107,8 +109,9 @@ class LiveMessages:
         found = []
         store = self._ports.views.current_store("notifications")
         for (live_format, user), subscriptions in by_reader.items():
-            if not await leave_out_dismissed(store, user, (entry,)):
-                continue  # a reader who comes back may have dismissed it meanwhile
+            # A reader who comes back may have dismissed it meanwhile.
+            if missed and not await leave_out_dismissed(store, user, (entry,)):
+                continue
             message = await live_format.render_notification(user, entry)
             if message is not None:
                 found.append(Delivery(NOTIFICATION_ORDINAL, message, subscriptions))

@@ -224,8 +224,9 @@ class StatusEntities:
             return {}
         found: dict[int, bytes] = {}
         for reader, own in filters.items():
-            if filter_results(own, entry.post, pieces.texts) != NO_RESULTS:
-                rendered = await self._render_entries([entry], 0, self.accounts.render, own)
+            results = filter_results(own, entry.post, pieces.texts)
+            if results != NO_RESULTS:
+                rendered = await self._render_entries([entry], 0, self.accounts.render, results)
                 if rendered:
                     found[reader] = rendered[0][1]
         return found
@@ -235,14 +236,16 @@ class StatusEntities:
         entries: Sequence[PageEntry],
         viewer: int,
         render_accounts: Callable[[Collection[int]], Awaitable[Mapping[int, bytes]]],
-        filters: Sequence[ReaderFilter] = (),
+        results: bytes | None = None,
     ) -> list[tuple[PageEntry, bytes]]:
+        """`results` are of the filters that the only entry meets, where no reader is named."""
         ids = list(dict.fromkeys(entry.post for entry in entries))
         pieces = await self._cache.get(ids)
         users = {one.author for one in pieces.values()}
         users.update(entry.retweeter for entry in entries if entry.retweeter is not None)
         accounts = await render_accounts(users)
         marks = None
+        filters: Sequence[ReaderFilter] = ()
         if viewer:
             marks = await self._marks_cache.get(viewer, pieces)
             filters = await self._reader_filters.of_reader(viewer)
@@ -256,6 +259,7 @@ class StatusEntities:
                 end = marks[entry.post].own if one.author == viewer else marks[entry.post].others
             if filters:
                 results = filter_results(filters, entry.post, one.texts)
+            if results is not None:
                 unmarked = end.removesuffix(b"}").removesuffix(_UNFILTERED)
                 end = unmarked + b',"filtered":%s}' % results
             status = b"".join((one.head, accounts[one.author], _NO_REBLOG, one.tail, end))

@@ -241,29 +241,6 @@ async def test_the_stream_of_a_list_follows_its_members_and_whom_one_follows(
         await world.project_all()
 
 
-async def test_streams_say_which_filters_a_status_meets_to_who_has_them(
-    three_users: Users,
-) -> None:
-    world, ada, bob, cyn = three_users
-    given = {"title": "Pets", "context": ["home"], "keywords_attributes": [{"keyword": "cats"}]}
-    async with (
-        talking(world, ada, query_string=b"stream=user") as socket,
-        listening(world, cyn, "public") as public,
-    ):
-        assert (await ada.http.post("/api/v2/filters", json=given)).status_code == 200
-        assert await socket.next_frame() == {"stream": ["user"], "event": "filters_changed"}
-        await bob.create_post("dogs")
-        met = await bob.create_post("Cats!")
-        plain, marked = [json.loads((await socket.next_frame())["payload"]) for _ in range(2)]
-        assert "filtered" not in plain
-        check_entity("Status", marked)
-        assert [one["keyword_matches"] for one in marked["filtered"]] == [["Cats"]]
-        for _ in range(2):
-            assert "filtered" not in (await public.next_event())[1]
-        await bob.send_command("DELETE", f"/v1/posts/{met}")
-        assert json.loads((await socket.next_frame())["payload"]) == int(met)
-
-
 async def test_the_list_of_another_user_has_no_stream(three_users: Users) -> None:
     world, ada, bob, cyn = three_users
     id = await make_list(ada, cyn)
