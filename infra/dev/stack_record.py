@@ -26,6 +26,9 @@ LineWriter = Callable[[str], None]
 GRACE_SECONDS: Final = 40.0
 """How long a process may take to end in order; the engines flush what they have in memory."""
 
+KILL_SECONDS: Final = 5.0
+"""How long a killed process is waited for: the kernel may have to finish its work first."""
+
 _POLL_SECONDS: Final = 0.05
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
@@ -68,7 +71,10 @@ class StartedProcess(msgspec.Struct, frozen=True):
                 os.kill(self.pid, signal.SIGKILL)
 
     def stop(self, grace_seconds: float = GRACE_SECONDS) -> bool:
-        """Terminate it, and kill it when the grace is over. False if it had ended before."""
+        """Terminate it, and kill it when the grace is over. False if it had ended before.
+
+        Raises `StackFailed` where not even that ends it.
+        """
         if not self.is_running():
             return False
         # Between this check and the signal the id could become another's only if the process ended
@@ -76,11 +82,21 @@ class StartedProcess(msgspec.Struct, frozen=True):
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
             os.kill(self.pid, signal.SIGCONT)  # one that stands still would not hear of it
-            end = time.monotonic() + grace_seconds
-            while self.is_running():
-                if time.monotonic() > end:
-                    os.kill(self.pid, signal.SIGKILL)
-                time.sleep(_POLL_SECONDS)
+            if not self._has_ended_within(grace_seconds):
+                os.kill(self.pid, signal.SIGKILL)
+                if not self._has_ended_within(KILL_SECONDS):
+                    raise StackFailed(
+                        f"{self.name} (process {self.pid}) was killed and has not ended: the "
+                        "kernel waits for a device (`ps` shows state D), or it is another user's"
+                    )
+        return True
+
+    def _has_ended_within(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self.is_running():
+            if time.monotonic() > end:
+                return False
+            time.sleep(_POLL_SECONDS)
         return True
 
 
@@ -138,7 +154,8 @@ def locked_record(file: Path) -> Iterator[None]:
 def stop_stack(settings: Settings, write_line: LineWriter) -> bool:
     """`starling down`: stop what the data folder's record names, the last started first.
 
-    False if none of it was running. Raises `OSError`.
+    False if none of it was running. Raises `OSError`; `StackFailed` where one of them can't be
+    ended, when the others are and the record stays.
     """
     file = settings.stack_file
     if read_stack_record(file) is None:
@@ -146,11 +163,16 @@ def stop_stack(settings: Settings, write_line: LineWriter) -> bool:
     with locked_record(file):  # from here on nothing is started again
         record = read_stack_record(file) or StackRecord()
         write_stack_record(file, msgspec.structs.replace(record, stopping=True))
-    stopped = False
+    stopped, failure = False, None
     for process in reversed(record.processes):
-        if process.stop():
-            write_line(f"{process.name} ended")
-            stopped = True
+        try:
+            if process.stop():
+                write_line(f"{process.name} ended")
+                stopped = True
+        except StackFailed as error:
+            failure = error
+    if failure is not None:
+        raise failure
     settings.stack_file.unlink(missing_ok=True)
     return stopped
 

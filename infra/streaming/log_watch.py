@@ -80,7 +80,10 @@ class LogWatch:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            await self._compare()
+            try:
+                await self._compare()
+            except Exception:
+                _logger.exception("the log could not be compared with its views, trying again")
 
     async def _compare(self) -> None:
         """Note and say what is wrong; nothing changes while the log or MongoDB don't answer."""

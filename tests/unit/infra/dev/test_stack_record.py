@@ -14,7 +14,7 @@ import pytest
 
 from infra.cli.options import settings_with_options
 from infra.dev import stack_record
-from infra.dev.stack_record import StackRecord, StartedProcess, stop_stack
+from infra.dev.stack_record import StackFailed, StackRecord, StartedProcess, stop_stack
 from infra.settings import Settings
 
 SLEEPER = "import signal, sys; signal.signal(signal.SIGTERM, {handler}); print(1, flush=True)\n"
@@ -123,3 +123,22 @@ def test_a_process_that_stands_still_is_told_apart_and_ends_at_once_when_it_is_s
     assert one.stop()
     assert time.monotonic() - began < 5
     assert not one.is_stopped()
+
+
+def test_a_process_that_not_even_a_kill_ends_is_reported_when_the_others_ended(
+    children: list["subprocess.Popen[bytes]"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data=tmp_path)
+    first, stuck = child(children), child(children)
+    record = StackRecord((first, stuck))
+    stack_record.write_stack_record(settings.stack_file, record)
+    monkeypatch.setattr(stack_record, "KILL_SECONDS", 0.2)
+    monkeypatch.setattr(StartedProcess.stop, "__defaults__", (0.2,))
+    kill = os.kill
+    monkeypatch.setattr(os, "kill", lambda pid, sent: pid == stuck.pid or kill(pid, sent))
+    with pytest.raises(StackFailed, match=rf"{stuck.name} \(process {stuck.pid}\) was killed"):
+        stop_stack(settings, print)
+    assert (first.is_running(), stuck.is_running()) == (False, True)
+    monkeypatch.setattr(os, "kill", kill)
+    assert stop_stack(settings, print)
+    assert not settings.stack_file.exists()
