@@ -6,6 +6,9 @@ server that hangs, threads are what is short, so adapters set a limit around the
 """
 
 import asyncio
+import os
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -65,12 +68,46 @@ async def open_database(
 
 @contextmanager
 def open_blocking_database(address: str, seconds: float | None) -> Iterator[BlockingDatabase]:
-    """The same for threads, which wait for each answer.
+    """The same for threads, which wait for each answer. All that have the same time limit share the
+    connections; they are closed when the last one ends.
 
     `seconds` None is for change streams, whose operations have no end.
     """
-    with MongoClient[dict[str, Any]](address, connect=False, **_client_options(seconds)) as client:
+    with _SHARED_CLIENTS.borrow(address, seconds) as client:
         yield client.get_default_database(DEFAULT_DATABASE)
+
+
+BlockingClient = MongoClient[dict[str, Any]]
+
+
+class _SharedClients:
+    """The clients of a process: each has a thread and connections that watch the server."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._clients: dict[tuple[int, str, float | None], BlockingClient] = {}
+        self._borrowers: Counter[tuple[int, str, float | None]] = Counter()
+
+    @contextmanager
+    def borrow(self, address: str, seconds: float | None) -> Iterator[BlockingClient]:
+        key = (os.getpid(), address, seconds)  # a fork needs clients of its own
+        with self._lock:
+            self._borrowers[key] += 1
+            client = self._clients.get(key)
+            if client is None:
+                options = _client_options(seconds)
+                client = self._clients[key] = BlockingClient(address, connect=False, **options)
+        try:
+            yield client
+        finally:
+            with self._lock:
+                self._borrowers[key] -= 1
+                unused = self._clients.pop(key) if not self._borrowers[key] else None
+            if unused is not None:
+                unused.close()
+
+
+_SHARED_CLIENTS: Final = _SharedClients()
 
 
 def _client_options(seconds: float | None) -> dict[str, Any]:

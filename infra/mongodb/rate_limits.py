@@ -4,14 +4,14 @@ The storage of the library `limits`, in two collections of the views' database.
 """
 
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 from limits.storage import MongoDBStorage
-from pymongo import MongoClient
 from pymongo.uri_parser import parse_uri
 
 from infra.mongodb.async_database import DEFAULT_DATABASE
-from infra.mongodb.connection import READ_SECONDS
+from infra.mongodb.connection import READ_SECONDS, open_blocking_database
 
 
 class MongoRateLimits(MongoDBStorage):
@@ -22,18 +22,14 @@ class MongoRateLimits(MongoDBStorage):
 
     def __init__(self, address: str) -> None:
         self._connecting = threading.RLock()
-        self._client: MongoClient[dict[str, Any]] | None = None
-        patience = int(READ_SECONDS * 1000)
+        self._address = address
+        self._opened = ExitStack()
         super().__init__(
             address,
             database_name=parse_uri(address, warn=False)["database"] or DEFAULT_DATABASE,
             counter_collection_name="rate_limit_counters",
             window_collection_name="rate_limit_windows",
             wrap_exceptions=True,
-            appname="starling",
-            timeoutMS=patience,
-            serverSelectionTimeoutMS=patience,
-            connectTimeoutMS=patience,
         )
 
     @property
@@ -43,13 +39,14 @@ class MongoRateLimits(MongoDBStorage):
             return super().storage
 
     def _init_mongo_client(self, uri: str | None, **options: int | str | bool) -> Any:
-        self._client = super()._init_mongo_client(uri, **options)
-        return self._client
+        """The process's, in the place of one more."""
+        return self._opened.enter_context(
+            open_blocking_database(self._address, READ_SECONDS)
+        ).client
 
     def close(self) -> None:
         """End the connection."""
-        if self._client is not None:
-            self._client.close()
+        self._opened.close()
 
     def __del__(self) -> None:
         """Unlike the library's, which would connect where nothing was ever counted."""
