@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from msgspec.structs import replace
+from pydantic import Field
 
 from api.http.errors import RequestRefused
 from api.http.request import Commands, blocked_users, hidden_users
@@ -18,7 +19,7 @@ from api.mastodon.client_pages import AccountsPage, StatusesPage
 from api.mastodon.client_request import AccountId, render_account, run_seen
 from api.mastodon.entities import EntityResponse, entity
 from api.mastodon.instance import domain_of
-from api.mastodon.parameters import ClientParameters, Flag, Text, Upload, reads
+from api.mastodon.parameters import ClientParameters, Flag, Text, Upload, example, objects, reads
 from api.mastodon.personal_lists import listed_statuses
 from api.mastodon.relationships import AccountIds
 from api.mastodon.status_entities import StatusEntity
@@ -38,17 +39,41 @@ router = APIRouter(prefix="/api/v1", tags=["mastodon"])
 class ProfileChange(ClientParameters):
     """What a client changes of a profile."""
 
-    display_name: str | None = None
-    note: str | None = None
-    avatar: Upload = None
-    header: Upload = None
-    locked: Flag = None
-    bot: Flag = None
-    discoverable: Flag = None
-    indexable: Flag = None
-    hide_collections: Flag = None
-    fields_attributes: Any = None
-    source: Any = None
+    model_config = example(
+        display_name="Ada",
+        note="I count.",
+        fields_attributes=[{"name": "Site", "value": "https://ada.example"}],
+    )
+
+    display_name: Annotated[str | None, Field(description="A name; empty, there is none")] = None
+    note: Annotated[
+        str | None, Field(description="What the account says of itself, as plain text")
+    ] = None
+    avatar: Annotated[
+        Upload, Field(description="The bytes of an image; a form in parts alone has them")
+    ] = None
+    header: Annotated[Upload, Field(description="An image, as `avatar`")] = None
+    locked: Annotated[Flag, Field(description="True is refused")] = None
+    bot: Annotated[Flag, Field(description="Whether a program writes here")] = None
+    discoverable: Annotated[Flag, Field(description="False is refused")] = None
+    indexable: Annotated[Flag, Field(description="False is refused")] = None
+    hide_collections: Annotated[Flag, Field(description="True is refused")] = None
+    fields_attributes: Annotated[
+        Any,
+        objects("name", "value", listed=True),
+        Field(
+            description="All fields, four at most; in a form also with numbers, as "
+            "`fields_attributes[0][name]`"
+        ),
+    ] = None
+    source: Annotated[
+        Any,
+        objects("privacy", "sensitive", "language"),
+        Field(
+            description="Defaults of new statuses, which are the same for all: other ones are "
+            "refused"
+        ),
+    ] = None
 
     def refuse_unsupported(self) -> None:
         """Raises `RequestRefused` (422) for what an account can't have, or can't change here."""
@@ -96,7 +121,9 @@ def _has_text(given: Any) -> str:
 class AccountAddress(ClientParameters):
     """The account that is looked up."""
 
-    acct: Text = ""
+    model_config = example(acct="ada")
+
+    acct: Annotated[Text, Field(description="`bob`, `@bob` or `bob@our.domain`")] = ""
 
 
 async def find_account(state: ApiState, acct: str) -> ProfileRow:
@@ -113,7 +140,9 @@ async def find_account(state: ApiState, acct: str) -> ProfileRow:
 class StatusesOfAccount(TimelineFilter):
     """Which of an account's statuses are wanted."""
 
-    pinned: Flag = None
+    pinned: Annotated[
+        Flag, Field(description="Those alone that the account pinned, the newest pin first")
+    ] = None
 
 
 @router.get("/accounts/verify_credentials")

@@ -11,7 +11,7 @@ from api.accounts.token_store import TokenClaims
 from api.http.errors import RequestRefused, token_missing
 from api.http.tokens import token_claims
 from api.mastodon.entities import EntityResponse, Id, about, entity
-from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
+from api.mastodon.parameters import ClientParameters, OptionalText, Texts, example, reads
 from api.oauth.app_store import AppRecord, secret_digest
 from api.oauth.client_parameters import checked_scopes
 from api.oauth.grants import DEFAULT_SCOPE
@@ -47,10 +47,28 @@ class CredentialApplicationEntity(ApplicationEntity):
 class NewApp(ClientParameters):
     """An app to register."""
 
-    client_name: OptionalText = None
-    redirect_uris: Texts = Field(default_factory=list)
-    scopes: Texts = Field(default_factory=list)
-    website: OptionalText = None
+    model_config = example(
+        client_name="An app",
+        redirect_uris=["https://app.example/callback"],
+        scopes=["read", "write"],
+        website="https://app.example",
+    )
+
+    client_name: Annotated[
+        OptionalText, Field(description="What users are asked by, 60 characters at most")
+    ] = None
+    redirect_uris: Annotated[
+        Texts,
+        Field(
+            description="Where users are sent, in a list or a line each, of any scheme; "
+            "`urn:ietf:wg:oauth:2.0:oob` for a code on a page"
+        ),
+    ] = Field(default_factory=list)
+    scopes: Annotated[
+        Texts,
+        Field(description="All scopes that its tokens may have, by spaces: `read` unless said"),
+    ] = Field(default_factory=list)
+    website: Annotated[OptionalText, Field(description="Its page")] = None
 
 
 @router.post("")

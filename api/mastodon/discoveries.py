@@ -5,6 +5,7 @@ from typing import Annotated, Final, NotRequired, TypedDict
 
 from fastapi import APIRouter, Request
 from msgspec import Meta
+from pydantic import Field
 
 from api.http.request import Commands, hidden_users
 from api.http.tokens import Reader, Viewer
@@ -63,8 +64,12 @@ class SuggestionEntity(TypedDict):
 class OffsetPage(ClientParameters):
     """Which of them are wanted."""
 
-    limit: OptionalText = None
-    offset: OptionalText = None
+    limit: Annotated[
+        OptionalText, Field(description="How many; a number above the most is taken for it")
+    ] = None
+    offset: Annotated[
+        OptionalText, Field(description="How many to leave out; suggestions know no offset")
+    ] = None
 
 
 def tag_entity(name: str, base_url: str, history: list[TagHistoryEntity]) -> TagEntity:

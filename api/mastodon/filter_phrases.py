@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from api.http.errors import RequestRefused
 from api.http.request import Commands
@@ -20,7 +21,7 @@ from api.mastodon.filters import (
     remove_from,
     run_change,
 )
-from api.mastodon.parameters import Flag, OptionalText, reads
+from api.mastodon.parameters import Flag, OptionalText, example, reads
 from api.state import CurrentState
 from commands.filters import ChangeFilter, CreateFilter, KeywordChange
 from events.schema import FilterChanged
@@ -31,9 +32,15 @@ router = APIRouter(prefix="/api/v1/filters", tags=["mastodon"])
 class PhraseValues(ExpiringValues):
     """The values of a filter of the first version."""
 
-    phrase: OptionalText = None
-    irreversible: Flag = None
-    whole_word: Flag = None
+    model_config = example(phrase="football", context=["home"], whole_word=True)
+
+    phrase: Annotated[OptionalText, Field(description="Words, as they stand in a text")] = None
+    irreversible: Annotated[
+        Flag, Field(description="Whether the client shows nothing at all of what meets it")
+    ] = None
+    whole_word: Annotated[
+        Flag, Field(description="Whether they have to stand between characters of no word")
+    ] = None
 
     @property
     def action(self) -> str | None:

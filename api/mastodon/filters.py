@@ -19,7 +19,7 @@ from api.mastodon.filter_entities import (
     filtered_post_entity,
     keyword_entity,
 )
-from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Texts, reads
+from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Texts, example, reads
 from api.state import ApiState, CurrentState
 from commands.filters import (
     ChangeFilter,
@@ -44,8 +44,16 @@ PathId = Annotated[str, Path(alias="id")]
 class ExpiringValues(ClientParameters):
     """Where a filter holds, and for how many seconds from now; null and nothing mean for ever."""
 
-    context: Texts = Field(default_factory=list)
-    expires_in: OptionalText = None
+    context: Annotated[
+        Texts,
+        Field(
+            description="Where it holds, at least one of `home`, `notifications`, `public`, "
+            "`thread`, `account`"
+        ),
+    ] = Field(default_factory=list)
+    expires_in: Annotated[
+        OptionalText, Field(description="After how many seconds it ends; empty or null, never")
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -77,10 +85,21 @@ class ExpiringValues(ClientParameters):
 class KeywordValues(ClientParameters):
     """A keyword to add, or one with its id to change or remove."""
 
-    id: OptionalText = None
-    keyword: OptionalText = None
-    whole_word: Flag = None
-    destroyed: Flag = Field(default=None, alias="_destroy")
+    model_config = example(keyword="football", whole_word=True)
+
+    id: Annotated[OptionalText, Field(description="Of the keyword to change; none to add one")] = (
+        None
+    )
+    keyword: Annotated[OptionalText, Field(description="Words, as they stand in a text")] = None
+    whole_word: Annotated[
+        Flag,
+        Field(
+            description="Whether they have to stand between characters of no word: so unless false"
+        ),
+    ] = None
+    destroyed: Annotated[Flag, Field(description="Whether to remove the keyword")] = Field(
+        default=None, alias="_destroy"
+    )
 
     @property
     def change(self) -> KeywordChange:
@@ -92,9 +111,21 @@ class KeywordValues(ClientParameters):
 class FilterValues(ExpiringValues):
     """The values of a filter."""
 
-    title: OptionalText = None
-    filter_action: OptionalText = None
-    keywords_attributes: list[KeywordValues] = Field(default_factory=list)
+    model_config = example(
+        title="Sports",
+        context=["home", "public"],
+        filter_action="warn",
+        expires_in="86400",
+        keywords_attributes=[{"keyword": "football", "whole_word": True}],
+    )
+
+    title: Annotated[OptionalText, Field(description="What it is called")] = None
+    filter_action: Annotated[
+        OptionalText, Field(description="`warn` or `hide`: what the client does with what meets it")
+    ] = None
+    keywords_attributes: Annotated[
+        list[KeywordValues], Field(description="Keywords to add, change and remove")
+    ] = Field(default_factory=list)
 
     @property
     def keywords(self) -> tuple[KeywordChange, ...]:
@@ -105,7 +136,7 @@ class FilterValues(ExpiringValues):
 class StatusToFilter(ClientParameters):
     """The status that a filter names."""
 
-    status_id: OptionalText = None
+    status_id: Annotated[OptionalText, Field(description="A status")] = None
 
 
 async def read_own(state: ApiState, reader: int) -> list[FilterChanged]:

@@ -117,8 +117,10 @@ Group = list[NotificationEntry]
 class WantedGroups(WantedNotifications):
     """Which notifications are wanted, and which types are grouped: all unless some are named."""
 
-    grouped_types: Texts = Field(default_factory=list)
-    limit: OptionalText = None
+    grouped_types: Annotated[
+        Texts, Field(description="Types that are grouped: all unless some are named")
+    ] = Field(default_factory=list)
+    limit: Annotated[OptionalText, Field(description="How many groups at most")] = None
 
     def key_of(self, one: NotificationEntry) -> str:
         """The key of the notification's group."""
@@ -130,11 +132,13 @@ class WantedGroups(WantedNotifications):
 class PolicyChange(ClientParameters):
     """What should become of notifications of some accounts."""
 
-    for_not_following: OptionalText = None
-    for_not_followers: OptionalText = None
-    for_new_accounts: OptionalText = None
-    for_private_mentions: OptionalText = None
-    for_limited_accounts: OptionalText = None
+    for_not_following: Annotated[
+        OptionalText, Field(description="`accept`: all else is refused")
+    ] = None
+    for_not_followers: Annotated[OptionalText, Field(description="`accept`")] = None
+    for_new_accounts: Annotated[OptionalText, Field(description="`accept`")] = None
+    for_private_mentions: Annotated[OptionalText, Field(description="`accept`")] = None
+    for_limited_accounts: Annotated[OptionalText, Field(description="`accept`")] = None
 
 
 @router.get("/v2/notifications")

@@ -14,7 +14,7 @@ from api.mastodon.account_entities import AccountEntity
 from api.mastodon.client_pages import AccountsPage, StatusesPage
 from api.mastodon.client_request import AccountId, await_views, run_seen
 from api.mastodon.entities import EmptyEntity, EntityResponse, Id, about, entity
-from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
+from api.mastodon.parameters import ClientParameters, OptionalText, Texts, example, reads
 from api.mastodon.status_entities import StatusEntity
 from api.state import ApiState, CurrentState
 from commands.decider import Command
@@ -57,14 +57,22 @@ class ListEntity(TypedDict):
 class ListValues(ClientParameters):
     """What a list is called, and which answers it shows. `exclusive` is not kept."""
 
-    title: OptionalText = None
-    replies_policy: OptionalText = None
+    model_config = example(title="Friends", replies_policy="list")
+
+    title: Annotated[OptionalText, Field(description="What it is called")] = None
+    replies_policy: Annotated[
+        OptionalText, Field(description="`followed`, `list` or `none`: which answers it shows")
+    ] = None
 
 
 class NewMembers(ClientParameters):
     """The accounts to put on a list, or to take off it."""
 
-    account_ids: Texts = Field(default_factory=list)
+    model_config = example(account_ids=["7412308000010240"])
+
+    account_ids: Annotated[Texts, Field(description="Accounts that one follows")] = Field(
+        default_factory=list
+    )
 
     @property
     def users(self) -> Sequence[int]:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final, TypedDict
 
 from fastapi import APIRouter
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from api.accounts.account_store import TimelineMarker
 from api.http.errors import RequestRefused
@@ -11,7 +11,7 @@ from api.http.request import Commands
 from api.http.tokens import Reader
 from api.mastodon.client_request import run_seen
 from api.mastodon.entities import Count, EntityResponse, Id, Time, about, entity
-from api.mastodon.parameters import ClientParameters, Texts, reads
+from api.mastodon.parameters import ClientParameters, Texts, example, objects, reads
 from api.state import ApiState, CurrentState
 from commands.notifications import ReadNotifications
 from events.ids.snowflake import parse_decimal, time_ms
@@ -35,20 +35,24 @@ class MarkerEntity(TypedDict):
 class WantedMarkers(ClientParameters):
     """The timelines whose markers are wanted."""
 
-    timeline: Texts = Field(default_factory=list)
+    timeline: Annotated[Texts, Field(description="`home`, `notifications`, or both")] = Field(
+        default_factory=list
+    )
 
 
-MarkedEntry = Annotated[
-    Any,
-    WithJsonSchema({"type": "object", "properties": {"last_read_id": {"type": "string"}}}),
-]
+MarkedEntry = Annotated[Any, objects("last_read_id")]
 
 
 class MovedMarkers(ClientParameters):
     """Up to which entry a timeline was read: `home[last_read_id]`."""
 
-    home: MarkedEntry = None
-    notifications: MarkedEntry = None
+    model_config = example(home={"last_read_id": "7412308000010240"})
+
+    home: Annotated[MarkedEntry, Field(description="The last post that was read")] = None
+    notifications: Annotated[
+        MarkedEntry,
+        Field(description="The last notification that was read; it is read in `/v1`, too"),
+    ] = None
 
 
 @router.get("")

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request
+from pydantic import Field
 
 from api.http.tokens import Actor, Reader, require_account
 from api.http.uploads import checked_upload, no_such_image
@@ -13,6 +14,7 @@ from api.mastodon.parameters import (
     Text,
     Upload,
     documented_by,
+    example,
     read_as,
     reads,
 )
@@ -24,14 +26,18 @@ router = APIRouter(prefix="/api", tags=["mastodon"])
 class NewMedium(ClientParameters):
     """An image and what it shows in words. What a client says of its focus is not kept."""
 
-    file: Upload = None
-    description: Text = ""
+    file: Annotated[Upload, Field(description="JPEG, PNG, GIF or WebP")] = None
+    description: Annotated[Text, Field(description="The alternative text")] = ""
 
 
 class ChangedMedium(ClientParameters):
     """Another alternative text."""
 
-    description: Text | None = None
+    model_config = example(description="A cat on a roof")
+
+    description: Annotated[
+        Text | None, Field(description="The alternative text; empty, there is none")
+    ] = None
 
 
 @router.post("/v2/media")

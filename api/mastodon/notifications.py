@@ -76,9 +76,11 @@ class CountEntity(TypedDict):
 class WantedNotifications(ClientParameters):
     """Which notifications are wanted; types that are unknown here are ignored."""
 
-    types: Texts = Field(default_factory=list)
-    exclude_types: Texts = Field(default_factory=list)
-    account_id: OptionalText = None
+    types: Annotated[
+        Texts, Field(description="Only these: `mention`, `favourite`, `reblog`, `follow`")
+    ] = Field(default_factory=list)
+    exclude_types: Annotated[Texts, Field(description="Not these")] = Field(default_factory=list)
+    account_id: Annotated[OptionalText, Field(description="Only those of this account")] = None
 
     @property
     def kinds(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ routes read in whichever form they are sent, and errors as these clients read th
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -107,21 +107,36 @@ def _model_of(route: APIRoute) -> type[ClientParameters] | None:
 
 def _query_parameters(route: APIRoute, method: str) -> Iterator[Schema]:
     names: dict[str, Schema] = {}
+    examples: Schema = {}
     if any(isinstance(one, ClientPageQuery) for one in dependencies_of(route.dependant)):
         names |= {name: {"description": said} for name, said in PAGE_PARAMETERS.items()}
     if method == "GET" and (model := _model_of(route)) is not None:
-        names |= _form_fields(_fields(model))
+        described = _describe(model)
+        names |= _form_fields(described.fields)
+        examples = _form_example(described.example)
     for name, schema in names.items():
-        about = {key: schema[key] for key in ("description",) if key in schema}
-        kind = {"type": "string", **{key: schema[key] for key in schema if key not in about}}
-        yield {"name": name, "in": "query", "required": False, "schema": kind, **about}
+        parameter = {"name": name, "in": "query", "required": False}
+        if "description" in schema:
+            parameter["description"] = schema["description"]
+        if name in examples:
+            parameter["example"] = examples[name]
+        kind = {key: schema[key] for key in schema if key != "description"}
+        yield parameter | {"schema": {"type": "string"} | kind}
 
 
-def _fields(model: type[ClientParameters]) -> dict[str, Schema]:
-    """The schemas of a model's fields. What is null counts as absent, so it isn't said."""
+class _Described(NamedTuple):
+    """The schemas of a model's fields, and an example of them, empty where there is none."""
+
+    fields: dict[str, Schema]
+    example: Schema
+
+
+def _describe(model: type[ClientParameters]) -> _Described:
+    """What is null counts as absent, so it isn't said."""
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
-    return {name: _plain(one, definitions) for name, one in schema["properties"].items()}
+    fields = {name: _plain(one, definitions) for name, one in schema["properties"].items()}
+    return _Described(fields, schema.get("example", {}))
 
 
 def _plain(schema: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -150,19 +165,37 @@ def _form_fields(fields: dict[str, Schema], files: bool = False) -> dict[str, Sc
         parts = (schema["items"] if schema.get("type") == "array" else schema).get("properties", {})
         ending = "[]" if schema.get("type") == "array" else ""
         if parts:
-            found |= {f"{name}{ending}[{key}]": one for key, one in parts.items()}
+            about = {key: schema[key] for key in ("description",) if key in schema}
+            found |= {f"{name}{ending}[{key}]": about | one for key, one in parts.items()}
         elif ending:
             found[f"{name}[]"] = schema
-        elif schema:
+        elif "type" in schema:
             found[name] = schema
     return found
 
 
+def _form_example(values: Schema) -> Schema:
+    """The values of a form's fields; of a list of objects, the first one's."""
+    found: Schema = {}
+    for name, value in values.items():
+        ending = "[]" if isinstance(value, list) else ""
+        parts = value[0] if ending else value
+        if isinstance(parts, dict):
+            found |= {f"{name}{ending}[{key}]": one for key, one in parts.items()}
+        else:
+            found[f"{name}{ending}"] = value
+    return found
+
+
 def _body_content(model: type[ClientParameters]) -> Schema:
-    fields = _fields(model)
+    fields, example = _describe(model)
     json = {name: one for name, one in fields.items() if "contentMediaType" not in one}
     urlencoded, parts = _form_fields(fields), _form_fields(fields, files=True)
-    return {
+    content: Schema = {
         kind: {"schema": {"type": "object", "properties": properties}}
         for kind, properties in zip((_JSON, *_FORMS), (json, urlencoded, parts), strict=True)
     }
+    if example:
+        for kind in content:
+            content[kind]["example"] = example if kind == _JSON else _form_example(example)
+    return content

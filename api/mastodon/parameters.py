@@ -69,6 +69,18 @@ Number = Annotated[int | None, BeforeValidator(_absent_where_empty)]
 Upload = Annotated[Any, WithJsonSchema({"type": "string", "contentMediaType": "image/*"})]
 """The bytes of a file, in a form in parts."""
 
+
+def example(**values: Any) -> ConfigDict:
+    """The `model_config` of parameters with an example for the document."""
+    return ConfigDict(json_schema_extra={"example": values})
+
+
+def objects(*names: str, listed: bool = False) -> WithJsonSchema:
+    """What a field is in the document: an object of texts, or a list of such."""
+    one = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+    return WithJsonSchema({"type": "array", "items": one} if listed else one)
+
+
 P = TypeVar("P", bound=ClientParameters)
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 

@@ -11,7 +11,7 @@ from api.http.tokens import Reader
 from api.mastodon.account_entities import AccountEntity
 from api.mastodon.client_request import AccountSubject, run_seen
 from api.mastodon.entities import EntityResponse, Id, Time, about, entity
-from api.mastodon.parameters import ClientParameters, Flag, Number, Text, Texts, reads
+from api.mastodon.parameters import ClientParameters, Flag, Number, Text, Texts, example, reads
 from api.state import ApiState, CurrentState
 from commands.block import Block, Mute, Unblock, Unmute
 from commands.decider import Command
@@ -70,20 +70,32 @@ class FamiliarFollowersEntity(TypedDict):
 class MuteParameters(ClientParameters):
     """How long an account is muted (in seconds; 0 for good), and whether of notifications, too."""
 
-    duration: Number = None
-    notifications: Flag = None
+    model_config = example(duration=3600, notifications=False)
+
+    duration: Annotated[
+        Number, Field(description="After how many seconds it ends; 0 for never")
+    ] = None
+    notifications: Annotated[
+        Flag, Field(description="Whether notifications are muted, too: so unless false")
+    ] = None
 
 
 class NoteParameters(ClientParameters):
     """What one notes about an account; empty, nothing any more."""
 
-    comment: Text = ""
+    model_config = example(comment="Met at the conference")
+
+    comment: Annotated[Text, Field(description="The note as plain text")] = ""
 
 
 class AccountIds(ClientParameters):
     """The accounts that are asked for."""
 
-    id: Texts = Field(default_factory=list)
+    model_config = example(id=["7412308000010240"])
+
+    id: Annotated[
+        Texts, Field(description="Ids of accounts; those that there are not are left out")
+    ] = Field(default_factory=list)
 
     @property
     def users(self) -> list[int]:

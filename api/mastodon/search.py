@@ -14,7 +14,7 @@ from api.mastodon.client_pages import clamped_limit
 from api.mastodon.discoveries import TagEntity, tag_entity
 from api.mastodon.entities import EntityResponse, about, entity
 from api.mastodon.instance import domain_of
-from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, reads
+from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, example, reads
 from api.mastodon.status_entities import StatusEntity
 from api.schemas import encode_json
 from api.search.account_search import find_accounts
@@ -44,19 +44,33 @@ class SearchEntity(TypedDict):
 class SearchQuery(ClientParameters):
     """What is searched for; each of the three kinds unless one is named."""
 
-    q: Text = ""
-    type: OptionalText = None
-    resolve: Flag = None
-    limit: OptionalText = None
-    offset: OptionalText = None
+    model_config = example(q="#world", type="hashtags")
+
+    q: Annotated[
+        Text, Field(description="Words, `@bob`, `#tag`, or the URL of a post or an account")
+    ] = ""
+    type: Annotated[
+        OptionalText, Field(description="`accounts`, `statuses` or `hashtags`: this kind alone")
+    ] = None
+    resolve: Annotated[
+        Flag, Field(description="Needs a token; there is no other server to ask")
+    ] = None
+    limit: Annotated[
+        OptionalText, Field(description="How many of each kind: 20 unless said, 40 at most")
+    ] = None
+    offset: Annotated[
+        OptionalText, Field(description="How many to leave out of each kind; needs a token")
+    ] = None
 
 
 class AccountQuery(ClientParameters):
     """Accounts that are searched for, perhaps only among those whom one follows."""
 
-    q: Text = ""
-    limit: OptionalText = None
-    following: Flag = Field(default=None)
+    q: Annotated[Text, Field(description="Words")] = ""
+    limit: Annotated[OptionalText, Field(description="How many: 40 unless said, 80 at most")] = None
+    following: Annotated[Flag, Field(description="Only accounts that one follows")] = Field(
+        default=None
+    )
 
 
 @router.get("/v2/search")

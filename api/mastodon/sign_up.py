@@ -5,6 +5,7 @@ that confirms the user's email address.
 from typing import Annotated, Any, Final, NamedTuple, NotRequired, TypedDict
 
 from fastapi import APIRouter, Depends
+from pydantic import Field
 
 from api.accounts.errors import EmailTaken
 from api.accounts.passwords import require_uncommon
@@ -16,7 +17,7 @@ from api.http.request import KeyHeader
 from api.http.tokens import Actor, Reader, token_claims
 from api.mastodon.client_request import await_views
 from api.mastodon.entities import EmptyEntity, EntityResponse, about, answers_also, entity
-from api.mastodon.parameters import ClientParameters, Flag, OptionalText, reads
+from api.mastodon.parameters import ClientParameters, Flag, OptionalText, example, reads
 from api.oauth.token_routes import APP_TOKEN_DAYS, TokenEntity
 from api.schemas import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from api.state import ApiState, CurrentState
@@ -54,16 +55,26 @@ class NewAccount(ClientParameters):
     has to agree.
     """
 
-    username: OptionalText = None
-    email: OptionalText = None
-    password: OptionalText = None
-    agreement: Flag = None
+    model_config = example(
+        username="ada", email="ada@example.org", password="correct horse", agreement=True
+    )
+
+    username: Annotated[
+        OptionalText, Field(description="The handle: 2 to 30 letters, digits and `_`")
+    ] = None
+    email: Annotated[OptionalText, Field(description="Where the link goes that confirms it")] = None
+    password: Annotated[
+        OptionalText, Field(description="At least 8 characters, and none of the common ones")
+    ] = None
+    agreement: Annotated[Flag, Field(description="Has to be true")] = None
 
 
 class ConfirmationParameters(ClientParameters):
     """The address that the link goes to: that of the account, if any is named."""
 
-    email: OptionalText = None
+    email: Annotated[
+        OptionalText, Field(description="That of the account; another one is refused")
+    ] = None
 
 
 class FieldProblem(NamedTuple):

@@ -19,7 +19,16 @@ from api.mastodon.client_request import (
 )
 from api.mastodon.content import without_own_domain
 from api.mastodon.entities import EmptyList, EntityResponse, Html, Id, Time, about, entity
-from api.mastodon.parameters import ClientParameters, Flag, OptionalText, Text, Texts, reads
+from api.mastodon.parameters import (
+    ClientParameters,
+    Flag,
+    OptionalText,
+    Text,
+    Texts,
+    example,
+    objects,
+    reads,
+)
 from api.mastodon.status_entities import StatusEntity
 from api.schemas import encode_json
 from api.state import ApiState, CurrentState
@@ -81,18 +90,48 @@ class StatusEditEntity(StatusVersion):
 class NewStatus(ClientParameters):
     """What a client posts. What Starling can't do as asked is refused, never published openly."""
 
-    status: Text = ""
-    in_reply_to_id: OptionalText = None
-    media_ids: Texts = Field(default_factory=list)
-    media_attributes: Any = None
-    visibility: OptionalText = None
-    spoiler_text: OptionalText = None
-    sensitive: Flag = None
-    language: OptionalText = None
-    scheduled_at: OptionalText = None
-    poll: Any = None
-    quoted_status_id: OptionalText = None
-    quote_id: OptionalText = None
+    model_config = example(status="Hello #world", spoiler_text="A greeting", language="en")
+
+    status: Annotated[
+        Text,
+        Field(
+            description="The text, 280 characters at most; a `spoiler_text` without it is "
+            "taken for it"
+        ),
+    ] = ""
+    in_reply_to_id: Annotated[OptionalText, Field(description="The status that is answered")] = None
+    media_ids: Annotated[
+        Texts,
+        Field(
+            description="Images that were uploaded, in this order. An edit names those that "
+            "the post has"
+        ),
+    ] = Field(default_factory=list)
+    media_attributes: Annotated[
+        Any,
+        objects("id", "description", listed=True),
+        Field(
+            description="Of an edit: the images' descriptions as they are; other ones are refused"
+        ),
+    ] = None
+    visibility: Annotated[
+        OptionalText, Field(description="`public`, or nothing: others are refused")
+    ] = None
+    spoiler_text: Annotated[
+        OptionalText, Field(description="A text to show before the content, 280 characters at most")
+    ] = None
+    sensitive: Annotated[Flag, Field(description="Whether to cover the images first")] = None
+    language: Annotated[OptionalText, Field(description="A tag of BCP 47, as `de` or `pt-BR`")] = (
+        None
+    )
+    scheduled_at: Annotated[
+        OptionalText, Field(description="Refused: there are no scheduled statuses")
+    ] = None
+    poll: Annotated[Any, Field(description="Refused: there are no polls")] = None
+    quoted_status_id: Annotated[OptionalText, Field(description="Refused: there are no quotes")] = (
+        None
+    )
+    quote_id: Annotated[OptionalText, Field(description="Refused, as `quoted_status_id`")] = None
 
     def refuse_unsupported(self) -> None:
         """Raises `RequestRefused` (422) for what would be shown otherwise than it was meant."""
@@ -111,7 +150,9 @@ class NewStatus(ClientParameters):
 class StatusIds(ClientParameters):
     """The statuses that are wanted."""
 
-    id: Texts = Field(default_factory=list)
+    id: Annotated[Texts, Field(description="Ids, of which 40 are looked at")] = Field(
+        default_factory=list
+    )
 
 
 def _unsupported(what: str) -> RequestRefused:

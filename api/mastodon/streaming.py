@@ -70,8 +70,8 @@ async def stream_events(
     request: Request,
     reader: Reader,
     state: CurrentState,
-    tag: str = "",
-    list_id: Annotated[str, Query(alias="list")] = "",
+    tag: Annotated[str, Query(description="Of a stream of a hashtag")] = "",
+    list_id: Annotated[str, Query(alias="list", description="Of a stream of a list: its id")] = "",
 ) -> Response:
     """The stream that the address names, as server-sent events."""
     path = request.url.path

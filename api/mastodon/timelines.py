@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from api.http.request import hidden_users
 from api.http.tokens import Reader, Viewer
@@ -23,11 +24,11 @@ router = APIRouter(prefix="/api/v1/timelines", tags=["mastodon"])
 class TimelineFilter(ClientParameters):
     """What a timeline leaves out."""
 
-    only_media: Flag = None
-    remote: Flag = None
-    exclude_replies: Flag = None
-    exclude_reblogs: Flag = None
-    tagged: OptionalText = None
+    only_media: Annotated[Flag, Field(description="Only posts with images")] = None
+    remote: Annotated[Flag, Field(description="Only those of other servers: none")] = None
+    exclude_replies: Annotated[Flag, Field(description="Without answers")] = None
+    exclude_reblogs: Annotated[Flag, Field(description="Without retweets")] = None
+    tagged: Annotated[OptionalText, Field(description="Only posts with this hashtag")] = None
 
 
 async def entries_page(

@@ -56,7 +56,10 @@ async def host_meta(state: CurrentState) -> Response:
 
 @router.get("/webfinger", response_class=Response, responses=_content(_FINGER_TYPE))
 async def web_finger(
-    state: CurrentState, resource: Annotated[str, Query(max_length=2000)]
+    state: CurrentState,
+    resource: Annotated[
+        str, Query(max_length=2000, description="`acct:bob@our.domain`, or a page")
+    ],
 ) -> EntityResponse[WebFingerEntity]:
     """The account of an address `acct:bob@our.domain`, or of its page."""
     base_url = state.ports.base_url

@@ -2,14 +2,15 @@
 
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import Request
+from pydantic import Field
 
 from api.accounts.app_scopes import known_scopes
 from api.http.errors import RequestRefused
-from api.mastodon.parameters import ClientParameters, OptionalText, read_parameters
+from api.mastodon.parameters import ClientParameters, OptionalText, example, read_parameters
 from api.oauth.app_store import AppRecord, AppStore
 from events.ids.snowflake import parse_decimal
 
@@ -17,44 +18,75 @@ from events.ids.snowflake import parse_decimal
 class AuthorizationQuery(ClientParameters):
     """What an app asks the consent page for."""
 
-    response_type: OptionalText = None
-    client_id: OptionalText = None
-    redirect_uri: OptionalText = None
-    scope: OptionalText = None
-    state: OptionalText = None
-    code_challenge: OptionalText = None
-    code_challenge_method: OptionalText = None
+    response_type: Annotated[OptionalText, Field(description="`code`")] = None
+    client_id: Annotated[OptionalText, Field(description="The app's")] = None
+    redirect_uri: Annotated[
+        OptionalText, Field(description="One of the app's, as it was registered")
+    ] = None
+    scope: Annotated[
+        OptionalText, Field(description="Scopes of the app, by spaces: `read` unless said")
+    ] = None
+    state: Annotated[OptionalText, Field(description="Comes back with the code")] = None
+    code_challenge: Annotated[OptionalText, Field(description="Of PKCE")] = None
+    code_challenge_method: Annotated[OptionalText, Field(description="`S256`")] = None
 
 
 class ConsentForm(AuthorizationQuery):
     """What the form of the consent page sends."""
 
-    form_secret: OptionalText = None
-    decision: OptionalText = None
-    username: OptionalText = None
-    password: OptionalText = None
+    form_secret: Annotated[
+        OptionalText, Field(description="What the page's form has, against forms of other pages")
+    ] = None
+    decision: Annotated[
+        OptionalText, Field(description="`allow`, or anything else for a refusal")
+    ] = None
+    username: Annotated[OptionalText, Field(description="A handle or an email address")] = None
+    password: Annotated[OptionalText, Field(description="The user's")] = None
 
 
 class TokenRequest(ClientParameters):
     """What an app has for a token; id and secret may come by HTTP's Basic, too."""
 
-    grant_type: OptionalText = None
-    client_id: OptionalText = None
-    client_secret: OptionalText = None
-    code: OptionalText = None
-    redirect_uri: OptionalText = None
-    code_verifier: OptionalText = None
-    scope: OptionalText = None
-    username: OptionalText = None
-    password: OptionalText = None
+    model_config = example(
+        grant_type="authorization_code",
+        client_id="7412308000010240",
+        client_secret="...",
+        code="...",
+        redirect_uri="https://app.example/callback",
+    )
+
+    grant_type: Annotated[
+        OptionalText, Field(description="`authorization_code`, `client_credentials` or `password`")
+    ] = None
+    client_id: Annotated[OptionalText, Field(description="The app's")] = None
+    client_secret: Annotated[
+        OptionalText,
+        Field(description="The app's; a public app has none and sends a `code_verifier`"),
+    ] = None
+    code: Annotated[OptionalText, Field(description="Once, within five minutes")] = None
+    redirect_uri: Annotated[
+        OptionalText, Field(description="The one that the code was asked for with")
+    ] = None
+    code_verifier: Annotated[OptionalText, Field(description="Of PKCE")] = None
+    scope: Annotated[
+        OptionalText, Field(description="Scopes, where there is no code that has some")
+    ] = None
+    username: Annotated[
+        OptionalText, Field(description="A handle or an email address, of the grant `password`")
+    ] = None
+    password: Annotated[OptionalText, Field(description="The user's, of the grant `password`")] = (
+        None
+    )
 
 
 class ReturnedToken(ClientParameters):
     """A token that an app gives back."""
 
-    client_id: OptionalText = None
-    client_secret: OptionalText = None
-    token: OptionalText = None
+    model_config = example(client_id="7412308000010240", client_secret="...", token="...")
+
+    client_id: Annotated[OptionalText, Field(description="The app's")] = None
+    client_secret: Annotated[OptionalText, Field(description="The app's")] = None
+    token: Annotated[OptionalText, Field(description="The token to end")] = None
 
 
 async def read_texts(request: Request) -> dict[str, str]:
