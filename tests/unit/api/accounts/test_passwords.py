@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 
 from api.accounts import passwords
 from api.accounts.errors import TooManyHashes
-from api.accounts.passwords import BoundedPasswordHasher
+from api.accounts.passwords import BoundedPasswordHasher, decoy_hash
 
 
 @pytest.fixture
@@ -23,6 +24,14 @@ async def test_a_password_matches_its_hash_and_no_other(fast_hasher: BoundedPass
     assert not await fast_hasher.matches(stored, "correct house")
     assert not await fast_hasher.matches(None, "correct horse")
     assert not await fast_hasher.matches("no hash", "correct horse")
+
+
+def test_a_decoy_costs_what_a_hash_costs_and_no_password_matches_it() -> None:
+    hasher = PasswordHasher(time_cost=2, memory_cost=64, parallelism=2)
+    decoy = decoy_hash(hasher)
+    assert not hasher.check_needs_rehash(decoy)
+    with pytest.raises(VerifyMismatchError):  # it was compared, not refused as no hash
+        hasher.verify(decoy, "correct horse")
 
 
 async def test_two_hashes_of_one_password_differ(fast_hasher: BoundedPasswordHasher) -> None:
