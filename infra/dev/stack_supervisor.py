@@ -41,7 +41,7 @@ def supervised_children(listeners: Sequence[int], logs: Path) -> Iterator[ChildP
         yield ChildProcess(f"worker {number}", (*_PROGRAM, "work"), log_file=log)
     for number in range(1, API_PROCESSES + 1):
         listener = listeners[(number - 1) % len(listeners)]
-        module = ("-m", "infra.entrypoints.api_server", "--listener", str(listener))
+        module = ("-m", "infra.entrypoints.api_process", "--listener", str(listener))
         log = logs / f"api-{number}.log"
         yield ChildProcess(f"API process {number}", module, (listener,), log)
 

@@ -1,11 +1,5 @@
-"""An API process: `python -m infra.entrypoints.api_server --listener FD --lifeline FD`, started by
-`starling serve`.
+"""The application by its settings, and the HTTP server that an API process runs it in."""
 
-It takes the listening socket and the lifeline from its parent, and its settings from the
-environment that the parent gave it.
-"""
-
-import argparse
 import asyncio
 import logging
 import socket
@@ -173,17 +167,8 @@ async def serve_requests(listener: socket.socket, lifeline: int) -> None:
         await running.serve(sockets=[listener])
 
 
-def main() -> None:
+def run_api_process(listener: socket.socket, lifeline: int) -> None:
     """Run one API process on the event loop that is quickest here."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--listener", type=int, required=True)
-    parser.add_argument("--lifeline", type=int, required=True)
-    arguments = parser.parse_args()
-    listener = socket.socket(fileno=arguments.listener)
     loop_factory = uvicorn.Config("").get_loop_factory()
     with ending_with_one_line(), asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(serve_requests(listener, arguments.lifeline))
-
-
-if __name__ == "__main__":
-    main()
+        runner.run(serve_requests(listener, lifeline))

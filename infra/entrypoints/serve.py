@@ -55,7 +55,7 @@ def _echo_line(line: str) -> None:
 
 async def _supervise_processes(settings: Settings, listener: socket.socket) -> None:
     program = ("-c", "from infra.cli.main import main; main()")
-    api = ("-m", "infra.entrypoints.api_server", "--listener", str(listener.fileno()))
+    api = ("-m", "infra.entrypoints.api_process", "--listener", str(listener.fileno()))
     files = (listener.fileno(),)
     children = [
         ChildProcess(f"API process {n}", api, files) for n in range(1, settings.workers + 1)

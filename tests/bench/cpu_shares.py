@@ -12,7 +12,7 @@ from infra.dev.stack_record import StartedProcess
 _PARTS: Final = {
     "relay": "relay",
     "work": "Faust workers",
-    "infra.entrypoints.api_server": "API processes",
+    "infra.entrypoints.api_process": "API processes",
 }
 """An argument of a process that the stack supervisor keeps alive, and what the process is."""
 

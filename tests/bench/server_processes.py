@@ -22,7 +22,7 @@ class ServerCpu(NamedTuple):
 def server_cpu(data: Path) -> ServerCpu:
     """What the API processes and the projector on a data folder have spent until now."""
     return ServerCpu(
-        sum(process_cpu(one) for one in _children(data, "infra.entrypoints.api_server")),
+        sum(process_cpu(one) for one in _children(data, "infra.entrypoints.api_process")),
         sum(process_cpu(one) for one in _children(data, "work")),
     )
 
@@ -35,7 +35,7 @@ def process_cpu(process: psutil.Process) -> float:
 
 def server_memory(data: Path) -> tuple[float, float]:
     """Resident memory of an API process and of the projector on a data folder, in MB."""
-    [api, *_] = _children(data, "infra.entrypoints.api_server")
+    [api, *_] = _children(data, "infra.entrypoints.api_process")
     [projector, *_] = _children(data, "work")
     return api.memory_info().rss / 2**20, projector.memory_info().rss / 2**20
 

@@ -35,7 +35,7 @@ class ServerUnderAttack:
         (self.api,) = (
             child
             for child in psutil.Process(process.pid).children()
-            if "infra.entrypoints.api_server" in " ".join(child.cmdline())
+            if "infra.entrypoints.api_process" in " ".join(child.cmdline())
         )
 
     @property

@@ -66,7 +66,7 @@ async def test_a_server_that_is_killed_leaves_no_process_behind(tmp_path: Path) 
         await wait_until_gone(started)
 
 
-@pytest.mark.parametrize("victim", ["infra.entrypoints.api_server", "work"])
+@pytest.mark.parametrize("victim", ["infra.entrypoints.api_process", "work"])
 async def test_a_process_that_dies_is_started_again(victim: str, tmp_path: Path) -> None:
     async with serving_process("--data", tmp_path) as (server, url):
         (pid,) = [pid for pid, line in children(server.pid).items() if victim in line.split()]

@@ -41,7 +41,7 @@ def children_of(server: asyncio.subprocess.Process, word: str) -> list[int]:
 
 
 def is_replaced(server: asyncio.subprocess.Process, stopped: int) -> bool:
-    apis = children_of(server, "api_server")
+    apis = children_of(server, "api_process")
     return len(apis) == 2 and stopped not in apis
 
 
@@ -94,7 +94,7 @@ async def test_an_api_process_that_stands_still_keeps_no_other_from_writing(
             for _ in range(TRIES):
                 await wait_for_more(people, 10)
                 await asyncio.sleep(chance.random() / 10)
-                stopped = chance.choice(children_of(server, "api_server"))
+                stopped = chance.choice(children_of(server, "api_process"))
                 os.kill(stopped, signal.SIGSTOP)
                 assert await wait_for_more(people, 20) < RECOVERED_SECONDS
                 await wait_until(lambda stopped=stopped: is_replaced(server, stopped))  # type: ignore[misc]

@@ -126,7 +126,7 @@ def _files_of_types(value: object) -> Iterator[str]:
 
 
 def _process_name() -> str:
-    """What the process was started as: `starling work`, `infra.entrypoints.api_server`, ..."""
+    """What the process was started as: `starling work`, `infra.entrypoints.api_process`, ..."""
     words = sys.orig_argv[1:]
     if "-m" in words:
         return words[words.index("-m") + 1]

@@ -33,7 +33,7 @@ from tests.support.waiting import wait_until
 
 Journey = list[FileUse]
 
-API_PROCESS = "infra.entrypoints.api_server"
+API_PROCESS = "infra.entrypoints.api_process"
 
 
 async def embedded_journeys(folder: Path) -> Mapping[str, Journey]:

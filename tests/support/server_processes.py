@@ -44,7 +44,7 @@ class ServerProcesses:
     async def start_api(self, listener: int = 0) -> Process:
         """Start an API process."""
         file = self._listeners[listener].fileno()
-        module = ("-m", "infra.entrypoints.api_server", "--listener", str(file))
+        module = ("-m", "infra.entrypoints.api_process", "--listener", str(file))
         return await self._start_child(sys.executable, *module, files=(file,))
 
     async def start_projector(self) -> Process:

@@ -12,7 +12,7 @@ from tests.support.requirements import REPOSITORY
 
 PACKAGES = ("events", "commands", "projections", "api", "streams", "infra")
 ENTRY_POINTS = {
-    "infra.cli.main", "infra.entrypoints.api_server", "infra.embedded.time_travel",
+    "infra.cli.main", "infra.entrypoints.api_process", "infra.embedded.time_travel",
     "infra.embedded.rebuild_process", "infra.streaming.rebuild_process", "infra.dev.stack_keeper",
     "infra.dev.ids_client",
 }  # fmt: skip
