@@ -9,6 +9,7 @@ from typing import Annotated, Final, NamedTuple
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
+from api.accounts.access_tokens import USER_SCOPE
 from api.http.request import (
     Commander,
     Commands,
@@ -22,6 +23,7 @@ from api.http.request import (
     post_from_path,
 )
 from api.http.route import ApiRoute
+from api.http.tokens import requires_scope
 from api.schemas import ApiModel, Done
 from api.state import CurrentState
 from commands.block import Block, Mute, Unblock, Unmute
@@ -166,7 +168,7 @@ async def remove_follower(commands: Commands, user: UserInPath) -> Response:
     return await change_relation(RemoveFollower, "followed_by", False, user, commands)
 
 
-_THREAD_VIEWS: Final = [fresh_views("posts", "personal_records")]
+_THREAD_VIEWS: Final = [requires_scope(USER_SCOPE), fresh_views("posts", "personal_records")]
 
 
 @router.put(
