@@ -54,8 +54,7 @@ async def test_a_filter_is_made_changed_and_deleted_and_one_owners_alone(
     bob = await register_user(world, "bob")
     assert await bob.get_json(PATH) == []
     for method in ("GET", "PATCH", "DELETE"):
-        body = {} if method == "PATCH" else None
-        refused = await bob.http.request(method, own, json=body)
+        refused = await bob.http.request(method, own, json={})
         assert (refused.status_code, refused.json()["type"]) == (404, "/problems/filter-not-found")
     assert await ada.send_command("DELETE", own) == {"id": made["id"], "deleted": True}
     assert await ada.get_json(PATH) == []
