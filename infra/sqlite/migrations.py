@@ -101,6 +101,9 @@ class FileSchema:
 
 def _read_version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    # A pragma doesn't have SQLite see that another process changed the tables, reading one does:
+    # else the next statement would be checked against those of before.
+    connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     return int(version)
 
 

@@ -17,7 +17,7 @@ from infra.settings import Settings
 from infra.sqlite.accounts import SqliteAccounts
 from infra.sqlite.event_log import SqliteLog
 from infra.sqlite.leases import SqliteLeases
-from infra.sqlite.migrations import LOG_SCHEMA, FileSchema
+from infra.sqlite.migrations import LOG_SCHEMA, FileSchema, sql_step
 from infra.wiring.write_side import open_write_side
 from tests.support.log_adapters import FIRST_ID, post_append
 
@@ -208,3 +208,20 @@ def _open_and_identify(path: Path) -> str:
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
         LOG_SCHEMA.migrate(connection)
         return str(connection.execute("SELECT value FROM log_identity").fetchone()[0])
+
+
+def test_a_connection_knows_the_tables_that_another_process_changed_meanwhile(
+    tmp_path: Path,
+) -> None:
+    steps = (
+        sql_step(("CREATE TABLE things (first INTEGER) STRICT",)),
+        sql_step(("ALTER TABLE things ADD COLUMN second INTEGER",)),
+    )
+    with (
+        closing(sqlite3.connect(tmp_path / "f", isolation_level=None)) as one,
+        closing(sqlite3.connect(tmp_path / "f", isolation_level=None)) as other,
+    ):
+        FileSchema(steps[:1]).migrate(one)
+        FileSchema(steps).migrate(other)
+        FileSchema(steps).migrate(one)
+        one.execute("INSERT INTO things VALUES (1, 2)")
