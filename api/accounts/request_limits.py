@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from limits import RateLimitItem, parse
@@ -31,7 +31,7 @@ _MAX_WINDOWS: Final = 16_384
 """Windows that a process keeps. Their names come from clients, so they are bounded."""
 
 
-class RequestKind(Enum):
+class RequestKind(StrEnum):
     """What is limited for itself. All but reads and writes are counted by address alone."""
 
     READ = "reads"

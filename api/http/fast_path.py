@@ -11,7 +11,7 @@ switches it off.
 """
 
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, TypeVar
 
 from fastapi import FastAPI, Response
@@ -37,7 +37,7 @@ from api.mastodon.client_pages import (
     cursor_from,
 )
 from api.schemas import NewComment, NewPost
-from api.state import ApiState
+from api.state import ApiState, state_of
 from api.v1 import clicks, posts, relations, timelines
 from api.v1.relations import POST_RELATIONS, USER_RELATIONS, Relation, change_relation
 from projections.pages import PageRequest
@@ -46,6 +46,9 @@ BODY_LIMIT: Final = 64 << 10
 """Bytes of a body that is read here; the framework reads longer ones, up to its own limit."""
 
 _PAGE_PARAMETERS: Final = frozenset({"limit", *CURSORS})
+
+_KNOWN_QUERIES: Final = 1024
+"""Queries of pages that are kept as read: most requests are for a first page."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -108,36 +111,13 @@ class HotRequest:
 
     def page(self) -> Page:
         """As the dependency `PostsPage`."""
-        query = self._page_query()
-        limit = int(query.get("limit", DEFAULT_LIMIT))
-        if limit < 1:
-            raise NotPlain
-        ids = (query.get(name) for name in CURSORS)
-        wanted = page_request(MAX_POSTS, limit, *ids)
+        wanted = _posts_page(self._scope["query_string"])
         return Page(wanted, page_address(self.state.ports.base_url, self._scope))
 
     def client_page(self) -> ClientPage:
         """As the dependency `StatusesPage` of the Mastodon API."""
-        query = self._page_query()
-        asked = query.get("limit")
-        limit = USUAL_STATUSES if asked is None else min(max(int(asked), 1), MOST_STATUSES)
-        ids = (cursor_from(query.get(name)) for name in CURSORS)
-        address = page_address(self.state.ports.base_url, self._scope)
-        rest = "" if asked is None else f"limit={asked}"
-        return ClientPage(PageRequest(limit, *ids), address, rest)
-
-    def _page_query(self) -> dict[str, str]:
-        """The parameters of a page, which are numbers and there once."""
-        query: dict[str, str] = {}
-        text = self._scope["query_string"].decode("latin-1")
-        for pair in text.split("&") if text else ():
-            name, _, value = pair.partition("=")
-            if name not in _PAGE_PARAMETERS or name in query:
-                raise NotPlain
-            if not (value.isascii() and value.isdigit() and len(value) < 20):
-                raise NotPlain
-            query[name] = value
-        return query
+        wanted, rest = _statuses_page(self._scope["query_string"])
+        return ClientPage(wanted, page_address(self.state.ports.base_url, self._scope), rest)
 
     async def post(self) -> int:
         """As the dependency `PostId`."""
@@ -189,6 +169,39 @@ class HotRequest:
             return message
 
         return receive_again
+
+
+@lru_cache(_KNOWN_QUERIES)
+def _posts_page(query_string: bytes) -> PageRequest:
+    query = _page_query(query_string)
+    limit = int(query.get("limit", DEFAULT_LIMIT))
+    if limit < 1:
+        raise NotPlain
+    return page_request(MAX_POSTS, limit, *(query.get(name) for name in CURSORS))
+
+
+@lru_cache(_KNOWN_QUERIES)
+def _statuses_page(query_string: bytes) -> tuple[PageRequest, str]:
+    """With the query but for the cursors."""
+    query = _page_query(query_string)
+    asked = query.get("limit")
+    limit = USUAL_STATUSES if asked is None else min(max(int(asked), 1), MOST_STATUSES)
+    wanted = PageRequest(limit, *(cursor_from(query.get(name)) for name in CURSORS))
+    return wanted, "" if asked is None else f"limit={asked}"
+
+
+def _page_query(query_string: bytes) -> dict[str, str]:
+    """The parameters of a page, which are numbers and there once."""
+    query: dict[str, str] = {}
+    text = query_string.decode("latin-1")
+    for pair in text.split("&") if text else ():
+        name, _, value = pair.partition("=")
+        if name not in _PAGE_PARAMETERS or name in query:
+            raise NotPlain
+        if not (value.isascii() and value.isdigit() and len(value) < 20):
+            raise NotPlain
+        query[name] = value
+    return query
 
 
 Call = Callable[[], Awaitable[Response]]
@@ -307,7 +320,7 @@ class FastPath:
         if operation is None or scope.get("root_path") or app.dependency_overrides:
             await self._app(scope, receive, send)
             return
-        state: ApiState = app.state.api
+        state = state_of(app)
         state.post_views.apply_invalidations()
         request: HotRequest | None = None
         try:

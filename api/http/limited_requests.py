@@ -2,12 +2,14 @@
 
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.accounts.request_limits import RateStanding, RequestKind
 from api.http.errors import RequestRefused, failure_response
 from api.http.network_address import counted_address
-from api.state import ApiState
+from api.http.response_headers import add_response_headers
+from api.http.security_headers import Header
+from api.state import state_of
 
 _KINDS: Final = {
     "/v1/sessions": RequestKind.SIGN_IN,
@@ -42,27 +44,21 @@ class LimitedRequests:
         if scope["type"] == "lifespan" or scope["path"].startswith(_UNLIMITED):
             await self._app(scope, receive, send)
             return
-        state: ApiState = scope["app"].state.api
-        if (limits := state.ports.request_limits) is None:
+        if (limits := state_of(scope["app"]).ports.request_limits) is None:
             await self._app(scope, receive, send)
             return
         token = next((v for k, v in scope["headers"] if k == b"authorization"), None)
         client = scope.get("client")
         address = counted_address(client[0]) if client else ""
         standing = limits.count(_request_kind(scope), token, address.encode())
-
-        async def send_standing(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_standing_headers(standing)]
-            await send(message)
-
+        add_response_headers(scope, *_standing_headers(standing))
         if standing.retry_after is None:
-            await self._app(scope, receive, send_standing)
+            await self._app(scope, receive, send)
             return
         wait = str(standing.retry_after)
         message = f"too many requests: send the next one in {wait} seconds"
         refusal = RequestRefused(429, "too-many-requests", message, {"retry-after": wait})
-        await failure_response(refusal, scope)(scope, receive, send_standing)
+        await failure_response(refusal, scope)(scope, receive, send)
 
 
 def _request_kind(scope: Scope) -> RequestKind:
@@ -71,7 +67,7 @@ def _request_kind(scope: Scope) -> RequestKind:
     return _KINDS.get(scope["path"].rstrip("/"), RequestKind.WRITE)
 
 
-def _standing_headers(standing: RateStanding) -> list[tuple[bytes, bytes]]:
+def _standing_headers(standing: RateStanding) -> list[Header]:
     return [
         (b"x-ratelimit-limit", b"%d" % standing.limit),
         (b"x-ratelimit-remaining", b"%d" % standing.remaining),

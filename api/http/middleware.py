@@ -10,8 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.errors import FAILURE_KEY, RequestRefused
 from api.http.request_log import REQUEST_ID_HEADER, begin_request
+from api.http.response_headers import ADDED_HEADERS_KEY, add_response_headers
 from api.http.security_headers import security_headers
-from api.state import ApiState
+from api.state import state_of
 
 EXPOSED_HEADERS: Final = (
     "Link", "Starling-Position", "Retry-After", "X-Request-Id",
@@ -27,7 +28,7 @@ _VARY_HEADER: Final = (b"vary", b"Origin")
 
 
 class ReportedRequests:
-    """The ASGI middleware that counts requests for `/metrics`, gives each an id and the headers
+    """The ASGI middleware that counts requests for `/metrics`, gives each an id, adds the headers
     of each response, and says in the process's log which failed.
     """
 
@@ -43,13 +44,14 @@ class ReportedRequests:
         status = 500
         given = next((v for k, v in scope["headers"] if k == REQUEST_ID_HEADER), None)
         id_header = (REQUEST_ID_HEADER, begin_request(given).encode("ascii"))
+        added = scope[ADDED_HEADERS_KEY] = [id_header]
 
         async def send_reported(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = message.get("headers", ())
-                message["headers"] = [*headers, id_header, *security_headers(headers)]
+                message["headers"] = [*headers, *added, *security_headers(headers)]
             await send(message)
 
         try:
@@ -57,7 +59,7 @@ class ReportedRequests:
         finally:
             route = scope.get("route")
             if isinstance(route, APIRoute):
-                state: ApiState = scope["app"].state.api
+                state = state_of(scope["app"])
                 method, seconds = scope["method"], perf_counter() - started
                 state.metrics.observe(method, route.path_format, status, seconds)
                 failure = scope.get(FAILURE_KEY, "")
@@ -125,13 +127,8 @@ class AnyOriginCors:
             if name == _ORIGIN_HEADER:
                 await self._cors_app(scope, receive, send)
                 return
-
-        async def send_with_vary(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), _VARY_HEADER]
-            await send(message)
-
-        await self._app(scope, receive, send_with_vary)
+        add_response_headers(scope, _VARY_HEADER)
+        await self._app(scope, receive, send)
 
 
 class BodyLimit:

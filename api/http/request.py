@@ -1,6 +1,6 @@
 """What routes ask of a request: dependencies for ids in addresses, fresh views and commands."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import Depends, Header, Path, Query, Response
@@ -33,8 +33,19 @@ def json_response(
     model: BaseModel | bytes, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """A response whose body is a model, or JSON already."""
-    body = model if isinstance(model, bytes) else model.model_dump_json(exclude_none=True)
-    return Response(body, status, headers, media_type="application/json")
+    body = model if isinstance(model, bytes) else model.model_dump_json(exclude_none=True).encode()
+    return _JsonResponse(body, status, headers)
+
+
+class _JsonResponse(Response):
+    """Starlette's, with the headers that JSON has: it looks for others in what it is given."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        self.raw_headers = [
+            *((k.encode("latin-1"), v.encode("latin-1")) for k, v in (headers or {}).items()),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+        ]
 
 
 # ---- ids and times in addresses ----

@@ -18,7 +18,7 @@ from api.live.hub import LiveHub
 from api.live.live_reader import LiveReader
 from api.mastodon.live_streams import EventFormat, SocketFormat, find_stream
 from api.schemas import encode_json
-from api.state import ApiState, CurrentState
+from api.state import CurrentState, state_of
 
 MAX_STREAMS: Final = 100
 """Streams of one WebSocket."""
@@ -97,7 +97,7 @@ async def stream_socket(socket: WebSocket) -> None:
 
     A token that stands in the place of the subprotocol is taken, and said back.
     """
-    state: ApiState = socket.app.state.api
+    state = state_of(socket.app)
     offered = socket.scope["subprotocols"]
     header = socket.headers.get("authorization")
     if header is None:
