@@ -32,7 +32,8 @@ class ClientPage:
         self._query = f"{query}&" if query else ""
 
     def link_header(self, ids: Sequence[int], scanned_to: int | None = None) -> dict[str, str]:
-        """The `Link` header of a page whose entries have these ids, newest first.
+        """The `Link` header of a page whose entries have these ids, newest first; the first and
+        the last one will do.
 
         Each page with entries has a next one and a previous one, and in this order: some clients
         read no further than the first. A page that ended at `scanned_to`, because entries on the

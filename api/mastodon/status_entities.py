@@ -6,6 +6,7 @@ reader's own marks. A retweet is a wrapper: a status of its own id and account a
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Final, NamedTuple, NotRequired, TypedDict
 
@@ -102,7 +103,8 @@ class StatusEntity(StatusBody, ReaderMarkFields):
     pinned: NotRequired[Annotated[bool, about("Only on one's own statuses")]]
 
 
-class StatusPieces(NamedTuple):
+@dataclass(slots=True, eq=False)
+class StatusPieces:
     """A post: its author, its texts as written, and the JSON before the account and behind it, open
     at its end.
     """
@@ -200,18 +202,23 @@ class StatusEntities:
         counts of accounts are recent ones.
         """
         rendered = await self._render_entries(entries, viewer, self.accounts.render_recent)
-        return b"[" + b",".join([json for _, json in rendered]) + b"]"
+        parts = [b"["]
+        for _, status in rendered:
+            parts += status
+            parts.append(b",")
+        parts[max(1, len(parts) - 1) :] = [b"]"]
+        return b"".join(parts)
 
     async def render(self, entries: Sequence[PageEntry], viewer: int) -> list[bytes]:
         """The posts and retweets that there are, each as JSON."""
         rendered = await self._render_entries(entries, viewer, self.accounts.render)
-        return [json for _, json in rendered]
+        return [b"".join(status) for _, status in rendered]
 
     async def render_posts(self, posts: Collection[int], viewer: int) -> dict[int, bytes]:
         """Those of the posts that there are, as JSON."""
         entries = [SinglePost(post) for post in posts]
         rendered = await self._render_entries(entries, viewer, self.accounts.render)
-        return {entry.post: json for entry, json in rendered}
+        return {entry.post: b"".join(status) for entry, status in rendered}
 
     async def render_filtered(
         self, entry: PageEntry, filters: Mapping[int, Sequence[ReaderFilter]]
@@ -228,7 +235,7 @@ class StatusEntities:
             if results != NO_RESULTS:
                 rendered = await self._render_entries([entry], 0, self.accounts.render, results)
                 if rendered:
-                    found[reader] = rendered[0][1]
+                    found[reader] = b"".join(rendered[0][1])
         return found
 
     async def _render_entries(
@@ -237,38 +244,39 @@ class StatusEntities:
         viewer: int,
         render_accounts: Callable[[Collection[int]], Awaitable[Mapping[int, bytes]]],
         results: bytes | None = None,
-    ) -> list[tuple[PageEntry, bytes]]:
+    ) -> list[tuple[PageEntry, Sequence[bytes]]]:
         """`results` are of the filters that the only entry meets, where no reader is named."""
-        ids = list(dict.fromkeys(entry.post for entry in entries))
-        pieces = await self._cache.get(ids)
+        pieces = await self._cache.get([entry.post for entry in entries])
         users = {one.author for one in pieces.values()}
-        users.update(entry.retweeter for entry in entries if entry.retweeter is not None)
+        users.update([entry.retweeter for entry in entries if entry.retweeter is not None])
         accounts = await render_accounts(users)
         marks = None
         filters: Sequence[ReaderFilter] = ()
         if viewer:
             marks = await self._marks_cache.get(viewer, pieces)
             filters = await self._reader_filters.of_reader(viewer)
-        rendered: list[tuple[PageEntry, bytes]] = []
+        rendered: list[tuple[PageEntry, Sequence[bytes]]] = []
         for entry in entries:
-            one = pieces.get(entry.post)
-            if one is None or one.author not in accounts:
+            post = entry.post
+            one = pieces.get(post)
+            account = accounts.get(one.author) if one is not None else None
+            if one is None or account is None:
                 continue
             end = b"}"
             if marks is not None:
-                end = marks[entry.post].own if one.author == viewer else marks[entry.post].others
+                end = marks[post].own if one.author == viewer else marks[post].others
             if filters:
-                results = filter_results(filters, entry.post, one.texts)
+                results = filter_results(filters, post, one.texts)
             if results is not None:
                 unmarked = end.removesuffix(b"}").removesuffix(_UNFILTERED)
                 end = unmarked + b',"filtered":%s}' % results
-            status = b"".join((one.head, accounts[one.author], _NO_REBLOG, one.tail, end))
+            status: tuple[bytes, ...] = (one.head, account, _NO_REBLOG, one.tail, end)
             if entry.retweeter is not None:
                 if entry.retweeter not in accounts:
                     continue
                 head = self._head(getattr(entry, "id", entry.post), entry.post, one.handle)
-                account = accounts[entry.retweeter]
-                status = head + account + b',"reblog":' + status + one.tail + end
+                wrapper = (head, accounts[entry.retweeter], b',"reblog":')
+                status = (*wrapper, *status, one.tail, end)
             rendered.append((entry, status))
         return rendered
 

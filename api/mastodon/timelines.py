@@ -43,8 +43,8 @@ async def entries_page(
     """
     shown = await _filter_entries(state, entries, wanted) if wanted is not None else entries
     body = await state.statuses.render_list(shown, viewer)
-    ids = [entry.id for entry in entries]
-    return entity(body, page.link_header(ids, entries.scanned_to))
+    ends = [entries[0].id, entries[-1].id] if entries else []
+    return entity(body, page.link_header(ends, entries.scanned_to))
 
 
 async def _filter_entries(

@@ -5,7 +5,7 @@ announces the position. So a value is good until its key is invalidated, and a v
 read while its key was invalidated must not be cached.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -28,24 +28,29 @@ class IdCache(Generic[V]):
         self._old: dict[int, V] = {}
         self._in_flight: dict[int, object] = {}
 
-    async def get(self, ids: Iterable[int]) -> dict[int, V]:
+    async def get(self, ids: Collection[int]) -> dict[int, V]:
         """The values under `ids`, those that exist."""
         young = self._young
-        found: dict[int, V] = {}
+        found = {id: young[id] for id in ids if id in young}
+        if len(found) == len(ids):  # nearly always
+            return found
         missing: dict[int, None] = {}
         for id in ids:
-            value = young.get(id)
+            if id in found:
+                continue
+            value = self._old.pop(id, None)
             if value is None:
-                value = self._old.pop(id, None)
-                if value is None:
-                    missing[id] = None
-                    continue
+                missing[id] = None
+            else:
                 self._add_young(id, value)
-                young = self._young
-            found[id] = value
+                found[id] = value
         if missing:
             found.update(await self._fetch_missing(missing))
         return found
+
+    def peek(self, id: int) -> V | None:
+        """The value under an id, if that takes no reading. None says nothing: ask `get` then."""
+        return self._young.get(id)
 
     def invalidate(self, id: int) -> None:
         """Drop the value under an id, also one that is being read at the moment."""

@@ -133,7 +133,10 @@ class PostViews:
 
     async def is_active(self, user: int) -> bool:
         """Whether the views know a user whose account was neither deleted nor suspended."""
-        return user in await self.active_users((user,))
+        author = self._author_cache.peek(user)
+        if author is None:
+            author = (await self._author_cache.get((user,))).get(user)
+        return author is not None and not author.hidden
 
     async def active_users(self, users: Collection[int]) -> set[int]:
         """Those of the users whom the views know, and who are neither deleted nor suspended."""

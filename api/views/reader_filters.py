@@ -71,7 +71,9 @@ class ReaderFilters:
 
     async def of_reader(self, reader: int) -> Sequence[ReaderFilter]:
         """The filters of a reader that have not expired."""
-        found = (await self._cache.get((reader,)))[reader]
+        found = self._cache.peek(reader)
+        if found is None:
+            found = (await self._cache.get((reader,)))[reader]
         return self._unexpired(found) if found else ()
 
     async def of_readers(self, readers: Collection[int]) -> dict[int, Sequence[ReaderFilter]]:

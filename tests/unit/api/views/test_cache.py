@@ -53,6 +53,23 @@ async def test_a_dropped_value_is_read_again() -> None:
     assert source.reads == [[1], [1], [1]]
 
 
+async def test_an_id_may_be_asked_for_twice_at_once() -> None:
+    source = CountingSource()
+    cache = IdCache(10, source.fetch)
+    assert await cache.get([1, 1, 2]) == {1: "value 1", 2: "value 2"}
+    assert await cache.get([2, 1, 2]) == {1: "value 1", 2: "value 2"}
+    assert source.reads == [[1, 2]]
+
+
+async def test_what_was_dropped_is_not_seen_without_reading() -> None:
+    source = CountingSource()
+    cache = IdCache(10, source.fetch)
+    await cache.get([1])
+    assert cache.peek(1) == "value 1"
+    cache.invalidate(1)
+    assert cache.peek(1) is None
+
+
 async def test_a_value_dropped_while_it_is_read_is_not_cached() -> None:
     source = CountingSource()
     cache = IdCache(10, source.fetch)
