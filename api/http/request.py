@@ -1,6 +1,6 @@
 """What routes ask of a request: dependencies for ids in addresses, fresh views and commands."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import Depends, Header, Path, Query, Response
@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from api.accounts.access_tokens import ANALYST_SCOPE, USER_SCOPE
 from api.accounts.token_store import TokenClaims
 from api.http.errors import RETRY_AFTER, RequestRefused, problems, token_missing, unauthorized
+from api.http.ready_json import ReadyJson
 from api.http.tokens import Actor, Viewer, require_account, require_scope, token_claims
 from api.ports import VIEW_WAIT_SECONDS
 from api.state import ApiState, CurrentState
@@ -34,18 +35,7 @@ def json_response(
 ) -> Response:
     """A response whose body is a model, or JSON already."""
     body = model if isinstance(model, bytes) else model.model_dump_json(exclude_none=True).encode()
-    return _JsonResponse(body, status, headers)
-
-
-class _JsonResponse(Response):
-    """Starlette's, with the headers that JSON has: it looks for others in what it is given."""
-
-    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        self.raw_headers = [
-            *((k.encode("latin-1"), v.encode("latin-1")) for k, v in (headers or {}).items()),
-            (b"content-length", b"%d" % len(self.body)),
-            (b"content-type", b"application/json"),
-        ]
+    return ReadyJson(body, status, headers)
 
 
 # ---- ids and times in addresses ----

@@ -11,9 +11,9 @@ A route's return type says what it answers: `EntityResponse[StatusEntity]`.
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Generic, TypedDict, TypeVar
 
-from fastapi import Response
 from msgspec import Meta
 
+from api.http.ready_json import ReadyJson
 from api.schemas import encode_json
 
 CLASS_SUFFIX: Final = "Entity"
@@ -47,10 +47,9 @@ class EmptyEntity(TypedDict):
     """An object without fields: it was done."""
 
 
-class EntityResponse(Response, Generic[E]):
+class EntityResponse(ReadyJson, Generic[E]):
     """A response with an entity as JSON."""
 
-    media_type = "application/json"
     entity: Any = None
     """The entity's type, in the type of a route's response."""
 
