@@ -4,6 +4,7 @@ Mastodon's clients write and read in the next request, and know of no positions.
 answered when its views show it, or after a bounded wait.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Final
 
 from fastapi import Depends, Path
@@ -12,11 +13,12 @@ from api.http.request import Commander, require_unblocked
 from api.http.tokens import Viewer
 from api.ports import VIEW_WAIT_SECONDS
 from api.state import ApiState, CurrentState
-from api.views.posts import SinglePost
+from api.views.posts import PageEntry, SinglePost
 from commands.decider import Command
 from commands.request import CommandOutcome
 from commands.rules import post_not_found, user_not_found
 from events.ids.snowflake import parse_decimal
+from projections.timeline import TimelineEntry
 from projections.timeline_pages import find_retweets
 
 SEEN_VIEWS: Final = ("timeline", "posts", "profiles", "followers", "personal_records")
@@ -44,21 +46,43 @@ async def run_seen(
     return outcome
 
 
-async def find_status(id: Annotated[str, Path()], state: CurrentState) -> int:
-    """The post of a status; the id of a retweet stands for what is retweeted."""
+async def find_entries(state: ApiState, ids: Collection[int]) -> list[PageEntry]:
+    """What the ids of statuses name: posts, whether or not there are such, and retweets, which are
+    statuses of their own.
+    """
+    unknown = set(ids) - (await state.statuses.pieces(ids)).keys()
+    store = state.ports.views.current_store("timeline")
+    retweets = await find_retweets(store, unknown) if unknown else {}
+    return [
+        TimelineEntry(id, retweets[id].post, retweets[id].actor)
+        if id in retweets
+        else SinglePost(id)
+        for id in ids
+    ]
+
+
+async def find_entry(id: Annotated[str, Path()], state: CurrentState) -> PageEntry:
+    """What the id of a status names. Raises `NotFound` for a text that is no id."""
     status = parse_decimal(id)
     if not status:
         raise post_not_found(id[:40])
-    if status not in await state.statuses.pieces((status,)):
-        store = state.ports.views.current_store("timeline")
-        retweet = (await find_retweets(store, (status,))).get(status)
-        return retweet.post if retweet is not None else status
-    return status
+    [entry] = await find_entries(state, (status,))
+    return entry
 
 
-async def require_visible(
-    post: Annotated[int, Depends(find_status)], viewer: Viewer, state: CurrentState
-) -> int:
+StatusEntry = Annotated[PageEntry, Depends(find_entry)]
+"""The post or the retweet in the address, whether or not there is such a post."""
+
+
+async def _post_of_entry(entry: StatusEntry) -> int:
+    return entry.post
+
+
+StatusId = Annotated[int, Depends(_post_of_entry)]
+"""The post in the address, or what the retweet there retweets; whether or not there is one."""
+
+
+async def require_visible(post: StatusId, viewer: Viewer, state: CurrentState) -> int:
     """The post, if the reader can see it. Raises `NotFound`."""
     found = (await state.statuses.pieces((post,))).get(post)
     if found is None or await state.post_views.is_suspended(found.author):
@@ -80,8 +104,6 @@ async def _account_to_change(id: Annotated[str, Path()], state: CurrentState) ->
     return await state.ports.references.find_user(id)
 
 
-StatusId = Annotated[int, Depends(find_status)]
-"""The post in the address, whether or not there is one."""
 VisibleStatus = Annotated[int, Depends(require_visible)]
 """The post in the address. Raises `NotFound` where the reader can't see it."""
 AccountId = Annotated[int, Depends(_account_from_path)]
@@ -92,9 +114,14 @@ AccountSubject = Annotated[int, Depends(_account_to_change)]
 
 async def render_status(state: ApiState, post: int, viewer: int) -> bytes:
     """A post as an entity. Raises `NotFound`."""
-    rendered = await state.statuses.render((SinglePost(post),), viewer)
+    return await render_entry(state, SinglePost(post), viewer)
+
+
+async def render_entry(state: ApiState, entry: PageEntry, viewer: int) -> bytes:
+    """A post or a retweet as an entity. Raises `NotFound`."""
+    rendered = await state.statuses.render((entry,), viewer)
     if not rendered:
-        raise post_not_found(post)
+        raise post_not_found(entry.post)
     return rendered[0]
 
 

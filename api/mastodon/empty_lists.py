@@ -5,6 +5,7 @@ from typing import Annotated, Final, TypedDict
 from fastapi import APIRouter
 
 from api.http.tokens import Reader
+from api.mastodon.client_request import AccountId
 from api.mastodon.entities import EmptyList, EntityResponse, about, entity
 
 OPEN_LISTS: Final = ("v1/custom_emojis", "v1/announcements", "v1/instance/rules", "v1/trends/links")
@@ -48,6 +49,12 @@ for _path in OPEN_LISTS:
     router.add_api_route(f"/{_path}", _open_list, methods=["GET"], name=f"empty_{_path}")
 for _path in OWN_LISTS:
     router.add_api_route(f"/{_path}", _own_list, methods=["GET"], name=f"empty_{_path}")
+
+
+@router.get("/v1/accounts/{id}/featured_tags")
+async def featured_tags_of_account(user: AccountId) -> EntityResponse[EmptyList]:
+    """An empty list; clients read it before they show an account."""
+    return entity([])
 
 
 @router.get("/v1/preferences")

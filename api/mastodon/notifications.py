@@ -11,7 +11,7 @@ from api.http.errors import RequestRefused
 from api.http.request import Commands
 from api.http.tokens import Reader
 from api.mastodon.account_entities import AccountEntity
-from api.mastodon.client_pages import StatusesPage
+from api.mastodon.client_pages import AccountsPage
 from api.mastodon.client_request import run_seen
 from api.mastodon.entities import Count, EmptyEntity, EntityResponse, Id, Time, about, entity
 from api.mastodon.parameters import ClientParameters, OptionalText, Texts, reads
@@ -95,7 +95,7 @@ class WantedNotifications(ClientParameters):
 
 @router.get("")
 async def list_notifications(
-    page: StatusesPage,
+    page: AccountsPage,
     reader: Reader,
     state: CurrentState,
     wanted: Annotated[WantedNotifications, reads(WantedNotifications)],

@@ -10,7 +10,7 @@ from api.http.errors import token_missing
 from api.http.request import blocked_users, hidden_users
 from api.http.tokens import Reader, Viewer
 from api.mastodon.account_entities import AccountEntity
-from api.mastodon.client_pages import clamped_limit
+from api.mastodon.client_pages import clamped_limit, cursor_from
 from api.mastodon.discoveries import TagEntity, tag_entity
 from api.mastodon.entities import EntityResponse, about, entity
 from api.mastodon.instance import domain_of
@@ -23,12 +23,13 @@ from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
 from events.hashtags import fold_hashtag
 from events.ids.snowflake import parse_decimal
-from projections.home.viewer import read_relations
 from projections.pages import PageRequest
 
 _MOST: Final = 40
 _MOST_SKIPPED: Final = 160
 """Further in than this, an offset finds nothing: the index has cursors, not offsets."""
+_MOST_LOOKED_AT: Final = 400
+"""What is found, of which those are wanted that one author wrote, or whom one follows."""
 
 router = APIRouter(prefix="/api", tags=["mastodon"])
 
@@ -55,12 +56,23 @@ class SearchQuery(ClientParameters):
     resolve: Annotated[
         Flag, Field(description="Needs a token; there is no other server to ask")
     ] = None
+    following: Annotated[Flag, Field(description="Only accounts that one follows")] = None
+    account_id: Annotated[
+        OptionalText, Field(description="Only statuses that this account wrote")
+    ] = None
     limit: Annotated[
         OptionalText, Field(description="How many of each kind: 20 unless said, 40 at most")
     ] = None
     offset: Annotated[
         OptionalText, Field(description="How many to leave out of each kind; needs a token")
     ] = None
+    max_id: Annotated[OptionalText, Field(description="Only statuses older than this one")] = None
+    min_id: Annotated[OptionalText, Field(description="Only statuses newer than this one")] = None
+
+    @property
+    def author(self) -> int | None:
+        """The author whose statuses alone are wanted; 0, whose there are none, for no id."""
+        return None if self.account_id is None else parse_decimal(self.account_id) or 0
 
 
 class AccountQuery(ClientParameters):
@@ -68,9 +80,7 @@ class AccountQuery(ClientParameters):
 
     q: Annotated[Text, Field(description="Words")] = ""
     limit: Annotated[OptionalText, Field(description="How many: 40 unless said, 80 at most")] = None
-    following: Annotated[Flag, Field(description="Only accounts that one follows")] = Field(
-        default=None
-    )
+    following: Annotated[Flag, Field(description="Only accounts that one follows")] = None
 
 
 @router.get("/v2/search")
@@ -87,9 +97,13 @@ async def search(
     def kind(name: str) -> bool:
         return wanted.type in (None, name)
 
-    users = await _find_users(state, query, viewer, skipped + limit) if kind("accounts") else []
-    posts = await _find_posts(state, query, viewer, skipped + limit) if kind("statuses") else []
-    tags = await _find_tags(state, query, skipped + limit) if kind("hashtags") else []
+    most, users, posts, tags = skipped + limit, list[int](), list[int](), list[TagEntity]()
+    if kind("accounts"):
+        users = await _find_users(state, query, viewer, most, wanted.following)
+    if kind("statuses"):
+        posts = await _find_posts(state, query, viewer, most, wanted)
+    if kind("hashtags"):
+        tags = await _find_tags(state, query, most)
     rendered = await state.statuses.accounts.render(users[skipped:])
     accounts = b",".join(rendered[user] for user in users[skipped:] if user in rendered)
     shown = [SinglePost(post) for post in posts[skipped:]]
@@ -103,27 +117,32 @@ async def search_accounts(
     reader: Reader, state: CurrentState, wanted: Annotated[AccountQuery, reads(AccountQuery)]
 ) -> EntityResponse[list[AccountEntity]]:
     """Accounts whose handle or name begins with the words."""
-    users = await _find_users(state, wanted.q.strip(), reader, clamped_limit(wanted.limit, 40, 80))
-    if wanted.following:
-        store = state.ports.views.current_store("timeline")
-        relations = await read_relations(store, reader, users, state.ports.clock_ms())
-        users = [user for user in users if relations[user].following]
+    limit = clamped_limit(wanted.limit, 40, 80)
+    users = await _find_users(state, wanted.q.strip(), reader, limit, wanted.following)
     rendered = await state.statuses.accounts.render(users)
     return entity(b"[" + b",".join(rendered[user] for user in users if user in rendered) + b"]")
 
 
-async def _find_users(state: ApiState, query: str, viewer: int, limit: int) -> list[int]:
+async def _find_users(
+    state: ApiState, query: str, viewer: int, limit: int, following: bool | None
+) -> list[int]:
     """Accounts, the one whose handle or address is the query first, though it be blocked: clients
     look it up so in order to end the block.
     """
     words = [] if _is_address(query) else query_words(_local_name(state, query))
     handle = _handle_in(state, query)
-    found = await find_accounts(state.ports, handle, words, PageRequest(limit))
+    most = max(limit, _MOST_LOOKED_AT) if following else limit
+    found = await find_accounts(state.ports, handle, words, PageRequest(most))
+    if following:
+        followed = (await state.ports.home.viewer_context(viewer)).following if viewer else ()
+        return [user for user in found.users if user in followed][:limit]
     blocked = await blocked_users(state, viewer)
     return [user for user in found.users if user == found.called or user not in blocked][:limit]
 
 
-async def _find_posts(state: ApiState, query: str, viewer: int, limit: int) -> list[int]:
+async def _find_posts(
+    state: ApiState, query: str, viewer: int, limit: int, wanted: SearchQuery
+) -> list[int]:
     """Posts with all words, newest first; the one whose address is the query."""
     hidden = await hidden_users(state, viewer)
     if _is_address(query):
@@ -133,8 +152,13 @@ async def _find_posts(state: ApiState, query: str, viewer: int, limit: int) -> l
     words = query_words(query)
     if not words:
         return []
-    found = await state.ports.search.index.find_posts(words, PageRequest(limit))
-    return [post for post, author in found if author not in hidden]
+    most = limit if wanted.author is None else max(limit, _MOST_LOOKED_AT)
+    request = PageRequest(most, cursor_from(wanted.max_id), min_id=cursor_from(wanted.min_id))
+    found = await state.ports.search.index.find_posts(words, request)
+    shown = [
+        post for post, author in found if author not in hidden and wanted.author in (None, author)
+    ]
+    return shown[:limit]
 
 
 async def _find_tags(state: ApiState, query: str, limit: int) -> list[TagEntity]:

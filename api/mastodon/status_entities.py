@@ -115,11 +115,19 @@ class StatusPieces:
     text: str
     spoiler_text: str
     reply_to: int | None
+    answered: int | None
+    """The author of that post."""
     media: Sequence[Medium]
     """With their alternative texts as written."""
     tags: frozenset[str]
     head: bytes
     tail: bytes
+
+    @property
+    def answers_another(self) -> bool:
+        """Whether it is an answer, and not one to a post of the same author's: a thread goes on
+        so."""
+        return self.reply_to is not None and self.answered != self.author
 
     @property
     def texts(self) -> list[str]:
@@ -363,5 +371,6 @@ class StatusEntities:
         tail = b"," + encode_json(rest)[1:-1]
         head = self._head(row.post, row.post, handle)
         return StatusPieces(
-            row.author, handle, text, spoiler_text, row.reply_to, media, frozenset(tags), head, tail
-        )
+            row.author, handle, text, spoiler_text, row.reply_to, answered, media,
+            frozenset(tags), head, tail,
+        )  # fmt: skip

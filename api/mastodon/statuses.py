@@ -7,13 +7,17 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from api.http.errors import RequestRefused
-from api.http.request import Commands, hidden_users, unblocked_posts
+from api.http.request import Commands, blocked_users, hidden_users
 from api.http.tokens import Viewer
 from api.mastodon.account_entities import AccountEntity
 from api.mastodon.client_request import (
+    StatusEntry,
     StatusId,
     VisibleStatus,
+    find_entries,
+    find_entry,
     render_account,
+    render_entry,
     render_status,
     run_seen,
 )
@@ -34,6 +38,7 @@ from api.schemas import encode_json
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
 from commands.post import CreatePost, DeletePost, EditPost
+from commands.retweet import Unretweet
 from commands.rules import post_not_found
 from events import streams
 from events.codec import EVENT_CODEC
@@ -167,9 +172,7 @@ async def post_status(
     new.refuse_unsupported()
     parent = None
     if new.in_reply_to_id is not None:
-        parent = parse_decimal(new.in_reply_to_id)
-        if not parent:
-            raise RequestRefused(404, "post-not-found", "there is no such post to answer")
+        parent = (await find_entry(new.in_reply_to_id, state)).post
     spoiler_text = new.spoiler_text
     text = without_own_domain(new.status, state.ports.base_url)
     if spoiler_text and not text.strip():  # a warning of nothing is the text, as in Mastodon
@@ -187,16 +190,20 @@ async def get_statuses(
 ) -> EntityResponse[list[StatusEntity]]:
     """Those of some statuses that there are."""
     ids = [id for text in wanted.id[:_MOST_AT_ONCE] if (id := parse_decimal(text))]
-    shown = await unblocked_posts(state, ids, viewer)
+    blocked = await blocked_users(state, viewer)
+    found = await state.post_views.exclude_authors(await find_entries(state, ids), blocked)
+    shown = [one for one in found if one.retweeter not in blocked]
     return entity(await state.statuses.render_list(shown, viewer))
 
 
 @router.get("/{id}")
 async def get_status(
-    post: VisibleStatus, viewer: Viewer, state: CurrentState
+    post: VisibleStatus, entry: StatusEntry, viewer: Viewer, state: CurrentState
 ) -> EntityResponse[StatusEntity]:
-    """A status."""
-    return entity(await render_status(state, post, viewer))
+    """A status: a post, or a retweet with the post inside."""
+    if entry.retweeter in await blocked_users(state, viewer):
+        raise post_not_found(post)
+    return entity(await render_entry(state, entry, viewer))
 
 
 @router.put("/{id}")
@@ -234,19 +241,25 @@ async def _refuse_changed_media(state: ApiState, post: int, new: NewStatus) -> N
 
 @router.delete("/{id}")
 async def delete_status(
-    commands: Commands, post: StatusId, state: CurrentState
+    commands: Commands, entry: StatusEntry, state: CurrentState
 ) -> EntityResponse[DeletedStatusEntity]:
     """Delete one's own post. The answer has its text as written, to be posted again, and its
-    images last another day.
+    images last another day. Of a retweet, the retweet goes, and never the post inside.
     """
+    post = entry.post
     pieces = (await state.statuses.pieces((post,))).get(post)
     if pieces is None:  # no reader sees it, but its author may erase what an operator removed
         await run_seen(state, commands, DeletePost(post))
         raise post_not_found(post)
-    rendered = await render_status(state, post, commands.actor)
-    if pieces.author == commands.actor:
-        await state.media.offer_again(commands.actor, pieces.media)
-    await run_seen(state, commands, DeletePost(post))
+    rendered = await render_entry(state, entry, commands.actor)
+    if entry.retweeter is not None:
+        if entry.retweeter != commands.actor:
+            raise post_not_found(post)
+        await run_seen(state, commands, Unretweet(post))
+    else:
+        if pieces.author == commands.actor:
+            await state.media.offer_again(commands.actor, pieces.media)
+        await run_seen(state, commands, DeletePost(post))
     return entity(rendered[:-1] + b',"text":%s}' % encode_json(pieces.text))
 
 

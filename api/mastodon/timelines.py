@@ -64,7 +64,7 @@ async def _filter_entries(
         and not (
             wanted.exclude_replies
             and entry.retweeter is None
-            and pieces[entry.post].reply_to is not None
+            and pieces[entry.post].answers_another
         )
     ]
 

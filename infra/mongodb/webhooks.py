@@ -57,17 +57,11 @@ class MongoWebhooks:
             prepare=self._prepare,
         )  # fmt: skip
 
-    async def subscribe(self, webhook: Webhook, secret: str, most: int, most_of_apps: int) -> bool:
+    async def subscribe(self, webhook: Webhook, secret: str, most: int) -> bool:
         def insert(session: ClientSession) -> bool:
             self._raise_generation(session)
-
-            def count(app: Any) -> int:
-                query = {"user": webhook.user, "app": app}
-                return self._webhooks.count_documents(query, session=session)
-
-            if count(webhook.app) >= most:
-                return False
-            if webhook.app is not None and count({"$ne": None}) >= most_of_apps:
+            owned = {"user": webhook.user}
+            if self._webhooks.count_documents(owned, session=session) >= most:
                 return False
             document = {
                 "_id": webhook.id, **webhook._asdict(), "types": sorted(webhook.types),

@@ -83,14 +83,10 @@ class SqliteWebhooks:
         )
         self._db = self._connection.db
 
-    async def subscribe(self, webhook: Webhook, secret: str, most: int, most_of_apps: int) -> bool:
+    async def subscribe(self, webhook: Webhook, secret: str, most: int) -> bool:
         def insert() -> bool:
-            [(own, of_apps)] = self._select(
-                "count(*) FILTER (WHERE app IS ?2), count(app) FROM webhooks WHERE user = ?1",
-                webhook.user,
-                webhook.app,
-            )
-            if own >= most or (webhook.app is not None and of_apps >= most_of_apps):
+            [(count,)] = self._select("count(*) FROM webhooks WHERE user = ?", webhook.user)
+            if count >= most:
                 return False
             id, user, url, types, *rest = webhook
             self._db.execute(

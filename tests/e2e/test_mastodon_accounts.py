@@ -157,14 +157,17 @@ async def test_an_address_leads_to_an_account(
         assert answer.status_code == 404
 
 
-async def test_an_account_shows_its_statuses(world: ApiWorld) -> None:
-    ada = await register_user(world, "ada")
+async def test_an_account_shows_its_statuses_and_threads_without_answers(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
     first = (await ada.http.post("/api/v1/statuses", json={"status": "one"})).json()
     answer = {"status": "two", "in_reply_to_id": first["id"]}
     second = (await ada.http.post("/api/v1/statuses", json=answer)).json()
-    path = f"/api/v1/accounts/{ada.id}/statuses"
-    assert [s["id"] for s in await ada.get_json(path)] == [second["id"], first["id"]]
-    assert [s["id"] for s in await ada.get_json(path, exclude_replies="True")] == [first["id"]]
+    bobs = (await bob.http.post("/api/v1/statuses", json={"status": "hello"})).json()
+    answer = {"status": "three", "in_reply_to_id": bobs["id"]}
+    third = (await ada.http.post("/api/v1/statuses", json=answer)).json()
+    path, thread = f"/api/v1/accounts/{ada.id}/statuses", [second["id"], first["id"]]
+    assert [s["id"] for s in await ada.get_json(path)] == [third["id"], *thread]
+    assert [s["id"] for s in await ada.get_json(path, exclude_replies="True")] == thread
     assert await ada.get_json(path, pinned="true") == []
 
 
@@ -225,6 +228,7 @@ async def test_what_there_is_none_of_is_an_empty_list(world: ApiWorld) -> None:
         "v1/custom_emojis",
         "v1/conversations",
         "v1/trends",
+        f"v1/accounts/{ada.id}/featured_tags",
     ):
         assert await ada.get_json(f"/api/{path}") == []
     check_entity("Preferences", await ada.get_json("/api/v1/preferences"))

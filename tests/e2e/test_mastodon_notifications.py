@@ -39,6 +39,14 @@ async def test_notifications_have_mastodons_names_and_ones_own_post(world: ApiWo
     assert await get(ada, "v1/notifications/unread_count") == {"count": 4}
 
 
+async def test_a_page_of_notifications_has_40_and_80_at_most(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    for number in range(41):
+        await bob.create_post(f"{number} @ada")
+    assert len(await get(ada, "v1/notifications")) == 40
+    assert len(await get(ada, "v1/notifications", limit=81)) == 41
+
+
 async def test_notifications_are_dismissed_and_cleared(world: ApiWorld) -> None:
     ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
     for text in ("hi @ada", "again, @ada", "@ada?"):
@@ -106,6 +114,24 @@ async def test_accounts_are_searched_among_those_whom_one_follows(world: ApiWorl
     assert await get(bob, "v1/accounts/search", q="ad", following="true") == []
     await bob.http.post(f"/api/v1/accounts/{ada.id}/follow")
     assert len(await get(bob, "v1/accounts/search", q="ad", following="true")) == 1
+
+
+async def test_a_search_keeps_to_an_author_to_ids_and_to_whom_one_follows(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    first, second = await ada.create_post("rain"), await ada.create_post("more rain")
+    bobs = await bob.create_post("rain again")
+
+    async def statuses(**query: Any) -> list[str]:
+        found = await get(bob, "v2/search", q="rain", **query)
+        return [one["id"] for one in found["statuses"]]
+
+    assert await statuses() == [bobs, second, first]
+    assert await statuses(account_id=ada.id, limit=1) == [second]
+    assert await statuses(account_id="x") == []
+    assert await statuses(max_id=bobs, min_id=first) == [second]
+    assert (await get(bob, "v2/search", q="ada", following="true"))["accounts"] == []
+    await bob.http.post(f"/api/v1/accounts/{ada.id}/follow")
+    assert len((await get(bob, "v2/search", q="ada", following="true"))["accounts"]) == 1
 
 
 async def test_a_stranger_may_search_but_not_resolve(

@@ -101,6 +101,36 @@ async def test_a_retweet_is_a_status_around_the_post(world: ApiWorld) -> None:
     assert (undone["id"], undone["reblogged"]) == (original["id"], False)
 
 
+async def test_a_retweet_is_read_answered_and_deleted_by_its_own_id(world: ApiWorld) -> None:
+    ada, bob, cy = [await register_user(world, name) for name in ("ada", "bob", "cy")]
+    original = await post(ada, "hello")
+    wrapper, own = [await act(one, f"statuses/{original['id']}/reblog") for one in (bob, ada)]
+    read = await get(cy, f"statuses/{wrapper['id']}")
+    check_entity("Status", read)
+    assert (read["id"], read["reblog"]["id"]) == (wrapper["id"], original["id"])
+    asked = {"id[]": [wrapper["id"], original["id"]]}
+    assert ids(await get(cy, "statuses", **asked)) == asked["id[]"]
+    answer = await post(cy, "hi", in_reply_to_id=wrapper["id"])
+    assert answer["in_reply_to_id"] == original["id"]
+    refused = await ada.http.delete(f"/api/v1/statuses/{wrapper['id']}")
+    assert refused.status_code == 404
+    for user, one in ((bob, wrapper), (ada, own)):
+        deleted = await user.http.delete(f"/api/v1/statuses/{one['id']}")
+        assert (deleted.status_code, deleted.json()["id"]) == (200, one["id"])
+        assert (await user.http.get(f"/api/v1/statuses/{one['id']}")).status_code == 404
+    left = await get(ada, f"statuses/{original['id']}")
+    assert (left["reblogs_count"], left["reblogged"]) == (0, False)
+
+
+async def test_a_retweet_by_a_blocked_account_is_not_shown(world: ApiWorld) -> None:
+    ada, bob, cy = [await register_user(world, name) for name in ("ada", "bob", "cy")]
+    original = await post(ada, "hello")
+    wrapper = await act(bob, f"statuses/{original['id']}/reblog")
+    await act(cy, f"accounts/{bob.id}/block")
+    assert (await cy.http.get(f"/api/v1/statuses/{wrapper['id']}")).status_code == 404
+    assert await get(cy, "statuses", **{"id[]": [wrapper["id"]]}) == []
+
+
 async def test_the_home_timeline_has_wrappers_and_the_public_one_has_none(world: ApiWorld) -> None:
     ada, bob, cy = [await register_user(world, name) for name in ("ada", "bob", "cy")]
     await act(cy, f"accounts/{bob.id}/follow")
