@@ -1,5 +1,6 @@
 """`/oauth/authorize`: asks a user whether to let an app in, and sends the app its code."""
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
@@ -37,6 +38,8 @@ _KEPT: Final = (
 )  # fmt: skip
 """The parameters of a request that decide about its answer."""
 _MOST_STATE: Final = 2000
+_RESPONSE_TYPE: Final = re.compile(r"[A-Za-z0-9_ ]+")
+"""What RFC 6749 lets response types be called (appendix A.3)."""
 
 _PAGES: Final[dict[int | str, dict[str, Any]]] = {
     303: {"description": "Back to the app, with a code or an error"},
@@ -118,6 +121,8 @@ async def _read_authorization(request: Request, state: ApiState) -> _Authorizati
     """The request, or what to answer where it is none that a user can be asked about."""
     given = await read_texts(request)
     parameters = {name: text for name, text in given.items() if name in _KEPT}
+    if not _RESPONSE_TYPE.fullmatch(parameters.get("response_type", "")):
+        parameters.pop("response_type", None)  # authlib fails where it can't quote it
     app = await find_app(state.ports.apps, parameters)
     if app is None:
         return refusal_page("No app has this client_id here. Sign in from the app again.")

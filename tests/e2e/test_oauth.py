@@ -215,6 +215,10 @@ async def test_a_wrong_password_shows_the_page_again_and_a_refusal_goes_to_the_a
     refused = await app.send_form(await app.open_page(), decision="deny", password="")
     assert "error=access_denied" in refused.headers["location"]
     assert "state=s%2F1" in refused.headers["location"]
+    for kind in ("token", "é", 'co"de'):
+        asked = app.asking() | {"response_type": kind}
+        refused = await app.browser.get("/oauth/authorize", params=asked)
+        assert "error=unsupported_response_type" in refused.headers["location"]
 
 
 async def test_no_other_page_can_send_the_form(app: AppInTest) -> None:
