@@ -28,6 +28,7 @@ from infra.wiring.signing_secret import signing_secret
 from infra.wiring.write_side import open_write_side
 from tests.e2e.test_mastodon_sign_up import client_of_app, sign_up
 from tests.support.api_world import PASSWORD, ApiWorld, SignedInUser, register_user
+from tests.support.waiting import PATIENCE_SECONDS
 
 RENEWED = "battery staple"
 HOUR = 60 * 60
@@ -53,7 +54,7 @@ class Mailbox:
 
     async def next_link(self, to: str, purpose: str) -> str:
         """The token of the next mail."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             addressee, text = await self.mails.get()
         (found,) = _LINK.findall(text)
         assert (addressee, found[0]) == (to, purpose)
@@ -263,7 +264,7 @@ async def test_a_sign_up_neither_waits_for_a_mail_server_that_is_away_nor_fails(
         raise MailFailed("the mail server failed")
 
     world = ApiWorld(deliver_mail=deliver)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await register_user(world, "ada")
     never.set()
 

@@ -21,6 +21,7 @@ from tests.support.asgi_servers import (
 )
 from tests.support.running_server import PASSWORD
 from tests.support.starling_program import starling, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(params=SERVERS)
@@ -37,7 +38,7 @@ def test_a_common_server_serves_the_api_and_stops_in_spite_of_a_stream(
     api: HostedApi, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
-    with httpx.Client(base_url=api.url, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=api.url, trust_env=False, timeout=PATIENCE_SECONDS) as client:
         body = {"handle": "ada", "name": "Ada", "email": "a@x.org", "password": PASSWORD}
         ada = client.post("/v1/users", json=body).json()
         client.headers["Authorization"] = f"Bearer {ada['token']}"

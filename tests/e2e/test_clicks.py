@@ -14,7 +14,7 @@ from api.clicks.click_log import Click
 from infra.sqlite.click_log import CLICKS_FILE, SqliteClickLog
 from tests.support.api_world import WITH_AND_WITHOUT_FAST_PATH, ApiWorld, register_user
 from tests.support.running_server import serving_process
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 VIEW = {"session": "s", "kind": "view", "post": "5"}
 
@@ -141,7 +141,7 @@ async def test_what_was_answered_is_there_after_kill_9(tmp_path: Path) -> None:
     data, answered = tmp_path / "data", 0
     async with (
         serving_process("--data", data) as (server, url),
-        httpx.AsyncClient(base_url=url, timeout=30) as client,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client,
     ):
 
         async def send_until_killed(name: str) -> None:

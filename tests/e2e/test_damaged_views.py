@@ -9,6 +9,7 @@ import httpx
 from infra.settings import Settings
 from tests.support.data_folders import current_view_file
 from tests.support.running_server import PASSWORD, running_server
+from tests.support.waiting import PATIENCE_SECONDS
 
 PAGE = 4096
 
@@ -27,7 +28,7 @@ def test_a_view_that_is_damaged_under_a_running_server_is_made_again(tmp_path: P
     settings = Settings(data=tmp_path)
     with (
         running_server(tmp_path) as url,
-        httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
+        httpx.Client(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False) as client,
     ):
         account = {"handle": "ada", "name": "Ada", "email": "a@x.org", "password": PASSWORD}
         token = client.post("/v1/users", json=account).json()["token"]

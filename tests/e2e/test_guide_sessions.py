@@ -16,6 +16,7 @@ from infra.dev import demo_world
 from tests.support.requirements import REPOSITORY
 from tests.support.running_server import serving_process
 from tests.support.starling_program import STARLING, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 SERVER = re.compile(r"^API=\S+$", re.MULTILINE)
 """Where the guides' server is; the test has its own, elsewhere."""
@@ -94,7 +95,7 @@ async def test_the_guide_for_operators(tmp_path: Path, data: Path) -> None:
     assert output.count("the log is whole") == 2
     async with (
         serving_process("--data", tmp_path / "copy") as (_, url),
-        httpx.AsyncClient() as client,
+        httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client,
     ):
         robin = {"handle": demo_world.DEMO_HANDLE, "password": demo_world.DEMO_PASSWORD}
         assert (await client.post(f"{url}/v1/sessions", json=robin)).status_code == 201

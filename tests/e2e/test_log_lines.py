@@ -13,6 +13,7 @@ import psutil
 
 from tests.support.running_server import GREETING
 from tests.support.starling_program import STARLING, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 async def test_in_json_every_line_of_every_process_is_a_record(tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ async def test_in_json_every_line_of_every_process_is_a_record(tmp_path: Path) -
     assert server.stderr is not None
     lines: list[bytes] = []
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             async for line in server.stderr:
                 lines.append(line)
                 if re.search(GREETING, line.decode()):
@@ -63,7 +64,7 @@ async def test_a_worker_shows_metrics_on_a_port_of_its_own(tmp_path: Path) -> No
         stderr=asyncio.subprocess.PIPE, env=starling_environment(),
     )  # fmt: skip
     try:
-        async with httpx.AsyncClient() as client, asyncio.timeout(30):
+        async with httpx.AsyncClient(timeout=None) as client, asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 try:
                     text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text

@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from queue import Queue
+from threading import Event
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ from tests.support.mastodon_people import (
 from tests.support.media import image_bytes
 from tests.support.running_server import PASSWORD
 from tests.support.toot_commands import toot_as
+from tests.support.waiting import PATIENCE_SECONDS
 
 POSTS = 155
 
@@ -130,7 +132,12 @@ class Heard(StreamListener):
     """What a stream said, in a queue."""
 
     def __init__(self) -> None:
+        self.connected = Event()
         self.updates: Queue[Any] = Queue()
+
+    def handle_heartbeat(self) -> None:
+        """The first is the server's first line."""
+        self.connected.set()
 
     def on_update(self, status: Any) -> None:
         self.updates.put(("update", status.content))
@@ -151,13 +158,15 @@ def test_a_stream_says_what_happens(signed_in: Any) -> None:
     heard = Heard()
     assert ada.stream_healthy()
     with closing(ada.stream_user(heard, run_async=True)):
+        # The client connects in a thread of its own.
+        assert heard.connected.wait(PATIENCE_SECONDS)
         post = bob.status_post("news for @ada_10")
-        both = {heard.updates.get(timeout=30)[0] for _ in range(2)}
+        both = {heard.updates.get(timeout=PATIENCE_SECONDS)[0] for _ in range(2)}
         assert both == {"update", "mention"}
         bob.status_update(post, "better news")
-        assert heard.updates.get(timeout=30) == ("edit", "<p>better news</p>")
+        assert heard.updates.get(timeout=PATIENCE_SECONDS) == ("edit", "<p>better news</p>")
         bob.status_delete(post)
-        assert heard.updates.get(timeout=30) == ("delete", str(post.id))
+        assert heard.updates.get(timeout=PATIENCE_SECONDS) == ("delete", str(post.id))
 
 
 def test_a_post_is_written_answered_changed_and_written_anew(signed_in: Any) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.support.server_processes import ServerProcesses, running_processes
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ async def processes(tmp_path: Path) -> AsyncIterator[ServerProcesses]:
 
 async def scrape(processes: ServerProcesses, listener: int = 0) -> dict[str, float]:
     """The samples by name and labels."""
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
         text = (await client.get(f"{processes.url(listener)}/metrics")).text
     return {
         name: float(value)
@@ -27,7 +28,7 @@ async def scrape(processes: ServerProcesses, listener: int = 0) -> dict[str, flo
 
 
 async def ask(processes: ServerProcesses, listener: int, times: int) -> None:
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
         for _ in range(times):
             assert (await client.get(f"{processes.url(listener)}/v1/posts/1")).status_code == 404
 
@@ -70,7 +71,7 @@ async def test_a_scrape_shows_the_projector_and_the_memory_of_what_runs(
 ) -> None:
     projector = await processes.start_projector()
     await processes.start_api(0)
-    async with httpx.AsyncClient(base_url=processes.url(), timeout=20) as client:
+    async with httpx.AsyncClient(base_url=processes.url(), timeout=PATIENCE_SECONDS) as client:
         account = {"handle": "ada", "name": "A", "email": "a@b.cd", "password": "correct horse"}
         registered = await client.post("/v1/users", json=account)
         position = registered.headers["Starling-Position"]

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.support.running_server import PASSWORD, register_user, running_server, send_request
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,9 @@ async def test_one_key_sent_to_all_processes_at_once_does_its_command_once(serve
     headers = {"Idempotency-Key": "k", "Authorization": f"Bearer {carl['token']}"}
 
     async def post() -> httpx.Response:
-        async with httpx.AsyncClient(base_url=server, trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(
+            base_url=server, trust_env=False, timeout=PATIENCE_SECONDS
+        ) as client:
             return await client.post("/v1/posts", json={"text": "once"}, headers=headers)
 
     answers = await asyncio.gather(*(post() for _ in range(8)))

@@ -15,6 +15,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.support.api_world import PASSWORD, ApiWorld
 from tests.support.requirements import skip_or_fail
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class AppOfAnotherOrigin(BaseHTTPRequestHandler):
@@ -72,7 +73,7 @@ def test_an_app_of_another_origin_signs_its_user_in_and_the_redirect_passes_the_
     chromium_page: Page, api_url: str, app_server: ThreadingHTTPServer
 ) -> None:
     origin = f"http://127.0.0.1:{app_server.server_port}"
-    with httpx.Client(base_url=api_url, trust_env=False) as client:
+    with httpx.Client(base_url=api_url, trust_env=False, timeout=PATIENCE_SECONDS) as client:
         ada = {"handle": "ada", "name": "Ada", "email": "a@x.org", "password": PASSWORD}
         assert client.post("/v1/users", json=ada).status_code == 201
         new = {"client_name": "Phone", "redirect_uris": f"{origin}/done", "scopes": "read write"}

@@ -22,7 +22,7 @@ from projections.invalidation import InvalidationKind
 from projections.projection import Projection
 from projections.registry import ALL_PROJECTIONS
 from streams.projecting.dead_letters import tables_with_dead_letters
-from tests.support.waiting import never_sleep
+from tests.support.waiting import PATIENCE_SECONDS, never_sleep
 
 POSTS: Projection = next(projection for projection in ALL_PROJECTIONS if projection.name == "posts")
 
@@ -38,7 +38,7 @@ async def test_a_post_can_be_read_once_the_status_page_shows_its_position(tmp_pa
         status_page = StatusPageReader(settings.status_page_file)
         status_page.poll_invalidations()
         post = await handler.handle(CommandRequest(CreatePost(text="hello"), actor=ada))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while any(status_page.position_of(p.name) < post.position for p in ALL_PROJECTIONS):
                 await log.wait_for_events(post.position, 0.01)
         path = ViewFiles(settings.views_folder).current_path("posts")

@@ -13,6 +13,7 @@ import pytest
 from tests.support import big_logs
 from tests.support.peak_memory import peak_kb
 from tests.support.starling_program import STARLING, starling, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 COUNT = 40_000
 
@@ -100,7 +101,7 @@ def test_following_goes_on_with_what_is_appended_and_ends_well_on_sigterm(tmp_pa
     big_logs.create_post_log(data, 5)
     wait_for(lambda: lines_in(path) == 15, follower)
     follower.terminate()
-    assert follower.wait(10) == 0
+    assert follower.wait(PATIENCE_SECONDS) == 0
     assert json.loads((tmp_path / "tail.jsonl.manifest.json").read_bytes())["rows"] == 15
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.server_processes import running_processes
+from tests.support.waiting import PATIENCE_SECONDS
 
 ADA = {"handle": "ada", "name": "Ada", "email": "ada@example.org", "password": "correct horse"}
 
@@ -48,6 +49,6 @@ async def test_a_stream_ends_when_its_session_ends_at_another_process(tmp_path: 
                 lines = stream.aiter_lines()
                 assert await anext(lines) == "retry: 1000"
                 assert (await client.delete(here, headers=headers)).status_code == 200
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     told = [line async for line in lines]
         assert "event: problem" in told

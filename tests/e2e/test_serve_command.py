@@ -22,6 +22,7 @@ from tests.support.running_server import (
     wait_for_line,
 )
 from tests.support.starling_program import STARLING, starling, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def children(parent: int) -> dict[int, str]:
@@ -73,7 +74,7 @@ async def test_a_process_that_dies_is_started_again(victim: str, tmp_path: Path)
         os.kill(pid, signal.SIGKILL)
         await wait_for_line(server, "killed by signal 9")
         body = {"handle": "wren", "name": "W", "email": "w@example.org", "password": "long enough"}
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
             made = await client.post("/v1/users", json=body)
             assert made.status_code == 201
             shown = await client.get("/v1/users/@wren", headers={"Starling-Position": "2"})
@@ -88,7 +89,7 @@ async def test_the_demo_world_is_made_once_and_its_login_works(tmp_path: Path) -
         login = await wait_for_line(server, r"sign in as (\S+) with the password (\S+)")
         url = (await wait_for_line(server, GREETING))[1]
         assert login.groups() == (demo_world.DEMO_HANDLE, demo_world.DEMO_PASSWORD)
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
             body = {"handle": demo_world.DEMO_HANDLE, "password": demo_world.DEMO_PASSWORD}
             token = (await client.post("/v1/sessions", json=body)).json()["token"]
             client.headers["Authorization"] = f"Bearer {token}"

@@ -26,6 +26,7 @@ from tests.support.running_server import (
     wait_for_line,
 )
 from tests.support.starling_program import STARLING, starling, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 DAY_MS = 24 * 3_600_000
 GARBAGE = b"this is no file of ours, and no database either\n" * 200
@@ -188,7 +189,7 @@ async def test_a_second_server_on_a_folder_serves_and_its_projector_takes_over(
             await first.wait()
             await wait_for_line(second, "the other projector ended")
             body = {"handle": "wren", "name": "W", "email": "w@x.org", "password": PASSWORD}
-            async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
                 assert (await client.post("/v1/users", json=body)).status_code == 201
                 freshness = {"Starling-Position": "2"}
                 shown = await client.get("/v1/users/@wren", headers=freshness)

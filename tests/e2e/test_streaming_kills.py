@@ -11,6 +11,7 @@ import pytest
 from tests.support.retrying_client import RETRY_SECONDS, RetryingClient
 from tests.support.server_processes import running_processes
 from tests.support.soak import amount
+from tests.support.waiting import PATIENCE_SECONDS
 
 KILLS: Final = amount(1, 60)
 POSTS_BETWEEN: Final = 15
@@ -101,7 +102,7 @@ async def test_a_reader_that_resumes_hears_of_every_event_once_and_in_order(
         stop.set()
         await asyncio.gather(*writing)
         await reader.wait_for_posts(sum(map(len, written)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(reader.notified) < len(reader.heard):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         reading.cancel()

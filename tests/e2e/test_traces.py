@@ -13,6 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.asgi_servers import hosted_api
 from tests.support.server_processes import running_processes
 from tests.support.starling_program import starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class SpanCollector(ThreadingHTTPServer):
@@ -66,7 +67,7 @@ async def test_a_request_leads_to_what_the_projector_did_with_its_events(
         )
         await processes.start_projector()
         await processes.start_api()
-        async with httpx.AsyncClient(base_url=processes.url(), timeout=30) as client:
+        async with httpx.AsyncClient(base_url=processes.url(), timeout=PATIENCE_SECONDS) as client:
             account = {"handle": "ada", "name": "A", "email": "a@b.cd", "password": "correct horse"}
             answer = await client.post("/v1/users", json=account)
             position = answer.headers["Starling-Position"]
@@ -95,7 +96,9 @@ def test_a_common_server_sends_its_spans_when_it_stops(
         "OTEL_BSP_SCHEDULE_DELAY": "600000",  # nothing is sent before
     }
     with hosted_api("uvicorn", tmp_path / "data", **settings) as api:
-        httpx.get(f"{api.url}/v1/timelines/public", trust_env=False).raise_for_status()
+        httpx.get(
+            f"{api.url}/v1/timelines/public", trust_env=False, timeout=PATIENCE_SECONDS
+        ).raise_for_status()
         assert [span.name for service, span in collector.spans if service == "starling-api"] == []
         api.process.terminate()
         api.process.wait(20)

@@ -28,7 +28,7 @@ from tests.support.made_up_events import append_made_up, append_recorded
 from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, events_of_steps
 from tests.support.soak import amount
 from tests.support.starling_program import STARLING, killed_at_exit, starling_environment
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
@@ -120,7 +120,7 @@ async def test_workers_that_start_before_the_relay_wait_for_its_topic(
     ):
         await wait_until(lambda: all("waiting until" in said.read_text() for said in (one, two)))
         in_vain.send_signal(signal.SIGTERM)
-        assert in_vain.wait(30) == 0
+        assert in_vain.wait(PATIENCE_SECONDS) == 0
         await publish_log(log, kafka.address, topic)
         await wait_until_at(address, topic, log.head())
     assert one.read_text().count("there is no topic") == 1

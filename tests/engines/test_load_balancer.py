@@ -19,6 +19,7 @@ from tests.support.engines.haproxy import load_balanced
 from tests.support.running_server import register_user
 from tests.support.server_processes import Process, ServerProcesses, running_processes
 from tests.support.starling_program import starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
@@ -39,7 +40,9 @@ class BalancedApis:
     ) -> httpx.Response:
         """The answer, on a connection of its own."""
         transport = httpx.AsyncHTTPTransport(local_address=source)
-        async with httpx.AsyncClient(transport=transport, base_url=self.url, timeout=20) as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url=self.url, timeout=PATIENCE_SECONDS
+        ) as client:
             return await client.request(method, path, **more)
 
     async def wait_until_stable(self, status: int, text: str = "") -> httpx.Response:
@@ -160,7 +163,7 @@ async def test_live_streams_go_through_and_a_quiet_socket_is_not_cut(
         body = {"text": "hello"}
         answer = await client.post("/v1/posts", json=body, headers=headers)
         post = answer.json()["id"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             frame = json.loads(await socket.recv(decode=True))
             assert json.loads(frame["payload"])["id"] == post
             async for line in lines:

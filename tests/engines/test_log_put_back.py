@@ -32,7 +32,7 @@ from tests.support.engines.mongodb_views import fresh_address, projection_rows
 from tests.support.fresh_projection import memory_views
 from tests.support.made_up_events import append_made_up
 from tests.support.starling_program import STARLING, killed_at_exit, starling_environment
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
@@ -106,7 +106,7 @@ async def test_a_projector_of_the_log_builds_the_views_again(
                     await usurper.start()
                     await usurper.catch_up()
             with pytest.raises(LogReplaced, match="does not hold any more"):
-                await asyncio.wait_for(running, 30)
+                await asyncio.wait_for(running, PATIENCE_SECONDS)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from tests.support.random_logs import COMMANDS, DELAYS_MS, FREQUENT_COMMANDS, ev
 from tests.support.running_server import running_server
 from tests.support.signed_tokens import SignedTokenIssuer
 from tests.support.soak import WHOLE, amount
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
@@ -118,7 +119,9 @@ async def answers(
     server: str, asked: list[tuple[str, int]], tokens: SignedTokenIssuer, position: int
 ) -> dict[tuple[str, int], Any]:
     found = {}
-    async with httpx.AsyncClient(base_url=server, trust_env=False, timeout=30) as client:
+    async with httpx.AsyncClient(
+        base_url=server, trust_env=False, timeout=PATIENCE_SECONDS
+    ) as client:
         for path, user in asked:
             headers = {"Starling-Position": str(position)}
             if user:

@@ -35,6 +35,7 @@ from tests.support.fresh_projection import all_rows, open_live_views, wait_until
 from tests.support.requirements import skip_or_fail
 from tests.support.soak import WHOLE, amount
 from tests.support.starling_program import starling
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
 
@@ -66,7 +67,7 @@ async def project_streaming(settings: Settings) -> StreamingStack:
         await stack.wait_until_projected(head, seconds=300)
         for worker in (first, second):
             worker.terminate()
-            assert worker.wait(30) == 0
+            assert worker.wait(PATIENCE_SECONDS) == 0
     return stack
 
 

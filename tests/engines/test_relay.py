@@ -23,7 +23,7 @@ from tests.support.engines.kafka_topics import fresh_topic, read_chunks, read_li
 from tests.support.engines.relays import publish_log, running_relay, running_relay_process
 from tests.support.made_up_events import append_made_up
 from tests.support.soak import amount
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
 
@@ -162,7 +162,7 @@ async def test_a_feed_closed_while_the_broker_hangs_neither_waits_nor_leaves_thr
         assert not sent.done()
     finally:
         kafka.thaw()
-    await asyncio.wait_for(sent, 60)
+    await asyncio.wait_for(sent, PATIENCE_SECONDS)
     await wait_until(
         lambda: not any("roducer" in t.name for t in set(threading.enumerate()) - before)
     )
@@ -203,7 +203,7 @@ async def test_another_log_is_not_published_into_the_topic(
 async def relay_until(log: SqliteLog, servers: str, topic: FeedTopic) -> None:
     """Relay until the relay ends by itself; fail if it does not."""
     relay = Relay(log, lambda: KafkaFeed.open(servers, topic))
-    await asyncio.wait_for(relay.run(asyncio.Event()), 20)
+    await asyncio.wait_for(relay.run(asyncio.Event()), PATIENCE_SECONDS)
 
 
 def copy_database(path: Path, to: Path) -> None:

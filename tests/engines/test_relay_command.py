@@ -15,7 +15,7 @@ from tests.support.engines.kafka_topics import fresh_topic, read_lines
 from tests.support.engines.relays import publish_log
 from tests.support.made_up_events import append_made_up
 from tests.support.starling_program import STARLING, killed_at_exit, starling, starling_environment
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
 
@@ -46,7 +46,7 @@ async def test_one_relay_publishes_and_another_takes_over_when_it_is_killed(
             await wait_until(lambda: "publishing" in two.read_text())
             await wait_until(lambda: len(read_lines(kafka.address, topic)) == 1000)
             second.send_signal(signal.SIGTERM)
-            assert second.wait(30) == 0
+            assert second.wait(PATIENCE_SECONDS) == 0
     assert "published up to position 1000" in two.read_text()
     assert read_lines(kafka.address, topic) == [render_line(e) for e in log.read_all(limit=2000)]
 

@@ -23,6 +23,7 @@ from infra.duckdb import parquet_copy
 from tests.support.running_server import GREETING, PASSWORD, running_server
 from tests.support.soak import WHOLE, amount, seeds
 from tests.support.starling_program import STARLING, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 START_SECONDS: Final = 40
 PICKED: Final = 3
@@ -66,7 +67,7 @@ class World:
 
     def fill(self, url: str) -> None:
         """Accounts, posts, follows, likes; timelines that are read, a view of the past, a pause."""
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as client:
             tokens = {}
             for handle in ("ada", "bob"):
                 body = {"handle": handle, "name": handle, "email": f"{handle}@x.org"}
@@ -97,7 +98,7 @@ class World:
 
     def check(self, url: str) -> None:
         """Everything is there, and the server goes on working."""
-        with httpx.Client(base_url=url, timeout=10) as client:
+        with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as client:
             for post, text in self.posts.items():
                 shown = client.get(f"/v1/posts/{post}")
                 assert (shown.status_code, shown.json().get("text")) == (200, text)
@@ -157,7 +158,7 @@ def started_server(data: Path, output: Path) -> Iterator[tuple["subprocess.Popen
         yield process, url
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0, output.read_text()
+            assert process.wait(PATIENCE_SECONDS) == 0, output.read_text()
     finally:
         process.kill()
         process.wait()

@@ -24,6 +24,7 @@ from tests.support.running_server import running_server
 from tests.support.signed_tokens import SignedTokenIssuer
 from tests.support.soak import amount, seeds, time_is_over
 from tests.support.starling_program import starling
+from tests.support.waiting import PATIENCE_SECONDS
 
 REQUESTS: Final = amount(150, 11_000)
 """With the fast path, and as many without it; so for lines."""
@@ -110,7 +111,7 @@ def test_no_generated_request_is_a_fault_of_the_server(server: AttackedServer) -
                 token = next(tokens)
             headers = {"Authorization": f"Bearer {token}"}
             try:
-                answer = case.call(session=session, headers=headers, timeout=30)
+                answer = case.call(session=session, headers=headers, timeout=PATIENCE_SECONDS)
             except (requests.exceptions.InvalidHeader, UnicodeError):
                 return  # the client can't send it
             statuses[answer.status_code] += 1

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import httpx
 
 from tests.support.starling_program import STARLING, killed_at_exit, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 CREATE_APP = "infra.entrypoints.api_server:create_app"
 
@@ -63,7 +64,7 @@ def hosted_api(server: str, data: Path, **settings: str) -> Iterator[HostedApi]:
         wait_for_readiness(api)
         yield api
         projector.terminate()
-        assert projector.wait(20) == 0
+        assert projector.wait(PATIENCE_SECONDS) == 0
 
 
 def wait_for_readiness(api: HostedApi) -> None:
@@ -71,7 +72,7 @@ def wait_for_readiness(api: HostedApi) -> None:
     while time.monotonic() < until:
         assert api.process.poll() is None, api.output.read_text()
         with suppress(httpx.TransportError):
-            if httpx.get(f"{api.url}/health/ready", trust_env=False).status_code == 200:
+            if httpx.get(f"{api.url}/health/ready", trust_env=False, timeout=60).status_code == 200:
                 return
         time.sleep(0.1)
     raise AssertionError(api.output.read_text())

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.starling_program import STARLING, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 Process = asyncio.subprocess.Process
 
@@ -78,7 +79,9 @@ async def send_request(
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if position:
         headers["Starling-Position"] = position
-    async with httpx.AsyncClient(base_url=server, trust_env=False, timeout=30) as client:
+    async with httpx.AsyncClient(
+        base_url=server, trust_env=False, timeout=PATIENCE_SECONDS
+    ) as client:
         return await client.request(method, path, headers=headers, **more)
 
 

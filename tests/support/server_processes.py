@@ -15,6 +15,7 @@ from pathlib import Path
 
 from infra.process.supervisor import open_listener
 from tests.support.starling_program import STARLING, starling_environment
+from tests.support.waiting import PATIENCE_SECONDS
 
 Process = asyncio.subprocess.Process
 
@@ -85,7 +86,7 @@ class ServerProcesses:
                 process.send_signal(signal.SIGTERM)
         for process in list(self._running):
             try:
-                await asyncio.wait_for(process.wait(), 20)
+                await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
             except TimeoutError:
                 await self.kill(process)
                 raise

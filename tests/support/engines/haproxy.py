@@ -9,6 +9,7 @@ from pathlib import Path
 
 from infra.dev.stack_processes import find_haproxy, start_haproxy
 from tests.support.requirements import skip_or_fail
+from tests.support.waiting import PATIENCE_SECONDS
 
 HOST = "127.0.0.1"
 
@@ -33,7 +34,7 @@ async def load_balanced(apis: tuple[str, str], log: Path) -> AsyncIterator[str]:
 
 async def _wait_until_listening(place: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     host, port = place.split(":")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
                 _, writer = await asyncio.open_connection(host, int(port))

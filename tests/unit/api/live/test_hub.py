@@ -14,6 +14,7 @@ from api.live.live_reader import LAST_ORDINAL, LiveReader, MessageId, Topics
 from api.state import ApiState
 from api.v1.stream import NewsFormat
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
+from tests.support.waiting import PATIENCE_SECONDS
 
 Told = tuple[str, MessageId | None, Any]
 """The name of a message, its id and data."""
@@ -38,7 +39,7 @@ class Listener:
         return translate_error(problem).code if problem is not None else None
 
     async def next_message(self) -> Told:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not self.waiting:
                 for one in parsed(b"".join(await anext(self.chunks))):
                     self.last_id = one[1] or self.last_id
@@ -66,7 +67,7 @@ async def connected(
     async with aclosing(live.tell(reader)) as chunks:
         listener = Listener(reader, chunks)
         if after is None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 (_, listener.last_id, _), *listener.waiting = parsed(b"".join(await anext(chunks)))
         yield listener
 
@@ -318,7 +319,7 @@ async def test_a_quiet_stream_has_signs_of_life_that_say_how_far_it_is(
         await cyn.create_post("of no concern")
         await world.project_all()
         through = MessageId(world.log.head(), LAST_ORDINAL)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while reader.last_id != through:
                 [(_, reader.last_id, _)] = parsed(b"".join(await anext(reader.chunks)))
 
@@ -353,7 +354,7 @@ async def test_the_stream_sends_messages_and_ends_when_its_client_goes_away() ->
         "headers": [(b"authorization", b"Bearer " + ada.token.encode())],
     }  # fmt: skip
     request = asyncio.ensure_future(world.app(scope, receive, send))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await chunks.get() == b"retry: 1000\n\n"
         post = await bob.create_post("hello")
         told: list[Told] = []

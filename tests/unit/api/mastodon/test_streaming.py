@@ -11,6 +11,7 @@ import pytest
 from api.live import hub
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
 from tests.support.mastodon_schemas import check_entity
+from tests.support.waiting import PATIENCE_SECONDS
 
 PATH = "/api/v1/streaming"
 
@@ -30,7 +31,7 @@ class Connection:
         self.task = asyncio.ensure_future(world.app(self.scope, self.to_app.get, self.from_app.put))
 
     async def next_sent(self) -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.from_app.get()
 
     async def next_event(self) -> tuple[str, Any]:
@@ -77,7 +78,7 @@ async def connected(
         yield connection
     finally:
         await connection.to_app.put({"type": f"{kind}.disconnect", "code": 1000})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await connection.task
 
 
@@ -366,7 +367,7 @@ async def test_streams_end_when_their_token_is_revoked(
         closed = await socket.next_sent()
         assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
         for stream in (events, news):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await stream.task
         problem = b""
         while not news.from_app.empty():

@@ -17,7 +17,7 @@ from infra.entrypoints.http_protocol import (
     MAX_URL_BYTES,
 )
 from infra.entrypoints.open_connections import ConnectionLimits
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -64,7 +64,7 @@ class RunningServer:
 
 
 async def read_response(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(
             int(line.split(b":")[1])

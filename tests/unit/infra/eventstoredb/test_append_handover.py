@@ -9,6 +9,7 @@ from events.log import AppendResult
 pytest.importorskip("infra.eventstoredb.client_package")
 
 from infra.eventstoredb.append_handover import AppendHandover, HandedAppend
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 async def test_appends_that_write_no_stream_do_not_wait_for_one_another() -> None:
@@ -24,5 +25,5 @@ async def test_appends_that_write_no_stream_do_not_wait_for_one_another() -> Non
         return AppendResult(2, 2)
 
     appends = [handover.hand_over(HandedAppend("", lambda: None, run)) for run in (first, second)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert [(await append).result_id for append in appends] == [1, 2]

@@ -16,7 +16,7 @@ from infra.images.image_conversion import convert_image
 from infra.images.image_worker import LENGTH_BYTES
 from infra.images.image_workers import WAITING_FOR_EACH, ImageWorkers
 from tests.support.media import encode, image_bytes
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.unit.infra.images.test_image_conversion import png_of
 
 
@@ -95,7 +95,7 @@ async def test_a_process_that_was_not_listened_to_is_ended_all_the_same(
     await worker.stdin.drain()
     # It writes until nothing more is taken from it.
     await wait_until(lambda: len(getattr(worker.stdout, "_buffer", b"")) > 1 << 17)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await workers._kill(worker)
     assert children() == []
 
@@ -105,7 +105,7 @@ async def test_a_start_that_is_cancelled_leaves_no_process(workers: ImageWorkers
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     converting.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.gather(converting, return_exceptions=True)
         assert (await workers.convert(image_bytes())).type == "image/png"
     await wait_until(lambda: len(children()) == 1)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from infra.mongodb.current_views import watch_changes
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class UnreadableDatabase:
@@ -28,5 +29,5 @@ async def test_a_change_that_cannot_be_decoded_ends_the_stream() -> None:
     database: Any = UnreadableDatabase()
     async with watch_changes(database, []) as stream:
         with pytest.raises(ValueError, match="a date"):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await anext(stream)

@@ -11,6 +11,7 @@ import pytest
 
 from infra.process.notifications import ProcessNotifier
 from tests.support.requirements import REPOSITORY
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ async def test_a_notification_between_check_and_sleep_is_not_missed(
             return False
         return checks > 2
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await notifier.wait_until("log", ready, 60)
 
 

@@ -15,7 +15,7 @@ from infra.process.child import python_command
 from infra.process.child_run import ChildProcess
 from infra.process.supervisor import START_ATTEMPTS, ChildCannotStart, Supervisor, watch_lifeline
 from tests.support.source_tree import read_lines, source_files
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 CHILD = """
 import asyncio, os, pathlib, signal, sys
@@ -60,7 +60,7 @@ async def test_a_killed_child_is_started_again_and_all_stop_in_order(tmp_path: P
     await wait_until(lambda: len(lines(out)) == 2)
     second = lines(out)[1][1]
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, PATIENCE_SECONDS)
     assert lines(out) == [("up", first), ("up", second), ("down", second)]
     assert "the child was killed by signal 9" in output[0]
 
@@ -76,7 +76,7 @@ async def test_a_child_that_cannot_start_ends_the_parent_with_its_last_line(
     children = [ChildProcess("another", ["-c", CHILD, str(healthy)]), failing]
     supervisor = Supervisor(children, os.environ, output.append)
     with pytest.raises(ChildCannotStart, match=r"^the child can't start: no such folder$") as ended:
-        await asyncio.wait_for(supervisor.run(), 30)
+        await asyncio.wait_for(supervisor.run(), PATIENCE_SECONDS)
     assert ended.value.exit_status == 1
     assert out.read_text().split() == ["up"] * START_ATTEMPTS
     assert (output, capfd.readouterr().err) == ([], "")
@@ -114,7 +114,7 @@ async def test_a_child_that_was_ready_once_is_started_again_as_often_as_it_dies(
     running = asyncio.create_task(supervisor.run())
     await wait_until(lambda: len(lines(out)) > START_ATTEMPTS)
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, PATIENCE_SECONDS)
     assert all("ended with 1; it starts again" in line for line in output)
 
 
@@ -156,7 +156,7 @@ def test_a_parent_that_dies_with_heartbeats_unread_is_seen_to_be_gone(unread: in
             here.send(b"." * unread)
             watch_lifeline(here.fileno(), stop.set)
             parent.close()
-            await asyncio.wait_for(stop.wait(), 5)
+            await asyncio.wait_for(stop.wait(), PATIENCE_SECONDS)
 
     loop_factory = uvicorn.Config("").get_loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:

@@ -12,6 +12,7 @@ from projections.tables import Key
 from projections.timeline import FOLLOW_GRAPH, POST_ENTRIES, PostEntry, TimelineProjection
 from tests.support.no_rings import NoRings
 from tests.support.store_adapters import put_changes
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class SlowStore(MemoryReadStore):
@@ -33,7 +34,7 @@ async def test_concurrent_readers_share_what_was_read() -> None:
     )
     await store.apply(put_changes(FOLLOW_GRAPH.edges, [FollowEdge(2, 1, 50)]), 1, 2)
     home = HomeTimeline(lambda: store, NoRings(), lambda: 0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         pages = await asyncio.gather(*(home.load_page(1, PageRequest(20)) for _ in range(60)))
     assert {tuple(entry.post for entry in page) for page in pages} == {tuple(range(129, 109, -1))}
     assert store.turns <= 4 * 60

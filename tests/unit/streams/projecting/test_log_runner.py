@@ -17,6 +17,7 @@ from projections.store import Changes
 from projections.tables import CounterTable, Table
 from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.log_runner import LogRunner, RunningProjection
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class Words(NamedTuple):
@@ -81,7 +82,7 @@ async def test_it_projects_stored_events_and_then_new_ones() -> None:
     assert await store.get(LAST, (7,)) == Words(7, "world")
     assert await store.get(COUNTS, (7,)) == Count(7, 2)
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_SECONDS)
 
 
 async def test_events_of_other_kinds_move_the_published_position_without_a_write() -> None:
@@ -191,7 +192,7 @@ async def test_a_runner_that_cannot_wait_for_events_ends() -> None:
     store = MemoryReadStore(tables_with_dead_letters(Posts()))
     runner = LogRunner(DeafLog(), [RunningProjection(Posts(), store)])
     with pytest.raises(PermissionError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await runner.run(asyncio.Event())
 
 

@@ -17,7 +17,7 @@ from streams.projecting.dead_letters import tables_with_dead_letters
 from streams.projecting.partition_queues import PartitionQueues
 from streams.projecting.partitioned_runner import PartitionedProjection, PartitionedRunner
 from tests.support.made_up_events import append_made_up
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 EVENTS = 60
 REWIND_SECONDS = 0.5
@@ -212,6 +212,6 @@ async def test_a_reader_that_waits_for_room_goes_on_when_other_workers_get_the_p
     await asyncio.wait({reading}, timeout=0.1)
     assert not reading.done()
     await worker.queues.close([0])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await reading
     assert worker.done == []

@@ -10,6 +10,7 @@ from projections.store import StoreUnavailable
 from streams.rebuild import jobs
 from streams.rebuild.jobs import RebuildJobs
 from streams.rebuild.rebuild_record import RebuildRecord
+from tests.support.waiting import PATIENCE_SECONDS
 
 RECORD = RebuildRecord(projection="posts", version=1, store="s", token="t", state="ready", head=10)
 
@@ -25,7 +26,7 @@ class FlakyBackend:
         raise NotImplementedError
 
     async def run_rebuild(self, projection: str, verify: bool) -> RebuildRecord | None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await self.seen.wait()
         return RECORD
 
