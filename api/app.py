@@ -38,7 +38,6 @@ from api.mastodon import (
     discoveries,
     empty_lists,
     filter_phrases,
-    filters,
     grouped_notifications,
     instance,
     lists,
@@ -51,6 +50,9 @@ from api.mastodon import (
     statuses,
     streaming,
     web_finger,
+)
+from api.mastodon import (
+    filters as mastodon_filters,
 )
 from api.mastodon import (
     media as mastodon_media,
@@ -84,9 +86,11 @@ from api.v1 import (
     click_analytics,
     clicks,
     events,
+    filters,
     health,
     media,
     moderation,
+    notes,
     notifications,
     personal_lists,
     posts,
@@ -114,17 +118,17 @@ IMAGE_UPLOADS: Final = ("/v1/media", "/api/v1/media", "/api/v2/media")
 """Where the body is an image."""
 
 RESOURCES: Final = (
-    sessions, recovery, apps, archive, personal_lists, moderation, accounts, posts, search, media,
-    timelines, relations, notifications, webhooks, trends, recommendations, clicks, analytics,
-    click_analytics, admin, bulk, events, stream, health,
+    sessions, recovery, apps, archive, personal_lists, notes, moderation, accounts, posts, search,
+    media, timelines, relations, notifications, filters, webhooks, trends, recommendations, clicks,
+    analytics, click_analytics, admin, bulk, events, stream, health,
 )  # fmt: skip
 
 MASTODON_FACE: Final = (
     authorization, token_routes, mastodon_apps, instance, sign_up, relationships, mastodon_search,
     mastodon_accounts, statuses, status_marks, mastodon_timelines, grouped_notifications,
-    mastodon_notifications, markers, mastodon_personal_lists, mastodon_media, lists, filters,
-    filter_phrases, discoveries,
-    empty_lists, pictures, streaming, nodeinfo, web_finger,
+    mastodon_notifications, markers, mastodon_personal_lists, mastodon_media, lists,
+    mastodon_filters, filter_phrases, discoveries, empty_lists, pictures, streaming,
+    nodeinfo, web_finger,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""
 

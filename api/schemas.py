@@ -223,7 +223,8 @@ class User(ApiModel):
     """A user. `avatar` and `header` are URLs of images, absent where there are none, as `fields`
     are; `bot` is there, and true, on accounts of programs. `followed`,
     `blocking`, `blocked_by` and `muting` tell the signed-in reader what holds between the two,
-    `muted_until` when the mute ends, if it does.
+    `muted_until` when the mute ends, if it does. `note` is what the reader notes about
+    the user, shown where one user is asked for.
     `email` and whether it is verified: shown to oneself alone.
     """
 
@@ -244,6 +245,7 @@ class User(ApiModel):
     blocked_by: bool | None = None
     muting: bool | None = None
     muted_until: Time | None = None
+    note: str | None = None
     email: str | None = None
     email_verified: bool | None = None
 
@@ -274,6 +276,7 @@ class Done(ApiModel):
     blocked: bool | None = None
     muted: bool | None = None
     dismissed: bool | None = None
+    noted: bool | None = None
     deleted: bool | None = None
     suspended: bool | None = None
 

@@ -38,6 +38,7 @@ _BY_LAST: Final = {
     "reblogged_by": "accounts", "pin": "accounts", "unpin": "accounts",
     "block": "blocks", "unblock": "blocks", "blocks": "blocks",
     "mute": "mutes", "unmute": "mutes", "mutes": "mutes", "followed-hashtags": "follows",
+    "note": "accounts", "notes": "accounts",
 }  # fmt: skip
 """What an operation is about by the last segment of its address, behind an id or alone."""
 
@@ -45,6 +46,7 @@ _V1: Final = {
     "posts": "statuses", "timelines": "statuses", "hashtags": "statuses", "media": "media",
     "notifications": "notifications", "search": "search", "trends": "statuses",
     "recommendations": "accounts", "stream": "statuses", "clicks": "statuses",
+    "filters": "filters",
 }  # fmt: skip
 """The same by the first segment, of `/v1`."""
 _MASTODON: Final = {

@@ -127,7 +127,7 @@ PROBLEM_MEANINGS: Final[Mapping[str, str]] = {
     "too-many-requests": "More requests than a limit on rates allows. Wait for `Retry-After`.",
     "too-many-tries": "Too many wrong passwords. Try again after `Retry-After`.",
     "too-many-uploads": "An account has many images that nothing shows. Show some, or wait a day.",
-    "too-many-webhooks": "The account has as many webhooks as it may have. Remove one.",
+    "too-many-webhooks": "The account, or its app, has as many webhooks as it may have.",
     "too-slow": "A request took too long to arrive, or a live stream to be read. Send it again.",
     "type-unknown": "There are no events of this type.",
     "unavailable": "Something that the server needs does not answer. Try again.",

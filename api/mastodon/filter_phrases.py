@@ -17,7 +17,6 @@ from api.mastodon.filters import (
     delete_own,
     find_keyword,
     numbered,
-    read_own,
     remove_from,
     run_change,
 )
@@ -53,7 +52,7 @@ class PhraseValues(ExpiringValues):
 @router.get("")
 async def list_phrases(reader: Reader, state: CurrentState) -> EntityResponse[list[V1FilterEntity]]:
     """The keywords of one's filters: entities `V1::Filter`."""
-    found = await read_own(state, reader)
+    found = await state.reader_filters.all_of(reader)
     return entity([phrase_entity(one, keyword) for one in found for keyword in one.keywords])
 
 

@@ -30,8 +30,6 @@ from commands.filters import (
 )
 from events.ids.snowflake import parse_decimal
 from events.schema import FilterChanged, FilteredPost, FilterKeyword
-from events.sealed_text import map_texts
-from projections.filters import read_filters
 
 _VIEWS: Final = ("filters",)
 _LONGEST_SECONDS: Final = 100 * 366 * 86_400
@@ -139,14 +137,8 @@ class StatusToFilter(ClientParameters):
     status_id: Annotated[OptionalText, Field(description="A status")] = None
 
 
-async def read_own(state: ApiState, reader: int) -> list[FilterChanged]:
-    """A reader's filters, their texts as written."""
-    stored = await read_filters(state.ports.views.current_store("filters"), reader)
-    return [map_texts(one, state.ports.open_text) for one in stored]
-
-
 async def _find_filter(state: ApiState, reader: int, id: str) -> FilterChanged:
-    for one in await read_own(state, reader):
+    for one in await state.reader_filters.all_of(reader):
         if str(one.filter) == id:
             return one
     raise no_such_filter(f"filter {id[:40]}")
@@ -156,7 +148,7 @@ async def find_keyword(
     state: ApiState, reader: int, id: str
 ) -> tuple[FilterChanged, FilterKeyword]:
     """A keyword of a reader's, and its filter. Raises `NotFound`."""
-    for one in await read_own(state, reader):
+    for one in await state.reader_filters.all_of(reader):
         for keyword in one.keywords:
             if str(keyword.number) == id:
                 return one, keyword
@@ -166,7 +158,7 @@ async def find_keyword(
 async def _find_filtered_post(
     state: ApiState, reader: int, id: str
 ) -> tuple[FilterChanged, FilteredPost]:
-    for one in await read_own(state, reader):
+    for one in await state.reader_filters.all_of(reader):
         for post in one.posts:
             if str(post.number) == id:
                 return one, post
@@ -197,7 +189,7 @@ async def delete_own(state: ApiState, commands: Commander, id: int) -> EntityRes
 @router.get("/v2/filters")
 async def list_filters(reader: Reader, state: CurrentState) -> EntityResponse[list[FilterEntity]]:
     """One's filters: entities `Filter`."""
-    return entity([filter_entity(one) for one in await read_own(state, reader)])
+    return entity([filter_entity(one) for one in await state.reader_filters.all_of(reader)])
 
 
 @router.post("/v2/filters")

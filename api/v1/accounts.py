@@ -162,7 +162,11 @@ async def delete_account(
     return json_response(Done(id=str(outcome.id), deleted=True), headers=position_header(outcome))
 
 
-@router.get("/users/{ref}", responses=QUERY_PROBLEMS | problems(403, 404), dependencies=FRESH_USERS)
+@router.get(
+    "/users/{ref}",
+    responses=QUERY_PROBLEMS | problems(403, 404),
+    dependencies=[fresh_views(*USER_VIEWS, "timeline", "personal_records")],
+)
 async def get_user(ref: UserReference, at: AtTime, viewer: Viewer, state: CurrentState) -> User:
     """A user; with `at` as they were then, and then without one's own email address."""
     stores = (
@@ -175,7 +179,10 @@ async def get_user(ref: UserReference, at: AtTime, viewer: Viewer, state: Curren
         raise user_not_found(user)  # what is erased is not shown as it was either
     if user == viewer and stores is None:
         return await _own_user(state, user)
-    return await state.user_views.get_user(user, viewer, stores)
+    found = await state.user_views.get_user(user, viewer, stores)
+    if viewer and stores is None:
+        found.note = await state.user_views.note_about(viewer, user)
+    return found
 
 
 @router.get(

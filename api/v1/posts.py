@@ -43,10 +43,13 @@ UserQuery = Callable[[ReadStore, int, PageRequest], Awaitable[Sequence[tuple[int
 
 
 class Thread(ApiModel):
-    """The posts above one, from the root down, and those below it, depth first."""
+    """The posts above one, from the root down, and those below it, depth first. `muted` says
+    whether the signed-in reader wants no notifications of it.
+    """
 
     ancestors: list[Post]
     descendants: list[Post]
+    muted: bool | None = None
 
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1/posts", tags=["posts"])
@@ -154,7 +157,11 @@ async def get_thread(post: VisiblePost, viewer: Viewer, state: CurrentState) -> 
         await state.post_views.render_page([SinglePost(id) for id in ids], viewer)
         for ids in await read_thread(store, post, hidden)
     ]
-    return json_response(b'{"ancestors":%s,"descendants":%s}' % (ancestors, descendants))
+    body = b'{"ancestors":%s,"descendants":%s' % (ancestors, descendants)
+    if viewer:
+        muted = await state.muted_conversations.muted_among(viewer, (post,))
+        body += b',"muted":true' if muted else b',"muted":false'
+    return json_response(body + b"}")
 
 
 @router.post(

@@ -9,16 +9,21 @@ from typing import Annotated, Final, NamedTuple
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
+from api.accounts.access_tokens import USER_SCOPE
 from api.http.request import (
     Commander,
     Commands,
+    PostId,
     UserReference,
+    VisiblePost,
     command_problems,
+    fresh_views,
     json_response,
     position_header,
     post_from_path,
 )
 from api.http.route import ApiRoute
+from api.http.tokens import requires_scope
 from api.schemas import ApiModel, Done
 from api.state import CurrentState
 from commands.block import Block, Mute, Unblock, Unmute
@@ -27,6 +32,7 @@ from commands.decider import Command
 from commands.event_filter_parser import checked_time
 from commands.follow import Follow, RemoveFollower, Unfollow
 from commands.like import Like, Unlike
+from commands.muted_conversation import MuteConversation, UnmuteConversation
 from commands.pin import Pin, Unpin
 from commands.retweet import Retweet, Unretweet
 
@@ -160,3 +166,36 @@ async def unmute_user(commands: Commands, user: UserInPath) -> Response:
 async def remove_follower(commands: Commands, user: UserInPath) -> Response:
     """Have a user no longer follow oneself. The user may follow again: a block keeps away."""
     return await change_relation(RemoveFollower, "followed_by", False, user, commands)
+
+
+_THREAD_VIEWS: Final = [requires_scope(USER_SCOPE), fresh_views("posts", "personal_records")]
+
+
+@router.put(
+    "/posts/{id}/thread/mute",
+    response_model=Done,
+    responses=command_problems(404),
+    dependencies=_THREAD_VIEWS,
+    tags=["posts"],
+)
+async def mute_thread(post: VisiblePost, commands: Commands, state: CurrentState) -> Response:
+    """Have no notifications of the thread that a post is in. The `id` is that of its first post."""
+    first = await state.muted_conversations.first_post(post)
+    return await change_relation(MuteConversation, "muted", True, first, commands)
+
+
+@router.delete(
+    "/posts/{id}/thread/mute",
+    response_model=Done,
+    responses=command_problems(404),
+    dependencies=_THREAD_VIEWS,
+    tags=["posts"],
+)
+async def unmute_thread(post: PostId, commands: Commands, state: CurrentState) -> Response:
+    """Have notifications of the thread that a post is in again."""
+    first = await state.muted_conversations.first_post(post)
+    # It may be muted further down, too. An idempotency key is for one command.
+    each = Commander(state, commands.actor, None)
+    for muted in await state.muted_conversations.mutes_of(commands.actor, post) - {first}:
+        await each.run(UnmuteConversation(muted))
+    return await change_relation(UnmuteConversation, "muted", False, first, commands)

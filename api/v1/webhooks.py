@@ -28,7 +28,9 @@ from events.times import optional_rfc3339, rfc3339
 from projections.pages import PageRequest
 
 MOST_WEBHOOKS: Final = 10
-"""Of an account."""
+"""Of a user's own, and of each app of the user's."""
+MOST_OF_APPS: Final = 50
+"""Of all apps of a user's together, so that they don't take the user's own."""
 
 router = APIRouter(route_class=ApiRoute, prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -118,10 +120,14 @@ async def subscribe_webhook(new: NewWebhook, token: CurrentToken, state: Current
         None if token.app is None else token.id,
     )  # fmt: skip
     secret = new_secret()
-    if not await ports.webhooks.store.subscribe(webhook, secret, MOST_WEBHOOKS):
-        raise StateConflict(
-            "too-many-webhooks", f"you have {MOST_WEBHOOKS} webhooks: remove one first"
+    subscribe = ports.webhooks.store.subscribe
+    if not await subscribe(webhook, secret, MOST_WEBHOOKS, MOST_OF_APPS):
+        there = (
+            f"you have {MOST_WEBHOOKS} webhooks of your own"
+            if token.app is None
+            else f"the app has {MOST_WEBHOOKS} webhooks here, or all apps have {MOST_OF_APPS}"
         )
+        raise StateConflict("too-many-webhooks", f"{there}: remove one first")
     [shown] = await shown_webhooks(state, [webhook], secret)
     return json_response(shown, 201)
 

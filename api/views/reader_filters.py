@@ -82,6 +82,11 @@ class ReaderFilters:
         shown = {reader: self._unexpired(filters) for reader, filters in found.items() if filters}
         return {reader: filters for reader, filters in shown.items() if filters}
 
+    async def all_of(self, reader: int) -> list[FilterChanged]:
+        """A reader's filters as the view has them now, their texts as written; the expired, too."""
+        stored = await read_filters(self._ports.views.current_store("filters"), reader)
+        return [map_texts(one, self._ports.open_text) for one in stored]
+
     def _unexpired(self, filters: Sequence[ReaderFilter]) -> Sequence[ReaderFilter]:
         now_ms = self._ports.clock_ms()
         return [one for one in filters if not 0 < one.values.expires_at <= now_ms]

@@ -16,7 +16,7 @@ from commands.user import USER_STATE
 from events import streams
 from events.ids.snowflake import time_ms
 from events.times import optional_rfc3339, rfc3339
-from projections import followers, posts, profiles
+from projections import followers, personal_records, posts, profiles
 from projections.home.viewer import UserRelations, read_relations
 from projections.store import ReadStore
 
@@ -53,6 +53,12 @@ class UserViews:
         if not found:
             raise user_not_found(user)
         return found[0]
+
+    async def note_about(self, viewer: int, user: int) -> str | None:
+        """What a viewer notes about a user."""
+        store = self._ports.views.current_store("personal_records")
+        note = (await personal_records.read_notes(store, viewer, (user,))).get(user)
+        return None if note is None else self._ports.open_text(note)
 
     async def get_own_user(self, user: int) -> User:
         """A signed-in user, from the log where the views don't have the account yet.

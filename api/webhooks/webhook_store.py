@@ -128,8 +128,9 @@ class WebhookStore(Protocol):
     """Webhooks and their queue. Every method may raise `WebhooksUnavailable`; a change is durable
     on return. Users see their own webhooks alone: those of others are as if they weren't there."""
 
-    async def subscribe(self, webhook: Webhook, secret: str, most: int) -> bool:
-        """Add a webhook; False where its user has `most` already."""
+    async def subscribe(self, webhook: Webhook, secret: str, most: int, most_of_apps: int) -> bool:
+        """Add a webhook. False where its user has `most` of their own, or where its app has as many
+        of that user's, or all apps of that user's have `most_of_apps`."""
         ...
 
     async def webhooks_of(self, user: int) -> Sequence[Webhook]:

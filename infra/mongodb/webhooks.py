@@ -57,11 +57,17 @@ class MongoWebhooks:
             prepare=self._prepare,
         )  # fmt: skip
 
-    async def subscribe(self, webhook: Webhook, secret: str, most: int) -> bool:
+    async def subscribe(self, webhook: Webhook, secret: str, most: int, most_of_apps: int) -> bool:
         def insert(session: ClientSession) -> bool:
             self._raise_generation(session)
-            owned = {"user": webhook.user}
-            if self._webhooks.count_documents(owned, session=session) >= most:
+
+            def count(app: Any) -> int:
+                query = {"user": webhook.user, "app": app}
+                return self._webhooks.count_documents(query, session=session)
+
+            if count(webhook.app) >= most:
+                return False
+            if webhook.app is not None and count({"$ne": None}) >= most_of_apps:
                 return False
             document = {
                 "_id": webhook.id, **webhook._asdict(), "types": sorted(webhook.types),

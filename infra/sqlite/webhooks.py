@@ -83,10 +83,14 @@ class SqliteWebhooks:
         )
         self._db = self._connection.db
 
-    async def subscribe(self, webhook: Webhook, secret: str, most: int) -> bool:
+    async def subscribe(self, webhook: Webhook, secret: str, most: int, most_of_apps: int) -> bool:
         def insert() -> bool:
-            [(count,)] = self._select("count(*) FROM webhooks WHERE user = ?", webhook.user)
-            if count >= most:
+            [(own, of_apps)] = self._select(
+                "count(*) FILTER (WHERE app IS ?2), count(app) FROM webhooks WHERE user = ?1",
+                webhook.user,
+                webhook.app,
+            )
+            if own >= most or (webhook.app is not None and of_apps >= most_of_apps):
                 return False
             id, user, url, types, *rest = webhook
             self._db.execute(

@@ -78,10 +78,10 @@ async def listed(store: WebhookStore, **bounds: int) -> list[tuple[int, Delivery
 
 
 async def test_webhooks_are_their_users_and_bounded(store: WebhookStore) -> None:
-    assert await store.subscribe(webhook(1), "s", 2)
-    assert await store.subscribe(webhook(2, url="https://b.org/"), "s", 2)
-    assert not await store.subscribe(webhook(3), "s", 2)
-    assert await store.subscribe(webhook(4, BOB), "s", 2)
+    assert await store.subscribe(webhook(1), "s", 2, 9)
+    assert await store.subscribe(webhook(2, url="https://b.org/"), "s", 2, 9)
+    assert not await store.subscribe(webhook(3), "s", 2, 9)
+    assert await store.subscribe(webhook(4, BOB), "s", 2, 9)
     assert await store.webhooks_of(ADA) == [webhook(1), webhook(2, url="https://b.org/")]
     assert not await store.unsubscribe(BOB, 1)
     assert not await store.resubscribe(webhook(1, BOB))
@@ -99,13 +99,13 @@ async def test_the_queue_grows_from_where_it_stands_and_for_the_webhooks_that_th
 ) -> None:
     assert await store.followed_position() == FollowedPosition("", 0)
     await store.follow_from(FollowedPosition(LOG, 10))
-    await store.subscribe(webhook(), "s", 5)
+    await store.subscribe(webhook(), "s", 5, 9)
     generation = (await store.all_webhooks()).generation
     assert not await store.enqueue([news(12)], 11, 13, generation, NOW)
     assert await store.enqueue([news(12)], 10, 13, generation, NOW)
     assert not await store.enqueue([news(12)], 10, 13, generation, NOW)
     for change in (
-        store.subscribe(webhook(2), "s", 5),
+        store.subscribe(webhook(2), "s", 5, 9),
         store.resubscribe(webhook(2)),
         store.unsubscribe(ADA, 2),
     ):
@@ -121,8 +121,8 @@ async def test_deliveries_are_claimed_in_order_one_of_a_webhook_by_one_process(
     open_store: Open,
 ) -> None:
     one, other = open_store(), open_store()
-    await one.subscribe(webhook(), "the secret", 5)
-    await one.subscribe(webhook(2, BOB), "s", 5)
+    await one.subscribe(webhook(), "the secret", 5, 9)
+    await one.subscribe(webhook(2, BOB), "s", 5, 9)
     await fill(one, 12, 13)
     await fill(one, 14, webhook=2)
     claims = await asyncio.gather(*(opened.claim_due(NOW, LATER, 10) for opened in (one, other)))
@@ -145,7 +145,7 @@ async def test_deliveries_are_claimed_in_order_one_of_a_webhook_by_one_process(
 
 
 async def test_a_delivery_that_is_done_lets_the_next_one_go(store: WebhookStore) -> None:
-    await store.subscribe(webhook(), "s", 5)
+    await store.subscribe(webhook(), "s", 5, 9)
     await fill(store, 12, 13, 14)
     for position in (12, 13, 14):
         [head] = await due(store)
@@ -168,8 +168,8 @@ async def test_a_delivery_that_is_done_lets_the_next_one_go(store: WebhookStore)
 
 async def test_webhooks_of_apps_go_with_their_token(store: WebhookStore) -> None:
     of_app = webhook(2)._replace(app=70, token=700)
-    assert await store.subscribe(webhook(1), "s", 5)
-    assert await store.subscribe(of_app, "s", 5)
+    assert await store.subscribe(webhook(1), "s", 5, 9)
+    assert await store.subscribe(of_app, "s", 5, 9)
     assert await store.webhooks_of(ADA) == [webhook(1), of_app]
     changed = of_app._replace(token=701)
     assert await store.resubscribe(changed)
@@ -179,11 +179,27 @@ async def test_webhooks_of_apps_go_with_their_token(store: WebhookStore) -> None
     assert await store.webhooks_of(ADA) == [webhook(1)]
 
 
+async def test_the_webhooks_of_each_app_are_bounded_apart_from_their_users(
+    store: WebhookStore,
+) -> None:
+    def of_app(id: int, app: int | None, user: int = ADA) -> Webhook:
+        return webhook(id, user)._replace(app=app, token=None if app is None else 700)
+
+    added = [
+        await store.subscribe(of_app(id, app), "s", 2, 3)
+        for id, app in enumerate((70, 70, 70, 80, 90, None, None, None))
+    ]
+    assert added == [True, True, False, True, False, True, True, False]
+    assert await store.subscribe(of_app(8, 70, BOB), "s", 2, 3)
+    assert await store.unsubscribe(ADA, 3)
+    assert await store.subscribe(of_app(9, 90), "s", 2, 3)
+
+
 async def test_an_endpoint_that_is_gone_ends_its_webhook_until_it_begins_anew(
     store: WebhookStore,
 ) -> None:
-    await store.subscribe(webhook(), "s", 5)
-    await store.subscribe(webhook(2, BOB), "s", 5)
+    await store.subscribe(webhook(), "s", 5, 9)
+    await store.subscribe(webhook(2, BOB), "s", 5, 9)
     await fill(store, 12, 13, 14)
     await fill(store, 15, webhook=2)
     [head, other] = sorted(await due(store), key=lambda one: one.number)
@@ -210,7 +226,7 @@ async def test_an_endpoint_that_is_gone_ends_its_webhook_until_it_begins_anew(
 
 async def test_it_is_known_how_many_deliveries_wait_and_since_when(store: WebhookStore) -> None:
     assert await store.waiting_deliveries() == WaitingDeliveries(0, None)
-    await store.subscribe(webhook(), "s", 5)
+    await store.subscribe(webhook(), "s", 5, 9)
     await fill(store, 12, 13)
     [head] = await due(store)
     await store.settle(replace(head, state=DeliveryState.DELIVERED), 0, 0)
@@ -222,7 +238,7 @@ async def test_it_is_known_how_many_deliveries_wait_and_since_when(store: Webhoo
 async def test_a_failed_try_is_repeated_before_the_next_delivery_and_given_up_in_the_end(
     store: WebhookStore,
 ) -> None:
-    await store.subscribe(webhook(), "s", 5)
+    await store.subscribe(webhook(), "s", 5, 9)
     await fill(store, 12, 13)
     [head] = await due(store)
     tried = replace(head, attempts=1, tried_ms=NOW, status=500, problem="it answered 500")
@@ -238,7 +254,7 @@ async def test_a_failed_try_is_repeated_before_the_next_delivery_and_given_up_in
 
 
 async def test_what_is_done_can_be_replayed_behind_all_others(store: WebhookStore) -> None:
-    await store.subscribe(webhook(), "s", 5)
+    await store.subscribe(webhook(), "s", 5, 9)
     await fill(store, 12, 13)
     [head] = await due(store)
     assert await store.replay(1, head.number, LATER) is None
@@ -257,7 +273,7 @@ async def test_what_is_done_can_be_replayed_behind_all_others(store: WebhookStor
 
 async def test_a_webhook_that_is_removed_leaves_nothing(open_store: Open) -> None:
     one, other = open_store(), open_store()
-    await one.subscribe(webhook(), "s", 5)
+    await one.subscribe(webhook(), "s", 5, 9)
     await fill(one, 12)
     [head] = await due(one)
     assert await other.unsubscribe(ADA, 1)
@@ -269,7 +285,7 @@ async def test_a_webhook_that_is_removed_leaves_nothing(open_store: Open) -> Non
 
 
 async def test_another_log_is_followed_from_where_its_follower_says(store: WebhookStore) -> None:
-    await store.subscribe(webhook(since=500), "s", 5)
+    await store.subscribe(webhook(since=500), "s", 5, 9)
     await store.follow_from(FollowedPosition(LOG, 10))
     assert (await store.all_webhooks()).webhooks == [webhook(since=500)]
     await store.follow_from(FollowedPosition("cd" * 16, 20))

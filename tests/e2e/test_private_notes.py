@@ -33,6 +33,35 @@ async def test_a_note_is_seen_by_its_writer_alone_and_sealed_in_the_log(world: A
     assert await noted(ada, bob) == ""
 
 
+async def test_notes_of_both_apis_are_the_same_listed_and_shown_beside_the_account(
+    world: ApiWorld,
+) -> None:
+    ada, bob, cy = [await register_user(world, name) for name in ("ada", "bob", "cy")]
+    written = {"text": " met at the quay\r\nowes me a pen "}
+    done = await ada.send_command("PUT", "/v1/users/@bob/note", written)
+    assert done == {"id": bob.id, "noted": True}
+    assert await noted(ada, bob) == "met at the quay\nowes me a pen"
+    await note(ada, cy, "a neighbour")
+    listed = await ada.get_json("/v1/users/me/notes")
+    assert [(one["user"]["handle"], one["text"]) for one in listed] == [
+        ("cy", "a neighbour"), ("bob", "met at the quay\nowes me a pen"),
+    ]  # fmt: skip
+    page = await ada.http.get("/v1/users/me/notes", params={"limit": 1})
+    older = await ada.http.get(page.links["next"]["url"])
+    assert [one["user"]["handle"] for one in older.json()] == ["bob"]
+    assert (await ada.get_json("/v1/users/@cy"))["note"] == "a neighbour"
+    assert "note" not in await bob.get_json("/v1/users/@cy")
+    assert await bob.get_json("/v1/users/me/notes") == []
+    done = await ada.send_command("DELETE", f"/v1/users/{cy.id}/note")
+    assert done == {"id": cy.id, "noted": False}
+    assert "note" not in await ada.get_json("/v1/users/@cy")
+    for body, code in (({"text": "x" * 2001}, "note-too-long"), ({"note": "x"}, "invalid-body")):
+        refused = await ada.http.put("/v1/users/@bob/note", json=body)
+        assert (refused.status_code, refused.json()["type"]) == (422, f"/problems/{code}")
+    missing = await ada.http.put("/v1/users/@eve/note", json={"text": "x"})
+    assert missing.status_code == 404
+
+
 async def test_a_note_that_can_not_be_is_refused(world: ApiWorld) -> None:
     ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
     path = f"/api/v1/accounts/{bob.id}/note"

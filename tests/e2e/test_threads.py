@@ -62,3 +62,46 @@ async def test_a_thread_is_bounded(world: ApiWorld, monkeypatch: pytest.MonkeyPa
     for text in "abc":
         await answer(ada, posts[0], text)
     assert await thread(ada, posts[0]) == ([], ["1", "a", "b"])
+
+
+async def test_a_muted_thread_notifies_its_user_no_more(world: ApiWorld) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    root = await ada.create_post("root")
+    reply = await answer(bob, root, "1")
+    await world.project_all()
+    assert (await ada.get_json(f"/v1/posts/{reply}/thread"))["muted"] is False
+    path = f"/v1/posts/{reply}/thread/mute"
+    for _ in range(2):
+        assert await ada.send_command("PUT", path) == {"id": root, "muted": True}
+    deep = await answer(bob, await answer(bob, reply, "1.1"), "1.1.1")
+    assert (await ada.get_json(f"/v1/posts/{deep}/thread"))["muted"] is True
+    assert (await bob.get_json(f"/v1/posts/{deep}/thread"))["muted"] is False
+    assert await ada.get_json("/v1/notifications") == []
+    [status] = await ada.get_json("/api/v1/statuses", **{"id[]": deep})
+    assert status["muted"] is True
+    for _ in range(2):
+        done = await ada.send_command("DELETE", f"/v1/posts/{deep}/thread/mute")
+        assert done == {"id": root, "muted": False}
+    assert len(await ada.get_json("/v1/notifications")) == 1
+    async with world.new_client() as stranger:
+        assert "muted" not in (await stranger.get(f"/v1/posts/{root}/thread")).json()
+        assert (await stranger.put(path)).status_code == 401
+    for method in ("PUT", "DELETE"):
+        missing = await ada.http.request(method, "/v1/posts/77/thread/mute")
+        assert (missing.status_code, missing.json()["type"]) == (404, "/problems/post-not-found")
+        unknown = await ada.http.request(method, f"{path}?for=ever")
+        assert unknown.status_code == 422
+
+
+async def test_a_mute_of_a_thread_can_be_taken_back_after_a_block(
+    world: ApiWorld,
+) -> None:
+    ada, bob = await register_user(world, "ada"), await register_user(world, "bob")
+    root = await ada.create_post("root")
+    await world.project_all()
+    await bob.send_command("PUT", f"/v1/posts/{root}/thread/mute")
+    await ada.send_command("PUT", "/v1/users/@bob/block")
+    await world.project_all()
+    assert (await bob.http.put(f"/v1/posts/{root}/thread/mute")).status_code == 404
+    done = await bob.send_command("DELETE", f"/v1/posts/{root}/thread/mute")
+    assert done == {"id": root, "muted": False}

@@ -135,13 +135,15 @@ async def test_what_can_not_be_subscribed_is_refused(change: dict[str, Any], cod
     assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/{code}")
 
 
-async def test_an_account_has_ten_webhooks_at_most_and_strangers_none() -> None:
+async def test_a_user_and_each_app_have_ten_webhooks_at_most_and_strangers_none() -> None:
     world = ApiWorld()
     ada = await register_user(world, "ada")
-    for _ in range(10):
-        await ada.send_command("POST", ADDRESS, HOOK)
-    answer = await ada.http.post(ADDRESS, json=HOOK)
-    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/too-many-webhooks")
+    phone, other = [await let_in(world, ada, app, "read push") for app in (70, 80)]
+    for client in (phone, ada.http):
+        answers = [await client.post(ADDRESS, json=HOOK) for _ in range(11)]
+        assert [answer.status_code for answer in answers] == [201] * 10 + [409]
+        assert answers[-1].json()["type"] == "/problems/too-many-webhooks"
+    assert (await other.post(ADDRESS, json=HOOK)).status_code == 201
     async with world.new_client() as stranger:
         assert (await stranger.get(ADDRESS)).status_code == 401
         assert (await stranger.post(ADDRESS, json=HOOK)).status_code == 401
