@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from tests.support.api_world import ApiWorld, register_user
+from tests.support.documented_answers import closed_own_document
 
 
 def lively(world: ApiWorld) -> str:
@@ -31,7 +32,8 @@ def lively(world: ApiWorld) -> str:
 WORLD = ApiWorld()
 TOKEN = lively(WORLD)
 newcomers = itertools.count()
-schema = schemathesis.openapi.from_asgi("/openapi.json", WORLD.app)
+schema = schemathesis.openapi.from_dict(closed_own_document())
+schema.app = WORLD.app
 
 
 @schemathesis.serializer("application/x-ndjson")

@@ -1,6 +1,6 @@
-"""Answers at the addresses of Mastodon's clients, compared with the OpenAPI document of these.
+"""Answers compared with the OpenAPI document of their address.
 
-The document lets entities have more fields than it names, so that they can get some. Here they may
+The documents let entities have more fields than they name, so that they can get some. Here they may
 not: a field that is answered and not documented is a failure, as one that is missing.
 """
 
@@ -20,11 +20,24 @@ _JSON = re.compile(r"application/(\w+\+)?json")
 
 @cache
 def closed_document() -> Any:
-    """The document, the same for all applications, without room for other fields."""
-    document = json.loads(json.dumps(client_document(shared_application(True))()))
-    for schema in document["components"]["schemas"].values():
-        schema.setdefault("additionalProperties", False)
-    return document
+    """The document of Mastodon's addresses, the same for all applications, without room for other
+    fields.
+    """
+    return _close(client_document(shared_application(True))())
+
+
+@cache
+def closed_own_document() -> Any:
+    """That of `/v1`, likewise."""
+    return _close(shared_application(True).openapi())
+
+
+def _close(document: Any) -> Any:
+    closed = json.loads(json.dumps(document))
+    for schema in closed["components"]["schemas"].values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    return closed
 
 
 async def check_answer(answer: httpx.Response) -> None:
