@@ -71,6 +71,7 @@ class AccountFields(TypedDict):
     indexable: Annotated[bool, about("Whether search finds its posts: always true")]
     noindex: Annotated[bool, about("Always false")]
     hide_collections: Annotated[bool, about("Always false: all see whom it follows")]
+    moved: Annotated[None, about("There is no other server to move to")]
     created_at: Time
     emojis: EmptyList
     fields: Annotated[list[FieldEntity], about("Four at most")]
@@ -268,6 +269,7 @@ class AccountEntities:
             "indexable": True,
             "noindex": False,
             "hide_collections": False,
+            "moved": None,
             "created_at": rfc3339(time_ms(row.user)),
             "emojis": [],
             "fields": [

@@ -25,6 +25,7 @@ _ERRORS: Final = {
     "user-required": "This method requires an authenticated user",
     "text-too-long": "Text character limit of 280 exceeded",
     "text-empty": "Text can't be blank",
+    "too-many-requests": "Too many requests",
 }
 """By our code, what Mastodon says."""
 

@@ -1,7 +1,7 @@
 """Notifications in groups: those of a kind, of the same post, within half a day."""
 
 from collections.abc import Collection, Sequence
-from typing import Annotated, Final, NotRequired, TypedDict
+from typing import Annotated, Final, TypedDict
 
 from fastapi import APIRouter, Path
 from msgspec import Meta
@@ -69,7 +69,7 @@ class NotificationGroupEntity(TypedDict):
     page_max_id: Annotated[Id, about("The newest one")]
     latest_page_notification_at: Time
     sample_account_ids: Annotated[list[Id], about("Eight at most, the newest first")]
-    status_id: NotRequired[Annotated[Id, about("Not of follows")]]
+    status_id: Annotated[Id | None, about("Null of follows")]
 
 
 class GroupedNotificationsResultsEntity(TypedDict):
@@ -313,7 +313,7 @@ def _samples(group: Group) -> list[NotificationEntry]:
 
 def _group_entity(group: Group, key: str, end: int) -> NotificationGroupEntity:
     newest, oldest = group[0], [one for one in group if one.id > end][-1]
-    made: NotificationGroupEntity = {
+    return {
         "group_key": key,
         "notifications_count": len(group),
         "type": NOTIFICATION_TYPES[newest.kind],
@@ -322,7 +322,5 @@ def _group_entity(group: Group, key: str, end: int) -> NotificationGroupEntity:
         "page_max_id": str(newest.id),
         "latest_page_notification_at": rfc3339(notification_ms(newest.id)),
         "sample_account_ids": [str(one.actor) for one in _samples(group)],
+        "status_id": str(newest.post) if newest.post else None,
     }
-    if newest.post:
-        made["status_id"] = str(newest.post)
-    return made

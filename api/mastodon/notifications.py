@@ -1,7 +1,7 @@
 """Notifications: who mentioned, favourited, reblogged and followed one."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, NotRequired, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 
 from fastapi import APIRouter, Path
 from msgspec import Meta
@@ -57,13 +57,9 @@ class NotificationEntity(TypedDict):
     created_at: Time
     group_key: Annotated[str, about("The same in notifications that are shown as one")]
     account: Annotated[AccountEntity, about("Who did it")]
-    status: NotRequired[
-        Annotated[
-            StatusEntity,
-            about(
-                "The one that mentions, or one's own that is liked or reblogged; not of a follow"
-            ),
-        ]
+    status: Annotated[
+        StatusEntity | None,
+        about("The one that mentions, or one's own that is liked or reblogged; null of a follow"),
     ]
 
 
@@ -186,7 +182,7 @@ async def render_notifications(
             "created_at": rfc3339(notification_ms(one.id)),
             "group_key": group_key(one),
         }
-        status = b',"status":' + posts[one.post] if one.post else b""
+        status = b',"status":' + (posts[one.post] if one.post else b"null")
         account = b',"account":' + accounts[one.actor]
         rendered.append(encode_json(head)[:-1] + account + status + b"}")
     return rendered

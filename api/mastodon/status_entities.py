@@ -79,6 +79,7 @@ class StatusBody(TypedDict):
     application: Annotated[None, about("Not kept")]
     card: Annotated[None, about("There are no previews of links")]
     poll: Annotated[None, about("There are no polls")]
+    quote: Annotated[None, about("There are no quotes")]
 
 
 class ReaderMarkFields(TypedDict, total=False):
@@ -367,6 +368,7 @@ class StatusEntities:
             "application": None,
             "card": None,
             "poll": None,
+            "quote": None,
         }
         tail = b"," + encode_json(rest)[1:-1]
         head = self._head(row.post, row.post, handle)

@@ -84,6 +84,7 @@ class StatusVersion(TypedDict):
     created_at: Annotated[Time, about("When it was written")]
     media_attachments: EmptyList
     emojis: EmptyList
+    poll: Annotated[None, about("There are no polls")]
 
 
 class StatusEditEntity(StatusVersion):
@@ -315,6 +316,7 @@ async def _versions(state: ApiState, post: int) -> Sequence[StatusVersion]:
                     "created_at": rfc3339(time_ms(stored.id)),
                     "media_attachments": [],
                     "emojis": [],
+                    "poll": None,
                 }
             )
     return versions

@@ -53,6 +53,8 @@ async def test_notifications_of_a_kind_and_post_are_a_group(
     assert await ada.get_json(f"{NOTIFICATIONS}/unread_count") == {"count": 5}
     found = await ada.get_json(NOTIFICATIONS)
     of_first = next(g for g in found["notification_groups"] if g.get("status_id") == busy[0])
+    of_follows = next(g for g in found["notification_groups"] if g["type"] == "follow")
+    assert of_follows["status_id"] is None
     assert {one["id"] for one in found["statuses"]} >= set(busy)
     accounts = {one["id"]: one["acct"] for one in found["accounts"]}
     assert [accounts[id] for id in of_first["sample_account_ids"]] == ["cy", "bob"]

@@ -47,6 +47,7 @@ async def test_a_client_posts_in_whichever_form_it_likes(world: ApiWorld, form: 
     assert answer.status_code == 200
     made = answer.json()
     check_entity("Status", made)
+    assert made["quote"] is made["account"]["moved"] is None
     assert made["tags"] == [{"name": "snow", "url": "http://test/tags/snow"}]
     assert made["content"].startswith("<p>hello <a ")
     assert (made["favourited"], made["reblogged"], made["bookmarked"]) == (False, False, False)
@@ -163,6 +164,7 @@ async def test_an_edit_keeps_what_was_before_and_says_when(world: ApiWorld) -> N
     assert [one["content"] for one in history] == ["<p>helo</p>", "<p>hello</p>"]
     for one in history:
         check_entity("StatusEdit", one)
+        assert one["poll"] is None
     source = await get(ada, f"statuses/{made['id']}/source")
     check_entity("StatusSource", source)
     assert source["text"] == "hello"

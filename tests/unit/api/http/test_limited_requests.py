@@ -57,6 +57,12 @@ def test_every_answer_says_where_the_client_stands() -> None:
         assert reset.endswith("Z")
 
 
+def test_clients_of_mastodon_are_told_in_its_words() -> None:
+    *_, refused = ask(limited_world("apps=1 per minute"), *[("POST", "/api/v1/apps")] * 2)
+    assert (refused.status_code, refused.json()) == (429, {"error": "Too many requests"})
+    assert int(refused.headers["retry-after"]) > 0
+
+
 def test_sign_ups_have_a_limit_of_their_own() -> None:
     world = limited_world("sign-ups=1 per minute")
     sign_up, slashed = ("POST", "/v1/users"), ("POST", "/v1/users/")
