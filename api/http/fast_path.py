@@ -77,9 +77,9 @@ class HotRequest:
         header = self._headers.get(b"authorization")
         return 0 if header is None else await self._account_user(header, None)
 
-    async def reader(self) -> int:
+    def reader(self) -> Awaitable[int]:
         """As the dependency `Reader`."""
-        return await self._account_user(self._authorization(), USER_SCOPE)
+        return self._account_user(self._authorization(), USER_SCOPE)
 
     async def _account_user(self, header: bytes, scope: str | None) -> int:
         user = (await self._claims(header, scope)).user
@@ -87,9 +87,9 @@ class HotRequest:
             await require_account(self.state, user)
         return user
 
-    async def _claims(self, header: bytes, scope: str | None) -> TokenClaims:
+    def _claims(self, header: bytes, scope: str | None) -> Awaitable[TokenClaims]:
         method, path = self._scope["method"], self._scope["path"]
-        return await read_token(self.state, header.decode("latin-1"), scope, method, path)
+        return read_token(self.state, header.decode("latin-1"), scope, method, path)
 
     def _authorization(self) -> bytes:
         header = self._headers.get(b"authorization")

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.accounts.request_limits import RateStanding, RequestKind
 from api.http.errors import RequestRefused, failure_response
 from api.http.network_address import counted_address
-from api.http.response_headers import add_response_headers
+from api.http.scope_headers import add_response_headers, request_header
 from api.http.security_headers import Header
 from api.state import state_of
 
@@ -47,7 +47,7 @@ class LimitedRequests:
         if (limits := state_of(scope["app"]).ports.request_limits) is None:
             await self._app(scope, receive, send)
             return
-        token = next((v for k, v in scope["headers"] if k == b"authorization"), None)
+        token = request_header(scope, b"authorization")
         client = scope.get("client")
         address = counted_address(client[0]) if client else ""
         standing = limits.count(_request_kind(scope), token, address.encode())

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.errors import FAILURE_KEY, RequestRefused
 from api.http.request_log import REQUEST_ID_HEADER, begin_request
-from api.http.response_headers import ADDED_HEADERS_KEY, add_response_headers
+from api.http.scope_headers import ADDED_HEADERS_KEY, add_response_headers, request_header
 from api.http.security_headers import security_headers
 from api.state import state_of
 
@@ -42,7 +42,7 @@ class ReportedRequests:
             return
         started = perf_counter()
         status = 500
-        given = next((v for k, v in scope["headers"] if k == REQUEST_ID_HEADER), None)
+        given = request_header(scope, REQUEST_ID_HEADER)
         id_header = (REQUEST_ID_HEADER, begin_request(given).encode("ascii"))
         added = scope[ADDED_HEADERS_KEY] = [id_header]
 
@@ -123,10 +123,9 @@ class AnyOriginCors:
         if scope["type"] != "http" or scope["path"] == _OWN_PAGE:
             await self._app(scope, receive, send)
             return
-        for name, _ in scope["headers"]:
-            if name == _ORIGIN_HEADER:
-                await self._cors_app(scope, receive, send)
-                return
+        if request_header(scope, _ORIGIN_HEADER) is not None:
+            await self._cors_app(scope, receive, send)
+            return
         add_response_headers(scope, _VARY_HEADER)
         await self._app(scope, receive, send)
 
@@ -149,7 +148,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = self._limits.get(scope["path"], self._limit)
-        announced = next((v for k, v in scope["headers"] if k == b"content-length"), b"")
+        announced = request_header(scope, b"content-length") or b""
         size = int(announced) if announced.isdigit() and len(announced) < 20 else 0
 
         async def receive_limited() -> Message:
