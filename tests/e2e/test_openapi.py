@@ -13,6 +13,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from tests.support.api_world import ApiWorld, register_user
 from tests.support.documented_answers import closed_own_document
+from tests.support.soak import amount
 
 
 def lively(world: ApiWorld) -> str:
@@ -44,7 +45,7 @@ def ndjson(context: object, value: object) -> bytes:
 
 # A stream never ends.
 @schema.exclude(path="/v1/stream").parametrize()
-@settings(max_examples=15, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=amount(6, 60), derandomize=True, suppress_health_check=list(HealthCheck))
 def test_no_request_breaks_the_server_and_answers_fit_the_document(
     case: schemathesis.Case[Any],
 ) -> None:

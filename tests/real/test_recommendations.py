@@ -29,6 +29,7 @@ from projections.recommended_users import (
 from streams.projecting.apply_batch import project_and_apply
 from tests.real.follow_graph import FILE, read_edges
 from tests.support.requirements import skip_or_fail
+from tests.support.soak import amount
 
 SHOWN: Final = 10
 HIDDEN_SHARE: Final = 0.2
@@ -88,9 +89,11 @@ def store(graph: SplitGraph, tmp_path_factory: pytest.TempPathFactory) -> Sqlite
 async def measure(
     graph: SplitGraph, recommend: Callable[[int], Awaitable[Sequence[int]]]
 ) -> Quality:
-    """How much of what is hidden a way to recommend finds."""
+    """How much of what is hidden from some accounts a way to recommend finds."""
     precision = average = 0.0
-    for user, hidden in sorted(graph.hidden.items()):
+    asked = sorted(graph.hidden)[:: amount(3, 1)]
+    for user in asked:
+        hidden = graph.hidden[user]
         hits, sums = 0, 0.0
         for place, found in enumerate((await recommend(user))[:SHOWN], 1):
             if found in hidden:
@@ -98,7 +101,7 @@ async def measure(
                 sums += hits / place
         precision += hits / SHOWN
         average += sums / min(SHOWN, len(hidden))
-    return Quality(precision / len(graph.hidden), average / len(graph.hidden))
+    return Quality(precision / len(asked), average / len(asked))
 
 
 def test_itemsets_of_real_follows_are_those_of_mlxtend(graph: SplitGraph) -> None:
