@@ -43,12 +43,14 @@ async def recommend_posts(
     hidden: AbstractSet[int],
     now_ms: int,
     limit: int,
+    left_out: AbstractSet[int] = frozenset(),
 ) -> list[RecommendedPost]:
     """Posts for a reader, the best first, of the view `posts`.
 
     A like or retweet counts the less the more its user gave (by the square root), equal posts come
     newest first. Never a post by the reader, by one they follow (their home timeline has it) or by
-    one of `hidden`, one that the reader liked, retweeted or commented on, or a deleted one.
+    one of `hidden`, one that the reader liked, retweeted or commented on, a deleted one, or one of
+    `left_out`.
     """
     oldest = first_id_at(now_ms - MAX_AGE_MS)
     sources = counted_follows(reader, pack_basket(set(following) - hidden), MAX_MARKING)
@@ -59,7 +61,8 @@ async def recommend_posts(
         for post in given:
             scores[post] += 1 / sqrt(len(given))
     seen = await _seen_posts(store, reader, oldest)
-    ranked = sorted(scores.keys() - seen, key=lambda post: (-scores[post], -post))[:_RANKED]
+    possible = scores.keys() - seen - left_out
+    ranked = sorted(possible, key=lambda post: (-scores[post], -post))[:_RANKED]
     posts = await read_posts(store, ranked)
     not_for_reader = {reader, *following, *hidden}
     best = [post for post in ranked if post in posts and posts[post].author not in not_for_reader]

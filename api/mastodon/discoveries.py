@@ -18,10 +18,10 @@ from api.mastodon.parameters import ClientParameters, OptionalText, documented_b
 from api.mastodon.status_entities import StatusEntity
 from api.state import ApiState, CurrentState
 from api.views.posts import SinglePost
+from api.views.recommendations import find_users_to_follow
 from commands.dismissal import DismissRecommendation
 from events.ids.snowflake import parse_decimal
 from projections import trending
-from projections.recommended_users import recommend_users
 from projections.trending_posts import find_trending_posts
 
 _DAY_MS: Final = 86_400_000
@@ -127,9 +127,7 @@ async def trending_statuses(
 
 async def _suggested(state: ApiState, reader: int, request: Request) -> list[bytes]:
     limit = clamped_limit(request.query_params.get("limit"), 40, 80)
-    hidden = (await state.ports.home.viewer_context(reader)).hidden
-    store = state.ports.views.current_store("recommendations")
-    found = [one.user for one in await recommend_users(store, reader, hidden, limit)]
+    found = [one.user for one in await find_users_to_follow(state, reader, limit)]
     accounts = await state.statuses.accounts.render(found)
     return [accounts[user] for user in found if user in accounts]
 

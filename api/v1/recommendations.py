@@ -23,11 +23,10 @@ from api.http.tokens import Reader, requires_scope
 from api.schemas import ApiModel, Count, Done, Post, User, UserRef, encode_json
 from api.state import ApiState, CurrentState
 from api.v1.posts import POST_VIEWS
+from api.views.recommendations import find_posts_to_read, find_users_to_follow
 from api.views.users import USER_VIEWS
 from commands.dismissal import DismissRecommendation
 from projections.profiles import read_profiles
-from projections.recommended_posts import recommend_posts
-from projections.recommended_users import recommend_users
 
 MAX_NAMED: Final = 3
 """Users whom a reason names."""
@@ -75,9 +74,7 @@ async def recommended_users(
     reader: Reader, state: CurrentState, limit: LimitQuery = DEFAULT_LIMIT
 ) -> list[UserRecommendation]:
     """Users to follow, the best first."""
-    hidden = (await state.ports.home.viewer_context(reader)).hidden
-    store = state.ports.views.current_store("recommendations")
-    found = await recommend_users(store, reader, hidden, min(limit, MAX_USERS))
+    found = await find_users_to_follow(state, reader, min(limit, MAX_USERS))
     users = await state.user_views.get_users([one.user for one in found], reader)
     reasons = {one.user: one.reason for one in found}
     named = await _named_users(state, [reason.users for reason in reasons.values()])
@@ -97,22 +94,12 @@ async def recommended_posts(
     reader: Reader, state: CurrentState, limit: LimitQuery = DEFAULT_LIMIT
 ) -> Response:
     """Posts of the last three days that users whom one follows liked or retweeted, best first."""
-    context = await state.ports.home.viewer_context(reader)
-    found = await recommend_posts(
-        state.ports.views.current_store("posts"),
-        reader,
-        context.following,
-        context.hidden,
-        state.ports.clock_ms(),
-        min(limit, MAX_POSTS),
-    )
-    named = await _named_users(state, [one.users for one in found])
+    found = await find_posts_to_read(state, reader, min(limit, MAX_POSTS))
+    named = await _named_users(state, [one.users for one, _ in found])
     parts: list[bytes] = []
-    for one in found:
-        post = await state.post_views.render_post(one.post, reader)
-        if post is not None:
-            reason = _reason(one.kind, one.users, named).model_dump()
-            parts.append(b'{"post":%s,"reason":%s}' % (post, encode_json(reason)))
+    for one, post in found:
+        reason = _reason(one.kind, one.users, named).model_dump()
+        parts.append(b'{"post":%s,"reason":%s}' % (post, encode_json(reason)))
     return json_response(b"[" + b",".join(parts) + b"]")
 
 

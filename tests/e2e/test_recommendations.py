@@ -1,5 +1,6 @@
 """Recommendations over HTTP."""
 
+from api.accounts.access_tokens import OPERATOR_SCOPE
 from tests.support.api_world import ApiWorld, SignedInUser, register_user
 
 DAY_MS = 86_400_000
@@ -93,3 +94,27 @@ async def test_recommendations_need_a_token(world: ApiWorld) -> None:
         for path in ("users", "posts"):
             assert (await stranger.get(f"/v1/recommendations/{path}")).status_code == 401
         assert (await stranger.delete("/v1/recommendations/users/7")).status_code == 401
+
+
+async def test_a_page_is_full_although_a_suspended_account_would_have_been_on_it(
+    world: ApiWorld,
+) -> None:
+    ada, bob, cat, dan, eve = [await register_user(world, f"{n}_x") for n in "abcde"]
+    await follow(ada, bob)
+    await follow(bob, cat, dan)
+    await follow(eve, cat)
+    for author in (cat, dan):
+        post = await author.create_post("hello")
+        await bob.send_command("PUT", f"/v1/posts/{post}/like")
+    [first] = await ada.get_json("/v1/recommendations/users", limit=1)
+    best = first["user"]["id"]
+    token = world.tokens.issue(int(eve.id), (OPERATOR_SCOPE,))
+    operator = SignedInUser(world, {"id": eve.id, "handle": eve.handle}, token)
+    await operator.send_command("PUT", f"/v1/users/{best}/suspension", {"reason": "Spam"})
+    rest = {cat.id, dan.id} - {best}
+    users = await ada.get_json("/v1/recommendations/users", limit=1)
+    assert [one["user"]["id"] for one in users] == list(rest)
+    suggested = await ada.get_json("/api/v1/suggestions", limit=1)
+    assert [one["id"] for one in suggested] == list(rest)
+    posts = await ada.get_json("/v1/recommendations/posts", limit=1)
+    assert [one["post"]["posted_by"]["id"] for one in posts] == list(rest)
