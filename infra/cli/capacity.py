@@ -1,6 +1,7 @@
 """`starling capacity`: what a community of a given size asks for."""
 
 import json
+import math
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -40,19 +41,50 @@ _HELP: Final = {
 }
 
 
+_BOUNDS: Final[dict[str, dict[str, Any]]] = {
+    "tail": {"min": 1.01},
+    "image_share": {"min": 0, "max": 1},
+    "peak": {"min": 1},
+    "memory_gb": {"min": 0, "min_open": True},
+    "disk_tb": {"min": 0, "min_open": True},
+}
+"""Of the options; those that aren't here are at least 1 where they count, else at least 0."""
+
+
 def _with_options(command: Any) -> Any:
     for field in reversed(fields(Community)):
-        least = 1.01 if field.name == "tail" else 1 if isinstance(field.default, int) else 0
-        number = click.IntRange if isinstance(field.default, int) else click.FloatRange
+        counts = isinstance(field.default, int)
+        bounds = _BOUNDS.get(field.name, {"min": 1 if counts else 0})
         command = click.option(
-            "--" + field.name.replace("_", "-"),
+            _option(field.name),
             field.name,
-            type=number(min=least),
+            type=(click.IntRange if counts else click.FloatRange)(**bounds),
             default=field.default,
             show_default=True,
             help=_HELP[field.name],
         )(command)
     return command
+
+
+def _option(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def _check(community: Community) -> None:
+    """Raises `BadParameter`."""
+    for field in fields(Community):
+        if not math.isfinite(getattr(community, field.name)):
+            raise click.BadParameter("give a number", param_hint=_option(field.name))
+    if not community.posters <= community.daily_users <= community.users:
+        raise click.UsageError(
+            "there can't be more --posters than --daily-users, nor more of these than --users: "
+            f"{community.posters:,} post, {community.daily_users:,} come, of {community.users:,}"
+        )
+    if community.followers >= community.users:
+        raise click.UsageError(
+            f"{community.users:,} users can't have {community.followers:g} followers each in the "
+            "mean: give fewer --followers"
+        )
 
 
 @click.command()
@@ -75,10 +107,7 @@ def capacity(file: Path | None, as_json: bool, **asked: Any) -> None:
     from infra.simulation.measured_figures import InvalidFigures, read_figures
 
     community = Community(**asked)
-    if not community.posters <= community.daily_users <= community.users:
-        raise click.BadParameter("there must be as many users as daily users, and these as posters")
-    if community.image_share > 1:
-        raise click.BadParameter("is a share, 0 to 1", param_hint="--image-share")
+    _check(community)
     try:
         measured = read_figures(file)
     except InvalidFigures as error:
@@ -99,19 +128,19 @@ def capacity(file: Path | None, as_json: bool, **asked: Any) -> None:
 def _rows(plan: CapacityPlan, one: "MeasuredFigures") -> list[tuple[str, str, str]]:
     return [
         ("events a day", f"{plan.events_a_day:,.0f}", ""),
-        ("events a second", f"{plan.events:,.0f}", ""),
+        ("events a second", _rate(plan.events), ""),
         (
-            "at the peak",
-            f"{plan.peak_events:,.0f}",
+            "events a second, peak",
+            _rate(plan.peak_events),
             f"log {one.log_events:,.0f}, relay {one.relay_events:,.0f}",
         ),
-        ("timeline reads a second", f"{plan.reads:,.0f}", ""),
-        ("at the peak", f"{plan.peak_reads:,.0f}", ""),
-        ("followers a post goes to", f"{plan.delivered_followers:,.0f}", ""),
+        ("timeline reads a second", _rate(plan.reads), ""),
+        ("timeline reads a second, peak", _rate(plan.peak_reads), ""),
+        ("followers a post goes to", _rate(plan.delivered_followers), ""),
         ("authors merged on read", f"{plan.merged_authors:,.0f}", ""),
         (
             "deliveries a second, peak",
-            f"{plan.deliveries:,.0f}",
+            _rate(plan.deliveries),
             f"projector {one.deliveries:,.0f}",
         ),
         ("log, a day", _bytes(plan.log_a_day), ""),
@@ -120,23 +149,31 @@ def _rows(plan: CapacityPlan, one: "MeasuredFigures") -> list[tuple[str, str, st
         ("views in MongoDB", _bytes(plan.views), ""),
         ("images, a day", _bytes(plan.images_a_day), ""),
         ("images, over the retention", _bytes(plan.images), ""),
+        ("images of profiles, once", _bytes(plan.profile_images), ""),
         ("home timelines in memory", _bytes(plan.rings), ""),
-        ("cores of API processes, peak", f"{plan.api_cores:,.1f}", _us(one.api_core_seconds)),
+        ("cores of API processes, peak", _rate(plan.api_cores), _us(one.api_core_seconds)),
         (
             "cores of the projector, peak",
-            f"{plan.projector_cores:,.1f}",
+            _rate(plan.projector_cores),
             _us(one.projector_core_seconds),
         ),
         (
             "cores for images, peak",
-            f"{plan.image_cores:,.1f}",
+            _rate(plan.image_cores),
             f"{one.image_core_seconds * 1e3:,.0f} ms an image",
         ),
         ("workers, twice the peak", f"{plan.workers}", f"worker {one.worker_events:,.0f} events/s"),
         ("partitions", f"{plan.partitions}", ""),
         ("shards of MongoDB", f"{plan.shards}", ""),
-        ("machines for the API", f"{plan.machines}", ""),
+        ("machines for API and images", f"{plan.machines}", ""),
     ]
+
+
+def _rate(value: float) -> str:
+    """Whole from 10 on; what is less has two digits, so that little isn't taken for nothing."""
+    if 0 < value < 0.01:
+        return "under 0.01"
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
 
 
 def _us(seconds: float) -> str:

@@ -91,6 +91,8 @@ class CapacityPlan:
     views: float
     images: float
     images_a_day: float
+    profile_images: float
+    """There once, whatever the retention."""
     rings: float
     api_cores: float
     """At the peak, as the three below."""
@@ -100,7 +102,8 @@ class CapacityPlan:
     partitions: int
     shards: int
     machines: int
-    """For API processes and images; those of the shards and of Kafka come on top."""
+    """For API processes, their home timelines, and images; those of the shards and of Kafka come
+    on top."""
     mission_sum: float
     """Profiles and a day's images, as the mission adds them up."""
 
@@ -126,6 +129,8 @@ def plan_capacity(community: Community, measured: "MeasuredFigures") -> Capacity
     api_cores = requests * measured.api_core_seconds
     images = posts * community.image_share / SECONDS_A_DAY
     image_cores = images * community.peak * measured.image_core_seconds
+    profile_images = community.users * community.profile_kb * KB
+    rings = community.daily_users * RING_BYTES
     workers = max(1, math.ceil(2 * peak_events / measured.worker_events))  # to catch up
     return CapacityPlan(
         events_a_day=events_a_day,
@@ -142,16 +147,16 @@ def plan_capacity(community: Community, measured: "MeasuredFigures") -> Capacity
         views=views,
         images=images_a_day * community.retention_days,
         images_a_day=images_a_day,
-        rings=community.daily_users * RING_BYTES,
+        profile_images=profile_images,
+        rings=rings,
         api_cores=api_cores,
         projector_cores=requests * measured.projector_core_seconds,
         image_cores=image_cores,
         workers=workers,
         partitions=workers * PARTITIONS_A_WORKER,
         shards=_shards(community, views_a_day),
-        machines=max(1, math.ceil((api_cores + image_cores) / (community.cores * BUSY_SHARE))),
-        mission_sum=community.users * community.profile_kb * KB
-        + posts * community.image_share * community.image_kb * KB,
+        machines=_machines(community, api_cores + image_cores, rings),
+        mission_sum=profile_images + posts * community.image_share * community.image_kb * KB,
     )
 
 
@@ -169,3 +174,10 @@ def _shards(community: Community, views_a_day: float) -> int:
     by_memory = views_a_day * CACHED_DAYS / (community.memory_gb * 1e9 * BUSY_SHARE)
     by_disk = views_a_day * community.retention_days / (community.disk_tb * 1e12)
     return max(1, math.ceil(max(by_memory, by_disk)))
+
+
+def _machines(community: Community, cores: float, memory: float) -> int:
+    """By cores, or by memory, whichever is more."""
+    by_cores = cores / (community.cores * BUSY_SHARE)
+    by_memory = memory / (community.memory_gb * 1e9 * BUSY_SHARE)
+    return max(1, math.ceil(max(by_cores, by_memory)))

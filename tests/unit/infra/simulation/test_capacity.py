@@ -62,6 +62,37 @@ def test_the_command_prints_the_plan_and_corrects_the_sum_of_the_mission() -> No
     assert told["plan"]["partitions"] == 32
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--memory-gb 0", "--memory-gb"),
+        ("--disk-tb 0", "--disk-tb"),
+        ("--image-share nan", "--image-share"),
+        ("--image-share 2", "--image-share"),
+        ("--tail inf", "--tail"),
+        ("--posters 6000000", "more --posters than --daily-users"),
+        ("--users 100 --daily-users 50 --posters 5", "fewer --followers"),
+    ],
+)
+def test_what_can_not_be_is_refused_by_the_name_of_its_option(options: str, said: str) -> None:
+    done = CliRunner().invoke(main, ["capacity", *options.split()])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_little_is_not_printed_as_nothing() -> None:
+    small = ["--users", "1000", "--daily-users", "10", "--posters", "1"]
+    rows = CliRunner().invoke(main, ["capacity", *small]).output.splitlines()
+    [peak] = [row.split() for row in rows if "events a second, peak" in row]
+    assert peak[4:6] == ["under", "0.01"]
+
+
+def test_home_timelines_that_no_machine_has_memory_for_ask_for_more_machines() -> None:
+    plan = plan_capacity(replace(Community(), memory_gb=2.0), MEASURED)
+    assert plan.machines == 32  # 32 GB in halves of 2 GB
+    assert plan.mission_sum - plan.profile_images == pytest.approx(2.4e12)
+
+
 def test_the_plan_multiplies_what_another_machines_benchmark_measured(tmp_path: Path) -> None:
     rows = json.loads(MEASURED_FILE.read_bytes())
     for row in rows:
