@@ -24,7 +24,8 @@ MAX_PERIODS: Final = 100
 
 DEFAULT_DAYS: Final = 28
 
-_TODAY: Final = "a day; the last one is today, if it isn't given"
+_FIRST: Final = "the first day; four weeks before the last one, if it isn't given"
+_LAST: Final = "the last day; today, if it isn't given"
 
 router = APIRouter(
     route_class=ApiRoute,
@@ -83,23 +84,27 @@ class HashtagPeriod(ApiModel):
     posts: Count
 
 
-class PeriodsOf:
-    """The dependency of routes that count by period: the periods that a request asks for."""
+FromQuery = Annotated[date | None, Query(alias="from", description=_FIRST)]
+ToQuery = Annotated[date | None, Query(description=_LAST)]
+ZoneQuery = Annotated[str, Query(description="a time zone such as Europe/Berlin")]
 
-    def __init__(self, per: Period | None = None) -> None:
-        """`per` is the only length; None where the request chooses."""
-        self._per = per
 
-    async def __call__(
-        self,
-        state: CurrentState,
-        since: Annotated[date | None, Query(alias="from", description=_TODAY)] = None,
-        to: Annotated[date | None, Query(description=_TODAY)] = None,
-        per: Period = "day",
-        zone: Annotated[str, Query(description="a time zone such as Europe/Berlin")] = "UTC",
-    ) -> list[Span]:
-        """The periods with a day from `from` to `to`, whole ones. Raises `InvalidInput`."""
-        return periods_between(since, to, self._per or per, zone, state.ports.clock_ms())
+async def _periods(
+    state: CurrentState,
+    since: FromQuery = None,
+    to: ToQuery = None,
+    per: Period = "day",
+    zone: ZoneQuery = "UTC",
+) -> list[Span]:
+    """The periods with a day from `from` to `to`, whole ones. Raises `InvalidInput`."""
+    return periods_between(since, to, per, zone, state.ports.clock_ms())
+
+
+async def _weeks(
+    state: CurrentState, since: FromQuery = None, to: ToQuery = None, zone: ZoneQuery = "UTC"
+) -> list[Span]:
+    """The weeks with a day from `from` to `to`, whole ones. Raises `InvalidInput`."""
+    return periods_between(since, to, "week", zone, state.ports.clock_ms())
 
 
 def periods_between(
@@ -115,8 +120,11 @@ def periods_between(
     last = to or datetime.fromtimestamp(now_ms / 1000, place).date()
     try:
         first = since or last - timedelta(days=DEFAULT_DAYS - 1)
-        if not 0 <= (last - first).days < MAX_PERIODS * _LEAST_DAYS[per]:
-            raise ValueError(f"from {first} to {last} is none, or more than {MAX_PERIODS}")
+        if first > last:
+            raise ValueError(f"`from` {first} is after `to` {last}")
+        if (last - first).days >= MAX_PERIODS * _LEAST_DAYS[per]:
+            message = f"{first} to {last} is more than {MAX_PERIODS} of a {per}"
+            raise ValueError(f"{message}: begin later, or ask by longer ones")
         return analytics.split_periods(first, last, per, place)
     except (ValueError, OverflowError) as error:
         raise InvalidInput("period-invalid", f"no such periods: {error}") from None
@@ -124,8 +132,8 @@ def periods_between(
 
 _LEAST_DAYS: Final = {"day": 1, "week": 7, "month": 28}
 
-Periods = Annotated[list[Span], Depends(PeriodsOf())]
-Weeks = Annotated[list[Span], Depends(PeriodsOf("week"))]
+Periods = Annotated[list[Span], Depends(_periods)]
+Weeks = Annotated[list[Span], Depends(_weeks)]
 
 FOR_ANALYSTS: Final[list[Any]] = [requires_scope(ANALYST_SCOPE), fresh_views("analytics")]
 

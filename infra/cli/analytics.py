@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from infra.cli.errors import UserError, missing_package
 from infra.cli.options import data_option, json_option, settings_of_existing_log
-from infra.cli.output import echo, json_array, print_table
+from infra.cli.output import echo, echo_line, json_array, print_table
 
 if TYPE_CHECKING:
     from api.clicks.click_log import ClickFigures
@@ -29,14 +30,36 @@ NAMES: Final = (
     "top-posts",
 )
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
+_OF_DAYS: Final = tuple(name for name in NAMES if name != "reach")
+_USED_BY: Final = {
+    "since": _OF_DAYS,
+    "to": _OF_DAYS,
+    "zone": _OF_DAYS,
+    "per": tuple(name for name in _OF_DAYS if name != "retention"),
+    "user": ("growth",),
+    "tag": ("hashtags",),
+    "post": ("click-through", "reach"),
+    "limit": ("top-posts",),
+}
+"""What each option belongs to."""
 
 
 @click.command()
 @click.argument("name", metavar="NAME", type=click.Choice(NAMES))
-@click.option("--from", "since", type=_DAY, help="The first day.  [default: four weeks ago]")
-@click.option("--to", type=_DAY, help="The last day.  [default: today]")
 @click.option(
-    "--per", type=click.Choice(["day", "week", "month"]), default="day", show_default=True
+    "--from",
+    "since",
+    type=_DAY,
+    metavar="DAY",
+    help="The first day, as 2026-01-31.  [default: four weeks before the last]",
+)
+@click.option("--to", type=_DAY, metavar="DAY", help="The last day.  [default: today]")
+@click.option(
+    "--per",
+    type=click.Choice(["day", "week", "month"]),
+    default="day",
+    show_default=True,
+    help="How long a period is; of retention it is a week.",
 )
 @click.option("--zone", default="UTC", show_default=True, help="A time zone: Europe/Berlin.")
 @click.option("--user", help="Of growth: an id or an @handle.")
@@ -64,19 +87,27 @@ def analytics(
 ) -> None:
     """Print figures of accounts, hashtags, posts and clicks.
 
-    Without a server or beside one. NAME is active-users, retention (of the accounts made in each
-    week, how many were active in it and in each later one), funnel (signed up, followed, posted,
-    liked), growth of an account's followers, posts with one of the hashtags, and, from the clicks,
-    click-through and dwell of a post, its reach (accounts that could see it, and who saw it), and
-    the posts that were opened most often.
+    Without a server or beside one. NAME is one of
+
+    \b
+      active-users   accounts that wrote, liked, retweeted or followed
+      retention      of those made in each week, how many were active later
+      funnel         who signed up, then followed, then posted, then liked
+      growth         followers that an account gained and lost (--user)
+      hashtags       posts with a hashtag (--tag)
+      click-through  views, clicks and dwell of a post (--post)
+      reach          who could see a post, and how many did (--post)
+      top-posts      the posts that were opened most often
 
     Example: starling analytics active-users --per week --zone Europe/Berlin --plot
     """
     import asyncio
 
     from api.v1.analytics import periods_between
+    from commands.errors import InvalidInput
     from infra.process.clock import clock_ms
 
+    _refuse_unused_options(name)
     if plot and as_json:
         raise click.UsageError("one of --json and --plot")
     if name == "growth" and user is None:
@@ -85,18 +116,34 @@ def analytics(
         raise click.UsageError("which hashtag? Give --tag")
     if name in ("click-through", "reach") and post is None:
         raise click.UsageError("of which post? Give --post")
-    settings = settings_of_existing_log(data=data)
     length: Period = "week" if name == "retention" else per
     first, last = (None if day is None else day.date() for day in (since, to))
-    spans = periods_between(first, last, length, zone, clock_ms())
+    try:
+        spans = periods_between(first, last, length, zone, clock_ms())
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+    settings = settings_of_existing_log(data=data)
     if name in ("click-through", "top-posts"):
         about = post if name == "click-through" else None
         rows = asyncio.run(_ask_clicks(settings, spans, about, limit))
+        if not any(row.views or row.clicks or row.dwells for row in rows):
+            which = "a post" if about is None else f"post {about}"
+            echo_line(f"no click of these days names {which}")
     elif name == "reach":
         rows = [asyncio.run(_ask_reach(settings, post or 0))]
     else:
         rows = asyncio.run(_ask(settings, name, spans, user or "", (tag or "").removeprefix("#")))
     _show(name, rows, as_json, plot)
+
+
+def _refuse_unused_options(name: str) -> None:
+    """Raises `UsageError`."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        names = _USED_BY.get(option.name or "", NAMES)
+        given = context.get_parameter_source(option.name or "")
+        if name not in names and given is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{name} takes no {option.opts[0]}")
 
 
 def _show(name: str, rows: "Sequence[Any]", as_json: bool, plot: bool) -> None:

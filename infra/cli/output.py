@@ -109,11 +109,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     if sum(least) + _BETWEEN_COLUMNS * len(least) > width:
         print_lines(columns, cells)
         return
-    numbers = [
-        bool(rows) and all(isinstance(row[place], int) for row in rows)
-        for place in range(len(columns))
-    ]
+    numbers = [_holds_numbers([row[place] for row in rows]) for place in range(len(columns))]
     _print_grid(list(zip(columns, numbers, least, strict=True)), cells, width)
+
+
+def _holds_numbers(cells: Sequence[object]) -> bool:
+    """Whether there are numbers in a column, and beside them nothing but empty cells."""
+    filled = [cell for cell in cells if cell != ""]
+    return bool(filled) and all(isinstance(cell, int | float) for cell in filled)
 
 
 def print_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -51,3 +51,11 @@ async def test_periods_that_can_not_be_are_refused(
     ada = await register_user(world, "ada")
     answer = await ada.http.get("/v1/analytics/growth", params=query)
     assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/{code}")
+
+
+async def test_retention_is_by_the_week_and_takes_no_other_length(world: ApiWorld) -> None:
+    ada = await register_user(world, "ada")
+    async with world.new_client(world.tokens.issue(int(ada.id), ("analyst",))) as analyst:
+        answer = await analyst.get("/v1/analytics/retention", params={"per": "month"})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-query")
+    assert "`per`" in answer.json()["detail"]

@@ -54,6 +54,7 @@ def test_clicks_are_asked_without_a_server(data: Settings, tmp_path: Path) -> No
 
     without_any = starling("analytics", "top-posts", *MONTH, "--json", "--data", copy)
     assert (without_any.returncode, without_any.stdout) == (0, b"[]\n")
+    assert b"no click of these days names a post" in without_any.stderr
     asyncio.run(append())
     figures = {"views": 2, "clicks": 1, "click_through": 0.5, "dwells": 1, "mean_dwell_ms": 70}
     top = starling("analytics", "top-posts", *MONTH, "--json", "--data", copy)
