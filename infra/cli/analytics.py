@@ -42,6 +42,12 @@ _USED_BY: Final = {
     "limit": ("top-posts",),
 }
 """What each option belongs to."""
+_NEEDS: Final = {
+    "growth": ("user", "growth of which account?"),
+    "hashtags": ("tag", "which hashtag?"),
+    "click-through": ("post", "of which post?"),
+    "reach": ("post", "of which post?"),
+}
 
 
 @click.command()
@@ -103,25 +109,10 @@ def analytics(
     """
     import asyncio
 
-    from api.v1.analytics import periods_between
-    from commands.errors import InvalidInput
-    from infra.process.clock import clock_ms
-
-    _refuse_unused_options(name)
     if plot and as_json:
         raise click.UsageError("one of --json and --plot")
-    if name == "growth" and user is None:
-        raise click.UsageError("growth of which account? Give --user")
-    if name == "hashtags" and tag is None:
-        raise click.UsageError("which hashtag? Give --tag")
-    if name in ("click-through", "reach") and post is None:
-        raise click.UsageError("of which post? Give --post")
-    length: Period = "week" if name == "retention" else per
-    first, last = (None if day is None else day.date() for day in (since, to))
-    try:
-        spans = periods_between(first, last, length, zone, clock_ms())
-    except InvalidInput as error:
-        raise click.UsageError(str(error)) from error
+    _check_options(name)
+    spans = _spans(since, to, "week" if name == "retention" else per, zone)
     settings = settings_of_existing_log(data=data)
     if name in ("click-through", "top-posts"):
         about = post if name == "click-through" else None
@@ -136,13 +127,29 @@ def analytics(
     _show(name, rows, as_json, plot)
 
 
-def _refuse_unused_options(name: str) -> None:
-    """Raises `UsageError`."""
+def _spans(since: datetime | None, to: datetime | None, per: "Period", zone: str) -> "list[Span]":
+    """The periods asked for. Raises `UsageError`."""
+    from api.v1.analytics import periods_between
+    from commands.errors import InvalidInput
+    from infra.process.clock import clock_ms
+
+    first, last = (None if day is None else day.date() for day in (since, to))
+    try:
+        return periods_between(first, last, per, zone, clock_ms())
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _check_options(name: str) -> None:
+    """Raises `UsageError` for an option that is missing, and for one that means nothing here."""
     context = click.get_current_context()
+    needed, question = _NEEDS.get(name, (None, ""))
+    if needed is not None and context.params[needed] is None:
+        raise click.UsageError(f"{question} Give --{needed}")
     for option in context.command.params:
-        names = _USED_BY.get(option.name or "", NAMES)
         given = context.get_parameter_source(option.name or "")
-        if name not in names and given is ParameterSource.COMMANDLINE:
+        used_by = _USED_BY.get(option.name or "", NAMES)
+        if name not in used_by and given is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{name} takes no {option.opts[0]}")
 
 
