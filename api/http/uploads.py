@@ -23,3 +23,9 @@ def no_such_image(id: str) -> RequestRefused:
     """The refusal of an image that is not there (any more)."""
     message = f"there is no image {id[:64]} (any more); check the id"
     return RequestRefused(404, "media-not-found", message)
+
+
+def no_such_upload(id: str) -> RequestRefused:
+    """The refusal of an image that can't be changed, whether it is shown or not there at all."""
+    message = f"you have no image {id[:64]} that nothing shows yet: upload it (again)"
+    return RequestRefused(404, "media-not-found", message)

@@ -10,7 +10,7 @@ from api.clicks.click_intake import MOST_RECORDS, ClickRecord, decode_batch
 from api.http.errors import RequestRefused, problems
 from api.http.request import json_response
 from api.http.route import ApiRoute
-from api.http.tokens import Actor, Viewer, require_account
+from api.http.tokens import Actor, Reader, Viewer, require_account
 from api.schemas import ApiModel, Count
 from api.state import ApiState, CurrentState
 
@@ -96,6 +96,14 @@ async def record_clicks(
     except msgspec.DecodeError as error:
         raise RequestRefused(400, "malformed-json", f"the body is no JSON: {error}") from error
     return await store_clicks(records, viewer, untracked, state)
+
+
+@router.get("/users/me/click-tracking", responses=problems(401, 403, 503))
+async def show_click_tracking(reader: Reader, state: CurrentState) -> ClickTracking:
+    """Whether one's own clicks are recorded."""
+    await require_account(state, reader)
+    opted_out = await state.ports.accounts.opted_out_of_clicks(reader)
+    return ClickTracking(click_tracking=not opted_out)
 
 
 @router.put("/users/me/click-tracking", responses=problems(401, 403, 503))

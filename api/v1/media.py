@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from api.http.errors import RequestRefused, problems
 from api.http.route import ApiRoute
 from api.http.tokens import Actor, require_account
-from api.http.uploads import FORM_BYTES, checked_upload, no_such_image
+from api.http.uploads import FORM_BYTES, checked_upload, no_such_image, no_such_upload
 from api.media.media_store import THUMBNAIL_TYPE, is_media_id, media_type, thumbnail_name
 from api.schemas import AltText, Image
 from api.state import ApiState, CurrentState
@@ -86,7 +86,7 @@ async def change_alt(id: str, new: AltText, actor: Actor, state: CurrentState) -
     """Give an image of one's own, which nothing shows yet, another alternative text."""
     medium = await state.media.change_alt(actor, id, new.alt)
     if medium is None:
-        raise no_such_image(id)
+        raise no_such_upload(id)
     return image_of(medium, state.ports.base_url)
 
 

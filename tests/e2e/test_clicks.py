@@ -66,6 +66,7 @@ async def test_a_user_opts_out_and_in_again(world: ApiWorld, stored: list[Click]
     for method, accepted in (("DELETE", 0), ("DELETE", 0), ("PUT", 1)):
         answer = await ada.http.request(method, "/v1/users/me/click-tracking")
         assert answer.json() == {"click_tracking": bool(accepted)}
+        assert await ada.get_json("/v1/users/me/click-tracking") == answer.json()
         assert (await send(ada.http, VIEW)).json() == {"accepted": accepted}
         assert (await send(bob.http, VIEW)).json() == {"accepted": 1}
     assert b"click" not in b"".join(event.data for event in world.log.read_all())

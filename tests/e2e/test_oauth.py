@@ -282,7 +282,8 @@ def test_only_this_is_left_to_users_themselves(world: ApiWorld) -> None:
     assert closed == {
         "GET /v1/users/me/sessions", "DELETE /v1/users/me/sessions/{id}", "GET /v1/users/me/apps",
         "DELETE /v1/users/me/apps/{id}", "DELETE /v1/users/me", "PUT /v1/users/me/click-tracking",
-        "DELETE /v1/users/me/click-tracking", "GET /v1/analytics/growth",
+        "GET /v1/users/me/click-tracking", "DELETE /v1/users/me/click-tracking",
+        "GET /v1/analytics/growth",
         "POST /v1/users/me/export", "POST /v1/users/me/email-verification",
         "GET /v1/users/me/moderation",
     }  # fmt: skip
