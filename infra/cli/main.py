@@ -16,6 +16,7 @@ from infra.cli.ids import ids
 from infra.cli.import_commands import demo, import_commands
 from infra.cli.moderation import moderate
 from infra.cli.projections import projections
+from infra.cli.rules import rules
 from infra.cli.serve import serve, work
 from infra.cli.simulate import simulate
 from infra.cli.sql import sql
@@ -82,6 +83,7 @@ COMMANDS = (
     replay,
     restore,
     restore_backup,
+    rules,
     serve,
     simulate,
     sql,
