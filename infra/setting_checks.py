@@ -6,7 +6,7 @@ Each check gives the value, or raises pydantic's error with a text that says wha
 from email.utils import parseaddr
 from ipaddress import ip_network
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic_core import PydanticCustomError
 
@@ -58,8 +58,11 @@ def check_views(value: str) -> str:
 def check_media(value: str | None) -> str | None:
     """A folder, or a bucket of an S3-compatible store."""
     parts = urlsplit(value or "")
-    if parts.scheme == "s3" and (not parts.hostname or parts.username is not None):
+    no_bucket = parts.scheme == "s3" and (not parts.hostname or parts.username is not None)
+    if no_bucket or ("://" in (value or "") and parts.scheme != "s3"):
         raise setting_error("must be a folder or s3://bucket?endpoint=..., without a password")
+    if parts.scheme == "s3" and (unknown := parse_qs(parts.query).keys() - {"endpoint", "region"}):
+        raise setting_error(f"takes endpoint and region behind the '?', not {min(unknown)!r}")
     return value
 
 

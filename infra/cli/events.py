@@ -134,7 +134,11 @@ def _copy_media(
 
     folder = folder_beside(output)
     count = export_media(settings, log, selection, through, folder)
-    echo(f"{count:,} images copied into {folder}", err=True)
+    echo(f"{_images(count)} copied into {folder}", err=True)
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _kafka_source(settings: "Settings", topic: str) -> "EventBatchSource":
@@ -296,7 +300,7 @@ def _restore_media(settings: "Settings", export: BinaryIO) -> None:
 
     folder = folder_beside(Path(export.name))
     if export.name != "<stdin>" and folder.is_dir():
-        echo(f"{restore_media(settings, folder):,} images restored", err=True)
+        echo(f"{_images(restore_media(settings, folder))} restored", err=True)
 
 
 @contextmanager

@@ -2,13 +2,18 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from infra.cli.options import data_option, json_option, process_settings, settings_with_options
 from infra.cli.output import echo_json, echo_line, print_table
+
+if TYPE_CHECKING:
+    from infra.dev.ids_comparison import IdsResult
 
 
 @click.group()
@@ -88,19 +93,25 @@ def compare(clients: int, seconds: float, png: Path | None, mongodb: bool, as_js
     from infra.dev.compared_ways import IN_MONGODB, WAYS
     from infra.dev.ids_comparison import compare_ways, save_plot
 
+    if png is not None and not png.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {png.parent}", param_hint="--png")
     if mongodb:
         require_streaming_packages()
     names = (*WAYS, IN_MONGODB) if mongodb else WAYS
     with tempfile.TemporaryDirectory(prefix="starling-ids-") as folder:
         results = compare_ways(Path(folder), clients, seconds, echo_line, names)
-    if png is not None:
+    if as_json:
+        echo_json(json.dumps([asdict(result) for result in results]))
+    else:
+        _print_results(results)
+    if png is not None:  # last, so that a disk that is full takes nothing away
         try:
             save_plot(results, seconds, png)
         except ModuleNotFoundError as error:
             raise missing_package(error, "plots") from error
-    if as_json:
-        echo_json(json.dumps([asdict(result) for result in results]))
-        return
+
+
+def _print_results(results: "Sequence[IdsResult]") -> None:
     columns = (
         "way", "ids/s", "p50 us", "p99 us", "unique", "behind ms", "without", "refused s", "wasted",
     )  # fmt: skip

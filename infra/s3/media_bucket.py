@@ -16,6 +16,7 @@ from obstore.store import S3Store
 from api.media.errors import MediaUnavailable
 
 _SECONDS: Final = 10
+_METADATA_SERVICE: Final = "http://169.254.169.254/"
 
 
 class BucketAddress(NamedTuple):
@@ -79,4 +80,7 @@ class MediaBucket:
 
 def _unavailable(error: Exception) -> MediaUnavailable:
     lines = str(error).splitlines() or [type(error).__name__]
+    if _METADATA_SERVICE in lines[0]:  # where obstore looks for a role when nothing else is set
+        message = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        return MediaUnavailable(f"the S3 store: {message} ({lines[0]})")
     return MediaUnavailable(f"the S3 store: {lines[0]}")

@@ -64,6 +64,16 @@ def test_an_empty_variable_stands_for_the_default_whatever_the_file_says(
         ("PORT", "65536", "STARLING_PORT must be a whole number, 0-65535, not '65536'"),
         ("WORKERS", "0", "STARLING_WORKERS must be a whole number, 1-64, not '0'"),
         ("FAST_PATH", "maybe", "STARLING_FAST_PATH must be on or off, not 'maybe'"),
+        (
+            "MEDIA",
+            "ftp://example.org/images",
+            "STARLING_MEDIA must be a folder or s3://bucket?endpoint=..., without a password",
+        ),
+        (
+            "MEDIA",
+            "s3://images?endpiont=https://s3.example.org",
+            "STARLING_MEDIA takes endpoint and region behind the '?', not 'endpiont'",
+        ),
         ("LIMITS", "2", "STARLING_LIMITS must be on or off, not '2'"),
         ("MONGO_DRIVER", "mongo", "STARLING_MONGO_DRIVER must be motor or pymongo, not 'mongo'"),
         ("SECRET", "hunter2", "STARLING_SECRET must have at least 16 characters"),
