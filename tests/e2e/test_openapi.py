@@ -167,6 +167,7 @@ NO_VIEWS = (
     "/v1/projections",
     "/v1/stream",
     "/v1/users/me/apps",
+    "/v1/users/me/click-tracking",
     "/v1/users/me/sessions",
     "/v1/webhooks",
 )
