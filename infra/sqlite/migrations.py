@@ -11,6 +11,7 @@ numbered version have number 0 and the tables of step 1, which therefore only ad
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from infra.sqlite.account_tables import (
     TOKENS_OF_APPS,
 )
 from infra.sqlite.pragmas import run_pragmas
+
+MAKING_SECONDS: Final = 2.0
+"""How long those that only read a file wait for it. Each step takes some fsyncs."""
 
 MigrationStep = Callable[[sqlite3.Connection], None]
 
@@ -82,7 +86,9 @@ class FileSchema:
                 raise
 
     def require_current(self, connection: sqlite3.Connection) -> None:
-        """For a file that can't be migrated. Raises `FileTooNew`, `sqlite3.Error`."""
+        """For a file that can't be migrated; where it isn't current, waits a moment for a process
+        that may be at work on it. Raises `FileTooNew`, `sqlite3.Error`."""
+        wait_for_maker(lambda: _read_version(connection) >= len(self.steps))
         done = _read_version(connection)
         if done > len(self.steps):
             raise self._too_new(done)
@@ -105,6 +111,13 @@ def _read_version(connection: sqlite3.Connection) -> int:
     # else the next statement would be checked against those of before.
     connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     return int(version)
+
+
+def wait_for_maker(is_made: Callable[[], bool]) -> None:
+    """Wait for the process that makes a file or brings it up to date, if there is one."""
+    end = time.monotonic() + MAKING_SECONDS
+    while not is_made() and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def sql_step(statements: Sequence[str]) -> MigrationStep:

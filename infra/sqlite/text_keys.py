@@ -23,7 +23,7 @@ from zlib import crc32
 
 from events.log import LogUnavailable
 from infra.process.file_faults import FileFault
-from infra.sqlite.migrations import TEXT_KEYS_SCHEMA
+from infra.sqlite.migrations import TEXT_KEYS_SCHEMA, wait_for_maker
 
 KEY_BYTES: Final = 16
 """Of a text's key; an account's has twice as many."""
@@ -39,6 +39,7 @@ ERASURE_SECONDS: Final = 0.1
 """How long a process may go on with a key that another one destroyed."""
 
 _ERASED_KEY: Final = bytes(KEY_BYTES)
+_LOG_OF_KEYS: Final = "SELECT identity, store FROM log_of_keys"
 _ACCOUNT_KEYS: Final = "SELECT key, sum FROM account_keys"
 _KEY_BLOCKS: Final = "SELECT keys, sum FROM key_blocks"
 _PRAGMAS: Final = """
@@ -71,15 +72,14 @@ class SqliteTextKeys:
                     check_same_thread=False,
                 )  # fmt: skip
                 TEXT_KEYS_SCHEMA.require_current(self._db)
+                wait_for_maker(lambda: self._db.execute(_LOG_OF_KEYS).fetchone() is not None)
             else:
                 self._db = TEXT_KEYS_SCHEMA.open_private(path, _PRAGMAS)
                 self._db.execute(
                     "INSERT OR IGNORE INTO log_of_keys VALUES (1, ?, ?)",
                     (log_identity, token_hex(16)),
                 )
-            owner, self.identity = self._db.execute(
-                "SELECT identity, store FROM log_of_keys"
-            ).fetchone()
+            owner, self.identity = self._db.execute(_LOG_OF_KEYS).fetchone()
         except (sqlite3.Error, OSError, TypeError) as error:
             raise LogUnavailable(f"{path}: {error}") from error
         if owner != log_identity:

@@ -1,7 +1,9 @@
 """The file of the keys that texts are sealed under."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from events.log import LOG_START, LogUnavailable
-from infra.sqlite import text_keys
+from infra.sqlite import migrations, text_keys
 from infra.sqlite.migrations import TEXT_KEYS_SCHEMA, FileSchema
 from infra.sqlite.text_keys import SqliteTextKeys, find_damaged_keys
 
@@ -132,3 +134,23 @@ def test_deletions_that_an_older_program_passed_are_looked_for_again(path: Path)
             keys.erase((), (), 7)
             old.execute("UPDATE erasures SET position = 600")  # one that still runs
             assert keys.erased_through() == 7
+
+
+def test_a_reader_waits_for_the_process_that_makes_the_file(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as begun:
+        FileSchema(TEXT_KEYS_SCHEMA.steps[:1]).migrate(begun)
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(SqliteTextKeys, path, IDENTITY, read_only=True)
+        time.sleep(0.1)
+        with closing(SqliteTextKeys(path, IDENTITY)) as made, closing(reading.result()) as read:
+            assert read.identity == made.identity
+
+
+def test_a_reader_refuses_an_old_file_that_stays_as_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "MAKING_SECONDS", 0.1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        FileSchema(TEXT_KEYS_SCHEMA.steps[:1]).migrate(old)
+    with pytest.raises(LogUnavailable, match="it has schema 1, this program"):
+        SqliteTextKeys(path, IDENTITY, read_only=True)
