@@ -80,7 +80,7 @@ async def register(
     )
 
 
-@router.post("/sessions", status_code=201, responses=problems(401, 422, 429, 503))
+@router.post("/sessions", status_code=201, responses=problems(401, 403, 422, 429, 503))
 async def sign_in(credentials: SignIn, state: CurrentState, caller: Caller) -> Token:
     """Sign in."""
 

@@ -63,7 +63,7 @@ _FIGURES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("/health/live")
+@router.get("/health/live", responses=problems(422))
 async def check_liveness() -> Health:
     """Whether the process answers."""
     return Health(status="live")

@@ -43,52 +43,58 @@ def _close(document: Any) -> Any:
 async def check_answer(answer: httpx.Response) -> None:
     """Fail unless the document has this answer: its status, its media type, and its body."""
     path, method = answer.request.url.path, answer.request.method.lower()
-    if not path.startswith(ALL_PREFIXES):
-        return
-    document = closed_document()
-    address = _documented_address(path.rstrip("/"))
-    if address is None or method not in document["paths"][address]:
+    of_clients = path.startswith(ALL_PREFIXES)
+    if of_clients:
+        path = path.rstrip("/")
+    operation = _operations(path, of_clients).get(method)
+    if operation is None:
         return
     kind = answer.headers.get("content-type", "").partition(";")[0]
     told = f"{method} {path}: {answer.status_code} {kind}"
-    response = _find_response(document["paths"][address][method]["responses"], answer.status_code)
+    response = _find_response(operation["responses"], answer.status_code)
     assert response is not None, f"{told} is not documented"
     contents = response.get("content", {})
-    assert kind in contents or not (kind or contents), f"{told} is not documented"
+    kinds = {kind, f"{kind.partition('/')[0]}/*"}
+    assert kinds & contents.keys() or not (kind or contents), f"{told} is not documented"
     if _JSON.fullmatch(kind) and "schema" in contents[kind]:
-        problem = first_error(json.dumps(contents[kind]["schema"]), await answer.aread())
+        schema = json.dumps(contents[kind]["schema"])
+        problem = _first_error(schema, of_clients, await answer.aread())
         assert problem is None, f"{told}: {problem}"
 
 
 def check_documented(name: str, found: Any) -> None:
-    """Fail unless this is such an entity."""
+    """Fail unless this is such an entity of Mastodon's API."""
     assert name in closed_document()["components"]["schemas"], name
-    schema = {"$ref": f"#/components/schemas/{name}"}
-    problem = first_error(json.dumps(schema), json.dumps(found).encode())
+    schema = json.dumps({"$ref": f"#/components/schemas/{name}"})
+    problem = _first_error(schema, True, json.dumps(found).encode())
     assert problem is None, f"{name}: {problem}"
 
 
-def first_error(schema: str, body: bytes) -> str | None:
-    """What is wrong with a JSON text by a schema of the document; None where nothing is."""
+def _first_error(schema: str, of_clients: bool, body: bytes) -> str | None:
+    """What is wrong with a JSON text by a schema of a document; None where nothing is."""
     found = json.loads(body)
-    for error in _validator(schema).iter_errors(found):
+    for error in _validator(schema, of_clients).iter_errors(found):
         return f"{'.'.join(map(str, error.instance_path))}: {error.message[:500]}"
     return None
 
 
+def _document(of_clients: bool) -> Any:
+    return closed_document() if of_clients else closed_own_document()
+
+
 @cache
-def _validator(schema: str) -> Any:
-    components = closed_document()["components"]
+def _validator(schema: str, of_clients: bool) -> Any:
+    components = _document(of_clients)["components"]
     return jsonschema_rs.Draft202012Validator({**json.loads(schema), "components": components})
 
 
 @cache
-def _documented_address(path: str) -> str | None:
-    """The address of a path; those with fixed segments come first, as in the routes."""
-    for address in closed_document()["paths"]:
+def _operations(path: str, of_clients: bool) -> Any:
+    """What the document has at a path; addresses with fixed segments come first, as in routes."""
+    for address, item in _document(of_clients)["paths"].items():
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", address), path):
-            return str(address)
-    return None
+            return item
+    return {}
 
 
 def _find_response(responses: dict[str, Any], status: int) -> dict[str, Any] | None:
