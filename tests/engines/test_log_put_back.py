@@ -133,7 +133,7 @@ def streaming_processes(
 
 def readiness(url: str) -> tuple[int, str]:
     with suppress(httpx.TransportError):
-        answer = httpx.get(f"{url}/health/ready", trust_env=False, timeout=10)
+        answer = httpx.get(f"{url}/health/ready", trust_env=False, timeout=10, verify=False)
         return answer.status_code, answer.json().get("detail") or ""
     return 0, ""
 

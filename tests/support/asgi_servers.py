@@ -72,7 +72,8 @@ def wait_for_readiness(api: HostedApi) -> None:
     while time.monotonic() < until:
         assert api.process.poll() is None, api.output.read_text()
         with suppress(httpx.TransportError):
-            if httpx.get(f"{api.url}/health/ready", trust_env=False, timeout=60).status_code == 200:
+            ready = httpx.get(f"{api.url}/health/ready", trust_env=False, timeout=60, verify=False)
+            if ready.status_code == 200:
                 return
         time.sleep(0.1)
     raise AssertionError(api.output.read_text())

@@ -79,8 +79,9 @@ async def send_request(
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if position:
         headers["Starling-Position"] = position
+    # `verify=False`: without TLS there is nothing to verify, and to load certificates takes 20 ms.
     async with httpx.AsyncClient(
-        base_url=server, trust_env=False, timeout=PATIENCE_SECONDS
+        base_url=server, trust_env=False, timeout=PATIENCE_SECONDS, verify=False
     ) as client:
         return await client.request(method, path, headers=headers, **more)
 
