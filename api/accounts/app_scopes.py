@@ -28,6 +28,9 @@ APP_SCOPES: Final = (
 )  # fmt: skip
 """All that apps may ask for."""
 
+NOTIFICATIONS_SCOPE: Final = "read:notifications"
+"""What an app needs to hear of notifications on a stream of other things, too."""
+
 _BY_LAST: Final = {
     "like": "favourites", "likes": "favourites", "favourite": "favourites",
     "unfavourite": "favourites", "favourites": "favourites",
@@ -126,6 +129,8 @@ def _mastodon_part(segments: list[str]) -> str | None:
     if not segments:
         return None
     first, last = segments[0], segments[-1]
+    if first == "streaming" and last == "notification":
+        return "notifications"
     if first == "timelines":
         return "lists" if "list" in segments else "statuses"
     if len(segments) != _FIRST_UNIT and last in _BY_LAST:

@@ -62,9 +62,14 @@ def sent_token(header: str) -> bytes:
     return token.strip().encode("latin-1")
 
 
+def has_app_scope(claims: TokenClaims, wanted: str) -> bool:
+    """Whether a token is of no app, or its scopes cover this one."""
+    return claims.app is None or covers_scope(claims.scopes, wanted)
+
+
 def require_app_scope(claims: TokenClaims, wanted: str) -> None:
     """Refuse an app's token whose scopes don't cover this one. Raises `RequestRefused` (403)."""
-    if claims.app is not None and not covers_scope(claims.scopes, wanted):
+    if not has_app_scope(claims, wanted):
         require_scope(claims, wanted)
 
 

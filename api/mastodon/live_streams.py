@@ -4,7 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from api.accounts.app_scopes import NOTIFICATIONS_SCOPE
+from api.accounts.token_store import TokenClaims
 from api.http.errors import RequestRefused
+from api.http.tokens import has_app_scope, require_app_scope
 from api.live.live_reader import LiveMessage, MessageId, Topics
 from api.live.live_update import LiveUpdate, UpdateKind
 from api.mastodon.notifications import render_notifications
@@ -46,6 +49,19 @@ def find_stream(name: str, tag: str, list_id: str) -> tuple[tuple[str, ...], Top
     if not folded:
         raise RequestRefused(400, "invalid-query", "Missing tag name parameter")
     return (name, tag), Topics(tag=folded)
+
+
+def allowed_topics(topics: Topics, claims: TokenClaims) -> Topics:
+    """What of a stream a token may hear: an app hears of notifications with the scope
+    `read:notifications` alone.
+
+    Raises `RequestRefused` (403) where the stream is of nothing else.
+    """
+    if not topics.notifications or has_app_scope(claims, NOTIFICATIONS_SCOPE):
+        return topics
+    if not topics.home:
+        require_app_scope(claims, NOTIFICATIONS_SCOPE)
+    return topics._replace(notifications=False)
 
 
 def _entry(update: LiveUpdate) -> TimelineEntry:

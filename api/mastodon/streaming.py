@@ -10,13 +10,21 @@ from fastapi import APIRouter, Query, Request, Response, WebSocket, WebSocketDis
 from fastapi.responses import PlainTextResponse
 
 from api.accounts.access_tokens import USER_SCOPE
+from api.accounts.token_store import TokenClaims
 from api.http.errors import EXPECTED_ERRORS, RequestRefused, token_missing, translate_error
 from api.http.query_tokens import STREAMING_PATH
 from api.http.streaming_response import EVENT_STREAM, StreamedResponse
-from api.http.tokens import Reader, read_token, require_account, requires_scope, sent_token
+from api.http.tokens import (
+    CurrentToken,
+    Reader,
+    read_token,
+    require_account,
+    requires_scope,
+    sent_token,
+)
 from api.live.hub import LiveHub
 from api.live.live_reader import LiveReader
-from api.mastodon.live_streams import EventFormat, SocketFormat, find_stream
+from api.mastodon.live_streams import EventFormat, SocketFormat, allowed_topics, find_stream
 from api.schemas import encode_json
 from api.state import CurrentState, state_of
 
@@ -69,6 +77,7 @@ async def health() -> Response:
 async def stream_events(
     request: Request,
     reader: Reader,
+    claims: CurrentToken,
     state: CurrentState,
     tag: Annotated[str, Query(description="Of a stream of a hashtag")] = "",
     list_id: Annotated[str, Query(alias="list", description="Of a stream of a list: its id")] = "",
@@ -79,7 +88,7 @@ async def stream_events(
     label, topics = find_stream(name, tag, list_id)
     token = sent_token(request.headers["authorization"])
     connected = await state.live.connect(reader, EventFormat(state), token)
-    await state.live.subscribe(connected, label, topics)
+    await state.live.subscribe(connected, label, allowed_topics(topics, claims))
     chunks = _events(state.live, connected)
     return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
 
@@ -111,8 +120,9 @@ async def stream_socket(socket: WebSocket) -> None:
     await socket.accept(subprotocol=offered[0] if offered else None)
     if name := socket.query_params.get("stream"):
         about = (socket.query_params.get(parameter, "") for parameter in ("tag", "list"))
-        await _change_streams(state.live, reader, StreamRequest("subscribe", name, *about))
-    receiving = asyncio.create_task(_hear_requests(socket, state.live, reader))
+        asked = StreamRequest("subscribe", name, *about)
+        await _change_streams(state.live, reader, claims, asked)
+    receiving = asyncio.create_task(_hear_requests(socket, state.live, reader, claims))
     try:
         await _send_frames(socket, state.live, reader)
     finally:
@@ -132,7 +142,9 @@ async def _send_frames(socket: WebSocket, hub: LiveHub, reader: LiveReader) -> N
             await socket.close(code, problem.code)
 
 
-async def _hear_requests(socket: WebSocket, hub: LiveHub, reader: LiveReader) -> None:
+async def _hear_requests(
+    socket: WebSocket, hub: LiveHub, reader: LiveReader, claims: TokenClaims
+) -> None:
     """Until the client is gone."""
     try:
         while (message := await socket.receive())["type"] == "websocket.receive":
@@ -141,19 +153,21 @@ async def _hear_requests(socket: WebSocket, hub: LiveHub, reader: LiveReader) ->
             except msgspec.DecodeError as error:
                 _refuse(reader, RequestRefused(400, "malformed-json", f"no such message: {error}"))
             else:
-                await _change_streams(hub, reader, request)
+                await _change_streams(hub, reader, claims, request)
     finally:
         reader.end()
 
 
-async def _change_streams(hub: LiveHub, reader: LiveReader, request: StreamRequest) -> None:
+async def _change_streams(
+    hub: LiveHub, reader: LiveReader, claims: TokenClaims, request: StreamRequest
+) -> None:
     try:
         label, topics = find_stream(request.stream, request.tag, str(request.list))
         if request.type == "subscribe":
             if len(reader.subscriptions) >= MAX_STREAMS:
                 message = f"a connection has {MAX_STREAMS} streams: unsubscribe from some"
                 raise RequestRefused(422, "invalid-query", message)
-            await hub.subscribe(reader, label, topics)
+            await hub.subscribe(reader, label, allowed_topics(topics, claims))
         elif request.type == "unsubscribe":
             hub.unsubscribe(reader, label)
         else:

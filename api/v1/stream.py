@@ -8,11 +8,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Request, Response
 
 from api.accounts.access_tokens import USER_SCOPE
+from api.accounts.app_scopes import NOTIFICATIONS_SCOPE
 from api.http.errors import RequestRefused, problems, translate_error
 from api.http.request import QUERY_PROBLEMS
 from api.http.route import ApiRoute
 from api.http.streaming_response import EVENT_STREAM, StreamedResponse
-from api.http.tokens import Reader, requires_scope, sent_token
+from api.http.tokens import CurrentToken, Reader, has_app_scope, requires_scope, sent_token
 from api.live.hub import LiveHub
 from api.live.live_reader import LAST_ORDINAL, LiveMessage, LiveReader, MessageId, Topics
 from api.live.live_update import LiveUpdate, UpdateKind
@@ -91,13 +92,15 @@ class NewsFormat:
 async def stream_news(
     request: Request,
     reader: Reader,
+    claims: CurrentToken,
     state: CurrentState,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """New posts of the home timeline, edits, deletions, notifications and trends, as server-sent
     events: `post`, `edit`, `delete`, `notification`, `trends`, and `problem` where it ends.
 
-    A stream goes on behind the id in `Last-Event-ID`, and begins now without one.
+    A stream goes on behind the id in `Last-Event-ID`, and begins now without one. An app hears of
+    notifications if it has the scope `read:notifications`.
     """
     after = await _parse_id(state, last_event_id) if last_event_id else None
     connected = await state.live.connect(
@@ -106,7 +109,8 @@ async def stream_news(
         sent_token(request.headers["authorization"]),
         after,
     )
-    await state.live.subscribe(connected, (), _NEWS)
+    allowed = has_app_scope(claims, NOTIFICATIONS_SCOPE)
+    await state.live.subscribe(connected, (), _NEWS._replace(notifications=allowed))
     chunks = _news(state.live, connected)
     return StreamedResponse(chunks, state.open_streams, EVENT_STREAM, endless=True)
 
