@@ -34,7 +34,7 @@ test: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines $(VENV)/.eventstoredb ##
 
 soak: $(VENV)/.test $(VENV)/.streaming $(VENV)/.engines $(VENV)/.eventstoredb ## random requests, damaged files and kills in full (SOAK_MINUTES=30 bounds all but the kills)
 	SOAK=1 $(BIN)/python -m pytest -q -rs -s --timeout 7200 tests/soak/test_mutated_files.py \
-		tests/soak/test_random_requests.py tests/soak/test_damaged_folders.py \
+		tests/soak/test_random_requests.py tests/soak/test_damaged_folders.py tests/soak/test_beginnings.py \
 		tests/e2e/test_client_document.py tests/e2e/test_openapi.py \
 		tests/e2e/test_kill_under_load.py tests/e2e/test_stopped_processes.py \
 		tests/engines/test_up_command.py tests/engines/test_relay.py tests/engines/test_mongodb_faults.py \
