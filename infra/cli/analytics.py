@@ -98,7 +98,7 @@ def analytics(
     \b
       active-users   accounts that wrote, liked, retweeted or followed
       retention      of those made in each week, how many were active later
-      funnel         who signed up, then followed, then posted, then liked
+      funnel         signed up; of these, followed; of these, posted; of these, liked
       growth         followers that an account gained and lost (--user)
       hashtags       posts with a hashtag (--tag)
       click-through  views, clicks and dwell of a post (--post)

@@ -133,8 +133,9 @@ def _copy_media(
     from infra.cli.exported_media import export_media, folder_beside
 
     folder = folder_beside(output)
-    count = export_media(settings, log, selection, through, folder)
-    echo(f"{_images(count)} copied into {folder}", err=True)
+    count, gone = export_media(settings, log, selection, through, folder)
+    without = f"; no longer kept: {gone:,}" if gone else ""
+    echo(f"{_images(count)} copied into {folder}{without}", err=True)
 
 
 def _images(count: int) -> str:

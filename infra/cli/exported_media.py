@@ -38,19 +38,22 @@ def folder_beside(export: Path) -> Path:
 
 def export_media(
     settings: Settings, log: EventLog, selection: EventFilter, through: int, folder: Path
-) -> int:
+) -> tuple[int, int]:
     """Copy the images that the selected events up to a position show, as far as they are still kept
-    and the folder lacks them; how many those were. Raises `UserError`.
+    and the folder lacks them; how many those were, and how many are kept no more. Raises
+    `UserError`.
     """
     from infra.wiring.media_store import open_media_store
 
     store, copies = open_media_store(settings), MediaFolder(folder)
+    gone: list[str] = []
 
     async def copy(id: str) -> int:
         if await asyncio.to_thread(copies.path_of(id).exists):
             return 0
         content = await store.read(id)
         if content is None:  # what showed it was deleted
+            gone.append(id)
             return 0
         await copies.put(id, content)
         return 1
@@ -59,7 +62,7 @@ def export_media(
         ids = set(_ids_shown(log, selection, through))
         return await _in_turns(copy, sorted(ids))
 
-    return _run(copy_all)
+    return _run(copy_all), len(gone)
 
 
 def _ids_shown(log: EventLog, selection: EventFilter, through: int) -> Iterator[str]:

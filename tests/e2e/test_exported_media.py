@@ -71,6 +71,17 @@ def test_an_export_takes_along_what_it_shows_and_a_restore_puts_it_back(
             assert restored.read_bytes() == kept.read_bytes()
 
 
+def test_an_export_says_how_many_images_are_no_longer_kept(
+    world: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    data, ids = world
+    copy = shutil.copytree(data, tmp_path / "copy")
+    MediaFolder(copy / "media").path_of(ids[0]).unlink()
+    said = run("replay", "--data", copy, "-o", tmp_path / "events.jsonl", "--with-media")
+    assert "1 image copied" in said
+    assert "; no longer kept: 1" in said
+
+
 def test_an_export_of_some_events_takes_the_images_of_these(
     world: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
