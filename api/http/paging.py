@@ -49,9 +49,7 @@ class Page:
             older = scanned_to
         elif scanned_to is not None:
             newer = scanned_to
-        query: dict[str, str | int] = {**self._criteria}
-        if limit != DEFAULT_LIMIT:
-            query["limit"] = limit
+        query = {} if limit == DEFAULT_LIMIT else {"limit": limit}
         links: list[str] = []
         if older is not None:
             bound = {} if since_id is None else {"since_id": since_id}
@@ -60,8 +58,11 @@ class Page:
             links.append(self._link("prev", query | {"min_id": newer}))
         return {"link": ", ".join(links)} if links else {}
 
-    def _link(self, relation: str, query: Mapping[str, str | int]) -> str:
-        return f'<{self._address}?{urlencode(query)}>; rel="{relation}"'
+    def _link(self, relation: str, numbers: Mapping[str, int]) -> str:
+        pairs = [f"{name}={number}" for name, number in numbers.items()]
+        if self._criteria:
+            pairs.insert(0, urlencode(self._criteria))
+        return f'<{self._address}?{"&".join(pairs)}>; rel="{relation}"'
 
 
 class PageQuery:
