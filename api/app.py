@@ -44,6 +44,7 @@ from api.mastodon import (
     markers,
     nodeinfo,
     pictures,
+    public_pages,
     relationships,
     sign_up,
     status_marks,
@@ -128,7 +129,7 @@ MASTODON_FACE: Final = (
     mastodon_accounts, statuses, status_marks, mastodon_timelines, grouped_notifications,
     mastodon_notifications, markers, mastodon_personal_lists, mastodon_media, lists,
     mastodon_filters, filter_phrases, discoveries, empty_lists, pictures, streaming,
-    nodeinfo, web_finger,
+    nodeinfo, web_finger, public_pages,
 )  # fmt: skip
 """Their addresses with fixed segments come before those with ids."""
 

@@ -5,21 +5,16 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from fastapi import Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from api.http.security_headers import page_policy
 from api.oauth.app_store import AppRecord
 from api.oauth.grants import OUT_OF_BAND
 from api.oauth.redirect_addresses import form_action, place_of
+from api.web.templates import render_page
 
 CONSENT_PATH: Final = "/oauth/authorize"
 _COOKIE: Final = "starling_consent"
 _COOKIE_SECONDS: Final = 60 * 60
 _SECRET_LENGTH: Final = 43
-
-_PAGES: Final = Environment(
-    loader=PackageLoader("api", "web"), autoescape=True, undefined=StrictUndefined
-)
 
 _VERBS: Final = {"read": "See", "write": "Change"}
 _PARTS: Final = {
@@ -107,7 +102,8 @@ def consent_page(
     consent: Consent, domain: str, secret: FormSecret, problem: str = "", status: int = 200
 ) -> Response:
     """The page with the form; `problem` says why it is shown again."""
-    html = _PAGES.get_template("consent.html").render(
+    response = render_page(
+        "consent.html", status, form_action(consent.redirect_uri),
         app=consent.app,
         domain=domain,
         allows=[explain_scope(scope) for scope in consent.scope.split()],
@@ -115,21 +111,16 @@ def consent_page(
         parameters=consent.parameters,
         form_secret=secret.text,
         problem=problem,
-    )
-    response = _page(html, status, form_action(consent.redirect_uri))
+    )  # fmt: skip
     secret.put_into(response)
     return response
 
 
 def code_page(app: AppRecord, code: str) -> Response:
     """The page with a code, to be copied into an app that no address leads to."""
-    return _page(_PAGES.get_template("code.html").render(app=app, code=code), 200)
+    return render_page("code.html", 200, app=app, code=code)
 
 
 def refusal_page(problem: str, status: int = 400) -> Response:
     """The page for a request that can't be answered by sending the user back."""
-    return _page(_PAGES.get_template("refusal.html").render(problem=problem), status)
-
-
-def _page(html: str, status: int, *sources: str) -> Response:
-    return Response(html, status, page_policy(html, *sources), media_type="text/html")
+    return render_page("refusal.html", status, problem=problem)
