@@ -206,7 +206,9 @@ class AccessTokens:
         if now < self._read_at + STALE_SECONDS:
             return
         if (reading := self._begin_reading(now)) is not None:
-            await asyncio.wait({reading}, timeout=_WAIT_SECONDS)
+            # A process that has just begun connects first, and trusts nothing yet.
+            patience = TRUST_SECONDS if self._revocation is None else _WAIT_SECONDS
+            await asyncio.wait({reading}, timeout=patience)
         if self._monotonic() >= self._read_at + TRUST_SECONDS:
             raise AccountsUnavailable("it can't be known which tokens were revoked")
 

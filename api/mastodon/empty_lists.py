@@ -4,6 +4,7 @@ from typing import Annotated, Final, TypedDict
 
 from fastapi import APIRouter
 
+from api.http.errors import RequestRefused
 from api.http.tokens import Reader
 from api.mastodon.client_request import AccountId
 from api.mastodon.entities import EmptyList, EntityResponse, about, entity
@@ -45,10 +46,18 @@ async def _own_list(reader: Reader) -> EntityResponse[EmptyList]:
     return entity([])
 
 
+async def _refuse_change(reader: Reader) -> None:
+    """Nothing can be put into these lists: it is refused, and never pretended."""
+    raise RequestRefused(422, "invalid-body", "Validation failed: this server doesn't have these")
+
+
 for _path in OPEN_LISTS:
     router.add_api_route(f"/{_path}", _open_list, methods=["GET"], name=f"empty_{_path}")
 for _path in OWN_LISTS:
     router.add_api_route(f"/{_path}", _own_list, methods=["GET"], name=f"empty_{_path}")
+    router.add_api_route(
+        f"/{_path}", _refuse_change, methods=["POST", "DELETE"], include_in_schema=False
+    )
 
 
 @router.get("/v1/accounts/{id}/featured_tags")

@@ -12,7 +12,7 @@ from api.ports import Ports
 
 @cache
 def shared_application(fast_path: bool) -> FastAPI:
-    """Its routes are for all worlds of this process, for making them takes some time and memory. Its
+    """Its routes are for all worlds of this process, for making them takes time and memory. Its
     lifespan does nothing."""
     app = build_app(_no_ports, fast_path=fast_path)
     app.router.lifespan_context = _nothing_to_open

@@ -27,11 +27,12 @@ DAY_SECONDS = 24 * 60 * 60
 
 
 class CountingStore(SqliteTokens):
-    """Counts look-ups, and can be out of reach, or hang."""
+    """Counts look-ups, and can be slow, out of reach, or hang."""
 
     found = 0
     unreachable = False
     hanging = False
+    seconds = 0.0
 
     async def find_token(self, digest: bytes) -> TokenClaims | None:
         self.found += 1
@@ -42,6 +43,7 @@ class CountingStore(SqliteTokens):
             raise AccountsUnavailable("out of reach")
         if self.hanging:
             await asyncio.Event().wait()
+        await asyncio.sleep(self.seconds)
         return await super().revoked_after(number)
 
     async def note_use(self, ids: Sequence[int], now_ms: int) -> None:
@@ -124,6 +126,15 @@ async def test_without_the_store_no_token_is_trusted_for_long(
     store.unreachable = False
     clock.sleep(1)
     assert (await tokens.read_claims(token)).user == 7
+
+
+async def test_a_process_that_has_just_begun_waits_longer_for_the_first_look(
+    store: CountingStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_tokens, "_WAIT_SECONDS", 0.01)
+    token = await open_tokens(store, clock).issue(7)
+    store.seconds = 0.1
+    assert (await open_tokens(store, clock).read_claims(token.encode())).user == 7
 
 
 async def test_many_tokens_are_checked_at_once_also_while_the_store_hangs(
