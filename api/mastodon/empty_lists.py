@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from api.http.errors import RequestRefused
 from api.http.tokens import Reader
 from api.mastodon.client_request import AccountId
-from api.mastodon.entities import EmptyList, EntityResponse, about, entity
+from api.mastodon.entities import EmptyEntity, EmptyList, EntityResponse, about, entity
 
 OPEN_LISTS: Final = ("v1/custom_emojis", "v1/announcements", "v1/instance/rules", "v1/trends/links")
 """Lists that need no token."""
@@ -46,18 +46,18 @@ async def _own_list(reader: Reader) -> EntityResponse[EmptyList]:
     return entity([])
 
 
-async def _refuse_change(reader: Reader) -> None:
-    """Nothing can be put into these lists: it is refused, and never pretended."""
-    raise RequestRefused(422, "invalid-body", "Validation failed: this server doesn't have these")
-
-
 for _path in OPEN_LISTS:
     router.add_api_route(f"/{_path}", _open_list, methods=["GET"], name=f"empty_{_path}")
 for _path in OWN_LISTS:
     router.add_api_route(f"/{_path}", _own_list, methods=["GET"], name=f"empty_{_path}")
-    router.add_api_route(
-        f"/{_path}", _refuse_change, methods=["POST", "DELETE"], include_in_schema=False
-    )
+
+
+@router.post("/v1/featured_tags")
+@router.post("/v1/domain_blocks")
+@router.delete("/v1/domain_blocks")
+async def refuse_change(reader: Reader) -> EntityResponse[EmptyEntity]:
+    """Refused: nothing can be put into these lists."""
+    raise RequestRefused(422, "invalid-body", "Validation failed: this server doesn't have these")
 
 
 @router.get("/v1/accounts/{id}/featured_tags")
