@@ -54,6 +54,7 @@ async def test_the_urls_of_entities_are_pages(world: ApiWorld) -> None:
     page = await open_page(world, made["url"])
     assert "Of <b>snow</b> #Snow and @bob" in page.text
     assert "And of ice" in page.text
+    assert re.search(r"0 likes ·\s+0 retweets ·\s+1 answer$", page.text, re.M)
     assert {answer["url"], account["url"], "http://test/tags/snow", "http://test/@bob"} <= {
         *page.links
     }
