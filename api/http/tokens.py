@@ -12,7 +12,7 @@ from api.accounts.app_scopes import covers_scope, covers_user_scope, wanted_scop
 from api.accounts.errors import ExpiredToken, InvalidToken
 from api.accounts.token_store import TokenClaims
 from api.http.errors import RequestRefused, token_missing, unauthorized
-from api.state import ApiState, CurrentState
+from api.state import ApiState, CurrentState, state_of
 from commands.rules import SUSPENSION_REASON, account_suspended
 from commands.stream_reader import read_state
 from events.streams import user_stream
@@ -151,7 +151,7 @@ async def require_sent_token(request: Request, dependant: Dependant) -> None:
     """Refuse what the token dependencies of a route refuse, before another refusal tells a
     stranger about the request. Raises as they do.
     """
-    state: ApiState = request.app.state.api
+    state = state_of(request.app)
     for dependency in dependant.dependencies:
         if dependency.call not in (_optional_viewer, token_claims):
             await require_sent_token(request, dependency)

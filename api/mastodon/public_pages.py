@@ -31,8 +31,6 @@ PREVIEW_CHARACTERS: Final = 200
 _EVERYONE: Final = 0
 """The viewer who has no account, and therefore blocks and mutes none."""
 
-_LARGEST_ID: Final = 2**63 - 1
-
 Entity = dict[str, Any]
 
 router = APIRouter(include_in_schema=False, dependencies=[fresh_views(*SEEN_VIEWS)])
@@ -50,8 +48,7 @@ class Preview(NamedTuple):
 
 async def _before(before: Annotated[str | None, Query()] = None) -> PageRequest:
     """The page of what is older than a post; the newest where there is no such id."""
-    id = parse_decimal(before or "")
-    return PageRequest(max_id=id) if id and id <= _LARGEST_ID else PageRequest()
+    return PageRequest(max_id=parse_decimal(before or "") or None)
 
 
 Older = Annotated[PageRequest, Depends(_before)]

@@ -50,9 +50,10 @@ async def find_posts_to_read(
             limit,
             left_out,
         )
-        rendered = [(one, await state.post_views.render_post(one.post, reader)) for one in found]
-        shown = [(one, post) for one, post in rendered if post is not None]
+        posts = [one.post for one in found]
+        rendered = await state.post_views.render_posts(posts, reader)
+        shown = [(one, rendered[one.post]) for one in found if one.post in rendered]
         if len(shown) == len(found):
             break
-        left_out |= {one.post for one, post in rendered if post is None}
+        left_out |= set(posts) - rendered.keys()
     return shown

@@ -1,6 +1,6 @@
 """`starling rules`: what is followed or used together, by Apriori."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from projections.apriori import AssociationRule
     from projections.store import ReadStore
-    from projections.tables import Table
 
     MinedRules = tuple[int, Sequence[AssociationRule[str]]]
 
-_ROWS_AT_ONCE: Final = 10_000
 _COLUMNS: Final = ("antecedent", "consequent", "support", "confidence", "lift")
 
 
@@ -131,8 +129,9 @@ async def _follow_lists(store: "ReadStore") -> list[Sequence[Any]]:
     """Whom each account follows."""
     from projections.baskets import unpack_basket
     from projections.recommendations import BASKETS
+    from streams.rebuild.rebuild import scan_rows
 
-    return [unpack_basket(row.followees).tolist() async for row in _all_rows(store, BASKETS)]
+    return [unpack_basket(row.followees).tolist() async for row in scan_rows(store, BASKETS)]
 
 
 async def _hashtags(store: "ReadStore") -> list[Sequence[Any]]:
@@ -141,18 +140,10 @@ async def _hashtags(store: "ReadStore") -> list[Sequence[Any]]:
 
     from events.hashtags import fold_hashtag
     from projections.posts import POSTS
+    from streams.rebuild.rebuild import scan_rows
 
-    tags = [msgspec.json.decode(row.hashtags) async for row in _all_rows(store, POSTS)]
+    tags = [msgspec.json.decode(row.hashtags) async for row in scan_rows(store, POSTS)]
     return [sorted({fold_hashtag(tag) for tag in some}) for some in tags if some]
-
-
-async def _all_rows(store: "ReadStore", table: "Table[Any]") -> AsyncIterator[Any]:
-    """All rows of a table whose key is one column."""
-    above = None
-    while rows := await store.scan(table, above=above, limit=_ROWS_AT_ONCE):
-        for row in rows:
-            yield row
-        above = rows[-1][0]
 
 
 async def _with_handles(

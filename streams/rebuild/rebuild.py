@@ -18,7 +18,7 @@ from events.event_types import EVENT_TYPES
 from events.log import LOG_START, EventLog, LogError
 from projections.projection import Projection
 from projections.store import Changes, ReadStore, StoreError
-from projections.tables import CounterTable, Table
+from projections.tables import CounterTable, Row, Table
 from streams.projecting.apply_batch import (
     BatchHandler,
     DecodeResult,
@@ -144,15 +144,15 @@ async def compare_views(
 
 
 async def scan_rows(
-    store: ReadStore, table: AnyTable, at_once: int = COMPARE_ROWS
-) -> AsyncIterator[TableRow]:
+    store: ReadStore, table: Table[Row] | CounterTable[Row], at_once: int = COMPARE_ROWS
+) -> AsyncIterator[Row]:
     """Every row of a table in the order of its key, in little memory.
 
     `at_once` rows are asked for, or, where more share the first column of the key, those.
     """
     above: Any = None
     while True:
-        found: Sequence[TableRow] = await store.scan(table, above=above, limit=at_once)
+        found: Sequence[Row] = await store.scan(table, above=above, limit=at_once)
         whole = len(found) < at_once
         if not whole:
             # The rows that share the last first column may not all be there.
